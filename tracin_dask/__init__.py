@@ -1,0 +1,25 @@
+"""Exact TracIn for knowledge-graph models: which training triples made the model predict this?"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracin_dask.models.checkpoint import load_checkpoint
+    from tracin_dask.triples.ingest import ingest
+    from tracin_dask.triples.store import open_store
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "ingest", "load_checkpoint", "open_store"]
+
+_HOME = {
+    "ingest": "tracin_dask.triples.ingest",
+    "load_checkpoint": "tracin_dask.models.checkpoint",
+    "open_store": "tracin_dask.triples.store",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
+    """Import a public name when it is first used, so that `import tracin_dask` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'tracin_dask' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,54 @@
+"""The `tracin-dask` command: finds each subcommand in a file of its own and imports it only when it is used."""
+
+import importlib
+import sys
+
+import click
+
+from tracin_dask import __version__
+from tracin_dask.errors import TracInDaskError
+
+COMMANDS = {
+    "ingest": "Turn a text file of triples into a sorted Zarr store.",
+    "train": "Train a ConvE on a graph.",
+    "plan": "Say what a run would take, without running it.",
+    "run": "Find the training triples behind one or many predictions.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called, so that --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Name the commands in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import the command's file; it holds a click command named `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"tracin_dask.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List the commands from the table above instead of importing each."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="tracin-dask")
+def group() -> None:
+    """Which training triples made a knowledge-graph model predict this?
+
+    Exact TracIn over all parameters and all training triples: ingest the graph once, then run.
+    """
+
+
+def main() -> None:
+    """Run the command line; our own errors are printed as one message, without a traceback."""
+    try:
+        group()
+    except TracInDaskError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

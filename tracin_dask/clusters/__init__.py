@@ -1,0 +1,1 @@
+"""From a cluster specification to an open Dask client. Knows nothing of influence."""

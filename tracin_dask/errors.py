@@ -1,0 +1,37 @@
+"""The errors a user can meet: each is also a builtin kind, so that `except ValueError` works as expected."""
+
+
+class TracInDaskError(Exception):
+    """Anything that this package refuses or cannot do; the message says what was found and what to do."""
+
+
+class TriplesError(TracInDaskError, ValueError):
+    """A text file of triples or an id map that cannot be read as such."""
+
+
+class StoreError(TracInDaskError, ValueError):
+    """A triple store that is missing, damaged or of another format version."""
+
+
+class CheckpointError(TracInDaskError, ValueError):
+    """A checkpoint that cannot be read or does not fit the id maps."""
+
+
+class ConfigError(TracInDaskError, ValueError):
+    """An option, or a combination of options, that makes no sense."""
+
+
+class MemoryLimitError(TracInDaskError, MemoryError):
+    """A run that cannot fit into the stated memory."""
+
+
+class NonFiniteError(TracInDaskError, ArithmeticError):
+    """A NaN or an infinity where only finite numbers make sense."""
+
+
+class ResumeError(TracInDaskError, RuntimeError):
+    """Recorded work that belongs to another run."""
+
+
+class ClusterError(TracInDaskError, RuntimeError):
+    """A cluster that cannot be started or reached."""

@@ -1,0 +1,1 @@
+"""The mathematics of exact TracIn: tensors in, tensors out."""

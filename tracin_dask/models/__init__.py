@@ -1,0 +1,1 @@
+"""ConvE, its checkpoints in every known dialect, and its training."""

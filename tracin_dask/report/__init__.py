@@ -1,0 +1,1 @@
+"""From a finished result to what people read: tables and files. No Dask, no model."""

@@ -1,0 +1,27 @@
+"""The shape letters of all signatures, and the few types that every room shares.
+
+Shapes are written with jaxtyping, e.g. `Float[Tensor, "batch test"]`:
+
+=============  ==========================================================================
+batch          training triples of one tensor call
+pair           distinct (head, relation) pairs of a batch
+test           test triples
+dim            embedding_dim, D
+feature        values of the flattened feature map, F = channel * position
+channel        output channels of the convolution, C
+position       places of the kernel on the stacked image, P
+tap            entries of the kernel, kh * kw
+entity         entities of the graph, K
+relation       relations of the graph
+row            rows of the store
+=============  ==========================================================================
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+Stacking = Literal["width", "height"]
+"""The axis on which ConvE puts the head image and the relation image side by side."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while long work advances; units are the caller's to name."""
