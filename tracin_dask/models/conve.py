@@ -1,0 +1,154 @@
+"""ConvE (Dettmers et al., 2018, arXiv:1707.01476) in the two dialects that exist: its shape and its module."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.types import Stacking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvEConfig:
+    """The sizes of a ConvE, enough to build one.
+
+    `stacking` names the axis on which the head image and the relation image (each embedding_height ×
+    embedding_width) are put side by side: `width` gives H × 2W, `height` gives 2H × W. These are different functions.
+    """
+
+    num_entities: int
+    num_relations: int
+    embedding_dim: int = 200
+    embedding_height: int = 10
+    embedding_width: int = 20
+    output_channels: int = 32
+    kernel_height: int = 3
+    kernel_width: int = 3
+    stacking: Stacking = "width"
+    has_entity_bias: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that cannot form a model.
+
+        Raises
+        ------
+        ConfigError
+            If height × width is not embedding_dim, or the kernel does not fit the stacked image.
+        """
+        if self.embedding_height * self.embedding_width != self.embedding_dim:
+            raise ConfigError(
+                f"embedding_height {self.embedding_height} × embedding_width {self.embedding_width} = "
+                f"{self.embedding_height * self.embedding_width} is not embedding_dim {self.embedding_dim}; "
+                "choose a height and a width whose product is the dimension"
+            )
+        if self.map_height < 1 or self.map_width < 1:
+            raise ConfigError(
+                f"kernel {self.kernel_height}×{self.kernel_width} is larger than the stacked image "
+                f"{self.image_height}×{self.image_width}; choose a smaller kernel"
+            )
+
+    @property
+    def image_height(self) -> int:
+        """Rows of the stacked image."""
+        return self.embedding_height * (2 if self.stacking == "height" else 1)
+
+    @property
+    def image_width(self) -> int:
+        """Columns of the stacked image."""
+        return self.embedding_width * (2 if self.stacking == "width" else 1)
+
+    @property
+    def map_height(self) -> int:
+        """Rows of the feature map."""
+        return self.image_height - self.kernel_height + 1
+
+    @property
+    def map_width(self) -> int:
+        """Columns of the feature map."""
+        return self.image_width - self.kernel_width + 1
+
+    @property
+    def num_positions(self) -> int:
+        """Places of the kernel on the stacked image, P."""
+        return self.map_height * self.map_width
+
+    @property
+    def num_taps(self) -> int:
+        """Entries of one kernel."""
+        return self.kernel_height * self.kernel_width
+
+    @property
+    def num_features(self) -> int:
+        """Values of the flattened feature map, F = C · P."""
+        return self.output_channels * self.num_positions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropout:
+    """Dropout rates while training; scoring knows no dropout."""
+
+    input: float = 0.2
+    feature_map: float = 0.2
+    output: float = 0.3
+
+
+class ConvE(nn.Module):
+    """ConvE; parameters carry the names of the `train_pytorch` dialect whatever file they came from.
+
+    score(h, r, t) = x(h, r) · E[t] (+ bias[t]) with x = relu(bn2(fc(relu(bn1(conv1(bn0(image(h, r)))))))).
+    """
+
+    def __init__(self, config: ConvEConfig, dropout: Dropout | None = None) -> None:
+        """Build the modules with PyTorch's default values; `initialize` draws the ones to train from."""
+        super().__init__()
+        dropout = dropout or Dropout()
+        self.config = config
+        self.entity_embeddings = nn.Embedding(config.num_entities, config.embedding_dim)
+        self.relation_embeddings = nn.Embedding(config.num_relations, config.embedding_dim)
+        self.bn0 = nn.BatchNorm2d(1)
+        self.conv1 = nn.Conv2d(1, config.output_channels, (config.kernel_height, config.kernel_width))
+        self.bn1 = nn.BatchNorm2d(config.output_channels)
+        self.fc = nn.Linear(config.num_features, config.embedding_dim)
+        self.bn2 = nn.BatchNorm1d(config.embedding_dim)
+        self.entity_bias = nn.Parameter(torch.zeros(config.num_entities)) if config.has_entity_bias else None
+        self.input_dropout = nn.Dropout(dropout.input)
+        self.feature_map_dropout = nn.Dropout2d(dropout.feature_map)
+        self.output_dropout = nn.Dropout(dropout.output)
+
+    def initialize(self) -> None:
+        """Draw Xavier-normal embeddings, kernels and projection from torch's global generator."""
+        for weight in (
+            self.entity_embeddings.weight,
+            self.relation_embeddings.weight,
+            self.conv1.weight,
+            self.fc.weight,
+        ):
+            nn.init.xavier_normal_(weight)
+
+    def image(self, head: Int[Tensor, " pair"], relation: Int[Tensor, " pair"]) -> Float[Tensor, "pair 1 height width"]:
+        """Stack the head image and the relation image."""
+        shape = (-1, 1, self.config.embedding_height, self.config.embedding_width)
+        axis = 3 if self.config.stacking == "width" else 2
+        return torch.cat(
+            [self.entity_embeddings(head).view(shape), self.relation_embeddings(relation).view(shape)], dim=axis
+        )
+
+    def project(self, head: Int[Tensor, " pair"], relation: Int[Tensor, " pair"]) -> Float[Tensor, "pair dim"]:
+        """Compute x(h, r), the vector that is compared with every tail."""
+        image = self.bn0(self.input_dropout(self.image(head, relation)))
+        features = self.feature_map_dropout(torch.relu(self.bn1(self.conv1(image))))
+        return torch.relu(cast("Tensor", self.bn2(self.output_dropout(self.fc(features.flatten(start_dim=1))))))
+
+    def forward(self, head: Int[Tensor, " pair"], relation: Int[Tensor, " pair"]) -> Float[Tensor, "pair entity"]:
+        """Score every entity as the tail of (head, relation)."""
+        scores = self.project(head, relation) @ self.entity_embeddings.weight.T
+        return scores if self.entity_bias is None else scores + self.entity_bias
+
+    def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Score the triples (h, r, t) one by one: one logit each."""
+        head, relation, tail = triples.unbind(dim=1)
+        scores = (self.project(head, relation) * self.entity_embeddings(tail)).sum(dim=1)
+        return scores if self.entity_bias is None else scores + self.entity_bias[tail]
