@@ -16,7 +16,8 @@ class ConvEConfig:
     """The sizes of a ConvE, enough to build one.
 
     `stacking` names the axis on which the head image and the relation image (each embedding_height ×
-    embedding_width) are put side by side: `width` gives H × 2W, `height` gives 2H × W. These are different functions.
+    embedding_width) are put side by side: `width` gives H × 2W, `height` gives 2H × W. These are different
+    functions.
     """
 
     num_entities: int
@@ -146,11 +147,15 @@ class ConvE(nn.Module):
 
     def forward(self, head: Int[Tensor, " pair"], relation: Int[Tensor, " pair"]) -> Float[Tensor, "pair entity"]:
         """Score every entity as the tail of (head, relation)."""
-        scores = self.project(head, relation) @ self.entity_embeddings.weight.T
+        return self.compare(self.project(head, relation))
+
+    def compare(self, projection: Float[Tensor, "pair dim"]) -> Float[Tensor, "pair entity"]:
+        """Score every entity against x(h, r)."""
+        scores = projection @ self.entity_embeddings.weight.T
         return scores if self.entity_bias is None else scores + self.entity_bias
 
     def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
         """Score the triples (h, r, t) one by one: one logit each."""
         head, relation, tail = triples.unbind(dim=1)
-        scores = (self.project(head, relation) * self.entity_embeddings(tail)).sum(dim=1)
+        scores: Tensor = (self.project(head, relation) * self.entity_embeddings(tail)).sum(dim=1)
         return scores if self.entity_bias is None else scores + self.entity_bias[tail]

@@ -1,0 +1,203 @@
+"""Trained ConvE models from the checkpoint files that exist: four shapes, two dialects, one `Checkpoint`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.dialects import recognise_dialect, rename_tensors
+from tracin_dask.models.dimensions import SIZE_NAMES, ImageSize, infer_config
+from tracin_dask.models.files import file_sha256, read_torch_file
+
+Stated = TypeVar("Stated", int, str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A trained model and what its file says about it.
+
+    `model` is in eval mode on the CPU. `sha256` is that of the file. `epoch` counts from 0. `id_maps_sha256`
+    tells which entity and relation ids the model was trained with. What the file does not state is None.
+    """
+
+    model: ConvE
+    config: ConvEConfig
+    path: Path
+    sha256: str
+    dialect: str
+    learning_rate: float | None = None
+    epoch: int | None = None
+    id_maps_sha256: str | None = None
+
+
+def load_checkpoint(
+    path: str | Path,
+    *,
+    embedding_height: int | None = None,
+    embedding_width: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Checkpoint:
+    """Load a ConvE from a file of `tracin-dask train`, train_pytorch or PyKEEN, without running code from it.
+
+    Parameters
+    ----------
+    path
+        A file {model_state_dict, model_config, ...}, {model_state_dict, config}, {state_dict, version} or a bare
+        state dict.
+    embedding_height, embedding_width
+        The size of one embedding's image, where the file does not state it and it does not follow from the shapes.
+    dtype
+        The type of the model's weights, whatever the file's is.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read safely, is no ConvE of a known dialect, has NaN or infinite weights, or
+        contradicts itself.
+    """
+    path = Path(path)
+    try:
+        contents = read_torch_file(path)
+        state, stated = _split(contents)
+        dialect = recognise_dialect(state)
+        tensors = rename_tensors(state, dialect)
+        wanted = ImageSize(height=embedding_height, width=embedding_width)
+        config = infer_config(tensors, dialect, stated=stated, wanted=wanted)
+        return Checkpoint(
+            model=build_model(config, tensors, dtype=dtype),
+            config=config,
+            path=path,
+            sha256=file_sha256(path),
+            dialect=dialect.name,
+            learning_rate=_learning_rate(contents),
+            epoch=_optional(contents, "epoch", int),
+            id_maps_sha256=_optional(contents, "id_maps_sha256", str),
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def check_fits(
+    checkpoint: Checkpoint, *, num_entities: int, num_relations: int, id_maps_sha256: str | None = None
+) -> None:
+    """Refuse a checkpoint that was not trained with these id maps.
+
+    Raises
+    ------
+    CheckpointError
+        If a count differs, or both hashes are known and differ: every score would be that of other triples.
+    """
+    config = checkpoint.config
+    for kind, trained, given in (
+        ("entities", config.num_entities, num_entities),
+        ("relations", config.num_relations, num_relations),
+    ):
+        if trained != given:
+            raise CheckpointError(
+                f"{checkpoint.path} was trained with {trained:,} {kind}, the id map has {given:,}; "
+                "give the id maps that the model was trained with"
+            )
+    if None not in (checkpoint.id_maps_sha256, id_maps_sha256) and checkpoint.id_maps_sha256 != id_maps_sha256:
+        raise CheckpointError(
+            f"{checkpoint.path} was trained with other id maps of the same size (sha256 "
+            f"{checkpoint.id_maps_sha256}, these have {id_maps_sha256}): "
+            "its rows belong to other labels; give the maps of the training"
+        )
+
+
+def build_model(config: ConvEConfig, tensors: Mapping[str, Tensor], *, dtype: torch.dtype) -> ConvE:
+    """Build a ConvE in eval mode from copies of these tensors, named as in `ConvE`.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor has another shape than the sizes ask for, or values that no trained model has.
+    """
+    with torch.device("meta"):
+        model = ConvE(config)
+    state = {}
+    for name, expected in model.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.zeros((), dtype=torch.int64)
+            continue
+        if tensors[name].shape != expected.shape:
+            found, wanted = tuple(tensors[name].shape), tuple(expected.shape)
+            raise CheckpointError(f"{name} has the shape {found}; the other tensors ask for {wanted}")
+        state[name] = tensors[name].to(dtype, copy=True).contiguous()
+        _check_values(name, state[name])
+    model.load_state_dict(state, assign=True)
+    return model.eval()
+
+
+def _check_values(name: str, tensor: Tensor) -> None:
+    bad = int(tensor.numel() - torch.isfinite(tensor).sum())
+    if bad:
+        raise CheckpointError(
+            f"{name} has {bad:,} NaN or infinite values of {tensor.numel():,}; the training diverged, "
+            "take an earlier checkpoint"
+        )
+    negative = int((tensor < 0).sum()) if name.endswith("running_var") else 0
+    if negative:
+        raise CheckpointError(
+            f"{name} has {negative:,} negative values of {tensor.numel():,}; variances are not below 0"
+        )
+
+
+def _split(contents: Mapping[object, object]) -> tuple[dict[str, Tensor], list[tuple[str, int]]]:
+    """Find the state dict and the stated sizes in any of the four shapes."""
+    holder = next((key for key in ("model_state_dict", "state_dict") if key in contents), None)
+    state = contents if holder is None else contents[holder]
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(f"{holder or 'the file'} is no dictionary of named tensors")
+    strangers = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise CheckpointError(
+            f"neither model_state_dict nor state_dict is there, and {strangers[0]!r} is no tensor"
+            if holder is None
+            else f"{strangers[0]!r} in {holder} is no tensor"
+        )
+    config = {} if holder is None else contents.get("model_config", contents.get("config", {}))
+    return dict(state), _stated_sizes(config)
+
+
+def _stated_sizes(config: object) -> list[tuple[str, int]]:
+    """Gather the sizes that a configuration states, at any depth."""
+    if not isinstance(config, Mapping):
+        return []
+    found = []
+    for name, value in config.items():
+        if name in SIZE_NAMES and value is not None:
+            if not isinstance(value, int):
+                raise CheckpointError(f"its configuration states {name} {value!r}, which is no whole number")
+            found.append((name, value))
+        found.extend(_stated_sizes(value))
+    return found
+
+
+def _learning_rate(contents: Mapping[object, object]) -> float | None:
+    rate = contents.get("learning_rate")
+    if rate is None:
+        rate = _optimizer_learning_rate(contents.get("optimizer_state_dict"))
+    if rate is None:
+        return None
+    if not isinstance(rate, int | float) or not math.isfinite(rate) or rate <= 0:
+        raise CheckpointError(f"its learning rate is {rate!r}; expected a number above 0")
+    return float(rate)
+
+
+def _optimizer_learning_rate(optimizer: object) -> object:
+    groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
+    return groups[0].get("lr") if groups else None
+
+
+def _optional(contents: Mapping[object, object], name: str, kind: type[Stated]) -> Stated | None:
+    value = contents.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise CheckpointError(f"its {name} is {value!r}; expected a {kind.__name__}")
+    return value

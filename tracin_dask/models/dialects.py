@@ -1,0 +1,116 @@
+"""The two dialects in which ConvE checkpoints name their tensors, and the way to the names of `ConvE`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.types import Stacking
+
+_WEIGHT_BIAS = ("weight", "bias")
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
+_MODULES = {
+    "entity_embeddings": ("weight",),
+    "relation_embeddings": ("weight",),
+    "bn0": _BATCH_NORM,
+    "conv1": _WEIGHT_BIAS,
+    "bn1": _BATCH_NORM,
+    "fc": _WEIGHT_BIAS,
+    "bn2": _BATCH_NORM,
+}
+_PYKEEN_MODULES = {
+    "entity_embeddings": "entity_representations.0._embeddings",
+    "relation_embeddings": "relation_representations.0._embeddings",
+    "bn0": "interaction.hr2d.0",
+    "conv1": "interaction.hr2d.2",
+    "bn1": "interaction.hr2d.3",
+    "fc": "interaction.hr1d.0",
+    "bn2": "interaction.hr1d.2",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How one program writes a ConvE.
+
+    `tensors` maps the names in its files to the names in `ConvE`. Names that hold one of `irrelevant` are state of
+    the training that no score depends on.
+    """
+
+    name: str
+    stacking: Stacking
+    has_entity_bias: bool
+    tensors: Mapping[str, str]
+    irrelevant: tuple[str, ...]
+
+    @property
+    def entity_tensor(self) -> str:
+        """The file's name of the entity embeddings, by which the dialect is recognised."""
+        return next(theirs for theirs, ours in self.tensors.items() if ours == "entity_embeddings.weight")
+
+
+TRAIN_PYTORCH = Dialect(
+    name="train_pytorch",
+    stacking="width",
+    has_entity_bias=False,
+    tensors={f"{module}.{leaf}": f"{module}.{leaf}" for module, leaves in _MODULES.items() for leaf in leaves},
+    irrelevant=("num_batches_tracked",),
+)
+PYKEEN = Dialect(
+    name="pykeen",
+    stacking="height",
+    has_entity_bias=True,
+    tensors={
+        f"{_PYKEEN_MODULES[module]}.{leaf}": f"{module}.{leaf}"
+        for module, leaves in _MODULES.items()
+        for leaf in leaves
+    }
+    | {"entity_representations.1._embeddings.weight": "entity_bias"},
+    irrelevant=("num_batches_tracked", "regularizer", "loss."),
+)
+DIALECTS = (TRAIN_PYTORCH, PYKEEN)
+
+
+def recognise_dialect(names: Iterable[str]) -> Dialect:
+    """Tell the dialect by the name of the entity embeddings.
+
+    Raises
+    ------
+    CheckpointError
+        If no dialect has such names.
+    """
+    found = list(names)
+    for dialect in DIALECTS:
+        if dialect.entity_tensor in found:
+            return dialect
+    known = " nor ".join(f"{dialect.entity_tensor} ({dialect.name})" for dialect in DIALECTS)
+    raise CheckpointError(f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}")
+
+
+def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:
+    """Translate a state dict into the names and shapes of `ConvE`.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor is missing, or one is there that the dialect does not know: it would be another model.
+    """
+    relevant = {
+        name: tensor for name, tensor in state.items() if not any(part in name for part in dialect.irrelevant)
+    }
+    missing = [name for name in dialect.tensors if name not in relevant]
+    unknown = [name for name in relevant if name not in dialect.tensors]
+    if missing or unknown:
+        parts = [("misses", missing), ("has the unknown", unknown)]
+        text = " and ".join(f"{verb} {_first(names)}" for verb, names in parts if names)
+        raise CheckpointError(f"this ConvE of the dialect {dialect.name} {text}; it would be another model")
+    renamed = {ours: relevant[theirs] for theirs, ours in dialect.tensors.items()}
+    if dialect.has_entity_bias:
+        renamed["entity_bias"] = renamed["entity_bias"].flatten()
+    return renamed
+
+
+def _first(names: list[str], limit: int = 5) -> str:
+    shown = ", ".join(sorted(names)[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "(none)"

@@ -1,0 +1,74 @@
+"""Files of models: torch files and JSON, read without running code and written whole or not at all."""
+
+import hashlib
+import json
+import os
+import pickle  # only the name of its error: nothing is unpickled
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from tracin_dask.errors import CheckpointError
+
+
+def read_torch_file(path: Path) -> Mapping[object, object]:
+    """Read a dictionary of plain tensors, numbers and texts into CPU memory.
+
+    Tensors may be views of the file: copy those that are kept. So the optimizer's state, which is larger than the
+    model, is not read by those who do not need it.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, holds anything that would have to be unpickled, or is no dictionary.
+    """
+    if not path.is_file():
+        raise CheckpointError("there is no such file")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"loading it would unpickle objects, which can run code ({_reason(error)}). A safe checkpoint holds "
+            "only tensors, numbers and texts: in the program that wrote it, load the model and save it again with "
+            "torch.save({'model_state_dict': model.state_dict()}, path)"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"no torch file, or a damaged one ({_reason(error)}); copy it again") from error
+    if not isinstance(contents, Mapping):
+        raise CheckpointError(f"holds a {type(contents).__name__}; a checkpoint is a dictionary of named tensors")
+    return contents
+
+
+def write_torch_file(path: Path, contents: Mapping[str, object]) -> None:
+    """Write a torch file whole or not at all."""
+    _write(path, lambda file: torch.save(dict(contents), file))
+
+
+def write_json_file(path: Path, contents: object) -> None:
+    """Write a JSON file whole or not at all; NaN and infinity are refused."""
+    text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    _write(path, lambda file: file.write(text.encode()))
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines()
+    return (lines[0].split(" was not an allowed")[0] if lines else type(error).__name__)[:200]
