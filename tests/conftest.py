@@ -1,0 +1,46 @@
+"""What every room's tests share: shapes checked at run time, random models, real graphs."""
+
+import os
+import sys
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+jaxtyping.install_import_hook("tracin_dask", "beartype.beartype")
+
+import torch  # noqa: E402 - the hook must come first
+
+from tracin_dask.models.conve import ConvE, ConvEConfig  # noqa: E402 - the hook must come first
+
+
+@pytest.fixture
+def data() -> Path:
+    """Give the folder of larger graphs; where it is stated, a missing file fails."""
+    folder = os.environ.get("TRACIN_DASK_DATA")
+    if not folder:
+        pytest.skip("TRACIN_DASK_DATA names no folder of larger graphs")
+    return Path(folder)
+
+
+def random_model(seed: int = 0, **sizes: object) -> ConvE:
+    """Make an eval-mode float64 ConvE in which no batch norm, bias or statistic is at its neutral value."""
+    settings = {
+        "num_entities": 17,
+        "num_relations": 4,
+        "embedding_dim": 24,
+        "embedding_height": 4,
+        "embedding_width": 6,
+        "output_channels": 5,
+    } | sizes
+    generator = torch.Generator().manual_seed(seed)
+    model = ConvE(ConvEConfig(**settings)).double().eval()
+    with torch.no_grad():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if tensor.is_floating_point():
+                noise = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype)
+                tensor.copy_(
+                    1 + 0.3 * noise.abs() if "var" in name or ("bn" in name and "weight" in name) else 0.2 * noise
+                )
+    return model
