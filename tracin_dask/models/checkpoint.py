@@ -63,7 +63,7 @@ def load_checkpoint(
     """
     path = Path(path)
     try:
-        contents = read_torch_file(path)
+        contents = read_torch_file(path, lazily=True)
         state, stated = _split(contents)
         dialect = recognise_dialect(state)
         tensors = rename_tensors(state, dialect)

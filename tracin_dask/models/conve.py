@@ -129,9 +129,7 @@ class ConvE(nn.Module):
         ):
             nn.init.xavier_normal_(weight)
 
-    def image(
-        self, head: Int[Tensor, " pair"], relation: Int[Tensor, " pair"]
-    ) -> Float[Tensor, "pair 1 height width"]:
+    def image(self, head: Int[Tensor, " pair"], relation: Int[Tensor, " pair"]) -> Float[Tensor, "pair 1 height width"]:
         """Stack the head image and the relation image."""
         shape = (-1, 1, self.config.embedding_height, self.config.embedding_width)
         axis = 3 if self.config.stacking == "width" else 2

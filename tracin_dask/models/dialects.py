@@ -96,9 +96,7 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
     CheckpointError
         If a tensor is missing, or one is there that the dialect does not know: it would be another model.
     """
-    relevant = {
-        name: tensor for name, tensor in state.items() if not any(part in name for part in dialect.irrelevant)
-    }
+    relevant = {name: tensor for name, tensor in state.items() if not any(part in name for part in dialect.irrelevant)}
     missing = [name for name in dialect.tensors if name not in relevant]
     unknown = [name for name in relevant if name not in dialect.tensors]
     if missing or unknown:

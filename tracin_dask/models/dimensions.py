@@ -94,9 +94,7 @@ def _check_ranks(tensors: Mapping[str, Tensor]) -> None:
     for name, rank in ranks.items():
         shape = tuple(tensors[name].shape)
         if len(shape) != rank or 0 in shape:
-            raise CheckpointError(
-                f"{name} has the shape {shape}; a ConvE has {rank} axes there, none of them empty"
-            )
+            raise CheckpointError(f"{name} has the shape {shape}; a ConvE has {rank} axes there, none of them empty")
 
 
 def _positions(tensors: Mapping[str, Tensor]) -> int:

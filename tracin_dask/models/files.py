@@ -14,11 +14,11 @@ import torch
 from tracin_dask.errors import CheckpointError
 
 
-def read_torch_file(path: Path) -> Mapping[object, object]:
+def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, object]:
     """Read a dictionary of plain tensors, numbers and texts into CPU memory.
 
-    Tensors may be views of the file: copy those that are kept. So the optimizer's state, which is larger than the
-    model, is not read by those who do not need it.
+    `lazily` gives tensors that are views of the file, to be copied where they are kept: an optimizer's state, which
+    is larger than the model, is then never read.
 
     Raises
     ------
@@ -28,14 +28,14 @@ def read_torch_file(path: Path) -> Mapping[object, object]:
     if not path.is_file():
         raise CheckpointError("there is no such file")
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"loading it would unpickle objects, which can run code ({_reason(error)}). A safe checkpoint holds "
             "only tensors, numbers and texts: in the program that wrote it, load the model and save it again with "
             "torch.save({'model_state_dict': model.state_dict()}, path)"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f"no torch file, or a damaged one ({_reason(error)}); copy it again") from error
     if not isinstance(contents, Mapping):
         raise CheckpointError(f"holds a {type(contents).__name__}; a checkpoint is a dictionary of named tensors")
