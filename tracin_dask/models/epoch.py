@@ -128,15 +128,17 @@ def project_recomputing(
 
 @contextmanager
 def _untouched_statistics(model: ConvE) -> Iterator[None]:
-    """Keep the second forward pass of a batch from updating the running statistics once more."""
-    norms = (model.bn0, model.bn1, model.bn2)
-    for norm in norms:
-        norm.track_running_stats = False
+    """Let the second forward pass of a batch update copies of the running statistics, which are thrown away."""
+    kept = [(norm, dict(norm.named_buffers())) for norm in (model.bn0, model.bn1, model.bn2)]
+    for norm, buffers in kept:
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in kept:
+            for name, buffer in buffers.items():
+                setattr(norm, name, buffer)
 
 
 def _precision(learner: Learner) -> AbstractContextManager[object]:

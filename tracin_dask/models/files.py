@@ -5,13 +5,13 @@ import json
 import os
 import pickle  # only the name of its error: nothing is unpickled
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import torch
 
 from tracin_dask.errors import CheckpointError
+from tracin_dask.triples.part import part_of, write_whole
 
 
 def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, object]:
@@ -43,30 +43,27 @@ def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, obje
 
 
 def write_torch_file(path: Path, contents: Mapping[str, object]) -> None:
-    """Write a torch file whole or not at all."""
-    _write(path, lambda file: torch.save(dict(contents), file))
+    """Write a torch file whole or not at all; missing folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(path)
+    with part.open("wb") as file:
+        torch.save(dict(contents), file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def write_json_file(path: Path, contents: object) -> None:
-    """Write a JSON file whole or not at all; NaN and infinity are refused."""
-    text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    _write(path, lambda file: file.write(text.encode()))
+    """Write a JSON file whole or not at all; missing folders are made, NaN and infinity are refused."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False)
+    write_whole(path, f"{text}\n".encode())
 
 
 def file_sha256(path: Path) -> str:
     """Hash a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _reason(error: Exception) -> str:

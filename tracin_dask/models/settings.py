@@ -79,8 +79,8 @@ class TrainingData:
     """
 
     train: Int[np.ndarray, "row 3"]
-    valid: Int[np.ndarray, "row 3"] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
-    test: Int[np.ndarray, "row 3"] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
+    valid: Int[np.ndarray, "valid_row 3"] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
+    test: Int[np.ndarray, "test_row 3"] = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
     id_maps_sha256: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,7 +95,7 @@ class TrainingData:
         if len(self.train) < 2:
             raise ConfigError(f"{len(self.train)} training triples; a training needs at least 2")
 
-    def all_triples(self) -> Int[np.ndarray, "row 3"]:
+    def all_triples(self) -> Int[np.ndarray, "all_rows 3"]:
         """Every triple known to be true."""
         return np.concatenate([self.train, self.valid, self.test])
 
