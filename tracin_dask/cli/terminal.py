@@ -1,0 +1,55 @@
+"""What the commands share on the terminal: sizes in bytes, and a progress bar."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import click
+from dask.utils import parse_bytes
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class ByteSize(click.ParamType[int]):
+    """An option such as `1GiB`, as a number of bytes."""
+
+    name = "size"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse the text; a number without a unit is bytes."""
+        try:
+            size = int(parse_bytes(value))
+        except ValueError:
+            size = 0
+        if size < 1:
+            self.fail(f"{value!r} is not a size in bytes; expected e.g. 512MiB or 1GiB", param, ctx)
+        return size
+
+
+@contextlib.contextmanager
+def byte_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar with bytes and time left for each stage that is reported; nothing where no one watches."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield report

@@ -1,0 +1,116 @@
+"""Id maps: the labels of entities or relations in the order of their ids, and the files that hold them."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int64
+
+from tracin_dask.errors import TriplesError
+from tracin_dask.triples.lines import Table, read_table
+from tracin_dask.triples.part import write_whole
+
+Kind = Literal["entity", "relation"]
+NOT_AN_INTEGER = -1
+_BARE_INTEGER = "^(0|[1-9][0-9]{0,17})$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IdMap:
+    """The labels of all entities, or of all relations, in id order."""
+
+    labels: pa.StringArray
+
+    @classmethod
+    def of(cls, labels: Iterable[str]) -> "IdMap":
+        """Make a map from labels in id order."""
+        return cls(labels=pa.array(list(labels), pa.string()))
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return len(self.labels)
+
+    def label(self, id: int) -> str:  # noqa: A002 - an id is what it is
+        """Return the label of an id."""
+        label: str = self.labels[id].as_py()
+        return label
+
+    def ids(self, labels: pa.StringArray | pa.ChunkedArray | list[str]) -> Int64[np.ndarray, " row"]:
+        """Look up the ids of labels; unknown ones are -1."""
+        values = labels if isinstance(labels, pa.Array | pa.ChunkedArray) else pa.array(labels, pa.string())
+        found = pc.fill_null(pc.index_in(values, value_set=self.labels), -1)
+        ids: np.ndarray = found.to_numpy().astype(np.int64)
+        return ids
+
+
+def bare_integers(values: pa.StringArray) -> Int64[np.ndarray, " row"]:
+    """Read non-negative integers without sign, spaces or leading zeros; anything else gives -1.
+
+    Leading zeros are refused so that an id has one spelling: `00260881` is a label.
+    """
+    is_integer = pc.match_substring_regex(values, pattern=_BARE_INTEGER)
+    numbers: np.ndarray = pc.if_else(is_integer, values, str(NOT_AN_INTEGER)).cast(pa.int64()).to_numpy()
+    return numbers
+
+
+def read_id_map(path: Path | str, kind: Kind = "entity") -> IdMap:
+    """Read a file of `label TAB id` lines: no header, no quoting, UTF-8; the ids are 0 to n-1, each once, in any order.
+
+    Raises
+    ------
+    TriplesError
+        If a line has not two fields, an id is no integer, a label or an id appears twice, or an id is missing;
+        the message names file, line and text.
+    """
+    path = Path(path)
+    table = read_table(path, 2, expected=f"{kind} label TAB id")
+    labels, ids = table.columns[0], bare_integers(table.columns[1])
+    refuse = partial(_refuse, path, table)
+    refuse(ids < 0, "the id is not an integer ≥ 0; expected `label TAB id`, without a header")
+    refuse(_repeats(pa.array(ids)), f"this {kind} id appears a second time; ids must be unique")
+    refuse(_repeats(labels), f"this {kind} label appears a second time; labels must be unique")
+    refuse(ids >= len(ids), f"the {len(ids):,} ids must be 0 to {len(ids) - 1:,} without a gap, but this id is larger")
+    return IdMap(labels=labels.take(pa.array(np.argsort(ids))))
+
+
+def write_id_map(path: Path | str, id_map: IdMap) -> None:
+    """Write `label TAB id` lines in id order; the file appears whole or not at all."""
+    write_whole(Path(path), id_map_bytes(id_map))
+
+
+def id_map_bytes(id_map: IdMap) -> bytes:
+    """Make the bytes of a file that `read_id_map` reads."""
+    return "".join(f"{label}\t{number}\n" for number, label in enumerate(id_map.labels.to_pylist())).encode()
+
+
+def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
+    """Hash all labels in id order, to say which maps a checkpoint or a store belongs to.
+
+    The bytes hashed are, for the entities and then for the relations: `entities N\\n` or `relations N\\n` and each
+    label in UTF-8 followed by a newline.
+    """
+    digest = hashlib.sha256()
+    for name, id_map in (("entities", entities), ("relations", relations)):
+        digest.update(f"{name} {len(id_map)}\n".encode())
+        digest.update("".join(f"{label}\n" for label in id_map.labels.to_pylist()).encode())
+    return digest.hexdigest()
+
+
+def _repeats(values: pa.Array) -> np.ndarray:
+    """Mark every value that appeared before."""
+    first: np.ndarray = pc.index_in(values, value_set=values).to_numpy()
+    repeats: np.ndarray = first != np.arange(len(values))
+    return repeats
+
+
+def _refuse(path: Path, table: Table, wrong: np.ndarray, reason: str) -> None:
+    """Raise for the first row that is wrong, with its line."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise TriplesError(f"{path}, line {table.line_index[row] + 1}: {table.text(row)!r}: {reason}")

@@ -1,0 +1,116 @@
+"""Files and directories that appear whole or not at all: written as `<name>.part`, synced, then renamed."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tracin_dask.errors import StoreError
+
+_LOCK = ".writer"
+
+
+class BusyError(StoreError):
+    """Another process is writing the same store."""
+
+
+class StoreExistsError(StoreError):
+    """There is a store already and it is not to be overwritten."""
+
+
+def part_of(path: Path) -> Path:
+    """Name what is written until it is complete."""
+    return path.with_name(f"{path.name}.part")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old one or the new one, never a piece."""
+    part = part_of(path)
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+@contextlib.contextmanager
+def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give an empty directory `<path>.part` to fill; it becomes `path` when the block ends without error.
+
+    What an interrupted process left there is removed first; an error removes what was written.
+
+    Raises
+    ------
+    BusyError
+        If another process is filling the same directory.
+    StoreExistsError
+        If `path` exists and is not to be overwritten.
+    """
+    part = part_of(path)
+    with _lock(part):
+        try:
+            _refuse_existing(path, overwrite=overwrite)
+            _clear(part)
+            yield part
+            _sync(part)
+            _take_place(part, path)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+    (path / _LOCK).unlink(missing_ok=True)
+
+
+def _lock(part: Path) -> BinaryIO:
+    """Lock the directory until the returned file is closed; the lock lies inside, so it moves with the directory."""
+    path = part / _LOCK
+    busy = BusyError(f"{part}: another process is writing here; wait for it or choose another output")
+    part.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = path.open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        moved = not os.path.samestat(path.stat(), os.fstat(lock.fileno()))
+    except (BlockingIOError, FileNotFoundError):
+        raise busy from None
+    except OSError as error:
+        if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
+            raise
+        moved = False  # a file system without locks: two writers at once can not be noticed there
+    if moved:
+        raise busy
+    return lock
+
+
+def _refuse_existing(path: Path, *, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise StoreExistsError(f"{path}: exists already; choose another output or pass --overwrite")
+
+
+def _clear(part: Path) -> None:
+    for entry in part.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()
+
+
+def _sync(directory: Path) -> None:
+    for file in directory.rglob("*"):
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _take_place(part: Path, path: Path) -> None:
+    """Rename; a directory can not replace a full one, so an older one steps aside first."""
+    old = path.with_name(f"{path.name}.old")
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+    part.rename(path)
+    shutil.rmtree(old, ignore_errors=True)

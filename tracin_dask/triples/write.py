@@ -1,0 +1,134 @@
+"""Writes the triple store: one writer, one whole shard at a time."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from tracin_dask.triples.block import TripleBlock, regroup
+from tracin_dask.triples.idmap import IdMap, id_maps_sha256
+from tracin_dask.triples.sort import SortedTriples
+from tracin_dask.triples.store import CHUNK_ROWS, MISSING_ID, MISSING_TEXT, SHARD_ROWS, Source, StoreInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreTexts:
+    """The labels of a graph, and readable names where they are known."""
+
+    entities: IdMap
+    relations: IdMap
+    entity_names: pa.StringArray | None = None
+    relation_names: pa.StringArray | None = None
+
+    def arrays(self) -> dict[str, pa.StringArray]:
+        """Name the string arrays of the store."""
+        texts = {
+            "entity_label": self.entities.labels,
+            "relation_label": self.relations.labels,
+            "entity_name": self.entity_names,
+            "relation_name": self.relation_names,
+        }
+        return {name: values for name, values in texts.items() if values is not None}
+
+
+def smallest_integer_type(largest: int) -> np.dtype[Any]:
+    """Choose the smallest signed integer type that holds the ids 0 to `largest`."""
+    return next(np.dtype(name) for name in ("int8", "int16", "int32", "int64") if largest <= np.iinfo(name).max)
+
+
+def write_store(
+    directory: Path,
+    triples: SortedTriples,
+    texts: StoreTexts,
+    *,
+    source: Source,
+    skipped: Mapping[str, int],
+    on_rows: Callable[[int], object],
+) -> StoreInfo:
+    """Fill an empty directory with a store; `on_rows` is told how many rows each written shard has."""
+    group = zarr.create_group(directory, zarr_format=3)
+    for name, values in texts.arrays().items():
+        _write_texts(group, name, values)
+    tally = _write_rows(group, triples, texts, on_rows)
+    maps_sha256 = id_maps_sha256(texts.entities, texts.relations)
+    content = [triples.num_triples, len(texts.entities), len(texts.relations), maps_sha256, *tally.sha256()]
+    info = StoreInfo(
+        num_triples=triples.num_triples,
+        num_entities=len(texts.entities),
+        num_relations=len(texts.relations),
+        num_distinct_heads=tally.num_distinct_heads,
+        num_distinct_head_relations=tally.num_distinct_head_relations,
+        skipped=dict(skipped),
+        source=source,
+        id_maps_sha256=maps_sha256,
+        fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+    )
+    group.attrs.put(info.attributes())
+    return info
+
+
+def _write_texts(group: zarr.Group, name: str, values: pa.StringArray) -> None:
+    _create(group, name, (len(values),), str, fill_value=MISSING_TEXT)[:] = values.to_numpy(zero_copy_only=False)
+
+
+def _write_rows(
+    group: zarr.Group, triples: SortedTriples, texts: StoreTexts, on_rows: Callable[[int], object]
+) -> "_Tally":
+    id_type = smallest_integer_type(max(len(texts.entities), len(texts.relations)) - 1)
+    ids = _create(group, "triples", (triples.num_triples, 3), id_type, fill_value=MISSING_ID)
+    train_index = _create(group, "train_index", (triples.num_triples,), np.dtype(np.int64), fill_value=MISSING_ID)
+    tally = _Tally()
+    starts = itertools.count(step=SHARD_ROWS)
+    for start, block in zip(starts, regroup(triples.blocks, SHARD_ROWS), strict=False):
+        ids[start : start + len(block)] = block.triples.astype(id_type)
+        train_index[start : start + len(block)] = block.train_index
+        tally.add(block)
+        on_rows(len(block))
+    return tally
+
+
+def _create(
+    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type[str], *, fill_value: int | str
+) -> zarr.Array[Any]:
+    """Make a sharded array; the checksum lies in every chunk, because without it a flipped bit passes unseen."""
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        shards=(SHARD_ROWS, *shape[1:]),
+        chunks=(CHUNK_ROWS, *shape[1:]),
+        compressors=[ZstdCodec(level=1), Crc32cCodec()],
+        fill_value=fill_value,
+    )
+
+
+class _Tally:
+    """What is learnt of the rows while they pass by in store order."""
+
+    def __init__(self) -> None:
+        self.num_distinct_heads = 0
+        self.num_distinct_head_relations = 0
+        self._last_pair = np.full((1, 2), MISSING_ID)
+        self._triples_sha256 = hashlib.sha256()
+        self._train_index_sha256 = hashlib.sha256()
+
+    def add(self, block: TripleBlock) -> None:
+        pairs = np.concatenate([self._last_pair, block.triples[:, :2]])
+        is_new = pairs[1:] != pairs[:-1]
+        self.num_distinct_heads += int(is_new[:, 0].sum())
+        self.num_distinct_head_relations += int(is_new.any(axis=1).sum())
+        self._last_pair = pairs[-1:]
+        self._triples_sha256.update(np.ascontiguousarray(block.triples, dtype="<i8").data)
+        self._train_index_sha256.update(np.ascontiguousarray(block.train_index, dtype="<i8").data)
+
+    def sha256(self) -> tuple[str, str]:
+        """Name the content, however it was cut into blocks."""
+        return self._triples_sha256.hexdigest(), self._train_index_sha256.hexdigest()
