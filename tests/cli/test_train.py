@@ -1,0 +1,188 @@
+"""The command trains from files, says what it did, and leaves models that the next command can take."""
+
+import json
+import re
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from tracin_dask.cli import main as cli
+from tracin_dask.cli.train import command
+from tracin_dask.errors import ConfigError, ResumeError, TriplesError
+from tracin_dask.models.checkpoint import check_fits, load_checkpoint
+from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
+
+SMALL = [
+    *("--embedding-dim", "12", "--embedding-height", "4", "--embedding-width", "3", "--output-channels", "2"),
+    *("--batch-size", "8", "--num-epochs", "2", "--no-gpu"),
+]
+
+
+@pytest.fixture
+def graph(tmp_path):
+    """Text files in which drug i treats disease i + k; one entity and one relation are seen only in test.txt."""
+    lines = [f"D:{i}\tpredicate:{k}\tM:{(i + k) % 6}" for i in range(6) for k in range(4)]
+    (tmp_path / "train.txt").write_text("\n".join(lines[:20]) + "\n")
+    (tmp_path / "valid.txt").write_text("\n".join(lines[20:23]) + "\n")
+    (tmp_path / "test.txt").write_text(lines[23] + "\nD:é\tpredicate:10\tM:1\n")
+    return tmp_path
+
+
+@pytest.fixture
+def run(graph):
+    def run(*arguments, files=("train", "valid", "test")):
+        given = [word for name in files for word in (f"--{name}", str(graph / f"{name}.txt"))]
+        result = CliRunner().invoke(command, [*given, *SMALL, *map(str, arguments)])
+        if result.exception:
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_training_from_text_alone_makes_sorted_id_maps_beside_the_models(run, graph):
+    output = graph / "model"
+    result = run("-o", output)
+    entities, relations = read_id_map(output / "entity_to_id.tsv"), read_id_map(output / "relation_to_id.tsv")
+    assert entities.labels.to_pylist() == [*(f"D:{i}" for i in range(6)), "D:é", *(f"M:{i}" for i in range(6))]
+    assert relations.labels.to_pylist() == [f"predicate:{i}" for i in ("0", "1", "10", "2", "3")]
+    assert "No id maps given: made " in result.stdout
+    checkpoint = load_checkpoint(output / "best_model.pt")
+    check_fits(checkpoint, num_entities=13, num_relations=5, id_maps_sha256=id_maps_sha256(entities, relations))
+
+
+def test_given_id_maps_are_used_and_not_copied(run, graph):
+    run("-o", graph / "first")
+    maps = [graph / "first" / name for name in ("entity_to_id.tsv", "relation_to_id.tsv")]
+    result = run("-o", graph / "second", "--entity-to-id", maps[0], "--relation-to-id", maps[1])
+    assert "No id maps" not in result.stdout
+    assert not (graph / "second" / "entity_to_id.tsv").exists()
+    first, second = (load_checkpoint(graph / name / "final_model.pt") for name in ("first", "second"))
+    assert first.id_maps_sha256 == second.id_maps_sha256
+
+
+def test_every_epoch_gets_one_line_where_there_is_no_terminal(run, graph):
+    lines = run("-o", graph / "model").stderr.splitlines()
+    assert len(lines) == 2
+    pattern = r"epoch 1/2  loss 0\.\d{5}  valid MRR 0\.\d{3}  Hits@10 \d\.\d{3}  \d+\.\d s  best so far"
+    assert re.fullmatch(pattern, lines[0])
+
+
+def test_the_end_names_the_models_and_the_next_command(run, graph):
+    output = graph / "my model"
+    text = run("-o", output).stdout
+    assert f"Best epoch on the validation triples: {output}/best_model.pt" in text
+    assert re.search(r"Test triples, last epoch: MRR \d\.\d{3}", text)
+    assert f"Next: tracin-dask run --model-path '{output}/best_model.pt' --train {graph}/train.txt" in text
+
+
+def test_without_valid_and_test_it_says_what_is_left_out(run, graph):
+    text = run("-o", graph / "model", files=("train",)).stdout
+    assert "Without --valid no best_model.pt is chosen" in text
+    assert "Without --test nothing is ranked at the end" in text
+    assert f"--model-path {graph}/model/final_model.pt" in text
+
+
+def test_settings_reach_the_training(run, graph):
+    run("-o", graph / "model", "--learning-rate", 0.5, "--input-dropout", 0.25, "--checkpoint-frequency", 1)
+    config = json.loads((graph / "model" / "config.json").read_text())
+    assert config["training"]["learning_rate"] == 0.5
+    assert config["training"]["dropout"] == {"input": 0.25, "feature_map": 0.2, "output": 0.3}
+    assert config["data"]["train_path"] == str(graph / "train.txt")
+    assert (graph / "model" / "checkpoints" / "checkpoint_epoch_1.pt").exists()
+
+
+def test_checkpoints_go_where_they_are_wanted_and_can_be_resumed_from(run, graph):
+    run("-o", graph / "model", "--checkpoint-dir", graph / "kept")
+    lines = run(
+        "-o", graph / "longer", "--resume-from-checkpoint", graph / "kept" / "checkpoint_epoch_2.pt", "--num-epochs", 3
+    ).stderr.splitlines()
+    assert [line.split()[1] for line in lines] == ["3/3"]
+
+
+def test_resuming_with_another_batch_size_is_refused(run, graph):
+    run("-o", graph / "model")
+    checkpoint = graph / "model" / "final_model.pt"
+    with pytest.raises(ResumeError, match="was trained with batch_size 8, now it is 4"):
+        run("-o", graph / "model", "--resume-from-checkpoint", checkpoint, "--batch-size", 4)
+
+
+def test_files_of_ids_are_numbered_up_to_the_largest_of_all_files(graph, run):
+    (graph / "train.txt").write_text("0\t0\t1\n1\t0\t2\n2\t1\t0\n")
+    (graph / "valid.txt").write_text("0\t1\t9\n")
+    run("-o", graph / "model", files=("train", "valid"))
+    config = load_checkpoint(graph / "model" / "final_model.pt").config
+    assert (config.num_entities, config.num_relations) == (10, 2)
+
+
+def test_integers_are_labels_if_the_user_says_so(graph, run):
+    (graph / "train.txt").write_text("10\t0\t1\n1\t0\t2\n2\t1\t10\n")
+    run("-o", graph / "model", "--labels", files=("train",))
+    assert read_id_map(graph / "model" / "entity_to_id.tsv").labels.to_pylist() == ["1", "10", "2"]
+
+
+def test_one_id_map_without_the_other_is_refused(run, graph):
+    with pytest.raises(ConfigError, match="--relation-to-id is missing; give both id maps"):
+        run("-o", graph / "model", "--entity-to-id", graph / "train.txt")
+
+
+def test_other_id_maps_in_the_output_folder_are_not_overwritten(run, graph):
+    output = graph / "model"
+    output.mkdir()
+    (output / "entity_to_id.tsv").write_text("other\t0\n")
+    with pytest.raises(ConfigError, match=r"entity_to_id\.tsv is there already with other labels"):
+        run("-o", output)
+    assert (output / "entity_to_id.tsv").read_text() == "other\t0\n"
+
+
+def test_labels_that_the_maps_do_not_know_stop_the_training_with_their_line(run, graph):
+    run("-o", graph / "first", files=("train", "valid"))
+    maps = ["--entity-to-id", graph / "first" / "entity_to_id.tsv"]
+    maps += ["--relation-to-id", graph / "first" / "relation_to_id.tsv"]
+    with pytest.raises(TriplesError, match=r"(?s)test\.txt.*D:é"):
+        run("-o", graph / "second", *maps)
+    assert not (graph / "second").exists()
+
+
+def test_our_errors_are_one_message_on_the_command_line(graph, monkeypatch, capsys):
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["tracin-dask", "train", "--train", str(graph / "train.txt"), "-o", str(graph), "--embedding-dim", "9"],
+    )
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err.startswith(
+        "Error: embedding_height 10 × embedding_width 20 = 200 is not embedding_dim 9"
+    )
+
+
+def test_help_names_every_flag_of_the_known_trainer():
+    text = CliRunner().invoke(command, ["--help"]).output
+    flags = [f"--{name.replace('_', '-')} " for name in (*DEFAULTS, *WITHOUT_DEFAULT)]
+    assert [flag for flag in flags if flag not in text] == []
+    assert {option.name: option.default for option in command.params if option.name in DEFAULTS} == DEFAULTS
+
+
+DEFAULTS = {
+    "embedding_dim": 200,
+    "output_channels": 32,
+    "kernel_height": 3,
+    "kernel_width": 3,
+    "input_dropout": 0.2,
+    "feature_map_dropout": 0.2,
+    "output_dropout": 0.3,
+    "embedding_height": 10,
+    "embedding_width": 20,
+    "num_epochs": 100,
+    "batch_size": 256,
+    "learning_rate": 0.001,
+    "label_smoothing": 0.1,
+    "checkpoint_frequency": 2,
+    "random_seed": 42,
+}
+WITHOUT_DEFAULT = (
+    *("train", "valid", "test", "entity_to_id", "relation_to_id", "output_dir", "checkpoint_dir", "num_workers"),
+    *("resume_from_checkpoint", "use_mixed_precision", "use_gradient_checkpointing", "no_gpu"),
+)

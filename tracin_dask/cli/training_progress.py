@@ -1,0 +1,44 @@
+"""What a training shows while it runs: a moving bar on a terminal, one line per epoch elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tracin_dask.models.training import EpochReport, Observer
+
+
+@contextmanager
+def show_training(num_epochs: int) -> Iterator[Observer]:
+    """Give an observer that shows the training on the standard error stream until the block ends."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Observer(on_epoch=lambda report: click.echo(epoch_line(report, num_epochs), err=True))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("time left"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        yield _bar_observer(progress, num_epochs)
+
+
+def epoch_line(report: EpochReport, num_epochs: int) -> str:
+    """Say how an epoch went."""
+    parts = [f"epoch {report.epoch}/{num_epochs}", f"loss {report.train_loss:.5f}"]
+    if report.valid_metrics is not None:
+        parts.append(f"valid MRR {report.valid_metrics['mean_reciprocal_rank']:.3f}")
+        parts.append(f"Hits@10 {report.valid_metrics['hits@10']:.3f}")
+    parts.append(f"{report.seconds:.1f} s")
+    return "  ".join(parts) + ("  best so far" if report.is_best else "")
+
+
+def _bar_observer(progress: Progress, num_epochs: int) -> Observer:
+    task = progress.add_task(f"epoch 1/{num_epochs}", total=None)
+
+    def on_batch(epoch: int, done: int, total: int) -> None:
+        progress.update(task, total=num_epochs * total, completed=(epoch - 1) * total + done)
+
+    def on_epoch(report: EpochReport) -> None:
+        progress.update(task, description=epoch_line(report, num_epochs))
+
+    return Observer(on_batch=on_batch, on_epoch=on_epoch)
