@@ -1,0 +1,79 @@
+"""What a run is asked to do, as frozen values; parsed at the border, trusted inside."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.losses import BinaryCrossEntropy, Loss
+from tracin_dask.influence.parameters import last_layers, matching
+from tracin_dask.influence.topk import RankBy
+from tracin_dask.models.conve import ConvEConfig
+
+Mode = Literal["test", "self"]
+Device = Literal["auto", "cpu", "cuda"]
+DEFAULT_LEARNING_RATE = 0.001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Options of a run that are about the scores; where it runs is in `Execution`.
+
+    Attributes
+    ----------
+    mode
+        `test`: influences on test triples. `self`: each training triple's influence on itself.
+    parameters
+        Shell-style patterns of the parameter tensors that count; empty means all.
+    last_layers
+        Track fc.* and this many tensors in all, counted backwards from fc; None for no such limit.
+    learning_rate
+        Factor of every influence; None takes the checkpoint's, or else 0.001.
+    top_k
+        Entries reported per test triple.
+    batch_size
+        Training triples of one tensor call; None chooses by memory.
+    device
+        `auto`, `cpu` or `cuda`.
+    """
+
+    mode: Mode = "test"
+    loss: Loss = field(default_factory=BinaryCrossEntropy)
+    parameters: tuple[str, ...] = ()
+    last_layers: int | None = None
+    learning_rate: float | None = None
+    top_k: int = 10
+    rank_by: RankBy = "absolute"
+    batch_size: int | None = None
+    device: Device = "auto"
+    mixed_precision: bool = False
+    gradient_checkpointing: bool = False
+    cache_test_gradients: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and what is allowed.
+        """
+        if self.top_k < 1:
+            raise ConfigError(f"top_k must be at least 1, not {self.top_k}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise ConfigError(f"learning_rate must be a positive number, not {self.learning_rate}")
+        if self.parameters and self.last_layers is not None:
+            raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
+
+    def tracked(self, model: ConvEConfig) -> frozenset[str]:
+        """Name the parameter tensors of this model whose gradients count.
+
+        Raises
+        ------
+        ConfigError
+            If a pattern matches none of them.
+        """
+        if self.last_layers is not None:
+            return last_layers(self.last_layers)
+        return matching(model, self.parameters or ("*",))

@@ -1,0 +1,244 @@
+"""Carries out a plan: hands its tasks out, merges and records what comes back, makes the result."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from tracin_dask import __version__
+from tracin_dask.influence import topk
+from tracin_dask.influence.losses import Loss
+from tracin_dask.run.config import RunConfig
+from tracin_dask.run.in_process import InProcess
+from tracin_dask.run.plan import Plan, Rows, make_plan
+from tracin_dask.run.prepare import PreparedRun, TestTriples, prepare
+from tracin_dask.run.records import Records
+from tracin_dask.run.resources import Resources, of_client, of_this_process
+from tracin_dask.run.result import SCHEMA_VERSION, InfluenceResult, Labels
+from tracin_dask.run.worker import CheckpointFile, Counters, OnRows, Scored, ScoreJob, merge_scored
+from tracin_dask.types import Progress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from tracin_dask.models.checkpoint import Checkpoint
+    from tracin_dask.triples.store import TripleStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a run is carried out; what it scores is in `RunConfig`.
+
+    Attributes
+    ----------
+    resources
+        Workers, threads and memory; by default those of the client, or of this process.
+    record_directory
+        Where finished groups of rows are recorded, so that a run that was cut off goes on where it stopped; deleted
+        by `forget`. None records nothing.
+    restart
+        Discard what was recorded there.
+    progress
+        Called with (rows done, all rows), possibly from another thread.
+    """
+
+    resources: Resources | None = None
+    record_directory: Path | None = None
+    restart: bool = False
+    progress: Progress | None = None
+
+
+class Executor(Protocol):
+    """A way to carry out tasks: in this process, or on a Dask cluster."""
+
+    def prepare(self) -> Counters:
+        """Compute what all tasks share."""
+        ...
+
+    def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
+        """Give each group's rows and outcome when it is finished, in any order."""
+        ...
+
+
+def run(
+    store: "TripleStore",
+    checkpoint: "Checkpoint",
+    test_triples: TestTriples | None = None,
+    *,
+    config: RunConfig | None = None,
+    client: "Client | None" = None,
+    execution: Execution | None = None,
+) -> InfluenceResult:
+    """Find the most influential training triples of each test triple, exactly, over all training triples.
+
+    Without test triples, find the training triples of the largest self-influence. Runs in this process, or on the
+    workers of `client`.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint does not fit the store's id maps.
+    ConfigError
+        If options contradict each other, or a test triple is not of this graph.
+    MemoryLimitError
+        If the run cannot fit into the memory of a worker.
+    NonFiniteError
+        If an influence is NaN or infinite.
+    ResumeError
+        If the record directory belongs to another run.
+    """
+    execution = execution or Execution()
+    prepared = prepare(store, checkpoint, test_triples, config=config)
+    resources = execution.resources or (of_this_process() if client is None else of_client(client))
+    plan = make_plan(checkpoint.config, prepared.workload, prepared.config, resources)
+    return carry_out(prepared, plan, client=client, execution=execution)
+
+
+def carry_out(
+    prepared: PreparedRun, plan: Plan, *, client: "Client | None" = None, execution: Execution | None = None
+) -> InfluenceResult:
+    """Carry out a plan that `run` would make, or one that was changed; raises as `run`."""
+    execution = execution or Execution()
+    started, clock = datetime.now(UTC), time.perf_counter()
+    records = None
+    if execution.record_directory is not None:
+        records = Records(execution.record_directory, _identity(prepared, plan), restart=execution.restart)
+    meter = _Meter(plan.num_triples, execution.progress)
+    total, resumed_rows = _score_all(_executor(prepared, plan, client), plan, records, meter)
+    config = prepared.config
+    num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
+    return InfluenceResult(
+        test_triples=prepared.test_triples,
+        rankings=tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings)),
+        top_k=config.top_k,
+        learning_rate=prepared.learning_rate,
+        labels=Labels(store=prepared.store),
+        run=_about_run(prepared, plan)
+        | {
+            "device": total.device,
+            "precision": total.precision,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+            "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
+        },
+    )
+
+
+def _score_all(executor: Executor, plan: Plan, records: Records | None, meter: "_Meter") -> tuple[Scored, int]:
+    """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too."""
+    total: Scored | None = None
+    done: list[Rows] = []
+    for rows, scored in records.finished() if records else ():
+        total = scored if total is None else merge_scored([total, scored])
+        done.append(rows)
+        meter.add(rows[1] - rows[0])
+    resumed_rows = meter.done
+    groups = list(plan.groups(done))
+    shared = executor.prepare() if groups else Counters()
+    for rows, scored in executor.score(groups, meter.add):
+        if records is not None:
+            records.write(rows, scored)
+        total = scored if total is None else merge_scored([total, scored])
+    assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files
+    return total.counting(shared), resumed_rows
+
+
+class _Meter:
+    """Counts rows; rows that are scored twice, because a worker was lost, do not count beyond the end."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total, self._progress = total, progress
+        self.done = 0
+
+    def add(self, rows: int) -> None:
+        self.done = min(self.done + rows, self._total)
+        if self._progress is not None:
+            self._progress(self.done, self._total)
+
+
+def _executor(prepared: PreparedRun, plan: Plan, client: "Client | None") -> Executor:
+    job, cache = _job(prepared, plan), prepared.config.cache_test_gradients
+    if client is None:
+        return InProcess(job, prepared.test_triples, model=prepared.checkpoint.model, cache=cache)
+    from tracin_dask.run.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
+
+    return OnDask(client, job, prepared.test_triples, cache=cache)
+
+
+def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
+    config, checkpoint = prepared.config, prepared.checkpoint
+    return ScoreJob(
+        store=prepared.store,
+        checkpoint=CheckpointFile(path=checkpoint.path.absolute(), sha256=checkpoint.sha256, config=checkpoint.config),
+        num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
+        loss=config.loss,
+        tracked=prepared.tracked,
+        learning_rate=prepared.learning_rate,
+        top_k=config.top_k,
+        batch_size=plan.batch_size,
+        device=config.device,
+        threads=plan.resources.threads_per_worker,
+        mixed_precision=config.mixed_precision,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
+
+
+def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
+    """State how the numbers are made, for the result."""
+    checkpoint, info = prepared.checkpoint, prepared.store.info
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tracin_dask_version": __version__,
+        "mode": prepared.config.mode,
+        "loss": prepared.config.loss.name,
+        "rank_by": prepared.config.rank_by,
+        "parameters": sorted(prepared.tracked),
+        "checkpoints": [
+            {
+                "path": str(checkpoint.path),
+                "sha256": checkpoint.sha256,
+                "epoch": checkpoint.epoch,
+                "learning_rate": prepared.learning_rate,
+            }
+        ],
+        "store": {"path": prepared.store.path, "fingerprint": info.fingerprint, "skipped_lines": dict(info.skipped)},
+        "num_training_triples": info.num_triples,
+        "num_test_triples": prepared.workload.num_tests,
+        "engine": plan.engine,
+        "batch_size": plan.batch_size,
+        "gradient_checkpointing": prepared.config.gradient_checkpointing,
+        "workers": plan.resources.num_workers,
+        "threads_per_worker": plan.resources.threads_per_worker,
+    }
+
+
+def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
+    """State all that the bits of the scores depend on, for the records of finished work."""
+    config, tests = prepared.config, prepared.test_triples
+    return {
+        "tracin_dask_version": __version__,
+        "store": prepared.store.info.fingerprint,
+        "checkpoint": prepared.checkpoint.sha256,
+        "image": [prepared.checkpoint.config.embedding_height, prepared.checkpoint.config.embedding_width],
+        "test_triples": "none" if tests is None else hashlib.sha256(tests.tobytes()).hexdigest(),
+        "loss": [config.loss.name, _loss_digest(config.loss)],
+        "parameters": sorted(prepared.tracked),
+        "learning_rate": prepared.learning_rate,
+        "top_k": config.top_k,
+        "batch_size": plan.batch_size,
+        "device": config.device,
+        "mixed_precision": config.mixed_precision,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "threads_per_worker": plan.resources.threads_per_worker,
+    }
+
+
+def _loss_digest(loss: Loss) -> str:
+    """Tell losses of the same name apart by their values on a fixed grid of scores."""
+    values = loss.value(torch.linspace(-20, 20, 401, dtype=torch.float64))
+    return hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]

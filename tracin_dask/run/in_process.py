@@ -1,0 +1,50 @@
+"""Carries out a plan in this process: for small jobs, which should not pay for workers."""
+
+from collections.abc import Iterable, Iterator
+
+from jaxtyping import Int
+from numpy import ndarray
+
+from tracin_dask.models.conve import ConvE
+from tracin_dask.run.plan import Rows
+from tracin_dask.run.worker import (
+    Counters,
+    OnRows,
+    Scored,
+    ScoreJob,
+    TestSide,
+    merge_scored,
+    prepare_test,
+    remember,
+    resolve_device,
+    score_rows,
+)
+
+
+class InProcess:
+    """Scores group after group, task after task."""
+
+    def __init__(
+        self, job: ScoreJob, test_triples: Int[ndarray, "test 3"] | None, *, model: ConvE, cache: bool
+    ) -> None:
+        """Take a job and its loaded model.
+
+        With `cache`, the test triples' factors are computed once, otherwise by every task.
+        """
+        remember(job.checkpoint, model, resolve_device(job.device))
+        self._job = job
+        self._test: TestSide = test_triples
+        self._cache = cache and test_triples is not None
+
+    def prepare(self) -> Counters:
+        """Compute what all tasks share."""
+        if not self._cache or not isinstance(self._test, ndarray):
+            return Counters()
+        self._test = prepare_test(self._job, self._test)
+        return self._test.counters
+
+    def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
+        """Give each group's rows and outcome when it is finished."""
+        for tasks in groups:
+            parts = [score_rows(self._job, self._test, rows, on_rows=on_rows) for rows in tasks]
+            yield (tasks[0][0], tasks[-1][1]), merge_scored(parts)

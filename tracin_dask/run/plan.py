@@ -1,0 +1,179 @@
+"""From sizes and limits to a frozen plan: tasks, engine, bytes and multiply-adds. Pure: touches no data."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tracin_dask.errors import MemoryLimitError
+from tracin_dask.influence import cost
+from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.run.config import RunConfig
+from tracin_dask.run.resources import Resources
+
+Rows = tuple[int, int]
+"""A range of store rows, start ≤ row < stop."""
+
+ENGINE = "pair product"
+ITEM_BYTES = 4
+"""Scoring works in float32."""
+PROCESS_BYTES = 420 * 2**20
+"""A Python process with torch, Dask and Zarr loaded, before any data."""
+READ_ROWS = 131_072
+"""Rows read from the store at a time, rounded down to whole batches."""
+ROW_BYTES = 56
+"""One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
+LARGEST_BATCH, SMALLEST_BATCH = 512, 16
+BATCH_SHARE = 0.25
+"""Part of the memory that an automatic batch may take."""
+TASK_SECONDS = 4.0
+MULTIPLY_ADDS_PER_SECOND = 1e10
+"""Of one CPU thread. Used for the size of tasks and for where a small job runs, never for results."""
+TRIPLES_PER_SECOND = 2e5
+"""Of one CPU thread when there is next to nothing to multiply."""
+TASKS_PER_WORKER, MOST_TASKS, MOST_GROUPS = 4, 20_000, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEstimate:
+    """Peak bytes of one worker, by what they are for."""
+
+    process: int
+    model: int
+    test_triples: int
+    batch: int
+    rows: int
+    top_k: int
+
+    @property
+    def total(self) -> int:
+        """All of them together."""
+        return self.process + self.model + self.test_triples + self.batch + self.rows + self.top_k
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be done, in numbers."""
+
+    engine: str
+    num_triples: int
+    num_tests: int
+    batch_size: int
+    task_rows: int
+    tasks_per_group: int
+    resources: Resources
+    memory: MemoryEstimate
+    multiply_adds: cost.MultiplyAdds
+
+    @property
+    def num_tasks(self) -> int:
+        """Tasks of a run from the start."""
+        return math.ceil(self.num_triples / self.task_rows)
+
+    @property
+    def worker_seconds(self) -> float:
+        """A rough guess of the seconds of one worker for everything."""
+        return _worker_seconds(self.num_triples, self.multiply_adds.total, self.resources.threads_per_worker)
+
+    def groups(self, done: Sequence[Rows] = ()) -> Iterator[list[Rows]]:
+        """Cut the rows that are not done into tasks, and these into groups without gaps, recorded as one.
+
+        Tasks begin on the grid of batches, so that results do not depend on the cut.
+        """
+        for start, stop in _gaps(done, self.num_triples):
+            tasks = [(at, min(at + self.task_rows, stop)) for at in range(start, stop, self.task_rows)]
+            for first in range(0, len(tasks), self.tasks_per_group):
+                yield tasks[first : first + self.tasks_per_group]
+
+
+def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> Plan:
+    """Fit a run into the memory of its workers and cut it into tasks of a few seconds.
+
+    Raises
+    ------
+    MemoryLimitError
+        If it cannot fit, with both numbers and what helps.
+    """
+    multiply_adds = cost.multiply_adds(model, work, config.tracked(model))
+    batch_size = config.batch_size or _automatic_batch(model, work, config, resources)
+    memory = _memory(model, work, config, batch_size)
+    if memory.total > resources.memory_bytes:
+        raise MemoryLimitError(_too_large(memory, resources, batch_size))
+    seconds = _worker_seconds(work.num_triples, multiply_adds.total, resources.threads_per_worker)
+    task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
+    return Plan(
+        engine=ENGINE,
+        num_triples=work.num_triples,
+        num_tests=work.num_tests,
+        batch_size=batch_size,
+        task_rows=task_rows,
+        tasks_per_group=max(1, math.ceil(work.num_triples / task_rows / MOST_GROUPS)),
+        resources=resources,
+        memory=memory,
+        multiply_adds=multiply_adds,
+    )
+
+
+def read_rows(batch_size: int) -> int:
+    """Give the rows to read at a time: whole batches."""
+    return max(1, READ_ROWS // batch_size) * batch_size
+
+
+def _automatic_batch(model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> int:
+    """Halve the batch until it takes no more than its share of the memory."""
+    batch_size = LARGEST_BATCH
+    while batch_size > SMALLEST_BATCH:
+        if _memory(model, work, config, batch_size).batch <= BATCH_SHARE * resources.memory_bytes:
+            break
+        batch_size //= 2
+    return batch_size
+
+
+def _memory(model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int) -> MemoryEstimate:
+    columns = max(1, work.num_tests)
+    batch = cost.batch_bytes(
+        model, batch_size, work.num_tests, itemsize=ITEM_BYTES, recompute=config.gradient_checkpointing
+    )
+    return MemoryEstimate(
+        process=PROCESS_BYTES,
+        model=cost.model_bytes(model, ITEM_BYTES),
+        test_triples=2 * cost.prepared_bytes(model, work.num_tests, ITEM_BYTES),
+        batch=batch,
+        rows=read_rows(batch_size) * ROW_BYTES,
+        top_k=cost.top_k_bytes(config.top_k, columns),
+    )
+
+
+def _task_rows(num_triples: int, batch_size: int, *, seconds: float, num_workers: int) -> int:
+    """Choose a task's rows: some seconds of work, enough tasks for all workers, not too many in all."""
+    wanted = max(num_workers * TASKS_PER_WORKER, math.ceil(seconds / TASK_SECONDS))
+    rows = math.ceil(num_triples / min(wanted, MOST_TASKS))
+    return max(1, math.ceil(rows / batch_size)) * batch_size
+
+
+def _worker_seconds(num_triples: int, multiply_adds: int, threads: int) -> float:
+    return (multiply_adds / MULTIPLY_ADDS_PER_SECOND + num_triples / TRIPLES_PER_SECOND) / threads
+
+
+def _gaps(done: Sequence[Rows], stop: int) -> Iterator[Rows]:
+    """Give the ranges between the done ones."""
+    at = 0
+    for start, end in [*sorted(done), (stop, stop)]:
+        if start > at:
+            yield at, start
+        at = max(at, end)
+
+
+def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int) -> str:
+    mib = 2**20
+    parts = {
+        "a smaller --batch-size": memory.batch,
+        "fewer test triples at a time": memory.test_triples + memory.top_k,
+        "more memory per worker (fewer --workers)": memory.process + memory.model,
+    }
+    helps = max(parts, key=lambda remedy: parts[remedy])
+    return (
+        f"the run needs about {memory.total / mib:,.0f} MiB per worker with batches of {batch_size}, but a worker may "
+        f"take {resources.memory_bytes / mib:,.0f} MiB; of it the process takes {memory.process / mib:,.0f}, the model "
+        f"{memory.model / mib:,.0f}, the test triples {(memory.test_triples + memory.top_k) / mib:,.0f} and a batch "
+        f"{memory.batch / mib:,.0f} MiB; what helps most is {helps}"
+    )

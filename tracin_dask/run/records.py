@@ -1,0 +1,102 @@
+"""Finished groups of rows on disk: written whole before they count, found again by a run that is started again."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracin_dask.errors import ResumeError
+from tracin_dask.influence.topk import Ranking, TopK
+from tracin_dask.run.plan import Rows
+from tracin_dask.run.worker import Counters, Scored
+from tracin_dask.triples.part import write_whole
+
+_RUN_FILE = "run.json"
+_SIDES = ("highest", "lowest")
+
+
+class Records:
+    """The directory of one run's finished groups."""
+
+    def __init__(self, directory: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+        """Open or make the directory; `identity` states, as JSON values, all that the scores depend on.
+
+        Raises
+        ------
+        ResumeError
+            If the directory holds groups of a run with another identity; what differs is named.
+        """
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        if restart:
+            self._delete_files()
+        known = directory / _RUN_FILE
+        if known.exists():
+            self._refuse_another(json.loads(known.read_text()), json.loads(json.dumps(identity)))
+        else:
+            write_whole(known, json.dumps(identity, indent=1, sort_keys=True).encode())
+
+    def finished(self) -> Iterator[tuple[Rows, Scored]]:
+        """Read the finished groups.
+
+        Raises
+        ------
+        ResumeError
+            If a record is damaged.
+        """
+        for path in sorted(self._directory.glob("rows-*.npz")):
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    yield _unpack(arrays)
+            except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+                raise ResumeError(f"{path}: damaged record ({error}); delete it to compute its rows again") from error
+
+    def write(self, rows: Rows, scored: Scored) -> None:
+        """Record a finished group; when this returns it is on disk."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **_pack(rows, scored))
+        write_whole(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
+
+    def discard(self) -> None:
+        """Delete the records and their directory, once the result is written."""
+        self._delete_files()
+        self._directory.rmdir()
+
+    def _delete_files(self) -> None:
+        for pattern in ("rows-*.npz*", f"{_RUN_FILE}*"):
+            for path in self._directory.glob(pattern):
+                path.unlink()
+
+    def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        names = sorted(known.keys() | wanted.keys())
+        other = [f"{n}: {known.get(n)} then, {wanted.get(n)} now" for n in names if known.get(n) != wanted.get(n)]
+        if other:
+            raise ResumeError(
+                f"{self._directory} holds the finished part of another run ({'; '.join(other)}); "
+                "start the same run again to go on with it, or pass --restart to discard it"
+            )
+
+
+def _pack(rows: Rows, scored: Scored) -> dict[str, np.ndarray]:
+    about = {"rows": rows, "k": scored.top.k, "device": scored.device, "precision": scored.precision}
+    packed = {"about": np.array(json.dumps(about | {"counters": asdict(scored.counters)}))}
+    for side in _SIDES:
+        ranking: Ranking = getattr(scored.top, side)
+        packed |= {f"{side}_{field.name}": getattr(ranking, field.name) for field in fields(Ranking)}
+    return packed
+
+
+def _unpack(arrays: Mapping[str, np.ndarray]) -> tuple[Rows, Scored]:
+    about = json.loads(str(arrays["about"]))
+    high, low = (Ranking(**{f.name: arrays[f"{side}_{f.name}"] for f in fields(Ranking)}) for side in _SIDES)
+    scored = Scored(
+        top=TopK(k=about["k"], highest=high, lowest=low),
+        counters=Counters(**about["counters"]),
+        device=about["device"],
+        precision=about["precision"],
+    )
+    return (about["rows"][0], about["rows"][1]), scored

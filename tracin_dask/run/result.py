@@ -1,0 +1,140 @@
+"""The outcome of a run: rankings with labels, as JSON, as a table, and on disk."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Int
+from numpy import ndarray
+
+from tracin_dask.influence.topk import Ranking
+from tracin_dask.triples.part import write_whole
+from tracin_dask.triples.store import TripleStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+_ROLES = ("head", "relation", "tail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """What ids are called: labels always, readable names where the store has them."""
+
+    store: TripleStore
+
+    def describe(self, triple: Int[ndarray, " 3"], prefix: str = "") -> dict[str, int | str]:
+        """Give a triple's ids, labels and known names, under keys like `train_head`, `train_head_label`."""
+        described: dict[str, int | str] = {}
+        for role, number in zip(_ROLES, triple.tolist(), strict=True):
+            is_relation = role == "relation"
+            labels = self.store.relations if is_relation else self.store.entities
+            names = self.store.relation_names if is_relation else self.store.entity_names
+            described[f"{prefix}{role}"] = number
+            described[f"{prefix}{role}_label"] = labels.label(number)
+            name = names[number].as_py() if names is not None else ""
+            if name:
+                described[f"{prefix}{role}_name"] = name
+        return described
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfluenceResult:
+    """The most influential training triples of each test triple; of the training set itself for self-influence.
+
+    Attributes
+    ----------
+    test_triples
+        Ids [test, 3]; None for self-influence.
+    rankings
+        One per test triple, best first; a single one for self-influence.
+    run
+        How the numbers were made: versions, loss, tracked tensors, precision, hashes, counts, seconds.
+    """
+
+    test_triples: Int[ndarray, "test 3"] | None
+    rankings: tuple[Ranking, ...]
+    top_k: int
+    learning_rate: float
+    run: Mapping[str, Any]
+    labels: Labels = field(repr=False)
+
+    def to_dict(self, test_index: int = 0) -> dict[str, Any]:
+        """Give one test triple's result in the shape of its JSON file."""
+        about: dict[str, Any]
+        if self.test_triples is None:
+            about, entries = {"mode": "self"}, "self_influences"
+        else:
+            about = {"test_triple": self.labels.describe(self.test_triples[test_index])}
+            entries = "influences"
+        return about | {
+            "top_k": self.top_k,
+            "learning_rate": self.learning_rate,
+            entries: [row for row in self._entries(test_index)],
+            "run": dict(self.run),
+        }
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Give all rankings as one table: a row per test triple and training triple, best first."""
+        import pandas as pd  # noqa: PLC0415 - a second of import that only tables need
+
+        rows = []
+        for test_index in range(len(self.rankings)):
+            test: dict[str, Any] = {}
+            if self.test_triples is not None:
+                test = {"test_index": test_index} | self.labels.describe(self.test_triples[test_index], "test_")
+            entries = enumerate(self._entries(test_index), start=1)
+            rows += [test | {"rank": rank} | entry for rank, entry in entries]
+        return pd.DataFrame(rows)
+
+    def write_json(self, path: Path | str, test_index: int = 0) -> None:
+        """Write one test triple's result, whole or not at all."""
+        write_json(Path(path), self.to_dict(test_index))
+
+    def write_directory(self, directory: Path | str) -> Path:
+        """Write `triple_{h}_{r}_{t}.json` for every test triple (or `self_influence.json`), and `summary.json`.
+
+        Returns the path of the summary, which is written last.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        results = []
+        for index, ranking in enumerate(self.rankings):
+            contents = self.to_dict(index)
+            name = "self_influence.json"
+            if self.test_triples is not None:
+                name = f"triple_{'_'.join(map(str, self.test_triples[index].tolist()))}.json"
+            write_json(directory / name, contents)
+            summary = {"index": index, "file": name, "num_influences": len(ranking)}
+            results.append(summary | {key: contents[key] for key in ("test_triple",) if key in contents})
+        summary_path = directory / "summary.json"
+        write_json(
+            summary_path,
+            {
+                "num_results": len(results),
+                "top_k": self.top_k,
+                "learning_rate": self.learning_rate,
+                "results": results,
+                "run": dict(self.run),
+            },
+        )
+        return summary_path
+
+    def _entries(self, test_index: int) -> Iterator[dict[str, Any]]:
+        """Give one test triple's entries, best first."""
+        ranking = self.rankings[test_index]
+        value = "influence" if self.test_triples is not None else "self_influence"
+        for place, triple in enumerate(ranking.triples):
+            yield self.labels.describe(triple, "train_") | {
+                value: float(ranking.influence[place]),
+                "train_index": int(ranking.train_index[place]),
+            }
+
+
+def write_json(path: Path, contents: Mapping[str, Any]) -> None:
+    """Write JSON, whole or not at all; NaN is refused, since JSON has none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
