@@ -68,7 +68,8 @@ def batch_bytes(config: ConvEConfig, batch_size: int, num_tests: int, *, itemsiz
     """Bound the bytes that live at once while one batch is scored, all its (head, relation) distinct.
 
     Kept activations are the patches and the features of all regions; with `recompute` those of one region at a time.
-    The backward pass adds one region's gradient, its mask and its patches by row, the products four [batch, test] blocks.
+    The backward pass adds one region's gradient, its mask and its patches by row, the products four
+    [batch, test] blocks.
     """
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
     widest = max(region.num_positions for region in regions(config))

@@ -29,9 +29,9 @@ class OnDask:
         """Take a job; with `cache`, the test triples' factors are computed once, otherwise by every task."""
         self._client = client
         self._job = job
-        self._test: Future | ndarray | None = test_triples
+        self._test: Future[Any] | ndarray | None = test_triples
         self._cache = cache and test_triples is not None
-        self._weights: Future | None = None
+        self._weights: Future[Any] | None = None
         self._id = uuid.uuid4().hex[:8]
 
     def prepare(self) -> Counters:
@@ -80,22 +80,21 @@ class OnDask:
             self._client.cancel(list(futures))
             self._client.unsubscribe_topic(topic)
 
-    def _submit_group(self, tasks: list[Rows], topic: str) -> Future:
+    def _submit_group(self, tasks: list[Rows], topic: str) -> "Future[Any]":
         level = [
             self._submit(f"score-rows-{start}", _score, self._job, self._weights, self._test, (start, stop), topic)
             for start, stop in tasks
         ]
         while len(level) > 1:
             cut = [level[at : at + _MERGE_FAN_IN] for at in range(0, len(level), _MERGE_FAN_IN)]
-            level = [
-                self._submit(f"merge-{tasks[0][0]}-{len(cut)}-{n}", merge_scored, part) for n, part in enumerate(cut)
-            ]
+            name = f"merge-{tasks[0][0]}-{len(cut)}"
+            level = [self._submit(f"{name}-{number}", merge_scored, part) for number, part in enumerate(cut)]
         return level[0]
 
-    def _submit(self, name: str, function: Any, *arguments: object) -> Future:  # noqa: ANN401 - Dask takes any callable
+    def _submit(self, name: str, function: Any, *arguments: object) -> "Future[Any]":  # noqa: ANN401 - Dask takes any callable
         return self._client.submit(function, *arguments, key=f"{name}-{self._id}", pure=False)
 
-    def _send_weights(self) -> Future:
+    def _send_weights(self) -> "Future[Any]":
         """Put the weights into a task, which Dask can repeat wherever a worker is lost."""
         buffer = io.BytesIO()
         torch.save(self._job.checkpoint.load().state_dict(), buffer)

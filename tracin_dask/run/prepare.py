@@ -100,8 +100,8 @@ def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[n
         role = ("head", "relation", "tail")[column]
         limit = info.num_relations if column == 1 else info.num_entities
         raise ConfigError(
-            f"test triple {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} is not "
-            f"in the graph {store.path}, which knows {limit:,}; {int(wrong.any(axis=1).sum())} test triple(s) in all "
+            f"test triple {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} is "
+            f"not among the {limit:,} that {store.path} knows; {int(wrong.any(axis=1).sum())} test triple(s) in all "
             "are unknown to it"
         )
     return ids

@@ -58,7 +58,7 @@ class Records:
     def write(self, rows: Rows, scored: Scored) -> None:
         """Record a finished group; when this returns it is on disk."""
         buffer = io.BytesIO()
-        np.savez(buffer, **_pack(rows, scored))
+        np.savez(buffer, allow_pickle=False, **_pack(rows, scored))
         write_whole(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
 
     def discard(self) -> None:
@@ -81,7 +81,7 @@ class Records:
             )
 
 
-def _pack(rows: Rows, scored: Scored) -> dict[str, np.ndarray]:
+def _pack(rows: Rows, scored: Scored) -> dict[str, Any]:
     about = {"rows": rows, "k": scored.top.k, "device": scored.device, "precision": scored.precision}
     packed = {"about": np.array(json.dumps(about | {"counters": asdict(scored.counters)}))}
     for side in _SIDES:

@@ -40,7 +40,7 @@ def of_client(client: "Client") -> Resources:
     """
     workers = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
-        raise ClusterError(f"the cluster at {client.scheduler.address} has no workers; start some and try again")
+        raise ClusterError("the cluster has no workers; start some and try again")
     per_host = Counter(worker["host"] for worker in workers.values())
     cpus = client.run(cpu_count)
     limits = [worker["memory_limit"] or memory_limit() for worker in workers.values()]

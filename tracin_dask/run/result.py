@@ -73,7 +73,7 @@ class InfluenceResult:
         return about | {
             "top_k": self.top_k,
             "learning_rate": self.learning_rate,
-            entries: [row for row in self._entries(test_index)],
+            entries: list(self._entries(test_index)),
             "run": dict(self.run),
         }
 
