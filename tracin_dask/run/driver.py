@@ -115,6 +115,7 @@ def carry_out(
     return InfluenceResult(
         test_triples=prepared.test_triples,
         rankings=tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings)),
+        top=total.top,
         top_k=config.top_k,
         learning_rate=prepared.learning_rate,
         labels=Labels(store=prepared.store),

@@ -33,7 +33,7 @@ class Records:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         if restart:
-            self._delete_files()
+            _delete_files(directory)
         known = directory / _RUN_FILE
         if known.exists():
             self._refuse_another(json.loads(known.read_text()), json.loads(json.dumps(identity)))
@@ -61,16 +61,6 @@ class Records:
         np.savez(buffer, allow_pickle=False, **_pack(rows, scored))
         write_whole(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
 
-    def discard(self) -> None:
-        """Delete the records and their directory, once the result is written."""
-        self._delete_files()
-        self._directory.rmdir()
-
-    def _delete_files(self) -> None:
-        for pattern in ("rows-*.npz*", f"{_RUN_FILE}*"):
-            for path in self._directory.glob(pattern):
-                path.unlink()
-
     def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         names = sorted(known.keys() | wanted.keys())
         other = [f"{n}: {known.get(n)} then, {wanted.get(n)} now" for n in names if known.get(n) != wanted.get(n)]
@@ -79,6 +69,18 @@ class Records:
                 f"{self._directory} holds the finished part of another run ({'; '.join(other)}); "
                 "start the same run again to go on with it, or pass --restart to discard it"
             )
+
+
+def discard(directory: Path) -> None:
+    """Delete a run's records and their directory, once its result is written."""
+    _delete_files(directory)
+    directory.rmdir()
+
+
+def _delete_files(directory: Path) -> None:
+    for pattern in ("rows-*.npz*", f"{_RUN_FILE}*"):
+        for path in directory.glob(pattern):
+            path.unlink()
 
 
 def _pack(rows: Rows, scored: Scored) -> dict[str, Any]:

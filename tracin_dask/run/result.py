@@ -1,7 +1,7 @@
 """The outcome of a run: rankings with labels, as JSON, as a table, and on disk."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.influence.topk import Ranking
+from tracin_dask.influence.topk import Ranking, TopK
 from tracin_dask.triples.part import write_whole
 from tracin_dask.triples.store import TripleStore
 
@@ -26,10 +26,10 @@ class Labels:
 
     store: TripleStore
 
-    def describe(self, triple: Int[ndarray, " 3"], prefix: str = "") -> dict[str, int | str]:
+    def describe(self, triple: Sequence[int], prefix: str = "") -> dict[str, int | str]:
         """Give a triple's ids, labels and known names, under keys like `train_head`, `train_head_label`."""
         described: dict[str, int | str] = {}
-        for role, number in zip(_ROLES, triple.tolist(), strict=True):
+        for role, number in zip(_ROLES, triple, strict=True):
             is_relation = role == "relation"
             labels = self.store.relations if is_relation else self.store.entities
             names = self.store.relation_names if is_relation else self.store.entity_names
@@ -51,12 +51,15 @@ class InfluenceResult:
         Ids [test, 3]; None for self-influence.
     rankings
         One per test triple, best first; a single one for self-influence.
+    top
+        The `top_k` highest and lowest of every test triple, however `rankings` are chosen from them.
     run
         How the numbers were made: versions, loss, tracked tensors, precision, hashes, counts, seconds.
     """
 
     test_triples: Int[ndarray, "test 3"] | None
     rankings: tuple[Ranking, ...]
+    top: TopK
     top_k: int
     learning_rate: float
     run: Mapping[str, Any]
@@ -68,7 +71,7 @@ class InfluenceResult:
         if self.test_triples is None:
             about, entries = {"mode": "self"}, "self_influences"
         else:
-            about = {"test_triple": self.labels.describe(self.test_triples[test_index])}
+            about = {"test_triple": self.labels.describe(self.test_triples[test_index].tolist())}
             entries = "influences"
         return about | {
             "top_k": self.top_k,
@@ -85,7 +88,9 @@ class InfluenceResult:
         for test_index in range(len(self.rankings)):
             test: dict[str, Any] = {}
             if self.test_triples is not None:
-                test = {"test_index": test_index} | self.labels.describe(self.test_triples[test_index], "test_")
+                test = {"test_index": test_index} | self.labels.describe(
+                    self.test_triples[test_index].tolist(), "test_"
+                )
             entries = enumerate(self._entries(test_index), start=1)
             rows += [test | {"rank": rank} | entry for rank, entry in entries]
         return pd.DataFrame(rows)
@@ -127,7 +132,7 @@ class InfluenceResult:
         """Give one test triple's entries, best first."""
         ranking = self.rankings[test_index]
         value = "influence" if self.test_triples is not None else "self_influence"
-        for place, triple in enumerate(ranking.triples):
+        for place, triple in enumerate(ranking.triples.tolist()):
             yield self.labels.describe(triple, "train_") | {
                 value: float(ranking.influence[place]),
                 "train_index": int(ranking.train_index[place]),

@@ -1,0 +1,52 @@
+"""An influence result as a table on the terminal."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tracin_dask.influence.topk import Ranking, ranked
+from tracin_dask.run.result import InfluenceResult
+
+MEANING = (
+    "Influence > 0 (proponent): a gradient step on this training triple lowers the loss of the test triple, it speaks "
+    "for the prediction; < 0 (opponent): it speaks against. The size is the change of the loss by one such step, to "
+    "first order; compare sizes within one test triple."
+)
+SELF_MEANING = (
+    "Self-influence: how much one gradient step on a triple lowers its own loss, to first order. Large values mark "
+    "triples that the model finds surprising: rare facts, or errors."
+)
+
+
+def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
+    """Show one test triple with its strongest proponents and opponents, at most `rows` of each."""
+    if result.test_triples is None:
+        title = "Training triples of the largest self-influence"
+        return Group(_table(result, result.rankings[0], title=title, rows=rows), Text(SELF_MEANING, style="dim"))
+    test = " — ".join(_words(result, result.test_triples[test_index].tolist()))
+    sides = [
+        _table(result, ranked(result.top, test_index, side), title=f"{side.capitalize()} of {test}", rows=rows)
+        for side in ("proponents", "opponents")
+    ]
+    return Group(*sides, Text(MEANING, style="dim"))
+
+
+def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("#", justify="right")
+    table.add_column("influence", justify="right")
+    for column in ("head", "relation", "tail"):
+        table.add_column(column, overflow="fold")
+    table.add_column("line", justify="right")
+    for place, triple in enumerate(ranking.triples[:rows].tolist()):
+        influence, line = ranking.influence[place], ranking.train_index[place] + 1
+        table.add_row(str(place + 1), f"{influence:+.3e}", *_words(result, triple), f"{line}")
+    if len(ranking) == 0:
+        table.add_row("", "none", "", "", "", "")
+    return table
+
+
+def _words(result: InfluenceResult, triple: list[int]) -> list[str]:
+    """Call each part of a triple by its readable name, or else by its label."""
+    described = result.labels.describe(triple)
+    return [str(described.get(f"{role}_name", described[f"{role}_label"])) for role in ("head", "relation", "tail")]
