@@ -9,8 +9,10 @@ from click.testing import CliRunner
 
 from tracin_dask.cli import main as cli
 from tracin_dask.cli.train import command
+from tracin_dask.cli.training_progress import show_training
 from tracin_dask.errors import ConfigError, ResumeError, TriplesError
 from tracin_dask.models.checkpoint import check_fits, load_checkpoint
+from tracin_dask.models.training import EpochReport
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 
 SMALL = [
@@ -67,6 +69,17 @@ def test_every_epoch_gets_one_line_where_there_is_no_terminal(run, graph):
     assert len(lines) == 2
     pattern = r"epoch 1/2  loss 0\.\d{5}  valid MRR 0\.\d{3}  Hits@10 \d\.\d{3}  \d+\.\d s  best so far"
     assert re.fullmatch(pattern, lines[0])
+
+
+def test_a_terminal_of_80_columns_shows_quality_and_time_left(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    metrics = {"mean_reciprocal_rank": 0.5, "hits@10": 0.75}
+    with show_training(100) as observer:
+        observer.on_batch(100, 1, 2)
+        observer.on_epoch(EpochReport(epoch=100, train_loss=0.25, seconds=1.5, valid_metrics=metrics, is_best=True))
+    text = re.sub(r"\x1b\[[\d;?]*\w", "", capsys.readouterr().err)
+    assert re.search(r"epoch 100/100  loss 0\.25000  valid MRR 0\.500  Hits@10 0\.750 \S+ +[-\d]+:", text)
 
 
 def test_the_end_names_the_models_and_the_next_command(run, graph):

@@ -209,6 +209,7 @@ def test_another_seed_gives_other_weights(run):
     assert not torch.equal(first["fc.weight"], second["fc.weight"])
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of what DataLoader does
 def test_the_number_of_workers_changes_nothing(run):
     alone, helped = run("alone", num_epochs=2), run("helped", num_epochs=2, num_workers=2)
     assert_same_weights(alone.final_model, helped.final_model)

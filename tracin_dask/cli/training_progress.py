@@ -17,19 +17,23 @@ def show_training(num_epochs: int) -> Iterator[Observer]:
     if not console.is_terminal:
         yield Observer(on_epoch=lambda report: click.echo(epoch_line(report, num_epochs), err=True))
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("time left"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=8), TimeRemainingColumn())  # fit in 80 letters
     with Progress(*columns, console=console) as progress:
         yield _bar_observer(progress, num_epochs)
 
 
 def epoch_line(report: EpochReport, num_epochs: int) -> str:
     """Say how an epoch went."""
-    parts = [f"epoch {report.epoch}/{num_epochs}", f"loss {report.train_loss:.5f}"]
-    if report.valid_metrics is not None:
-        parts.append(f"valid MRR {report.valid_metrics['mean_reciprocal_rank']:.3f}")
-        parts.append(f"Hits@10 {report.valid_metrics['hits@10']:.3f}")
-    parts.append(f"{report.seconds:.1f} s")
-    return "  ".join(parts) + ("  best so far" if report.is_best else "")
+    line = f"epoch {report.epoch}/{num_epochs}  {_quality(report)}  {report.seconds:.1f} s"
+    return line + ("  best so far" if report.is_best else "")
+
+
+def _quality(report: EpochReport) -> str:
+    loss = f"loss {report.train_loss:.5f}"
+    if report.valid_metrics is None:
+        return loss
+    mrr, hits = report.valid_metrics["mean_reciprocal_rank"], report.valid_metrics["hits@10"]
+    return f"{loss}  valid MRR {mrr:.3f}  Hits@10 {hits:.3f}"
 
 
 def _bar_observer(progress: Progress, num_epochs: int) -> Observer:
@@ -39,6 +43,6 @@ def _bar_observer(progress: Progress, num_epochs: int) -> Observer:
         progress.update(task, total=num_epochs * total, completed=(epoch - 1) * total + done)
 
     def on_epoch(report: EpochReport) -> None:
-        progress.update(task, description=epoch_line(report, num_epochs))
+        progress.update(task, description=f"epoch {report.epoch}/{num_epochs}  {_quality(report)}")
 
     return Observer(on_batch=on_batch, on_epoch=on_epoch)
