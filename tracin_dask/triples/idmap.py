@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import numpy as np
 import pyarrow as pa
@@ -36,9 +36,9 @@ class IdMap:
         """Return the number of ids."""
         return len(self.labels)
 
-    def label(self, id: int) -> str:  # noqa: A002 - an id is what it is
+    def label(self, id: SupportsIndex) -> str:  # noqa: A002 - an id is what it is
         """Return the label of an id."""
-        label: str = self.labels[id].as_py()
+        label: str = self.labels[int(id)].as_py()
         return label
 
     def ids(self, labels: pa.StringArray | pa.ChunkedArray | list[str]) -> Int64[np.ndarray, " row"]:

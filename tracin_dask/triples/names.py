@@ -54,13 +54,20 @@ def read_edge_map(path: Path | str, relations: IdMap) -> pa.StringArray:
     """
     path = Path(path)
     readable: dict[str, str] = {}
-    for key, label in _read_object(path, path.read_bytes()).items():
+    for key, label in _read_object(path, _read_bytes(path)).items():
         if not isinstance(label, str) or label in readable:
             raise TriplesError(f"{path}: value {label!r} of key {key!r}: expected a relation label, each only once")
         readable[label] = _readable(_read_object(path, key), f"{path}: key {key!r}")
     times = Counter(readable.values())
     names = {label: f"{text} [{label}]" if times[text] > 1 else text for label, text in readable.items()}
     return pa.array([names.get(label, "") for label in relations.labels.to_pylist()], pa.string())
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error
 
 
 def _read_object(path: Path, text: str | bytes) -> dict[str, object]:
@@ -77,9 +84,9 @@ def _readable(edge: dict[str, object], where: str) -> str:
     predicate = edge.get("predicate")
     if not isinstance(predicate, str) or not predicate:
         raise TriplesError(f'{where}: expected "predicate" with a text')
-    others = {name: "" for name in edge if name != "predicate"}
+    others = [name for name in edge if name not in _QUALIFIERS and name != "predicate"]
     qualifiers = []
-    for name in _QUALIFIERS | others:
+    for name in [*_QUALIFIERS, *others]:
         value = edge.get(name, "")
         if not isinstance(value, str):
             raise TriplesError(f"{where}: {name} is {value!r}; expected a text")

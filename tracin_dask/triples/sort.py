@@ -96,7 +96,7 @@ def sort_triples(
     pending: list[_Run] = []
     max_rows = memory_bytes // SORT_BYTES_PER_ROW
     num_triples = 0
-    for block in blocks:
+    for block in filter(len, blocks):
         if pending and sum(map(len, pending)) + len(block) > max_rows:
             runs.append(_spill(_sort(pending), scratch / str(len(runs))))
         pending.append(_Run(keys=layout.pack(block.triples), train_index=block.train_index))

@@ -23,8 +23,8 @@ SORT_ORDER = "head, relation, tail, train_index"
 SHARD_ROWS = 262_144
 CHUNK_ROWS = 32_768
 MISSING_ID = -1
-MISSING_TEXT = "\0"
-"""Fill values that no store holds: a shard or chunk that is missing reads as these, and is refused."""
+MISSING_TEXT = "\n"
+"""Fill values that no data can equal: a shard or chunk that is missing reads as these, and is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,9 +181,17 @@ class TripleStore:
             If a length differs, or an array is missing.
         """
         info = self.info
-        expected = {"triples": (info.num_triples, 3), "train_index": (info.num_triples,)}
-        expected |= {"entity_label": (info.num_entities,), "relation_label": (info.num_relations,)}
+        expected = {
+            "triples": (info.num_triples, 3),
+            "train_index": (info.num_triples,),
+            "entity_label": (info.num_entities,),
+            "relation_label": (info.num_relations,),
+            "entity_name": (info.num_entities,),
+            "relation_name": (info.num_relations,),
+        }
         for name, shape in expected.items():
+            if name.endswith("_name") and name not in self._group:
+                continue  # names are optional
             found = self._array(name).shape
             if found != shape:
                 raise StoreError(

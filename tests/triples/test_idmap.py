@@ -1,0 +1,102 @@
+"""Id maps are read exactly, or refused with file, line and text."""
+
+import hashlib
+import re
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracin_dask.errors import TriplesError
+from tracin_dask.triples.idmap import IdMap, bare_integers, id_map_bytes, id_maps_sha256, read_id_map, write_id_map
+
+LABELS = st.text(st.characters(exclude_characters="\t\r\n\ufeff", exclude_categories=["Cs"]), min_size=1)
+
+
+def test_ids_may_come_in_any_order(write):
+    id_map = read_id_map(write("map.tsv", "b\t1\nc\t2\na\t0\n"))
+    assert id_map.labels.to_pylist() == ["a", "b", "c"]
+    assert [id_map.label(number) for number in range(len(id_map))] == ["a", "b", "c"]
+
+
+def test_labels_are_looked_up_together_and_unknown_ones_are_minus_one(write):
+    id_map = read_id_map(write("map.tsv", "b\t1\na\t0\n"))
+    assert id_map.ids(["b", "x", "a", "b"]).tolist() == [1, -1, 0, 1]
+
+
+def test_commas_quotes_spaces_and_other_scripts_belong_to_labels(write):
+    labels = ['"a, b"', "it's", " padded ", "Δ9-THC", "日本", "NA", "null"]
+    id_map = read_id_map(write("map.tsv", "".join(f"{label}\t{i}\r\n" for i, label in enumerate(labels))))
+    assert id_map.labels.to_pylist() == labels
+
+
+@given(st.lists(LABELS, unique=True, min_size=1))
+def test_a_written_map_is_read_back(tmp_path_factory, labels):
+    path = tmp_path_factory.mktemp("maps") / "map.tsv"
+    write_id_map(path, IdMap.of(labels))
+    assert read_id_map(path).labels.to_pylist() == labels
+    assert [file.name for file in path.parent.iterdir()] == ["map.tsv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "shown", "reason"),
+    [
+        ("a\t0\nb\t0\n", 2, r"b\t0", "id appears a second time"),
+        ("a\t0\nb\t1\na\t2\n", 3, r"a\t2", "label appears a second time"),
+        ("a\t0\nb\t2\n", 2, r"b\t2", "without a gap"),
+        ("label\tid\na\t0\n", 1, r"label\tid", "not an integer ≥ 0.*without a header"),
+        ("a\t0\nb\t-1\n", 2, r"b\t-1", "not an integer"),
+        ("a\t0\nb\t1.0\n", 2, r"b\t1.0", "not an integer"),
+        ("a\t0\nb\t01\n", 2, r"b\t01", "not an integer"),
+        ("a\t0\nb\t0x1\n", 2, r"b\t0x1", "not an integer"),
+        ("a\t0\nb\n", 2, "b", "wrong number of columns"),
+        ("a\t0\nb\t1\t2\n", 2, r"b\t1\t2", "wrong number of columns"),
+        ("a\t0\n\t1\n", 2, r"\t1", "empty field"),
+        ("a\t0\n\nb\t1\n", 2, "", "blank line"),
+    ],
+)
+def test_a_wrong_line_is_named_with_its_number_and_text(write, text, line, shown, reason):
+    path = write("entity_to_id.tsv", text)
+    with pytest.raises(TriplesError, match=f"entity_to_id.tsv, line {line}: .*{reason}") as caught:
+        read_id_map(path)
+    assert repr(shown).replace("\\\\", "\\") in str(caught.value)
+
+
+def test_invalid_utf8_is_named(write):
+    with pytest.raises(TriplesError, match=r"line 2: invalid UTF-8: 'b\\\\xff"):
+        read_id_map(write("map.tsv", b"a\t0\nb\xff\t1\n"))
+
+
+def test_an_empty_map_is_refused(write):
+    with pytest.raises(TriplesError, match=r"the file is empty; expected lines of `relation label TAB id`"):
+        read_id_map(write("map.tsv", ""), "relation")
+
+
+def test_a_missing_map_is_refused(tmp_path):
+    with pytest.raises(TriplesError, match=r"none.tsv: cannot be read: No such file"):
+        read_id_map(tmp_path / "none.tsv")
+
+
+def test_the_hash_of_the_maps_knows_every_label_and_its_place():
+    entities, relations = IdMap.of(["a", "b"]), IdMap.of(["r"])
+    known = id_maps_sha256(entities, relations)
+    assert known == hashlib.sha256(b"entities 2\na\nb\nrelations 1\nr\n").hexdigest()
+    others = [
+        id_maps_sha256(IdMap.of(["b", "a"]), relations),
+        id_maps_sha256(IdMap.of(["a"]), IdMap.of(["b", "r"])),
+        id_maps_sha256(IdMap.of(["ab"]), relations),
+        id_maps_sha256(relations, entities),
+    ]
+    assert len({known, *others}) == 5
+
+
+@given(st.text(max_size=20))
+def test_only_the_one_spelling_of_an_integer_counts(text):
+    found = int(bare_integers(pa.array([text], pa.string()))[0])
+    plain = bool(re.fullmatch("0|[1-9][0-9]{0,17}", text))
+    assert found == (int(text) if plain else -1)
+
+
+def test_the_bytes_of_a_map_are_label_tab_id():
+    assert id_map_bytes(IdMap.of(["ä", "b"])) == "ä\t0\nb\t1\n".encode()

@@ -1,0 +1,77 @@
+"""Readable names of entities and relations."""
+
+import json
+
+import pytest
+
+from tracin_dask.errors import TriplesError
+from tracin_dask.triples.idmap import IdMap
+from tracin_dask.triples.names import read_edge_map, read_names
+
+
+def edge(predicate: str, **qualifiers: str) -> str:
+    names = [f"{end}_{kind}_qualifier" for end in ("object", "subject") for kind in ("aspect", "direction")]
+    return json.dumps(dict.fromkeys(names, "") | {"predicate": predicate} | qualifiers)
+
+
+def test_names_repeat_and_hold_commas_quotes_and_other_scripts(write):
+    path = write("node_name_dict.txt", 'aspirin, "acetyl"\t2\nβ-blocker\t0\nβ-blocker\t1\n')
+    assert read_names(path, 4).to_pylist() == ["β-blocker", "β-blocker", 'aspirin, "acetyl"', ""]
+
+
+@pytest.mark.parametrize("line", ["x\t0", "x\t9", "x\t-1", "x\tone"])
+def test_a_second_name_or_a_strange_id_is_refused_with_its_line(write, line):
+    path = write("names.txt", f"a\t0\n{line}\n")
+    with pytest.raises(TriplesError, match=r"names.txt, line 2: 'x.*expected an id from 0 to 2, each at most once"):
+        read_names(path, 3)
+
+
+def test_relations_read_as_predicate_and_qualifiers(write):
+    edges = {
+        edge("biolink:treats"): "predicate:0",
+        edge(
+            "biolink:affects", object_aspect_qualifier="expression", object_direction_qualifier="increased"
+        ): "predicate:1",
+        edge("biolink:affects", subject_aspect_qualifier="activity"): "predicate:2",
+        edge("biolink:affects", anatomical_context_qualifier="liver"): "predicate:3",
+        edge("biolink:unused"): "predicate:99",
+    }
+    relations = IdMap.of(["predicate:3", "predicate:1", "predicate:2", "predicate:0", "predicate:7"])
+    assert read_edge_map(write("edge_map.json", json.dumps(edges)), relations).to_pylist() == [
+        "biolink:affects (anatomical_context_qualifier liver)",
+        "biolink:affects (expression, increased)",
+        "biolink:affects (subject activity)",
+        "biolink:treats",
+        "",
+    ]
+
+
+def test_relations_that_would_read_the_same_stay_apart(write):
+    edges = {
+        edge("p", object_aspect_qualifier="a", object_direction_qualifier=""): "predicate:0",
+        edge("p", object_aspect_qualifier="", object_direction_qualifier="a"): "predicate:1",
+    }
+    found = read_edge_map(write("edge_map.json", json.dumps(edges)), IdMap.of(["predicate:0", "predicate:1"]))
+    assert found.to_pylist() == ["p (a) [predicate:0]", "p (a) [predicate:1]"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "expected JSON"),
+        ("[]", "expected a JSON object, found list"),
+        (json.dumps({"no json": "predicate:0"}), "'no json': expected JSON"),
+        (json.dumps({edge("p"): 3}), "value 3 of key .* expected a relation label"),
+        (json.dumps({edge("p"): "x", edge("q"): "x"}), "value 'x' .* each only once"),
+        (json.dumps({json.dumps({"object_aspect_qualifier": "a"}): "x"}), 'expected "predicate"'),
+        (json.dumps({json.dumps({"predicate": "p", "object_aspect_qualifier": 1}): "x"}), "is 1; expected a text"),
+    ],
+)
+def test_an_edge_map_of_another_form_is_refused(write, content, reason):
+    with pytest.raises(TriplesError, match=rf"edge_map.json: .*{reason}"):
+        read_edge_map(write("edge_map.json", content), IdMap.of(["x"]))
+
+
+def test_a_missing_edge_map_is_refused(tmp_path):
+    with pytest.raises(TriplesError, match=r"none.json: cannot be read"):
+        read_edge_map(tmp_path / "none.json", IdMap.of(["x"]))
