@@ -266,6 +266,14 @@ def test_a_diverging_loss_stops_with_epoch_and_batch(run, tmp_path):
     assert (tmp_path / "a" / "checkpoints" / "checkpoint_epoch_1.pt").exists()
 
 
+def test_weights_that_diverge_in_the_last_batch_are_named(graph):
+    learner = new_learner(SIZES, SETTINGS, device=torch.device("cpu"))
+    rows = torch.from_numpy(graph.train[:16])
+    learner.optimizer.param_groups[0]["lr"] = torch.inf
+    with pytest.raises(NonFiniteError, match=r"entity_embeddings\.weight has NaN or infinite values after epoch 1;"):
+        train_epoch(learner, rows, epoch=0, on_batch=lambda _done, _total: None)
+
+
 OTHER_SETTINGS = {
     "batch_size": (16, {"batch_size": 8}),
     "learning_rate": (0.01, {"learning_rate": 0.02}),

@@ -17,6 +17,8 @@ from tracin_dask.models.conve import ConvE
 from tracin_dask.models.settings import TrainingConfig
 from tracin_dask.types import Progress
 
+_ADVICE = "try a lower --learning-rate, or go without --use-mixed-precision; earlier checkpoints are as they were"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learner:
@@ -37,7 +39,7 @@ def train_epoch(learner: Learner, train: Int[Tensor, "row 3"], *, epoch: int, on
     Raises
     ------
     NonFiniteError
-        If a loss is NaN or infinite; no weight has been changed by that batch.
+        If a loss, or a weight after the last batch, is NaN or infinite.
     """
     learner.model.train()
     seed = derive_seed(learner.config.random_seed, epoch + 1)
@@ -47,6 +49,7 @@ def train_epoch(learner: Learner, train: Int[Tensor, "row 3"], *, epoch: int, on
     for index, (batch,) in enumerate(batches):
         losses.append(_step(learner, batch.to(learner.device), where=f"epoch {epoch + 1}, batch {index + 1}"))
         on_batch(index + 1, len(batches))
+    _check_finite(learner.model, epoch)
     return math.fsum(losses) / len(losses)
 
 
@@ -92,14 +95,19 @@ def _step(learner: Learner, batch: Int[Tensor, "batch 3"], *, where: str) -> flo
     loss = _batch_loss(learner, batch)
     value = loss.item()
     if not math.isfinite(value):
-        raise NonFiniteError(
-            f"the loss is {value} in {where}; try a lower --learning-rate, or go without --use-mixed-precision"
-        )
+        raise NonFiniteError(f"the loss is {value} in {where}; {_ADVICE}")
     learner.optimizer.zero_grad()
     torch.autograd.backward(learner.scaler.scale(loss))
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     return value
+
+
+def _check_finite(model: ConvE, epoch: int) -> None:
+    """Catch what the last batch did to the weights before they are written."""
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise NonFiniteError(f"{name} has NaN or infinite values after epoch {epoch + 1}; {_ADVICE}")
 
 
 def _batch_loss(learner: Learner, batch: Int[Tensor, "batch 3"]) -> Float[Tensor, ""]:
