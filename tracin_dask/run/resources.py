@@ -61,3 +61,10 @@ def memory_limit() -> int:
     from distributed.system import MEMORY_LIMIT  # noqa: PLC0415 - distributed is slow to import
 
     return int(MEMORY_LIMIT)
+
+
+def has_gpu() -> bool:
+    """Tell whether there is an NVIDIA GPU, by its driver's library: CUDA itself stays untouched in this process."""
+    from distributed.diagnostics import nvml  # noqa: PLC0415 - distributed is slow to import
+
+    return bool(nvml.device_get_count() > 0)

@@ -1,0 +1,244 @@
+"""The options that `run` and `plan` share, and how they become a checked run."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+import click
+import numpy as np
+
+from tracin_dask.cli.terminal import ByteSize, byte_progress
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.topk import RankBy
+from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.run.config import Device, Mode, RunConfig
+from tracin_dask.run.prepare import PreparedRun, prepare
+from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
+from tracin_dask.triples.ingest import IngestOptions, ingest_cached
+from tracin_dask.triples.store import TripleStore, open_store
+from tracin_dask.triples.text import read_triples
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+ANY_PATH = click.Path(path_type=Path)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class JobOptions(TypedDict):
+    """The shared options, by name."""
+
+    model_path: Path
+    train: Path
+    entity_to_id: Path | None
+    relation_to_id: Path | None
+    test_triple: tuple[str, str, str] | None
+    test: Path | None
+    mode: Mode
+    labels: bool
+    skip_invalid: bool
+    entity_names: Path | None
+    edge_map: Path | None
+    cache_dir: Path | None
+    learning_rate: float | None
+    top_k: int
+    rank_by: RankBy
+    parameters: tuple[str, ...]
+    use_last_layers_only: bool
+    num_last_layers: int
+    batch_size: int | None
+    device: Device
+    use_mixed_precision: bool
+    use_gradient_checkpointing: bool
+    cache_test_gradients: bool
+    embedding_height: int | None
+    embedding_width: int | None
+    workers: int | None
+    threads_per_worker: int | None
+    memory_per_worker: int | None
+
+
+class BatchSize(click.ParamType[int | None]):
+    """A number of triples, or `auto`."""
+
+    name = "integer|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:  # noqa: ANN401 - click's signature
+        """Parse the text; `auto` is None."""
+        if value is None or value == "auto":
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
+
+
+class ManyValues(click.Command):
+    """A command whose option --parameters takes all values up to the next option: --parameters 'fc.*' 'bn2.*'."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option in front of each of its values."""
+        spread: list[str] = []
+        repeats = False
+        for arg in args:
+            if arg.startswith("-"):
+                repeats = arg == "--parameters"
+                spread += [] if repeats else [arg]
+            else:
+                spread += ["--parameters", arg] if repeats else [arg]
+        return super().parse_args(ctx, spread)
+
+
+_OPTIONS = (
+    click.option("--model-path", type=FILE, required=True, help="Checkpoint of the trained ConvE (.pt)."),
+    click.option(
+        "--train",
+        type=click.Path(exists=True, path_type=Path),
+        required=True,
+        help="Training triples: a store made by `ingest` (.zarr), or a text file, which is ingested first and cached.",
+    ),
+    click.option("--entity-to-id", type=FILE, help="Lines of `entity label TAB id`, as in training."),
+    click.option("--relation-to-id", type=FILE, help="Lines of `relation label TAB id`, as in training."),
+    click.option("--test-triple", nargs=3, metavar="H R T", help="One test triple, as ids or as labels."),
+    click.option("--test", type=FILE, help="Many test triples, one per line; ids or labels, tabs or spaces."),
+    click.option(
+        "--mode",
+        type=click.Choice(["test", "self"]),
+        default="test",
+        help="Explain test triples, or find training triples of large self-influence.",
+    ),
+    click.option("--labels", is_flag=True, help="Bare integers in triples are labels, not ids."),
+    click.option("--skip-invalid", is_flag=True, help="Skip and count unusable lines of a text file of triples."),
+    click.option("--entity-names", type=FILE, help="Lines of `readable name TAB entity id`; with a text file."),
+    click.option("--edge-map", type=FILE, help="JSON of readable relations; with a text file."),
+    click.option(
+        "--cache-dir", type=ANY_PATH, help="Where stores of text files are kept. [default: ~/.cache/tracin-dask]"
+    ),
+    click.option(
+        "--learning-rate", type=float, help="Factor of every influence. [default: the checkpoint's, or 0.001]"
+    ),
+    click.option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
+    click.option(
+        "--rank-by",
+        type=click.Choice(["absolute", "proponents", "opponents"]),
+        default="absolute",
+        show_default=True,
+        help="Order by |influence|, or report one side only.",
+    ),
+    click.option(
+        "--parameters",
+        multiple=True,
+        metavar="PATTERN...",
+        help="Track only the parameter tensors that match, e.g. 'fc.*' 'bn2.*'. [default: all]",
+    ),
+    click.option("--use-last-layers-only", is_flag=True, help="Track fc.* and the tensors before it, no embeddings."),
+    click.option("--num-last-layers", default=2, show_default=True, help="How many tensors that is, fc.* included."),
+    click.option(
+        "--batch-size", type=BatchSize(), default="auto", show_default=True, help="Training triples per tensor call."
+    ),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option(
+        "--use-mixed-precision", is_flag=True, help="Round the inputs of big products to bf16 (fp16 on CUDA)."
+    ),
+    click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations."),
+    click.option(
+        "--cache-test-gradients/--no-cache-test-gradients",
+        default=True,
+        show_default=True,
+        help="Compute the test triples' gradients once, or again for every task.",
+    ),
+    click.option("--embedding-height", type=int, help="Image rows, where the checkpoint does not tell."),
+    click.option("--embedding-width", type=int, help="Image columns, where the checkpoint does not tell."),
+    click.option("--workers", type=click.IntRange(min=1), help="Worker processes. [default: by the CPUs]"),
+    click.option(
+        "--threads-per-worker", type=click.IntRange(min=1), help="CPU threads of each. [default: CPUs / workers]"
+    ),
+    click.option("--memory-per-worker", type=ByteSize(), help="Memory of each, e.g. 4GiB. [default: 80 % / workers]"),
+)
+
+
+def job_options(function: Function) -> Function:
+    """Add the shared options to a command."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def prepared_run(options: JobOptions) -> PreparedRun:
+    """Open or make the store, load the checkpoint, read the test triples, and check that all fit together."""
+    store = _store(options)
+    checkpoint = load_checkpoint(
+        options["model_path"],
+        embedding_height=options["embedding_height"],
+        embedding_width=options["embedding_width"],
+    )
+    return prepare(store, checkpoint, _test_triples(options, store), config=_config(options))
+
+
+def _config(options: JobOptions) -> RunConfig:
+    return RunConfig(
+        mode=options["mode"],
+        parameters=options["parameters"],
+        last_layers=options["num_last_layers"] if options["use_last_layers_only"] else None,
+        learning_rate=options["learning_rate"],
+        top_k=options["top_k"],
+        rank_by=options["rank_by"],
+        batch_size=options["batch_size"],
+        device=options["device"],
+        mixed_precision=options["use_mixed_precision"],
+        gradient_checkpointing=options["use_gradient_checkpointing"],
+        cache_test_gradients=options["cache_test_gradients"],
+    )
+
+
+def _store(options: JobOptions) -> TripleStore:
+    train = options["train"]
+    if train.is_dir():
+        store = open_store(train)
+        _refuse_other_maps(store, options)
+        return store
+    cache = options["cache_dir"] or _default_cache()
+    with byte_progress() as progress:
+        store = ingest_cached(
+            train,
+            cache,
+            entity_to_id=options["entity_to_id"],
+            relation_to_id=options["relation_to_id"],
+            options=IngestOptions(
+                labels=options["labels"],
+                skip_invalid=options["skip_invalid"],
+                entity_names=options["entity_names"],
+                edge_map=options["edge_map"],
+                progress=progress,
+            ),
+        )
+    click.echo(f"training triples: {len(store):,} from {train}, kept as {store.path}", err=True)
+    return store
+
+
+def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
+    """Compare given id maps with those that the store was made with."""
+    entities = read_id_map(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
+    relations = read_id_map(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
+    if id_maps_sha256(entities, relations) != store.info.id_maps_sha256:
+        raise ConfigError(
+            f"{store.path} was made with other id maps ({store.info.num_entities:,} entities, "
+            f"{store.info.num_relations:,} relations) than the given ones ({len(entities):,} and {len(relations):,}); "
+            "ingest the text file again with these maps, or leave out --entity-to-id and --relation-to-id"
+        )
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
+
+
+def _test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
+    one, many = options["test_triple"], options["test"]
+    if one and many:
+        raise ConfigError("--test-triple and --test both say what to explain; give only one of them")
+    if many:
+        return read_triples(many, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
+    if not one:
+        return None
+    if not options["labels"] and all(part.isdecimal() for part in one):
+        return np.array([[int(part) for part in one]])
+    return [one]

@@ -1,0 +1,55 @@
+"""`tracin-dask plan`: what a run would take, without running it."""
+
+from typing import Unpack
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tracin_dask.cli.job_options import JobOptions, ManyValues, job_options, prepared_run
+from tracin_dask.cli.planning import plan_here
+from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.run.plan import Plan
+from tracin_dask.run.prepare import PreparedRun
+
+
+@click.command(cls=ManyValues)
+@job_options
+@click.option("--cluster", default="auto", show_default=True, help="auto or local: this machine is planned for.")
+def command(cluster: str, **options: Unpack[JobOptions]) -> None:
+    """Say what `run` with the same options would take on this machine: tasks, memory, engine, multiply-adds.
+
+    A text file given as --train is ingested and cached, as `run` does; nothing is scored.
+    """
+    prepared = prepared_run(options)
+    plan, _, where = plan_here(prepared, options, parse_spec(cluster))
+    Console().print(plan_table(prepared, plan, where))
+
+
+def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
+    """Show a plan."""
+    mib = 2**20
+    memory, counted = plan.memory, plan.multiply_adds
+    limit = plan.resources.memory_bytes / mib
+    table = Table(show_header=False, box=None)
+    tests = f"{plan.num_tests:,} test triples" if plan.num_tests else "itself (self-influence)"
+    rows = {
+        "what": f"{plan.num_triples:,} training triples on {tests}",
+        "tracked": f"{len(prepared.tracked)} parameter tensors: {', '.join(sorted(prepared.tracked))}",
+        "where": where,
+        "engine": plan.engine,
+        "tasks": f"{plan.num_tasks:,} of {plan.task_rows:,} triples, in batches of {plan.batch_size:,}",
+        "memory per worker": f"about {memory.total / mib:,.0f} MiB of {limit:,.0f} MiB",
+        "  process": f"{memory.process / mib:,.0f} MiB",
+        "  model": f"{memory.model / mib:,.0f} MiB",
+        "  test triples": f"{(memory.test_triples + memory.top_k) / mib:,.0f} MiB, with their best training triples",
+        "  batch": f"{memory.batch / mib:,.0f} MiB",
+        "  rows read": f"{memory.rows / mib:,.0f} MiB",
+        "multiply-adds": f"{counted.total:.3g}",
+        "  forward": f"{counted.forward:.3g}, once per distinct (head, relation)",
+        "  backward": f"{counted.backward:.3g}, once per training triple",
+        "  products": f"{counted.products:.3g}, once per pair with a test triple",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

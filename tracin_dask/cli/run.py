@@ -1,0 +1,105 @@
+"""`tracin-dask run`: a training file and a checkpoint in, the most influential training triples out."""
+
+from pathlib import Path
+from typing import Unpack
+
+import click
+from rich.console import Console
+
+from tracin_dask.cli.job_options import ANY_PATH, JobOptions, ManyValues, job_options, prepared_run
+from tracin_dask.cli.planning import open_place
+from tracin_dask.cli.run_progress import run_progress
+from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.errors import ConfigError
+from tracin_dask.report.table import influence_tables
+from tracin_dask.run import records
+from tracin_dask.run.driver import Execution, carry_out
+from tracin_dask.run.result import InfluenceResult
+
+TABLE_ROWS = 10
+
+
+@click.command(cls=ManyValues)
+@job_options
+@click.option(
+    "--cluster",
+    default="auto",
+    show_default=True,
+    help="auto: this process for small jobs, else local workers; local; tcp://HOST:PORT; or a scheduler file (.json).",
+)
+@click.option("--output", type=ANY_PATH, help="JSON file of the result of one test triple, or of --mode self.")
+@click.option("--output-dir", type=ANY_PATH, help="Folder for one JSON per test triple and summary.json.")
+@click.option("--restart", is_flag=True, help="Discard what an interrupted run recorded instead of going on with it.")
+def command(
+    cluster: str, output: Path | None, output_dir: Path | None, *, restart: bool, **options: Unpack[JobOptions]
+) -> None:
+    """Find the training triples that made the model predict a test triple, exactly, among all of them.
+
+    The influence of a training triple on a test triple is learning rate × ⟨gradient of its loss, gradient of the test
+    triple's loss⟩ (TracIn), over all parameters including embeddings. Positive: it speaks for the prediction.
+
+    A run that is cut off goes on where it stopped when the same command is given again.
+
+    \b
+    Examples:
+      tracin-dask run --model-path model.pt --train graph.zarr --test-triple aspirin treats headache --output why.json
+      tracin-dask run --model-path model.pt --train train.txt --entity-to-id node_dict.txt
+          --relation-to-id rel_dict.txt --test test.txt --top-k 100 --output-dir why/
+      tracin-dask run --model-path model.pt --train graph.zarr --mode self --output surprising.json
+      tracin-dask run ... --parameters 'fc.*' 'bn2.*'            (some tensors only)
+      tracin-dask run ... --cluster tcp://10.0.0.1:8786          (on a running Dask cluster)
+    """
+    spec = parse_spec(cluster)
+    _check_outputs(output, output_dir, options)
+    prepared = prepared_run(options)
+    if output is not None and prepared.test_triples is not None and len(prepared.test_triples) > 1:
+        raise ConfigError(
+            f"{options['test']} holds {len(prepared.test_triples)} test triples and --output takes one; "
+            "give --output-dir for one file per test triple"
+        )
+    recorded = _record_directory(output, output_dir)
+    with open_place(prepared, options, spec) as (plan, client, where), run_progress() as progress:
+        mib = plan.memory.total / 2**20
+        click.echo(f"running in {where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker", err=True)
+        if client is not None:
+            click.echo(f"dashboard: {client.dashboard_link}", err=True)
+        execution = Execution(resources=plan.resources, record_directory=recorded, restart=restart, progress=progress)
+        result = carry_out(prepared, plan, client=client, execution=execution)
+    written = _write(result, output, output_dir)
+    records.discard(recorded)
+    _show(result, written)
+
+
+def _check_outputs(output: Path | None, output_dir: Path | None, options: JobOptions) -> None:
+    """Refuse contradictions before any work is done."""
+    if (output is None) == (output_dir is None):
+        raise ConfigError("say where the result goes: either --output FILE.json or --output-dir FOLDER")
+    if options["mode"] == "test" and not options["test_triple"] and not options["test"]:
+        raise ConfigError("say what to explain: --test-triple H R T, --test FILE, or --mode self")
+    target = output.parent if output is not None else output_dir
+    assert target is not None  # noqa: S101 - one of the two is given
+    target.mkdir(parents=True, exist_ok=True)
+
+
+def _record_directory(output: Path | None, output_dir: Path | None) -> Path:
+    if output is not None:
+        return output.with_name(f"{output.name}.progress")
+    assert output_dir is not None  # noqa: S101 - one of the two is given
+    return output_dir / ".progress"
+
+
+def _write(result: InfluenceResult, output: Path | None, output_dir: Path | None) -> Path:
+    if output_dir is not None:
+        return result.write_directory(output_dir)
+    assert output is not None  # noqa: S101 - one of the two is given
+    result.write_json(output)
+    return output
+
+
+def _show(result: InfluenceResult, written: Path) -> None:
+    """Print the table of a single ranking, what was done, and where the result is."""
+    if len(result.rankings) == 1:
+        Console().print(influence_tables(result, rows=TABLE_ROWS))
+    done, seconds = result.run["num_training_triples"], result.run["seconds"]
+    tests = f" against {len(result.rankings):,} test triples" if len(result.rankings) > 1 else ""
+    click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s; wrote {written}")
