@@ -51,7 +51,7 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         If `path` exists and is not to be overwritten.
     """
     part = part_of(path)
-    with _lock(part):
+    with _locked(part):
         try:
             _refuse_existing(path, overwrite=overwrite)
             _clear(part)
@@ -64,24 +64,30 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     (path / _LOCK).unlink(missing_ok=True)
 
 
-def _lock(part: Path) -> BinaryIO:
-    """Lock the directory until the returned file is closed; the lock lies inside, so it moves with the directory."""
-    path = part / _LOCK
+@contextlib.contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Make the directory and lock it; the lock file lies inside, so it moves with the directory."""
     busy = BusyError(f"{part}: another process is writing here; wait for it or choose another output")
     part.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context((part / _LOCK).open("wb"))
+            _lock(lock)
+            moved = not os.path.samestat((part / _LOCK).stat(), os.fstat(lock.fileno()))
+        except (BlockingIOError, FileNotFoundError):
+            raise busy from None
+        if moved:
+            raise busy
+        yield
+
+
+def _lock(file: BinaryIO) -> None:
     try:
-        lock = path.open("wb")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        moved = not os.path.samestat(path.stat(), os.fstat(lock.fileno()))
-    except (BlockingIOError, FileNotFoundError):
-        raise busy from None
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        # some network file systems have no locks: two writers at once can not be noticed there
         if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
             raise
-        moved = False  # a file system without locks: two writers at once can not be noticed there
-    if moved:
-        raise busy
-    return lock
 
 
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:

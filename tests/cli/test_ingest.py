@@ -1,0 +1,82 @@
+"""The ingest command: what it prints, and what it refuses."""
+
+import pytest
+from click.testing import CliRunner
+
+from tracin_dask.cli.ingest import command
+from tracin_dask.cli.main import main
+from tracin_dask.errors import TriplesError
+from tracin_dask.triples.store import open_store
+
+
+@pytest.fixture(autouse=True)
+def _train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.txt").write_text("b\tr\ta\na\ts\tc\na\tr\n")
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(command, [*arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_summary_counts_and_names_the_maps_and_the_next_command():
+    output = run("train.txt", "-o", "graph.zarr", "--skip-invalid")
+    words = {
+        line.split("  ")[1].strip(): line.split("  ", 2)[2].strip() for line in output.splitlines() if "  " in line
+    }
+    assert words["training triples"] == "2"
+    assert words["entities"] == "3"
+    assert words["skipped lines"] == "1 × wrong number of columns"
+    assert words["entity ids"] == "made from the data, written to graph.entity_to_id.tsv"
+    assert (
+        "Next: tracin-dask run --model-path MODEL.pt --train graph.zarr --entity-to-id graph.entity_to_id.tsv" in output
+    )
+    assert len(open_store("graph.zarr")) == 2
+
+
+def test_given_files_and_names_are_used_and_named(tmp_path):
+    (tmp_path / "e.tsv").write_text("a\t1\nb\t0\nc\t2\n")
+    (tmp_path / "names.tsv").write_text("Bee, the first\t0\n")
+    output = run(
+        "train.txt", "-o", "g.zarr", "--skip-invalid", "--entity-to-id", "e.tsv", "--entity-names", "names.tsv"
+    )
+    assert "3, 1 of them with a readable name" in output
+    assert "as in e.tsv" in output
+    assert "--entity-to-id e.tsv --relation-to-id g.relation_to_id.tsv" in output
+    assert open_store("g.zarr").entity_names[0].as_py() == "Bee, the first"
+
+
+def test_integers_become_labels_on_demand_and_stores_are_overwritten_on_demand(tmp_path):
+    (tmp_path / "train.txt").write_text("7\t3\t9\n")
+    run("train.txt", "-o", "ids.zarr")
+    run("train.txt", "-o", "labels.zarr", "--labels")
+    run("train.txt", "-o", "labels.zarr", "--labels", "--overwrite", "--memory", "64MiB")
+    assert open_store("ids.zarr").info.num_entities == 10
+    assert open_store("labels.zarr").info.num_entities == 2
+
+
+def test_an_invalid_line_is_an_error():
+    with pytest.raises(TriplesError, match=r"train.txt, line 3: wrong number of columns"):
+        run("train.txt", "-o", "graph.zarr")
+
+
+def test_an_error_is_one_message_without_a_traceback(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tracin-dask", "ingest", "train.txt", "-o", "graph.zarr"])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert capsys.readouterr().err.startswith("Error: train.txt: 1 line cannot be used")
+
+
+@pytest.mark.parametrize("size", ["much", "0", "-1GiB"])
+def test_a_strange_size_is_refused(size):
+    result = CliRunner().invoke(command, ["train.txt", "-o", "graph.zarr", f"--memory={size}"])
+    assert result.exit_code == 2
+    assert f"'{size}' is not a size in bytes; expected e.g. 512MiB or 1GiB" in result.output
+
+
+def test_the_help_teaches_the_format_and_shows_an_example():
+    output = run("--help")
+    assert "head TAB relation TAB tail" in output
+    assert "tracin-dask ingest train.txt --entity-to-id node_dict.txt" in output

@@ -1,0 +1,282 @@
+"""From text to store: maps given or made, lines skipped or refused, disks full, writers at once."""
+
+import dataclasses
+import errno
+import fcntl
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracin_dask.errors import StoreError, TriplesError
+from tracin_dask.triples import ingest as ingest_module
+from tracin_dask.triples import store as store_module
+from tracin_dask.triples import write as write_module
+from tracin_dask.triples.idmap import IdMap, id_maps_sha256, read_id_map, write_id_map
+from tracin_dask.triples.ingest import IngestOptions, ingest, ingest_cached
+from tracin_dask.triples.store import TripleStore, open_store
+
+TRAIN = "b\tr\ta\na\ts\tc\nb\tr\ta\na\tr\tb\n"
+
+
+def labelled(store: TripleStore) -> list[tuple[str, str, str, int]]:
+    block = store.read(0, len(store))
+    return [
+        (store.entities.label(h), store.relations.label(r), store.entities.label(t), int(index))
+        for (h, r, t), index in zip(block.triples, block.train_index, strict=True)
+    ]
+
+
+def names(directory: Path) -> set[str]:
+    return {entry.name for entry in directory.iterdir()}
+
+
+def test_given_maps_are_used_as_they_are(write, tmp_path):
+    entities = write("entities.tsv", "c\t0\nb\t1\na\t2\nunused\t3\n")
+    relations = write("relations.tsv", "s\t0\nr\t1\n")
+    store = ingest(write("train.txt", TRAIN), tmp_path / "g.zarr", entity_to_id=entities, relation_to_id=relations)
+    assert store.read(0, 4).triples.tolist() == [[1, 1, 2], [1, 1, 2], [2, 0, 0], [2, 1, 1]]
+    assert store.read(0, 4).train_index.tolist() == [0, 2, 1, 3]
+    assert store.info.num_entities == 4
+    assert store.info.id_maps_sha256 == id_maps_sha256(read_id_map(entities), read_id_map(relations, "relation"))
+    assert store.info.source.name == "train.txt"
+    assert store.info.source.size_bytes == len(TRAIN)
+    assert names(tmp_path) == {"train.txt", "entities.tsv", "relations.tsv", "g.zarr"}
+
+
+def test_maps_are_made_in_the_order_of_the_text_and_written_beside_the_store(write, tmp_path):
+    store = ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
+    assert (tmp_path / "graph.entity_to_id.tsv").read_text() == "a\t0\nb\t1\nc\t2\n"
+    assert (tmp_path / "graph.relation_to_id.tsv").read_text() == "r\t0\ns\t1\n"
+    assert labelled(store) == [("a", "r", "b", 3), ("a", "s", "c", 1), ("b", "r", "a", 0), ("b", "r", "a", 2)]
+
+
+def test_one_given_map_leaves_only_the_other_to_be_made(write, tmp_path):
+    entities = write("entities.tsv", "c\t0\nb\t1\na\t2\n")
+    store = ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr", entity_to_id=entities)
+    assert store.entities.labels.to_pylist() == ["c", "b", "a"]
+    assert names(tmp_path) == {"train.txt", "entities.tsv", "graph.zarr", "graph.relation_to_id.tsv"}
+
+
+def test_ids_without_maps_keep_their_numbers(write, tmp_path):
+    store = ingest(write("train.txt", "5\t1\t0\n2\t0\t5\n"), tmp_path / "graph.zarr")
+    assert store.read(0, 2).triples.tolist() == [[2, 0, 5], [5, 1, 0]]
+    assert store.entities.labels.to_pylist() == ["0", "1", "2", "3", "4", "5"]
+    assert store.relations.labels.to_pylist() == ["0", "1"]
+
+
+def test_integers_said_to_be_labels_are_labels(write, tmp_path):
+    train = write("train.txt", "500\t1\t7\n")
+    store = ingest(train, tmp_path / "graph.zarr", options=IngestOptions(labels=True))
+    assert store.entities.labels.to_pylist() == ["500", "7"]
+
+
+def test_an_id_far_beyond_the_file_asks_for_a_map(write, tmp_path):
+    with pytest.raises(TriplesError, match=r"largest entity id is 99,999,999 in a file of 1 triples; .*--entity-to-id"):
+        ingest(write("train.txt", "99999999\t1\t7\n"), tmp_path / "graph.zarr")
+
+
+def test_a_different_map_beside_the_store_is_not_overwritten(write, tmp_path):
+    write("graph.entity_to_id.tsv", "mine\t0\n")
+    with pytest.raises(
+        TriplesError, match=r"graph.entity_to_id.tsv: exists and differs .* pass it with --entity-to-id"
+    ):
+        ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
+    assert names(tmp_path) == {"train.txt", "graph.entity_to_id.tsv"}
+
+
+def test_invalid_lines_stop_the_ingest_and_leave_nothing(write, tmp_path):
+    train = write("train.txt", TRAIN + "a\tr\nx\tr\ta\n")
+    maps = {"entity_to_id": write("e.tsv", "a\t0\nb\t1\nc\t2\n"), "relation_to_id": write("r.tsv", "r\t0\ns\t1\n")}
+    before = names(tmp_path)
+    with pytest.raises(TriplesError, match=r"(?s)2 lines cannot be used: .*line 5: .*line 6: .*--skip-invalid"):
+        ingest(train, tmp_path / "graph.zarr", **maps)
+    assert names(tmp_path) == before
+
+
+def test_skipped_lines_are_counted_by_kind_and_leave_gaps_in_train_index(write, tmp_path):
+    train = write("train.txt", "a\tr\n" + TRAIN + "\nx\tr\ta\ny\tr\ta\na\tr\tb\n")
+    maps = {"entity_to_id": write("e.tsv", "a\t0\nb\t1\nc\t2\n"), "relation_to_id": write("r.tsv", "r\t0\ns\t1\n")}
+    store = ingest(train, tmp_path / "graph.zarr", **maps, options=IngestOptions(skip_invalid=True))
+    assert dict(store.info.skipped) == {"wrong number of columns": 1, "blank line": 1, "unknown head label": 2}
+    assert sorted(store.read(0, len(store)).train_index.tolist()) == [1, 2, 3, 4, 8]
+
+
+@pytest.mark.parametrize(("text", "skipped"), [("", 0), ("\n", 0), ("a\tb\n", 1)])
+def test_a_text_without_triples_is_refused(write, tmp_path, text, skipped):
+    train = write("train.txt", text)
+    with pytest.raises(TriplesError, match=rf"train.txt: no triples in {len(text)} bytes \({skipped} lines skipped\)"):
+        ingest(train, tmp_path / "graph.zarr", options=IngestOptions(skip_invalid=True))
+    assert names(tmp_path) == {"train.txt"}
+
+
+def test_a_missing_text_is_refused(tmp_path):
+    with pytest.raises(TriplesError, match=r"none.txt: cannot be read: No such file or directory"):
+        ingest(tmp_path / "none.txt", tmp_path / "graph.zarr")
+
+
+def test_an_existing_store_is_refused_unless_it_is_to_be_overwritten(write, tmp_path):
+    ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
+    other = write("other.txt", "a\tr\tb\nb\ts\tc\n")
+    with pytest.raises(StoreError, match=r"graph.zarr: exists already; .*--overwrite"):
+        ingest(other, tmp_path / "graph.zarr")
+    assert len(open_store(tmp_path / "graph.zarr")) == 4
+    assert len(ingest(other, tmp_path / "graph.zarr", options=IngestOptions(overwrite=True))) == 2
+    assert not any(".part" in name or ".old" in name for name in names(tmp_path))
+
+
+def test_what_an_interrupted_ingest_left_is_replaced(write, tmp_path):
+    train = write("train.txt", TRAIN)
+    (tmp_path / "graph.zarr.part" / "triples" / "c").mkdir(parents=True)
+    write("graph.zarr.part/zarr.json", "{")
+    assert len(ingest(train, tmp_path / "graph.zarr")) == 4
+    assert names(tmp_path / "graph.zarr") == {"zarr.json", "triples", "train_index", "entity_label", "relation_label"}
+
+
+def test_a_second_writer_of_the_same_store_is_refused(write, tmp_path):
+    part = tmp_path / "graph.zarr.part"
+    part.mkdir()
+    with (part / ".writer").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match=r"graph.zarr.part: another process is writing here"):
+            ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
+    assert part.exists()
+
+
+@pytest.mark.parametrize("target", ["sort_triples", "write_store"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_no_store_and_says_what_is_free_and_needed(write, tmp_path, monkeypatch, target, code):
+    def fail(*_args, **_options):
+        raise OSError(code, "full")
+
+    monkeypatch.setattr(ingest_module, target, fail)
+    with pytest.raises(StoreError, match=r"disk is full: [\d,]+ bytes are free, up to [\d,]+ are needed; no store was"):
+        ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
+    assert names(tmp_path) == {"train.txt"}
+
+
+def test_other_errors_of_the_system_pass_through_and_leave_nothing(write, tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(ingest_module, "write_store", fail)
+    with pytest.raises(PermissionError):
+        ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
+    assert names(tmp_path) == {"train.txt"}
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 2000), st.integers(16, 80), st.integers(0, 3))
+def test_the_fingerprint_does_not_depend_on_memory_or_shards(tmp_path_factory, memory_bytes, shard_rows, seed):
+    directory = tmp_path_factory.mktemp("ingest")
+    rows = np.random.default_rng(seed).integers(0, 9, (60, 3)).tolist()
+    (directory / "train.txt").write_text("".join(f"e{h}\tr{r}\te{t}\n" for h, r, t in rows))
+    plain = ingest(directory / "train.txt", directory / "plain.zarr")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (store_module, write_module):
+            patch.setattr(module, "SHARD_ROWS", shard_rows // 4 * 4)
+            patch.setattr(module, "CHUNK_ROWS", shard_rows // 4)
+        patch.setattr(ingest_module, "MAX_LINE_BYTES", 64)  # blocks of a few lines
+        cut = ingest(directory / "train.txt", directory / "cut.zarr", options=IngestOptions(memory_bytes=memory_bytes))
+    assert labelled(cut) == labelled(plain)
+    assert cut.info == plain.info
+
+
+def test_the_fingerprint_knows_the_triples_their_lines_and_the_maps(write, tmp_path):
+    def fingerprint(name: str, text: str, entities: str = "a\t0\nb\t1\nc\t2\n") -> str:
+        maps = {"entity_to_id": write("e.tsv", entities), "relation_to_id": write("r.tsv", "r\t0\ns\t1\n")}
+        return ingest(write("train.txt", text), tmp_path / name, **maps).info.fingerprint
+
+    found = {
+        fingerprint("0.zarr", TRAIN),
+        fingerprint("1.zarr", "".join(sorted(TRAIN.splitlines(keepends=True)))),
+        fingerprint("2.zarr", TRAIN.replace("s", "r")),
+        fingerprint("3.zarr", TRAIN, "a\t0\nb\t1\nd\t2\nc\t3\n".replace("d\t2\nc\t3", "c\t2\nd\t3")),
+    }
+    assert len(found) == 4
+    assert fingerprint("4.zarr", TRAIN) in found
+
+
+def test_progress_ends_at_the_total_of_every_stage(write, tmp_path):
+    seen: dict[str, tuple[int, int]] = {}
+
+    def progress(stage: str, done: int, total: int) -> None:
+        assert done >= seen.get(stage, (0, 0))[0]
+        seen[stage] = (done, total)
+
+    ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr", options=IngestOptions(progress=progress))
+    size = len(TRAIN)
+    assert seen == {"reading labels": (size, size), "reading triples": (size, size), "writing store": (128, 128)}
+
+
+def test_the_cache_ingests_once_per_content(write, tmp_path, monkeypatch):
+    train, cache = write("train.txt", TRAIN), tmp_path / "cache"
+    first = ingest_cached(train, cache)
+    monkeypatch.setattr(ingest_module, "ingest", lambda *_args, **_options: pytest.fail("ingested twice"))
+    assert ingest_cached(train, cache) == first
+    monkeypatch.undo()
+    assert ingest_cached(write("train.txt", TRAIN + "c\tr\ta\n"), cache).path != first.path
+    assert ingest_cached(train, cache, options=IngestOptions(skip_invalid=True)).path != first.path
+    entities = write("entities.tsv", "c\t0\nb\t1\na\t2\n")
+    assert ingest_cached(train, cache, entity_to_id=entities).entities.label(0) == "c"
+
+
+def test_the_cache_waits_for_another_writer_and_takes_its_store(write, tmp_path, monkeypatch):
+    train, cache = write("train.txt", TRAIN), tmp_path / "cache"
+    inside, go_on = threading.Event(), threading.Event()
+    write_store, calls = ingest_module.write_store, []
+
+    def slow(*args, **options):
+        calls.append(args)
+        inside.set()
+        assert go_on.wait(30)
+        return write_store(*args, **options)
+
+    monkeypatch.setattr(ingest_module, "write_store", slow)
+    monkeypatch.setattr(ingest_module, "_POLL_SECONDS", 0.01)
+    writer = threading.Thread(target=ingest_cached, args=(train, cache))
+    writer.start()
+    assert inside.wait(30)
+    threading.Timer(0.2, go_on.set).start()
+    store = ingest_cached(train, cache)
+    writer.join()
+    assert len(calls) == 1
+    assert labelled(store) == labelled(open_store(store.path))
+
+
+def test_options_are_values():
+    assert dataclasses.replace(IngestOptions(), labels=True) == IngestOptions(labels=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("umls", (5216, 135, 46)),
+        ("nations", (1592, 14, 55)),
+        ("kinships", (8544, 104, 25)),
+        ("codex-s", (32888, 2034, 42)),
+    ],
+)
+def test_known_graphs_have_their_known_sizes(data, tmp_path, name, counts):
+    store = ingest(data / name / "train.txt", tmp_path / "graph.zarr")
+    assert (len(store), store.info.num_entities, store.info.num_relations) == counts
+    lines = (data / name / "train.txt").read_text().splitlines()
+    assert all("\t".join(row[:3]) == lines[row[3]] for row in labelled(store)[::97])
+
+
+def test_a_graph_with_maps_names_and_qualifiers_keeps_them(data, tmp_path):
+    folder = data / "hetionet-lite"
+    options = IngestOptions(entity_names=folder / "node_name_dict.txt", edge_map=folder / "edge_map.json")
+    maps = {"entity_to_id": folder / "node_dict.txt", "relation_to_id": folder / "rel_dict.txt"}
+    store = ingest(folder / "train.txt", tmp_path / "graph.zarr", **maps, options=options)
+    readable = store.relation_names.to_pylist()
+    assert (len(store), store.info.num_entities, store.info.num_relations) == (59_551, 19_943, 16)
+    assert store.entity_names[0].as_py() == "idiopathic pulmonary fibrosis"
+    assert "biolink:affects (expression, increased)" in readable
+    assert len(set(readable)) == 16
+    write_id_map(tmp_path / "again.tsv", store.entities)
+    assert (tmp_path / "again.tsv").read_bytes() == maps["entity_to_id"].read_bytes()
+    assert isinstance(store.relations, IdMap)
