@@ -4,17 +4,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracin_dask.influence.losses import Loss
     from tracin_dask.models.checkpoint import load_checkpoint
-    from tracin_dask.triples.ingest import ingest
+    from tracin_dask.run.config import RunConfig
+    from tracin_dask.run.driver import Execution, run
+    from tracin_dask.run.result import InfluenceResult
+    from tracin_dask.triples.ingest import IngestOptions, ingest
     from tracin_dask.triples.store import open_store
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "ingest", "load_checkpoint", "open_store"]
+__all__ = [
+    "Execution",
+    "InfluenceResult",
+    "IngestOptions",
+    "Loss",
+    "RunConfig",
+    "__version__",
+    "ingest",
+    "load_checkpoint",
+    "open_store",
+    "run",
+]
 
 _HOME = {
+    "Execution": "tracin_dask.run.driver",
+    "InfluenceResult": "tracin_dask.run.result",
+    "IngestOptions": "tracin_dask.triples.ingest",
+    "Loss": "tracin_dask.influence.losses",
+    "RunConfig": "tracin_dask.run.config",
     "ingest": "tracin_dask.triples.ingest",
     "load_checkpoint": "tracin_dask.models.checkpoint",
     "open_store": "tracin_dask.triples.store",
+    "run": "tracin_dask.run.driver",
 }
 
 
