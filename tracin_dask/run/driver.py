@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
@@ -53,6 +53,7 @@ class Execution:
     progress: Progress | None = None
 
 
+@runtime_checkable
 class Executor(Protocol):
     """A way to carry out tasks: in this process, or on a Dask cluster."""
 
