@@ -153,7 +153,9 @@ def test_a_full_disk_leaves_no_store_and_says_what_is_free_and_needed(write, tmp
         raise OSError(code, "full")
 
     monkeypatch.setattr(ingest_module, target, fail)
-    with pytest.raises(StoreError, match=r"disk is full: [\d,]+ bytes are free, up to [\d,]+ are needed; no store was"):
+    with pytest.raises(
+        StoreError, match=r"disk is full: [\d,]+ bytes were free, up to [\d,]+ are needed; no store was"
+    ):
         ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
     assert names(tmp_path) == {"train.txt"}
 

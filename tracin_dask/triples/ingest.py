@@ -210,14 +210,17 @@ def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOption
 
 @contextlib.contextmanager
 def _full_disk_explained(train: Path, output: Path) -> Iterator[None]:
+    """Say how much was free before, and how much a store and the runs of a sort on disk can take."""
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    free_bytes = shutil.disk_usage(folder).free
     try:
         yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        free_bytes, needed_bytes = shutil.disk_usage(output.parent).free, 2 * train.stat().st_size
+        needed_bytes = 2 * train.stat().st_size
         raise StoreError(
-            f"{output}: the disk is full: {free_bytes:,} bytes are free, up to {needed_bytes:,} are needed; "
+            f"{output}: the disk is full: {free_bytes:,} bytes were free, up to {needed_bytes:,} are needed; "
             "no store was left behind; make room or choose another output"
         ) from error
 
