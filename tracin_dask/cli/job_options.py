@@ -44,7 +44,7 @@ class JobOptions(TypedDict):
     rank_by: RankBy
     parameters: tuple[str, ...]
     use_last_layers_only: bool
-    num_last_layers: int
+    num_last_layers: int | None
     batch_size: int | None
     device: Device
     use_mixed_precision: bool
@@ -79,7 +79,9 @@ class ManyValues(click.Command):
         """Repeat the option in front of each of its values."""
         spread: list[str] = []
         repeats = False
-        for arg in args:
+        for arg, after in zip(args, [*args[1:], "-"], strict=True):
+            if arg == "--parameters" and after.startswith("-"):
+                raise click.BadOptionUsage(arg, f"{arg} needs at least one pattern, e.g. {arg} 'fc.*'", ctx)
             if arg.startswith("-"):
                 repeats = arg == "--parameters"
                 spread += [] if repeats else [arg]
@@ -104,6 +106,7 @@ _OPTIONS = (
         "--mode",
         type=click.Choice(["test", "self"]),
         default="test",
+        show_default=True,
         help="Explain test triples, or find training triples of large self-influence.",
     ),
     click.option("--labels", is_flag=True, help="Bare integers in triples are labels, not ids."),
@@ -131,11 +134,17 @@ _OPTIONS = (
         help="Track only the parameter tensors that match, e.g. 'fc.*' 'bn2.*'. [default: all]",
     ),
     click.option("--use-last-layers-only", is_flag=True, help="Track fc.* and the tensors before it, no embeddings."),
-    click.option("--num-last-layers", default=2, show_default=True, help="How many tensors that is, fc.* included."),
+    click.option("--num-last-layers", type=int, help="How many tensors that is, fc.* included. [default: 2]"),
     click.option(
         "--batch-size", type=BatchSize(), default="auto", show_default=True, help="Training triples per tensor call."
     ),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute; auto takes a GPU if there is one.",
+    ),
     click.option(
         "--use-mixed-precision", is_flag=True, help="Round the inputs of big products to bf16 (fp16 on CUDA)."
     ),
@@ -164,21 +173,55 @@ def job_options(function: Function) -> Function:
 
 
 def prepared_run(options: JobOptions) -> PreparedRun:
-    """Open or make the store, load the checkpoint, read the test triples, and check that all fit together."""
+    """Open or make the store, load the checkpoint, read the test triples, and check that all fit together.
+
+    Raises
+    ------
+    TracInDaskError
+        If they do not, or the options contradict each other; the latter before any file is read.
+    """
+    _refuse_contradictions(options)
+    config = _config(options)
     store = _store(options)
     checkpoint = load_checkpoint(
         options["model_path"],
         embedding_height=options["embedding_height"],
         embedding_width=options["embedding_width"],
     )
-    return prepare(store, checkpoint, _test_triples(options, store), config=_config(options))
+    return prepare(store, checkpoint, _test_triples(options, store), config=config)
+
+
+def _refuse_contradictions(options: JobOptions) -> None:
+    """Refuse options that contradict each other, or that would do nothing."""
+    is_asked = bool(options["test_triple"] or options["test"])
+    if options["test_triple"] and options["test"]:
+        raise ConfigError("--test-triple and --test both say what to explain; give only one of them")
+    if options["mode"] == "test" and not is_asked:
+        raise ConfigError("say what to explain: --test-triple H R T, --test FILE, or --mode self")
+    if options["mode"] == "self" and is_asked:
+        raise ConfigError("--mode self is about the training triples alone; leave --test-triple and --test out")
+    if options["num_last_layers"] is not None and not options["use_last_layers_only"]:
+        raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
+    of_text = ("entity_names", "edge_map", "skip_invalid")
+    given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
+    if given and options["train"].is_dir():
+        raise ConfigError(
+            f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; "
+            "give such options to `tracin-dask ingest`"
+        )
+
+
+def _last_layers(options: JobOptions) -> int | None:
+    if not options["use_last_layers_only"]:
+        return None
+    return 2 if options["num_last_layers"] is None else options["num_last_layers"]
 
 
 def _config(options: JobOptions) -> RunConfig:
     return RunConfig(
         mode=options["mode"],
         parameters=options["parameters"],
-        last_layers=options["num_last_layers"] if options["use_last_layers_only"] else None,
+        last_layers=_last_layers(options),
         learning_rate=options["learning_rate"],
         top_k=options["top_k"],
         rank_by=options["rank_by"],
@@ -233,8 +276,6 @@ def _default_cache() -> Path:
 
 def _test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
     one, many = options["test_triple"], options["test"]
-    if one and many:
-        raise ConfigError("--test-triple and --test both say what to explain; give only one of them")
     if many:
         return read_triples(many, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
     if not one:

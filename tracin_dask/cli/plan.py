@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tracin_dask.cli.job_options import JobOptions, ManyValues, job_options, prepared_run
-from tracin_dask.cli.planning import plan_here
+from tracin_dask.cli.planning import plan_only
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.run.plan import Plan
 from tracin_dask.run.prepare import PreparedRun
@@ -15,14 +15,17 @@ from tracin_dask.run.prepare import PreparedRun
 
 @click.command(cls=ManyValues)
 @job_options
-@click.option("--cluster", default="auto", show_default=True, help="auto or local: this machine is planned for.")
+@click.option(
+    "--cluster", default="auto", show_default=True, help="As for `run`; a running cluster is asked for its size."
+)
 def command(cluster: str, **options: Unpack[JobOptions]) -> None:
-    """Say what `run` with the same options would take on this machine: tasks, memory, engine, multiply-adds.
+    """Say what `run` with the same options would take: tasks, memory, engine, multiply-adds.
 
     A text file given as --train is ingested and cached, as `run` does; nothing is scored.
     """
+    spec = parse_spec(cluster)
     prepared = prepared_run(options)
-    plan, _, where = plan_here(prepared, options, parse_spec(cluster))
+    plan, where = plan_only(prepared, options, spec)
     Console().print(plan_table(prepared, plan, where))
 
 
@@ -32,7 +35,9 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     memory, counted = plan.memory, plan.multiply_adds
     limit = plan.resources.memory_bytes / mib
     table = Table(show_header=False, box=None)
-    tests = f"{plan.num_tests:,} test triples" if plan.num_tests else "itself (self-influence)"
+    tests = "themselves (self-influence)"
+    if plan.num_tests:
+        tests = "1 test triple" if plan.num_tests == 1 else f"{plan.num_tests:,} test triples"
     rows = {
         "what": f"{plan.num_triples:,} training triples on {tests}",
         "tracked": f"{len(prepared.tracked)} parameter tensors: {', '.join(sorted(prepared.tracked))}",

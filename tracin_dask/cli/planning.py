@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tracin_dask.cli.job_options import JobOptions
 from tracin_dask.clusters.spec import ClusterSpec, open_cluster
-from tracin_dask.errors import MemoryLimitError
+from tracin_dask.errors import ConfigError, MemoryLimitError
 from tracin_dask.run.plan import Plan, make_plan
 from tracin_dask.run.prepare import PreparedRun
 from tracin_dask.run.resources import MEMORY_SHARE, Resources, cpu_count, has_gpu, memory_limit, of_client
@@ -26,6 +26,8 @@ def open_place(
 ) -> Iterator[tuple[Plan, "Client | None", str]]:
     """Give a plan, the client to carry it out with (None for this process), and where that is, in words."""
     if spec.kind == "address":
+        if options["workers"] is not None:
+            raise ConfigError(f"--workers is for local workers; the cluster at {spec.address} has its own")
         with open_cluster(spec, num_workers=0, memory_bytes=0) as client:
             resources = _overridden(of_client(client), options)
             yield _plan(prepared, resources), client, f"{resources.num_workers} worker(s) of {spec.address}"
@@ -37,6 +39,15 @@ def open_place(
     resources = plan.resources
     with open_cluster(spec, num_workers=resources.num_workers, memory_bytes=resources.memory_bytes) as client:
         yield plan, client, where
+
+
+def plan_only(prepared: PreparedRun, options: JobOptions, spec: ClusterSpec) -> tuple[Plan, str]:
+    """Plan a run without starting workers; a running cluster is asked for its size."""
+    if spec.kind == "address":
+        with open_place(prepared, options, spec) as (plan, _, where):
+            return plan, where
+    plan, _, where = plan_here(prepared, options, spec)
+    return plan, where
 
 
 def plan_here(prepared: PreparedRun, options: JobOptions, spec: ClusterSpec) -> tuple[Plan, bool, str]:

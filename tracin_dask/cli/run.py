@@ -1,5 +1,6 @@
 """`tracin-dask run`: a training file and a checkpoint in, the most influential training triples out."""
 
+import tempfile
 from pathlib import Path
 from typing import Unpack
 
@@ -42,15 +43,18 @@ def command(
 
     \b
     Examples:
-      tracin-dask run --model-path model.pt --train graph.zarr --test-triple aspirin treats headache --output why.json
-      tracin-dask run --model-path model.pt --train train.txt --entity-to-id node_dict.txt
-          --relation-to-id rel_dict.txt --test test.txt --top-k 100 --output-dir why/
-      tracin-dask run --model-path model.pt --train graph.zarr --mode self --output surprising.json
-      tracin-dask run ... --parameters 'fc.*' 'bn2.*'            (some tensors only)
-      tracin-dask run ... --cluster tcp://10.0.0.1:8786          (on a running Dask cluster)
+      tracin-dask run --model-path model.pt --train graph.zarr
+          --test-triple aspirin treats headache --output why.json
+      tracin-dask run --model-path model.pt --train train.txt
+          --entity-to-id node_dict.txt --relation-to-id rel_dict.txt
+          --test test.txt --top-k 100 --output-dir why/
+      tracin-dask run --model-path model.pt --train graph.zarr
+          --mode self --output surprising.json
+      tracin-dask run ... --parameters 'fc.*' 'bn2.*'     (some tensors only)
+      tracin-dask run ... --cluster tcp://10.0.0.1:8786   (on a Dask cluster)
     """
     spec = parse_spec(cluster)
-    _check_outputs(output, output_dir, options)
+    _check_outputs(output, output_dir)
     prepared = prepared_run(options)
     if output is not None and prepared.test_triples is not None and len(prepared.test_triples) > 1:
         raise ConfigError(
@@ -70,15 +74,22 @@ def command(
     _show(result, written)
 
 
-def _check_outputs(output: Path | None, output_dir: Path | None, options: JobOptions) -> None:
-    """Refuse contradictions before any work is done."""
+def _check_outputs(output: Path | None, output_dir: Path | None) -> None:
+    """Make the folder of the result, and refuse what could not be written, before any work is done."""
     if (output is None) == (output_dir is None):
         raise ConfigError("say where the result goes: either --output FILE.json or --output-dir FOLDER")
-    if options["mode"] == "test" and not options["test_triple"] and not options["test"]:
-        raise ConfigError("say what to explain: --test-triple H R T, --test FILE, or --mode self")
+    if output is not None and output.is_dir():
+        raise ConfigError(f"--output {output} is a folder; name a file in it, or give --output-dir {output}")
     target = output.parent if output is not None else output_dir
     assert target is not None  # noqa: S101 - one of the two is given
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"the result cannot be written to {target}: {error.strerror}; choose another place"
+        ) from error
 
 
 def _record_directory(output: Path | None, output_dir: Path | None) -> Path:

@@ -8,13 +8,10 @@ from tracin_dask.influence.topk import Ranking, ranked
 from tracin_dask.run.result import InfluenceResult
 
 MEANING = (
-    "Influence > 0 (proponent): a gradient step on this training triple lowers the loss of the test triple, it speaks "
-    "for the prediction; < 0 (opponent): it speaks against. The size is the change of the loss by one such step, to "
-    "first order; compare sizes within one test triple."
+    "> 0 speaks for the prediction, < 0 against; the size is how much one gradient step on it lowers the test loss."
 )
 SELF_MEANING = (
-    "Self-influence: how much one gradient step on a triple lowers its own loss, to first order. Large values mark "
-    "triples that the model finds surprising: rare facts, or errors."
+    "The size is how much one gradient step on a triple lowers its own loss: large for rare facts and for errors."
 )
 
 
@@ -32,7 +29,7 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
 
 
 def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
     table.add_column("#", justify="right")
     table.add_column("influence", justify="right")
     for column in ("head", "relation", "tail"):
@@ -40,7 +37,7 @@ def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) 
     table.add_column("line", justify="right")
     for place, triple in enumerate(ranking.triples[:rows].tolist()):
         influence, line = ranking.influence[place], ranking.train_index[place] + 1
-        table.add_row(str(place + 1), f"{influence:+.3e}", *_words(result, triple), f"{line}")
+        table.add_row(str(place + 1), f"{influence:+.3e}", *map(Text, _words(result, triple)), f"{line}")
     if len(ranking) == 0:
         table.add_row("", "none", "", "", "", "")
     return table

@@ -16,6 +16,7 @@ from tracin_dask.run.worker import Counters, Scored
 from tracin_dask.triples.part import write_whole
 
 _RUN_FILE = "run.json"
+_RECORDS = "rows-*.npz"
 _SIDES = ("highest", "lowest")
 
 
@@ -35,7 +36,7 @@ class Records:
         if restart:
             _delete_files(directory)
         known = directory / _RUN_FILE
-        if known.exists():
+        if known.exists() and any(directory.glob(_RECORDS)):
             self._refuse_another(json.loads(known.read_text()), json.loads(json.dumps(identity)))
         else:
             write_whole(known, json.dumps(identity, indent=1, sort_keys=True).encode())
@@ -48,7 +49,7 @@ class Records:
         ResumeError
             If a record is damaged.
         """
-        for path in sorted(self._directory.glob("rows-*.npz")):
+        for path in sorted(self._directory.glob(_RECORDS)):
             try:
                 with np.load(path, allow_pickle=False) as arrays:
                     yield _unpack(arrays)
@@ -78,7 +79,7 @@ def discard(directory: Path) -> None:
 
 
 def _delete_files(directory: Path) -> None:
-    for pattern in ("rows-*.npz*", f"{_RUN_FILE}*"):
+    for pattern in (f"{_RECORDS}*", f"{_RUN_FILE}*"):
         for path in directory.glob(pattern):
             path.unlink()
 

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.errors import CheckpointError
+from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence import topk
 from tracin_dask.influence.engine import PairEngine, PreparedTest
 from tracin_dask.influence.folded import FoldedConvE, fold
@@ -159,9 +159,21 @@ def merge_scored(parts: Sequence[Scored]) -> Scored:
 
 
 def resolve_device(device: Device) -> torch.device:
-    """Choose the device of this process: `auto` takes CUDA if there is any."""
+    """Choose the device of this process: `auto` takes CUDA if there is any.
+
+    Raises
+    ------
+    ConfigError
+        If CUDA is asked for and there is none.
+    """
+    is_available = torch.cuda.is_available()
+    if device == "cuda" and not is_available:
+        raise ConfigError(
+            f"device cuda is asked for, but PyTorch {torch.__version__} finds no GPU in this process; "
+            "leave --device out, or install a PyTorch with CUDA on a machine that has one"
+        )
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if is_available else "cpu")
     return torch.device(device)
 
 

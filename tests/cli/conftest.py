@@ -1,0 +1,110 @@
+"""A small project as a user has it: text files, id maps, readable names, a checkpoint; and `tracin-dask` in-process."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click.testing
+import numpy as np
+import pytest
+import torch
+from conftest import random_model
+
+from tracin_dask.cli.main import group
+from tracin_dask.models.conve import ConvE
+
+NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS = 40, 4, 600
+LEARNING_RATE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The files of one user, and what the tests know about them."""
+
+    folder: Path
+    lines: np.ndarray
+    """The ids [row, 3] of train.txt, line by line."""
+    model: ConvE
+
+    @property
+    def test_ids(self) -> list[str]:
+        """A triple that is line 6 of the training file."""
+        return [str(number) for number in self.lines[5]]
+
+    @property
+    def test_labels(self) -> list[str]:
+        """The same triple by its labels."""
+        return labels(self.lines[5])
+
+    def maps(self) -> list[str]:
+        """The options that name the id maps."""
+        return ["--entity-to-id", f"{self.folder}/node_dict.txt", "--relation-to-id", f"{self.folder}/rel_dict.txt"]
+
+    def options(self) -> list[str]:
+        """The options that name all files; a cache beside them."""
+        files = ["--model-path", f"{self.folder}/model.pt", "--train", f"{self.folder}/train.txt", *self.maps()]
+        return [*files, "--cache-dir", f"{self.folder}/cache", "--threads-per-worker", "1"]
+
+
+Tool = Callable[..., click.testing.Result]
+
+
+def labels(triple: np.ndarray) -> list[str]:
+    head, relation, tail = triple.tolist()
+    return [f"CHEBI:{head * 7}", f"predicate:{(relation + 2) % NUM_RELATIONS}", f"CHEBI:{tail * 7}"]
+
+
+def write_project(folder: Path, num_rows: int = NUM_ROWS) -> Project:
+    random = np.random.default_rng(1)
+    limits = (NUM_ENTITIES, NUM_RELATIONS, NUM_ENTITIES)
+    lines = np.stack([random.integers(limit, size=num_rows) for limit in limits], axis=1)
+    lines[7] = lines[5]  # a duplicate
+    (folder / "train.txt").write_text("".join("\t".join(labels(line)) + "\n" for line in lines))
+    entities = [labels(np.array([number, 0, 0]))[0] for number in range(NUM_ENTITIES)]
+    relations = [labels(np.array([0, number, 0]))[1] for number in range(NUM_RELATIONS)]
+    for name, known in (("node_dict.txt", entities), ("rel_dict.txt", relations)):
+        (folder / name).write_text("".join(f"{label}\t{number}\n" for number, label in enumerate(known)))
+    (folder / "node_name_dict.txt").write_text("".join(f"drug, no. {n} [α]\t{n}\n" for n in range(NUM_ENTITIES)))
+    key = {"predicate": "biolink:treats", "object_aspect_qualifier": "activity"}
+    (folder / "edge_map.json").write_text(json.dumps({json.dumps(key): relations[0]}))
+    model = random_model(num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS).float()
+    save_model(folder / "model.pt", model, learning_rate=LEARNING_RATE)
+    return Project(folder=folder, lines=lines, model=model)
+
+
+def save_model(path: Path, model: ConvE, **more: object) -> Path:
+    names = ("num_entities", "num_relations", "embedding_dim", "embedding_height", "embedding_width", "output_channels")
+    config = {name: getattr(model.config, name) for name in names}
+    torch.save({"model_state_dict": model.state_dict(), "model_config": config, **more}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return write_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def tool() -> Tool:
+    """Run `tracin-dask` in this process; its own errors are raised, to be matched."""
+
+    def invoke(*words: object) -> click.testing.Result:
+        result = click.testing.CliRunner().invoke(group, [str(word) for word in words])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def refused(tool: Tool) -> Callable[..., str]:
+    """Run a command line that click itself refuses; give its message in one line."""
+
+    def invoke(*words: object) -> str:
+        result = tool(*words)
+        assert result.exit_code == 2, result.output
+        return " ".join(result.output.split())
+
+    return invoke
