@@ -15,7 +15,7 @@ import torch  # noqa: E402 - the hook must come first
 from tracin_dask.models.conve import ConvE, ConvEConfig  # noqa: E402 - the hook must come first
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data() -> Path:
     """Give the folder of larger graphs; where it is stated, a missing file fails."""
     folder = os.environ.get("TRACIN_DASK_DATA")

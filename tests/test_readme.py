@@ -1,0 +1,55 @@
+"""The README's Python runs as it stands, and its commands name options that exist."""
+
+import re
+import shutil
+from pathlib import Path
+
+import click
+import pytest
+import torch
+
+import tracin_dask
+from tracin_dask.cli.main import COMMANDS, group
+from tracin_dask.models.conve import ConvE, ConvEConfig
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+UMLS = ROOT / "tests" / "data" / "umls"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """Give a folder with the files that the README's Python names."""
+    shutil.copy(UMLS / "train.txt", tmp_path)
+    tracin_dask.ingest(tmp_path / "train.txt", tmp_path / "made.zarr")
+    for kind in ("entity", "relation"):
+        (tmp_path / f"made.{kind}_to_id.tsv").rename(tmp_path / f"{kind}_to_id.tsv")
+    sizes = {"embedding_dim": 32, "embedding_height": 8, "embedding_width": 4}
+    model = ConvE(ConvEConfig(num_entities=135, num_relations=46, **sizes))
+    torch.save({"model_state_dict": model.state_dict(), "model_config": sizes}, tmp_path / "model.pt")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_python_of_the_readme_runs_in_order(folder):
+    names: dict[str, object] = {"__name__": "readme"}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the project's own text
+    assert len(names["table"]) == 10
+    assert (folder / "why.json").exists()
+    assert len(names["layers"].rankings) == 2
+    assert names["spread"].rankings[0].train_index.shape == (10,)
+    assert names["margin"].run["loss"] == "margin"
+
+
+def test_every_option_that_the_readme_names_exists():
+    context = click.Context(group)
+    commands = [group.get_command(context, name) for name in COMMANDS]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    known |= {option for command in commands for parameter in command.params for option in parameter.secondary_opts}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--help", "--nthreads", "--loss"}
+    assert named - known == set()
