@@ -21,16 +21,18 @@ def gradients(model: nn.Module, triple: Tensor, loss=bce) -> dict[str, Tensor]:
 
 def products(model: nn.Module, train: Tensor, test: Tensor, loss=bce) -> dict[str, Tensor]:
     """Multiply the gradients of every training and every test triple: one [train, test] matrix per tensor."""
-    ours, theirs = ([gradients(model, t, loss) for t in triples] for triples in (train, test))
-    return {
-        name: torch.stack([torch.stack([(i[name] * j[name]).sum() for j in theirs]) for i in ours]) for name in ours[0]
-    }
+    theirs = _stack([_flat(gradients(model, triple, loss)) for triple in test])
+    rows = []
+    for triple in train:
+        ours = _flat(gradients(model, triple, loss))
+        rows.append({name: theirs[name] @ ours[name] for name in ours})
+    return _stack(rows)
 
 
 def norms(model: nn.Module, triples: Tensor, loss=bce) -> dict[str, Tensor]:
     """Give the norm of every triple's gradient: one [triple] vector per tensor."""
-    found = [gradients(model, t, loss) for t in triples]
-    return {name: torch.stack([g[name].norm() for g in found]) for name in found[0]}
+    rows = ({name: g.norm() for name, g in gradients(model, triple, loss).items()} for triple in triples)
+    return _stack(list(rows))
 
 
 def near_a_kink(model: nn.Module, triples: Tensor, margin: float = 1e-5) -> Tensor:
@@ -46,3 +48,11 @@ def near_a_kink(model: nn.Module, triples: Tensor, margin: float = 1e-5) -> Tens
     for hook in hooks:
         hook.remove()
     return near
+
+
+def _flat(gradient: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: g.flatten() for name, g in gradient.items()}
+
+
+def _stack(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}

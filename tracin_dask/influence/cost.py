@@ -52,10 +52,16 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str]) 
 
 
 def model_bytes(config: ConvEConfig, itemsize: int) -> int:
-    """Count the bytes of the folded weights, and of the checkpoint's own projection while it is reordered."""
+    """Bound the bytes of the weights while they are folded, which is more than they take later.
+
+    The checkpoint's own projection lies beside the reordered one; the maps from the moments to the gradients of bn0,
+    conv1 and bn1 are made in float64, a little over three tables of moments by moments at a time. Embedding tables are
+    shared.
+    """
     tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
-    jacobian = ((config.num_taps + 1) * config.output_channels) ** 2 * 2
-    return itemsize * (tables + 2 * config.embedding_dim * config.num_features + jacobian)
+    moments = (config.num_taps + 1) * config.output_channels
+    maps = 3 * 8 * moments * (moments + config.output_channels)
+    return itemsize * (tables + 2 * config.embedding_dim * config.num_features) + maps
 
 
 def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
@@ -68,7 +74,7 @@ def batch_bytes(config: ConvEConfig, batch_size: int, num_tests: int, *, itemsiz
     """Bound the bytes that live at once while one batch is scored, all its (head, relation) distinct.
 
     Kept activations are the patches and the features of all regions; with `recompute` those of one region at a time.
-    The backward pass adds one region's gradient, its mask and its patches by row, the products four
+    The backward pass adds one region's gradient, its mask and its patches by row, the products five
     [batch, test] blocks.
     """
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
@@ -76,7 +82,7 @@ def batch_bytes(config: ConvEConfig, batch_size: int, num_tests: int, *, itemsiz
     kept = (widest if recompute else config.num_positions) * (taps + channels)
     working = widest * (2 * taps + channels) + widest * channels // itemsize
     vectors = 20 * dim + 3 * taps * channels
-    return batch_size * itemsize * (kept + working + vectors + 4 * max(1, num_tests))
+    return batch_size * itemsize * (kept + working + vectors + 5 * max(1, num_tests))
 
 
 def top_k_bytes(k: int, num_tests: int) -> int:

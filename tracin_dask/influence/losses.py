@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 from tracin_dask.errors import ConfigError
 
@@ -44,7 +44,7 @@ class BinaryCrossEntropy:
 
     def value(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Compute each triple's loss from its score."""
-        return softplus(-scores)
+        return -logsigmoid(scores)
 
 
 LOSSES: dict[str, Loss] = {"bce": BinaryCrossEntropy()}

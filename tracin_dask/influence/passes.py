@@ -104,7 +104,7 @@ def activate(
     """Cut a region's patches and compute its features, relu(bn1(conv1(bn0(image))))."""
     patches = source[:, region.patch_index]
     features = (patches.view(-1, patches.shape[2]) @ model.kernel).relu_()
-    return patches, features.view(len(source), -1)
+    return patches, features.view(len(source), region.num_positions * features.shape[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

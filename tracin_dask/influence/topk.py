@@ -94,6 +94,8 @@ class TopKStream:
         triples: Int[ndarray, "batch 3"],
     ) -> None:
         """Take in one batch."""
+        if len(influences) == 0:
+            return
         for side in self._sides:
             side.add(influences, train_index, triples)
 

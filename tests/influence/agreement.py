@@ -1,0 +1,180 @@
+"""The check that the pair engine agrees with the oracle, on triples that share everything they can share.
+
+The room under test is a value, so that the same check judges the code and copies of it with a term removed.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import oracle
+import torch
+from conftest import random_model
+from torch import Tensor
+
+import tracin_dask.influence
+from tracin_dask.models.conve import ConvE, ConvEConfig
+
+DIALECTS = {"width": {"stacking": "width"}, "height": {"stacking": "height", "has_entity_bias": True}}
+LEARNING_RATE = 0.5  # a power of two: dividing by it is exact
+ROUNDING = 1e-9  # in float64, relative to the product of the two norms; sums of terms that cancel lose some digits
+ROOM = "tracin_dask.influence"
+# Each module after those that it imports.
+MODULES = ["precision", "tensors", "layout", "losses", "parameters", "folded", "passes", "factors", "product", "engine"]
+
+TRAIN = torch.tensor(
+    [
+        [0, 0, 1],
+        [0, 0, 1],  # a duplicate
+        [0, 0, 2],  # the same head and relation
+        [0, 1, 1],  # the same head and tail
+        [4, 0, 1],  # the same relation and tail
+        [0, 3, 6],  # the same head only
+        [5, 0, 7],  # the same relation only
+        [8, 2, 1],  # the same tail only
+        [1, 0, 0],  # head and tail swapped
+        [1, 2, 1],  # head == tail
+        [3, 1, 3],
+        [3, 1, 3],
+        [2, 3, 3],
+        [9, 2, 9],
+        [10, 3, 11],  # nothing in common with any test triple but the relation
+    ]
+)
+TEST = torch.tensor([[0, 0, 1], [0, 1, 1], [0, 0, 1], [1, 0, 0], [1, 2, 1], [3, 1, 3], [5, 2, 6], [12, 0, 13]])
+
+
+class Disagreement(Exception):  # noqa: N818 - the name says what is wrong
+    """The engine and the oracle differ by more than rounding."""
+
+
+def fresh_room(edits: Iterable[tuple[str, str, str]] = ()) -> dict[str, ModuleType]:
+    """Execute the room's sources again, with (module, text, replacement) edits; each text must occur exactly once."""
+    sources = {name: (Path(tracin_dask.influence.__file__).parent / f"{name}.py").read_text() for name in MODULES}
+    for module, text, replacement in edits:
+        assert sources[module].count(text) == 1, f"{module}.py holds {sources[module].count(text)} times: {text}"
+        sources[module] = sources[module].replace(text, replacement)
+    room = {name: ModuleType(f"{ROOM}.{name}") for name in MODULES}
+    with mock.patch.dict(sys.modules, {f"{ROOM}.{name}": module for name, module in room.items()}):
+        for name, module in room.items():
+            exec(compile(sources[name], f"{name}.py, edited", "exec"), vars(module))  # noqa: S102 - our own source
+    return room
+
+
+def imported_room() -> dict[str, ModuleType]:
+    """Give the room as everyone else imports it."""
+    return {name: import_module(f"{ROOM}.{name}") for name in MODULES}
+
+
+def engine_for(model: ConvE, tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object):
+    """Make an engine of a model in eval mode."""
+    room = room or imported_room()
+    settings = {"loss": room["losses"].BinaryCrossEntropy(), "learning_rate": LEARNING_RATE} | options
+    return room["engine"].PairEngine(model=room["folded"].fold(model), tracked=frozenset(tracked), **settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A model, triples, and what the oracle says about them, by parameter tensor."""
+
+    model: ConvE
+    train: Tensor
+    test: Tensor
+    products: dict[str, Tensor]
+    train_norms: dict[str, Tensor]
+    test_norms: dict[str, Tensor]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.products)
+
+    def bound(self, tracked: Iterable[str]) -> Tensor:
+        """Multiply the norms of the tracked gradients: no product can be larger (Cauchy-Schwarz)."""
+        left, right = (_together(norms, tracked) for norms in (self.train_norms, self.test_norms))
+        return left[:, None] * right[None, :]
+
+
+def case_of(model: ConvE, train: Tensor = TRAIN, test: Tensor = TEST, loss=oracle.bce) -> Case:
+    """Ask the oracle."""
+    return Case(
+        model=model,
+        train=train,
+        test=test,
+        products=oracle.products(model, train, test, loss),
+        train_norms=oracle.norms(model, train, loss),
+        test_norms=oracle.norms(model, test, loss),
+    )
+
+
+@cache
+def random_case(dialect: str, kernel: tuple[int, int] = (3, 3)) -> Case:
+    """Ask the oracle about a random model of a dialect and all awkward triples."""
+    return case_of(random_model(**DIALECTS[dialect], kernel_height=kernel[0], kernel_width=kernel[1]))
+
+
+def check_scores(case: Case, tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object):
+    """Compare score() with the sum of the oracle's products over the tracked tensors.
+
+    Raises
+    ------
+    Disagreement
+        If they differ by more than rounding.
+    """
+    tracked = list(tracked)
+    engine = engine_for(case.model, tracked, room, **options)
+    found = engine.score(case.train, engine.prepare(case.test, batch_size=100)) / LEARNING_RATE
+    expected = sum(case.products[name] for name in tracked)
+    _compare(found, expected, case.bound(tracked), tracked)
+
+
+def check_self_influence(
+    case: Case, tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object
+):
+    """Compare self_influence() with the oracle's squared norms, summed over the tracked tensors.
+
+    Raises
+    ------
+    Disagreement
+        If they differ by more than rounding.
+    """
+    tracked = list(tracked)
+    found = engine_for(case.model, tracked, room, **options).self_influence(case.train) / LEARNING_RATE
+    expected = _together(case.train_norms, tracked).square()
+    _compare(found, expected, expected, tracked)
+
+
+def trained_scale_model(dim: int, height: int, *, stacking: str = "width", **sizes: object) -> ConvE:
+    """Make a float64 model with weights of the size of a trained one, every number a float32.
+
+    Weights as training draws them, batch norms near 1 and 0 with the running statistics of the model's own data.
+    """
+    shape = {"embedding_dim": dim, "embedding_height": height, "embedding_width": dim // height, "stacking": stacking}
+    config = ConvEConfig(**({"num_entities": 400, "num_relations": 9, "output_channels": 32} | shape | sizes))
+    with torch.random.fork_rng():
+        torch.manual_seed(dim)
+        model = ConvE(config).train()
+        model.initialize()
+        heads, relations = torch.arange(400) % config.num_entities, torch.arange(400) % config.num_relations
+        with torch.no_grad():
+            for norm in (model.bn0, model.bn1, model.bn2):
+                norm.momentum = None  # average over all that was seen
+                norm.weight.add_(0.1 * torch.randn_like(norm.weight))
+                norm.bias.add_(0.1 * torch.randn_like(norm.bias))
+            model(heads, relations)
+    return model.eval().double()
+
+
+def _together(norms: dict[str, Tensor], tracked: Iterable[str]) -> Tensor:
+    return torch.stack([norms[name] for name in tracked]).norm(dim=0)
+
+
+def _compare(found: Tensor, expected: Tensor, bound: Tensor, tracked: list[str]) -> None:
+    wrong = ~((found - expected).abs() <= ROUNDING * bound)  # NaN is wrong too
+    if wrong.any():
+        where = tuple(wrong.nonzero()[0].tolist())
+        raise Disagreement(f"{tracked} at {where}: {found[where]} is not the oracle's {expected[where]}")

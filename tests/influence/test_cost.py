@@ -1,0 +1,153 @@
+"""The bytes and multiply-adds that a plan states are those that scoring takes."""
+
+import itertools
+
+import pytest
+import torch
+from conftest import random_model
+from influence.agreement import engine_for, trained_scale_model
+from influence.live_bytes import LiveBytes
+from torch.utils.flop_counter import FlopCounterMode
+
+from tracin_dask.influence import cost
+from tracin_dask.influence.folded import fold
+from tracin_dask.influence.parameters import parameter_names
+from tracin_dask.influence.tensors import num_bytes
+from tracin_dask.models.conve import ConvEConfig
+
+BATCH = 64
+FLOAT32 = 4
+# All heads and all relations differ: nothing can be shared, which is what the estimates assume.
+ALL_DISTINCT = torch.stack([torch.arange(BATCH), torch.arange(BATCH), torch.arange(BATCH) + 1], dim=1)
+SIZES = [
+    pytest.param(dim, height, stacking, id=f"{dim} {stacking}")
+    for (dim, height), stacking in itertools.product([(32, 8), (200, 10)], ["width", "height"])
+]
+
+
+def float32_model(dim, height, stacking):
+    return trained_scale_model(dim, height, stacking=stacking, num_relations=BATCH).float()
+
+
+def full_engine(model, **options):
+    return engine_for(model, parameter_names(model.config), **options)
+
+
+def jacobian_bytes(engine) -> int:
+    """Count the maps to the tracked gradients put side by side: as large for any batch, kept within model_bytes."""
+    return FLOAT32 * engine._jacobian().numel()
+
+
+def peak_of(work) -> int:
+    with LiveBytes() as live:
+        work()
+    return live.peak_bytes
+
+
+def test_live_bytes_follow_tensors_until_they_are_freed():
+    before = torch.ones(1000)
+
+    def work():
+        first = before + 1  # 4,000 bytes
+        second = first.view(10, 100) * 2  # 8,000 with the first; a view takes nothing
+        second += 1
+        del first
+        return (second.sum() + before[:5]).add_(1)
+
+    assert peak_of(work) == 8000
+
+
+@pytest.mark.parametrize("num_tests", [1, 64, 1024])
+@pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
+def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, stacking, num_tests):
+    model = float32_model(dim, height, stacking)
+    test = full_engine(model).prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
+    peaks = []
+    for recompute in (False, True):
+        engine = full_engine(model, recompute=recompute)
+        estimate = cost.batch_bytes(model.config, BATCH, num_tests, itemsize=FLOAT32, recompute=recompute)
+        alone = cost.batch_bytes(model.config, BATCH, 0, itemsize=FLOAT32, recompute=recompute)
+        peaks.append(peak_of(lambda: engine.score(ALL_DISTINCT, test)))  # noqa: B023 - called at once
+        own = peak_of(lambda: engine.self_influence(ALL_DISTINCT))  # noqa: B023 - called at once
+        assert peaks[-1] <= estimate <= 1.7 * peaks[-1]
+        assert own <= alone + jacobian_bytes(engine)
+        assert alone <= 1.7 * own
+    assert peaks[1] < 0.9 * peaks[0]
+
+
+@pytest.mark.parametrize("num_tests", [1, 64])
+@pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
+def test_prepared_test_triples_take_the_bytes_that_were_estimated(dim, height, stacking, num_tests):
+    engine = full_engine(float32_model(dim, height, stacking))
+    made = []
+    peak = peak_of(lambda: made.append(engine.prepare(ALL_DISTINCT[:num_tests], batch_size=BATCH)))
+    estimate = cost.prepared_bytes(engine.model.config, num_tests, FLOAT32)
+    batch = cost.batch_bytes(engine.model.config, BATCH, num_tests, itemsize=FLOAT32, recompute=False)
+    assert num_bytes(made[0]) == estimate
+    assert peak <= batch + 2 * estimate  # the parts, and the whole they are joined to
+
+
+@pytest.mark.parametrize("channels", [4, 32, 64])
+@pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
+def test_folding_a_model_takes_no_more_than_estimated_and_not_much_less(dim, height, stacking, channels):
+    model = trained_scale_model(dim, height, stacking=stacking, output_channels=channels).float()
+    checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    taken = checkpoint + peak_of(lambda: fold(model))
+    assert taken <= 1.05 * cost.model_bytes(model.config, FLOAT32)  # biases and statistics are left out
+    assert cost.model_bytes(model.config, FLOAT32) <= 1.5 * taken
+
+
+@pytest.mark.parametrize("dialect", ["width", "height"])
+def test_recomputed_activations_change_no_bit(dialect):
+    model = trained_scale_model(32, 8, stacking=dialect).float()
+    triples = torch.randint(9, (100, 3), generator=torch.Generator().manual_seed(0))
+    results = []
+    for recompute in (False, True):
+        engine = full_engine(model, recompute=recompute)
+        test = engine.prepare(triples[:20], batch_size=7)
+        results.append((engine.score(triples, test), engine.self_influence(triples)))
+    for kept, recomputed in zip(*results, strict=True):
+        assert torch.equal(kept, recomputed)
+
+
+# Two 2 × 2 images side by side and one 2 × 2 kernel: 3 positions, 3 features of 4 taps and a constant each.
+TINY = ConvEConfig(
+    num_entities=5,
+    num_relations=3,
+    embedding_dim=4,
+    embedding_height=2,
+    embedding_width=2,
+    output_channels=1,
+    kernel_height=2,
+    kernel_width=2,
+)
+
+
+def test_multiply_adds_are_those_counted_by_hand():
+    work = cost.Workload(num_triples=7, num_pairs=5, num_tests=2)
+    counted = cost.multiply_adds(TINY, work, frozenset(parameter_names(TINY)))
+    per_pass = 4 * 3 + 3 * 5  # the projection, the convolution
+    assert counted.forward == 5 * per_pass
+    assert counted.backward == 7 * per_pass
+    assert counted.products == 2 * (5 * 3 + 7 * (3 * 4 + 5))  # features by pair; fc, bn2 twice and moments by triple
+    assert counted.total == 592
+
+
+def test_what_is_above_the_projection_needs_no_backward_pass():
+    work = cost.Workload(num_triples=7, num_pairs=5, num_tests=2)
+    counted = cost.multiply_adds(TINY, work, frozenset({"fc.weight"}))
+    assert counted.backward == 0
+    assert counted.products == 2 * (5 * 3 + 7 * 3 * 4)
+
+
+@pytest.mark.parametrize("num_tests", [1, 3])
+def test_multiply_adds_are_those_that_torch_counts(num_tests):
+    model = random_model(num_relations=17)
+    train = torch.tensor([[0, 0, 1], [2, 1, 3], [4, 2, 5], [6, 3, 7]])
+    engine = full_engine(model)
+    # No entity or relation in common: the rows of the embedding tables, which follow the matches, cost nothing.
+    test = engine.prepare(torch.tensor([[8, 9, 10]]).repeat(num_tests, 1), batch_size=4)
+    with FlopCounterMode(display=False) as counter:
+        engine.score(train, test)
+    work = cost.Workload(num_triples=4, num_pairs=4, num_tests=num_tests)
+    assert counter.get_total_flops() == 2 * cost.multiply_adds(model.config, work, engine.tracked).total

@@ -1,0 +1,53 @@
+"""Any loss of a triple's own score works, and is differentiated as autograd does."""
+
+import doctest
+
+import pytest
+import torch
+from conftest import random_model
+from influence.agreement import case_of, check_scores, check_self_influence
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence import losses
+
+
+def documented_margin():
+    """Execute the example of the module's docstring."""
+    names: dict[str, type] = {}
+    for example in doctest.DocTestParser().get_examples(losses.__doc__):
+        exec(example.source, names)  # noqa: S102 - our own docstring
+    return names["Margin"]()
+
+
+class Squared:
+    name = "squared"
+
+    def value(self, scores):
+        return (scores - 1.0) ** 2
+
+
+@pytest.mark.parametrize("loss", [documented_margin(), Squared()], ids=lambda loss: loss.name)
+def test_a_loss_of_ones_own_agrees_with_the_oracle(loss):
+    assert isinstance(loss, losses.Loss)
+    wanted = case_of(random_model(has_entity_bias=True), loss=loss.value)
+    assert (torch.stack(list(wanted.train_norms.values())).sum(dim=0) > 0).any()
+    for name in wanted.names:
+        check_scores(wanted, [name], loss=loss)
+        check_self_influence(wanted, [name], loss=loss)
+
+
+def test_the_derivative_of_bce_is_the_probability_less_one():
+    scores = torch.linspace(-30, 30, 61, dtype=torch.float64)
+    found = losses.derivative(losses.BinaryCrossEntropy(), scores)
+    torch.testing.assert_close(found, torch.sigmoid(scores) - 1, rtol=1e-12, atol=1e-15)
+
+
+def test_a_derivative_is_found_where_autograd_is_switched_off():
+    with torch.no_grad():
+        assert losses.derivative(Squared(), torch.tensor([3.0])).tolist() == [4.0]
+
+
+def test_losses_are_found_by_name():
+    assert losses.loss_named("bce").name == "bce"
+    with pytest.raises(ConfigError, match=r"unknown loss 'hinge'; there are: bce"):
+        losses.loss_named("hinge")

@@ -1,0 +1,76 @@
+"""Parameter tensors are selected by pattern or as the last layers; nonsense is refused by name."""
+
+import pytest
+import torch
+from conftest import random_model
+from influence.agreement import TEST, TRAIN, engine_for
+
+from tracin_dask.errors import ConfigError, NonFiniteError
+from tracin_dask.influence.parameters import last_layers, matching, parameter_names
+
+# What N = 3, 4, ... adds to fc.weight and fc.bias.
+ADDED = ["bn1.bias", "bn1.weight", "conv1.bias", "conv1.weight", "bn0.bias", "bn0.weight"]
+
+
+@pytest.mark.parametrize("has_entity_bias", [False, True])
+def test_the_names_are_those_of_the_module(has_entity_bias):
+    model = random_model(has_entity_bias=has_entity_bias)
+    assert set(parameter_names(model.config)) == {name for name, _ in model.named_parameters()}
+
+
+@pytest.mark.parametrize("num_last_layers", [1, 2])
+def test_the_last_layers_are_at_least_the_projection(num_last_layers):
+    assert last_layers(num_last_layers) == {"fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize("num_last_layers", range(3, 12))
+def test_more_last_layers_add_the_tensors_before_one_by_one(num_last_layers):
+    assert last_layers(num_last_layers) == {"fc.weight", "fc.bias", *ADDED[: num_last_layers - 2]}
+
+
+@pytest.mark.parametrize("num_last_layers", [0, -1])
+def test_no_last_layers_are_refused(num_last_layers):
+    with pytest.raises(ConfigError, match=f"must be at least 1, not {num_last_layers}"):
+        last_layers(num_last_layers)
+
+
+def test_patterns_select_the_union_of_their_matches():
+    config = random_model(has_entity_bias=True).config
+    assert matching(config, ["fc.*", "bn?.bias"]) == {"fc.weight", "fc.bias", "bn0.bias", "bn1.bias", "bn2.bias"}
+    assert matching(config, ["*"]) == set(parameter_names(config))
+    assert matching(config, ["entity_bias"]) == {"entity_bias"}
+
+
+def test_a_pattern_without_a_match_is_refused_with_the_names_there_are():
+    config = random_model().config
+    with pytest.raises(ConfigError, match=r"no parameter tensor matches 'entity_bias'; the model has: entity_emb"):
+        matching(config, ["fc.*", "entity_bias"])
+
+
+@pytest.mark.parametrize(
+    ("tracked", "message"),
+    [
+        ([], "cannot track no parameter tensor at all; the model has: entity_embeddings.weight, "),
+        (["fc.weight", "fc2.weight", "entity_bias"], "cannot track entity_bias, fc2.weight; the model has: "),
+    ],
+)
+def test_an_engine_refuses_to_track_nothing_or_what_is_not_there(tracked, message):
+    with pytest.raises(ConfigError, match=message):
+        engine_for(random_model(), tracked)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_non_finite_entity_stops_and_names_the_triple(value):
+    model = random_model()
+    test = engine_for(model, ["fc.weight"]).prepare(TEST, batch_size=3)
+    with torch.no_grad():
+        model.entity_embeddings.weight[10, 3] = value  # occurs in the last training triple only
+        model.entity_embeddings.weight[12, 3] = value  # occurs in the last test triple only
+    for tracked in (["fc.weight"], parameter_names(model.config)):
+        engine = engine_for(model, tracked)
+        with pytest.raises(NonFiniteError, match=r"of 1 test triple.*\(head 12, relation 0, tail 13\)"):
+            engine.prepare(TEST, batch_size=3)
+        with pytest.raises(NonFiniteError, match=r"of 1 training triple.*\(head 10, relation 3, tail 11\)"):
+            engine.score(TRAIN, test)
+        with pytest.raises(NonFiniteError, match=r"of 1 training triple.*\(head 10, relation 3, tail 11\)"):
+            engine.self_influence(TRAIN)

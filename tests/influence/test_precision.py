@@ -1,0 +1,64 @@
+"""Lower precision rounds the inputs of the big products, and only them."""
+
+import pytest
+import torch
+from influence.agreement import engine_for, trained_scale_model
+
+from tracin_dask.influence.parameters import parameter_names
+from tracin_dask.influence.precision import Precision
+
+
+def rounded_to_bf16(values: torch.Tensor) -> torch.Tensor:
+    """Round float32 to the 8 significant bits of bfloat16 by hand: to nearest, halves to even."""
+    bits = values.view(torch.int32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000).view(torch.float32)
+
+
+def spearman(left: torch.Tensor, right: torch.Tensor) -> float:
+    ranks = [values.argsort().argsort().double() for values in (left, right)]
+    return torch.corrcoef(torch.stack(ranks))[0, 1].item()
+
+
+def operands() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(30, 200, generator=generator), torch.randn(200, 20, generator=generator)
+
+
+def test_bf16_products_are_those_of_rounded_operands_summed_in_float32():
+    left, right = operands()
+    expected = rounded_to_bf16(left) @ rounded_to_bf16(right)
+    assert torch.equal(Precision.BF16.product(left, right), expected)
+    assert not torch.equal(left @ right, expected)
+
+
+def test_fp16_products_are_those_of_rounded_operands_summed_in_float32():
+    left, right = operands()
+    expected = left.half().double() @ right.half().double()
+    found = Precision.FP16.product(left, right)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)  # 200 terms near 1, 6e-8 each
+
+
+def test_full_precision_rounds_nothing():
+    left, right = operands()
+    assert torch.equal(Precision.FULL.product(left, right), left @ right)
+
+
+def test_mixed_precision_is_fp16_on_cuda_and_bf16_elsewhere():
+    assert Precision.mixed_on(torch.device("cuda")) is Precision.FP16
+    assert Precision.mixed_on(torch.device("cpu")) is Precision.BF16
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])
+def test_lower_precision_keeps_the_order_of_the_influences(precision):
+    model = trained_scale_model(32, 8).float()
+    train = torch.randint(9, (300, 3), generator=torch.Generator().manual_seed(1))
+    test = train[:5]
+    influences = []
+    for chosen in (Precision.FULL, precision):
+        engine = engine_for(model, parameter_names(model.config), precision=chosen)
+        influences.append(engine.score(train, engine.prepare(test, batch_size=5)))
+    full, rounded = influences
+    assert not torch.equal(full, rounded)
+    for column in range(len(test)):
+        assert spearman(full[:, column], rounded[:, column]) >= 0.99
