@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import numpy as np
@@ -55,7 +56,7 @@ def labels(triple: np.ndarray) -> list[str]:
     return [f"CHEBI:{head * 7}", f"predicate:{(relation + 2) % NUM_RELATIONS}", f"CHEBI:{tail * 7}"]
 
 
-def write_project(folder: Path, num_rows: int = NUM_ROWS) -> Project:
+def make_project(folder: Path, num_rows: int = NUM_ROWS) -> Project:
     random = np.random.default_rng(1)
     limits = (NUM_ENTITIES, NUM_RELATIONS, NUM_ENTITIES)
     lines = np.stack([random.integers(limit, size=num_rows) for limit in limits], axis=1)
@@ -82,7 +83,12 @@ def save_model(path: Path, model: ConvE, **more: object) -> Path:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return write_project(tmp_path_factory.mktemp("project"))
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def write_project() -> Callable[[Path, int], Project]:
+    return make_project
 
 
 @pytest.fixture
@@ -96,6 +102,19 @@ def tool() -> Tool:
         return result
 
     return invoke
+
+
+@pytest.fixture
+def explain(project: Project, tool: Tool, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run on the project's test triple, with more words; give the JSON."""
+
+    def run(*words, triple=project.test_ids):
+        output = tmp_path / "influence.json"
+        result = tool("run", *project.options(), "--test-triple", *triple, "--output", output, *words)
+        assert result.exit_code == 0, result.output
+        return json.loads(output.read_text())
+
+    return run
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""The `tracin-dask` command itself: quick help, short errors, and help texts that people can read."""
+
+import re
+import subprocess
+import sys
+
+import click.testing
+import pytest
+
+from tracin_dask.cli.main import COMMANDS, group, main
+
+KNOWN_FLAGS = (
+    *("--model-path", "--train", "--test-triple", "--entity-to-id", "--relation-to-id", "--output", "--learning-rate"),
+    *("--top-k", "--batch-size", "--device", "--use-mixed-precision", "--use-gradient-checkpointing", "--mode"),
+    *("--no-cache-test-gradients", "--use-last-layers-only", "--num-last-layers"),
+)
+NEW_FLAGS = ("--test", "--output-dir", "--rank-by", "--workers", "--threads-per-worker", "--cluster", "--parameters")
+
+
+def help_of(*words, width=80):
+    result = click.testing.CliRunner().invoke(group, [*words, "--help"], terminal_width=width)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_help_names_all_commands_and_loads_none_of_the_large_libraries():
+    slow = ["torch", "distributed", "dask", "pyarrow", "zarr", "numpy"]
+    script = (
+        "import sys; from tracin_dask.cli.main import main; sys.argv = ['tracin-dask', '--help']\n"
+        "try: main()\n"
+        f"finally: print('loaded:', [name for name in {slow} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.endswith("loaded: []\n")
+    assert [name for name in COMMANDS if name not in done.stdout] == []
+
+
+def test_a_refusal_is_one_message_and_exit_code_1(project, tmp_path):
+    words = ["run", *project.options(), "--output", str(tmp_path / "a.json")]
+    done = subprocess.run(
+        [sys.executable, "-c", "from tracin_dask.cli.main import main; main()", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: say what to explain: --test-triple H R T, --test FILE, or --mode self\n"
+
+
+def test_ctrl_c_is_no_traceback(project, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracin_dask.run.in_process.score_rows", interrupt)
+    words = ["run", *project.options(), "--mode", "self", "--output", str(project.folder / "never.json")]
+    monkeypatch.setattr("sys.argv", ["tracin-dask", *words])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert capsys.readouterr().err.endswith("Aborted!\n")
+    assert not (project.folder / "never.json").exists()
+
+
+def test_an_unknown_command_is_refused_with_the_usage(refused):
+    assert "No such command 'explain'" in refused("explain")
+
+
+def test_every_flag_of_the_known_tool_is_there():
+    flags = set(re.findall(r"--[a-z][a-z-]+", help_of("run")))
+    assert {*KNOWN_FLAGS, *NEW_FLAGS} - flags == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is_for(name):
+    command = group.get_command(click.Context(group), name)
+    assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_line_of_the_help_is_wider_than_the_terminal(name, width):
+    assert [line for line in help_of(name, width=width).splitlines() if len(line) > width] == []
+
+
+def test_the_help_of_run_says_what_the_sign_means_and_shows_examples():
+    text = " ".join(help_of("run").split())
+    assert "Positive: it speaks for the prediction." in text
+    assert "--test-triple aspirin treats headache --output why.json" in text
+    assert "--parameters 'fc.*' 'bn2.*'" in text

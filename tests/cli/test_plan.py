@@ -1,0 +1,135 @@
+"""`tracin-dask plan` and the choice of a place: what a run would take, and where it would happen."""
+
+import pytest
+
+from tracin_dask.cli import planning
+from tracin_dask.cli.planning import plan_here
+from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.errors import ConfigError, MemoryLimitError
+from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.run.config import RunConfig
+from tracin_dask.run.prepare import prepare
+from tracin_dask.triples.ingest import ingest
+
+AUTO, LOCAL = parse_spec("auto"), parse_spec("local")
+NOTHING_SAID = {"workers": None, "threads_per_worker": None, "memory_per_worker": None, "device": "cpu"}
+MIB = 2**20
+
+
+class TestCommand:
+    @pytest.fixture
+    def plan(self, project, tool):
+        """Give the plan's lines, by their first words."""
+
+        def run(*words):
+            result = tool("plan", *project.options(), *words)
+            assert result.exit_code == 0, result.output
+            pairs = (line.strip().split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip())
+            return {name: text.strip() for name, text in pairs}
+
+        return run
+
+    def test_it_says_what_a_run_would_take(self, plan, project):
+        found = plan("--test-triple", *project.test_ids, "--batch-size", 100)
+        assert found["what"] == "600 training triples on 1 test triple"
+        assert found["where"] == "this process (a small job)"
+        assert found["engine"] == "pair product"
+        assert found["tasks"] == "3 of 200 triples, in batches of 100"
+        assert found["memory per worker"].startswith("about 4")
+        for name in ("multiply-adds", "forward", "backward", "products"):
+            assert float(found[name].split(",")[0]) > 0
+        assert found["tracked"].startswith("12 parameter tensors: bn0.bias, bn0.weight")
+
+    def test_it_runs_nothing(self, plan, project, tmp_path, monkeypatch):
+        def fail(*_, **__):
+            raise AssertionError("a plan scores nothing")
+
+        monkeypatch.setattr("tracin_dask.run.worker.score_rows", fail)
+        monkeypatch.chdir(tmp_path)
+        plan("--test-triple", *project.test_ids)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_many_test_triples_and_self_influence_are_called_so(self, plan, tmp_path):
+        (tmp_path / "test.txt").write_text("1 2 3\n3 2 1\n")
+        assert plan("--test", tmp_path / "test.txt")["what"] == "600 training triples on 2 test triples"
+        assert plan("--mode", "self")["what"] == "600 training triples on themselves (self-influence)"
+
+    def test_it_plans_what_run_would_be_told(self, plan):
+        words = [
+            "--cluster",
+            "local",
+            "--workers",
+            2,
+            "--memory-per-worker",
+            "1GiB",
+            "--parameters",
+            "fc.*",
+            "bn2.bias",
+        ]
+        found = plan("--mode", "self", *words)
+        assert found["where"] == "2 local worker(s) × 1 thread(s)"
+        assert found["memory per worker"].endswith("of 1,024 MiB")
+        assert found["tracked"] == "3 parameter tensors: bn2.bias, fc.bias, fc.weight"
+
+    def test_it_refuses_what_run_would_refuse(self, tool, project):
+        for match, words in {
+            "say what to explain": [],
+            "unknown cluster 'here'": ["--mode", "self", "--cluster", "here"],
+            "but a worker may take 100 MiB": ["--mode", "self", "--memory-per-worker", "100MiB"],
+        }.items():
+            with pytest.raises((ConfigError, MemoryLimitError), match=match):
+                tool("plan", *project.options(), *words)
+
+
+class TestPlace:
+    @pytest.fixture
+    def prepared(self, project, tmp_path, monkeypatch):
+        """A run of the project's triples on a machine of four CPUs and 4 GiB without a GPU."""
+        monkeypatch.setattr(planning, "cpu_count", lambda: 4)
+        monkeypatch.setattr(planning, "memory_limit", lambda: 4096 * MIB)
+        monkeypatch.setattr(planning, "has_gpu", lambda: False)
+        maps = {"entity_to_id": project.folder / "node_dict.txt", "relation_to_id": project.folder / "rel_dict.txt"}
+        store = ingest(project.folder / "train.txt", tmp_path / "graph.zarr", **maps)
+        return prepare(store, load_checkpoint(project.folder / "model.pt"), config=RunConfig(mode="self"))
+
+    def test_a_small_job_stays_in_this_process_with_all_its_threads(self, prepared):
+        plan, is_local, where = plan_here(prepared, NOTHING_SAID, AUTO)
+        assert (is_local, where) == (False, "this process (a small job)")
+        assert (plan.resources.num_workers, plan.resources.threads_per_worker) == (1, 4)
+
+    def test_a_large_job_gets_a_worker_per_cpu(self, prepared, monkeypatch):
+        monkeypatch.setattr(planning, "SMALL_JOB_SECONDS", 0.0)
+        plan, is_local, where = plan_here(prepared, NOTHING_SAID, AUTO)
+        assert (is_local, where) == (True, "4 local worker(s) × 1 thread(s)")
+        assert plan.resources.memory_bytes == int(0.8 * 1024 * MIB)
+
+    @pytest.mark.parametrize("spec", [AUTO, LOCAL])
+    def test_whoever_asks_for_workers_gets_them(self, prepared, spec):
+        plan, is_local, _ = plan_here(prepared, NOTHING_SAID | {"workers": 2}, spec)
+        assert is_local
+        assert (plan.resources.num_workers, plan.resources.threads_per_worker) == (2, 2)
+
+    def test_local_means_workers_even_for_a_small_job(self, prepared):
+        assert plan_here(prepared, NOTHING_SAID, LOCAL)[1]
+
+    def test_a_gpu_keeps_the_job_in_this_process(self, prepared, monkeypatch):
+        monkeypatch.setattr(planning, "SMALL_JOB_SECONDS", 0.0)
+        monkeypatch.setattr(planning, "has_gpu", lambda: True)
+        assert plan_here(prepared, NOTHING_SAID | {"device": "auto"}, AUTO)[1:] == (False, "this process, on its GPU")
+        assert plan_here(prepared, NOTHING_SAID, AUTO)[1]
+
+    def test_there_are_fewer_workers_where_memory_is_short(self, prepared, monkeypatch):
+        monkeypatch.setattr(planning, "memory_limit", lambda: 1200 * MIB)
+        plan, _, where = plan_here(prepared, NOTHING_SAID, LOCAL)
+        assert where == "2 local worker(s) × 2 thread(s)"
+        assert plan.memory.total <= plan.resources.memory_bytes == int(0.8 * 600 * MIB)
+
+    def test_a_machine_too_small_for_one_worker_is_refused(self, prepared, monkeypatch):
+        monkeypatch.setattr(planning, "memory_limit", lambda: 400 * MIB)
+        with pytest.raises(MemoryLimitError, match="but a worker may take 320 MiB"):
+            plan_here(prepared, NOTHING_SAID, LOCAL)
+
+    def test_a_stated_number_of_workers_is_not_lowered(self, prepared, monkeypatch):
+        monkeypatch.setattr(planning, "memory_limit", lambda: 1200 * MIB)
+        with pytest.raises(MemoryLimitError, match="but a worker may take 240 MiB"):
+            plan_here(prepared, NOTHING_SAID | {"workers": 4}, LOCAL)

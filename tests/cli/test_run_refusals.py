@@ -1,0 +1,95 @@
+"""`tracin-dask run`: what is refused, before any work or at least before any scoring."""
+
+from pathlib import Path
+
+import pytest
+
+from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError
+
+
+class TestRefusedBeforeAnyWork:
+    """Each of these is said before anything is ingested."""
+
+    @pytest.fixture
+    def refuse(self, project, tool, tmp_path):
+        def run(match, *words):
+            with pytest.raises(ConfigError, match=match):
+                tool("run", *project.options(), "--cache-dir", tmp_path / "cache", *words)
+            assert not (tmp_path / "cache").exists()
+
+        return run
+
+    def test_a_run_without_a_place_for_its_result(self, refuse):
+        refuse(r"either --output FILE\.json or --output-dir FOLDER", "--test-triple", 1, 2, 3)
+
+    def test_two_places_for_the_result(self, refuse, tmp_path):
+        outputs = ["--output", tmp_path / "a.json", "--output-dir", tmp_path / "a"]
+        refuse("either --output", "--test-triple", 1, 2, 3, *outputs)
+
+    def test_a_folder_as_output(self, refuse, tmp_path):
+        refuse("is a folder; name a file in it", "--test-triple", 1, 2, 3, "--output", tmp_path)
+
+    def test_a_folder_that_is_a_file(self, refuse, project):
+        target = project.folder / "train.txt"
+        refuse(f"the result cannot be written to {target}: File exists", "--mode", "self", "--output-dir", target)
+
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
+    def test_a_folder_that_cannot_be_written_to(self, refuse):
+        refuse("the result cannot be written to /proc", "--mode", "self", "--output", "/proc/influence.json")
+
+    def test_nothing_to_explain(self, refuse, tmp_path):
+        refuse("say what to explain: --test-triple H R T", "--output", tmp_path / "a.json")
+
+    def test_two_answers_to_what_to_explain(self, refuse, project, tmp_path):
+        both = ["--test", project.folder / "train.txt", "--test-triple", 1, 2, 3]
+        refuse("--test-triple and --test both say", *both, "--output", tmp_path / "a.json")
+
+    def test_a_test_triple_in_mode_self(self, refuse, tmp_path):
+        refuse("--mode self is about", "--mode", "self", "--test-triple", 1, 2, 3, "--output", tmp_path / "a.json")
+
+    @pytest.mark.parametrize(
+        ("words", "match"),
+        [
+            (["--top-k", 0], "top_k must be at least 1, not 0"),
+            (["--batch-size", 0], "batch_size must be at least 1, not 0"),
+            (["--learning-rate", -1], r"learning_rate must be a positive number, not -1\.0"),
+            (["--num-last-layers", 3], "counts only with --use-last-layers-only"),
+            (["--use-last-layers-only", "--parameters", "fc.*"], "give only one of them"),
+            (["--cluster", "nonsense"], "unknown cluster 'nonsense'; expected auto, local"),
+        ],
+    )
+    def test_options_that_make_no_sense(self, refuse, tmp_path, words, match):
+        refuse(match, "--mode", "self", "--output", tmp_path / "a.json", *words)
+
+    @pytest.mark.parametrize("size", ["abc", "1.5"])
+    def test_a_batch_size_that_is_no_number(self, project, refused, tmp_path, size):
+        words = ["--mode", "self", "--output", tmp_path / "a.json", "--batch-size", size]
+        message = refused("run", *project.options(), *words)
+        assert f"'{size}' is neither a whole number nor auto" in message
+
+
+class TestRefusedBeforeScoring:
+    def test_many_test_triples_in_one_file(self, project, tool, tmp_path):
+        file = tmp_path / "test.txt"
+        file.write_text("1 2 3\n3 2 1\n")
+        with pytest.raises(
+            ConfigError, match=r"test\.txt holds 2 test triples and --output takes one; give --output-d"
+        ):
+            tool("run", *project.options(), "--test", file, "--output", tmp_path / "a.json")
+
+    def test_a_checkpoint_that_does_not_fit_the_maps(self, explain, project, tmp_path):
+        more = tmp_path / "more.txt"
+        more.write_text((project.folder / "node_dict.txt").read_text() + "CHEBI:new\t40\n")
+        with pytest.raises(CheckpointError, match="was trained with 40 entities, the id map has 41"):
+            explain("--entity-to-id", more)
+
+    def test_a_run_that_cannot_fit_into_the_memory(self, explain):
+        match = r"needs about 4\d\d MiB per worker .* may take 100 MiB; .*what helps most is more memory per worker"
+        with pytest.raises(MemoryLimitError, match=match):
+            explain("--memory-per-worker", "100MiB")
+
+    def test_a_gpu_that_is_not_there(self, explain, monkeypatch):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        with pytest.raises(ConfigError, match="finds no GPU in this process; leave --device out"):
+            explain("--device", "cuda")
+        assert explain()["run"]["device"] == "cpu"  # nothing is left that would be in the way of another try
