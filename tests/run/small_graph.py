@@ -144,13 +144,13 @@ def ask_oracle(graph: Graph, checkpoint: Checkpoint) -> Truth:
 
 @contextmanager
 def local_client(num_workers: int) -> Iterator[Client]:
-    """Start worker processes without a dashboard."""
+    """Start worker processes; the dashboard takes any port, since 8787 may be in use."""
     with (
         LocalCluster(
             n_workers=num_workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit="2GiB",
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

@@ -69,7 +69,7 @@ class OnDask:
         self._client.subscribe_topic(topic, lambda event: on_rows(event[1]["rows"]))
         futures = {self._submit_group(tasks, topic): (tasks[0][0], tasks[-1][1]) for tasks in groups}
         try:
-            for future, scored in as_completed(futures, with_results=True):
+            for future, scored in as_completed(futures, with_results=True, loop=self._client.loop):
                 yield futures.pop(future), scored
         except KilledWorker as error:
             raise ClusterError(

@@ -119,10 +119,11 @@ def read_rows(batch_size: int) -> int:
 
 
 def _automatic_batch(model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> int:
-    """Halve the batch until it takes no more than its share of the memory."""
+    """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
     batch_size = LARGEST_BATCH
     while batch_size > SMALLEST_BATCH:
-        if _memory(model, work, config, batch_size).batch <= BATCH_SHARE * resources.memory_bytes:
+        memory = _memory(model, work, config, batch_size)
+        if memory.batch <= BATCH_SHARE * resources.memory_bytes and memory.total <= resources.memory_bytes:
             break
         batch_size //= 2
     return batch_size
@@ -167,13 +168,14 @@ def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int) ->
     mib = 2**20
     parts = {
         "a smaller --batch-size": memory.batch,
-        "fewer test triples at a time": memory.test_triples + memory.top_k,
+        "fewer test triples at a time": memory.test_triples,
+        "a smaller --top-k": memory.top_k,
         "more memory per worker (fewer --workers)": memory.process + memory.model,
     }
     helps = max(parts, key=lambda remedy: parts[remedy])
     return (
         f"the run needs about {memory.total / mib:,.0f} MiB per worker with batches of {batch_size}, but a worker may "
         f"take {resources.memory_bytes / mib:,.0f} MiB; of it the process takes {memory.process / mib:,.0f}, the model "
-        f"{memory.model / mib:,.0f}, the test triples {(memory.test_triples + memory.top_k) / mib:,.0f} and a batch "
-        f"{memory.batch / mib:,.0f} MiB; what helps most is {helps}"
+        f"{memory.model / mib:,.0f}, the test triples {memory.test_triples / mib:,.0f}, the top k {memory.top_k / mib:,.0f} "
+        f"and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
     )

@@ -1,0 +1,161 @@
+"""A plan cuts the rows without gaps, chooses the batch by memory, and refuses what cannot fit."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracin_dask.errors import MemoryLimitError
+from tracin_dask.influence.cost import MultiplyAdds, Workload
+from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.run.config import RunConfig
+from tracin_dask.run.plan import MOST_GROUPS, MOST_TASKS, MemoryEstimate, Plan, make_plan
+from tracin_dask.run.resources import Resources
+
+FB15K = ConvEConfig(num_entities=14_541, num_relations=237)
+GIB = 2**30
+
+
+def plan_of(num_triples: int, batch_size: int, *, batches_per_task: int = 1, tasks_per_group: int = 1) -> Plan:
+    return Plan(
+        engine="pair product",
+        num_triples=num_triples,
+        num_tests=1,
+        batch_size=batch_size,
+        task_rows=batches_per_task * batch_size,
+        tasks_per_group=tasks_per_group,
+        resources=Resources(memory_bytes=GIB),
+        memory=MemoryEstimate(process=1, model=1, test_triples=1, batch=1, rows=1, top_k=1),
+        multiply_adds=MultiplyAdds(forward=1, backward=1, products=1),
+    )
+
+
+def planned(
+    *,
+    model: ConvEConfig = FB15K,
+    num_triples: int = 272_115,
+    num_tests: int = 16,
+    gib: float = 2,
+    num_workers: int = 1,
+    **options,
+) -> Plan:
+    work = Workload(num_triples=num_triples, num_pairs=num_triples // 2, num_tests=num_tests)
+    resources = Resources(num_workers=num_workers, threads_per_worker=1, memory_bytes=int(gib * GIB))
+    return make_plan(model, work, RunConfig(**options), resources)
+
+
+@st.composite
+def plans_and_done(draw) -> tuple[Plan, list[tuple[int, int]]]:
+    """Draw a plan, and ranges on its grid of batches that are done, in any order."""
+    batch_size, num_triples = draw(st.integers(1, 9)), draw(st.integers(1, 300))
+    per_task, per_group = draw(st.integers(1, 7)), draw(st.integers(1, 5))
+    grid = [*range(0, num_triples, batch_size), num_triples]
+    cuts = sorted(draw(st.sets(st.sampled_from(grid))))
+    ranges = [pair for pair in itertools.pairwise(cuts) if draw(st.booleans())]
+    plan = plan_of(num_triples, batch_size, batches_per_task=per_task, tasks_per_group=per_group)
+    return plan, draw(st.permutations(ranges))
+
+
+@given(plans_and_done())
+def test_groups_cover_exactly_the_rows_that_are_not_done(case):
+    plan, done = case
+    tasks = [task for group in plan.groups(done) for task in group]
+    rows = sorted(row for start, stop in [*tasks, *done] for row in range(start, stop))
+    assert rows == list(range(plan.num_triples))
+
+
+@given(plans_and_done())
+def test_tasks_start_on_the_grid_of_batches_and_are_no_longer_than_planned(case):
+    plan, done = case
+    for start, stop in (task for group in plan.groups(done) for task in group):
+        assert start % plan.batch_size == 0
+        assert 0 < stop - start <= plan.task_rows
+        assert stop % plan.batch_size == 0 or stop == plan.num_triples
+
+
+@given(plans_and_done())
+def test_a_group_is_one_range_without_gaps(case):
+    plan, done = case
+    for group in plan.groups(done):
+        assert 1 <= len(group) <= plan.tasks_per_group
+        assert all(left[1] == right[0] for left, right in itertools.pairwise(group))
+
+
+@given(plans_and_done())
+def test_a_plan_counts_the_tasks_that_it_hands_out(case):
+    plan, _ = case
+    assert sum(map(len, plan.groups())) == plan.num_tasks
+
+
+@given(
+    st.integers(1, 50_000_000),
+    st.integers(1, 512),
+    st.integers(1, 1000),
+)
+def test_every_plan_has_few_enough_tasks_and_groups_of_whole_batches(num_triples, batch_size, num_workers):
+    plan = planned(num_triples=num_triples, num_tests=1, num_workers=num_workers, batch_size=batch_size)
+    assert plan.task_rows % batch_size == 0
+    assert plan.num_tasks <= MOST_TASKS
+    assert -(-plan.num_tasks // plan.tasks_per_group) <= MOST_GROUPS
+
+
+def test_a_large_job_has_work_for_every_worker():
+    assert planned(num_workers=8).num_tasks >= 4 * 8
+
+
+def test_a_stated_batch_size_is_kept():
+    assert planned(batch_size=37).batch_size == 37
+
+
+def test_less_memory_gives_a_smaller_automatic_batch():
+    roomy = planned(gib=4)
+    tight = planned(gib=(roomy.memory.total - 1) / GIB)
+    assert tight.batch_size < roomy.batch_size
+    assert tight.memory.total <= tight.resources.memory_bytes
+
+
+def test_an_automatic_batch_takes_no_more_than_a_quarter_of_the_memory():
+    wide = replace(FB15K, output_channels=256)
+    roomy, tight = (planned(model=wide, gib=gib) for gib in (4, 1))
+    assert tight.batch_size < roomy.batch_size
+    assert tight.memory.batch <= GIB / 4 < roomy.memory.batch <= GIB
+    assert roomy.memory.total < GIB
+
+
+def test_gradient_checkpointing_plans_fewer_bytes_for_a_batch():
+    kept, computed_again = (planned(batch_size=256, gradient_checkpointing=flag).memory for flag in (False, True))
+    assert computed_again.batch < kept.batch
+    assert replace(computed_again, batch=kept.batch) == kept
+
+
+def test_more_test_triples_need_more_bytes_and_multiply_adds():
+    few, many = planned(num_tests=1), planned(num_tests=100)
+    assert few.memory.total < many.memory.total
+    assert few.multiply_adds.products < many.multiply_adds.products
+    assert few.worker_seconds < many.worker_seconds
+
+
+def test_a_run_that_cannot_fit_is_refused_with_both_numbers_and_a_remedy():
+    numbers = r"needs about [\d,]+ MiB per worker with batches of 16384, but a worker may take 1,024 MiB"
+    with pytest.raises(MemoryLimitError, match=f"{numbers};.* what helps most is a smaller --batch-size"):
+        planned(gib=1, batch_size=16384)
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({"gib": 0.25}, r"helps most is more memory per worker \(fewer --workers\)"),
+        ({"gib": 1, "num_tests": 50_000, "batch_size": 1}, "helps most is fewer test triples at a time"),
+        ({"gib": 1, "top_k": 1_000_000, "batch_size": 1}, "helps most is a smaller --top-k"),
+    ],
+)
+def test_the_remedy_named_is_for_what_takes_most(options, remedy):
+    with pytest.raises(MemoryLimitError, match=remedy):
+        planned(**options)
+
+
+def test_the_refusal_is_also_a_memory_error():
+    with pytest.raises(MemoryError, match="MiB"):
+        planned(gib=0.1)

@@ -1,0 +1,58 @@
+"""However a run is cut and wherever it is carried out, its result is the same to the last bit."""
+
+import os
+import signal
+
+import pytest
+from distributed import Client
+from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob, bits, local_client
+
+from tracin_dask.run.driver import Execution
+
+CUTS = [(BATCH_SIZE, 1), (BATCH_SIZE, 100), (3 * BATCH_SIZE, 2), (100 * BATCH_SIZE, 1)]
+MODES = pytest.mark.parametrize("mode", ["test", "self"])
+
+
+@MODES
+@pytest.mark.parametrize(("task_rows", "tasks_per_group"), CUTS, ids=str)
+def test_task_sizes_change_nothing(make_job: MakeJob, mode, task_rows, tasks_per_group):
+    job = make_job(mode=mode)
+    assert bits(job.carry_out(task_rows=task_rows, tasks_per_group=tasks_per_group)) == bits(job.carry_out())
+
+
+@MODES
+def test_two_workers_change_nothing(make_job: MakeJob, client: Client, mode):
+    job = make_job(mode=mode)
+    assert bits(job.carry_out(client)) == bits(job.carry_out())
+
+
+@pytest.mark.parametrize(("task_rows", "tasks_per_group"), CUTS, ids=str)
+def test_task_sizes_change_nothing_on_two_workers(make_job: MakeJob, client: Client, task_rows, tasks_per_group):
+    job = make_job()
+    on_dask = job.carry_out(client, task_rows=task_rows, tasks_per_group=tasks_per_group)
+    assert bits(on_dask) == bits(job.carry_out())
+    assert on_dask.run["statistics"]["rows"] == NUM_ROWS
+
+
+def test_one_worker_changes_nothing(make_job: MakeJob):
+    job = make_job()
+    with local_client(1) as client:
+        assert bits(job.carry_out(client, task_rows=BATCH_SIZE, tasks_per_group=3)) == bits(job.carry_out())
+
+
+def test_a_worker_killed_in_the_middle_changes_nothing(make_job: MakeJob, client: Client):
+    job = make_job(batch_size=10)
+    victim = next(iter(client.run(os.getpid).values()))
+    rows_done = []
+
+    def kill_one(done: int, _total: int) -> None:
+        if not rows_done:
+            os.kill(victim, signal.SIGKILL)
+        rows_done.append(done)
+
+    result = job.carry_out(client, execution=Execution(progress=kill_one), task_rows=10, tasks_per_group=8)
+    assert rows_done[0] < NUM_ROWS / 2
+    assert bits(result) == bits(job.carry_out())
+    assert result.run["statistics"]["rows"] == NUM_ROWS
+    client.wait_for_workers(2, timeout=60)
+    assert victim not in client.run(os.getpid).values()
