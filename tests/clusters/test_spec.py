@@ -20,7 +20,5 @@ def test_an_address_or_a_scheduler_file_is_a_running_cluster(address):
 
 @pytest.mark.parametrize("text", ["", "nonsense", "Local", "10.0.0.1:8786", "http://10.0.0.1:8787", "scheduler.yaml"])
 def test_anything_else_is_refused_with_what_is_expected(text):
-    with pytest.raises(
-        ConfigError, match=f"unknown cluster {text!r}; expected auto, local, a scheduler's"
-    ):
+    with pytest.raises(ConfigError, match=f"unknown cluster {text!r}; expected auto, local, a scheduler's"):
         parse_spec(text)

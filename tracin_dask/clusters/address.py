@@ -1,5 +1,6 @@
 """A cluster that somebody else started, by its scheduler's address or its scheduler file."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,9 @@ def running_cluster(address: str) -> Iterator[Client]:
     ClusterError
         If the scheduler does not answer, or has no worker.
     """
-    is_file = address.endswith(".json")
-    if is_file and not Path(address).is_file():
-        raise ClusterError(f"{address}: no such scheduler file; `dask scheduler --scheduler-file {address}` writes one")
+    scheduler = _address_in(Path(address)) if address.endswith(".json") else address
     try:
-        client = Client(scheduler_file=address, timeout=TIMEOUT_SECONDS) if is_file else _connect(address)
+        client = Client(scheduler, timeout=TIMEOUT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
         raise ClusterError(
             f"no scheduler answers at {address} within {TIMEOUT_SECONDS} s ({error}); start one with `dask scheduler` "
@@ -41,5 +40,15 @@ def running_cluster(address: str) -> Iterator[Client]:
         yield client
 
 
-def _connect(address: str) -> Client:
-    return Client(address, timeout=TIMEOUT_SECONDS)
+def _address_in(scheduler_file: Path) -> str:
+    try:
+        return str(json.loads(scheduler_file.read_text())["address"])
+    except FileNotFoundError as error:
+        raise ClusterError(
+            f"{scheduler_file}: no such scheduler file; `dask scheduler --scheduler-file {scheduler_file}` writes one"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ClusterError(
+            f"{scheduler_file}: not the scheduler file of a Dask cluster ({error!r}); "
+            f"`dask scheduler --scheduler-file {scheduler_file}` writes one"
+        ) from error

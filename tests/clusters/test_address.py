@@ -1,0 +1,94 @@
+"""Clusters that somebody else started: found by address or file, left running, and clear errors where they are not."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from distributed import LocalCluster
+
+from tracin_dask.clusters import address
+from tracin_dask.clusters.spec import open_cluster, parse_spec
+from tracin_dask.errors import ClusterError
+
+
+def start(name, *words):
+    module = [sys.executable, "-m", f"distributed.cli.{name}"]
+    return subprocess.Popen([*module, *words, "--host", "127.0.0.1", "--no-dashboard"], stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def scheduler_file(tmp_path_factory):
+    """The file of a scheduler that has one worker; both are processes of their own."""
+    file = tmp_path_factory.mktemp("scheduler") / "scheduler.json"
+    with start("dask_scheduler", "--port", "0", "--scheduler-file", str(file)) as scheduler:
+        wait_for(file, scheduler)
+        with start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny") as worker:
+            yield file
+            worker.terminate()
+        scheduler.terminate()
+
+
+def wait_for(file, process):
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def opened(text):
+    return open_cluster(parse_spec(str(text)), num_workers=0, memory_bytes=0)
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_a_running_cluster_is_found_by_file_and_by_address_and_left_running(scheduler_file):
+    by_address = json.loads(scheduler_file.read_text())["address"]
+    for text in (scheduler_file, by_address, scheduler_file):
+        with opened(text) as client:
+            assert client.scheduler.address == by_address
+            assert [worker["nthreads"] for worker in client.scheduler_info()["workers"].values()] == [1]
+            assert client.submit(sum, [1, 2, 3]).result() == 6
+
+
+def test_an_address_where_no_one_answers(monkeypatch):
+    monkeypatch.setattr(address, "TIMEOUT_SECONDS", 1)
+    where = f"tcp://127.0.0.1:{free_port()}"
+    with (
+        pytest.raises(ClusterError, match=f"no scheduler answers at {where} within 1 s .*; start one with `dask sched"),
+        opened(where),
+    ):
+        pass
+
+
+def test_a_scheduler_file_that_is_not_there(tmp_path):
+    with (
+        pytest.raises(ClusterError, match=r"none\.json: no such scheduler file; `dask scheduler --scheduler-file"),
+        opened(tmp_path / "none.json"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "{}", "[]"])
+def test_a_file_that_is_no_scheduler_file(tmp_path, text):
+    file = tmp_path / "scheduler.json"
+    file.write_text(text)
+    with pytest.raises(ClusterError, match=r"scheduler\.json: not the scheduler file of a Dask cluster"), opened(file):
+        pass
+
+
+def test_a_scheduler_without_workers(monkeypatch):
+    monkeypatch.setattr(address, "TIMEOUT_SECONDS", 1)
+    with (
+        LocalCluster(n_workers=0, processes=False, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        pytest.raises(ClusterError, match="has no workers after 1 s; start some with `dask worker ADDRESS"),
+        opened(cluster.scheduler_address),
+    ):
+        pass
