@@ -87,7 +87,9 @@ def test_a_file_that_is_no_scheduler_file(tmp_path, text):
 def test_a_scheduler_without_workers(monkeypatch):
     monkeypatch.setattr(address, "TIMEOUT_SECONDS", 1)
     with (
-        LocalCluster(n_workers=0, processes=False, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        LocalCluster(
+            n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as cluster,
         pytest.raises(ClusterError, match="has no workers after 1 s; start some with `dask worker ADDRESS"),
         opened(cluster.scheduler_address),
     ):

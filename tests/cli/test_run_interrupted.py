@@ -1,0 +1,103 @@
+"""A run that is cut off goes on where it stopped, when the same command is given again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tracin_dask.errors import ResumeError
+from tracin_dask.run import in_process
+from tracin_dask.triples.ingest import ingest
+
+NUM_ROWS = 2000
+MAIN = "from tracin_dask.cli.main import main; main()"
+
+
+@pytest.fixture(scope="module")
+def words(write_project, tmp_path_factory):
+    """A command line without its output: tiny batches, so that it takes a second or two."""
+    project = write_project(tmp_path_factory.mktemp("long"), NUM_ROWS)
+    store = project.folder / "graph.zarr"
+    maps = {"entity_to_id": project.folder / "node_dict.txt", "relation_to_id": project.folder / "rel_dict.txt"}
+    ingest(project.folder / "train.txt", store, **maps)
+    job = ["--test-triple", *project.test_ids, "--batch-size", "4", "--top-k", "30", "--threads-per-worker", "1"]
+    return ["run", "--model-path", f"{project.folder}/model.pt", "--train", str(store), *job]
+
+
+@pytest.fixture
+def stopped(words, tool, tmp_path, monkeypatch):
+    """The command line of a run that was stopped in its third task."""
+    output, tasks = tmp_path / "a.json", []
+    words = [*words, "--batch-size", "100", "--output", str(output)]
+
+    def interrupted(job, test, rows, **options):
+        tasks.append(rows)
+        if len(tasks) == 3:
+            raise KeyboardInterrupt
+        return in_process_score_rows(job, test, rows, **options)
+
+    in_process_score_rows = in_process.score_rows
+    with monkeypatch.context() as patch:
+        patch.setattr(in_process, "score_rows", interrupted)
+        assert tool(*words).exit_code == 1
+    assert len(list(output.with_name("a.json.progress").glob("rows-*.npz"))) == 2
+    return words
+
+
+def start(words, output):
+    command = [sys.executable, "-c", MAIN, *words, "--output", str(output)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def stop(words, output, number):
+    """Run until one more task is recorded, and send a signal; give the exit code and what was said."""
+    folder = output.with_name(f"{output.name}.progress")
+    known = len(list(folder.glob("rows-*.npz")))
+    with start(words, output) as process:
+        while len(list(folder.glob("rows-*.npz"))) == known:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        os.kill(process.pid, number)
+        said = process.communicate()[1]
+    return process.returncode, said
+
+
+def finish(words, output):
+    with start(words, output) as process:
+        assert process.wait() == 0, process.communicate()
+    return json.loads(output.read_text())
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_and_stopped_by_ctrl_c_goes_on(words, tmp_path):
+    output = tmp_path / "out" / "a.json"
+    assert stop(words, output, signal.SIGKILL)[0] == -signal.SIGKILL
+    code, said = stop(words, output, signal.SIGINT)
+    assert code == 1
+    assert said.endswith("Aborted!\n")
+    assert "Traceback" not in said
+    assert not output.exists()
+    resumed, undisturbed = finish(words, output), finish(words, tmp_path / "b.json")
+    assert NUM_ROWS / 2 <= resumed["run"]["statistics"]["resumed_rows"] < NUM_ROWS
+    assert resumed["run"]["statistics"]["rows"] == NUM_ROWS
+    assert resumed["influences"] == undisturbed["influences"]
+    assert [path.name for path in output.parent.iterdir()] == ["a.json"]
+
+
+def test_another_run_does_not_go_on_with_it(stopped, tool):
+    with pytest.raises(ResumeError, match=r"a\.json\.progress holds the finished part of another run \(top_k: 30 then"):
+        tool(*stopped, "--top-k", 20)
+
+
+def test_restart_discards_what_was_done(stopped, tool, tmp_path):
+    tool(*stopped, "--top-k", 20, "--restart")
+    statistics = json.loads((tmp_path / "a.json").read_text())["run"]["statistics"]
+    assert (statistics["resumed_rows"], statistics["rows"]) == (0, NUM_ROWS)
+
+
+def test_progress_goes_on_from_what_was_done(stopped, tool):
+    assert f"scored {NUM_ROWS:,} of {NUM_ROWS:,} training triples" in tool(*stopped).stderr
