@@ -61,8 +61,7 @@ def test_local_workers_give_the_same_bits_and_say_where_to_look(explain_at):
     assert "dashboard: http://127.0.0.1:" in said
 
 
-def test_a_cluster_that_is_not_there_is_a_short_error(project, tool, tmp_path, monkeypatch):
-    monkeypatch.setattr("tracin_dask.clusters.address.TIMEOUT_SECONDS", 1)
+def test_a_cluster_that_is_not_there_is_a_short_error(project, tool, tmp_path):
     words = ["--mode", "self", "--output", tmp_path / "a.json", "--cluster", tmp_path / "scheduler.json"]
     with pytest.raises(ClusterError, match=r"scheduler\.json: no such scheduler file"):
         tool("run", *project.options(), *words)
