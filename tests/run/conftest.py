@@ -10,8 +10,8 @@ import torch
 
 sys.path.append(str(Path(__file__).parent))  # last: `conftest` is the one of all rooms
 
-from distributed import Client  # noqa: E402 - the path must come first
-from small_graph import (  # noqa: E402 - the path must come first
+from distributed import Client
+from small_graph import (
     BATCH_SIZE,
     ONE_THREAD,
     Graph,
@@ -26,11 +26,11 @@ from small_graph import (  # noqa: E402 - the path must come first
     write_graph,
 )
 
-from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint  # noqa: E402 - the path must come first
-from tracin_dask.run.config import RunConfig  # noqa: E402 - the path must come first
-from tracin_dask.run.plan import make_plan  # noqa: E402 - the path must come first
-from tracin_dask.run.prepare import prepare  # noqa: E402 - the path must come first
-from tracin_dask.run.resources import Resources  # noqa: E402 - the path must come first
+from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.run.config import RunConfig
+from tracin_dask.run.plan import make_plan
+from tracin_dask.run.prepare import prepare
+from tracin_dask.run.resources import Resources
 
 
 @pytest.fixture(scope="session", autouse=True)

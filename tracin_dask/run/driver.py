@@ -39,8 +39,8 @@ class Execution:
     resources
         Workers, threads and memory; by default those of the client, or of this process.
     record_directory
-        Where finished groups of rows are recorded, so that a run that was cut off goes on where it stopped; deleted
-        by `forget`. None records nothing.
+        Where finished groups of rows are recorded, so that a run that was cut off goes on where it stopped. They stay
+        when the run ends: `records.discard` deletes them once the result is safe. None records nothing.
     restart
         Discard what was recorded there.
     progress

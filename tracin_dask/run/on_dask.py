@@ -3,6 +3,7 @@
 import io
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class OnDask:
         Raises
         ------
         ClusterError
-            If a worker does not see the store.
+            If a worker does not see the store, or workers die again and again at the test triples.
         """
         missing = self._client.run(_missing, [self._job.store.path, str(self._job.checkpoint.path)])
         for worker, paths in missing.items():
@@ -54,7 +55,8 @@ class OnDask:
         if not self._cache:
             return Counters()
         self._test = self._submit("prepare-test", _prepare, self._job, self._weights, self._test)
-        counters: Counters = self._submit("count-test", _counters, self._test).result()
+        with _killed_workers_explained():
+            counters: Counters = self._submit("count-test", _counters, self._test).result()
         return counters
 
     def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
@@ -69,13 +71,9 @@ class OnDask:
         self._client.subscribe_topic(topic, lambda event: on_rows(event[1]["rows"]))
         futures = {self._submit_group(tasks, topic): (tasks[0][0], tasks[-1][1]) for tasks in groups}
         try:
-            for future, scored in as_completed(futures, with_results=True, loop=self._client.loop):
-                yield futures.pop(future), scored
-        except KilledWorker as error:
-            raise ClusterError(
-                f"workers died repeatedly at the same rows ({error}); most often they ran out of memory: "
-                "give a smaller --batch-size, or fewer --workers with more memory each"
-            ) from error
+            with _killed_workers_explained():
+                for future, scored in as_completed(futures, with_results=True, loop=self._client.loop):
+                    yield futures.pop(future), scored
         finally:
             self._client.cancel(list(futures))
             self._client.unsubscribe_topic(topic)
@@ -100,6 +98,17 @@ class OnDask:
         torch.save(self._job.checkpoint.load().state_dict(), buffer)
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
             return self._submit("weights", bytes, buffer.getvalue())
+
+
+@contextmanager
+def _killed_workers_explained() -> Iterator[None]:
+    try:
+        yield
+    except KilledWorker as error:
+        raise ClusterError(
+            f"workers died repeatedly at the same task ({error}); most often they ran out of memory: "
+            "give a smaller --batch-size, or fewer --workers with more memory each"
+        ) from error
 
 
 def _missing(paths: list[str]) -> list[str]:

@@ -176,6 +176,6 @@ def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int) ->
     return (
         f"the run needs about {memory.total / mib:,.0f} MiB per worker with batches of {batch_size}, but a worker may "
         f"take {resources.memory_bytes / mib:,.0f} MiB; of it the process takes {memory.process / mib:,.0f}, the model "
-        f"{memory.model / mib:,.0f}, the test triples {memory.test_triples / mib:,.0f}, the top k {memory.top_k / mib:,.0f} "
-        f"and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
+        f"{memory.model / mib:,.0f}, the test triples {memory.test_triples / mib:,.0f}, the top k "
+        f"{memory.top_k / mib:,.0f} and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
     )

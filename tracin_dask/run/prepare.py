@@ -83,11 +83,9 @@ def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[n
     Raises
     ------
     ConfigError
-        If there are none, or one has not three parts, an unknown label or an id out of range.
+        If there are none, or one has not three parts, an unknown label, or an id that is no integer or out of range.
     """
-    table = np.asarray(test_triples)
-    if table.ndim != 2 or table.shape[1] != 3 or len(table) == 0:
-        raise ConfigError(f"expected test triples as rows of (head, relation, tail), found an array {table.shape}")
+    table = _table(test_triples)
     if table.dtype.kind == "U":
         maps = (store.entities, store.relations, store.entities)
         ids = np.stack([m.ids(table[:, column].tolist()) for column, m in enumerate(maps)], axis=1)
@@ -105,3 +103,17 @@ def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[n
             "are unknown to it"
         )
     return ids
+
+
+def _table(test_triples: TestTriples) -> ndarray:
+    """Put test triples into an array [test, 3] of integers or of texts."""
+    expected = "expected test triples as rows of (head, relation, tail), ids or labels"
+    try:
+        table = np.array(test_triples.tolist() if isinstance(test_triples, ndarray) else test_triples)
+    except ValueError as error:
+        raise ConfigError(f"{expected}, found rows of different lengths ({error})") from error
+    if table.ndim != 2 or table.shape[1] != 3 or len(table) == 0:
+        raise ConfigError(f"{expected}, found an array {table.shape}")
+    if table.dtype.kind not in "iU":
+        raise ConfigError(f"{expected}, found numbers of type {table.dtype}; ids are integers")
+    return table

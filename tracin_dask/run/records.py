@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -36,8 +37,9 @@ class Records:
         if restart:
             _delete_files(directory)
         known = directory / _RUN_FILE
-        if known.exists() and any(directory.glob(_RECORDS)):
-            self._refuse_another(json.loads(known.read_text()), json.loads(json.dumps(identity)))
+        if any(directory.glob(_RECORDS)):
+            recorded = json.loads(known.read_text()) if known.exists() else {}
+            self._refuse_another(recorded, json.loads(json.dumps(identity)))
         else:
             write_whole(known, json.dumps(identity, indent=1, sort_keys=True).encode())
 
@@ -47,14 +49,22 @@ class Records:
         Raises
         ------
         ResumeError
-            If a record is damaged.
+            If a record is damaged, or two hold the same rows.
         """
+        recorded_until = 0
         for path in sorted(self._directory.glob(_RECORDS)):
             try:
-                with np.load(path, allow_pickle=False) as arrays:
-                    yield _unpack(arrays)
-            except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
+                with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                    rows, scored = _unpack(arrays)
+            except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
                 raise ResumeError(f"{path}: damaged record ({error}); delete it to compute its rows again") from error
+            if rows[0] < recorded_until:
+                raise ResumeError(
+                    f"{path}: rows before {recorded_until:,} are in another record too; two runs at once wrote to "
+                    "this directory: let only one run, and delete this record to compute its rows again"
+                )
+            recorded_until = rows[1]
+            yield rows, scored
 
     def write(self, rows: Rows, scored: Scored) -> None:
         """Record a finished group; when this returns it is on disk."""

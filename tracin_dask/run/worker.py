@@ -216,21 +216,24 @@ def _engine(job: ScoreJob) -> tuple[PairEngine, int]:
     return engine, loads
 
 
-_models: dict[tuple[str, torch.device], FoldedConvE] = {}
-"""The folded model of the last checkpoint, so that a process loads it once and not for every task."""
+_models: dict[tuple[str, ConvEConfig, torch.device], FoldedConvE] = {}
+"""The folded model of the last checkpoint, so that a process loads it once and not for every task.
+
+Its sizes belong to the key: a file that does not state the image's height and width is another model with others.
+"""
 
 
 def remember(checkpoint: CheckpointFile, model: ConvE, device: torch.device) -> FoldedConvE:
     """Fold a model and keep it in place of the one before."""
     folded = fold(model, device=device)
     _models.clear()
-    _models[checkpoint.sha256, device] = folded
+    _models[checkpoint.sha256, checkpoint.config, device] = folded
     return folded
 
 
 def _folded(checkpoint: CheckpointFile, device: torch.device) -> tuple[FoldedConvE, int]:
     """Give the folded model, and how many checkpoints were loaded for it."""
-    known = _models.get((checkpoint.sha256, device))
+    known = _models.get((checkpoint.sha256, checkpoint.config, device))
     return (known, 0) if known else (remember(checkpoint, checkpoint.load(), device), 1)
 
 
