@@ -71,7 +71,8 @@ def test_mixed_precision_says_so_and_is_close(make_job: MakeJob):
     for one, other in zip(full.rankings, mixed.rankings, strict=True):
         expected, found = (r.influence[np.argsort(r.train_index)] for r in (one, other))
         assert expected.tolist() != found.tolist()
-        np.testing.assert_allclose(found, expected, atol=0.03 * np.abs(expected).max())
+        is_close = np.abs(found - expected) <= 0.02 * np.abs(expected).max()
+        assert is_close.mean() > 0.97  # rounding moves a few inputs across a ReLU's kink
 
 
 @pytest.mark.parametrize("batch_size", [33, 100_000])

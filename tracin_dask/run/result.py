@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
@@ -93,7 +94,7 @@ class InfluenceResult:
                 )
             entries = enumerate(self._entries(test_index), start=1)
             rows += [test | {"rank": rank} | entry for rank, entry in entries]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=None if rows else self._columns())
 
     def write_json(self, path: Path | str, test_index: int = 0) -> None:
         """Write one test triple's result, whole or not at all."""
@@ -128,13 +129,24 @@ class InfluenceResult:
         )
         return summary_path
 
+    def _columns(self) -> list[str]:
+        """Name the columns of a table that has no rows."""
+        test: list[str] = []
+        if self.test_triples is not None:
+            test = ["test_index", *self.labels.describe(self.test_triples[0], "test_")]
+        train = self.labels.describe(np.zeros(3, np.int64), "train_")
+        return [*test, "rank", *train, self._value_name, "train_index"]
+
+    @property
+    def _value_name(self) -> str:
+        return "influence" if self.test_triples is not None else "self_influence"
+
     def _entries(self, test_index: int) -> Iterator[dict[str, Any]]:
         """Give one test triple's entries, best first."""
         ranking = self.rankings[test_index]
-        value = "influence" if self.test_triples is not None else "self_influence"
         for place, triple in enumerate(ranking.triples.tolist()):
             yield self.labels.describe(triple, "train_") | {
-                value: float(ranking.influence[place]),
+                self._value_name: float(ranking.influence[place]),
                 "train_index": int(ranking.train_index[place]),
             }
 

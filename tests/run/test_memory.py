@@ -1,0 +1,64 @@
+"""The planned bytes are honest: a real run at the size of FB15k-237 stays near them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.triples.ingest import ingest
+
+MODEL = ConvEConfig(num_entities=14_541, num_relations=237)
+NUM_ROWS = 3_000
+MARGIN = 1.3
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import numpy as np
+import distributed
+from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.run.config import RunConfig
+from tracin_dask.run.driver import carry_out
+from tracin_dask.run.plan import make_plan
+from tracin_dask.run.prepare import prepare
+from tracin_dask.run.resources import Resources
+from tracin_dask.triples.store import open_store
+
+store, model, again = open_store(sys.argv[1]), load_checkpoint(sys.argv[2]), sys.argv[3] == "again"
+config = RunConfig(gradient_checkpointing=again)
+prepared = prepare(store, model, store.read(0, 16).triples, config=config)
+plan = make_plan(model.config, prepared.workload, config, Resources(memory_bytes=2 << 30))
+carry_out(prepared, plan)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(plan.memory.total, 1024 * int(status["VmHWM"].split()[0]))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("large")
+    torch.manual_seed(0)
+    model = ConvE(MODEL).eval()
+    model.initialize()
+    torch.save({"model_state_dict": model.state_dict()}, folder / "model.pt")
+    random = np.random.default_rng(0)
+    limits = (MODEL.num_entities, MODEL.num_relations, MODEL.num_entities)
+    np.savetxt(folder / "train.txt", random.integers(limits, size=(NUM_ROWS, 3)), fmt="%d", delimiter="\t")
+    for name, count in (("entity", MODEL.num_entities), ("relation", MODEL.num_relations)):
+        (folder / f"{name}_to_id.tsv").write_text("".join(f"{name}{number}\t{number}\n" for number in range(count)))
+    maps = {f"{name}_to_id": folder / f"{name}_to_id.tsv" for name in ("entity", "relation")}
+    ingest(folder / "train.txt", folder / "graph.zarr", **maps)
+    return folder
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+@pytest.mark.parametrize("activations", ["kept", "again"])
+def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, activations):
+    command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), str(folder / "model.pt"), activations]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    planned, peak = map(int, output.split())
+    assert planned / 2 < peak <= MARGIN * planned

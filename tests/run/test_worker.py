@@ -1,0 +1,142 @@
+"""What a worker does, done here: worker processes are out of reach of the checks of shapes."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
+
+from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.influence.tensors import leaves
+from tracin_dask.influence.topk import Ranking
+from tracin_dask.run import worker
+from tracin_dask.run.driver import _job
+from tracin_dask.run.worker import Counters, Scored, ScoreJob, merge_scored, prepare_test, score_rows
+
+
+@pytest.fixture
+def job(make_job: MakeJob) -> ScoreJob:
+    """Give what a worker is told, in a process that holds no model yet."""
+    worker._models.clear()
+    planned = make_job()
+    return _job(planned.prepared, planned.plan)
+
+
+@pytest.fixture
+def tests(make_job: MakeJob) -> np.ndarray:
+    return make_job().prepared.test_triples
+
+
+def same(one: Scored, other: Scored) -> bool:
+    def sides(scored: Scored) -> list[Ranking]:
+        return [scored.top.highest, scored.top.lowest]
+
+    names = ("test_index", "influence", "train_index", "triples")
+    pairs = zip(sides(one), sides(other), strict=True)
+    return all((getattr(a, name) == getattr(b, name)).all() for a, b in pairs for name in names)
+
+
+def test_the_checkpoint_is_loaded_once(job: ScoreJob, tests: np.ndarray):
+    prepared = prepare_test(job, tests)
+    assert prepared.counters == Counters(checkpoint_loads=1, test_factor_computations=1)
+    scored = score_rows(job, prepared, (0, 2 * BATCH_SIZE))
+    assert replace(scored.counters, task_seconds=0.0) == Counters(rows=2 * BATCH_SIZE, tasks=1)
+    assert (scored.device, scored.precision) == ("cpu", "float32")
+
+
+def test_another_checkpoint_takes_the_place_of_the_one_before(job: ScoreJob, tests: np.ndarray, make_job: MakeJob):
+    prepare_test(job, tests)
+    renamed = replace(job.checkpoint, sha256="0" * 64)
+    with pytest.raises(CheckpointError, match="changed since the run was planned"):
+        prepare_test(replace(job, checkpoint=renamed), tests)
+    worker.remember(renamed, make_job().prepared.checkpoint.model, torch.device("cpu"))
+    assert [sha256 for sha256, *_ in worker._models] == ["0" * 64]
+
+
+def test_the_factors_are_on_the_cpu_and_as_many_as_the_test_triples(job: ScoreJob, tests: np.ndarray):
+    prepared = prepare_test(job, tests)
+    assert len(prepared.test) == 3
+    assert {tensor.device.type for tensor in leaves(prepared.test)} == {"cpu"}
+    assert not any(tensor.requires_grad for tensor in leaves(prepared.test))
+
+
+def test_bare_test_triples_are_prepared_by_the_task(job: ScoreJob, tests: np.ndarray):
+    again, once = score_rows(job, tests, (0, BATCH_SIZE)), score_rows(job, prepare_test(job, tests), (0, BATCH_SIZE))
+    assert again.counters.test_factor_computations == 1
+    assert once.counters.test_factor_computations == 0
+    assert same(again, once)
+
+
+def test_no_test_triples_mean_self_influence(job: ScoreJob):
+    scored = score_rows(replace(job, num_columns=1), None, (0, BATCH_SIZE))
+    assert (scored.top.lowest.influence > 0).all()
+    assert len(scored.top.highest) == job.top_k
+
+
+@pytest.mark.parametrize("row", [0, BATCH_SIZE, NUM_ROWS])
+def test_an_empty_range_scores_nothing_and_merges_as_nothing(job: ScoreJob, tests: np.ndarray, row):
+    prepared = prepare_test(job, tests)
+    nothing = score_rows(job, prepared, (row, row))
+    assert (len(nothing.top.highest), len(nothing.top.lowest), nothing.counters.rows) == (0, 0, 0)
+    some = score_rows(job, prepared, (0, BATCH_SIZE))
+    assert same(merge_scored([nothing, some]), some)
+    assert same(merge_scored([some, nothing]), some)
+
+
+def test_merging_is_associative_and_commutative(job: ScoreJob, tests: np.ndarray):
+    prepared = prepare_test(job, tests)
+    cuts = [(0, 5 * BATCH_SIZE), (5 * BATCH_SIZE, 6 * BATCH_SIZE), (6 * BATCH_SIZE, NUM_ROWS)]
+    a, b, c = (score_rows(job, prepared, rows) for rows in cuts)
+    merged = [merge_scored([merge_scored([a, b]), c]), merge_scored([a, merge_scored([b, c])]), merge_scored([c, a, b])]
+    assert same(merged[0], merged[1])
+    assert same(merged[0], merged[2])
+    assert same(merged[0], score_rows(job, prepared, (0, NUM_ROWS)))
+    for scored in merged:
+        assert (scored.counters.rows, scored.counters.tasks) == (NUM_ROWS, 3)
+
+
+def test_counters_add_field_by_field():
+    one = Counters(rows=1, tasks=2, task_seconds=0.5, checkpoint_loads=3, test_factor_computations=4)
+    two = Counters(rows=2, tasks=4, task_seconds=1.0, checkpoint_loads=6, test_factor_computations=8)
+    assert one + one == two
+    assert one + Counters() == one
+
+
+def test_rows_are_reported_as_they_are_scored(job: ScoreJob, tests: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(worker, "read_rows", lambda batch_size: 2 * batch_size)
+    seen: list[int] = []
+    prepared = prepare_test(job, tests)
+    in_pieces = score_rows(job, prepared, (BATCH_SIZE, NUM_ROWS), on_rows=seen.append)
+    assert sum(seen) == NUM_ROWS - BATCH_SIZE
+    assert seen[0] == 2 * BATCH_SIZE
+    monkeypatch.undo()
+    assert same(in_pieces, score_rows(job, prepared, (BATCH_SIZE, NUM_ROWS)))
+
+
+def test_what_travels_to_a_worker_is_small_and_arrives_whole(job: ScoreJob, tests: np.ndarray):
+    job.store.entities.label(0)
+    sent = pickle.dumps(job)
+    assert len(sent) < 5_000
+    arrived = pickle.loads(sent)  # noqa: S301 - made a line above
+    assert same(score_rows(arrived, tests, (0, BATCH_SIZE)), score_rows(job, tests, (0, BATCH_SIZE)))
+
+
+def test_weights_take_the_place_of_a_path_that_is_not_seen(job: ScoreJob, tests: np.ndarray, tmp_path: Path, make_job):
+    torch.save(make_job().prepared.checkpoint.model.state_dict(), tmp_path / "weights.pt")
+    expected = score_rows(job, tests, (0, BATCH_SIZE))
+    worker._models.clear()
+    weights = (tmp_path / "weights.pt").read_bytes()
+    sent = replace(job.checkpoint, path=Path("/nowhere/model.pt"), weights=weights)
+    found = score_rows(replace(job, checkpoint=sent), tests, (0, BATCH_SIZE))
+    assert found.counters.checkpoint_loads == 1
+    assert same(found, expected)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert worker.resolve_device("auto") == torch.device("cpu")
+    with pytest.raises(ConfigError, match=r"device cuda is asked for, but PyTorch .* finds no GPU"):
+        worker.resolve_device("cuda")
