@@ -18,10 +18,10 @@ import torch
 import tracin_dask
 from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
 from tracin_dask.models.conve import ConvE, ConvEConfig
-from tracin_dask.run.driver import carry_out
-from tracin_dask.run.plan import make_plan
-from tracin_dask.run.prepare import prepare
-from tracin_dask.run.resources import of_this_process
+from tracin_dask.runs.driver import carry_out
+from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.prepare import prepare
+from tracin_dask.runs.resources import of_this_process
 from tracin_dask.triples.store import TripleStore
 
 NUM_ENTITIES, NUM_RELATIONS, NUM_TRIPLES = 14_541, 237, 272_115

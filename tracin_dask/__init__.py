@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracin_dask.influence.losses import Loss
     from tracin_dask.models.checkpoint import load_checkpoint
-    from tracin_dask.run.config import RunConfig
-    from tracin_dask.run.driver import Execution, run
-    from tracin_dask.run.result import InfluenceResult
+    from tracin_dask.runs.config import RunConfig
+    from tracin_dask.runs.driver import Execution, run
+    from tracin_dask.runs.result import InfluenceResult
     from tracin_dask.triples.ingest import IngestOptions, ingest
     from tracin_dask.triples.store import open_store
 
@@ -27,15 +27,15 @@ __all__ = [
 ]
 
 _HOME = {
-    "Execution": "tracin_dask.run.driver",
-    "InfluenceResult": "tracin_dask.run.result",
+    "Execution": "tracin_dask.runs.driver",
+    "InfluenceResult": "tracin_dask.runs.result",
     "IngestOptions": "tracin_dask.triples.ingest",
     "Loss": "tracin_dask.influence.losses",
-    "RunConfig": "tracin_dask.run.config",
+    "RunConfig": "tracin_dask.runs.config",
     "ingest": "tracin_dask.triples.ingest",
     "load_checkpoint": "tracin_dask.models.checkpoint",
     "open_store": "tracin_dask.triples.store",
-    "run": "tracin_dask.run.driver",
+    "run": "tracin_dask.runs.driver",
 }
 
 

@@ -7,8 +7,8 @@ from tracin_dask.cli.planning import plan_here
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ConfigError, MemoryLimitError
 from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.prepare import prepare
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.prepare import prepare
 from tracin_dask.triples.ingest import ingest
 
 AUTO, LOCAL = parse_spec("auto"), parse_spec("local")
@@ -44,7 +44,7 @@ class TestCommand:
         def fail(*_, **__):
             raise AssertionError("a plan scores nothing")
 
-        monkeypatch.setattr("tracin_dask.run.worker.score_rows", fail)
+        monkeypatch.setattr("tracin_dask.runs.worker.score_rows", fail)
         monkeypatch.chdir(tmp_path)
         plan("--test-triple", *project.test_ids)
         assert list(tmp_path.iterdir()) == []

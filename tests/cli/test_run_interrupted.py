@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tracin_dask.errors import ResumeError
-from tracin_dask.run import in_process
+from tracin_dask.runs import in_process
 from tracin_dask.triples.ingest import ingest
 
 NUM_ROWS = 2000

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from tracin_dask.influence.topk import Ranking, TopK, ranked
 from tracin_dask.report.table import MEANING, SELF_MEANING, influence_tables
-from tracin_dask.run.result import InfluenceResult, Labels
+from tracin_dask.runs.result import InfluenceResult, Labels
 from tracin_dask.triples.ingest import IngestOptions, ingest
 
 

@@ -12,8 +12,8 @@ from tracin_dask.cli.terminal import ByteSize, byte_progress
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.run.config import Device, Mode, RunConfig
-from tracin_dask.run.prepare import PreparedRun, prepare
+from tracin_dask.runs.config import Device, Mode, RunConfig
+from tracin_dask.runs.prepare import PreparedRun, prepare
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.ingest import IngestOptions, ingest_cached
 from tracin_dask.triples.store import TripleStore, open_store

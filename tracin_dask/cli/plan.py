@@ -9,8 +9,8 @@ from rich.table import Table
 from tracin_dask.cli.job_options import JobOptions, ManyValues, job_options, prepared_run
 from tracin_dask.cli.planning import plan_only
 from tracin_dask.clusters.spec import parse_spec
-from tracin_dask.run.plan import Plan
-from tracin_dask.run.prepare import PreparedRun
+from tracin_dask.runs.plan import Plan
+from tracin_dask.runs.prepare import PreparedRun
 
 
 @click.command(cls=ManyValues)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from tracin_dask.cli.job_options import JobOptions
 from tracin_dask.clusters.spec import ClusterSpec, open_cluster
 from tracin_dask.errors import ConfigError, MemoryLimitError
-from tracin_dask.run.plan import Plan, make_plan
-from tracin_dask.run.prepare import PreparedRun
-from tracin_dask.run.resources import MEMORY_SHARE, Resources, cpu_count, has_gpu, memory_limit, of_client
+from tracin_dask.runs.plan import Plan, make_plan
+from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.resources import MEMORY_SHARE, Resources, cpu_count, has_gpu, memory_limit, of_client
 
 if TYPE_CHECKING:
     from distributed import Client

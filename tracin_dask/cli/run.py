@@ -13,9 +13,9 @@ from tracin_dask.cli.run_progress import run_progress
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ConfigError
 from tracin_dask.report.table import influence_tables
-from tracin_dask.run import records
-from tracin_dask.run.driver import Execution, carry_out
-from tracin_dask.run.result import InfluenceResult
+from tracin_dask.runs import records
+from tracin_dask.runs.driver import Execution, carry_out
+from tracin_dask.runs.result import InfluenceResult
 
 TABLE_ROWS = 10
 

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracin_dask.influence.topk import Ranking, ranked
-from tracin_dask.run.result import InfluenceResult
+from tracin_dask.runs.result import InfluenceResult
 
 MEANING = (
     "> 0 speaks for the prediction, < 0 against; the size is how much one gradient step on it lowers the test loss."

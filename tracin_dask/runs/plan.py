@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
 from tracin_dask.models.conve import ConvEConfig
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.resources import Resources
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.resources import Resources
 
 Rows = tuple[int, int]
 """A range of store rows, start ≤ row < stop."""

@@ -15,8 +15,8 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ClusterError
-from tracin_dask.run.plan import Rows
-from tracin_dask.run.worker import Counters, OnRows, Prepared, Scored, ScoreJob, merge_scored, prepare_test, score_rows
+from tracin_dask.runs.plan import Rows
+from tracin_dask.runs.worker import Counters, OnRows, Prepared, Scored, ScoreJob, merge_scored, prepare_test, score_rows
 
 _MERGE_FAN_IN = 8
 

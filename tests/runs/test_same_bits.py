@@ -7,7 +7,7 @@ import pytest
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob, bits, local_client
 
-from tracin_dask.run.driver import Execution
+from tracin_dask.runs.driver import Execution
 
 CUTS = [(BATCH_SIZE, 1), (BATCH_SIZE, 100), (3 * BATCH_SIZE, 2), (100 * BATCH_SIZE, 1)]
 MODES = pytest.mark.parametrize("mode", ["test", "self"])

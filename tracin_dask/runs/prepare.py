@@ -10,7 +10,7 @@ from numpy import ndarray
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.cost import Workload
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
-from tracin_dask.run.config import DEFAULT_LEARNING_RATE, RunConfig
+from tracin_dask.runs.config import DEFAULT_LEARNING_RATE, RunConfig
 from tracin_dask.triples.store import TripleStore
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]

@@ -13,14 +13,14 @@ import torch
 from tracin_dask import __version__
 from tracin_dask.influence import topk
 from tracin_dask.influence.losses import Loss
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.in_process import InProcess
-from tracin_dask.run.plan import Plan, Rows, make_plan
-from tracin_dask.run.prepare import PreparedRun, TestTriples, prepare
-from tracin_dask.run.records import Records
-from tracin_dask.run.resources import Resources, of_client, of_this_process
-from tracin_dask.run.result import SCHEMA_VERSION, InfluenceResult, Labels
-from tracin_dask.run.worker import CheckpointFile, Counters, OnRows, Scored, ScoreJob, merge_scored
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.in_process import InProcess
+from tracin_dask.runs.plan import Plan, Rows, make_plan
+from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
+from tracin_dask.runs.records import Records
+from tracin_dask.runs.resources import Resources, of_client, of_this_process
+from tracin_dask.runs.result import SCHEMA_VERSION, InfluenceResult, Labels
+from tracin_dask.runs.worker import CheckpointFile, Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.types import Progress
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _executor(prepared: PreparedRun, plan: Plan, client: "Client | None") -> Exe
     job, cache = _job(prepared, plan), prepared.config.cache_test_gradients
     if client is None:
         return InProcess(job, prepared.test_triples, model=prepared.checkpoint.model, cache=cache)
-    from tracin_dask.run.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
+    from tracin_dask.runs.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
     return OnDask(client, job, prepared.test_triples, cache=cache)
 

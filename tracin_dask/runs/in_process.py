@@ -6,8 +6,8 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.models.conve import ConvE
-from tracin_dask.run.plan import Rows
-from tracin_dask.run.worker import (
+from tracin_dask.runs.plan import Rows
+from tracin_dask.runs.worker import (
     Counters,
     OnRows,
     Scored,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_graph import save_checkpoint
 
 from tracin_dask.models.conve import ConvE, ConvEConfig
 from tracin_dask.triples.ingest import ingest
@@ -21,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import distributed
 from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.driver import carry_out
-from tracin_dask.run.plan import make_plan
-from tracin_dask.run.prepare import prepare
-from tracin_dask.run.resources import Resources
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.driver import carry_out
+from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.prepare import prepare
+from tracin_dask.runs.resources import Resources
 from tracin_dask.triples.store import open_store
 
 store, model, again = open_store(sys.argv[1]), load_checkpoint(sys.argv[2]), sys.argv[3] == "again"
@@ -44,7 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = ConvE(MODEL).eval()
     model.initialize()
-    torch.save({"model_state_dict": model.state_dict()}, folder / "model.pt")
+    sizes = {"embedding_height": MODEL.embedding_height, "embedding_width": MODEL.embedding_width}
+    torch.save({"model_state_dict": model.state_dict(), "model_config": sizes}, folder / "model.pt")
     random = np.random.default_rng(0)
     limits = (MODEL.num_entities, MODEL.num_relations, MODEL.num_entities)
     np.savetxt(folder / "train.txt", random.integers(limits, size=(NUM_ROWS, 3)), fmt="%d", delimiter="\t")
@@ -59,6 +61,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("activations", ["kept", "again"])
 def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, activations):
     command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), str(folder / "model.pt"), activations]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     planned, peak = map(int, output.split())
     assert planned / 2 < peak <= MARGIN * planned

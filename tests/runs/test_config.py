@@ -4,7 +4,7 @@ import pytest
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.conve import ConvEConfig
-from tracin_dask.run.config import RunConfig
+from tracin_dask.runs.config import RunConfig
 
 
 @pytest.mark.parametrize(

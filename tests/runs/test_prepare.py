@@ -10,8 +10,8 @@ from small_graph import NUM_ENTITIES, NUM_RELATIONS, Graph, labels, save_checkpo
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.prepare import prepare, resolve_test_triples
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.prepare import prepare, resolve_test_triples
 
 
 def test_test_triples_as_labels_and_as_ids_are_the_same(graph: Graph):

@@ -22,11 +22,11 @@ from small_graph import (
 
 from tracin_dask.errors import CheckpointError, ClusterError, NonFiniteError, StoreError
 from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.run import on_dask
-from tracin_dask.run.driver import carry_out
-from tracin_dask.run.plan import make_plan
-from tracin_dask.run.prepare import prepare
-from tracin_dask.run.resources import Resources, of_client
+from tracin_dask.runs import on_dask
+from tracin_dask.runs.driver import carry_out
+from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.prepare import prepare
+from tracin_dask.runs.resources import Resources, of_client
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
 

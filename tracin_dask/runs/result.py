@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
@@ -133,8 +132,8 @@ class InfluenceResult:
         """Name the columns of a table that has no rows."""
         test: list[str] = []
         if self.test_triples is not None:
-            test = ["test_index", *self.labels.describe(self.test_triples[0], "test_")]
-        train = self.labels.describe(np.zeros(3, np.int64), "train_")
+            test = ["test_index", *self.labels.describe(self.test_triples[0].tolist(), "test_")]
+        train = self.labels.describe((0, 0, 0), "train_")
         return [*test, "rank", *train, self._value_name, "train_index"]
 
     @property

@@ -14,9 +14,9 @@ from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, save_checkpo
 
 from tracin_dask.errors import ResumeError
 from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.run import records
-from tracin_dask.run.driver import Execution
-from tracin_dask.run.records import Records
+from tracin_dask.runs import records
+from tracin_dask.runs.driver import Execution
+from tracin_dask.runs.records import Records
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}
 STOPPED_AFTER = 6 * BATCH_SIZE
@@ -218,11 +218,11 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.driver import Execution, carry_out
-from tracin_dask.run.plan import make_plan
-from tracin_dask.run.prepare import prepare
-from tracin_dask.run.resources import Resources
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.driver import Execution, carry_out
+from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.prepare import prepare
+from tracin_dask.runs.resources import Resources
 from tracin_dask.triples.store import open_store
 from dataclasses import replace
 

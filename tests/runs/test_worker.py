@@ -12,9 +12,9 @@ from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence.tensors import leaves
 from tracin_dask.influence.topk import Ranking
-from tracin_dask.run import worker
-from tracin_dask.run.driver import _job
-from tracin_dask.run.worker import Counters, Scored, ScoreJob, merge_scored, prepare_test, score_rows
+from tracin_dask.runs import worker
+from tracin_dask.runs.driver import _job
+from tracin_dask.runs.worker import Counters, Scored, ScoreJob, merge_scored, prepare_test, score_rows
 
 
 @pytest.fixture

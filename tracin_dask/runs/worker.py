@@ -21,8 +21,8 @@ from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK, TopKStream
 from tracin_dask.models.checkpoint import load_checkpoint
 from tracin_dask.models.conve import ConvE, ConvEConfig
-from tracin_dask.run.config import Device
-from tracin_dask.run.plan import Rows, read_rows
+from tracin_dask.runs.config import Device
+from tracin_dask.runs.plan import Rows, read_rows
 from tracin_dask.triples.store import TripleStore
 
 OnRows = Callable[[int], None]

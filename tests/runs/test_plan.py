@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence.cost import MultiplyAdds, Workload
 from tracin_dask.models.conve import ConvEConfig
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.plan import MOST_GROUPS, MOST_TASKS, MemoryEstimate, Plan, make_plan
-from tracin_dask.run.resources import Resources
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.plan import MOST_GROUPS, MOST_TASKS, MemoryEstimate, Plan, make_plan
+from tracin_dask.runs.resources import Resources
 
 FB15K = ConvEConfig(num_entities=14_541, num_relations=237)
 GIB = 2**30

@@ -12,8 +12,8 @@ import numpy as np
 
 from tracin_dask.errors import ResumeError
 from tracin_dask.influence.topk import Ranking, TopK
-from tracin_dask.run.plan import Rows
-from tracin_dask.run.worker import Counters, Scored
+from tracin_dask.runs.plan import Rows
+from tracin_dask.runs.worker import Counters, Scored
 from tracin_dask.triples.part import write_whole
 
 _RUN_FILE = "run.json"

@@ -27,10 +27,10 @@ from small_graph import (
 )
 
 from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.run.config import RunConfig
-from tracin_dask.run.plan import make_plan
-from tracin_dask.run.prepare import prepare
-from tracin_dask.run.resources import Resources
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.prepare import prepare
+from tracin_dask.runs.resources import Resources
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,11 +15,11 @@ from distributed import Client, LocalCluster
 
 from tracin_dask.models.checkpoint import Checkpoint
 from tracin_dask.models.conve import ConvE
-from tracin_dask.run.driver import Execution, carry_out
-from tracin_dask.run.plan import Plan
-from tracin_dask.run.prepare import PreparedRun
-from tracin_dask.run.resources import Resources
-from tracin_dask.run.result import InfluenceResult
+from tracin_dask.runs.driver import Execution, carry_out
+from tracin_dask.runs.plan import Plan
+from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.resources import Resources
+from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.store import TripleStore
 
