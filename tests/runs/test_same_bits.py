@@ -41,7 +41,7 @@ def test_one_worker_changes_nothing(make_job: MakeJob):
 
 
 def test_a_worker_killed_in_the_middle_changes_nothing(make_job: MakeJob, client: Client):
-    job = make_job(batch_size=10)
+    job = make_job(batch_size=20)
     victim = next(iter(client.run(os.getpid).values()))
     rows_done = []
 
@@ -50,7 +50,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(make_job: MakeJob, client
             os.kill(victim, signal.SIGKILL)
         rows_done.append(done)
 
-    result = job.carry_out(client, execution=Execution(progress=kill_one), task_rows=10, tasks_per_group=8)
+    result = job.carry_out(client, execution=Execution(progress=kill_one), task_rows=20, tasks_per_group=8)
     assert rows_done[0] < NUM_ROWS / 2
     assert bits(result) == bits(job.carry_out())
     assert result.run["statistics"]["rows"] == NUM_ROWS
