@@ -23,7 +23,7 @@ from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.store import TripleStore
 
-NUM_ENTITIES, NUM_RELATIONS, NUM_DISTINCT, NUM_ROWS = 60, 5, 600, 1000
+NUM_ENTITIES, NUM_RELATIONS, NUM_DISTINCT, NUM_ROWS = 60, 5, 450, 700
 BATCH_SIZE = 64
 LEARNING_RATE = 0.01
 ONE_THREAD = Resources(num_workers=1, threads_per_worker=1, memory_bytes=2 << 30)

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_graph import save_checkpoint
 
 from tracin_dask.models.conve import ConvE, ConvEConfig
 from tracin_dask.triples.ingest import ingest
 
 MODEL = ConvEConfig(num_entities=14_541, num_relations=237)
-NUM_ROWS = 3_000
+NUM_ROWS = 1_500
 MARGIN = 1.3
 
 PROGRAM = """
