@@ -11,8 +11,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 jaxtyping.install_import_hook("tracin_dask", "beartype.beartype")
 
 import torch  # noqa: E402 - the hook must come first
+from hypothesis import settings  # noqa: E402 - the hook must come first
 
 from tracin_dask.models.conve import ConvE, ConvEConfig  # noqa: E402 - the hook must come first
+
+# How long one example takes says more about the machine than about the code.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Use one thread: two that share busy cores wait for each other, up to ten times as long."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

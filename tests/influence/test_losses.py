@@ -7,7 +7,6 @@ import torch
 from conftest import random_model
 from influence.agreement import case_of, check_scores, check_self_influence
 
-from tracin_dask.errors import ConfigError
 from tracin_dask.influence import losses
 
 
@@ -45,9 +44,3 @@ def test_the_derivative_of_bce_is_the_probability_less_one():
 def test_a_derivative_is_found_where_autograd_is_switched_off():
     with torch.no_grad():
         assert losses.derivative(Squared(), torch.tensor([3.0])).tolist() == [4.0]
-
-
-def test_losses_are_found_by_name():
-    assert losses.loss_named("bce").name == "bce"
-    with pytest.raises(ConfigError, match=r"unknown loss 'hinge'; there are: bce"):
-        losses.loss_named("hinge")

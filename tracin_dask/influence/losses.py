@@ -16,8 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tracin_dask.errors import ConfigError
-
 
 @runtime_checkable
 class Loss(Protocol):
@@ -45,22 +43,6 @@ class BinaryCrossEntropy:
     def value(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Compute each triple's loss from its score."""
         return -logsigmoid(scores)
-
-
-LOSSES: dict[str, Loss] = {"bce": BinaryCrossEntropy()}
-
-
-def loss_named(name: str) -> Loss:
-    """Find a loss by its name.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such loss.
-    """
-    if name not in LOSSES:
-        raise ConfigError(f"unknown loss {name!r}; there are: {', '.join(LOSSES)}")
-    return LOSSES[name]
 
 
 def derivative(loss: Loss, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

@@ -176,7 +176,12 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
     config, checkpoint = prepared.config, prepared.checkpoint
     return ScoreJob(
         store=prepared.store,
-        checkpoint=CheckpointFile(path=checkpoint.path.absolute(), sha256=checkpoint.sha256, config=checkpoint.config),
+        checkpoint=CheckpointFile(
+            path=checkpoint.path.absolute(),
+            sha256=checkpoint.sha256,
+            config=checkpoint.config,
+            dtype=checkpoint.model.fc.weight.dtype,
+        ),
         num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
         loss=config.loss,
         tracked=prepared.tracked,
@@ -226,6 +231,7 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "tracin_dask_version": __version__,
         "store": prepared.store.info.fingerprint,
         "checkpoint": prepared.checkpoint.sha256,
+        "dtype": str(prepared.checkpoint.model.fc.weight.dtype),
         "image": [prepared.checkpoint.config.embedding_height, prepared.checkpoint.config.embedding_width],
         "test_triples": "none" if tests is None else hashlib.sha256(tests.tobytes()).hexdigest(),
         "loss": [config.loss.name, _loss_digest(config.loss)],

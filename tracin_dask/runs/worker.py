@@ -19,7 +19,7 @@ from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK, TopKStream
-from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.checkpoint import build_model, load_checkpoint
 from tracin_dask.models.conve import ConvE, ConvEConfig
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.plan import Rows, read_rows
@@ -36,6 +36,7 @@ class CheckpointFile:
     path: Path
     sha256: str
     config: ConvEConfig
+    dtype: torch.dtype
     weights: bytes | None = field(default=None, compare=False, hash=False)
 
     def load(self) -> ConvE:
@@ -47,11 +48,10 @@ class CheckpointFile:
             If the file is not the one that the run was planned with.
         """
         if self.weights is not None:
-            model = ConvE(self.config)
-            model.load_state_dict(torch.load(io.BytesIO(self.weights), weights_only=True))
-            return model.eval()
+            state = torch.load(io.BytesIO(self.weights), weights_only=True)
+            return build_model(self.config, state, dtype=self.dtype)
         height, width = self.config.embedding_height, self.config.embedding_width
-        checkpoint = load_checkpoint(self.path, embedding_height=height, embedding_width=width)
+        checkpoint = load_checkpoint(self.path, embedding_height=height, embedding_width=width, dtype=self.dtype)
         if checkpoint.sha256 != self.sha256:
             raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
         return checkpoint.model
