@@ -216,7 +216,7 @@ def _engine(job: ScoreJob) -> tuple[PairEngine, int]:
     return engine, loads
 
 
-_models: dict[tuple[str, ConvEConfig, torch.device], FoldedConvE] = {}
+_models: dict[tuple[str, ConvEConfig, torch.dtype, torch.device], FoldedConvE] = {}
 """The folded model of the last checkpoint, so that a process loads it once and not for every task.
 
 Its sizes belong to the key: a file that does not state the image's height and width is another model with others.
@@ -227,13 +227,13 @@ def remember(checkpoint: CheckpointFile, model: ConvE, device: torch.device) -> 
     """Fold a model and keep it in place of the one before."""
     folded = fold(model, device=device)
     _models.clear()
-    _models[checkpoint.sha256, checkpoint.config, device] = folded
+    _models[checkpoint.sha256, checkpoint.config, checkpoint.dtype, device] = folded
     return folded
 
 
 def _folded(checkpoint: CheckpointFile, device: torch.device) -> tuple[FoldedConvE, int]:
     """Give the folded model, and how many checkpoints were loaded for it."""
-    known = _models.get((checkpoint.sha256, checkpoint.config, device))
+    known = _models.get((checkpoint.sha256, checkpoint.config, checkpoint.dtype, device))
     return (known, 0) if known else (remember(checkpoint, checkpoint.load(), device), 1)
 
 
