@@ -97,7 +97,7 @@ def test_a_checkpoint_without_a_learning_rate_takes_a_thousandth(everything, pro
     np.testing.assert_allclose(by_line(small), 0.1 * by_line(everything()), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "expected"), [("7", 7), ("auto", 512)])
+@pytest.mark.parametrize(("size", "expected"), [("7", 7), ("auto", 2048)])
 def test_the_batch_size_is_respected(everything, size, expected):
     contents = everything("--batch-size", size)
     assert contents["run"]["batch_size"] == expected

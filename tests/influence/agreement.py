@@ -25,7 +25,21 @@ LEARNING_RATE = 0.5  # a power of two: dividing by it is exact
 ROUNDING = 1e-9  # in float64, relative to the product of the two norms; sums of terms that cancel lose some digits
 ROOM = "tracin_dask.influence"
 # Each module after those that it imports.
-MODULES = ["precision", "tensors", "layout", "losses", "parameters", "folded", "passes", "factors", "product", "engine"]
+MODULES = [
+    "precision",
+    "tensors",
+    "layout",
+    "modes",
+    "losses",
+    "parameters",
+    "folded",
+    "passes",
+    "factors",
+    "product",
+    "directions",
+    "relation_table",
+    "engine",
+]
 
 TRAIN = torch.tensor(
     [

@@ -1,6 +1,7 @@
 """The bytes and multiply-adds that a plan states are those that scoring takes."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence import cost
 from tracin_dask.influence.folded import fold
+from tracin_dask.influence.layout import Sees
+from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.conve import ConvEConfig
@@ -65,8 +68,8 @@ def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, sta
     peaks = []
     for recompute in (False, True):
         engine = full_engine(model, recompute=recompute)
-        estimate = cost.batch_bytes(model.config, BATCH, num_tests, itemsize=FLOAT32, recompute=recompute)
-        alone = cost.batch_bytes(model.config, BATCH, 0, itemsize=FLOAT32, recompute=recompute)
+        estimate = cost.batch_bytes(model.config, BATCH, num_tests, Modes(), itemsize=FLOAT32, recompute=recompute)
+        alone = cost.batch_bytes(model.config, BATCH, 0, Modes(), itemsize=FLOAT32, recompute=recompute)
         peaks.append(peak_of(lambda: engine.score(ALL_DISTINCT, test)))  # noqa: B023 - called at once
         own = peak_of(lambda: engine.self_influence(ALL_DISTINCT))  # noqa: B023 - called at once
         assert peaks[-1] <= estimate <= 1.7 * peaks[-1]
@@ -75,14 +78,27 @@ def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, sta
     assert peaks[1] < 0.9 * peaks[0]
 
 
+@pytest.mark.parametrize("num_tests", [1, 16])
+@pytest.mark.parametrize("forward", [{Sees.HEAD}, {Sees.HEAD, Sees.BOTH}], ids=len)
+@pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
+def test_regions_that_go_forward_take_no_more_than_estimated(dim, height, stacking, forward, num_tests):
+    model = float32_model(dim, height, stacking)
+    modes = Modes(forward=frozenset(forward), relation_table=True)
+    engine = full_engine(model, modes=modes)
+    test = engine.prepare(ALL_DISTINCT[:num_tests], batch_size=BATCH)
+    estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, itemsize=FLOAT32, recompute=False)
+    assert peak_of(lambda: engine.score(ALL_DISTINCT, test)) <= estimate
+
+
+@pytest.mark.parametrize("relation_table", [False, True])
 @pytest.mark.parametrize("num_tests", [1, 64])
 @pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
-def test_prepared_test_triples_take_the_bytes_that_were_estimated(dim, height, stacking, num_tests):
-    engine = full_engine(float32_model(dim, height, stacking))
+def test_prepared_test_triples_take_the_bytes_that_were_estimated(dim, height, stacking, num_tests, relation_table):
+    engine = full_engine(float32_model(dim, height, stacking), modes=Modes(relation_table=relation_table))
     made = []
     peak = peak_of(lambda: made.append(engine.prepare(ALL_DISTINCT[:num_tests], batch_size=BATCH)))
-    estimate = cost.prepared_bytes(engine.model.config, num_tests, FLOAT32)
-    batch = cost.batch_bytes(engine.model.config, BATCH, num_tests, itemsize=FLOAT32, recompute=False)
+    estimate = cost.prepared_bytes(engine.model.config, num_tests, FLOAT32, engine.modes)
+    batch = cost.batch_bytes(engine.model.config, BATCH, num_tests, Modes(), itemsize=FLOAT32, recompute=False)
     assert num_bytes(made[0]) == estimate
     assert peak <= batch + 2 * estimate  # the parts, and the whole they are joined to
 
@@ -123,20 +139,61 @@ TINY = ConvEConfig(
 )
 
 
+ALL = frozenset(parameter_names(TINY))
+
+
 def test_multiply_adds_are_those_counted_by_hand():
-    work = cost.Workload(num_triples=7, num_pairs=5, num_tests=2)
-    counted = cost.multiply_adds(TINY, work, frozenset(parameter_names(TINY)))
-    per_pass = 4 * 3 + 3 * 5  # the projection, the convolution
-    assert counted.forward == 5 * per_pass
-    assert counted.backward == 7 * per_pass
-    assert counted.products == 2 * (5 * 3 + 7 * (3 * 4 + 5))  # features by pair; fc, bn2 twice and moments by triple
-    assert counted.total == 592
+    work = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
+    counted = cost.multiply_adds(TINY, work, ALL, Modes())
+    per_region = 4 + 5  # the projection, the convolution
+    assert counted.forward == (2 + 5 + 5) * per_region  # of heads, of pairs, and of relations as if by pair
+    assert counted.lower == 7 * 3 * per_region
+    assert counted.products == 2 * (2 + 5 + 5 + 7 * (3 * 4 + 5))  # features by key; fc, bn2 twice, moments by triple
+    assert counted.total == 559
+
+
+def test_regions_that_go_forward_are_counted_by_what_they_see():
+    work = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
+    back = cost.multiply_adds(TINY, work, ALL, Modes())
+    head = cost.multiply_adds(TINY, work, ALL, Modes(forward=frozenset({Sees.HEAD})))
+    assert head.forward == back.forward
+    assert back.lower - head.lower == 7 * 9 - 2 * 2 * 9 - 7 * 2 * 4  # rows; heads by test triple, rows by test triple
+
+
+@pytest.mark.parametrize(
+    ("num_tests", "forward"),
+    [(1, {Sees.HEAD, Sees.BOTH}), (16, {Sees.HEAD}), (256, set())],
+)
+def test_the_cheapest_way_of_each_region_is_chosen(num_tests, forward):
+    model = ConvEConfig(num_entities=14_541, num_relations=237)
+    work = cost.Workload(num_triples=272_115, num_heads=13_781, num_pairs=93_372, num_tests=num_tests)
+    modes = cost.choose_modes(model, work, frozenset(parameter_names(model)))
+    assert modes == Modes(forward=frozenset(forward), relation_table=True)
+    ways = [frozenset(some) for n in range(3) for some in itertools.combinations([Sees.HEAD, Sees.BOTH], n)]
+    totals = [
+        cost.multiply_adds(model, work, ALL, Modes(forward=way, relation_table=table)).total
+        for way in ways
+        for table in (False, True)
+    ]
+    assert cost.multiply_adds(model, work, ALL, modes).total <= 1.1 * min(totals)
+
+
+def test_a_table_of_very_many_relations_is_not_made():
+    model = ConvEConfig(num_entities=100, num_relations=1_000_000)
+    work = cost.Workload(num_triples=10**9, num_heads=100, num_pairs=10**8, num_tests=10)
+    assert not cost.choose_modes(model, work, ALL).relation_table
+
+
+def test_self_influence_and_what_is_above_the_projection_take_no_directions():
+    work = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=0)
+    assert cost.choose_modes(TINY, work, ALL) == Modes()
+    assert cost.choose_modes(TINY, replace(work, num_tests=2), frozenset({"fc.weight"})) == Modes()
 
 
 def test_what_is_above_the_projection_needs_no_backward_pass():
-    work = cost.Workload(num_triples=7, num_pairs=5, num_tests=2)
-    counted = cost.multiply_adds(TINY, work, frozenset({"fc.weight"}))
-    assert counted.backward == 0
+    work = cost.Workload(num_triples=7, num_heads=5, num_pairs=5, num_tests=2)
+    counted = cost.multiply_adds(TINY, work, frozenset({"fc.weight"}), Modes())
+    assert counted.lower == 0
     assert counted.products == 2 * (5 * 3 + 7 * 3 * 4)
 
 
@@ -149,5 +206,5 @@ def test_multiply_adds_are_those_that_torch_counts(num_tests):
     test = engine.prepare(torch.tensor([[8, 9, 10]]).repeat(num_tests, 1), batch_size=4)
     with FlopCounterMode(display=False) as counter:
         engine.score(train, test)
-    work = cost.Workload(num_triples=4, num_pairs=4, num_tests=num_tests)
-    assert counter.get_total_flops() == 2 * cost.multiply_adds(model.config, work, engine.tracked).total
+    work = cost.Workload(num_triples=4, num_heads=4, num_pairs=4, num_tests=num_tests)
+    assert counter.get_total_flops() == 2 * cost.multiply_adds(model.config, work, engine.tracked, engine.modes).total

@@ -63,7 +63,10 @@ TERMS_OF_SCORES = {
         "conv1.bias",
         "engine",
         """\
-            total += dot(moments, test.moments)
+            total += self.precision.product(moments, factors.moments.T)
+""",
+        """\
+            pass
 """,
     ),
     "relation": (

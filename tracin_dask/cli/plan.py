@@ -42,7 +42,7 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "what": f"{plan.num_triples:,} training triples on {tests}",
         "tracked": f"{len(prepared.tracked)} parameter tensors: {', '.join(sorted(prepared.tracked))}",
         "where": where,
-        "engine": plan.engine,
+        "engine": str(plan.modes),
         "tasks": f"{plan.num_tasks:,} of {plan.task_rows:,} triples, in batches of {plan.batch_size:,}",
         "memory per worker": f"about {memory.total / mib:,.0f} MiB of {limit:,.0f} MiB",
         "  process": f"{memory.process / mib:,.0f} MiB",
@@ -51,8 +51,8 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "  batch": f"{memory.batch / mib:,.0f} MiB",
         "  rows read": f"{memory.rows / mib:,.0f} MiB",
         "multiply-adds": f"{counted.total:.3g}",
-        "  forward": f"{counted.forward:.3g}, once per distinct (head, relation)",
-        "  backward": f"{counted.backward:.3g}, once per training triple",
+        "  forward": f"{counted.forward:.3g}, once per distinct head or (head, relation)",
+        "  lower": f"{counted.lower:.3g}, through the feature map, as the engine says",
         "  products": f"{counted.products:.3g}, once per pair with a test triple",
     }
     for name, value in rows.items():

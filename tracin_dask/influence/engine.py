@@ -1,18 +1,21 @@
 """The pair-product engine: exact influences of batches of training triples on prepared test triples."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError, NonFiniteError
+from tracin_dask.influence.directions import along_rows, projected_directions
 from tracin_dask.influence.factors import OutputFactors, lower_factors, output_factors
 from tracin_dask.influence.folded import CONVOLUTION_TENSORS, FoldedConvE
 from tracin_dask.influence.layout import Region
 from tracin_dask.influence.losses import Loss, derivative
+from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
-from tracin_dask.influence.passes import FeatureProduct, Forward, forward, scores
+from tracin_dask.influence.passes import FeatureProduct, Forward, RegionPass, forward, scores
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.product import (
     EMBEDDING_TENSORS,
@@ -23,6 +26,7 @@ from tracin_dask.influence.product import (
     rows_that_meet,
     rowwise,
 )
+from tracin_dask.influence.relation_table import RelationTable, relation_table
 from tracin_dask.influence.tensors import concatenate, leaves
 
 BELOW_PROJECTION = frozenset(CONVOLUTION_TENSORS) | EMBEDDING_TENSORS
@@ -30,8 +34,8 @@ BELOW_PROJECTION = frozenset(CONVOLUTION_TENSORS) | EMBEDDING_TENSORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedTest:
-    """What one engine needs of the test triples: computed once, then broadcast."""
+class GradientFactors:
+    """The gradients of the test triples as small factors."""
 
     scale: Float[Tensor, " test"]
     """learning_rate · δ."""
@@ -41,9 +45,17 @@ class PreparedTest:
     """L Lᵀ (G, S), where L maps moments to the tracked gradients of bn0, conv1 and bn1."""
     embeddings: EmbeddingRows
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedTest:
+    """What one engine needs of the test triples: computed once, then broadcast."""
+
+    factors: GradientFactors
+    relations: RelationTable | None
+
     def __len__(self) -> int:
         """Count the test triples."""
-        return len(self.scale)
+        return len(self.factors.scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +72,7 @@ class PairEngine:
     learning_rate: float
     precision: Precision = Precision.FULL
     recompute: bool = False
+    modes: Modes = field(default_factory=Modes)
 
     def __post_init__(self) -> None:
         """Refuse to track nothing, or what the model does not have."""
@@ -76,7 +89,18 @@ class PairEngine:
         NonFiniteError
             If a factor is NaN or infinite; the test triple is named.
         """
-        return concatenate([self._prepare_batch(batch) for batch in torch.split(test_triples, batch_size)])
+        made = concatenate([self._prepare_batch(batch) for batch in torch.split(test_triples, batch_size)])
+        table = None
+        if self.modes.relation_table:
+            table = relation_table(
+                self.model,
+                made.features,
+                made.moments,
+                made.embeddings,
+                tracked=self.tracked,
+                precision=self.precision,
+            )
+        return PreparedTest(factors=made, relations=table)
 
     def score(self, triples: Int[Tensor, "batch 3"], test: PreparedTest) -> Float[Tensor, "batch test"]:
         """Compute learning_rate · ⟨∇loss_i, ∇loss_j⟩ for every training triple i and test triple j.
@@ -91,18 +115,16 @@ class PairEngine:
             return self.precision.product(left, right.T)
 
         def overlap(region: Region, features: Tensor) -> Tensor:
-            return dot(features, test.features[:, region.features])
+            return dot(features, factors.features[:, region.features])
 
-        ahead, output = self._output(triples, overlap)
+        factors = test.factors
+        ahead, output = self._output(triples, overlap, test.relations)
         total = self.model.kernel.new_zeros(len(triples), len(test))
-        for term in output_terms(self.tracked, output, test.output, _of_rows(ahead), dot):
+        for term in output_terms(self.tracked, output, factors.output, _of_rows(ahead), dot):
             total += term
         if self.tracked & BELOW_PROJECTION:
-            rows = rows_that_meet(self.tracked, triples, test.embeddings.triples)
-            moments, embeddings = self._lower(ahead, output, rows)
-            total += dot(moments, test.moments)
-            add_embedding_terms(total, self.tracked, rows, embeddings, test.embeddings)
-        total *= self._delta(ahead)[:, None] * test.scale
+            self._add_lower_terms(total, ahead, output.at_projection, test)
+        total *= self._delta(ahead)[:, None] * factors.scale
         _refuse_non_finite(triples, total, what="training")
         return total
 
@@ -123,7 +145,7 @@ class PairEngine:
         for term in output_terms(self.tracked, output, output, _of_rows(ahead), rowwise):
             total += term
         if self.tracked & BELOW_PROJECTION:
-            moments, embeddings = self._lower(ahead, output, _every_row(triples))
+            moments, embeddings = self._lower(ahead, output.at_projection, _every_row(triples), ahead.passes)
             convolution = moments @ self._jacobian()
             total += rowwise(convolution, convolution)
             for term in embedding_self_terms(self.tracked, embeddings):
@@ -132,12 +154,54 @@ class PairEngine:
         _refuse_non_finite(triples, total[:, None], what="training")
         return total
 
-    def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> PreparedTest:
+    def _add_lower_terms(
+        self,
+        total: Float[Tensor, "batch test"],
+        ahead: Forward,
+        at_projection: Float[Tensor, "batch dim"],
+        test: PreparedTest,
+    ) -> None:
+        """Add what passes through the feature map, each region in its mode, and the rows of the embedding tables."""
+        factors, triples = test.factors, ahead.triples
+        if test.relations is not None:
+            total += test.relations.along_rows(triples[:, 1], at_projection, precision=self.precision)
+        forward_parts = [part for part in ahead.passes if part.region.sees in self.modes.forward]
+        backward_parts = [part for part in ahead.passes if part.region.sees not in self.modes.forward]
+        if forward_parts:
+            total += self._along_directions(ahead, forward_parts, at_projection, factors)
+        rows = rows_that_meet(self.tracked, triples, factors.embeddings.triples)
+        moments, embeddings = self._lower(ahead, at_projection, rows, backward_parts)
+        if backward_parts:
+            total += self.precision.product(moments, factors.moments.T)
+        add_embedding_terms(total, self.tracked, rows, embeddings, factors.embeddings)
+
+    def _along_directions(
+        self,
+        ahead: Forward,
+        parts: Sequence[RegionPass],
+        at_projection: Float[Tensor, "batch dim"],
+        factors: GradientFactors,
+    ) -> Float[Tensor, "batch test"]:
+        """Move the features of some regions along the test triples' gradients: ⟨d_i, W ȧ_j⟩."""
+        found = [
+            projected_directions(
+                self.model,
+                part,
+                factors.moments,
+                factors.embeddings,
+                tracked=self.tracked,
+                precision=self.precision,
+            )[:, part.key_of_pair]
+            for part in parts
+        ]
+        return along_rows(sum(found[1:], start=found[0]), ahead.pair, at_projection)
+
+    def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> GradientFactors:
         ahead, output = self._output(triples, None)
-        moments, embeddings = self._lower(ahead, output, _every_row(triples))
+        moments, embeddings = self._lower(ahead, output.at_projection, _every_row(triples), ahead.passes)
         jacobian = self._jacobian()
         features = [part.activations(self.model)[1][part.key_of_pair[ahead.pair]] for part in ahead.passes]
-        prepared = PreparedTest(
+        prepared = GradientFactors(
             scale=self.learning_rate * self._delta(ahead),
             features=torch.cat(features, dim=1),
             output=output,
@@ -149,7 +213,10 @@ class PairEngine:
         return prepared
 
     def _output(
-        self, triples: Int[Tensor, "batch 3"], feature_product: FeatureProduct | None
+        self,
+        triples: Int[Tensor, "batch 3"],
+        feature_product: FeatureProduct | None,
+        known: RelationTable | None = None,
     ) -> tuple[Forward, OutputFactors]:
         ahead = forward(
             self.model,
@@ -157,14 +224,19 @@ class PairEngine:
             precision=self.precision,
             recompute=self.recompute,
             feature_product=feature_product if "fc.weight" in self.tracked else None,
+            known=known.known if known is not None else None,
         )
         return ahead, output_factors(self.model, ahead)
 
     def _lower(
-        self, ahead: Forward, output: OutputFactors, rows: Int[Tensor, " row"]
+        self,
+        ahead: Forward,
+        at_projection: Float[Tensor, "batch dim"],
+        rows: Int[Tensor, " row"],
+        parts: Sequence[RegionPass],
     ) -> tuple[Float[Tensor, "batch moment"], EmbeddingRows]:
-        """Go below the projection: the moments of all triples, the embeddings' gradients of some rows."""
-        lower = lower_factors(self.model, ahead, output.at_projection, rows=rows, precision=self.precision)
+        """Go back through some regions: the moments of all triples, the embeddings' gradients of some rows."""
+        lower = lower_factors(self.model, ahead, at_projection, parts=parts, rows=rows, precision=self.precision)
         return lower.moments, EmbeddingRows(
             triples=ahead.triples[rows],
             head=lower.head,

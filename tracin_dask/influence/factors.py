@@ -1,12 +1,13 @@
 """The gradients of a batch of triples as small factors: nothing here is as large as a parameter tensor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.influence.folded import FoldedConvE
-from tracin_dask.influence.passes import Forward, backward
+from tracin_dask.influence.passes import Forward, RegionPass, backward
 from tracin_dask.influence.precision import Precision
 
 
@@ -49,15 +50,19 @@ def lower_factors(
     ahead: Forward,
     at_projection: Float[Tensor, "batch dim"],
     *,
+    parts: Sequence[RegionPass],
     rows: Int[Tensor, " row"],
     precision: Precision,
 ) -> LowerFactors:
-    """Carry the gradient below the projection: the moments of every triple, the embeddings' gradients of some rows."""
+    """Carry the gradient below the projection: the moments of every triple, the embeddings' gradients of some rows.
+
+    Only these regions' parts are summed.
+    """
     config = model.config
     moments = model.kernel.new_zeros(len(ahead.triples), model.kernel.numel())
     image = model.kernel.new_zeros(len(rows), config.image_height, config.image_width)
-    for part in backward(model, ahead, at_projection, precision=precision):
-        moments += part.moments()
-        part.add_to_image(model, rows, image)
+    for gradient in backward(model, ahead, at_projection, parts=parts, precision=precision):
+        moments += gradient.moments()
+        gradient.add_to_image(model, rows, image)
     head, relation = image.chunk(2, dim=2 if config.stacking == "width" else 1)
     return LowerFactors(moments=moments, head=head.flatten(start_dim=1), relation=relation.flatten(start_dim=1))

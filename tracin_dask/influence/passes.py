@@ -3,7 +3,7 @@
 Everything here is about the score s = x(h, r) · E[t] of a triple; the loss enters only as the factor δ = ∂loss/∂s.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,8 @@ class RegionPass:
     """One region's part of the forward pass: a row per distinct head, relation or pair (its keys)."""
 
     region: Region
+    keys: Int[Tensor, "key 2"]
+    """(head, relation) of each row; -1 for what the region does not see."""
     key_of_pair: Int[Tensor, " pair"]
     source: Float[Tensor, "key entry"]
     kept: tuple[Float[Tensor, "key position tap_and_one"], Float[Tensor, "key region_feature"]] | None
@@ -33,6 +35,16 @@ class RegionPass:
     ) -> tuple[Float[Tensor, "key position tap_and_one"], Float[Tensor, "key region_feature"]]:
         """Give the patches and the features, computed again if they were not kept."""
         return self.kept or activate(model, self.region, self.source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The relation region's part of the forward pass, by relation."""
+
+    projected: Float[Tensor, "relation dim"]
+    """Its part of the projection's output."""
+    product: Float[Tensor, "relation test"]
+    """Its features' part of the wanted product."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,24 +71,31 @@ def forward(
     precision: Precision,
     recompute: bool = False,
     feature_product: FeatureProduct | None = None,
+    known: Known | None = None,
 ) -> Forward:
     """Run the forward pass once per distinct (head, relation) of the batch.
 
-    With `recompute`, patches and features are dropped region by region instead of kept for the backward pass.
+    With `recompute`, patches and features are dropped region by region instead of kept for the backward pass. What is
+    `known` of the relation region is looked up instead of computed; the backward pass leaves this region out.
     """
     pairs, pair = torch.unique(triples[:, :2], dim=0, return_inverse=True)
     projected = model.projection_bias.expand(len(pairs), -1)
     product = model.kernel.new_zeros(())
     passes: list[RegionPass] = []
     for region in model.regions:
-        key_of_pair, source = _source(model, region, pairs)
+        keys, key_of_pair = _keys(region, pairs)
+        if known is not None and region.sees is Sees.RELATION:
+            projected = projected + known.projected[pairs[:, 1]]
+            product = product + known.product[pairs[:, 1]]
+            continue
+        source = _source(model, region, keys)
         patches, features = activate(model, region, source)
         part = precision.product(features, model.projection[:, region.features].T)
         projected = projected + part[key_of_pair]
         if feature_product is not None:
             product = product + feature_product(region, features)[key_of_pair]
         kept = None if recompute else (patches, features)
-        passes.append(RegionPass(region=region, key_of_pair=key_of_pair, source=source, kept=kept))
+        passes.append(RegionPass(region=region, keys=keys, key_of_pair=key_of_pair, source=source, kept=kept))
         del patches, features
     normalised = (projected - model.bn2_mean) * model.bn2_inverse_std
     shifted = normalised * model.bn2_weight + model.bn2_bias
@@ -129,10 +148,15 @@ class RegionGradient:
 
 
 def backward(
-    model: FoldedConvE, ahead: Forward, at_projection: Float[Tensor, "batch dim"], *, precision: Precision
+    model: FoldedConvE,
+    ahead: Forward,
+    at_projection: Float[Tensor, "batch dim"],
+    *,
+    parts: Sequence[RegionPass],
+    precision: Precision,
 ) -> Iterator[RegionGradient]:
-    """Carry the gradient at the projection's output back to bn1's output, one region at a time."""
-    for part in ahead.passes:
+    """Carry the gradient at the projection's output back to bn1's output, one of these regions at a time."""
+    for part in parts:
         key_of_row = part.key_of_pair[ahead.pair]
         gradient = precision.product(at_projection, model.projection[:, part.region.features])
         patches, features = part.activations(model)
@@ -142,16 +166,30 @@ def backward(
         yield RegionGradient(region=part.region, patches=patches, key_of_row=key_of_row, gradient=gradient.view(shape))
 
 
-def _source(
-    model: FoldedConvE, region: Region, pairs: Int[Tensor, "pair 2"]
-) -> tuple[Int[Tensor, " pair"], Float[Tensor, "key entry"]]:
-    """Gather the vectors that a region sees, each distinct one once, followed by the constant 1."""
+def region_pass(model: FoldedConvE, region: Region, pairs: Int[Tensor, "pair 2"]) -> RegionPass:
+    """Run one region's forward pass for some (head, relation)."""
+    keys, key_of_pair = _keys(region, pairs)
+    source = _source(model, region, keys)
+    kept = activate(model, region, source)
+    return RegionPass(region=region, keys=keys, key_of_pair=key_of_pair, source=source, kept=kept)
+
+
+def _keys(region: Region, pairs: Int[Tensor, "pair 2"]) -> tuple[Int[Tensor, "key 2"], Int[Tensor, " pair"]]:
+    """Find the distinct things that a region sees in some distinct (head, relation)."""
     if region.sees is Sees.BOTH:
-        key_of_pair = torch.arange(len(pairs), device=pairs.device)
-        seen = [model.entities[pairs[:, 0]], model.relations[pairs[:, 1]]]
-    else:
-        column, table = (0, model.entities) if region.sees is Sees.HEAD else (1, model.relations)
-        keys, key_of_pair = torch.unique(pairs[:, column], return_inverse=True)
-        seen = [table[keys]]
-    one = torch.ones(len(seen[0]), 1, device=model.device, dtype=model.dtype)
-    return key_of_pair, torch.cat([*seen, one], dim=1)
+        return pairs, torch.arange(len(pairs), device=pairs.device)
+    seen = 0 if region.sees is Sees.HEAD else 1
+    ids, key_of_pair = torch.unique(pairs[:, seen], return_inverse=True)
+    keys = torch.full((len(ids), 2), -1, device=pairs.device)
+    keys[:, seen] = ids
+    return keys, key_of_pair
+
+
+def _source(model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"]) -> Float[Tensor, "key entry"]:
+    """Gather the vectors that a region sees, followed by the constant 1."""
+    seen = []
+    if region.sees is not Sees.RELATION:
+        seen.append(model.entities[keys[:, 0]])
+    if region.sees is not Sees.HEAD:
+        seen.append(model.relations[keys[:, 1]])
+    return torch.cat([*seen, model.kernel.new_ones(len(keys), 1)], dim=1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 Tensors = TypeVar("Tensors")
-"""A dataclass whose fields are tensors, or such dataclasses again."""
+"""A dataclass whose fields are tensors, such dataclasses again, or None."""
 
 
 def concatenate(parts: Sequence[Tensors]) -> Tensors:
@@ -24,6 +24,8 @@ def move(tensors: Tensors, device: torch.device | str) -> Tensors:
     """Move every tensor to a device."""
 
     def moved(value: Any) -> Any:  # noqa: ANN401 - a field is a tensor or such a dataclass
+        if value is None:
+            return None
         return value.to(device) if isinstance(value, Tensor) else move(value, device)
 
     return _rebuild(tensors, {f: moved(getattr(tensors, f)) for f in _names(tensors)})
@@ -35,7 +37,7 @@ def leaves(tensors: object) -> Iterator[Tensor]:
         value = getattr(tensors, name)
         if isinstance(value, Tensor):
             yield value
-        else:
+        elif value is not None:
             yield from leaves(value)
 
 

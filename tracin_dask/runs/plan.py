@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
+from tracin_dask.influence.modes import Modes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.resources import Resources
@@ -13,7 +14,6 @@ from tracin_dask.runs.resources import Resources
 Rows = tuple[int, int]
 """A range of store rows, start ≤ row < stop."""
 
-ENGINE = "pair product"
 ITEM_BYTES = 4
 """Scoring works in float32."""
 PROCESS_BYTES = 420 * 2**20
@@ -22,7 +22,9 @@ READ_ROWS = 131_072
 """Rows read from the store at a time, rounded down to whole batches."""
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
-LARGEST_BATCH, SMALLEST_BATCH = 512, 16
+SMALLEST_BATCH = 16
+LARGEST_BATCH = (512, 1024, 2048, 2048)
+"""The largest automatic batch, by the number of regions that go forward: these share more, the larger the batch is."""
 BATCH_SHARE = 0.25
 """Part of the memory that an automatic batch may take."""
 TASK_SECONDS = 4.0
@@ -54,7 +56,7 @@ class MemoryEstimate:
 class Plan:
     """What will be done, in numbers."""
 
-    engine: str
+    modes: Modes
     num_triples: int
     num_tests: int
     batch_size: int
@@ -93,15 +95,17 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     MemoryLimitError
         If it cannot fit, with both numbers and what helps.
     """
-    multiply_adds = cost.multiply_adds(model, work, config.tracked(model))
-    batch_size = config.batch_size or _automatic_batch(model, work, config, resources)
-    memory = _memory(model, work, config, batch_size)
+    tracked = config.tracked(model)
+    modes = cost.choose_modes(model, work, tracked)
+    multiply_adds = cost.multiply_adds(model, work, tracked, modes)
+    batch_size = config.batch_size or _automatic_batch(model, work, config, resources, modes)
+    memory = _memory(model, work, config, batch_size, modes)
     if memory.total > resources.memory_bytes:
         raise MemoryLimitError(_too_large(memory, resources, batch_size))
     seconds = _worker_seconds(work.num_triples, multiply_adds.total, resources.threads_per_worker)
     task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
     return Plan(
-        engine=ENGINE,
+        modes=modes,
         num_triples=work.num_triples,
         num_tests=work.num_tests,
         batch_size=batch_size,
@@ -118,26 +122,30 @@ def read_rows(batch_size: int) -> int:
     return max(1, READ_ROWS // batch_size) * batch_size
 
 
-def _automatic_batch(model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> int:
+def _automatic_batch(
+    model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources, modes: Modes
+) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
-    batch_size = LARGEST_BATCH
+    batch_size = LARGEST_BATCH[len(modes.forward)]
     while batch_size > SMALLEST_BATCH:
-        memory = _memory(model, work, config, batch_size)
+        memory = _memory(model, work, config, batch_size, modes)
         if memory.batch <= BATCH_SHARE * resources.memory_bytes and memory.total <= resources.memory_bytes:
             break
         batch_size //= 2
     return batch_size
 
 
-def _memory(model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int) -> MemoryEstimate:
+def _memory(
+    model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int, modes: Modes
+) -> MemoryEstimate:
     columns = max(1, work.num_tests)
     batch = cost.batch_bytes(
-        model, batch_size, work.num_tests, itemsize=ITEM_BYTES, recompute=config.gradient_checkpointing
+        model, batch_size, work.num_tests, modes, itemsize=ITEM_BYTES, recompute=config.gradient_checkpointing
     )
     return MemoryEstimate(
         process=PROCESS_BYTES,
         model=cost.model_bytes(model, ITEM_BYTES),
-        test_triples=2 * cost.prepared_bytes(model, work.num_tests, ITEM_BYTES),
+        test_triples=2 * cost.prepared_bytes(model, work.num_tests, ITEM_BYTES, modes),
         batch=batch,
         rows=read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),

@@ -33,6 +33,7 @@ class PreparedRun:
         """The sizes that a plan is made from."""
         return Workload(
             num_triples=self.store.info.num_triples,
+            num_heads=self.store.info.num_distinct_heads,
             num_pairs=self.store.info.num_distinct_head_relations,
             num_tests=0 if self.test_triples is None else len(self.test_triples),
         )

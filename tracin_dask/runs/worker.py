@@ -16,6 +16,7 @@ from tracin_dask.influence import topk
 from tracin_dask.influence.engine import PairEngine, PreparedTest
 from tracin_dask.influence.folded import FoldedConvE, fold
 from tracin_dask.influence.losses import Loss
+from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK, TopKStream
@@ -67,6 +68,7 @@ class ScoreJob:
     """Influences per training triple: one per test triple, or its own."""
     loss: Loss
     tracked: frozenset[str]
+    modes: Modes
     learning_rate: float
     top_k: int
     batch_size: int
@@ -212,6 +214,7 @@ def _engine(job: ScoreJob) -> tuple[PairEngine, int]:
         learning_rate=job.learning_rate,
         precision=Precision.mixed_on(device) if job.mixed_precision else Precision.FULL,
         recompute=job.gradient_checkpointing,
+        modes=job.modes,
     )
     return engine, loads
 
