@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_python_of_the_readme_runs_in_order(folder):
-    names: dict[str, object] = {"__name__": "readme"}
+    names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the project's own text
     assert len(names["table"]) == 10

@@ -207,11 +207,23 @@ class TestResult:
         in_folder = json.loads((tmp_path / "out" / "self_influence.json").read_text())
         assert in_folder["self_influences"] == contents["self_influences"]
 
+    def test_only_the_side_that_is_ranked_is_shown(self, project, tool, tmp_path):
+        words = ["--test-triple", *project.test_ids, "--rank-by", "opponents", "--output", tmp_path / "a.json"]
+        result = tool("run", *project.options(), *words)
+        assert "Opponents of" in result.stdout
+        assert "Proponents of" not in result.stdout
+        assert "the 10 strongest opponents" in result.stdout
+
+    def test_test_triples_may_be_given_one_by_one(self, project, tool, tmp_path):
+        words = ["--test-triple", 1, 2, 3, "--test-triple", 3, 2, 1, "--output-dir", tmp_path / "why"]
+        tool("run", *project.options(), *words)
+        assert {path.name for path in (tmp_path / "why").glob("triple_*")} == {"triple_1_2_3.json", "triple_3_2_1.json"}
+
     def test_the_end_shows_a_table_and_where_the_result_is(self, project, tool, tmp_path):
         output = tmp_path / "deep" / "er" / "influence.json"
         result = tool("run", *project.options(), "--test-triple", *project.test_ids, "--output", output)
         assert f"Proponents of {' — '.join(project.test_labels)}" in result.stdout
-        assert f"wrote {output}" in result.stdout
-        assert "running in this process (a small job): 2 task(s)" in result.stderr
+        assert f"wrote {output}: the 10 of largest |influence|; --rank-by" in result.stdout
+        assert "running in this process (a small job): 1 task(s)" in result.stderr
         assert "scored 600 of 600 training triples" in result.stderr
         assert [path.name for path in output.parent.iterdir()] == ["influence.json"]  # no record is left

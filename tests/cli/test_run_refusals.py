@@ -72,9 +72,7 @@ class TestRefusedBeforeScoring:
     def test_many_test_triples_in_one_file(self, project, tool, tmp_path):
         file = tmp_path / "test.txt"
         file.write_text("1 2 3\n3 2 1\n")
-        with pytest.raises(
-            ConfigError, match=r"test\.txt holds 2 test triples and --output takes one; give --output-d"
-        ):
+        with pytest.raises(ConfigError, match=r"there are 2 test triples and --output takes one; give --output-d"):
             tool("run", *project.options(), "--test", file, "--output", tmp_path / "a.json")
 
     def test_a_checkpoint_that_does_not_fit_the_maps(self, explain, project, tmp_path):

@@ -42,7 +42,7 @@ def result(store, *, high=(), low=(), is_self=False):
         top=top,
         top_k=20,
         learning_rate=0.1,
-        run={},
+        run={"rank_by": "absolute"},
         labels=Labels(store=store),
     )
 

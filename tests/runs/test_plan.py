@@ -120,11 +120,10 @@ def test_less_memory_gives_a_smaller_automatic_batch():
 
 
 def test_an_automatic_batch_takes_no_more_than_a_quarter_of_the_memory():
-    wide = replace(FB15K, output_channels=192)
+    wide = replace(FB15K, output_channels=256)
     roomy, tight = (planned(model=wide, gib=gib, num_tests=100) for gib in (4, 1))
     assert tight.batch_size < roomy.batch_size
     assert tight.memory.batch <= GIB / 4 < roomy.memory.batch <= GIB
-    assert roomy.memory.total < GIB
 
 
 def test_gradient_checkpointing_plans_fewer_bytes_for_a_batch():

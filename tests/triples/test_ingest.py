@@ -162,12 +162,18 @@ def test_a_full_disk_leaves_no_store_and_says_what_is_free_and_needed(write, tmp
 
 def test_other_errors_of_the_system_pass_through_and_leave_nothing(write, tmp_path, monkeypatch):
     def fail(*_args, **_options):
-        raise PermissionError(errno.EACCES, "no")
+        raise OSError(errno.EIO, "no")
 
     monkeypatch.setattr(ingest_module, "write_store", fail)
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match="no"):
         ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
     assert names(tmp_path) == {"train.txt"}
+
+
+def test_a_place_that_cannot_hold_a_store_is_named(write):
+    train = write("train.txt", TRAIN)
+    with pytest.raises(StoreError, match=r"graph\.zarr: cannot be written: Not a directory; choose another output"):
+        ingest(train, train / "graph.zarr")
 
 
 @settings(max_examples=10, deadline=None)

@@ -31,7 +31,7 @@ class JobOptions(TypedDict):
     train: Path
     entity_to_id: Path | None
     relation_to_id: Path | None
-    test_triple: tuple[str, str, str] | None
+    test_triple: tuple[tuple[str, str, str], ...]
     test: Path | None
     mode: Mode
     labels: bool
@@ -100,7 +100,13 @@ _OPTIONS = (
     ),
     click.option("--entity-to-id", type=FILE, help="Lines of `entity label TAB id`, as in training."),
     click.option("--relation-to-id", type=FILE, help="Lines of `relation label TAB id`, as in training."),
-    click.option("--test-triple", nargs=3, metavar="H R T", help="One test triple, as ids or as labels."),
+    click.option(
+        "--test-triple",
+        nargs=3,
+        multiple=True,
+        metavar="H R T",
+        help="A test triple, as ids or as labels; may be repeated.",
+    ),
     click.option("--test", type=FILE, help="Many test triples, one per line; ids or labels, tabs or spaces."),
     click.option(
         "--mode",
@@ -275,11 +281,11 @@ def _default_cache() -> Path:
 
 
 def _test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
-    one, many = options["test_triple"], options["test"]
-    if many:
-        return read_triples(many, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
-    if not one:
+    some, file = options["test_triple"], options["test"]
+    if file:
+        return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
+    if not some:
         return None
-    if not options["labels"] and all(part.isdecimal() for part in one):
-        return np.array([[int(part) for part in one]])
-    return [one]
+    if not options["labels"] and all(part.isdecimal() for triple in some for part in triple):
+        return np.array([[int(part) for part in triple] for triple in some])
+    return list(some)

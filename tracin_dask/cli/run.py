@@ -18,6 +18,11 @@ from tracin_dask.runs.driver import Execution, carry_out
 from tracin_dask.runs.result import InfluenceResult
 
 TABLE_ROWS = 10
+_WRITTEN = {
+    "absolute": "the {} of largest |influence|; --rank-by proponents or opponents for one side",
+    "proponents": "the {} strongest proponents",
+    "opponents": "the {} strongest opponents",
+}
 
 
 @click.command(cls=ManyValues)
@@ -58,7 +63,7 @@ def command(
     prepared = prepared_run(options)
     if output is not None and prepared.test_triples is not None and len(prepared.test_triples) > 1:
         raise ConfigError(
-            f"{options['test']} holds {len(prepared.test_triples)} test triples and --output takes one; "
+            f"there are {len(prepared.test_triples)} test triples and --output takes one; "
             "give --output-dir for one file per test triple"
         )
     recorded = _record_directory(output, output_dir)
@@ -68,7 +73,11 @@ def command(
         if client is not None:
             click.echo(f"dashboard: {client.dashboard_link}", err=True)
         execution = Execution(resources=plan.resources, record_directory=recorded, restart=restart, progress=progress)
-        result = carry_out(prepared, plan, client=client, execution=execution)
+        try:
+            result = carry_out(prepared, plan, client=client, execution=execution)
+        except KeyboardInterrupt:
+            click.echo(f"\nstopped; finished rows are kept in {recorded}: the same command goes on with them", err=True)
+            raise
     written = _write(result, output, output_dir)
     records.discard(recorded)
     _show(result, written)
@@ -113,4 +122,8 @@ def _show(result: InfluenceResult, written: Path) -> None:
         Console().print(influence_tables(result, rows=TABLE_ROWS))
     done, seconds = result.run["num_training_triples"], result.run["seconds"]
     tests = f" against {len(result.rankings):,} test triples" if len(result.rankings) > 1 else ""
-    click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s; wrote {written}")
+    click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s")
+    resumed = result.run["statistics"]["resumed_rows"]
+    if resumed:
+        click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")
+    click.echo(f"wrote {written}: {_WRITTEN[result.run['rank_by']].format(result.top_k)}")

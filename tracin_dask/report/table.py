@@ -7,16 +7,15 @@ from rich.text import Text
 from tracin_dask.influence.topk import Ranking, ranked
 from tracin_dask.runs.result import InfluenceResult
 
-MEANING = (
-    "> 0 speaks for the prediction, < 0 against; the size is how much one gradient step on it lowers the test loss."
-)
-SELF_MEANING = (
-    "The size is how much one gradient step on a triple lowers its own loss: large for rare facts and for errors."
-)
+MEANING = "> 0 speaks for the prediction, < 0 against; size: drop of loss per step on it."
+SELF_MEANING = "The size: how far a step on a triple lowers its own loss; large for odd facts."
 
 
 def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
-    """Show one test triple with its strongest proponents and opponents, at most `rows` of each."""
+    """Show one test triple with its strongest proponents and opponents, at most `rows` of each.
+
+    Where the result is ranked by one side, only that one is shown.
+    """
     if result.test_triples is None:
         title = "Training triples of the largest self-influence"
         return Group(_table(result, result.rankings[0], title=title, rows=rows), Text(SELF_MEANING, style="dim"))
@@ -24,6 +23,7 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
     sides = [
         _table(result, ranked(result.top, test_index, side), title=f"{side.capitalize()} of {test}", rows=rows)
         for side in ("proponents", "opponents")
+        if result.run["rank_by"] in ("absolute", side)
     ]
     return Group(*sides, Text(MEANING, style="dim"))
 

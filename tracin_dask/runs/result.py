@@ -57,12 +57,12 @@ class InfluenceResult:
         How the numbers were made: versions, loss, tracked tensors, precision, hashes, counts, seconds.
     """
 
-    test_triples: Int[ndarray, "test 3"] | None
-    rankings: tuple[Ranking, ...]
-    top: TopK
+    test_triples: Int[ndarray, "test 3"] | None = field(repr=False)
+    rankings: tuple[Ranking, ...] = field(repr=False)
+    top: TopK = field(repr=False)
     top_k: int
     learning_rate: float
-    run: Mapping[str, Any]
+    run: Mapping[str, Any] = field(repr=False)
     labels: Labels = field(repr=False)
 
     def to_dict(self, test_index: int = 0) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def ingest(
         has_ids=not options.labels and holds_ids(train),
         block_bytes=min(BLOCK_BYTES, max(MAX_LINE_BYTES, options.memory_bytes // 8)),
     )
-    with _full_disk_explained(train, output), new_directory(output, overwrite=options.overwrite) as part:
+    with _disk_explained(train, output), new_directory(output, overwrite=options.overwrite) as part:
         given = (
             None if entity_to_id is None else read_id_map(entity_to_id, "entity"),
             None if relation_to_id is None else read_id_map(relation_to_id, "relation"),
@@ -209,13 +209,15 @@ def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOption
 
 
 @contextlib.contextmanager
-def _full_disk_explained(train: Path, output: Path) -> Iterator[None]:
-    """Say how much was free before, and how much a store and the runs of a sort on disk can take."""
+def _disk_explained(train: Path, output: Path) -> Iterator[None]:
+    """Say what is wrong with a place; of a full disk, what was free and what a store and a sort on disk can take."""
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     free_bytes = shutil.disk_usage(folder).free
     try:
         yield
     except OSError as error:
+        if error.errno in {errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EPERM}:
+            raise StoreError(f"{output}: cannot be written: {error.strerror}; choose another output") from error
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         needed_bytes = 2 * train.stat().st_size
