@@ -19,12 +19,12 @@ MAIN = "from tracin_dask.cli.main import main; main()"
 
 @pytest.fixture(scope="module")
 def words(write_project, tmp_path_factory):
-    """A command line without its output: tiny batches, so that it takes a second or two."""
+    """A command line without its output: batches of one, so that it takes some seconds on any machine."""
     project = write_project(tmp_path_factory.mktemp("long"), NUM_ROWS)
     store = project.folder / "graph.zarr"
     maps = {"entity_to_id": project.folder / "node_dict.txt", "relation_to_id": project.folder / "rel_dict.txt"}
     ingest(project.folder / "train.txt", store, **maps)
-    job = ["--test-triple", *project.test_ids, "--batch-size", "4", "--top-k", "30", "--threads-per-worker", "1"]
+    job = ["--test-triple", *project.test_ids, "--batch-size", "1", "--top-k", "30", "--threads-per-worker", "1"]
     return ["run", "--model-path", f"{project.folder}/model.pt", "--train", str(store), *job]
 
 
