@@ -1,0 +1,135 @@
+"""`scripts/make_graph`: a synthetic knowledge graph of a given size in the users' formats, and a ConvE checkpoint."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from synthetic_graph.generate import ModelShape, generate
+from synthetic_graph.generate import Progress as Report
+from synthetic_graph.shape import GraphShape, Skew
+
+from tracin_dask.errors import TracInDaskError
+
+
+class Options(TypedDict):
+    """The options of the command, by name."""
+
+    output: Path
+    triples: int
+    entities: int
+    relations: int
+    test_triples: int
+    valid_triples: int
+    seed: int
+    embedding_dim: int
+    embedding_height: int
+    embedding_width: int
+    channels: int
+    learning_rate: float
+    head_share: float
+    degree_exponent: float
+    relation_exponent: float
+    tail_exponent: float
+    overwrite: bool
+
+
+_COUNT = click.IntRange(min=1)
+_SKEW = Skew()
+
+
+@click.command(context_settings={"show_default": True, "max_content_width": 110})
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--triples", type=_COUNT, default=18_602_343, help="Training triples.")
+@click.option("--entities", type=_COUNT, default=1_446_771, help="Entities, of 13 types.")
+@click.option("--relations", type=_COUNT, default=50, help="Relations, each from one entity type to another.")
+@click.option("--test-triples", type=_COUNT, default=750, help="Held-out triples of the relation `treats`.")
+@click.option("--valid-triples", type=_COUNT, default=250, help="More of them, for validation.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Everything is drawn by it.")
+@click.option("--embedding-dim", type=_COUNT, default=32, help="Numbers per entity and relation: height × width.")
+@click.option("--embedding-height", type=_COUNT, default=8, help="Rows of the image that an embedding becomes.")
+@click.option("--embedding-width", type=_COUNT, default=4, help="Columns of that image.")
+@click.option("--channels", type=_COUNT, default=32, help="Kernels of the convolution.")
+@click.option("--learning-rate", type=float, default=0.001, help="What the checkpoint says it was trained with.")
+@click.option(
+    "--head-share", default=_SKEW.head_share, help="Share of the entities that are heads of training triples."
+)
+@click.option("--degree-exponent", default=_SKEW.degree_exponent)
+@click.option("--relation-exponent", default=_SKEW.relation_exponent)
+@click.option("--tail-exponent", default=_SKEW.tail_exponent)
+@click.option("--overwrite", is_flag=True, help="Replace an existing folder.")
+def command(**options: Unpack[Options]) -> None:
+    """Make a synthetic knowledge graph of a given size."""
+    start = time.perf_counter()
+    with _progress() as progress:
+        statement = generate(
+            _graph_shape(options),
+            _model_shape(options),
+            options["output"],
+            overwrite=options["overwrite"],
+            progress=progress,
+        )
+    click.echo(f"{options['output']}  ({time.perf_counter() - start:.1f} s)")
+    for name, value in statement["measured"].items():
+        click.echo(f"  {name.replace('_', ' '):<45} {value:,.4g}")
+
+
+def _graph_shape(options: Options) -> GraphShape:
+    return GraphShape(
+        num_triples=options["triples"],
+        num_entities=options["entities"],
+        num_relations=options["relations"],
+        num_test=options["test_triples"],
+        num_valid=options["valid_triples"],
+        skew=Skew(
+            head_share=options["head_share"],
+            degree_exponent=options["degree_exponent"],
+            relation_exponent=options["relation_exponent"],
+            tail_exponent=options["tail_exponent"],
+        ),
+        seed=options["seed"],
+    )
+
+
+def _model_shape(options: Options) -> ModelShape:
+    return ModelShape(
+        embedding_dim=options["embedding_dim"],
+        embedding_height=options["embedding_height"],
+        embedding_width=options["embedding_width"],
+        output_channels=options["channels"],
+        learning_rate=options["learning_rate"],
+    )
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Report]:
+    """Show a bar for each stage; nothing where no one watches."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage)
+            progress.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+def main() -> None:
+    """Run the command; what is refused is printed as one message, without a traceback."""
+    try:
+        command()
+    except TracInDaskError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
