@@ -1,0 +1,103 @@
+"""What the project asks of its own speed, stated once, and the judgement of measured figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.figures import Figure
+
+Relation = Literal["at least", "at most", "less than"]
+_SIGNS = {"at least": "≥", "at most": "≤", "less than": "<"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """A bound of one figure's median; `per_gflops` multiplies it by G, this machine's matrix product in GFLOP/s."""
+
+    figure: str
+    relation: Relation
+    bound: float
+    per_gflops: bool = False
+
+    def limit(self, gflops: float) -> float:
+        """Give the bound on a machine."""
+        return self.bound * gflops if self.per_gflops else self.bound
+
+    def is_met(self, figure: Figure, gflops: float) -> bool:
+        """Compare a figure's median with the bound."""
+        limit = self.limit(gflops)
+        if self.relation == "at least":
+            return figure.median >= limit
+        return figure.median <= limit if self.relation == "at most" else figure.median < limit
+
+    def text(self, gflops: float) -> str:
+        """Say what is required."""
+        sign = _SIGNS[self.relation]
+        if not self.per_gflops:
+            return f"{sign} {self.bound:,g}"
+        return f"{sign} {self.bound:,g}·G = {self.limit(gflops):,.0f}"
+
+
+def _engine(num_tests: int, *, times_loop: float, per_gflops: float, counts: str) -> list[Requirement]:
+    prefix = f"engine.t{num_tests}"
+    return [
+        Requirement(figure=f"{prefix}.ratio", relation="at least", bound=times_loop),
+        Requirement(figure=f"{prefix}.{counts}_per_second", relation="at least", bound=per_gflops, per_gflops=True),
+        Requirement(figure=f"{prefix}.mixed.ratio", relation="at least", bound=1.0),
+        Requirement(figure=f"{prefix}.mixed.overlap", relation="at least", bound=0.95),
+    ]
+
+
+REQUIREMENTS: Sequence[Requirement] = (
+    *_engine(1, times_loop=1_000, per_gflops=600, counts="triples"),
+    *_engine(16, times_loop=500, per_gflops=150, counts="triples"),
+    *_engine(256, times_loop=4_000, per_gflops=30_000, counts="pairs"),
+    Requirement(figure="engine.t1.mixed.spearman", relation="at least", bound=0.999),
+    Requirement(figure="engine.t16.mixed.spearman", relation="at least", bound=0.999),
+    Requirement(figure="robokop.ingest.seconds", relation="at most", bound=90),
+    Requirement(figure="robokop.ingest.peak", relation="less than", bound=3),
+    Requirement(figure="robokop.t750.seconds", relation="at most", bound=360),
+    Requirement(figure="robokop.t750.peak", relation="less than", bound=5),
+    Requirement(figure="robokop.t750_mixed.seconds", relation="at most", bound=240),
+    Requirement(figure="robokop.t750_mixed.peak", relation="less than", bound=5),
+    Requirement(figure="robokop.t1.seconds", relation="at most", bound=60),
+    Requirement(figure="robokop.t1.peak", relation="less than", bound=5),
+    Requirement(figure="scaling.deviation", relation="at most", bound=0.10),
+    Requirement(figure="scaling.workers.two_to_one", relation="at least", bound=1.7),
+    Requirement(figure="dask.share", relation="at most", bound=0.05),
+    Requirement(figure="start.first_result", relation="at most", bound=8),
+    Requirement(figure="start.help", relation="less than", bound=0.5),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A figure beside what is required of it; without a requirement, or where none applies, `met` is None."""
+
+    figure: Figure
+    required: str
+    met: bool | None
+
+
+def judge(
+    figures: Sequence[Figure], gflops: float, *, applies: bool, requirements: Sequence[Requirement] = REQUIREMENTS
+) -> list[Verdict]:
+    """Put every figure beside its requirement; with `applies` false, the requirements are named, not judged.
+
+    Raises
+    ------
+    ValueError
+        If two figures carry one name.
+    """
+    names = [figure.name for figure in figures]
+    if len(set(names)) < len(names):
+        raise ValueError(f"figures of the same name: {sorted({name for name in names if names.count(name) > 1})}")
+    wanted: Mapping[str, Requirement] = {requirement.figure: requirement for requirement in requirements}
+    return [_verdict(figure, wanted.get(figure.name), gflops, applies=applies) for figure in figures]
+
+
+def _verdict(figure: Figure, requirement: Requirement | None, gflops: float, *, applies: bool) -> Verdict:
+    if requirement is None:
+        return Verdict(figure=figure, required="", met=None)
+    met = requirement.is_met(figure, gflops) if applies else None
+    return Verdict(figure=figure, required=requirement.text(gflops), met=met)

@@ -1,0 +1,114 @@
+"""The engine and the per-triple loop, timed on some rows of a graph through the package's public path."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import loop
+from benchmarks.machine import synchronize
+from tracin_dask import InfluenceResult, RunConfig
+from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.runs.driver import carry_out
+from tracin_dask.runs.plan import Plan, make_plan
+from tracin_dask.runs.prepare import PreparedRun, prepare
+from tracin_dask.runs.resources import of_this_process
+from tracin_dask.triples.store import TripleStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """A planned run in this process over the first rows of a store."""
+
+    prepared: PreparedRun
+    plan: Plan
+
+    @property
+    def num_rows(self) -> int:
+        """Training triples that a round scores."""
+        return self.plan.num_triples
+
+    def run(self) -> InfluenceResult:
+        """Carry the plan out."""
+        return carry_out(self.prepared, self.plan)
+
+
+def scoring(
+    store: TripleStore,
+    checkpoint: Checkpoint,
+    tests: NDArray[np.int64],
+    *,
+    config: RunConfig,
+    rows: int,
+    threads: int,
+) -> Scoring:
+    """Plan a run in this process over the first rows; the choices are those for the whole store."""
+    prepared = prepare(store, checkpoint, tests, config=config)
+    resources = replace(of_this_process(), threads_per_worker=threads)
+    plan = make_plan(checkpoint.config, prepared.workload, prepared.config, resources)
+    rows = min(rows, len(store))
+    task_rows = -(-rows // plan.batch_size) * plan.batch_size
+    return Scoring(prepared=prepared, plan=replace(plan, num_triples=rows, task_rows=task_rows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedRun:
+    """A result and how long it took.
+
+    `seconds` are those of the tasks: preparing the test triples is not in them, as it is not in the loop's.
+    `wall_seconds` are those of the whole call.
+    """
+
+    result: InfluenceResult
+    seconds: float
+    wall_seconds: float
+
+
+def timed_run(job: Scoring, device: str) -> TimedRun:
+    """Carry a plan out; the device has finished before the clock starts and before it stops."""
+    synchronize(device)
+    start = time.perf_counter()
+    result = job.run()
+    synchronize(device)
+    wall_seconds = time.perf_counter() - start
+    return TimedRun(result=result, seconds=float(result.run["statistics"]["task_seconds"]), wall_seconds=wall_seconds)
+
+
+def all_scores(
+    store: TripleStore, checkpoint: Checkpoint, tests: NDArray[np.int64], *, config: RunConfig, threads: int
+) -> NDArray[np.float64]:
+    """Score every training triple against some test triples: [test, train_index]."""
+    config = replace(config, top_k=len(store))
+    result = scoring(store, checkpoint, tests, config=config, rows=len(store), threads=threads).run()
+    scores = np.full((len(tests), len(store)), np.nan)
+    for row, ranking in zip(scores, result.rankings, strict=True):
+        row[ranking.train_index] = ranking.influence
+    if np.isnan(scores).any():
+        raise RuntimeError(f"{np.isnan(scores).sum()} scores are missing from a ranking of all rows")
+    return scores
+
+
+def loop_triples_per_second(
+    checkpoint: Checkpoint, train: NDArray[np.int64], tests: NDArray[np.int64], *, device: str, threads: int
+) -> float:
+    """Time the per-triple autograd loop."""
+    torch.set_num_threads(threads)
+    with model_on(checkpoint, device):
+        triples = (torch.from_numpy(triples).to(device) for triples in (train, tests))
+        return loop.triples_per_second(checkpoint.model, *triples)
+
+
+@contextmanager
+def model_on(checkpoint: Checkpoint, device: str) -> Iterator[None]:
+    """Move a checkpoint's model to a device, where new tensors are made, too, and back."""
+    checkpoint.model.to(device)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        checkpoint.model.zero_grad(set_to_none=True)
+        checkpoint.model.to("cpu")

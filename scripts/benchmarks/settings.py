@@ -1,0 +1,135 @@
+"""What one run of the suite measures, and with which sizes."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+SECTIONS = {
+    "engine": "the engine beside a per-triple autograd loop, float32 and mixed precision",
+    "peers": "other tools that compute gradient products, where they are installed",
+    "claims": "what the existing tool's documentation says of its options, on a trained model",
+    "robokop": "the whole command on a graph of ROBOKOP's size: ingest and runs",
+    "scaling": "cost against training triples, test triples and workers",
+    "dask": "what Dask takes of a run",
+    "start": "from the shell to the first result",
+}
+"""Every section and what it measures; each is a file bench_NAME.py."""
+
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSize:
+    """The image of a ConvE's embeddings."""
+
+    height: int
+    width: int
+
+    @property
+    def dim(self) -> int:
+        """Numbers per entity."""
+        return self.height * self.width
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much each section measures.
+
+    Attributes
+    ----------
+    rows
+        Training triples that the engine scores in a round, by the number of test triples; cut off at the store's end.
+    loop_rows
+        Training triples that the loop scores in a round, by the number of test triples.
+    agreement_tests
+        Test triples whose scores over all rows are compared between two precisions.
+    synthetic
+        Training triples, entities and relations of the synthetic graph; None for scripts/make_graph's defaults.
+    scaling_rows, scaling_tests
+        The abscissas of the scaling section.
+    tests_rows
+        Training triples that meet each number of test triples there.
+    """
+
+    num_entities: int = 14_541
+    num_relations: int = 237
+    num_triples: int = 272_115
+    model: ModelSize = field(default_factory=lambda: ModelSize(height=10, width=20))
+    rows: dict[int, int] = field(default_factory=lambda: {1: 272_115, 16: 272_115, 256: 272_115})
+    loop_rows: dict[int, int] = field(default_factory=lambda: {1: 96, 16: 48, 256: 8})
+    agreement_tests: int = 8
+    matrix_sizes: tuple[int, ...] = (1024, 2048, 4096)
+    synthetic: tuple[int, int, int] | None = None
+    robokop_tests: int = 750
+    scaling_rows: tuple[int, ...] = (10**4, 10**5, 10**6, 2 * 10**6, 5 * 10**6, 10**7, 2 * 10**7)
+    scaling_tests: tuple[int, ...] = (1, 4, 16, 64, 256, 1000)
+    tests_rows: int = 10**6
+    start_rows: int = 60_000
+    train_epochs: int = 30
+    large_train_epochs: int = 3
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    rows={1: 32_768, 16: 16_384, 256: 8_192},
+    loop_rows={1: 16, 16: 8, 256: 2},
+    agreement_tests=4,
+    matrix_sizes=(1024, 2048),
+    synthetic=(200_000, 20_000, 20),
+    robokop_tests=20,
+    scaling_rows=(10**4, 3 * 10**4, 10**5, 2 * 10**5),
+    scaling_tests=(1, 16, 64),
+    tests_rows=10**5,
+    train_epochs=10,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One run of the suite.
+
+    Attributes
+    ----------
+    graph
+        Folder of the synthetic graph; made there if it is missing.
+    scratch
+        Folder for everything else that is made; deleted at the end.
+    """
+
+    sections: tuple[str, ...]
+    device: Device
+    threads: int
+    repeats: int
+    is_quick: bool
+    sizes: Sizes
+    graph: Path
+    scratch: Path
+
+    @property
+    def data(self) -> Path | None:
+        """Give the folder of larger graphs that TRACIN_DASK_DATA names, if it does."""
+        folder = os.environ.get("TRACIN_DASK_DATA")
+        return Path(folder) if folder else None
+
+
+SETTINGS = pytest.StashKey[Settings]()
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsPlugin:
+    """Hands the settings to the sections."""
+
+    settings: Settings
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Keep them where fixtures find them."""
+        config.stash[SETTINGS] = self.settings
+
+
+def default_graph(*, is_quick: bool) -> Path:
+    """Name the folder of the synthetic graph in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "tracin-dask" / "benchmarks" / ("quick" if is_quick else "robokop-size")
