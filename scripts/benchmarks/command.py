@@ -37,7 +37,7 @@ DURATIONS = {
 """How long each section takes on two cores: in full, and with --quick."""
 FILE_COLUMNS = 140
 """Width of the table where no terminal sets it."""
-EPILOG = """The first robokop, scaling or dask makes the synthetic graph (18.6 million triples, about 2.5 GB of files;
+EPILOG = """The first robokop, scaling or dask makes the synthetic graph (18.6 million triples, about 1.1 GB of files;
 --graph says where). FB15k-237 is found in the folder that TRACIN_DASK_DATA names; without it a random graph of its size
 is measured.
 

@@ -1,9 +1,11 @@
 """The graphs and checkpoints that are measured: FB15k-237 or a random graph of its size, and a synthetic large one."""
 
+import json
 import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +49,25 @@ class SyntheticGraph:
     def file(self, name: str) -> Path:
         """Name one of the files."""
         return self.folder / name
+
+    @property
+    def num_triples(self) -> int:
+        """Training triples."""
+        return int(self._statement()["num_triples"])
+
+    @property
+    def num_tests(self) -> int:
+        """Held-out test triples."""
+        return int(self._statement()["num_test"])
+
+    def first_test(self) -> list[str]:
+        """Give the labels of the first test triple."""
+        with self.file("test.txt").open() as lines:
+            return next(lines).rstrip("\n").split("\t")
+
+    def _statement(self) -> dict[str, Any]:
+        statement: dict[str, Any] = json.loads(self.file("graph.json").read_text())
+        return statement
 
 
 def engine_graph(settings: Settings, folder: Path) -> Graph:
