@@ -15,6 +15,7 @@ from benchmarks.scoring import Scoring, all_scores, loop_triples_per_second, sco
 from benchmarks.settings import Settings
 from benchmarks.workloads import Graph
 from tracin_dask import InfluenceResult, RunConfig
+from tracin_dask.runs.prepare import prepare
 
 LEADERS = 100
 NUMBERS_OF_TESTS = (1, 16, 256)
@@ -23,14 +24,8 @@ NUMBERS_OF_TESTS = (1, 16, 256)
 def planned(graph: Graph, settings: Settings, num_tests: int, *, mixed_precision: bool) -> Scoring:
     """Plan the engine's run for a number of test triples."""
     config = RunConfig(top_k=LEADERS, device=settings.device, mixed_precision=mixed_precision)
-    return scoring(
-        graph.store,
-        graph.checkpoint,
-        graph.tests(num_tests),
-        config=config,
-        rows=settings.sizes.rows[num_tests],
-        threads=settings.threads,
-    )
+    prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=config)
+    return scoring(prepared, rows=settings.sizes.rows[num_tests], threads=settings.threads)
 
 
 @pytest.mark.parametrize("num_tests", NUMBERS_OF_TESTS)

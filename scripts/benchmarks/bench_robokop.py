@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.commands import child_environment, ingest_synthetic, ingested, stated_seconds, tracin_dask
+from benchmarks.commands import ingest_synthetic, ingested, stated_seconds
 from benchmarks.figures import Collector
-from benchmarks.processes import Measured, run_measured
+from benchmarks.processes import Measured, run_measured, tracin_dask
 from benchmarks.settings import Settings
 from benchmarks.workloads import SyntheticGraph
 
@@ -60,7 +60,7 @@ def measure_ingest(
     """Turn the labelled text into a store."""
     command = ingest_synthetic(synthetic, settings.scratch / "measured.zarr")
     rounds: list[Measured] = []
-    benchmark.pedantic(lambda: rounds.append(run_measured(command, env=child_environment())), rounds=_rounds(settings))
+    benchmark.pedantic(lambda: rounds.append(run_measured(command)), rounds=_rounds(settings))
     _add_rounds(collect, "robokop.ingest", "ingest", rounds)
     collect.facts["rows"] = synthetic.num_triples
 
@@ -76,7 +76,7 @@ def measure_run(
     stages: list[dict[str, float]] = []
 
     def run() -> None:
-        rounds.append(run_measured(command, env=child_environment()))
+        rounds.append(run_measured(command))
         stages.append(stated_seconds(kind.result(output)))
 
     benchmark.pedantic(run, setup=lambda: shutil.rmtree(output, ignore_errors=True), rounds=_rounds(settings))

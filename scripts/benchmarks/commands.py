@@ -1,20 +1,13 @@
-"""The command lines of `tracin-dask`, and what its results say of their seconds."""
+"""What `tracin-dask` is asked to do with the synthetic graph, and what its results say of their seconds."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import run_measured, tracin_dask
 from benchmarks.settings import Settings
 from benchmarks.workloads import SyntheticGraph
-
-
-def tracin_dask(*words: str | Path) -> list[str]:
-    """Give the command line of this environment's tracin-dask."""
-    return [str(Path(sys.executable).with_name("tracin-dask")), *map(str, words)]
 
 
 def ingest_synthetic(graph: SyntheticGraph, output: Path) -> list[str]:
@@ -32,16 +25,8 @@ def ingested(graph: SyntheticGraph, settings: Settings) -> Path:
     for store in made:
         if store.exists():
             return store
-    subprocess.run(ingest_synthetic(graph, made[-1]), check=True)
+    run_measured(ingest_synthetic(graph, made[-1]))
     return made[-1]
-
-
-def child_environment(**more: str) -> dict[str, str]:
-    """Give the environment of a measured process: its own count of threads, whatever was set for this one."""
-    inherited = {
-        name: value for name, value in os.environ.items() if name not in {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}
-    }
-    return inherited | more
 
 
 def stated_seconds(path: Path) -> dict[str, float]:

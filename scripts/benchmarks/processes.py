@@ -1,16 +1,22 @@
-"""Commands as processes of their own: their seconds, and the peak memory of all of them together."""
+"""Commands as processes of their own: their seconds, their output, and the peak memory of all of them together."""
 
+import json
+import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 INTERVAL_SECONDS = 0.2
+SCRIPTS = Path(__file__).resolve().parents[1]
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +45,23 @@ class CommandError(RuntimeError):
     """A measured command failed."""
 
 
-def run_measured(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Measured:
+def tracin_dask(*words: str | Path) -> list[str]:
+    """Give the command line of this environment's tracin-dask."""
+    return [str(Path(sys.executable).with_name("tracin-dask")), *map(str, words)]
+
+
+def module_command(module: str, *words: str | Path) -> list[str]:
+    """Give the command line of a module below scripts/."""
+    return [sys.executable, "-P", "-m", module, *map(str, words)]
+
+
+def child_environment() -> dict[str, str]:
+    """Give the environment of a measured process: scripts/ on its path, and no number of threads of this process."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _THREADS}
+    return inherited | {"PYTHONPATH": os.pathsep.join([str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def run_measured(command: Sequence[str]) -> Measured:
     """Run a command to its end and watch the memory of its process tree.
 
     Raises
@@ -48,10 +70,8 @@ def run_measured(command: Sequence[str], *, env: Mapping[str, str] | None = None
         If it exits with another code than 0; with its last lines.
     """
     with tempfile.TemporaryFile("w+") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            list(command), stdout=output, stderr=subprocess.STDOUT, env=None if env is None else dict(env), cwd=cwd
-        )
+        begin = time.perf_counter()
+        process = subprocess.Popen(list(command), stdout=output, stderr=subprocess.STDOUT, env=child_environment())
         watch = _Watch(process.pid)
         watch.start()
         try:
@@ -60,12 +80,12 @@ def run_measured(command: Sequence[str], *, env: Mapping[str, str] | None = None
             process.kill()
             raise
         finally:
-            seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - begin
             watch.stop()
         output.seek(0)
         text = output.read()
     if code != 0:
-        raise CommandError(f"exit code {code} of {' '.join(map(str, command))}:\n{text[-3000:]}")
+        raise CommandError(f"exit code {code} of {' '.join(command)}:\n{text[-3000:]}")
     return Measured(
         seconds=seconds,
         peak_bytes=watch.peak,
@@ -74,6 +94,27 @@ def run_measured(command: Sequence[str], *, env: Mapping[str, str] | None = None
         memory_kind=watch.kind,
         output=text,
     )
+
+
+def start(command: Sequence[str]) -> "subprocess.Popen[str]":
+    """Start a command whose output is one JSON value."""
+    return subprocess.Popen(list(command), stdout=subprocess.PIPE, text=True, env=child_environment())
+
+
+def collected_json(processes: "Iterable[subprocess.Popen[str]]") -> list[Any]:
+    """Wait for started commands, and read what they printed.
+
+    Raises
+    ------
+    CommandError
+        If one of them failed.
+    """
+    outputs = [(process, process.communicate()[0]) for process in processes]
+    for process, text in outputs:
+        if process.returncode != 0:
+            command = " ".join(map(str, process.args)) if isinstance(process.args, list) else process.args
+            raise CommandError(f"exit code {process.returncode} of {command}: its message is above\n{text[-3000:]}")
+    return [json.loads(text.splitlines()[-1]) for _, text in outputs]
 
 
 class _Watch(threading.Thread):
@@ -86,20 +127,22 @@ class _Watch(threading.Thread):
         self.kind = "PSS" if hasattr(psutil.Process().memory_full_info(), "pss") else "RSS"
 
     def run(self) -> None:
-        while not self._done.wait(INTERVAL_SECONDS):
-            try:
-                first = psutil.Process(self._pid)
-                others = first.children(recursive=True)
-            except psutil.NoSuchProcess:
-                return
-            mine, theirs = self._held(first), sum(map(self._held, others))
-            self.peak = max(self.peak, mine + theirs)
-            self.peak_first = max(self.peak_first, mine)
-            self.peak_others = max(self.peak_others, theirs)
+        try:
+            first = psutil.Process(self._pid)
+            while not self._done.wait(INTERVAL_SECONDS):
+                self._look(first)
+        except psutil.NoSuchProcess:
+            return
 
     def stop(self) -> None:
         self._done.set()
         self.join()
+
+    def _look(self, first: psutil.Process) -> None:
+        mine, theirs = self._held(first), sum(map(self._held, first.children(recursive=True)))
+        self.peak = max(self.peak, mine + theirs)
+        self.peak_first = max(self.peak_first, mine)
+        self.peak_others = max(self.peak_others, theirs)
 
     def _held(self, process: psutil.Process) -> int:
         try:

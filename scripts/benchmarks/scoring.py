@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,10 +20,13 @@ from tracin_dask.runs.prepare import PreparedRun, prepare
 from tracin_dask.runs.resources import of_this_process
 from tracin_dask.triples.store import TripleStore
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """A planned run in this process over the first rows of a store."""
+    """A planned run over the first rows of a store."""
 
     prepared: PreparedRun
     plan: Plan
@@ -32,27 +36,19 @@ class Scoring:
         """Training triples that a round scores."""
         return self.plan.num_triples
 
-    def run(self) -> InfluenceResult:
-        """Carry the plan out."""
-        return carry_out(self.prepared, self.plan)
+    def run(self, client: "Client | None" = None) -> InfluenceResult:
+        """Carry the plan out, in this process or on a client's workers."""
+        return carry_out(self.prepared, self.plan, client=client)
 
 
-def scoring(
-    store: TripleStore,
-    checkpoint: Checkpoint,
-    tests: NDArray[np.int64],
-    *,
-    config: RunConfig,
-    rows: int,
-    threads: int,
-) -> Scoring:
-    """Plan a run in this process over the first rows; the choices are those for the whole store."""
-    prepared = prepare(store, checkpoint, tests, config=config)
-    resources = replace(of_this_process(), threads_per_worker=threads)
-    plan = make_plan(checkpoint.config, prepared.workload, prepared.config, resources)
-    rows = min(rows, len(store))
-    task_rows = -(-rows // plan.batch_size) * plan.batch_size
-    return Scoring(prepared=prepared, plan=replace(plan, num_triples=rows, task_rows=task_rows))
+def scoring(prepared: PreparedRun, *, rows: int, threads: int, workers: int = 1) -> Scoring:
+    """Plan a run over the first rows; what the plan chooses is what it chooses for the whole store."""
+    here = of_this_process()
+    resources = replace(
+        here, num_workers=workers, threads_per_worker=threads, memory_bytes=here.memory_bytes // workers
+    )
+    plan = make_plan(prepared.checkpoint.config, prepared.workload, prepared.config, resources)
+    return Scoring(prepared=prepared, plan=replace(plan, num_triples=min(rows, len(prepared.store))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +78,8 @@ def all_scores(
     store: TripleStore, checkpoint: Checkpoint, tests: NDArray[np.int64], *, config: RunConfig, threads: int
 ) -> NDArray[np.float64]:
     """Score every training triple against some test triples: [test, train_index]."""
-    config = replace(config, top_k=len(store))
-    result = scoring(store, checkpoint, tests, config=config, rows=len(store), threads=threads).run()
+    prepared = prepare(store, checkpoint, tests, config=replace(config, top_k=len(store)))
+    result = scoring(prepared, rows=len(store), threads=threads).run()
     scores = np.full((len(tests), len(store)), np.nan)
     for row, ranking in zip(scores, result.rankings, strict=True):
         row[ranking.train_index] = ranking.influence

@@ -49,9 +49,13 @@ class Sizes:
     synthetic
         Training triples, entities and relations of the synthetic graph; None for scripts/make_graph's defaults.
     scaling_rows, scaling_tests
-        The abscissas of the scaling section.
+        Numbers of training triples and of test triples in the scaling section; the store's end cuts the former.
+    line_tests
+        Test triples that meet the numbers of training triples there.
+    line_from
+        From as many training triples on, the straight line is fitted.
     tests_rows
-        Training triples that meet each number of test triples there.
+        Training triples that meet the numbers of test triples there.
     """
 
     num_entities: int = 14_541
@@ -66,6 +70,8 @@ class Sizes:
     robokop_tests: int = 750
     scaling_rows: tuple[int, ...] = (10**4, 10**5, 10**6, 2 * 10**6, 5 * 10**6, 10**7, 2 * 10**7)
     scaling_tests: tuple[int, ...] = (1, 4, 16, 64, 256, 1000)
+    line_tests: tuple[int, ...] = (1, 100)
+    line_from: int = 10**6
     tests_rows: int = 10**6
     start_rows: int = 60_000
     train_epochs: int = 30
@@ -80,8 +86,10 @@ QUICK = Sizes(
     matrix_sizes=(1024, 2048),
     synthetic=(200_000, 20_000, 20),
     robokop_tests=20,
-    scaling_rows=(10**4, 3 * 10**4, 10**5, 2 * 10**5),
+    scaling_rows=(10**4, 10**5, 2 * 10**5),
     scaling_tests=(1, 16, 64),
+    line_tests=(1, 16),
+    line_from=10**5,
     tests_rows=10**5,
     train_epochs=10,
 )
