@@ -1,4 +1,4 @@
-"""How well two score vectors agree: Spearman's rank correlation and the overlap of their leaders."""
+"""How well two score vectors agree: correlation of ranks and of values, and the overlap of their leaders."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,8 @@ def overlap_of_leaders(left: NDArray[np.floating], right: NDArray[np.floating], 
     """Give the share of the k rows of largest |score| that two vectors have in common (ties: the lower row)."""
     leaders = [set(np.argsort(-np.abs(values), kind="stable")[:k].tolist()) for values in (left, right)]
     return len(leaders[0] & leaders[1]) / min(k, len(left))
+
+
+def pearson(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    """Correlate the values of two vectors."""
+    return float(np.corrcoef(left, right)[0, 1])
