@@ -40,6 +40,7 @@ class Options(TypedDict):
 
 
 _COUNT = click.IntRange(min=1)
+_RATE = click.FloatRange(min=0, min_open=True)
 _SKEW = Skew()
 
 
@@ -55,16 +56,42 @@ _SKEW = Skew()
 @click.option("--embedding-height", type=_COUNT, default=8, help="Rows of the image that an embedding becomes.")
 @click.option("--embedding-width", type=_COUNT, default=4, help="Columns of that image.")
 @click.option("--channels", type=_COUNT, default=32, help="Kernels of the convolution.")
-@click.option("--learning-rate", type=float, default=0.001, help="What the checkpoint says it was trained with.")
+@click.option("--learning-rate", type=_RATE, default=0.001, help="What the checkpoint says it was trained with.")
+@click.option("--head-share", default=_SKEW.head_share, help="Share of the entities that are heads.")
+@click.option("--degree-exponent", default=_SKEW.degree_exponent, help="Rows of a head: smaller is more uneven.")
 @click.option(
-    "--head-share", default=_SKEW.head_share, help="Share of the entities that are heads of training triples."
+    "--relation-exponent", default=_SKEW.relation_exponent, help="A head of n rows uses about n^this relations."
 )
-@click.option("--degree-exponent", default=_SKEW.degree_exponent)
-@click.option("--relation-exponent", default=_SKEW.relation_exponent)
-@click.option("--tail-exponent", default=_SKEW.tail_exponent)
-@click.option("--overwrite", is_flag=True, help="Replace an existing folder.")
+@click.option("--tail-exponent", default=_SKEW.tail_exponent, help="Pull of popular tails: larger makes larger hubs.")
+@click.option("--overwrite", is_flag=True, help="Replace a graph that this command made.")
 def command(**options: Unpack[Options]) -> None:
-    """Make a synthetic knowledge graph of a given size."""
+    """Make a synthetic knowledge graph with realistic skew, and a ConvE checkpoint for it.
+
+    The defaults have the size of ROBOKOP. The same arguments give the same bytes. Memory does not depend on the
+    number of triples: about 1 GiB with the defaults, most of it for the entities and the model; the disk holds every
+    triple twice for a while.
+
+    \b
+    OUTPUT gets
+      train.txt                        head TAB relation TAB tail, in random order, no triple twice
+      test.txt, valid.txt              drugs that treat diseases, not in train.txt
+      node_dict.txt, rel_dict.txt      label TAB id
+      node_name_dict.txt               readable name TAB id
+      edge_map.json                    predicates and qualifiers of the relations
+      model.pt                         random weights, batch norms like those of a trained model
+      graph.json                       the arguments and the skew as it came out
+
+    Heads, relations and tails have heavy tails: a few relations hold most triples, hubs are tails of tens of
+    thousands. The exponents set how heavy; scripts/synthetic_graph/__init__.py says where their values come from and
+    what real graphs have.
+
+    \b
+    Examples:
+      scripts/make_graph --output robokop-size
+      scripts/make_graph --triples 10000 --entities 1000 --test-triples 50 --valid-triples 10 --output small
+      scripts/make_graph --triples 272115 --entities 14541 --relations 237 --embedding-dim 200 --embedding-height 10 \\
+          --embedding-width 20 --relation-exponent 0.68 --degree-exponent 2 --output fb15k-size
+    """
     start = time.perf_counter()
     with _progress() as progress:
         statement = generate(
@@ -125,7 +152,7 @@ def _progress() -> Iterator[Report]:
 def main() -> None:
     """Run the command; what is refused is printed as one message, without a traceback."""
     try:
-        command()
+        command(prog_name="scripts/make_graph")
     except TracInDaskError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -29,6 +29,7 @@ from tracin_dask.triples.idmap import IdMap, id_maps_sha256
 from tracin_dask.triples.part import new_directory
 
 BUCKET_ROWS = 1 << 20
+STATEMENT = "graph.json"
 _ROW_BYTES = 12
 _NAME_BYTES = 40
 
@@ -81,6 +82,7 @@ def generate(
     entities = make_entities(shape.num_entities, random)
     source = _make_source(shape, entities, relations, random)
     _check_disk(output, shape, entities, config)
+    _check_replaceable(output)
     with new_directory(output, overwrite=overwrite) as folder:
         _write_dictionaries(folder, entities, relations, random)
         skew = _write_rows(folder, shape, source, relations, random=random, progress=progress)
@@ -100,7 +102,7 @@ def generate(
             "test_relation": relations.labels[relations.test_relation],
             "measured": skew,
         }
-        write_json_file(folder / "graph.json", statement)
+        write_json_file(folder / STATEMENT, statement)
     return statement
 
 
@@ -127,6 +129,14 @@ def _check_disk(output: Path, shape: GraphShape, entities: Entities, config: Con
         raise ConfigError(
             f"the graph needs about {needed / 2**20:,.0f} MiB while it is made, {parent} has {free / 2**20:,.0f} MiB; "
             "give another output, or make room"
+        )
+
+
+def _check_replaceable(output: Path) -> None:
+    """Refuse to replace a folder that holds something else; whether a graph may be replaced is asked later."""
+    if output.exists() and not (output / STATEMENT).is_file() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(
+            f"{output}: exists and is no graph that this command made: it has no {STATEMENT}; choose another output"
         )
 
 
@@ -162,7 +172,11 @@ def _write_rows(
     counter.hold_out(held_out.rows())
     labels = Labels.of(source.entities.labels, relations.labels)
     _write_train(
-        folder / "train.txt", buckets, labels, random, lambda done: progress("writing", done, shape.num_triples)
+        folder / "train.txt",
+        buckets,
+        labels,
+        random,
+        lambda done: progress("writing train.txt", done, shape.num_triples),
     )
     for name, rows in _split(held_out.rows(), shape.num_test):
         with (folder / name).open("wb") as file:

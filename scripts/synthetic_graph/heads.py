@@ -104,7 +104,7 @@ def _share_out(
     """Share `total` out in proportion to the weights, at least one and at most `most` each."""
 
     def shares(scale: float) -> NDArray[np.int64]:
-        return np.minimum(most, 1 + (scale * weights).astype(np.int64))
+        return np.minimum(most, 1 + np.floor(scale * weights)).astype(np.int64)
 
     least, largest = 0.0, float(total) / float(weights.min())
     for _ in range(_BISECTIONS):

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from synthetic_graph.entities import Entities
 
 _POPULAR_ROUNDS = 6
-_FLAT_RANKS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,12 +37,11 @@ class Popularity:
 
 
 def _power_law_ranks(uniform: NDArray[np.float64], sizes: NDArray[np.int64], exponent: float) -> NDArray[np.float64]:
-    """Turn uniform numbers into ranks k from 0 with density (k + flat)^-exponent below `sizes` (inverse transform)."""
+    """Turn uniform numbers into ranks r from 0 to `sizes` with a density ∝ (r + 1)^-exponent, by its inverse."""
     power = 1 - exponent
     if abs(power) < 1e-6:
-        return _FLAT_RANKS * ((sizes + _FLAT_RANKS) / _FLAT_RANKS) ** uniform - _FLAT_RANKS
-    low, high = _FLAT_RANKS**power, (sizes + _FLAT_RANKS) ** power
-    return (low + uniform * (high - low)) ** (1 / power) - _FLAT_RANKS
+        return (sizes + 1.0) ** uniform - 1
+    return (1 + uniform * ((sizes + 1.0) ** power - 1)) ** (1 / power) - 1
 
 
 def draw_distinct_tails(
