@@ -8,17 +8,18 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.figures import Curve, Figure
 from benchmarks.report import Section, all_curves
 
-SIZE_INCHES = (7.2, 4.0)
+SIZE_INCHES = (7.2, 4.3)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Distinct for the colour-blind, too (Okabe and Ito)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE = {
     "font.size": 11,
+    "axes.axisbelow": True,
     "axes.grid": True,
     "grid.alpha": 0.3,
     "axes.spines.top": False,
@@ -43,27 +44,29 @@ LINE_PLOTS = (
     LinePlot(
         plot="training_triples",
         file="benchmark-training-triples",
-        title="Time grows in proportion to the training triples",
+        title="Time against training triples",
         x="training triples",
         y="seconds of scoring",
     ),
     LinePlot(
         plot="test_triples",
         file="benchmark-test-triples",
-        title="Many test triples share one pass",
+        title="Time against test triples",
         x="test triples",
         y="seconds per million training triples",
     ),
     LinePlot(
         plot="workers",
         file="benchmark-workers",
-        title="Worker processes of one thread each",
+        title="Speed against processes of one thread each",
         x="processes",
         y="training triples per second",
         is_logarithmic=False,
     ),
 )
 BARS_FILE = "benchmark-speed"
+LEGEND_COLUMNS = 3
+MILLION = 1e6
 
 
 def draw_all(sections: Sequence[Section], folder: Path, *, kind: str = "svg") -> list[Path]:
@@ -97,13 +100,36 @@ def speeds(sections: Sequence[Section]) -> dict[str, dict[int, Figure]]:
 
 
 def _canvases(sections: Sequence[Section], folder: Path, kind: str) -> Iterator[tuple[Path, Canvas]]:
+    bars = speeds(sections)
     for plot in LINE_PLOTS:
         curves = all_curves(sections, plot.plot)
+        if plot.plot == "test_triples":
+            curves += _curves_of_speeds(bars, _dimension(sections))
         if curves:
             yield folder / f"{plot.file}.{kind}", _canvas(lambda axes, p=plot, c=curves: _draw_lines(axes, p, c))
-    bars = speeds(sections)
     if bars:
         yield folder / f"{BARS_FILE}.{kind}", _canvas(lambda axes: _draw_bars(axes, bars))
+
+
+def _curves_of_speeds(bars: dict[str, dict[int, Figure]], dimension: str) -> list[Curve]:
+    """Turn triples per second into seconds per million training triples."""
+    return [
+        Curve(
+            plot="test_triples",
+            label=", ".join(filter(None, [who, dimension])),
+            x=tuple(by_number),
+            y=tuple(MILLION / figure.median for figure in by_number.values()),
+            low=tuple(MILLION / figure.spread[1] for figure in by_number.values()),
+            high=tuple(MILLION / figure.spread[0] for figure in by_number.values()),
+        )
+        for who, by_number in bars.items()
+    ]
+
+
+def _dimension(sections: Sequence[Section]) -> str:
+    """Say on which model the engine's section and the peers were measured."""
+    facts = (facts for section in sections for facts in section.facts.values())
+    return next((f"dimension {found['embedding_dim']}" for found in facts if "embedding_dim" in found), "")
 
 
 def _canvas(draw: Callable[[Axes], None]) -> Canvas:
@@ -128,13 +154,16 @@ def _draw_lines(axes: Axes, plot: LinePlot, curves: Sequence[Curve]) -> None:
         )
     if plot.is_logarithmic:
         axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
+        axes.margins(x=0.15)
         axes.set_xticks(sorted({x for curve in curves for x in curve.x}))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set(title=plot.title, xlabel=plot.x, ylabel=plot.y)
-    axes.legend(frameon=False)
+    _legend_below(axes)
 
 
 def _draw_bars(axes: Axes, bars: dict[str, dict[int, Figure]]) -> None:
@@ -151,7 +180,14 @@ def _draw_bars(axes: Axes, bars: dict[str, dict[int, Figure]]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axes.set(title="All parameters, float32, one process", ylabel="training triples per second")
     axes.grid(visible=False, axis="x")
-    axes.legend(frameon=False)
+    _legend_below(axes)
+
+
+def _legend_below(axes: Axes) -> None:
+    """Put the legend below the axes, where it hides nothing."""
+    canvas = axes.get_figure()
+    assert canvas is not None  # noqa: S101 - axes are drawn into one
+    canvas.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize=10)
 
 
 def short_number(value: float) -> str:
