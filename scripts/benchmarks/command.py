@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
         "--report", type=Path, nargs="+", metavar="FILE", help="measure nothing: show what --json wrote earlier"
     )
     made.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write the table between the marks in this document"
+        "--markdown", type=Path, metavar="FILE", help="write plots and table between the marks in this document"
     )
     return made
 
@@ -164,11 +164,11 @@ def _show(sections: list[Any], options: argparse.Namespace) -> None:
     console.print(tables.screen_table(sections))
     for text in dict.fromkeys(tables.about(section) for section in sections):
         console.print(text, highlight=False)
+    drawn = plots.draw_all(sections, options.plots) if options.plots else []
     if options.markdown:
-        tables.write_markdown(options.markdown, sections)
-    if options.plots:
-        for path in plots.draw_all(sections, options.plots):
-            console.print(f"wrote {path}", highlight=False)
+        tables.write_markdown(options.markdown, sections, drawn)
+    for path in filter(None, [options.json, *drawn, options.markdown]):
+        console.print(f"wrote {path}", highlight=False)
 
 
 def _count(text: str) -> int:

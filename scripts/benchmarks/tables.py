@@ -1,5 +1,6 @@
 """The table of a run, on the screen and as Markdown."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,13 +28,14 @@ def screen_table(sections: Sequence[Section]) -> Table:
     return table
 
 
-def markdown(sections: Sequence[Section]) -> str:
-    """Make the table as Markdown, each section with the machine that it was measured on."""
-    return "\n\n".join(_section_markdown(section) for section in sections) + "\n"
+def markdown(sections: Sequence[Section], images: Sequence[str] = ()) -> str:
+    """Make the table as Markdown, each section with the machine that it was measured on, after the plots."""
+    shown = [f"![{Path(image).stem.replace('-', ' ')}]({image})" for image in images]
+    return "\n\n".join([*shown, *(_section_markdown(section) for section in sections)]) + "\n"
 
 
-def write_markdown(path: Path, sections: Sequence[Section]) -> None:
-    """Replace what lies between the two markers of a document.
+def write_markdown(path: Path, sections: Sequence[Section], plots: Sequence[Path] = ()) -> None:
+    """Replace what lies between the two marks of a document by the plots and the table.
 
     Raises
     ------
@@ -45,7 +47,8 @@ def write_markdown(path: Path, sections: Sequence[Section]) -> None:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise ValueError(f"{path} needs the lines {START} and {END}, between which the table is written")
-    path.write_text(f"{before}{START}\n\n{markdown(sections)}\n{END}{after}")
+    images = [os.path.relpath(plot, path.parent) for plot in plots]
+    path.write_text(f"{before}{START}\n\n{markdown(sections, images)}\n{END}{after}")
 
 
 def cells(verdict: Verdict) -> tuple[str, str, str, str]:

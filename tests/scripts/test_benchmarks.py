@@ -1,0 +1,304 @@
+"""The benchmark suite: judgements, tables, lines, agreement, plots, and the engine's section on a tiny graph."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pytest_benchmark", reason="the benchmark suite is not installed: source scripts/environment bench")
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+sys.path.append(str(SCRIPTS))
+
+from benchmarks import command, plots, report, tables  # noqa: E402 - scripts/ must be on the path
+from benchmarks.agreement import overlap_of_leaders, ranks, spearman  # noqa: E402
+from benchmarks.commands import stated_seconds  # noqa: E402
+from benchmarks.figures import Collector, Figure  # noqa: E402
+from benchmarks.fit import fit_line  # noqa: E402
+from benchmarks.processes import CommandError, collected_json, run_measured, start  # noqa: E402
+from benchmarks.requirements import REQUIREMENTS, Requirement, judge  # noqa: E402
+from benchmarks.settings import SECTIONS, ModelSize, Settings, Sizes  # noqa: E402
+
+TINY = Sizes(
+    num_entities=40,
+    num_relations=4,
+    num_triples=400,
+    model=ModelSize(height=4, width=6),
+    rows={1: 200, 16: 100, 256: 50},
+    loop_rows={1: 2, 16: 2, 256: 1},
+    agreement_tests=2,
+    matrix_sizes=(64,),
+)
+
+
+def figure(*values: float, name: str = "engine.t1.ratio", unit: str = "×") -> Figure:
+    return Figure(name=name, title="a title", unit=unit, values=values)
+
+
+def stored(*, device: str = "cpu", is_quick: bool = False, version: int = report.SCHEMA_VERSION) -> dict:
+    """Make a report in the stored shape, with every plot's curves and a figure that misses its requirement."""
+    collector = Collector()
+    collector.figure("engine.t1.triples_per_second", "T = 1: engine", "triples/s", [59_000, 61_000, 62_000])
+    collector.figure("engine.t1.loop_triples_per_second", "T = 1: loop", "triples/s", [60, 61, 62])
+    collector.figure("engine.t1.ratio", "T = 1: engine / loop", "×", [900, 999, 1_500])
+    collector.curve("training_triples", "1 test triple", {1e4: [0.1, 0.2], 1e6: [9, 10], 1e7: [95, 99, 120]})
+    collector.curve("workers", "local workers", {1: [70_000], 2: [130_000, 135_000]})
+    collector.facts["embedding_dim"] = 200
+    speed = {"matrix_product_gflops": 90.0, "copy_gigabytes_per_second": 20.0, "load_average": [0.5, 0.4, 0.3]}
+    machine = {"cpu": "a CPU", "cpus": 2, "threads": 2, "torch": "2.13.0", "device": device, "device_name": "a GPU"}
+    machine |= {"before": speed, "after": speed | {"matrix_product_gflops": 100.0}}
+    entry = {"fullname": "bench_engine.py::measure", "name": "measure", "extra_info": collector.as_dict()}
+    contents = report.complete({"benchmarks": [entry]}, settings={"is_quick": is_quick}, machine=machine)
+    contents[report.KEY]["schema_version"] = version
+    return contents
+
+
+def sections(**options: object) -> list[report.Section]:
+    return report.sections_of(json.loads(json.dumps(stored(**options))))
+
+
+@pytest.mark.parametrize(
+    ("relation", "below", "equal", "above"),
+    [("at least", False, True, True), ("at most", True, True, False), ("less than", True, False, False)],
+)
+def test_a_requirement_compares_the_median_with_its_bound(relation, below, equal, above):
+    requirement = Requirement(figure="x", relation=relation, bound=5)
+    met = [requirement.is_met(figure(0, median, 100), gflops=1) for median in (4, 5, 6)]
+    assert met == [below, equal, above]
+
+
+def test_a_requirement_per_gflops_grows_with_the_machine():
+    requirement = Requirement(figure="x", relation="at least", bound=600, per_gflops=True)
+    assert requirement.is_met(figure(60_000), gflops=100)
+    assert not requirement.is_met(figure(60_000), gflops=101)
+    assert requirement.text(100) == "≥ 600·G = 60,000"
+
+
+def test_requirements_name_each_figure_once_and_a_section_that_exists():
+    named = [requirement.figure for requirement in REQUIREMENTS]
+    assert len(set(named)) == len(named)
+    assert {name.partition(".")[0] for name in named} <= set(SECTIONS)
+
+
+def test_figures_without_a_requirement_are_listed_unjudged():
+    wanted = [Requirement(figure="b", relation="at most", bound=1)]
+    verdicts = judge([figure(2, name="a"), figure(2, name="b")], 1, applies=True, requirements=wanted)
+    assert [(verdict.required, verdict.met) for verdict in verdicts] == [("", None), ("≤ 1", False)]
+
+
+def test_two_figures_of_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"same name: \['a'\]"):
+        judge([figure(1, name="a"), figure(2, name="a")], 1, applies=True)
+
+
+@pytest.mark.parametrize("options", [{"is_quick": True}, {"device": "cuda"}])
+def test_quick_runs_and_gpus_are_not_judged(options):
+    (section,) = sections(**options)
+    assert {verdict.met for verdict in section.verdicts()} == {None}
+
+
+def test_the_faster_of_two_looks_at_the_machine_counts():
+    (section,) = sections()
+    assert section.gflops == 100
+    assert [verdict.met for verdict in section.verdicts()] == [True, None, False]
+
+
+def test_a_later_report_replaces_the_sections_of_an_earlier_one(tmp_path):
+    for name, is_quick in (("first", False), ("second", True)):
+        (tmp_path / name).write_text(json.dumps(stored(is_quick=is_quick)))
+    (section,) = report.read_sections([tmp_path / "first", tmp_path / "second"])
+    assert section.is_quick
+
+
+def test_a_file_that_is_no_report_is_refused(tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(stored(version=99)))
+    with pytest.raises(report.ReportError, match=r"other\.json is no report of scripts/bench"):
+        report.read_sections([path])
+
+
+def test_markdown_stands_between_the_marks_and_nothing_else_changes(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"before\n{tables.START}\nold\n{tables.END}\nafter\n")
+    for _ in range(2):
+        tables.write_markdown(path, sections())
+    text = path.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith(f"{tables.END}\nafter\n")
+    assert "old" not in text
+    assert text.count("| T = 1: engine / loop | 999 (900-1,500) × | ≥ 1,000 | no |") == 1
+    assert "G = 100 GFLOP/s" in text
+
+
+def test_a_page_without_marks_is_refused(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("text")
+    with pytest.raises(ValueError, match="needs the lines"):
+        tables.write_markdown(path, sections())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (0.00012, "0.00012"), (0.99987, "0.9999"), (6.456, "6.46"), (70_432.1, "70,432")]
+)
+def test_numbers_keep_the_digits_that_tell_something(value, text):
+    assert tables.number(value) == text
+
+
+def test_a_single_round_shows_no_spread():
+    assert tables.measured(figure(3.0, unit="s")) == "3 s"
+    assert tables.measured(figure(1.0, 3.0, 2.0, unit="s")) == "2 (1-3) s"
+
+
+def test_a_line_is_found_again_and_its_deviation_measured():
+    x = [1e6, 2e6, 5e6, 1e7, 2e7]
+    line = fit_line(x, [0.5 + 3e-6 * value for value in x])
+    assert line.slope == pytest.approx(3e-6)
+    assert line.intercept == pytest.approx(0.5)
+    assert line.largest_deviation(x, [line.at(value) for value in x]) == 0
+    assert line.largest_deviation([1e6], [1.2 * line.at(1e6)]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("x", "y"), [([1, 1], [2, 3]), ([1, 2], [0, 3])])
+def test_a_line_through_too_little_is_refused(x, y):
+    with pytest.raises(ValueError, match=r"needs two different x|need positive y"):
+        fit_line(x, y)
+
+
+def slow_ranks(values: np.ndarray) -> list[float]:
+    """Rank each value by counting."""
+    return [(values < value).sum() + ((values == value).sum() + 1) / 2 for value in values]
+
+
+def test_ranks_and_spearman_agree_with_counting_also_with_ties():
+    random = np.random.default_rng(0)
+    left, right = random.integers(0, 12, 50).astype(float), random.integers(0, 12, 50).astype(float)
+    assert ranks(left).tolist() == slow_ranks(left)
+    expected = np.corrcoef(slow_ranks(left), slow_ranks(right))[0, 1]
+    assert spearman(left, right) == pytest.approx(expected)
+    assert spearman(left, np.exp(left)) == pytest.approx(1)
+    assert spearman(left, -left) == pytest.approx(-1)
+
+
+def test_a_constant_vector_has_no_rank_correlation():
+    with pytest.raises(ValueError, match="constant"):
+        spearman(np.ones(3), np.arange(3.0))
+
+
+def test_the_overlap_counts_leaders_by_size_whatever_their_sign():
+    left = np.array([9.0, -8.0, 7.0, 0.1, 0.2])
+    assert overlap_of_leaders(left, -left, 3) == 1
+    assert overlap_of_leaders(left, np.array([9.0, 0.0, 0.0, 5.0, 6.0]), 3) == pytest.approx(1 / 3)
+    assert overlap_of_leaders(left, left, 100) == 1
+
+
+def test_stated_seconds_are_found_at_any_depth(tmp_path):
+    path = tmp_path / "why.json"
+    path.write_text(json.dumps({"run": {"seconds": 3, "loss": "bce", "stage_seconds": {"read": 1.5}, "rows": 7}}))
+    assert stated_seconds(path) == {"seconds": 3, "stage_seconds.read": 1.5}
+
+
+def test_the_memory_of_child_processes_counts():
+    hold = "import time; block = bytearray(80_000_000); time.sleep(1.2)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
+    measured = run_measured([sys.executable, "-c", parent])
+    assert measured.seconds > 1
+    assert measured.peak_others_bytes > 70_000_000
+    assert measured.peak_bytes >= measured.peak_others_bytes
+    assert measured.peak_first_bytes < 70_000_000
+
+
+def test_a_command_that_fails_is_shown_with_what_it_printed():
+    with pytest.raises(CommandError, match=r"exit code 3 of .*\n.*broken"):
+        run_measured([sys.executable, "-c", "import sys; print('broken'); sys.exit(3)"])
+    with pytest.raises(CommandError, match="exit code 3"):
+        collected_json([start([sys.executable, "-c", "import sys; sys.exit(3)"])])
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_plots_are_drawn_of_what_was_measured(tmp_path, kind):
+    written = plots.draw_all(sections(), tmp_path, kind=kind)
+    names = {f"benchmark-{name}.{kind}" for name in ("training-triples", "test-triples", "workers", "speed")}
+    assert {path.name for path in written} == names
+    assert all(path.stat().st_size > 5_000 for path in written)
+
+
+def test_plots_of_equal_figures_are_equal_files(tmp_path):
+    first, second = (plots.draw_all(sections(), tmp_path / name) for name in ("first", "second"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_speeds_of_peers_are_found_by_their_figures_names():
+    section = dataclasses.replace(
+        sections()[0],
+        figures=(figure(5, name="peers.t16.torch.func.triples_per_second"), figure(1, name="peers.t16.x")),
+    )
+    assert {who: list(by_number) for who, by_number in plots.speeds([section]).items()} == {"torch.func": [16]}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.05, "0.05"), (31, "31"), (2_400, "2,400"), (70_000, "70 k"), (18_602_343, "18.6 M")]
+)
+def test_axes_carry_short_numbers(value, text):
+    assert plots.short_number(value) == text
+
+
+def test_help_names_every_section_and_asks_for_gpu_figures():
+    text = command.parser().format_help()
+    assert all(f"  {name} " in text for name in SECTIONS)
+    assert "please send that file in" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["engines"], "no section engines; there are: engine"),
+        (["--device", "cuda", "robokop"], "--device cuda measures the section engine"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(words, message, capsys):
+    assert command.main(words) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_without_a_gpu_cuda_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(command.torch.cuda, "is_available", lambda: False)
+    assert command.main(["--device", "cuda"]) == 1
+    assert "finds no GPU; install a PyTorch with CUDA" in capsys.readouterr().err
+
+
+def test_a_stored_report_is_shown_and_drawn_again(tmp_path, capsys):
+    (tmp_path / "bench.json").write_text(json.dumps(stored()))
+    page = tmp_path / "page.md"
+    page.write_text(f"{tables.START}\n{tables.END}\n")
+    places = ["--plots", str(tmp_path / "plots"), "--markdown", str(page)]
+    assert command.main(["--report", str(tmp_path / "bench.json"), *places]) == 0
+    assert "999 (900-1,500) ×" in capsys.readouterr().out
+    assert (tmp_path / "plots" / "benchmark-speed.svg").exists()
+    assert "![benchmark speed](plots/benchmark-speed.svg)" in page.read_text()
+
+
+def test_the_engine_section_measures_a_tiny_graph(tmp_path, monkeypatch):
+    monkeypatch.delenv("TRACIN_DASK_DATA", raising=False)
+    settings = Settings(
+        sections=("engine",),
+        device="cpu",
+        threads=1,
+        repeats=2,
+        is_quick=True,
+        sizes=TINY,
+        graph=tmp_path / "unused",
+        scratch=tmp_path,
+    )
+    contents, is_complete = command.measure(settings)
+    assert is_complete
+    (section,) = report.sections_of(json.loads(json.dumps(contents)))
+    figures = {figure.name: figure for figure in section.figures}
+    wanted = {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("engine.")}
+    assert wanted <= set(figures)
+    assert len(figures["engine.t16.ratio"].values) == 2
+    assert all(figure.median > 0 for figure in section.figures)
+    assert figures["engine.t1.mixed.spearman"].median > 0.99
+    assert len(contents["benchmarks"]) == 8
