@@ -178,7 +178,7 @@ def _draw_bars(axes: Axes, bars: dict[str, dict[int, Figure]]) -> None:
     axes.margins(y=0.15)
     axes.set_xticks(range(len(numbers)), [f"{number:,} test triple{'s' * (number > 1)}" for number in numbers])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
-    axes.set(title="All parameters, float32, one process", ylabel="training triples per second")
+    axes.set(title="float32, one process; all parameters unless stated", ylabel="training triples per second")
     axes.grid(visible=False, axis="x")
     _legend_below(axes)
 
