@@ -1,7 +1,7 @@
 """The plots of a run: SVG, readable at the width of a README."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,10 +13,10 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from benchmarks.figures import Curve, Figure
 from benchmarks.report import Section, all_curves
 
-SIZE_INCHES = (7.2, 4.3)
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SIZE_INCHES = (8.0, 4.8)
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 """Distinct for the colour-blind, too (Okabe and Ito)."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {
     "font.size": 11,
     "axes.axisbelow": True,
@@ -65,7 +65,9 @@ LINE_PLOTS = (
     ),
 )
 BARS_FILE = "benchmark-speed"
-LEGEND_COLUMNS = 3
+SHORT_LABEL = 26
+"""Labels of so many letters stand in three columns."""
+FEW_BARS = 4
 MILLION = 1e6
 
 
@@ -102,21 +104,22 @@ def speeds(sections: Sequence[Section]) -> dict[str, dict[int, Figure]]:
 def _canvases(sections: Sequence[Section], folder: Path, kind: str) -> Iterator[tuple[Path, Canvas]]:
     bars = speeds(sections)
     for plot in LINE_PLOTS:
-        curves = all_curves(sections, plot.plot)
+        drawn, curves = plot, all_curves(sections, plot.plot)
         if plot.plot == "test_triples":
-            curves += _curves_of_speeds(bars, _dimension(sections))
+            drawn = replace(plot, title=f"{plot.title}{_dimension(sections)}")
+            curves += _curves_of_speeds(bars)
         if curves:
-            yield folder / f"{plot.file}.{kind}", _canvas(lambda axes, p=plot, c=curves: _draw_lines(axes, p, c))
+            yield folder / f"{plot.file}.{kind}", _canvas(lambda axes, p=drawn, c=curves: _draw_lines(axes, p, c))
     if bars:
         yield folder / f"{BARS_FILE}.{kind}", _canvas(lambda axes: _draw_bars(axes, bars))
 
 
-def _curves_of_speeds(bars: dict[str, dict[int, Figure]], dimension: str) -> list[Curve]:
+def _curves_of_speeds(bars: dict[str, dict[int, Figure]]) -> list[Curve]:
     """Turn triples per second into seconds per million training triples."""
     return [
         Curve(
             plot="test_triples",
-            label=", ".join(filter(None, [who, dimension])),
+            label=who,
             x=tuple(by_number),
             y=tuple(MILLION / figure.median for figure in by_number.values()),
             low=tuple(MILLION / figure.spread[1] for figure in by_number.values()),
@@ -129,7 +132,8 @@ def _curves_of_speeds(bars: dict[str, dict[int, Figure]], dimension: str) -> lis
 def _dimension(sections: Sequence[Section]) -> str:
     """Say on which model the engine's section and the peers were measured."""
     facts = (facts for section in sections for facts in section.facts.values())
-    return next((f"dimension {found['embedding_dim']}" for found in facts if "embedding_dim" in found), "")
+    known = (found["embedding_dim"] for found in facts if "embedding_dim" in found)
+    return next((f"; dimension {number} unless stated" for number in known), "")
 
 
 def _canvas(draw: Callable[[Axes], None]) -> Canvas:
@@ -168,12 +172,12 @@ def _draw_lines(axes: Axes, plot: LinePlot, curves: Sequence[Curve]) -> None:
 
 def _draw_bars(axes: Axes, bars: dict[str, dict[int, Figure]]) -> None:
     numbers = sorted({number for by_number in bars.values() for number in by_number})
-    width = 0.8 / len(bars)
+    width, size = 0.84 / len(bars), 9 if len(bars) <= FEW_BARS else 6.5
     for place, (who, by_number) in enumerate(bars.items()):
         places = [numbers.index(number) + (place - (len(bars) - 1) / 2) * width for number in by_number]
         heights = [figure.median for figure in by_number.values()]
         drawn = axes.bar(places, heights, width, label=who, color=COLOURS[place % len(COLOURS)])
-        axes.bar_label(drawn, [short_number(height) for height in heights], fontsize=9, padding=1)
+        axes.bar_label(drawn, [short_number(height) for height in heights], fontsize=size, padding=1)
     axes.set_yscale("log")
     axes.margins(y=0.15)
     axes.set_xticks(range(len(numbers)), [f"{number:,} test triple{'s' * (number > 1)}" for number in numbers])
@@ -187,7 +191,9 @@ def _legend_below(axes: Axes) -> None:
     """Put the legend below the axes, where it hides nothing."""
     canvas = axes.get_figure()
     assert canvas is not None  # noqa: S101 - axes are drawn into one
-    canvas.legend(loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize=10)
+    longest = max(len(text) for text in axes.get_legend_handles_labels()[1])
+    columns = 3 if longest <= SHORT_LABEL else 2
+    canvas.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
 
 
 def short_number(value: float) -> str:
