@@ -6,6 +6,7 @@ of its tasks, so that start-up is not in them.
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tracin_dask.triples.text import read_triples
 
 MOST_ROUNDS = 3
 MILLION = 10**6
+DASK, INDEPENDENT = "workers of a Dask cluster", "independent processes"
 
 
 class Place:
@@ -95,6 +97,37 @@ def measure_test_triples(benchmark: BenchmarkFixture, collect: Collector, place:
     for num_tests, seconds in found.items():
         name = f"scaling.t{num_tests}.seconds_per_million"
         collect.figure(name, f"T = {num_tests:,}: a million training triples", "s", seconds)
+
+
+def measure_workers(benchmark: BenchmarkFixture, collect: Collector, place: Place, settings: Settings) -> None:
+    """Take turns: one and two workers of a local Dask cluster, one and two processes that know nothing of each other.
+
+    Each independent process scores all the rows; two of them show what the machine itself gives to a second process.
+    """
+    (rows,) = place.rows([settings.sizes.workers_rows])
+    num_tests = settings.sizes.line_tests[-1]
+    alone = place.job(rows, num_tests, threads=1)
+    jobs = {
+        (who, number): [replace(alone, workers=number)] if who == DASK else [alone] * number
+        for number in (1, 2)
+        for who in (DASK, INDEPENDENT)
+    }
+    found: dict[tuple[str, int], list[float]] = {key: [] for key in jobs}
+
+    def run() -> None:
+        for key, several in jobs.items():
+            slowest = max(scored.seconds for scored in score_in_processes(several, settings.scratch))
+            found[key].append(len(several) * rows / slowest)
+
+    benchmark.pedantic(run, rounds=min(settings.repeats, MOST_ROUNDS))
+    for who, name in ((DASK, "two_to_one"), (INDEPENDENT, "two_to_one_independent")):
+        speeds = {float(number): found[who, number] for number in (1, 2)}
+        collect.curve("workers", who, speeds)
+        for number, values in speeds.items():
+            about = f"T = {num_tests:,}: {who}, {number:.0f}"
+            collect.figure(f"scaling.{name}.{number:.0f}", about, "triples/s", values)
+        ratios = [two / one for one, two in zip(speeds[1.0], speeds[2.0], strict=True)]
+        collect.figure(f"scaling.workers.{name}", f"T = {num_tests:,}: {who}, two / one", "×", ratios)
 
 
 def _add_line(collect: Collector, num_tests: int, by_rows: dict[int, list[Scored]], line_from: int) -> None:

@@ -56,6 +56,8 @@ class Sizes:
         From as many training triples on, the straight line is fitted.
     tests_rows
         Training triples that meet the numbers of test triples there.
+    workers_rows
+        Training triples that one worker and two share there.
     """
 
     num_entities: int = 14_541
@@ -73,6 +75,7 @@ class Sizes:
     line_tests: tuple[int, ...] = (1, 100)
     line_from: int = 10**6
     tests_rows: int = 10**6
+    workers_rows: int = 3 * 10**6
     start_rows: int = 60_000
     train_epochs: int = 30
     large_train_epochs: int = 3
@@ -91,6 +94,7 @@ QUICK = Sizes(
     line_tests=(1, 16),
     line_from=10**5,
     tests_rows=10**5,
+    workers_rows=10**5,
     train_epochs=10,
 )
 
