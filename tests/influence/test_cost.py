@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import random_model
-from influence.agreement import engine_for, trained_scale_model
+from influence.agreement import engine_for, scores, trained_scale_model
 from influence.live_bytes import LiveBytes
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -70,7 +70,7 @@ def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, sta
         engine = full_engine(model, recompute=recompute)
         estimate = cost.batch_bytes(model.config, BATCH, num_tests, Modes(), itemsize=FLOAT32, recompute=recompute)
         alone = cost.batch_bytes(model.config, BATCH, 0, Modes(), itemsize=FLOAT32, recompute=recompute)
-        peaks.append(peak_of(lambda: engine.score(ALL_DISTINCT, test)))  # noqa: B023 - called at once
+        peaks.append(peak_of(lambda: scores(engine, ALL_DISTINCT, test)))  # noqa: B023 - called at once
         own = peak_of(lambda: engine.self_influence(ALL_DISTINCT))  # noqa: B023 - called at once
         assert peaks[-1] <= estimate <= 1.7 * peaks[-1]
         assert own <= alone + jacobian_bytes(engine)
@@ -87,7 +87,7 @@ def test_regions_that_go_forward_take_no_more_than_estimated(dim, height, stacki
     engine = full_engine(model, modes=modes)
     test = engine.prepare(ALL_DISTINCT[:num_tests], batch_size=BATCH)
     estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, itemsize=FLOAT32, recompute=False)
-    assert peak_of(lambda: engine.score(ALL_DISTINCT, test)) <= estimate
+    assert peak_of(lambda: scores(engine, ALL_DISTINCT, test)) <= estimate
 
 
 @pytest.mark.parametrize("relation_table", [False, True])
@@ -121,7 +121,7 @@ def test_recomputed_activations_change_no_bit(dialect):
     for recompute in (False, True):
         engine = full_engine(model, recompute=recompute)
         test = engine.prepare(triples[:20], batch_size=7)
-        results.append((engine.score(triples, test), engine.self_influence(triples)))
+        results.append((scores(engine, triples, test), engine.self_influence(triples)))
     for kept, recomputed in zip(*results, strict=True):
         assert torch.equal(kept, recomputed)
 
@@ -205,6 +205,6 @@ def test_multiply_adds_are_those_that_torch_counts(num_tests):
     # No entity or relation in common: the rows of the embedding tables, which follow the matches, cost nothing.
     test = engine.prepare(torch.tensor([[8, 9, 10]]).repeat(num_tests, 1), batch_size=4)
     with FlopCounterMode(display=False) as counter:
-        engine.score(train, test)
+        scores(engine, train, test)
     work = cost.Workload(num_triples=4, num_heads=4, num_pairs=4, num_tests=num_tests)
     assert counter.get_total_flops() == 2 * cost.multiply_adds(model.config, work, engine.tracked, engine.modes).total

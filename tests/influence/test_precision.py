@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from influence.agreement import engine_for, trained_scale_model
+from influence.agreement import engine_for, scores, trained_scale_model
 
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
@@ -57,7 +57,7 @@ def test_lower_precision_keeps_the_order_of_the_influences(precision):
     influences = []
     for chosen in (Precision.FULL, precision):
         engine = engine_for(model, parameter_names(model.config), precision=chosen)
-        influences.append(engine.score(train, engine.prepare(test, batch_size=5)))
+        influences.append(scores(engine, train, engine.prepare(test, batch_size=5)))
     full, rounded = influences
     assert not torch.equal(full, rounded)
     for column in range(len(test)):

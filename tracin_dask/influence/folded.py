@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tracin_dask.influence.layout import Region, feature_order, regions
+from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve import ConvE, ConvEConfig
 
 CONVOLUTION_TENSORS = ("bn0.weight", "bn0.bias", "conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias")
@@ -46,8 +47,13 @@ class FoldedConvE:
         return self.kernel.dtype
 
 
-def fold(model: ConvE, *, device: torch.device | str = "cpu") -> FoldedConvE:
-    """Fold an eval-mode ConvE; constants are derived in float64 and stored in the model's dtype."""
+def fold(
+    model: ConvE, *, device: torch.device | str = "cpu", precision: Precision = Precision.FULL
+) -> FoldedConvE:
+    """Fold an eval-mode ConvE; constants are derived in float64 and stored in the model's dtype.
+
+    The projection, an operand of every big product, is rounded to `precision`.
+    """
     config, dtype = model.config, model.fc.weight.dtype
     scale0, shift0 = _affine(model.bn0)
     scale1, shift1 = _affine(model.bn1)
@@ -69,7 +75,7 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu") -> FoldedConvE:
         relations=place(model.relation_embeddings.weight),
         entity_bias=None if model.entity_bias is None else place(model.entity_bias),
         kernel=place(kernel),
-        projection=place(model.fc.weight[:, feature_order(config)]),
+        projection=precision.operand(place(model.fc.weight[:, feature_order(config)])),
         projection_bias=place(model.fc.bias),
         bn2_mean=place(_double(model.bn2.running_mean)),
         bn2_inverse_std=place(_inverse_std(model.bn2)),
@@ -82,11 +88,12 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu") -> FoldedConvE:
 def _convolution_jacobian(model: ConvE) -> dict[str, Tensor]:
     """Write the gradients of bn0, conv1 and bn1 as linear maps of the moments, by applying them to a basis.
 
-    G[k, c] = Σ_p m[p, c] u[p + k] and S[c] = Σ_p m[p, c]: m is the gradient at bn1's output, u the stacked image.
+    G[c, k] = Σ_p m[p, c] u[p + k] and S[c] = Σ_p m[p, c]: m is the gradient at bn1's output, u the stacked image.
+    Moments are ordered by channel, each with its taps and then its sum.
     """
     config = model.config
     size = (config.num_taps + 1) * config.output_channels
-    basis = torch.eye(size, dtype=torch.float64).view(size, config.num_taps + 1, config.output_channels)
+    basis = torch.eye(size, dtype=torch.float64).view(size, config.output_channels, config.num_taps + 1).mT
     moments, sums = basis[:, :-1], basis[:, -1]
     weight = model.conv1.weight.detach().double().view(config.output_channels, config.num_taps).T
     bias = _double(model.conv1.bias)
