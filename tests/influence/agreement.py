@@ -60,7 +60,7 @@ TRAIN = torch.tensor(
         [2, 3, 3],
         [9, 2, 9],
         [10, 3, 11],  # nothing in common with any test triple but the relation
-        [6, 1, 10],  # its head is a test triple's tail and no test triple's head
+        [6, 1, 9],  # its head is a test triple's tail and no test triple's head
     ]
 )
 TEST = torch.tensor([[0, 0, 1], [0, 1, 1], [0, 0, 1], [1, 0, 0], [1, 2, 1], [3, 1, 3], [5, 2, 6], [12, 0, 13]])

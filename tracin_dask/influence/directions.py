@@ -6,6 +6,7 @@ head, a relation, or a pair), not on the triple.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,21 +14,58 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import Batch, distinct_relations, send
+from tracin_dask.influence.batch import Batch, send
 from tracin_dask.influence.folded import FoldedConvE
-from tracin_dask.influence.jacobians import RelationTable
-from tracin_dask.influence.layout import Sees
-from tracin_dask.influence.passes import RegionPass, cut_patches
+from tracin_dask.influence.layout import Region, Sees
+from tracin_dask.influence.passes import RegionPass, cut_patches, pass_of
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.product import ENTITIES, RELATIONS, EmbeddingRows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnMoves:
+    """How the projection's output moves where a test triple's gradient moves the embedding that a region sees alone.
+
+    The region's features depend on that embedding only, so this is known before any batch: a training triple i of the
+    same head, say, adds ⟨d_i, head_j⟩. Zero where no region sees one embedding alone.
+    """
+
+    head: Float[Tensor, "test dim"]
+    """Of the head h_j, along its own gradient."""
+    tail: Float[Tensor, "test dim"]
+    """Of the tail t_j where it is a head, along its own gradient."""
+    relation: Float[Tensor, "test dim"]
+
+
+def own_moves(model: FoldedConvE, test: EmbeddingRows, precision: Precision) -> OwnMoves:
+    """Compute the moves of all test triples."""
+    h, r, t = test.triples.unbind(dim=1)
+    return OwnMoves(
+        head=_own_move(model, Sees.HEAD, h, test.head, precision),
+        tail=_own_move(model, Sees.HEAD, t, test.tail, precision),
+        relation=_own_move(model, Sees.RELATION, r, test.relation, precision),
+    )
+
+
+def _own_move(
+    model: FoldedConvE, sees: Sees, ids: Int[Tensor, " test"], vectors: Float[Tensor, "test dim"], precision: Precision
+) -> Float[Tensor, "test dim"]:
+    region = next((region for region in model.regions if region.sees is sees), None)
+    if region is None:
+        return torch.zeros_like(vectors)
+    part = pass_of(model, region, torch.stack([ids, ids], dim=1), None)
+    source = torch.cat([vectors, vectors.new_zeros(len(ids), 1)], dim=1)
+    moved = (cut_patches(region, source) @ model.kernel).flatten(start_dim=1)
+    is_open = part.activations(model)[1].sign()
+    return precision.product(precision.operand(moved * is_open), model.projection[:, region.features].T)
 
 
 def moved_projection(
     model: FoldedConvE,
     part: RegionPass,
     moments: Float[Tensor, "test moment"],
-    images: "MovedImages",
     precision: Precision,
+    images: "MovedImages | None" = None,
 ) -> Iterator[Float[Tensor, "key dim"]]:
     """Move one region's features along one test triple's gradient after the other, and project them: W ȧ."""
     patches, features = part.activations(model)
@@ -36,62 +74,37 @@ def moved_projection(
     flat = patches.view(-1, patches.shape[2])
     for test, kernel in enumerate(moments.view(len(moments), -1, patches.shape[2]).mT):
         moved = (flat @ kernel).view(features.shape)
-        for key, image in images[test]:
-            moved[key] += image
+        for pair, image in images[test] if images is not None else ():
+            moved[pair] += image
         yield precision.product(precision.operand(moved.mul_(is_open)), weight)
 
 
 MovedImages = list[list[tuple[Tensor, Tensor]]]
-"""By test triple: the keys whose own embedding row it moves, and the move of bn1's output there."""
+"""By test triple: the pairs of which an embedding is moved, and the move of bn1's output there [1, region_feature]."""
 
 
 def moved_images(
     model: FoldedConvE,
-    part: RegionPass,
+    region: Region,
     batch: Batch,
     ids: Int[ndarray, "test 3"],
-    embeddings: EmbeddingRows,
+    test: EmbeddingRows,
     tracked: frozenset[str],
 ) -> MovedImages:
-    """Find where a key's own embedding row is one that a test triple's gradient touches."""
-    pairs = batch.host_pairs
-    sees = part.region.sees
-    heads = None if sees is Sees.RELATION else pairs[:, 0]
-    relations = None if sees is Sees.HEAD else pairs[:, 1]
-    if sees is Sees.HEAD:
-        heads = batch.ids[batch.head_runs.starts, 0]
-    elif sees is Sees.RELATION:
-        relations = distinct_relations(batch)[0]
-    dim = model.config.embedding_dim
-    of_relation = slice(dim, 2 * dim) if sees is Sees.BOTH else slice(0, dim)
+    """Find the pairs whose head or relation is moved by a test triple's gradient, for the region that sees both."""
+    dim, (heads, relations) = model.config.embedding_dim, batch.host_pairs.T
     found: MovedImages = []
-    for test, (h, r, t) in enumerate(ids.tolist()):
+    for number, (h, r, t) in enumerate(ids.tolist()):
         touched = []
-        if ENTITIES in tracked and heads is not None:
-            touched += [(heads == h, embeddings.head, slice(0, dim)), (heads == t, embeddings.tail, slice(0, dim))]
-        if RELATIONS in tracked and relations is not None:
-            touched += [(relations == r, embeddings.relation, of_relation)]
+        if ENTITIES in tracked:
+            touched += [(heads == h, test.head, slice(0, dim)), (heads == t, test.tail, slice(0, dim))]
+        if RELATIONS in tracked:
+            touched += [(relations == r, test.relation, slice(dim, 2 * dim))]
         found.append([])
         for is_touched, vectors, place in touched:
             if is_touched.any():
-                source = model.kernel.new_zeros(1, part.source.shape[1])
-                source[0, place] = vectors[test]
-                image = (cut_patches(part.region, source) @ model.kernel).flatten(start_dim=1)
-                found[test].append((send(np.flatnonzero(is_touched), model.device), image))
-    return found
-
-
-def relation_directions(
-    table: RelationTable,
-    moments: Float[Tensor, "test moment"],
-    embeddings: EmbeddingRows,
-    tracked: frozenset[str],
-) -> Float[Tensor, "test relation dim"]:
-    """Give W ȧ of the relation's region for every relation, from its Jacobians."""
-    num_moments = moments.shape[1]
-    jacobian = table.jacobian.to(moments.dtype)
-    found = torch.stack([jacobian[:, :, :num_moments] @ direction for direction in moments])
-    if RELATIONS in tracked:
-        for test, relation in enumerate(embeddings.triples[:, 1].tolist()):
-            found[test, relation] += jacobian[relation, :, num_moments:] @ embeddings.relation[test]
+                source = model.kernel.new_zeros(1, 2 * dim + 1)
+                source[0, place] = vectors[number]
+                image = (cut_patches(region, source) @ model.kernel).flatten(start_dim=1)
+                found[number].append((send(np.flatnonzero(is_touched), model.device), image))
     return found

@@ -13,6 +13,7 @@ from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.factors import LowerFactors, OutputFactors, Wanted, lower_factors, output_factors
 from tracin_dask.influence.folded import CONVOLUTION_TENSORS, FoldedConvE
 from tracin_dask.influence.jacobians import RelationTable
+from tracin_dask.influence.layout import Sees
 from tracin_dask.influence.losses import Loss, derivative
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
@@ -155,14 +156,12 @@ class PairEngine:
 
     def _everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
         every = np.arange(len(ahead.batch))
-        wanted = Wanted(moments=True, head_rows=every, relation_rows=every)
+        wanted = Wanted(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
         return lower_factors(self.model, ahead, output.at_projection, wanted, precision=self.precision)
 
     def _embeddings(self, ahead: Forward, lower: LowerFactors) -> EmbeddingRows:
         batch = ahead.batch
-        return EmbeddingRows(
-            triples=batch.triples, head=lower.head, relation=lower.relation, tail=ahead.x[batch.pair]
-        )
+        return EmbeddingRows(triples=batch.triples, head=lower.head, relation=lower.relation, tail=ahead.x[batch.pair])
 
     def _feature_squares(self, ahead: Forward) -> Float[Tensor, " batch"]:
         """Give ‖features‖² of each triple."""

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import runs, send
 from tracin_dask.influence.folded import FoldedConvE
-from tracin_dask.influence.jacobians import RelationTable, head_half, kernel_jacobians, key_chunks, relation_half
+from tracin_dask.influence.jacobians import RelationTable, kernel_jacobians, key_chunks
 from tracin_dask.influence.layout import Sees
-from tracin_dask.influence.passes import Forward, RegionPass, backward
+from tracin_dask.influence.passes import Forward, RegionGradient, RegionPass, backward
 from tracin_dask.influence.precision import Precision
 
 
@@ -29,29 +29,34 @@ class OutputFactors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LowerFactors:
-    """The lower part of each score's gradient, below the projection."""
-
-    moments: Float[Tensor, "batch moment"] | None
-    """(G, S): the gradients of bn0, conv1 and bn1 are fixed linear maps of them. None if they were not wanted."""
-    head: Float[Tensor, "head_row dim"]
-    """Gradient of the head's embedding as an input, of some rows."""
-    relation: Float[Tensor, "relation_row dim"]
-    """Gradient of the relation's embedding, of some rows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is wanted below the projection; rows are numbers of a batch's triples, ascending, on the host."""
 
     moments: bool
     head_rows: Int[ndarray, " head_row"]
     relation_rows: Int[ndarray, " relation_row"]
+    regions: frozenset[Sees]
+    """The regions whose parts of the embeddings' gradients are wanted."""
 
     def rows(self, sees: Sees) -> Int[ndarray, " row"]:
-        """Give the rows whose embeddings' gradients pass through a region."""
+        """Give the rows whose embeddings' gradients are wanted of a region."""
+        none = self.head_rows[:0]
+        if sees not in self.regions:
+            return none
         by_region = {Sees.HEAD: self.head_rows, Sees.RELATION: self.relation_rows}
         return by_region[sees] if sees in by_region else np.union1d(self.head_rows, self.relation_rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowerFactors:
+    """The lower part of each score's gradient, below the projection."""
+
+    moments: Float[Tensor, "batch moment"] | None
+    """(G, S): the gradients of bn0, conv1 and bn1 are fixed linear maps of them. None if they were not wanted."""
+    head: Float[Tensor, "head_row dim"]
+    """The wanted regions' part of the gradient of the head's embedding as an input, of some rows."""
+    relation: Float[Tensor, "relation_row dim"]
+    """The wanted regions' part of the gradient of the relation's embedding, of some rows."""
 
 
 def output_factors(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> OutputFactors:
@@ -77,99 +82,71 @@ def lower_factors(
 ) -> LowerFactors:
     """Carry the gradient below the projection.
 
-    With a `table` the relation's region is looked up; with `head_jacobians` one Jacobian per head gives the moments of
-    its rows, and only rows whose head's gradient is wanted go back through the head's region.
+    With a `table` the moments of the relation's region are looked up; with `head_jacobians` one Jacobian per head gives
+    those of the head's.
     """
-    at_projection = precision.operand(at_projection)
-    gathered = _Gathered(model, ahead, wanted)
+    gathered = _Gathered(model, ahead, precision.operand(at_projection), precision)
+    images = {Sees.HEAD: gathered.image(wanted.head_rows), Sees.RELATION: gathered.image(wanted.relation_rows)}
     for part in ahead.passes:
-        if not wanted.moments:
-            gathered.go_back(part, at_projection, precision, wanted.rows(part.region.sees))
-        elif head_jacobians and part.region.sees is Sees.HEAD:
-            gathered.add_head_moments(part, at_projection, precision)
-            gathered.go_back(part, at_projection, precision, wanted.head_rows, moments=False)
-        else:
-            gathered.go_back(part, at_projection, precision, None)
-    relation = relation_half(model, gathered.relation_image)
-    if table is not None and (wanted.moments or len(wanted.relation_rows)):
-        gathered.look_up(table, at_projection, precision, relation)
-    return LowerFactors(moments=gathered.moments, head=head_half(model, gathered.head_image), relation=relation)
+        sees = part.region.sees
+        by_jacobians = head_jacobians and sees is Sees.HEAD
+        if wanted.moments and by_jacobians:
+            gathered.add_head_moments(part)
+        rows = None if wanted.moments and not by_jacobians else wanted.rows(sees)
+        if rows is not None and len(rows) == 0:
+            continue
+        gradient = gathered.go_back(part, rows)
+        if rows is None:
+            gathered.moments += gradient.moments()
+        for half, wanted_rows in ((Sees.HEAD, wanted.head_rows), (Sees.RELATION, wanted.relation_rows)):
+            if sees in wanted.regions and sees in {half, Sees.BOTH} and len(wanted_rows):
+                local = wanted_rows if rows is None else np.searchsorted(rows, wanted_rows)
+                gradient.add_to_image(model, send(local, model.device), images[half])
+    if table is not None and wanted.moments:
+        gathered.add_relation_moments(table)
+    head, relation = (
+        image.chunk(2, dim=2 if model.config.stacking == "width" else 1)[number].flatten(start_dim=1)
+        for number, image in enumerate(images.values())
+    )
+    return LowerFactors(moments=gathered.moments if wanted.moments else None, head=head, relation=relation)
 
 
 class _Gathered:
-    """Sums over the regions of what is wanted."""
+    """A batch on its way back, and the sums of its moments over the regions."""
 
-    def __init__(self, model: FoldedConvE, ahead: Forward, wanted: Wanted) -> None:
-        self._model, self._ahead, self._wanted = model, ahead, wanted
-        config, batch = model.config, ahead.batch
-        self.moments = model.kernel.new_zeros(len(batch), model.kernel.numel()) if wanted.moments else None
-        size = (config.image_height, config.image_width)
-        self.head_image = model.kernel.new_zeros(len(wanted.head_rows), *size)
-        self.relation_image = model.kernel.new_zeros(len(wanted.relation_rows), *size)
+    def __init__(self, model: FoldedConvE, ahead: Forward, at_projection: Tensor, precision: Precision) -> None:
+        self._model, self._batch, self._precision = model, ahead.batch, precision
+        self._at_projection = at_projection
+        self.moments = model.kernel.new_zeros(len(ahead.batch), model.kernel.numel())
 
-    def go_back(
-        self,
-        part: RegionPass,
-        at_projection: Tensor,
-        precision: Precision,
-        rows: Int[ndarray, " row"] | None,
-        *,
-        moments: bool = True,
-    ) -> None:
-        """Carry some rows (None: all) back through a region, and add what it gives."""
-        if rows is not None and len(rows) == 0:
-            return
-        model, batch, device = self._model, self._ahead.batch, self._model.device
-        key = part.key_of_row(batch)
+    def image(self, rows: Int[ndarray, " row"]) -> Float[Tensor, "row height width"]:
+        """Make room for the gradients at some rows' stacked images."""
+        config = self._model.config
+        return self._model.kernel.new_zeros(len(rows), config.image_height, config.image_width)
+
+    def go_back(self, part: RegionPass, rows: Int[ndarray, " row"] | None) -> RegionGradient:
+        """Carry some rows (None: all) back through a region."""
+        key, at_projection = part.key_of_row(self._batch), self._at_projection
         if rows is not None:
-            chosen = send(rows, device)
+            chosen = send(rows, self._model.device)
             key, at_projection = key[chosen], at_projection[chosen]
-        gradient = backward(model, part, key, at_projection, precision)
-        if self.moments is not None and moments:
-            self.moments += gradient.moments()
-        seen = part.region.sees
-        for image, wanted in (
-            (self.head_image, self._wanted.head_rows if seen is not Sees.RELATION else None),
-            (self.relation_image, self._wanted.relation_rows if seen is not Sees.HEAD else None),
-        ):
-            if wanted is not None and len(wanted):
-                local = wanted if rows is None else np.searchsorted(rows, wanted)
-                gradient.add_to_image(model, None if len(local) == len(key) else send(local, device), image)
+        return backward(self._model, part, key, at_projection, self._precision)
 
-    def add_head_moments(self, part: RegionPass, at_projection: Tensor, precision: Precision) -> None:
+    def add_head_moments(self, part: RegionPass) -> None:
         """Add the moments of all rows through one Jacobian per head."""
-        assert self.moments is not None  # noqa: S101 - the caller wants moments
-        bounds = self._ahead.batch.head_runs.bounds
+        bounds = self._batch.head_runs.bounds
         for keys in key_chunks(self._model, len(part.keys)):
-            jacobians = precision.operand(kernel_jacobians(self._model, part, precision, keys))
+            jacobians = self._precision.operand(kernel_jacobians(self._model, part, self._precision, keys))
             for (start, stop), jacobian in zip(bounds[keys], jacobians, strict=True):
-                precision.add_product(self.moments[start:stop], at_projection[start:stop], jacobian.T)
+                self._precision.add_product(self.moments[start:stop], self._at_projection[start:stop], jacobian.T)
 
-    def look_up(
-        self,
-        table: RelationTable,
-        at_projection: Float[Tensor, "batch dim"],
-        precision: Precision,
-        relation_rows: Float[Tensor, "relation_row dim"],
-    ) -> None:
-        """Add the moments of all rows, and the relations' gradients of some, through the relations' Jacobians.
-
-        Rows are brought together by relation, so that each relation takes one matrix product.
-        """
-        wanted, device, num_moments = self._wanted, self._model.device, self._model.kernel.numel()
-        rows = np.arange(len(at_projection)) if wanted.moments else wanted.relation_rows
-        relation = self._ahead.batch.ids[rows, 1]
+    def add_relation_moments(self, table: RelationTable) -> None:
+        """Add the moments of all rows through one Jacobian per relation, rows brought together by relation."""
+        relation, device = self._batch.ids[:, 1], self._model.device
         order = np.argsort(relation, kind="stable")
         cut = runs(relation[order])
-        grouped = at_projection[send(rows[order], device)]
-        columns = slice(0 if wanted.moments else num_moments, None if len(wanted.relation_rows) else num_moments)
-        jacobians = table.jacobian[:, :, columns]
-        found = self._model.kernel.new_zeros(len(rows), jacobians.shape[2])
+        grouped = self._at_projection[send(order, device)]
+        found = self.moments.new_zeros(self.moments.shape)
         for (start, stop), number in zip(cut.bounds, relation[order][cut.starts].tolist(), strict=True):
-            precision.add_product(found[start:stop], grouped[start:stop], jacobians[number])
-        found = found[send(np.argsort(order), device)]
-        if self.moments is not None:
-            self.moments += found[:, :num_moments]
-            found = found[send(wanted.relation_rows, device), num_moments:]
-        if len(relation_rows):
-            relation_rows += found
+            self._precision.add_product(found[start:stop], grouped[start:stop], table.jacobian[number].T)
+        self.moments += found[send(np.argsort(order), device)]

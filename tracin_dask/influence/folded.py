@@ -1,6 +1,6 @@
 """ConvE in eval mode as plain tensors: batch norms folded, features in region order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,8 @@ class FoldedConvE:
     entity_bias: Float[Tensor, " entity"] | None
     kernel: Float[Tensor, "tap_and_one channel"]
     projection: Float[Tensor, "dim feature"]
+    projection_by_channel: tuple[Float[Tensor, "channel _ dim"], ...]
+    """The same projection for each region, as the Jacobians' products take it."""
     projection_bias: Float[Tensor, " dim"]
     bn2_mean: Float[Tensor, " dim"]
     bn2_inverse_std: Float[Tensor, " dim"]
@@ -47,9 +49,7 @@ class FoldedConvE:
         return self.kernel.dtype
 
 
-def fold(
-    model: ConvE, *, device: torch.device | str = "cpu", precision: Precision = Precision.FULL
-) -> FoldedConvE:
+def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precision = Precision.FULL) -> FoldedConvE:
     """Fold an eval-mode ConvE; constants are derived in float64 and stored in the model's dtype.
 
     The projection, an operand of every big product, is rounded to `precision`.
@@ -64,10 +64,9 @@ def fold(
     def place(tensor: Tensor) -> Tensor:
         return tensor.detach().to(device=device, dtype=dtype).contiguous()
 
-    cut = tuple(
-        Region(sees=r.sees, rows=r.rows, columns=r.columns, features=r.features, patch_index=r.patch_index.to(device))
-        for r in regions(config)
-    )
+    cut = tuple(replace(region, patch_index=region.patch_index.to(device)) for region in regions(config))
+    projection = precision.operand(place(model.fc.weight[:, feature_order(config)]))
+    by_channel = [projection[:, r.features].view(config.embedding_dim, -1, config.output_channels) for r in cut]
     return FoldedConvE(
         config=config,
         regions=cut,
@@ -75,7 +74,8 @@ def fold(
         relations=place(model.relation_embeddings.weight),
         entity_bias=None if model.entity_bias is None else place(model.entity_bias),
         kernel=place(kernel),
-        projection=precision.operand(place(model.fc.weight[:, feature_order(config)])),
+        projection=projection,
+        projection_by_channel=tuple(weight.permute(2, 1, 0).contiguous() for weight in by_channel),
         projection_bias=place(model.fc.bias),
         bn2_mean=place(_double(model.bn2.running_mean)),
         bn2_inverse_std=place(_inverse_std(model.bn2)),

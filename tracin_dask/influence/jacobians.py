@@ -1,19 +1,19 @@
-"""Jacobians of the projection's output by the folded kernel and by the image, for one key of a region.
+"""Jacobians of the projection's output by the folded kernel, for one key of a region.
 
-With the training triple's gradient d at the projection's output, d · J is its gradient by the kernel, (G, S), and by
-the image: one Jacobian serves every triple of a head, relation or pair.
+With a training triple's gradient d at the projection's output, J d is its gradient by the kernel, the moments (G, S):
+one Jacobian serves every triple of a head, relation or pair.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.influence.folded import FoldedConvE
 from tracin_dask.influence.layout import Sees
-from tracin_dask.influence.passes import Known, RegionPass, backward, pass_of
+from tracin_dask.influence.passes import Known, RegionPass, pass_of
 from tracin_dask.influence.precision import Precision
 
 CHUNK_BYTES = 8 * 2**20
@@ -37,9 +37,9 @@ def kernel_jacobians(
     """
     patches, features = (values[keys] for values in part.activations(model))
     taps, channels, dim = patches.shape[2], model.config.output_channels, model.config.embedding_dim
-    weight = model.projection[:, part.region.features].view(dim, -1, channels).permute(2, 1, 0)
-    is_open = features.sign().view(len(patches), -1, channels).permute(2, 0, 1)
-    seen = precision.operand(patches).transpose(1, 2)
+    weight = model.projection_by_channel[part.region.number]
+    is_open = features.sign().view(len(patches), -1, channels).permute(2, 0, 1).contiguous()
+    seen = precision.operand(patches).transpose(1, 2).contiguous()
     masked = seen * is_open[:, :, None].to(seen.dtype)
     made = precision.product(masked.flatten(start_dim=1, end_dim=2), weight)
     return made.view(channels, -1, taps, dim).transpose(0, 1).reshape(-1, channels * taps, dim)
@@ -52,8 +52,7 @@ class RelationTable:
     projected: Float[Tensor, "relation dim"]
     """Its part of the projection's output."""
     features: Float[Tensor, "relation region_feature"]
-    jacobian: Float[Tensor, "relation dim moment_and_image"]
-    """By the kernel, then by the relation's embedding."""
+    jacobian: Float[Tensor, "relation moment dim"]
 
     def known(self, test_features: Float[Tensor, "test region_feature"] | None, precision: Precision) -> Known:
         """Give its part of the forward pass."""
@@ -62,42 +61,21 @@ class RelationTable:
 
 
 def relation_table(model: FoldedConvE, precision: Precision) -> RelationTable | None:
-    """Compute the table of all relations; None for a model in which no region sees the relation alone.
-
-    The rows of a Jacobian are the gradients of the projection's outputs, one backward pass for each.
-    """
+    """Compute the table of all relations; None for a model in which no region sees the relation alone."""
     region = next((region for region in model.regions if region.sees is Sees.RELATION), None)
     if region is None:
         return None
-    dim, config = model.config.embedding_dim, model.config
-    unit = precision.operand(torch.eye(dim, device=model.device, dtype=model.dtype))
-    projected, features, jacobian = [], [], []
-    for number in range(len(model.relations)):
-        part = pass_of(model, region, torch.tensor([[-1, number]], device=model.device), None)
-        gradient = backward(model, part, torch.zeros(dim, dtype=torch.long, device=model.device), unit, precision)
-        image = model.kernel.new_zeros(dim, config.image_height, config.image_width)
-        gradient.add_to_image(model, None, image)
-        seen = precision.operand(part.activations(model)[1])
-        projected.append(precision.product(seen, model.projection[:, region.features].T))
-        features.append(seen)
-        jacobian.append(torch.cat([gradient.moments(), relation_half(model, image)], dim=1))
+    numbers = torch.arange(len(model.relations), device=model.device)
+    part = pass_of(model, region, torch.stack([torch.full_like(numbers, -1), numbers], dim=1), None)
+    features = precision.operand(part.activations(model)[1])
+    made = [kernel_jacobians(model, part, precision, keys) for keys in key_chunks(model, len(numbers))]
     return RelationTable(
-        projected=torch.cat(projected), features=torch.cat(features), jacobian=precision.operand(torch.stack(jacobian))
+        projected=precision.product(features, model.projection[:, region.features].T),
+        features=features,
+        jacobian=precision.operand(torch.cat(made)),
     )
 
 
 def table_bytes(num_relations: int, dim: int, num_moments: int, num_features: int, itemsize: int) -> int:
     """Count the bytes of a relation table."""
-    return itemsize * num_relations * (dim + num_features + dim * (num_moments + dim))
-
-
-def head_half(model: FoldedConvE, image: Float[Tensor, "row height width"]) -> Float[Tensor, "row dim"]:
-    """Cut the head's image out of the stacked image."""
-    return image.chunk(2, dim=2 if model.config.stacking == "width" else 1)[0].flatten(start_dim=1)
-
-
-def relation_half(model: FoldedConvE, image: Float[Tensor, "row height width"]) -> Float[Tensor, "row dim"]:
-    """Cut the relation's image out of the stacked image."""
-    return image.chunk(2, dim=2 if model.config.stacking == "width" else 1)[1].flatten(start_dim=1)
-
-
+    return itemsize * num_relations * (dim + num_features + dim * num_moments)

@@ -105,9 +105,7 @@ def forward(
     return Forward(batch=batch, x=x, normalised=normalised, is_open=x.sign(), passes=tuple(passes), overlap=overlap)
 
 
-def scores(
-    model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]
-) -> Float[Tensor, " batch"]:
+def scores(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
     """Score the batch's triples from their tails' embeddings: x(h, r) · E[t] (+ bias[t])."""
     score = dot_rows(ahead.x[ahead.batch.pair], tails)
     return score if model.entity_bias is None else score + model.entity_bias[ahead.batch.triples[:, 2]]
@@ -127,9 +125,7 @@ def activate(
     return patches, features.view(len(source), region.num_positions * features.shape[1])
 
 
-def cut_patches(
-    region: Region, source: Float[Tensor, "key entry"]
-) -> Float[Tensor, "key position tap_and_one"]:
+def cut_patches(region: Region, source: Float[Tensor, "key entry"]) -> Float[Tensor, "key position tap_and_one"]:
     """Gather what the kernel sees at each of a region's positions, followed by the constant."""
     return source.index_select(1, region.patch_index.flatten()).view(len(source), *region.patch_index.shape)
 
@@ -184,9 +180,7 @@ def pass_of(
     return RegionPass(region=region, keys=keys, key_of_pair=key_of_pair, source=source, kept=kept)
 
 
-def source_of(
-    model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"]
-) -> Float[Tensor, "key entry"]:
+def source_of(model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"]) -> Float[Tensor, "key entry"]:
     """Gather the vectors that a region sees, followed by the constant 1."""
     seen = []
     if region.sees is not Sees.RELATION:

@@ -10,7 +10,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, index_batch, send
-from tracin_dask.influence.directions import moved_images, moved_projection, relation_directions
+from tracin_dask.influence.directions import OwnMoves, moved_images, moved_projection, own_moves
 from tracin_dask.influence.engine import PairEngine, TestFactors, refuse_non_finite
 from tracin_dask.influence.factors import LowerFactors, Wanted, lower_factors, output_factors
 from tracin_dask.influence.jacobians import kernel_jacobians, key_chunks
@@ -22,6 +22,7 @@ from tracin_dask.influence.product import (
     ENTITY_BIAS,
     FC,
     RELATIONS,
+    EmbeddingRows,
     IdIndex,
     add_by_relation,
     add_where_equal,
@@ -64,9 +65,10 @@ class Scorer:
         self._known = self._look_ahead()
         self._relation_directions: Tensor | None = None
         if engine.modes.forward and engine.relations is not None:
-            self._relation_directions = relation_directions(
-                engine.relations, test.moments, test.embeddings, tracked
-            )
+            jacobian = engine.relations.jacobian.to(test.moments.dtype)
+            self._relation_directions = torch.stack([direction @ jacobian for direction in test.moments])
+        self._moves = own_moves(engine.model, test.embeddings, engine.precision)
+        self._vectors = _with_moves(test.embeddings, self._moves)
         self._heads = IdIndex(ids[:, 0], config.num_entities)
         self._tails = IdIndex(ids[:, 2], config.num_entities)
         self._relations = IdIndex(ids[:, 1], config.num_relations)
@@ -142,7 +144,7 @@ class Scorer:
         linear = linear_factors(tracked, output, lower.moments)
         if linear is not None and self._linear is not None:
             precision.add_product(total, precision.operand(linear), self._linear.T)
-        self._add_embedding_terms(total, ahead, lower, wanted)
+        self._add_embedding_terms(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
 
     def _by_long_runs(self, batch: Batch) -> Float[Tensor, "batch test"]:
@@ -158,7 +160,7 @@ class Scorer:
             for (start, stop), direction in zip(bounds[pairs], directions, strict=True):
                 total[start:stop] = precision.product(at_bn2[start:stop], direction)
         lower, wanted = self._lower(ahead, output.at_projection, moments=False)
-        self._add_embedding_terms(total, ahead, lower, wanted)
+        self._add_embedding_terms(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
 
     def _shared_jacobians(self, part: RegionPass) -> Float[Tensor, "key moment dim"] | None:
@@ -168,9 +170,7 @@ class Scorer:
             return None
         return kernel_jacobians(engine.model, part, engine.precision)
 
-    def _directions(
-        self, ahead: Forward, pairs: slice, shared: list[Tensor | None]
-    ) -> Float[Tensor, "pair dim test"]:
+    def _directions(self, ahead: Forward, pairs: slice, shared: list[Tensor | None]) -> Float[Tensor, "pair dim test"]:
         """Give the derivative of bn2's output along every test triple's gradient, of some pairs."""
         engine, precision, output = self.engine, self.engine.precision, self._test.output
         scale = engine.model.bn2_weight * engine.model.bn2_inverse_std
@@ -199,7 +199,7 @@ class Scorer:
             elif part.key_of_pair is not None:
                 total += known[part.key_of_pair[pairs]]
         if engine.relations is not None:
-            total += engine.relations.jacobian[relation, :, : total.shape[1]].transpose(1, 2)
+            total += engine.relations.jacobian[relation]
         return total
 
     def _along_directions(self, batch: Batch) -> Float[Tensor, "batch test"]:
@@ -225,17 +225,34 @@ class Scorer:
         if not engine.tracked & BELOW_PROJECTION:
             yield from model.kernel.new_zeros(len(self), len(batch.pairs), model.config.embedding_dim)
             return
+        images = None
         moving = []
         for part in ahead.passes:
-            images = moved_images(model, part, batch, self._ids, embeddings, engine.tracked)
-            moving.append((part, moved_projection(model, part, moments, images, engine.precision)))
+            if part.region.sees is Sees.BOTH:
+                images = moved_images(model, part.region, batch, self._ids, embeddings, engine.tracked)
+            moving.append((part, moved_projection(model, part, moments, engine.precision, images)))
+            images = None
         for test in range(len(self)):
             total = model.kernel.new_zeros(len(batch.pairs), model.config.embedding_dim)
             for part, moved in moving:
                 total += part.by_pair(next(moved))
             if self._relation_directions is not None:
                 total += self._relation_directions[test, batch.pairs[:, 1]]
+            self._add_own_moves(total, batch, test)
             yield total
+
+    def _add_own_moves(self, total: Float[Tensor, "pair dim"], batch: Batch, test: int) -> None:
+        """Add to the directions of pairs what moves with their head or relation alone, in place."""
+        tracked, (heads, relations) = self.engine.tracked, batch.host_pairs.T
+        h, r, t = self._ids[test].tolist()
+        moved = []
+        if ENTITIES in tracked:
+            moved += [(heads == h, self._moves.head), (heads == t, self._moves.tail)]
+        if RELATIONS in tracked:
+            moved.append((relations == r, self._moves.relation))
+        for is_moved, moves in moved:
+            if is_moved.any():
+                total[send(np.flatnonzero(is_moved), total.device)] += moves[test]
 
     def _lower(
         self, ahead: Forward, at_projection: Float[Tensor, "batch dim"], *, moments: bool
@@ -246,7 +263,10 @@ class Scorer:
         is_head = self._heads.holds(ids[:, 0]) | self._tails.holds(ids[:, 0]) if ENTITIES in engine.tracked else none
         is_relation = self._relations.holds(ids[:, 1]) if RELATIONS in engine.tracked else none
         wanted = Wanted(
-            moments=moments, head_rows=np.flatnonzero(is_head), relation_rows=np.flatnonzero(is_relation)
+            moments=moments,
+            head_rows=np.flatnonzero(is_head),
+            relation_rows=np.flatnonzero(is_relation),
+            regions=frozenset({Sees.BOTH}),
         )
         lower = lower_factors(
             engine.model,
@@ -259,16 +279,23 @@ class Scorer:
         )
         return lower, wanted
 
-    def _add_embedding_terms(self, total: Tensor, ahead: Forward, lower: LowerFactors, wanted: Wanted) -> None:
-        """Add the terms of the embedding tables' rows, in place."""
-        ids, test = ahead.batch.ids, self._test.embeddings
+    def _add_embedding_terms(
+        self, total: Tensor, ahead: Forward, at_projection: Tensor, lower: LowerFactors, wanted: Wanted
+    ) -> None:
+        """Add the terms of the embedding tables' rows, in place.
+
+        What the head's and the relation's own regions add is ⟨d_i, own move of j⟩.
+        """
+        ids, vectors, device = ahead.batch.ids, self._vectors, total.device
         rows = wanted.head_rows
         if len(rows):
-            add_where_equal(total, self._heads, ids[rows, 0], lower.head, test.head, rows=rows)
-            add_where_equal(total, self._tails, ids[rows, 0], lower.head, test.tail, rows=rows)
+            mine = torch.cat([lower.head, at_projection[send(rows, device)]], dim=1)
+            add_where_equal(total, self._heads, ids[rows, 0], mine, vectors.head, rows=rows)
+            add_where_equal(total, self._tails, ids[rows, 0], mine, vectors.tail, rows=rows)
         rows = wanted.relation_rows
         if len(rows):
-            add_by_relation(total, self._relations, ids[rows, 1], lower.relation, test.relation, rows)
+            mine = torch.cat([lower.relation, at_projection[send(rows, device)]], dim=1)
+            add_by_relation(total, self._relations, ids[rows, 1], mine, vectors.relation, rows)
         self._add_tail_terms(total, ahead)
 
     def _add_tail_terms(self, total: Tensor, ahead: Forward) -> None:
@@ -282,3 +309,13 @@ class Scorer:
             one = total.new_ones(1, 1)
             first = np.zeros_like(pair)
             add_where_equal(total, self._tails, tails, one, one.expand(len(self), 1), vector_of_row=first)
+
+
+def _with_moves(test: EmbeddingRows, moves: OwnMoves) -> EmbeddingRows:
+    """Put each embedding's gradient beside how the projection's output moves along it."""
+    return EmbeddingRows(
+        triples=test.triples,
+        head=torch.cat([test.head, moves.head], dim=1),
+        relation=torch.cat([test.relation, moves.relation], dim=1),
+        tail=torch.cat([test.tail, moves.tail], dim=1),
+    )
