@@ -33,6 +33,7 @@ MODULES = [
     "losses",
     "parameters",
     "batch",
+    "finite",
     "folded",
     "passes",
     "jacobians",

@@ -20,8 +20,13 @@ TERMS_OF_BOTH = {
     "conv1.weight's shift": ("conv1.weight", "folded", " + shift0 * sums[:, None]"),
     "bn1.weight's shift": ("bn1.weight", "folded", " + normalised_shift * sums"),
     "bn1.weight's mean": ("bn1.weight", "folded", " - _double(model.bn1.running_mean)"),
-    "bn2's closed units": ("bn2.bias", "factors", "at_bn2 = tails * ahead.is_open[pair]", "at_bn2 = tails"),
-    "bn1's closed units": ("bn1.bias", "passes", "gradient *= features.sign()[key]", "pass"),
+    "bn2's closed units": (
+        "bn2.bias",
+        "factors",
+        "at_bn2 = tails * ahead.is_open.index_select(0, pair)",
+        "at_bn2 = tails",
+    ),
+    "bn1's closed units": ("bn1.bias", "passes", "gradient *= features.sign().index_select(0, key)", "pass"),
 }
 HEAD_ROWS = "add_where_equal(total, self._{}, ids[rows, 0], lower.head, test.{}, rows=rows)"
 TAIL_ROWS = "add_where_equal(total, self._{}, tails, ahead.x, test.{}, vector_of_row=pair)"

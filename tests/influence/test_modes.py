@@ -156,13 +156,19 @@ TERMS = {
     ),
     "the table's moments": ("conv1.bias", TABLE, "factors", "self.moments += found[:, :num_moments]", "pass"),
     "the table's rows": (RELATIONS, TABLE, "factors", "relation_rows += found", "pass"),
-    "the table's overlap": ("fc.weight", TABLE, "passes", "overlap += known.overlap[relation]", "pass"),
-    "the table's projection": ("bn2.weight", TABLE, "passes", "projected += known.projected[relation]", "pass"),
+    "the table's overlap": ("fc.weight", TABLE, "passes", "overlap += known.overlap.index_select(0, relation)", "pass"),
+    "the table's projection": (
+        "bn2.weight",
+        TABLE,
+        "passes",
+        "projected += known.projected.index_select(0, relation)",
+        "pass",
+    ),
     "the table's directions": (
         "conv1.bias",
         FORWARD_TABLE,
         "scorer",
-        "total += self._relation_directions[test, batch.pairs[:, 1]]",
+        "total += self._relation_directions[test].index_select(0, batch.pairs[:, 1])",
         "pass",
     ),
     "the table's relation along directions": (

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.errors import ConfigError, NonFiniteError
+from tracin_dask.errors import ConfigError
 from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.factors import LowerFactors, OutputFactors, Wanted, lower_factors, output_factors
+from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.folded import CONVOLUTION_TENSORS, FoldedConvE
 from tracin_dask.influence.jacobians import RelationTable
 from tracin_dask.influence.layout import Sees
@@ -180,22 +180,3 @@ class PairEngine:
     def tracks_convolution(self) -> bool:
         """Whether any tensor of bn0, conv1 and bn1 counts."""
         return bool(self.tracked & CONVOLUTION)
-
-
-def refuse_non_finite(ids: Int[ndarray, "batch 3"], values: Float[Tensor, "batch value"], *, what: str) -> None:
-    """Raise if any value is NaN or infinite (their sum is, then; that is cheaper to look at).
-
-    Raises
-    ------
-    NonFiniteError
-        Naming the first such triple.
-    """
-    if torch.isfinite(values.sum()):
-        return
-    wrong = (~torch.isfinite(values)).any(dim=1).nonzero()[:, 0]
-    if len(wrong):
-        head, relation, tail = ids[wrong[0].item()].tolist()
-        raise NonFiniteError(
-            f"the influence of {len(wrong)} {what} triple(s) is NaN or infinite, first of all of (head {head}, "
-            f"relation {relation}, tail {tail}); look at the checkpoint's weights for these ids"
-        )

@@ -62,10 +62,10 @@ class LowerFactors:
 def output_factors(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> OutputFactors:
     """Differentiate the scores down to the projection's output; `tails` holds the tails' embeddings."""
     pair = ahead.batch.pair
-    at_bn2 = tails * ahead.is_open[pair]
+    at_bn2 = tails * ahead.is_open.index_select(0, pair)
     return OutputFactors(
         at_bn2=at_bn2,
-        at_bn2_weight=at_bn2 * ahead.normalised[pair],
+        at_bn2_weight=at_bn2 * ahead.normalised.index_select(0, pair),
         at_projection=at_bn2 * (model.bn2_weight * model.bn2_inverse_std),
     )
 
@@ -145,8 +145,8 @@ class _Gathered:
         relation, device = self._batch.ids[:, 1], self._model.device
         order = np.argsort(relation, kind="stable")
         cut = runs(relation[order])
-        grouped = self._at_projection[send(order, device)]
+        grouped = self._at_projection.index_select(0, send(order, device))
         found = self.moments.new_zeros(self.moments.shape)
         for (start, stop), number in zip(cut.bounds, relation[order][cut.starts].tolist(), strict=True):
             self._precision.add_product(found[start:stop], grouped[start:stop], table.jacobian[number].T)
-        self.moments += found[send(np.argsort(order), device)]
+        self.moments += found.index_select(0, send(np.argsort(order), device))

@@ -37,7 +37,7 @@ class RegionPass:
 
     def by_pair(self, values: Float[Tensor, "key width"]) -> Float[Tensor, "pair width"]:
         """Give each pair the values of its key."""
-        return values if self.key_of_pair is None else values[self.key_of_pair]
+        return values if self.key_of_pair is None else values.index_select(0, self.key_of_pair)
 
     def key_of_row(self, batch: Batch) -> Int[Tensor, " batch"]:
         """Give the key of each triple."""
@@ -89,9 +89,9 @@ def forward(
     passes: list[RegionPass] = []
     for region in model.regions:
         if known is not None and region.sees is Sees.RELATION:
-            projected += known.projected[relation]
+            projected += known.projected.index_select(0, relation)
             if overlap is not None and known.overlap is not None:
-                overlap += known.overlap[relation]
+                overlap += known.overlap.index_select(0, relation)
             continue
         part = region_pass(model, region, batch)
         features = precision.operand(part.activations(model)[1])
@@ -107,7 +107,7 @@ def forward(
 
 def scores(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
     """Score the batch's triples from their tails' embeddings: x(h, r) · E[t] (+ bias[t])."""
-    score = dot_rows(ahead.x[ahead.batch.pair], tails)
+    score = dot_rows(ahead.x.index_select(0, ahead.batch.pair), tails)
     return score if model.entity_bias is None else score + model.entity_bias[ahead.batch.triples[:, 2]]
 
 
@@ -160,9 +160,9 @@ def backward(
     """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output."""
     gradient = precision.product(at_projection, model.projection[:, part.region.features])
     patches, features = part.activations(model)
-    gradient *= features.sign()[key]
+    gradient *= features.sign().index_select(0, key)
     shape = (len(key), part.region.num_positions, model.config.output_channels)
-    return RegionGradient(region=part.region, patches=patches[key], gradient=gradient.view(shape))
+    return RegionGradient(region=part.region, patches=patches.index_select(0, key), gradient=gradient.view(shape))
 
 
 def region_pass(model: FoldedConvE, region: Region, batch: Batch) -> RegionPass:
@@ -184,9 +184,9 @@ def source_of(model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"]) ->
     """Gather the vectors that a region sees, followed by the constant 1."""
     seen = []
     if region.sees is not Sees.RELATION:
-        seen.append(model.entities[keys[:, 0]])
+        seen.append(model.entities.index_select(0, keys[:, 0]))
     if region.sees is not Sees.HEAD:
-        seen.append(model.relations[keys[:, 1]])
+        seen.append(model.relations.index_select(0, keys[:, 1]))
     return torch.cat([*seen, model.kernel.new_ones(len(keys), 1)], dim=1)
 
 

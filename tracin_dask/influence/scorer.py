@@ -11,8 +11,9 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, index_batch, send
 from tracin_dask.influence.directions import OwnMoves, moved_images, moved_projection, own_moves
-from tracin_dask.influence.engine import PairEngine, TestFactors, refuse_non_finite
+from tracin_dask.influence.engine import PairEngine, TestFactors
 from tracin_dask.influence.factors import LowerFactors, Wanted, lower_factors, output_factors
+from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.jacobians import kernel_jacobians, key_chunks
 from tracin_dask.influence.layout import Sees
 from tracin_dask.influence.passes import Forward, Known, RegionPass, dot_rows
@@ -123,7 +124,7 @@ class Scorer:
     def _forward(self, batch: Batch) -> tuple[Forward, Float[Tensor, "batch dim"]]:
         """Run the forward pass; gives the tails' embeddings, too."""
         ahead = self.engine.ahead(batch, known=self._known, test_features=self._features)
-        return ahead, self.engine.model.entities[batch.triples[:, 2]]
+        return ahead, self.engine.model.entities.index_select(0, batch.triples[:, 2])
 
     def _scale(self, total: Tensor, ahead: Forward, tails: Tensor) -> Float[Tensor, "batch test"]:
         """Multiply with learning_rate · δ_i δ_j, in place."""
@@ -137,7 +138,7 @@ class Scorer:
         if tracked & FC:
             total = precision.product(precision.operand(output.at_projection), self._at_projection.T)
             weight = weigh_overlap(tracked, ahead.overlap)
-            total *= weight[batch.pair] if isinstance(weight, Tensor) else weight
+            total *= weight.index_select(0, batch.pair) if isinstance(weight, Tensor) else weight
         else:
             total = engine.model.kernel.new_zeros(len(batch), len(self))
         lower, wanted = self._lower(ahead, output.at_projection, moments=engine.tracks_convolution)
@@ -214,7 +215,7 @@ class Scorer:
             direction += self._constant[test]
             if "bn2.weight" in engine.tracked:
                 direction.addcmul_(ahead.normalised, output.at_bn2_weight[test])
-            total[:, test] = dot_rows(tails, (direction * ahead.is_open)[batch.pair])
+            total[:, test] = dot_rows(tails, (direction * ahead.is_open).index_select(0, batch.pair))
         self._add_tail_terms(total, ahead)
         return self._scale(total, ahead, tails)
 
@@ -237,7 +238,7 @@ class Scorer:
             for part, moved in moving:
                 total += part.by_pair(next(moved))
             if self._relation_directions is not None:
-                total += self._relation_directions[test, batch.pairs[:, 1]]
+                total += self._relation_directions[test].index_select(0, batch.pairs[:, 1])
             self._add_own_moves(total, batch, test)
             yield total
 

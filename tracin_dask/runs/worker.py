@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence import topk
-from tracin_dask.influence.engine import PairEngine, TestFactors, refuse_non_finite
+from tracin_dask.influence.engine import PairEngine, TestFactors
 from tracin_dask.influence.folded import FoldedConvE, fold
 from tracin_dask.influence.jacobians import RelationTable, relation_table
 from tracin_dask.influence.losses import Loss
@@ -145,7 +145,12 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
         test = prepare_test(job, test)
         counters += test.counters
     with torch.no_grad():
-        top = _stream(job, _score_function(job, engine, test), rows, on_rows)
+        if test is None:
+            top = _stream(job, lambda ids: [_self_scores(engine, ids)], rows, on_rows)
+        else:
+            work = _run_here(job, engine, test)
+            top = _stream(job, work.scorer.parts, rows, on_rows, work.seen)
+            work.seen = topk.merge([work.seen, top])
     return Scored(
         top=top,
         counters=replace(counters, task_seconds=time.perf_counter() - started),
@@ -186,27 +191,19 @@ Score = Callable[[Int[ndarray, "batch 3"]], Iterable[Scores]]
 """From the ids of a batch to the influences of its rows, in one or several parts."""
 
 
-def _score_function(job: ScoreJob, engine: PairEngine, test: Prepared | None) -> Score:
-    """Give the function that scores a batch, one column per test triple."""
-    if test is None:
-        return lambda ids: [_self_scores(engine, ids)]
-    return _scorer(job, engine, test).parts
-
-
 def _self_scores(engine: PairEngine, ids: Int[ndarray, "batch 3"]) -> Scores:
     return Scores(rows=np.arange(len(ids)), influences=engine.self_influence(torch.from_numpy(ids))[:, None])
 
 
-def _stream(job: ScoreJob, score: Score, rows: Rows, on_rows: OnRows | None) -> TopK:
+def _stream(job: ScoreJob, score: Score, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
     """Read the rows block by block, score them batch by batch on the grid of the store, and keep the best."""
-    stream = TopKStream(job.top_k, job.num_columns)
+    stream = TopKStream(job.top_k, job.num_columns, seen)
     step = read_rows(job.batch_size)
     for start in range(*rows, step):
         block = job.store.read(start, min(start + step, rows[1]))
         for at in range(0, len(block), job.batch_size):
             batch = block[at : at + job.batch_size]
             for part in score(batch.triples):
-                refuse_non_finite(batch.triples[part.rows], part.influences, what="training")
                 stream.add(part.influences, batch.train_index[part.rows], batch.triples[part.rows])
         if on_rows is not None:
             on_rows(len(block))
@@ -254,8 +251,6 @@ ModelKey = tuple[str, ConvEConfig, torch.dtype, torch.device, Precision]
 """The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
 _models: dict[ModelKey, Loaded] = {}
 """The folded model of the last checkpoint, so that a process loads it once and not for every task."""
-_scorers: list[tuple[ScoreJob, TestFactors, Scorer]] = []
-"""The last scorer, so that the test triples are laid out once for all tasks of a run."""
 
 
 def remember_model(job: ScoreJob, model: ConvE) -> Loaded:
@@ -263,7 +258,7 @@ def remember_model(job: ScoreJob, model: ConvE) -> Loaded:
     device = resolve_device(job.device)
     precision = _precision(job, device)
     loaded = Loaded(fold(model, device=device, precision=precision), precision)
-    _scorers.clear()
+    _runs_here.clear()
     _models.clear()
     _models[_key(job.checkpoint, device, precision)] = loaded
     return loaded
@@ -277,13 +272,29 @@ def _key(checkpoint: CheckpointFile, device: torch.device, precision: Precision)
     return checkpoint.sha256, checkpoint.config, checkpoint.dtype, device, precision
 
 
-def _scorer(job: ScoreJob, engine: PairEngine, test: Prepared) -> Scorer:
-    """Give the scorer of these test triples; tasks of a run on one worker get the very same factors."""
-    for known_job, factors, scorer in _scorers:
-        if factors is test.test and replace(known_job, loss=job.loss) == job and scorer.engine.model is engine.model:
-            return scorer
-    _scorers[:] = [(job, test.test, Scorer(engine, test.test))]
-    return _scorers[0][2]
+@dataclass(slots=True)
+class _RunHere:
+    """What this process keeps of a run from task to task."""
+
+    job: ScoreJob
+    test: TestFactors
+    scorer: Scorer
+    seen: TopK
+    """The best of all rows that were scored here: later tasks need not return what these surpass."""
+
+
+_runs_here: list[_RunHere] = []
+"""The last run, so that the test triples are laid out once for all its tasks."""
+
+
+def _run_here(job: ScoreJob, engine: PairEngine, test: Prepared) -> _RunHere:
+    """Give what is kept of a run; its tasks on one worker get the very same factors."""
+    for known in _runs_here:
+        same_job = replace(known.job, loss=job.loss) == job
+        if known.test is test.test and same_job and known.scorer.engine.model is engine.model:
+            return known
+    _runs_here[:] = [_RunHere(job, test.test, Scorer(engine, test.test), topk.empty(job.top_k))]
+    return _runs_here[0]
 
 
 def _precision_name(engine: PairEngine) -> str:
