@@ -28,8 +28,8 @@ TERMS_OF_BOTH = {
     ),
     "bn1's closed units": ("bn1.bias", "passes", "gradient *= features.sign().index_select(0, key)", "pass"),
 }
-HEAD_ROWS = "add_where_equal(total, self._{}, ids[rows, 0], lower.head, test.{}, rows=rows)"
-TAIL_ROWS = "add_where_equal(total, self._{}, tails, ahead.x, test.{}, vector_of_row=pair)"
+HEAD_ROWS = "add_where_equal(total, self._{}, heads, vectors.{})"
+TAIL_ROWS = "add_where_equal(total, self._{}, tails, test.{})"
 TERMS_OF_SCORES = {
     "fc.weight": ("fc.weight", "passes", "overlap += part.by_pair(", "("),
     "all of bn0, conv1, bn1": (
@@ -41,7 +41,7 @@ TERMS_OF_SCORES = {
     "relation": (
         RELATIONS,
         "scorer",
-        "add_by_relation(total, self._relations, ids[rows, 1], lower.relation, test.relation, rows)",
+        "add_by_relation(total, self._relations, relations, vectors.relation)",
         "pass",
     ),
     "head-head": (ENTITIES, "scorer", HEAD_ROWS.format("heads", "head"), "pass"),
@@ -57,7 +57,7 @@ TERMS_OF_SCORES = {
     "entity bias": (
         BIAS,
         "scorer",
-        "add_where_equal(total, self._tails, tails, one, one.expand(len(self), 1), vector_of_row=first)",
+        "add_where_equal(total, self._tails, tails, one.expand(len(self), 1))",
         "pass",
     ),
     "rows that share a relation": (RELATIONS, "scorer", "self._relations.holds(ids[:, 1])", "none"),

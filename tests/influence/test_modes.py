@@ -77,44 +77,59 @@ def test_rows_in_any_order_get_the_same_influences(modes):
 ENTITIES, RELATIONS = "entity_embeddings.weight", "relation_embeddings.weight"
 FORWARD, HEADS, LONG = Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=1)
 TABLE, FORWARD_TABLE, LONG_TABLE = (replace(modes, relation_table=True) for modes in (Modes(), FORWARD, LONG))
-# Each entry: the tensor whose gradient loses a part (*: all are tracked), the mode, the module, the text that is taken out, what is left.
+# Each entry: the tensor whose gradient loses a part (*: all are tracked), the mode, the module, the text that is taken
+# out, what is left.
 TERMS = {
-    "the head's own row": (ENTITIES, FORWARD, "directions", "(heads == h, embeddings.head, slice(0, dim)), ", ""),
-    "the tail's row": (ENTITIES, FORWARD, "directions", ", (heads == t, embeddings.tail, slice(0, dim))", ""),
-    "the relation's row": (RELATIONS, FORWARD, "directions", "moved[key] += image", "pass"),
+    "the head's own row": (ENTITIES, FORWARD, "directions", "(heads == h, test.head, slice(0, dim)), ", ""),
+    "the tail's row": (ENTITIES, FORWARD, "directions", ", (heads == t, test.tail, slice(0, dim))", ""),
+    "the relation's row": (RELATIONS, FORWARD, "directions", "moved[pair] += image", "pass"),
     "closed units": ("conv1.bias", FORWARD, "directions", ".mul_(is_open)", ""),
     "moved features": ("conv1.bias", FORWARD, "scorer", "total += part.by_pair(next(moved))", "next(moved)"),
     "the overlap along directions": (
         "fc.weight",
         FORWARD,
         "scorer",
-        "direction.addcmul_(ahead.overlap[:, test, None], self._test.output.at_projection[test])",
+        "projected.addcmul_(ahead.overlap[:, test, None], output.at_projection[test])",
         "pass",
     ),
-    "what is constant along directions": ("bn2.bias", FORWARD, "scorer", "direction += self._constant[test]", "pass"),
+    "what is constant along directions": ("bn2.bias", FORWARD, "scorer", ".add_(self._constant[test])", ""),
     "bn2's weight along directions": (
         "bn2.weight",
         FORWARD,
         "scorer",
-        "direction.addcmul_(ahead.normalised, output.at_bn2_weight[test])",
+        "projected.addcmul_(ahead.normalised, output.at_bn2_weight[test])",
         "pass",
     ),
-    "closed outputs along directions": ("bn2.bias", FORWARD, "scorer", "direction * ahead.is_open", "direction"),
+    "closed outputs along directions": ("bn2.bias", FORWARD, "scorer", "projected.mul_(ahead.is_open)", "projected"),
     "bn2's scale along directions": (
         "conv1.bias",
         FORWARD,
         "scorer",
-        "direction *= engine.model.bn2_weight * engine.model.bn2_inverse_std",
-        "pass",
+        ".mul_(model.bn2_weight * model.bn2_inverse_std)",
+        "",
     ),
     "the heads' Jacobians": ("conv1.bias", HEADS, "factors", "gathered.add_head_moments(", "("),
     "closed units of the Jacobians": ("conv1.bias", HEADS, "jacobians", "seen * is_open", "seen + 0 * is_open"),
     "the heads' rows": (
         "*",
         HEADS,
-        "factors",
-        "gathered.go_back(part, at_projection, precision, wanted.head_rows, moments=False)",
-        "pass",
+        "scorer",
+        "head=torch.cat([test.head, moves.head], dim=1)",
+        "head=torch.cat([test.head, 0 * moves.head], dim=1)",
+    ),
+    "tails that are heads": (
+        "*",
+        HEADS,
+        "scorer",
+        "tail=torch.cat([test.tail, moves.tail], dim=1)",
+        "tail=torch.cat([test.tail, 0 * moves.tail], dim=1)",
+    ),
+    "relations of their own": (
+        RELATIONS,
+        HEADS,
+        "scorer",
+        "[test.relation, moves.relation]",
+        "[test.relation, 0 * moves.relation]",
     ),
     "Jacobians by pair": (
         "conv1.bias",
@@ -147,15 +162,8 @@ TERMS = {
     ),
     "bn2's bias of long runs": ("bn2.bias", LONG, "scorer", "self._constant += test.output.at_bn2", "pass"),
     "fc's bias of long runs": ("fc.bias", LONG, "scorer", "self._constant += self._scaled_at_projection", "pass"),
-    "the embeddings of long runs": (
-        ENTITIES,
-        LONG,
-        "factors",
-        "gathered.go_back(part, at_projection, precision, wanted.rows(part.region.sees))",
-        "pass",
-    ),
-    "the table's moments": ("conv1.bias", TABLE, "factors", "self.moments += found[:, :num_moments]", "pass"),
-    "the table's rows": (RELATIONS, TABLE, "factors", "relation_rows += found", "pass"),
+    "the embeddings of long runs": (ENTITIES, LONG, "factors", "images[half])", "0 * images[half])"),
+    "the table's moments": ("conv1.bias", TABLE, "factors", "self.moments += found.index_select", "self.moments + found.index_select"),
     "the table's overlap": ("fc.weight", TABLE, "passes", "overlap += known.overlap.index_select(0, relation)", "pass"),
     "the table's projection": (
         "bn2.weight",
@@ -171,13 +179,17 @@ TERMS = {
         "total += self._relation_directions[test].index_select(0, batch.pairs[:, 1])",
         "pass",
     ),
-    "the table's relation along directions": (
+    "own moves along directions": (ENTITIES, FORWARD, "scorer", "+= moves[test]", "+= 0"),
+    "own moves of heads": (ENTITIES, FORWARD, "scorer", "[(heads == h, self._moves.head), ", "["),
+    "own moves of tails": (ENTITIES, FORWARD, "scorer", ", (heads == t, self._moves.tail)]", "]"),
+    "own moves of relations": (
         RELATIONS,
         FORWARD_TABLE,
-        "directions",
-        "found[test, relation] += jacobian[relation, :, num_moments:] @ embeddings.relation[test]",
+        "scorer",
+        "moved.append((relations == r, self._moves.relation))",
         "pass",
     ),
+    "closed units of own moves": (ENTITIES, FORWARD, "directions", "moved * is_open", "moved"),
 }
 
 

@@ -140,14 +140,14 @@ def _table_bytes(config: ConvEConfig, itemsize: int) -> int:
 def model_bytes(config: ConvEConfig, itemsize: int) -> int:
     """Bound the bytes of the weights while they are folded, which is more than they take later.
 
-    The checkpoint's own projection lies beside the reordered one; the maps from the moments to the gradients of bn0,
-    conv1 and bn1 are made in float64, a little over three tables of moments by moments at a time. Embedding tables are
-    shared.
+    The checkpoint's own projection lies beside the reordered one, which is kept in two orders; the maps from the
+    moments to the gradients of bn0, conv1 and bn1 are made in float64, a little over three tables of moments by
+    moments at a time. Embedding tables are shared.
     """
     tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
     moments = (config.num_taps + 1) * config.output_channels
     maps = 3 * 8 * moments * (moments + config.output_channels)
-    return itemsize * (tables + 2 * config.embedding_dim * config.num_features) + maps
+    return itemsize * (tables + 3 * config.embedding_dim * config.num_features) + maps
 
 
 def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
@@ -156,12 +156,20 @@ def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
 
 
 def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
-    """Bound the bytes that a worker adds: the test triples' side of every product, look-ups, and the relation table."""
-    side = num_tests * itemsize * (config.num_features + 2 * _moments(config) + 6 * config.embedding_dim)
+    """Bound the bytes that a worker adds: the test triples' side of every product, look-ups, and the relation table.
+
+    On the way, the test triples' own moves hold one region's patches and features, the table its last Jacobians.
+    """
+    vectors = config.num_features + 2 * _moments(config) + 12 * config.embedding_dim
+    widest = max(region.num_positions for region in regions(config))
+    moves = widest * (2 * (config.num_taps + 1) + 4 * config.output_channels)
     look_ups = 2 * 4 * config.num_entities + 4 * config.num_relations
-    table = _table_bytes(config, itemsize) if modes.relation_table else 0
-    known = config.num_relations * num_tests * itemsize if modes.relation_table else 0
-    return side + look_ups + 2 * table + known * (config.embedding_dim if modes.forward else 1)
+    total = num_tests * itemsize * (vectors + moves) + look_ups
+    if modes.relation_table:
+        table = _table_bytes(config, itemsize)
+        known = config.num_relations * num_tests * itemsize
+        total += 2 * table + 2 * min(table, CHUNK_BYTES) + known * (2 * config.embedding_dim if modes.forward else 1)
+    return total
 
 
 def batch_bytes(
@@ -170,7 +178,7 @@ def batch_bytes(
     """Bound the bytes that live at once while one batch is scored, all its (head, relation) distinct.
 
     Kept activations are the patches and the features of all regions; with `recompute` those of one region at a time.
-    The backward pass adds one region's gradient, its mask and its patches by row, the products six [batch, test]
+    The backward pass adds one region's gradient, its mask and its patches by row, the products five [batch, test]
     blocks; Jacobians and directions are held a chunk at a time.
     """
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
@@ -179,13 +187,16 @@ def batch_bytes(
     working = widest * (2 * taps + 2 * channels)
     vectors = 24 * dim + 4 * taps * channels
     chunks = 0
+    if modes.forward:
+        both = sum(_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
+        chunks = 3 * num_tests * both * itemsize
     if modes.head_jacobians or modes.long_run:
         one = dim * taps * channels * itemsize
         chunks = 4 * max(CHUNK_BYTES, one)
         if modes.long_run:
             keys = max(1, CHUNK_BYTES // one)
             chunks += one * (batch_size // modes.long_run) + 4 * keys * dim * num_tests * itemsize
-    return batch_size * itemsize * (kept + working + vectors + 6 * max(1, num_tests)) + chunks
+    return batch_size * itemsize * (kept + working + vectors + 5 * max(1, num_tests)) + chunks
 
 
 def top_k_bytes(k: int, num_tests: int) -> int:

@@ -89,6 +89,7 @@ def moved_images(
     batch: Batch,
     ids: Int[ndarray, "test 3"],
     test: EmbeddingRows,
+    *,
     tracked: frozenset[str],
 ) -> MovedImages:
     """Find the pairs whose head or relation is moved by a test triple's gradient, for the region that sees both."""

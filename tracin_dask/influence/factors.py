@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
@@ -48,6 +47,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedJacobians:
+    """Which rows get their moments through Jacobians that they share instead of going back one by one."""
+
+    heads: bool = False
+    """Those of one head, through the head's region."""
+    relations: RelationTable | None = None
+    """Those of one relation, through the relation's region, which the forward pass then left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LowerFactors:
     """The lower part of each score's gradient, below the projection."""
 
@@ -77,19 +86,15 @@ def lower_factors(
     wanted: Wanted,
     *,
     precision: Precision,
-    table: RelationTable | None = None,
-    head_jacobians: bool = False,
+    shared: SharedJacobians | None = None,
 ) -> LowerFactors:
-    """Carry the gradient below the projection.
-
-    With a `table` the moments of the relation's region are looked up; with `head_jacobians` one Jacobian per head gives
-    those of the head's.
-    """
+    """Carry the gradient below the projection; `shared` Jacobians take the place of the way back for the moments."""
+    shared = shared or SharedJacobians()
     gathered = _Gathered(model, ahead, precision.operand(at_projection), precision)
     images = {Sees.HEAD: gathered.image(wanted.head_rows), Sees.RELATION: gathered.image(wanted.relation_rows)}
     for part in ahead.passes:
         sees = part.region.sees
-        by_jacobians = head_jacobians and sees is Sees.HEAD
+        by_jacobians = shared.heads and sees is Sees.HEAD
         if wanted.moments and by_jacobians:
             gathered.add_head_moments(part)
         rows = None if wanted.moments and not by_jacobians else wanted.rows(sees)
@@ -102,8 +107,8 @@ def lower_factors(
             if sees in wanted.regions and sees in {half, Sees.BOTH} and len(wanted_rows):
                 local = wanted_rows if rows is None else np.searchsorted(rows, wanted_rows)
                 gradient.add_to_image(model, send(local, model.device), images[half])
-    if table is not None and wanted.moments:
-        gathered.add_relation_moments(table)
+    if shared.relations is not None and wanted.moments:
+        gathered.add_relation_moments(shared.relations)
     head, relation = (
         image.chunk(2, dim=2 if model.config.stacking == "width" else 1)[number].flatten(start_dim=1)
         for number, image in enumerate(images.values())

@@ -22,7 +22,7 @@ def refuse_non_finite(
         return
     wrong = (~torch.isfinite(values)).any(dim=1).nonzero()[:, 0]
     if len(wrong):
-        head, relation, tail = ids[wrong[0].item()].tolist()
+        head, relation, tail = ids[int(wrong[0])].tolist()
         raise NonFiniteError(
             f"the influence of {len(wrong)} {what} triple(s) is NaN or infinite, first of all of (head {head}, "
             f"relation {relation}, tail {tail}); look at the checkpoint's weights for these ids"

@@ -79,10 +79,6 @@ class IdIndex:
         self._slot_of_id = np.full(num_ids, -1, dtype=np.int32)
         self._slot_of_id[self._ids] = np.arange(len(self._ids))
 
-    def __contains__(self, number: int) -> bool:
-        """Tell whether any test triple holds the id."""
-        return bool(self._slot_of_id[number] >= 0)
-
     def holds(self, ids: Int[ndarray, " row"]) -> ndarray:
         """Tell of each id whether any test triple holds it."""
         is_held: ndarray = self._slot_of_id[ids] >= 0
@@ -114,46 +110,45 @@ class Matches:
     test_slots: Int[ndarray, " test_match"]
 
 
-def add_where_equal(
-    total: Float[Tensor, "batch test"],
-    index: IdIndex,
-    ids: Int[ndarray, " row"],
-    vectors: Float[Tensor, "vector width"],
-    test_vectors: Float[Tensor, "test width"],
-    *,
-    rows: Int[ndarray, " row"] | None = None,
-    vector_of_row: Int[ndarray, " row"] | None = None,
-) -> None:
-    """Add the inner products of (id, vector) rows with those of the test triples where the ids are equal, in place.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdVectors:
+    """Gradients of embedding rows of some training triples."""
 
-    The ids stand for `rows` of `total` (all, if None). Only rows and columns whose id occurs on the other side enter
-    the product: its cost follows the matches.
+    ids: Int[ndarray, " row"]
+    vectors: Float[Tensor, "vector width"]
+    rows: Int[ndarray, " row"] | None = None
+    """The triple of each id; None if they are all triples in order."""
+    vector_of_row: Int[ndarray, " row"] | None = None
+    """The vector of each id; None if they are in the same order."""
+
+
+def add_where_equal(
+    total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
+) -> None:
+    """Add the inner products of embedding rows' gradients with those of the test triples where the ids are equal.
+
+    Only rows and columns whose id occurs on the other side enter the product: its cost follows the matches.
     """
-    found = index.matches(ids)
+    found = index.matches(mine.ids)
     if found is None:
         return
     device = total.device
-    mine = send(found.rows if vector_of_row is None else vector_of_row[found.rows], device)
-    theirs = send(found.tests, device)
-    block = vectors[mine] @ test_vectors[theirs].T
+    place = send(found.rows if mine.vector_of_row is None else mine.vector_of_row[found.rows], device)
+    tests = send(found.tests, device)
+    block = mine.vectors[place] @ test_vectors[tests].T
     block *= send(found.row_slots.astype(np.int64), device)[:, None] == send(found.test_slots, device)
-    place = send(found.rows if rows is None else rows[found.rows], device)
-    add_block(total, place, theirs, block)
+    add_block(total, send(found.rows if mine.rows is None else mine.rows[found.rows], device), tests, block)
 
 
 def add_by_relation(
-    total: Float[Tensor, "batch test"],
-    index: IdIndex,
-    relation: Int[ndarray, " row"],
-    vectors: Float[Tensor, "row dim"],
-    test_vectors: Float[Tensor, "test dim"],
-    rows: Int[ndarray, " row"],
+    total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
 ) -> None:
-    """Add the same where relations are equal: relation by relation, since most rows of a batch may match."""
-    order = np.argsort(relation, kind="stable")
-    cut = runs(relation[order])
-    grouped, place = vectors[send(order, total.device)], send(rows[order], total.device)
-    for (start, stop), number in zip(cut.bounds, relation[order][cut.starts].tolist(), strict=True):
+    """Add the same for relations, all of which occur among the test triples: relation by relation."""
+    order = np.argsort(mine.ids, kind="stable")
+    cut = runs(mine.ids[order])
+    grouped = mine.vectors[send(order, total.device)]
+    place = send(order if mine.rows is None else mine.rows[order], total.device)
+    for (start, stop), number in zip(cut.bounds, mine.ids[order][cut.starts].tolist(), strict=True):
         tests = send(index.tests(number), total.device)
         add_block(total, place[start:stop], tests, grouped[start:stop] @ test_vectors[tests].T)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from tracin_dask.influence.batch import Batch, index_batch, send
 from tracin_dask.influence.directions import OwnMoves, moved_images, moved_projection, own_moves
 from tracin_dask.influence.engine import PairEngine, TestFactors
-from tracin_dask.influence.factors import LowerFactors, Wanted, lower_factors, output_factors
+from tracin_dask.influence.factors import LowerFactors, SharedJacobians, Wanted, lower_factors, output_factors
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.jacobians import kernel_jacobians, key_chunks
 from tracin_dask.influence.layout import Sees
@@ -25,6 +25,7 @@ from tracin_dask.influence.product import (
     RELATIONS,
     EmbeddingRows,
     IdIndex,
+    IdVectors,
     add_by_relation,
     add_where_equal,
     linear_factors,
@@ -205,19 +206,26 @@ class Scorer:
 
     def _along_directions(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's tail with its pair's derivatives along the few test triples' gradients."""
-        engine, output = self.engine, self._test.output
+        engine = self.engine
         ahead, tails = self._forward(batch)
         total = engine.model.kernel.new_empty(len(batch), len(self))
-        for test, direction in enumerate(self._projected_directions(ahead)):
-            if ahead.overlap is not None:
-                direction.addcmul_(ahead.overlap[:, test, None], self._test.output.at_projection[test])
-            direction *= engine.model.bn2_weight * engine.model.bn2_inverse_std
-            direction += self._constant[test]
-            if "bn2.weight" in engine.tracked:
-                direction.addcmul_(ahead.normalised, output.at_bn2_weight[test])
-            total[:, test] = dot_rows(tails, (direction * ahead.is_open).index_select(0, batch.pair))
+        for test, projected in enumerate(self._projected_directions(ahead)):
+            direction = self._open_direction(ahead, projected, test)
+            total[:, test] = dot_rows(tails, direction.index_select(0, batch.pair))
         self._add_tail_terms(total, ahead)
         return self._scale(total, ahead, tails)
+
+    def _open_direction(
+        self, ahead: Forward, projected: Float[Tensor, "pair dim"], test: int
+    ) -> Float[Tensor, "pair dim"]:
+        """Give the derivative of x along one test triple's gradient, from W ȧ; works in its place."""
+        model, output = self.engine.model, self._test.output
+        if ahead.overlap is not None:
+            projected.addcmul_(ahead.overlap[:, test, None], output.at_projection[test])
+        projected.mul_(model.bn2_weight * model.bn2_inverse_std).add_(self._constant[test])
+        if "bn2.weight" in self.engine.tracked:
+            projected.addcmul_(ahead.normalised, output.at_bn2_weight[test])
+        return projected.mul_(ahead.is_open)
 
     def _projected_directions(self, ahead: Forward) -> Iterator[Float[Tensor, "pair dim"]]:
         """Give W ȧ of every pair along one test triple's gradient after the other."""
@@ -230,7 +238,7 @@ class Scorer:
         moving = []
         for part in ahead.passes:
             if part.region.sees is Sees.BOTH:
-                images = moved_images(model, part.region, batch, self._ids, embeddings, engine.tracked)
+                images = moved_images(model, part.region, batch, self._ids, embeddings, tracked=engine.tracked)
             moving.append((part, moved_projection(model, part, moments, engine.precision, images)))
             images = None
         for test in range(len(self)):
@@ -275,8 +283,7 @@ class Scorer:
             at_projection,
             wanted,
             precision=engine.precision,
-            table=engine.relations,
-            head_jacobians=engine.modes.head_jacobians,
+            shared=SharedJacobians(heads=engine.modes.head_jacobians, relations=engine.relations),
         )
         return lower, wanted
 
@@ -291,25 +298,28 @@ class Scorer:
         rows = wanted.head_rows
         if len(rows):
             mine = torch.cat([lower.head, at_projection[send(rows, device)]], dim=1)
-            add_where_equal(total, self._heads, ids[rows, 0], mine, vectors.head, rows=rows)
-            add_where_equal(total, self._tails, ids[rows, 0], mine, vectors.tail, rows=rows)
+            heads = IdVectors(ids=ids[rows, 0], vectors=mine, rows=rows)
+            add_where_equal(total, self._heads, heads, vectors.head)
+            add_where_equal(total, self._tails, heads, vectors.tail)
         rows = wanted.relation_rows
         if len(rows):
             mine = torch.cat([lower.relation, at_projection[send(rows, device)]], dim=1)
-            add_by_relation(total, self._relations, ids[rows, 1], mine, vectors.relation, rows)
+            relations = IdVectors(ids=ids[rows, 1], vectors=mine, rows=rows)
+            add_by_relation(total, self._relations, relations, vectors.relation)
         self._add_tail_terms(total, ahead)
 
     def _add_tail_terms(self, total: Tensor, ahead: Forward) -> None:
         """Add the terms of the tails' rows, whose gradients are the outputs x, in place."""
         tracked, batch, test = self.engine.tracked, ahead.batch, self._test.embeddings
-        tails, pair = batch.ids[:, 2], batch.pair_runs.of_row
+        ids, pair = batch.ids[:, 2], batch.pair_runs.of_row
         if ENTITIES in tracked:
-            add_where_equal(total, self._heads, tails, ahead.x, test.head, vector_of_row=pair)
-            add_where_equal(total, self._tails, tails, ahead.x, test.tail, vector_of_row=pair)
+            tails = IdVectors(ids=ids, vectors=ahead.x, vector_of_row=pair)
+            add_where_equal(total, self._heads, tails, test.head)
+            add_where_equal(total, self._tails, tails, test.tail)
         if ENTITY_BIAS in tracked:
             one = total.new_ones(1, 1)
-            first = np.zeros_like(pair)
-            add_where_equal(total, self._tails, tails, one, one.expand(len(self), 1), vector_of_row=first)
+            tails = IdVectors(ids=ids, vectors=one, vector_of_row=np.zeros_like(pair))
+            add_where_equal(total, self._tails, tails, one.expand(len(self), 1))
 
 
 def _with_moves(test: EmbeddingRows, moves: OwnMoves) -> EmbeddingRows:
