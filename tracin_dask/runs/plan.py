@@ -27,10 +27,10 @@ LARGEST_BATCH = 2048
 """The largest automatic batch."""
 BATCH_SHARE = 0.25
 """Part of the memory that an automatic batch may take."""
-TASK_SECONDS = 4.0
-MULTIPLY_ADDS_PER_SECOND = 1e10
+TASK_SECONDS = 10.0
+MULTIPLY_ADDS_PER_SECOND = 1.5e10
 """Of one CPU thread. Used for the size of tasks and for where a small job runs, never for results."""
-TRIPLES_PER_SECOND = 2e5
+TRIPLES_PER_SECOND = 5e5
 """Of one CPU thread when there is next to nothing to multiply."""
 TASKS_PER_WORKER, MOST_TASKS, MOST_GROUPS = 4, 20_000, 64
 
