@@ -32,13 +32,16 @@ MODULES = [
     "modes",
     "losses",
     "parameters",
+    "batch",
+    "finite",
     "folded",
     "passes",
+    "jacobians",
     "factors",
     "product",
     "directions",
-    "relation_table",
     "engine",
+    "scorer",
 ]
 
 TRAIN = torch.tensor(
@@ -58,6 +61,7 @@ TRAIN = torch.tensor(
         [2, 3, 3],
         [9, 2, 9],
         [10, 3, 11],  # nothing in common with any test triple but the relation
+        [6, 1, 9],  # its head is a test triple's tail and no test triple's head
     ]
 )
 TEST = torch.tensor([[0, 0, 1], [0, 1, 1], [0, 0, 1], [1, 0, 0], [1, 2, 1], [3, 1, 3], [5, 2, 6], [12, 0, 13]])
@@ -89,7 +93,16 @@ def engine_for(model: ConvE, tracked: Iterable[str], room: dict[str, ModuleType]
     """Make an engine of a model in eval mode."""
     room = room or imported_room()
     settings = {"loss": room["losses"].BinaryCrossEntropy(), "learning_rate": LEARNING_RATE} | options
-    return room["engine"].PairEngine(model=room["folded"].fold(model), tracked=frozenset(tracked), **settings)
+    precision = options.get("precision", room["precision"].Precision.FULL)
+    folded = room["folded"].fold(model, precision=precision)
+    if "modes" in options and options["modes"].relation_table:
+        settings["relations"] = room["jacobians"].relation_table(folded, precision)
+    return room["engine"].PairEngine(model=folded, tracked=frozenset(tracked), **settings)
+
+
+def scores(engine, train: Tensor, test, room: dict[str, ModuleType] | None = None) -> Tensor:
+    """Score training triples against prepared test triples."""
+    return (room or imported_room())["scorer"].Scorer(engine, test).score(train)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +154,7 @@ def check_scores(case: Case, tracked: Iterable[str], room: dict[str, ModuleType]
     """
     tracked = list(tracked)
     engine = engine_for(case.model, tracked, room, **options)
-    found = engine.score(case.train, engine.prepare(case.test, batch_size=100)) / LEARNING_RATE
+    found = scores(engine, case.train, engine.prepare(case.test, batch_size=100), room) / LEARNING_RATE
     expected = sum(case.products[name] for name in tracked)
     _compare(found, expected, case.bound(tracked), tracked)
 

@@ -6,15 +6,17 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import random_model
-from influence.agreement import engine_for, trained_scale_model
+from influence.agreement import engine_for, scores, trained_scale_model
 from influence.live_bytes import LiveBytes
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence import cost
 from tracin_dask.influence.folded import fold
-from tracin_dask.influence.layout import Sees
+from tracin_dask.influence.jacobians import relation_table
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.scorer import Scorer
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.conve import ConvEConfig
 
@@ -22,6 +24,11 @@ BATCH = 64
 FLOAT32 = 4
 # All heads and all relations differ: nothing can be shared, which is what the estimates assume.
 ALL_DISTINCT = torch.stack([torch.arange(BATCH), torch.arange(BATCH), torch.arange(BATCH) + 1], dim=1)
+OTHER_MODES = [
+    Modes(forward=True, relation_table=True),
+    Modes(head_jacobians=True, relation_table=True),
+    Modes(head_jacobians=True, relation_table=True, long_run=1),
+]
 SIZES = [
     pytest.param(dim, height, stacking, id=f"{dim} {stacking}")
     for (dim, height), stacking in itertools.product([(32, 8), (200, 10)], ["width", "height"])
@@ -60,6 +67,16 @@ def test_live_bytes_follow_tensors_until_they_are_freed():
     assert peak_of(work) == 8000
 
 
+def scoring_peak(engine, test) -> int:
+    """Measure the scoring of one batch, when the test triples' side is laid out."""
+    scorer = Scorer(engine, test)
+    return peak_of(lambda: [part.influences for part in scorer.parts(ALL_DISTINCT.numpy())])
+
+
+def estimated(model, num_tests, modes, *, recompute=False) -> int:
+    return cost.batch_bytes(model.config, BATCH, num_tests, modes, itemsize=FLOAT32, recompute=recompute)
+
+
 @pytest.mark.parametrize("num_tests", [1, 64, 1024])
 @pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
 def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, stacking, num_tests):
@@ -68,9 +85,8 @@ def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, sta
     peaks = []
     for recompute in (False, True):
         engine = full_engine(model, recompute=recompute)
-        estimate = cost.batch_bytes(model.config, BATCH, num_tests, Modes(), itemsize=FLOAT32, recompute=recompute)
-        alone = cost.batch_bytes(model.config, BATCH, 0, Modes(), itemsize=FLOAT32, recompute=recompute)
-        peaks.append(peak_of(lambda: engine.score(ALL_DISTINCT, test)))  # noqa: B023 - called at once
+        estimate, alone = (estimated(model, n, Modes(), recompute=recompute) for n in (num_tests, 0))
+        peaks.append(scoring_peak(engine, test))
         own = peak_of(lambda: engine.self_influence(ALL_DISTINCT))  # noqa: B023 - called at once
         assert peaks[-1] <= estimate <= 1.7 * peaks[-1]
         assert own <= alone + jacobian_bytes(engine)
@@ -78,29 +94,41 @@ def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, sta
     assert peaks[1] < 0.9 * peaks[0]
 
 
-@pytest.mark.parametrize("num_tests", [1, 16])
-@pytest.mark.parametrize("forward", [{Sees.HEAD}, {Sees.HEAD, Sees.BOTH}], ids=len)
+@pytest.mark.parametrize("num_tests", [1, 16, 256])
+@pytest.mark.parametrize("modes", OTHER_MODES, ids=str)
 @pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
-def test_regions_that_go_forward_take_no_more_than_estimated(dim, height, stacking, forward, num_tests):
+def test_a_batch_takes_no_more_than_estimated_in_other_modes(dim, height, stacking, modes, num_tests):
     model = float32_model(dim, height, stacking)
-    modes = Modes(forward=frozenset(forward), relation_table=True)
     engine = full_engine(model, modes=modes)
-    test = engine.prepare(ALL_DISTINCT[:num_tests], batch_size=BATCH)
-    estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, itemsize=FLOAT32, recompute=False)
-    assert peak_of(lambda: engine.score(ALL_DISTINCT, test)) <= estimate
+    test = engine.prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
+    assert scoring_peak(engine, test) <= estimated(model, num_tests, modes)
 
 
-@pytest.mark.parametrize("relation_table", [False, True])
 @pytest.mark.parametrize("num_tests", [1, 64])
 @pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
-def test_prepared_test_triples_take_the_bytes_that_were_estimated(dim, height, stacking, num_tests, relation_table):
-    engine = full_engine(float32_model(dim, height, stacking), modes=Modes(relation_table=relation_table))
+def test_prepared_test_triples_take_the_bytes_that_were_estimated(dim, height, stacking, num_tests):
+    engine = full_engine(float32_model(dim, height, stacking))
     made = []
     peak = peak_of(lambda: made.append(engine.prepare(ALL_DISTINCT[:num_tests], batch_size=BATCH)))
-    estimate = cost.prepared_bytes(engine.model.config, num_tests, FLOAT32, engine.modes)
-    batch = cost.batch_bytes(engine.model.config, BATCH, num_tests, Modes(), itemsize=FLOAT32, recompute=False)
+    estimate = cost.prepared_bytes(engine.model.config, num_tests, FLOAT32)
     assert num_bytes(made[0]) == estimate
-    assert peak <= batch + 2 * estimate  # the parts, and the whole they are joined to
+    assert peak <= estimated(engine.model, 0, Modes()) + 2 * estimate  # the parts, and the whole they are joined to
+
+
+@pytest.mark.parametrize("num_tests", [1, 256])
+@pytest.mark.parametrize("modes", [*OTHER_MODES, Modes(), Modes(relation_table=True)], ids=str)
+@pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
+def test_laying_out_test_triples_takes_no_more_than_estimated(dim, height, stacking, modes, num_tests):
+    model = float32_model(dim, height, stacking)
+    bare = full_engine(model, modes=replace(modes, relation_table=False))
+    test = bare.prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
+    kept = []
+
+    def work():
+        table = relation_table(bare.model, Precision.FULL) if modes.relation_table else None
+        kept.append(Scorer(replace(bare, modes=modes, relations=table), test))
+
+    assert peak_of(work) <= cost.layout_bytes(model.config, num_tests, FLOAT32, modes)
 
 
 @pytest.mark.parametrize("channels", [4, 32, 64])
@@ -121,7 +149,7 @@ def test_recomputed_activations_change_no_bit(dialect):
     for recompute in (False, True):
         engine = full_engine(model, recompute=recompute)
         test = engine.prepare(triples[:20], batch_size=7)
-        results.append((engine.score(triples, test), engine.self_influence(triples)))
+        results.append((scores(engine, triples, test), engine.self_influence(triples)))
     for kept, recomputed in zip(*results, strict=True):
         assert torch.equal(kept, recomputed)
 
@@ -140,11 +168,11 @@ TINY = ConvEConfig(
 
 
 ALL = frozenset(parameter_names(TINY))
+WORK = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
 
 
 def test_multiply_adds_are_those_counted_by_hand():
-    work = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
-    counted = cost.multiply_adds(TINY, work, ALL, Modes())
+    counted = cost.multiply_adds(TINY, WORK, ALL, Modes())
     per_region = 4 + 5  # the projection, the convolution
     assert counted.forward == (2 + 5 + 5) * per_region  # of heads, of pairs, and of relations as if by pair
     assert counted.lower == 7 * 3 * per_region
@@ -152,30 +180,40 @@ def test_multiply_adds_are_those_counted_by_hand():
     assert counted.total == 559
 
 
-def test_regions_that_go_forward_are_counted_by_what_they_see():
-    work = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
-    back = cost.multiply_adds(TINY, work, ALL, Modes())
-    head = cost.multiply_adds(TINY, work, ALL, Modes(forward=frozenset({Sees.HEAD})))
-    assert head.forward == back.forward
-    assert back.lower - head.lower == 7 * 9 - 2 * 2 * 9 - 7 * 2 * 4  # rows; heads by test triple, rows by test triple
+def test_forward_mode_counts_keys_by_test_triple_and_one_product_per_row():
+    counted = cost.multiply_adds(TINY, WORK, ALL, Modes(forward=True))
+    assert counted.forward == (2 + 5 + 5) * 9
+    assert counted.lower == 2 * (2 + 5 + 5) * 9
+    assert counted.products == 2 * (2 + 5 + 5 + 7 * 4)
+
+
+def test_jacobians_count_once_per_head_and_their_use_by_row():
+    back, heads = (cost.multiply_adds(TINY, WORK, ALL, Modes(head_jacobians=flag)) for flag in (False, True))
+    moments, jacobian = 5, 5 * 4
+    assert back.lower - heads.lower == 7 * (9 - (2 * jacobian // 7 + 4 * moments))
 
 
 @pytest.mark.parametrize(
-    ("num_tests", "forward"),
-    [(1, {Sees.HEAD, Sees.BOTH}), (16, {Sees.HEAD}), (256, set())],
+    ("num_tests", "ways"),
+    [(1, {"forward": True}), (16, {"head_jacobians": True}), (256, {"head_jacobians": True})],
 )
-def test_the_cheapest_way_of_each_region_is_chosen(num_tests, forward):
+def test_the_cheapest_way_is_chosen(num_tests, ways):
     model = ConvEConfig(num_entities=14_541, num_relations=237)
     work = cost.Workload(num_triples=272_115, num_heads=13_781, num_pairs=93_372, num_tests=num_tests)
+    tracked = frozenset(parameter_names(model))
+    chosen = cost.choose_modes(model, work, tracked)
+    assert replace(chosen, long_run=None) == Modes(relation_table=True, **ways)
+    other = [Modes(forward=True), Modes(), Modes(head_jacobians=True)]
+    totals = [cost.multiply_adds(model, work, tracked, replace(way, relation_table=True)).total for way in other]
+    assert cost.multiply_adds(model, work, tracked, chosen).total == min(totals)
+
+
+def test_more_test_triples_make_directions_pay_at_about_as_many_rows_as_moments_have_per_dimension():
+    model = ConvEConfig(num_entities=10**6, num_relations=50, embedding_dim=32, embedding_height=8, embedding_width=4)
+    work = cost.Workload(num_triples=18 * 10**6, num_heads=1_400_000, num_pairs=3 * 10**6, num_tests=750)
     modes = cost.choose_modes(model, work, frozenset(parameter_names(model)))
-    assert modes == Modes(forward=frozenset(forward), relation_table=True)
-    ways = [frozenset(some) for n in range(3) for some in itertools.combinations([Sees.HEAD, Sees.BOTH], n)]
-    totals = [
-        cost.multiply_adds(model, work, ALL, Modes(forward=way, relation_table=table)).total
-        for way in ways
-        for table in (False, True)
-    ]
-    assert cost.multiply_adds(model, work, ALL, modes).total <= 1.1 * min(totals)
+    assert modes.long_run is not None
+    assert 15 <= modes.long_run <= 40  # 32 × 320 for a pair, 416 - 32 for each of its rows
 
 
 def test_a_table_of_very_many_relations_is_not_made():
@@ -194,17 +232,27 @@ def test_what_is_above_the_projection_needs_no_backward_pass():
     work = cost.Workload(num_triples=7, num_heads=5, num_pairs=5, num_tests=2)
     counted = cost.multiply_adds(TINY, work, frozenset({"fc.weight"}), Modes())
     assert counted.lower == 0
-    assert counted.products == 2 * (5 * 3 + 7 * 3 * 4)
+    assert counted.products == 2 * (5 * 3 + 7 * 4)
+
+
+def flops_of_addmm(_total, left, right, **_options) -> int:
+    """Count what torch does not: products that are added in place."""
+    return 2 * left[0] * left[1] * right[1]
 
 
 @pytest.mark.parametrize("num_tests", [1, 3])
-def test_multiply_adds_are_those_that_torch_counts(num_tests):
+@pytest.mark.parametrize("modes", [Modes(), Modes(forward=True), Modes(relation_table=True)], ids=str)
+def test_multiply_adds_are_those_that_torch_counts(modes, num_tests):
     model = random_model(num_relations=17)
     train = torch.tensor([[0, 0, 1], [2, 1, 3], [4, 2, 5], [6, 3, 7]])
-    engine = full_engine(model)
+    engine = full_engine(model, modes=modes)
     # No entity or relation in common: the rows of the embedding tables, which follow the matches, cost nothing.
-    test = engine.prepare(torch.tensor([[8, 9, 10]]).repeat(num_tests, 1), batch_size=4)
-    with FlopCounterMode(display=False) as counter:
-        engine.score(train, test)
+    scorer = Scorer(engine, engine.prepare(torch.tensor([[8, 9, 10]]).repeat(num_tests, 1), batch_size=4))
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm}) as counter:
+        scorer.score(train)
     work = cost.Workload(num_triples=4, num_heads=4, num_pairs=4, num_tests=num_tests)
-    assert counter.get_total_flops() == 2 * cost.multiply_adds(model.config, work, engine.tracked, engine.modes).total
+    counted = cost.multiply_adds(model.config, work, engine.tracked, modes)
+    elementwise = (
+        4 * num_tests * model.config.embedding_dim if modes.forward else 0
+    )  # torch counts matrix products only
+    assert counter.get_total_flops() == 2 * (counted.total - elementwise)

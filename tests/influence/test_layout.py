@@ -5,8 +5,9 @@ from conftest import random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracin_dask.influence.batch import index_batch
 from tracin_dask.influence.folded import fold
-from tracin_dask.influence.layout import Region, Sees, feature_order, regions
+from tracin_dask.influence.layout import Sees, feature_order, regions
 from tracin_dask.influence.passes import forward, scores
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve import ConvEConfig
@@ -65,20 +66,14 @@ def test_features_projections_and_scores_are_those_of_the_module(config, seed):
     sizes = {name: getattr(config, name) for name in ConvEConfig.__dataclass_fields__}
     model = random_model(seed, **sizes)
     triples = torch.randint(3, (7, 3), generator=torch.Generator().manual_seed(seed))
-    features: dict[int, torch.Tensor] = {}
-
-    def keep(region: Region, values: torch.Tensor) -> torch.Tensor:
-        features[region.features.start] = values
-        return values.new_zeros(len(values))
-
     folded = fold(model)
     with torch.no_grad():
-        ahead = forward(folded, triples, precision=Precision.FULL, feature_product=keep)
+        ahead = forward(folded, index_batch(triples.numpy(), folded.device), precision=Precision.FULL)
         image = model.bn0(model.image(triples[:, 0], triples[:, 1]))
         own = torch.relu(model.bn1(model.conv1(image))).flatten(start_dim=1)
         x = model.project(triples[:, 0], triples[:, 1])
         own_scores = model.score(triples)
-    found = [features[p.region.features.start][p.key_of_pair[ahead.pair]] for p in ahead.passes]
+    found = [part.activations(folded)[1][part.key_of_row(ahead.batch)] for part in ahead.passes]
     torch.testing.assert_close(torch.cat(found, dim=1), own[:, feature_order(config)])
-    torch.testing.assert_close(ahead.x[ahead.pair], x)
-    torch.testing.assert_close(scores(folded, ahead), own_scores)
+    torch.testing.assert_close(ahead.x[ahead.batch.pair], x)
+    torch.testing.assert_close(scores(folded, ahead, model.entity_embeddings.weight[triples[:, 2]]), own_scores)

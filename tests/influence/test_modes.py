@@ -1,6 +1,6 @@
 """Every way of computing what passes through the feature map gives the oracle's sums."""
 
-import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,20 +15,21 @@ from influence.agreement import (
     engine_for,
     fresh_room,
     random_case,
+    scores,
 )
 
-from tracin_dask.influence import directions
-from tracin_dask.influence.layout import Sees
+from tracin_dask.influence import jacobians
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 
-ALL_MODES = [
-    Modes(forward=frozenset(some), relation_table=table)
-    for number in range(4)
-    for some in itertools.combinations(Sees, number)
-    for table in (False, True)
-    if not (table and Sees.RELATION in some)
+WAYS = [
+    Modes(),
+    Modes(forward=True),
+    Modes(head_jacobians=True),
+    Modes(long_run=2),
+    Modes(head_jacobians=True, long_run=1),
 ]
+ALL_MODES = [replace(modes, relation_table=table) for modes in WAYS for table in (False, True)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -46,61 +47,164 @@ def test_kernels_that_leave_no_region_to_one_image_work_in_every_mode(modes):
     check_scores(case_of(random_model(**sizes)), parameter_names(random_model(**sizes).config), modes=modes)
 
 
-@pytest.mark.parametrize("moved_bytes", [1, 20_000])
-def test_moving_a_few_test_triples_at_a_time_changes_nothing_but_rounding(monkeypatch, moved_bytes):
-    monkeypatch.setattr(directions, "MOVED_BYTES", moved_bytes)
+@pytest.mark.parametrize("chunk_bytes", [1, 20_000])
+@pytest.mark.parametrize("modes", [Modes(head_jacobians=True), Modes(long_run=1)], ids=str)
+def test_a_few_jacobians_at_a_time_change_nothing_but_rounding(monkeypatch, modes, chunk_bytes):
+    monkeypatch.setattr(jacobians, "CHUNK_BYTES", chunk_bytes)
     case = random_case("width")
-    check_scores(case, case.names, modes=Modes(forward=frozenset(Sees)))
+    check_scores(case, case.names, modes=modes)
 
 
-@pytest.mark.parametrize("modes", [Modes(forward=frozenset(Sees)), Modes(relation_table=True)], ids=str)
+@pytest.mark.parametrize("modes", ALL_MODES, ids=str)
 def test_recomputed_activations_and_empty_batches_work_in_every_mode(modes):
     model = random_model()
     kept, again = (engine_for(model, parameter_names(model.config), modes=modes, recompute=r) for r in (False, True))
     prepared = kept.prepare(TEST, batch_size=3)
-    assert torch.equal(kept.score(TRAIN, prepared), again.score(TRAIN, prepared))
-    assert kept.score(TRAIN[:0], prepared).shape == (0, len(TEST))
+    assert torch.equal(scores(kept, TRAIN, prepared), scores(again, TRAIN, prepared))
+    assert scores(kept, TRAIN[:0], prepared).shape == (0, len(TEST))
+
+
+@pytest.mark.parametrize("modes", ALL_MODES, ids=str)
+def test_rows_in_any_order_get_the_same_influences(modes):
+    case = random_case("width")
+    order = torch.randperm(len(TRAIN), generator=torch.Generator().manual_seed(0))
+    engine = engine_for(case.model, case.names, modes=modes)
+    prepared = engine.prepare(TEST, batch_size=8)
+    in_order, shuffled = scores(engine, TRAIN, prepared), scores(engine, TRAIN[order], prepared)
+    torch.testing.assert_close(shuffled, in_order[order], rtol=1e-11, atol=1e-11)
 
 
 ENTITIES, RELATIONS = "entity_embeddings.weight", "relation_embeddings.weight"
-# Each entry: the tensor whose gradient loses a part, the mode, the module, the text that is taken out, what is left.
+FORWARD, HEADS, LONG = Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=1)
+TABLE, FORWARD_TABLE, LONG_TABLE = (replace(modes, relation_table=True) for modes in (Modes(), FORWARD, LONG))
+# Each entry: the tensor whose gradient loses a part (*: all are tracked), the mode, the module, the text that is taken
+# out, what is left.
 TERMS = {
-    "the head's own row": (ENTITIES, "forward", "directions", "(heads, h, embeddings.head, slice(0, dim)), ", ""),
-    "the tail's row": (ENTITIES, "forward", "directions", ", (heads, t, embeddings.tail, slice(0, dim))", ""),
-    "the relation's row": (RELATIONS, "forward", "directions", "+= image[here]", "+= 0"),
-    "closed units": ("conv1.bias", "forward", "directions", "        moved.mul_(features > 0)\n", ""),
-    "all directions": ("conv1.bias", "forward", "engine", "total += self._along", "self._along"),
-    "the table": ("conv1.bias", "table", "engine", "total += test.relations", "test.relations"),
-    "the table's rows": (
-        RELATIONS,
-        "table",
-        "relation_table",
-        " + _along_images(model, part, embeddings, tracked)",
+    "the head's own row": (ENTITIES, FORWARD, "directions", "(heads == h, test.head, slice(0, dim)), ", ""),
+    "the tail's row": (ENTITIES, FORWARD, "directions", ", (heads == t, test.tail, slice(0, dim))", ""),
+    "the relation's row": (RELATIONS, FORWARD, "directions", "moved[pair] += image", "pass"),
+    "closed units": ("conv1.bias", FORWARD, "directions", ".mul_(is_open)", ""),
+    "moved features": ("conv1.bias", FORWARD, "scorer", "total += part.by_pair(next(moved))", "next(moved)"),
+    "the overlap along directions": (
+        "fc.weight",
+        FORWARD,
+        "scorer",
+        "projected.addcmul_(ahead.overlap[:, test, None], output.at_projection[test])",
+        "pass",
+    ),
+    "what is constant along directions": ("bn2.bias", FORWARD, "scorer", ".add_(self._constant[test])", ""),
+    "bn2's weight along directions": (
+        "bn2.weight",
+        FORWARD,
+        "scorer",
+        "projected.addcmul_(ahead.normalised, output.at_bn2_weight[test])",
+        "pass",
+    ),
+    "closed outputs along directions": ("bn2.bias", FORWARD, "scorer", "projected.mul_(ahead.is_open)", "projected"),
+    "bn2's scale along directions": (
+        "conv1.bias",
+        FORWARD,
+        "scorer",
+        ".mul_(model.bn2_weight * model.bn2_inverse_std)",
         "",
     ),
-    "the table's moments": ("conv1.bias", "table", "relation_table", "_directions(model, part, moments) + ", ""),
-    "the table's closed units": ("conv1.bias", "table", "relation_table", "(weight * is_open)", "weight"),
-    "the table's open rows": (RELATIONS, "table", "relation_table", "(moved * (features[key] > 0))", "moved"),
-    "the table's overlap": ("fc.weight", "table", "passes", "product + known.product[pairs[:, 1]]", "product"),
+    "the heads' Jacobians": ("conv1.bias", HEADS, "factors", "gathered.add_head_moments(", "("),
+    "closed units of the Jacobians": ("conv1.bias", HEADS, "jacobians", "seen * is_open", "seen + 0 * is_open"),
+    "the heads' rows": (
+        "*",
+        HEADS,
+        "scorer",
+        "head=torch.cat([test.head, moves.head], dim=1)",
+        "head=torch.cat([test.head, 0 * moves.head], dim=1)",
+    ),
+    "tails that are heads": (
+        "*",
+        HEADS,
+        "scorer",
+        "tail=torch.cat([test.tail, moves.tail], dim=1)",
+        "tail=torch.cat([test.tail, 0 * moves.tail], dim=1)",
+    ),
+    "relations of their own": (
+        RELATIONS,
+        HEADS,
+        "scorer",
+        "[test.relation, moves.relation]",
+        "[test.relation, 0 * moves.relation]",
+    ),
+    "Jacobians by pair": (
+        "conv1.bias",
+        LONG,
+        "scorer",
+        "total += kernel_jacobians(model, part, engine.precision, pairs)",
+        "pass",
+    ),
+    "Jacobians by head": ("conv1.bias", LONG, "scorer", "total += known[part.key_of_pair[pairs]]", "pass"),
+    "Jacobians by relation": (
+        "conv1.bias",
+        LONG_TABLE,
+        "scorer",
+        "total += engine.relations.jacobian",
+        "engine.relations.jacobian",
+    ),
+    "the overlap of long runs": (
+        "fc.weight",
+        LONG,
+        "scorer",
+        "made = torch.addcmul(made, ahead.overlap[pairs, None, :], self._scaled_at_projection.T)",
+        "pass",
+    ),
+    "bn2's weight of long runs": (
+        "bn2.weight",
+        LONG,
+        "scorer",
+        "made = torch.addcmul(made, ahead.normalised[pairs, :, None], output.at_bn2_weight.T)",
+        "pass",
+    ),
+    "bn2's bias of long runs": ("bn2.bias", LONG, "scorer", "self._constant += test.output.at_bn2", "pass"),
+    "fc's bias of long runs": ("fc.bias", LONG, "scorer", "self._constant += self._scaled_at_projection", "pass"),
+    "the embeddings of long runs": (ENTITIES, LONG, "factors", "images[half])", "0 * images[half])"),
+    "the table's moments": ("conv1.bias", TABLE, "factors", "self.moments += found.index_select", "self.moments + found.index_select"),
+    "the table's overlap": ("fc.weight", TABLE, "passes", "overlap += known.overlap.index_select(0, relation)", "pass"),
+    "the table's projection": (
+        "bn2.weight",
+        TABLE,
+        "passes",
+        "projected += known.projected.index_select(0, relation)",
+        "pass",
+    ),
+    "the table's directions": (
+        "conv1.bias",
+        FORWARD_TABLE,
+        "scorer",
+        "total += self._relation_directions[test].index_select(0, batch.pairs[:, 1])",
+        "pass",
+    ),
+    "own moves along directions": (ENTITIES, FORWARD, "scorer", "+= moves[test]", "+= 0"),
+    "own moves of heads": (ENTITIES, FORWARD, "scorer", "[(heads == h, self._moves.head), ", "["),
+    "own moves of tails": (ENTITIES, FORWARD, "scorer", ", (heads == t, self._moves.tail)]", "]"),
+    "own moves of relations": (
+        RELATIONS,
+        FORWARD_TABLE,
+        "scorer",
+        "moved.append((relations == r, self._moves.relation))",
+        "pass",
+    ),
+    "closed units of own moves": (ENTITIES, FORWARD, "directions", "moved * is_open", "moved"),
 }
 
 
 @pytest.mark.parametrize("term", TERMS)
 def test_scores_without_a_term_of_a_mode_disagree_with_the_oracle(term):
-    tensor, mode, module, text, replacement = TERMS[term]
+    tensor, modes, module, text, replacement = TERMS[term]
     case = random_case("width")
-
-    def check(room) -> None:
-        forward = frozenset(room["layout"].Sees) if mode == "forward" else frozenset()
-        modes = room["modes"].Modes(forward=forward, relation_table=mode == "table")
-        check_scores(case, [tensor], room, modes=modes)
-
-    check(fresh_room())
+    tracked = case.names if tensor == "*" else [tensor]
+    check_scores(case, tracked, fresh_room(), modes=modes)
     with pytest.raises(Disagreement):
-        check(fresh_room([(module, text, replacement)]))
+        check_scores(case, tracked, fresh_room([(module, text, replacement)]), modes=modes)
 
 
 def test_modes_say_what_they_do():
-    assert str(Modes()) == "pair product: backward (head, both, relation)"
-    mixed = Modes(forward=frozenset({Sees.HEAD}), relation_table=True)
-    assert str(mixed) == "pair product: forward (head), backward (both), once per relation (relation)"
+    assert str(Modes()) == "pair product: backward per row"
+    assert str(FORWARD_TABLE) == "forward mode: directions per (head, relation), relation table"
+    both = "pair product: Jacobians per head, directions for (head, relation) of 9 rows or more"
+    assert str(Modes(head_jacobians=True, long_run=9)) == both

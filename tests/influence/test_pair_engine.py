@@ -14,6 +14,7 @@ from influence.agreement import (
     check_self_influence,
     engine_for,
     random_case,
+    scores,
 )
 
 from tracin_dask.influence.parameters import last_layers, matching
@@ -76,7 +77,7 @@ def test_triples_that_share_nothing_agree_with_the_oracle():
 def test_equal_triples_get_equal_influences():
     wanted = random_case("height")
     engine = engine_for(wanted.model, wanted.names)
-    found = engine.score(TRAIN, engine.prepare(TEST, batch_size=8))
+    found = scores(engine, TRAIN, engine.prepare(TEST, batch_size=8))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[:, 0], found[:, 2])
 
@@ -84,7 +85,7 @@ def test_equal_triples_get_equal_influences():
 def test_test_triples_prepared_in_batches_equal_those_prepared_at_once():
     wanted = random_case("height")
     engine = engine_for(wanted.model, wanted.names)
-    at_once, in_batches = (engine.score(TRAIN, engine.prepare(TEST, batch_size=n)) for n in (len(TEST), 3))
+    at_once, in_batches = (scores(engine, TRAIN, engine.prepare(TEST, batch_size=n)) for n in (len(TEST), 3))
     torch.testing.assert_close(in_batches, at_once, rtol=1e-12, atol=1e-12)
 
 
@@ -133,7 +134,7 @@ def test_any_subset_is_the_sum_of_its_tensors(data, dialect):
 def test_self_influence_is_the_diagonal_of_the_scores(dialect):
     wanted = random_case(dialect)
     engine = engine_for(wanted.model, wanted.names)
-    diagonal = engine.score(TRAIN, engine.prepare(TRAIN, batch_size=4)).diagonal()
+    diagonal = scores(engine, TRAIN, engine.prepare(TRAIN, batch_size=4)).diagonal()
     torch.testing.assert_close(engine.self_influence(TRAIN), diagonal, rtol=1e-12, atol=0)
 
 
@@ -141,5 +142,5 @@ def test_self_influence_is_the_diagonal_of_the_scores(dialect):
 def test_no_triples_have_no_influences(names):
     model = random_model(has_entity_bias=True)
     engine = engine_for(model, matching(model.config, names))
-    assert engine.score(TRAIN[:0], engine.prepare(TEST, batch_size=3)).shape == (0, len(TEST))
+    assert scores(engine, TRAIN[:0], engine.prepare(TEST, batch_size=3)).shape == (0, len(TEST))
     assert engine.self_influence(TRAIN[:0]).shape == (0,)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from conftest import random_model
-from influence.agreement import TEST, TRAIN, engine_for
+from influence.agreement import TEST, TRAIN, engine_for, scores
 
 from tracin_dask.errors import ConfigError, NonFiniteError
 from tracin_dask.influence.parameters import last_layers, matching, parameter_names
@@ -71,6 +71,6 @@ def test_a_non_finite_entity_stops_and_names_the_triple(value):
         with pytest.raises(NonFiniteError, match=r"of 1 test triple.*\(head 12, relation 0, tail 13\)"):
             engine.prepare(TEST, batch_size=3)
         with pytest.raises(NonFiniteError, match=r"of 1 training triple.*\(head 10, relation 3, tail 11\)"):
-            engine.score(TRAIN, test)
+            scores(engine, TRAIN, test)
         with pytest.raises(NonFiniteError, match=r"of 1 training triple.*\(head 10, relation 3, tail 11\)"):
             engine.self_influence(TRAIN)

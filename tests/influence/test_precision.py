@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from influence.agreement import engine_for, trained_scale_model
+from influence.agreement import engine_for, scores, trained_scale_model
 
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
@@ -24,24 +24,35 @@ def operands() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(30, 200, generator=generator), torch.randn(200, 20, generator=generator)
 
 
+def product(precision: Precision, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    return precision.product(precision.operand(left), precision.operand(right))
+
+
+def test_sums_of_products_are_added_in_place():
+    left, right = operands()
+    total = torch.ones(30, 20)
+    Precision.BF16.add_product(total, *map(Precision.BF16.operand, (left, right)))
+    torch.testing.assert_close(total, product(Precision.BF16, left, right) + 1)
+
+
 def test_bf16_products_are_those_of_rounded_operands_summed_in_float32():
     left, right = operands()
     expected = rounded_to_bf16(left) @ rounded_to_bf16(right)
-    assert torch.equal(Precision.BF16.product(left, right), expected)
+    assert torch.equal(product(Precision.BF16, left, right), expected)
     assert not torch.equal(left @ right, expected)
 
 
 def test_fp16_products_are_those_of_rounded_operands_summed_in_float32():
     left, right = operands()
     expected = left.half().double() @ right.half().double()
-    found = Precision.FP16.product(left, right)
+    found = product(Precision.FP16, left, right)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)  # 200 terms near 1, 6e-8 each
 
 
 def test_full_precision_rounds_nothing():
     left, right = operands()
-    assert torch.equal(Precision.FULL.product(left, right), left @ right)
+    assert torch.equal(product(Precision.FULL, left, right), left @ right)
 
 
 def test_mixed_precision_is_fp16_on_cuda_and_bf16_elsewhere():
@@ -57,7 +68,7 @@ def test_lower_precision_keeps_the_order_of_the_influences(precision):
     influences = []
     for chosen in (Precision.FULL, precision):
         engine = engine_for(model, parameter_names(model.config), precision=chosen)
-        influences.append(engine.score(train, engine.prepare(test, batch_size=5)))
+        influences.append(scores(engine, train, engine.prepare(test, batch_size=5)))
     full, rounded = influences
     assert not torch.equal(full, rounded)
     for column in range(len(test)):

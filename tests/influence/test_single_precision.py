@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from influence.agreement import case_of, engine_for, trained_scale_model
+from influence.agreement import case_of, engine_for, scores, trained_scale_model
 from oracle import near_a_kink
 from torch import Tensor
 
@@ -33,7 +33,7 @@ def test_float32_agrees_with_the_float64_oracle(dim, height, stacking):
     wanted = case_of(model, train, test)
 
     engine = engine_for(model.float(), wanted.names)
-    found = engine.score(train, engine.prepare(test, batch_size=4)) / engine.learning_rate
+    found = scores(engine, train, engine.prepare(test, batch_size=4)) / engine.learning_rate
     own = engine.self_influence(train) / engine.learning_rate
 
     expected = torch.stack(list(wanted.products.values())).sum(dim=0)

@@ -86,7 +86,7 @@ def test_a_stated_batch_size_is_used_and_reported(make_job: MakeJob, batch_size)
 
 def test_an_automatic_batch_size_is_a_number_in_the_result(make_job: MakeJob):
     job = make_job(batch_size=None)
-    assert job.carry_out().run["batch_size"] == job.plan.batch_size == 1024
+    assert job.carry_out().run["batch_size"] == job.plan.batch_size == 2048
 
 
 def test_the_result_says_how_it_was_made(make_job: MakeJob, graph: Graph, checkpoint: Checkpoint):

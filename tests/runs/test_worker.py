@@ -52,7 +52,7 @@ def test_another_checkpoint_takes_the_place_of_the_one_before(job: ScoreJob, tes
     renamed = replace(job.checkpoint, sha256="0" * 64)
     with pytest.raises(CheckpointError, match="changed since the run was planned"):
         prepare_test(replace(job, checkpoint=renamed), tests)
-    worker.remember(renamed, make_job().prepared.checkpoint.model, torch.device("cpu"))
+    worker.remember_model(replace(job, checkpoint=renamed), make_job().prepared.checkpoint.model)
     assert [sha256 for sha256, *_ in worker._models] == ["0" * 64]
 
 

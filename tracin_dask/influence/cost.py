@@ -3,17 +3,21 @@
 Letters: D embedding_dim, F features, P positions, C channels, k taps, T test triples.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
-from tracin_dask.influence.directions import MOVED_BYTES
-from tracin_dask.influence.engine import BELOW_PROJECTION
+from tracin_dask.influence.jacobians import CHUNK_BYTES, table_bytes
 from tracin_dask.influence.layout import Region, Sees, regions
 from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.relation_table import table_bytes
+from tracin_dask.influence.product import BELOW_PROJECTION, CONVOLUTION, FC
 from tracin_dask.models.conve import ConvEConfig
 
 MOST_TABLE_BYTES = 256 * 2**20
 """A relation table that is larger is not made."""
+ELEMENTWISE = 8
+"""An elementwise pass in multiply-adds of a matrix product that take as long, measured."""
+SHORTEST_LONG_RUN = 8
+"""Shorter runs do not pay for a matrix product of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,43 +55,72 @@ class MultiplyAdds:
 
 
 def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:
-    """Choose each region's cheapest way by its multiply-adds, and a relation table where it pays and is small."""
+    """Choose the ways with the fewest multiply-adds, and a relation table where it is small."""
+    table = any(r.sees is Sees.RELATION for r in regions(config)) and _table_bytes(config, 4) <= MOST_TABLE_BYTES
     if work.num_tests == 0 or not tracked & BELOW_PROJECTION:
         return Modes()
-    forward = frozenset(r.sees for r in regions(config) if _forward(config, r, work) < _backward(config, r, work))
-    size = table_bytes(config.num_relations, config.embedding_dim, work.num_tests, itemsize=4)
-    sees_relation = [region for region in regions(config) if region.sees is Sees.RELATION]
-    pays = any(
-        _table(config, r, work) < min(_forward(config, r, work), _backward(config, r, work)) for r in sees_relation
-    )
-    if pays and size <= MOST_TABLE_BYTES:
-        return Modes(forward=forward - {Sees.RELATION}, relation_table=True)
-    return Modes(forward=forward)
+    ways = [Modes(relation_table=table, forward=True)]
+    for head_jacobians in (False, True):
+        rows = Modes(relation_table=table, head_jacobians=head_jacobians)
+        ways.append(replace(rows, long_run=_long_run(config, work, tracked, rows)))
+    return min(ways, key=lambda modes: multiply_adds(config, work, tracked, modes).total)
 
 
 def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> MultiplyAdds:
-    """Count the multiply-adds of a run; a few per cent of elementwise work and of shared rows are left out."""
-    forward = lower = overlap = 0
-    goes_back = False
+    """Count the multiply-adds of a run.
+
+    What elementwise work and rows shared with test triples take is left out; long runs are counted as if they were
+    short, since the store does not say how many there are: with them it is less.
+    """
+    parts = [r for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION)]
+    overlap = sum(work.keys(r) * _features(config, r) for r in parts) if "fc.weight" in tracked else 0
+    if modes.forward:
+        lower = work.num_tests * sum(work.keys(r) * _pass(config, r) for r in parts)
+        by_row = config.embedding_dim
+    else:
+        lower = work.num_triples * _lower_per_row(config, work, tracked, modes)
+        by_row = _width(config, tracked)
+    return MultiplyAdds(
+        forward=sum(work.keys(r) * _pass(config, r) for r in parts),
+        lower=lower,
+        products=max(1, work.num_tests) * (overlap + work.num_triples * by_row),
+    )
+
+
+def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
+    """Find from how many rows on directions of a (head, relation) take less than the products of each row."""
+    dim, tests = config.embedding_dim, work.num_tests
+    both = sum(_features(config, r) for r in regions(config) if r.sees is Sees.BOTH)
+    moments = _moments(config) if tracked & CONVOLUTION else 0
+    directions = dim * tests * (moments + ELEMENTWISE) + (both * (config.num_taps + 1) * dim if moments else 0)
+    saved = _lower_per_row(config, work, tracked, modes) + tests * (_width(config, tracked) - dim)
+    return max(SHORTEST_LONG_RUN, math.ceil(directions / max(1, saved)))
+
+
+def _lower_per_row(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
+    """Count the way back through the feature map, of one training triple on average."""
+    if not tracked & CONVOLUTION:
+        return 0
+    dim, total = config.embedding_dim, 0
     for region in regions(config):
         if modes.relation_table and region.sees is Sees.RELATION:
-            lower += _table(config, region, work)
-            continue
-        forward += work.keys(region) * _pass(config, region)
-        overlap += work.keys(region) * _features(config, region)
-        if region.sees in modes.forward:
-            lower += _forward(config, region, work)
-        elif tracked & BELOW_PROJECTION:
-            lower += work.num_triples * _pass(config, region)
-            goes_back = True
-    if modes.forward:
-        lower += work.num_triples * work.num_tests * config.embedding_dim
-    width = 3 * config.embedding_dim + (config.num_taps + 1) * config.output_channels * goes_back
-    return MultiplyAdds(
-        forward=forward,
-        lower=lower,
-        products=max(1, work.num_tests) * (overlap + work.num_triples * width),
-    )
+            total += dim * _moments(config)
+        elif modes.head_jacobians and region.sees is Sees.HEAD:
+            jacobians = work.num_heads * _features(config, region) * (config.num_taps + 1) * dim
+            total += jacobians // work.num_triples + dim * _moments(config)
+        else:
+            total += _pass(config, region)
+    return total
+
+
+def _width(config: ConvEConfig, tracked: frozenset[str]) -> int:
+    """Count the multiply-adds of one pair of a training and a test triple, row by row."""
+    vectors = bool(tracked & FC) + ("bn2.bias" in tracked) + ("bn2.weight" in tracked)
+    return vectors * config.embedding_dim + (_moments(config) if tracked & CONVOLUTION else 0)
+
+
+def _moments(config: ConvEConfig) -> int:
+    return (config.num_taps + 1) * config.output_channels
 
 
 def _features(config: ConvEConfig, region: Region) -> int:
@@ -99,43 +132,44 @@ def _pass(config: ConvEConfig, region: Region) -> int:
     return _features(config, region) * (config.num_taps + 1 + config.embedding_dim)
 
 
-def _forward(config: ConvEConfig, region: Region, work: Workload) -> int:
-    """Count moving a region's features along every test triple's gradient."""
-    return work.keys(region) * work.num_tests * _pass(config, region)
-
-
-def _backward(config: ConvEConfig, region: Region, work: Workload) -> int:
-    """Count carrying every training triple's gradient back through a region."""
-    return work.num_triples * _pass(config, region)
-
-
-def _table(config: ConvEConfig, region: Region, work: Workload) -> int:
-    """Count making and using the relation table."""
-    moments = (config.num_taps + 1) * config.output_channels
-    features, dim, tests = _features(config, region), config.embedding_dim, work.num_tests
-    made = features * (config.num_taps + 1) * (1 + dim) + dim * features + tests * (features + dim * moments)
-    return config.num_relations * made + work.num_triples * dim * tests
+def _table_bytes(config: ConvEConfig, itemsize: int) -> int:
+    features = sum(_features(config, r) for r in regions(config) if r.sees is Sees.RELATION)
+    return table_bytes(config.num_relations, config.embedding_dim, _moments(config), features, itemsize)
 
 
 def model_bytes(config: ConvEConfig, itemsize: int) -> int:
     """Bound the bytes of the weights while they are folded, which is more than they take later.
 
-    The checkpoint's own projection lies beside the reordered one; the maps from the moments to the gradients of bn0,
-    conv1 and bn1 are made in float64, a little over three tables of moments by moments at a time. Embedding tables are
-    shared.
+    The checkpoint's own projection lies beside the reordered one, which is kept in two orders; the maps from the
+    moments to the gradients of bn0, conv1 and bn1 are made in float64, a little over three tables of moments by
+    moments at a time. Embedding tables are shared.
     """
     tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
     moments = (config.num_taps + 1) * config.output_channels
     maps = 3 * 8 * moments * (moments + config.output_channels)
-    return itemsize * (tables + 2 * config.embedding_dim * config.num_features) + maps
+    return itemsize * (tables + 3 * config.embedding_dim * config.num_features) + maps
 
 
-def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
-    """Count the bytes of the prepared test triples, and of the relation table."""
-    moments = (config.num_taps + 1) * config.output_channels
-    rows = num_tests * (itemsize * (config.num_features + moments + 6 * config.embedding_dim + 1) + 24)
-    table = table_bytes(config.num_relations, config.embedding_dim, num_tests, itemsize) if modes.relation_table else 0
-    return rows + table
+def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
+    """Count the bytes of the prepared test triples, as they are broadcast."""
+    return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 1) + 24)
+
+
+def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
+    """Bound the bytes that a worker adds: the test triples' side of every product, look-ups, and the relation table.
+
+    On the way, the test triples' own moves hold one region's patches and features, the table its last Jacobians.
+    """
+    vectors = config.num_features + 2 * _moments(config) + 12 * config.embedding_dim
+    widest = max(region.num_positions for region in regions(config))
+    moves = widest * (2 * (config.num_taps + 1) + 4 * config.output_channels)
+    look_ups = 2 * 4 * config.num_entities + 4 * config.num_relations
+    total = num_tests * itemsize * (vectors + moves) + look_ups
+    if modes.relation_table:
+        table = _table_bytes(config, itemsize)
+        known = config.num_relations * num_tests * itemsize
+        total += 2 * table + 2 * min(table, CHUNK_BYTES) + known * (2 * config.embedding_dim if modes.forward else 1)
+    return total
 
 
 def batch_bytes(
@@ -144,16 +178,25 @@ def batch_bytes(
     """Bound the bytes that live at once while one batch is scored, all its (head, relation) distinct.
 
     Kept activations are the patches and the features of all regions; with `recompute` those of one region at a time.
-    The backward pass adds one region's gradient, its mask and its patches by row, the products five
-    [batch, test] blocks. Moving features forward adds them for some test triples, and their projection for all.
+    The backward pass adds one region's gradient, its mask and its patches by row, the products five [batch, test]
+    blocks; Jacobians and directions are held a chunk at a time.
     """
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
     widest = max(region.num_positions for region in regions(config))
     kept = (widest if recompute else config.num_positions) * (taps + channels)
-    working = widest * (2 * taps + channels) + widest * channels // itemsize
-    vectors = 20 * dim + 3 * taps * channels
-    moved = 2 * MOVED_BYTES + 3 * num_tests * batch_size * dim * itemsize if modes.forward else 0
-    return batch_size * itemsize * (kept + working + vectors + 5 * max(1, num_tests)) + moved
+    working = widest * (2 * taps + 2 * channels)
+    vectors = 24 * dim + 4 * taps * channels
+    chunks = 0
+    if modes.forward:
+        both = sum(_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
+        chunks = 3 * num_tests * both * itemsize
+    if modes.head_jacobians or modes.long_run:
+        one = dim * taps * channels * itemsize
+        chunks = 4 * max(CHUNK_BYTES, one)
+        if modes.long_run:
+            keys = max(1, CHUNK_BYTES // one)
+            chunks += one * (batch_size // modes.long_run) + 4 * keys * dim * num_tests * itemsize
+    return batch_size * itemsize * (kept + working + vectors + 5 * max(1, num_tests)) + chunks
 
 
 def top_k_bytes(k: int, num_tests: int) -> int:

@@ -1,77 +1,111 @@
-"""Forward mode: how the projection's output moves along each test triple's gradient, for one region of the feature map.
+"""Forward mode: the derivative of each pair's output x(h, r) along the gradients of the test triples.
 
-The part of ⟨∇score_i, ∇score_j⟩ that passes through the feature map is ⟨d_i, W ȧ_j⟩, where d_i is training triple i's
-gradient at the projection's output and ȧ_j the derivative of the features along test triple j's gradient. ȧ_j depends
-on what the region sees (a head, a relation, or a pair), not on the triple: where few of these meet many triples, or
-there are few test triples, this is cheaper than a backward pass per training triple.
+The influence of training triple i on test triple j is δ_i δ_j times ⟨ẋ_j(h_i, r_i), E[t_i]⟩ plus what the tail's row
+gives, where ẋ_j moves all parameters along the gradient of test triple j's score. ẋ depends on what a region sees (a
+head, a relation, or a pair), not on the triple.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.batch import Batch, send
 from tracin_dask.influence.folded import FoldedConvE
-from tracin_dask.influence.layout import Sees
-from tracin_dask.influence.passes import RegionPass
+from tracin_dask.influence.layout import Region, Sees
+from tracin_dask.influence.passes import RegionPass, cut_patches, pass_of
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.product import ENTITIES, RELATIONS, EmbeddingRows
 
-MOVED_BYTES = 32 * 2**20
-"""Moved features that are held at a time: as many test triples as fit, at least one."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnMoves:
+    """How the projection's output moves where a test triple's gradient moves the embedding that a region sees alone.
+
+    The region's features depend on that embedding only, so this is known before any batch: a training triple i of the
+    same head, say, adds ⟨d_i, head_j⟩. Zero where no region sees one embedding alone.
+    """
+
+    head: Float[Tensor, "test dim"]
+    """Of the head h_j, along its own gradient."""
+    tail: Float[Tensor, "test dim"]
+    """Of the tail t_j where it is a head, along its own gradient."""
+    relation: Float[Tensor, "test dim"]
 
 
-def projected_directions(
+def own_moves(model: FoldedConvE, test: EmbeddingRows, precision: Precision) -> OwnMoves:
+    """Compute the moves of all test triples."""
+    h, r, t = test.triples.unbind(dim=1)
+    return OwnMoves(
+        head=_own_move(model, Sees.HEAD, h, test.head, precision),
+        tail=_own_move(model, Sees.HEAD, t, test.tail, precision),
+        relation=_own_move(model, Sees.RELATION, r, test.relation, precision),
+    )
+
+
+def _own_move(
+    model: FoldedConvE, sees: Sees, ids: Int[Tensor, " test"], vectors: Float[Tensor, "test dim"], precision: Precision
+) -> Float[Tensor, "test dim"]:
+    region = next((region for region in model.regions if region.sees is sees), None)
+    if region is None:
+        return torch.zeros_like(vectors)
+    part = pass_of(model, region, torch.stack([ids, ids], dim=1), None)
+    source = torch.cat([vectors, vectors.new_zeros(len(ids), 1)], dim=1)
+    moved = (cut_patches(region, source) @ model.kernel).flatten(start_dim=1)
+    is_open = part.activations(model)[1].sign()
+    return precision.product(precision.operand(moved * is_open), model.projection[:, region.features].T)
+
+
+def moved_projection(
     model: FoldedConvE,
     part: RegionPass,
     moments: Float[Tensor, "test moment"],
-    embeddings: EmbeddingRows,
-    *,
-    tracked: frozenset[str],
     precision: Precision,
-) -> Float[Tensor, "test key dim"]:
-    """Move one region's features along every test triple's gradient and project them, W ȧ."""
+    images: "MovedImages | None" = None,
+) -> Iterator[Float[Tensor, "key dim"]]:
+    """Move one region's features along one test triple's gradient after the other, and project them: W ȧ."""
     patches, features = part.activations(model)
     weight = model.projection[:, part.region.features].T
-    images = list(moved_images(model, part, embeddings, tracked))
-    step = max(1, MOVED_BYTES // max(1, features.numel() * features.element_size()))
-    made = []
-    for start in range(0, len(moments), step):
-        kernels = moments[start : start + step].view(-1, *model.kernel.shape)
-        moved = torch.matmul(patches.flatten(end_dim=1), kernels).view(len(kernels), *features.shape)
-        for test, key, image in images:
-            here = (test >= start) & (test < start + step)
-            moved[test[here] - start, key[here]] += image[here]
-        moved.mul_(features > 0)
-        projected = precision.product(moved.flatten(end_dim=1), weight)
-        made.append(projected.view(len(kernels), len(features), weight.shape[1]))
-    return torch.cat(made)
+    is_open = features.sign()
+    flat = patches.view(-1, patches.shape[2])
+    for test, kernel in enumerate(moments.view(len(moments), -1, patches.shape[2]).mT):
+        moved = (flat @ kernel).view(features.shape)
+        for pair, image in images[test] if images is not None else ():
+            moved[pair] += image
+        yield precision.product(precision.operand(moved.mul_(is_open)), weight)
+
+
+MovedImages = list[list[tuple[Tensor, Tensor]]]
+"""By test triple: the pairs of which an embedding is moved, and the move of bn1's output there [1, region_feature]."""
 
 
 def moved_images(
-    model: FoldedConvE, part: RegionPass, embeddings: EmbeddingRows, tracked: frozenset[str]
-) -> Iterator[tuple[Int[Tensor, " match"], Int[Tensor, " match"], Float[Tensor, "match region_feature"]]]:
-    """Give (test, key, move of bn1's output) where a key's own embedding row is touched by a test triple's gradient."""
-    dim = model.config.embedding_dim
-    h, r, t = embeddings.triples.unbind(dim=1)
-    heads, relations = part.keys.unbind(dim=1)
-    of_relation = slice(dim, 2 * dim) if part.region.sees is Sees.BOTH else slice(0, dim)
-    touched = []
-    if ENTITIES in tracked:
-        touched += [(heads, h, embeddings.head, slice(0, dim)), (heads, t, embeddings.tail, slice(0, dim))]
-    if RELATIONS in tracked:
-        touched += [(relations, r, embeddings.relation, of_relation)]
-    for keys, rows, vectors, place in touched:
-        test, key = (rows[:, None] == keys[None, :]).nonzero(as_tuple=True)
-        source = model.kernel.new_zeros(len(test), part.source.shape[1])
-        source[:, place] = vectors[test]
-        patches = source[:, part.region.patch_index]
-        yield test, key, (patches @ model.kernel).flatten(start_dim=1)
-
-
-def along_rows(
-    directions: Float[Tensor, "test pair dim"], pair: Int[Tensor, " batch"], at_projection: Float[Tensor, "batch dim"]
-) -> Float[Tensor, "batch test"]:
-    """Multiply each training triple's gradient with the directions at its (head, relation): ⟨d_i, W ȧ_j⟩."""
-    return (directions[:, pair] * at_projection).sum(dim=2).T
+    model: FoldedConvE,
+    region: Region,
+    batch: Batch,
+    ids: Int[ndarray, "test 3"],
+    test: EmbeddingRows,
+    *,
+    tracked: frozenset[str],
+) -> MovedImages:
+    """Find the pairs whose head or relation is moved by a test triple's gradient, for the region that sees both."""
+    dim, (heads, relations) = model.config.embedding_dim, batch.host_pairs.T
+    found: MovedImages = []
+    for number, (h, r, t) in enumerate(ids.tolist()):
+        touched = []
+        if ENTITIES in tracked:
+            touched += [(heads == h, test.head, slice(0, dim)), (heads == t, test.tail, slice(0, dim))]
+        if RELATIONS in tracked:
+            touched += [(relations == r, test.relation, slice(dim, 2 * dim))]
+        found.append([])
+        for is_touched, vectors, place in touched:
+            if is_touched.any():
+                source = model.kernel.new_zeros(1, 2 * dim + 1)
+                source[0, place] = vectors[number]
+                image = (cut_patches(region, source) @ model.kernel).flatten(start_dim=1)
+                found[number].append((send(np.flatnonzero(is_touched), model.device), image))
+    return found

@@ -1,12 +1,13 @@
 """ConvE in eval mode as plain tensors: batch norms folded, features in region order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from tracin_dask.influence.layout import Region, feature_order, regions
+from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve import ConvE, ConvEConfig
 
 CONVOLUTION_TENSORS = ("bn0.weight", "bn0.bias", "conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias")
@@ -27,6 +28,8 @@ class FoldedConvE:
     entity_bias: Float[Tensor, " entity"] | None
     kernel: Float[Tensor, "tap_and_one channel"]
     projection: Float[Tensor, "dim feature"]
+    projection_by_channel: tuple[Float[Tensor, "channel _ dim"], ...]
+    """The same projection for each region, as the Jacobians' products take it."""
     projection_bias: Float[Tensor, " dim"]
     bn2_mean: Float[Tensor, " dim"]
     bn2_inverse_std: Float[Tensor, " dim"]
@@ -46,8 +49,11 @@ class FoldedConvE:
         return self.kernel.dtype
 
 
-def fold(model: ConvE, *, device: torch.device | str = "cpu") -> FoldedConvE:
-    """Fold an eval-mode ConvE; constants are derived in float64 and stored in the model's dtype."""
+def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precision = Precision.FULL) -> FoldedConvE:
+    """Fold an eval-mode ConvE; constants are derived in float64 and stored in the model's dtype.
+
+    The projection, an operand of every big product, is rounded to `precision`.
+    """
     config, dtype = model.config, model.fc.weight.dtype
     scale0, shift0 = _affine(model.bn0)
     scale1, shift1 = _affine(model.bn1)
@@ -58,10 +64,9 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu") -> FoldedConvE:
     def place(tensor: Tensor) -> Tensor:
         return tensor.detach().to(device=device, dtype=dtype).contiguous()
 
-    cut = tuple(
-        Region(sees=r.sees, rows=r.rows, columns=r.columns, features=r.features, patch_index=r.patch_index.to(device))
-        for r in regions(config)
-    )
+    cut = tuple(replace(region, patch_index=region.patch_index.to(device)) for region in regions(config))
+    projection = precision.operand(place(model.fc.weight[:, feature_order(config)]))
+    by_channel = [projection[:, r.features].view(config.embedding_dim, -1, config.output_channels) for r in cut]
     return FoldedConvE(
         config=config,
         regions=cut,
@@ -69,7 +74,8 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu") -> FoldedConvE:
         relations=place(model.relation_embeddings.weight),
         entity_bias=None if model.entity_bias is None else place(model.entity_bias),
         kernel=place(kernel),
-        projection=place(model.fc.weight[:, feature_order(config)]),
+        projection=projection,
+        projection_by_channel=tuple(weight.permute(2, 1, 0).contiguous() for weight in by_channel),
         projection_bias=place(model.fc.bias),
         bn2_mean=place(_double(model.bn2.running_mean)),
         bn2_inverse_std=place(_inverse_std(model.bn2)),
@@ -82,11 +88,12 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu") -> FoldedConvE:
 def _convolution_jacobian(model: ConvE) -> dict[str, Tensor]:
     """Write the gradients of bn0, conv1 and bn1 as linear maps of the moments, by applying them to a basis.
 
-    G[k, c] = Σ_p m[p, c] u[p + k] and S[c] = Σ_p m[p, c]: m is the gradient at bn1's output, u the stacked image.
+    G[c, k] = Σ_p m[p, c] u[p + k] and S[c] = Σ_p m[p, c]: m is the gradient at bn1's output, u the stacked image.
+    Moments are ordered by channel, each with its taps and then its sum.
     """
     config = model.config
     size = (config.num_taps + 1) * config.output_channels
-    basis = torch.eye(size, dtype=torch.float64).view(size, config.num_taps + 1, config.output_channels)
+    basis = torch.eye(size, dtype=torch.float64).view(size, config.output_channels, config.num_taps + 1).mT
     moments, sums = basis[:, :-1], basis[:, -1]
     weight = model.conv1.weight.detach().double().view(config.output_channels, config.num_taps).T
     bias = _double(model.conv1.bias)

@@ -29,6 +29,7 @@ class Sees(Enum):
 class Region:
     """A rectangle of the feature map; its features are one contiguous slice of the reordered features."""
 
+    number: int
     sees: Sees
     rows: range
     columns: range
@@ -49,7 +50,11 @@ def regions(config: ConvEConfig) -> tuple[Region, ...]:
     for sees, rows, columns in _rectangles(config):
         stop = start + len(rows) * len(columns) * config.output_channels
         index = _patch_index(config, sees, rows, columns)
-        made.append(Region(sees=sees, rows=rows, columns=columns, features=slice(start, stop), patch_index=index))
+        made.append(
+            Region(
+                number=len(made), sees=sees, rows=rows, columns=columns, features=slice(start, stop), patch_index=index
+            )
+        )
         start = stop
     return tuple(made)
 

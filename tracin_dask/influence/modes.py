@@ -1,29 +1,30 @@
-"""How each region's part of what passes through the feature map is computed; all ways give the same sums."""
+"""How what passes through the feature map is computed; all ways give the same sums."""
 
 from dataclasses import dataclass
-
-from tracin_dask.influence.layout import Sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modes:
-    """The way of each region; the cost model chooses.
+    """The ways that a run takes; the cost model chooses.
 
-    A `forward` region moves its features along each test triple's gradient, once per distinct head, relation or pair;
-    the others carry each training triple's gradient back. With `relation_table`, the region that sees only the relation
-    is computed once per relation for all batches.
+    With `forward`, each distinct head, relation or pair moves its features along every test triple's gradient, and a
+    training triple costs two inner products: for few test triples. Else each training triple's gradient is carried
+    back and multiplied with the test triples': with `head_jacobians` through one Jacobian per head instead of row by
+    row; and (head, relation) pairs of at least `long_run` rows take directions made from Jacobians. With
+    `relation_table`, the region that sees only the relation is computed once per relation for all batches.
     """
 
-    forward: frozenset[Sees] = frozenset()
+    forward: bool = False
+    head_jacobians: bool = False
+    long_run: int | None = None
     relation_table: bool = False
 
     def __str__(self) -> str:
-        """Say which regions go forward and which back."""
-        table = {Sees.RELATION} if self.relation_table else set()
-        ways = {
-            "forward": self.forward - table,
-            "backward": set(Sees) - self.forward - table,
-            "once per relation": table,
-        }
-        parts = [f"{way} ({', '.join(s.value for s in Sees if s in seen)})" for way, seen in ways.items() if seen]
-        return "pair product: " + ", ".join(parts)
+        """Say what is done per head, per pair, per row, and once."""
+        table = ", relation table" if self.relation_table else ""
+        if self.forward:
+            return f"forward mode: directions per (head, relation){table}"
+        ways = ["Jacobians per head" if self.head_jacobians else "backward per row"]
+        if self.long_run is not None:
+            ways.append(f"directions for (head, relation) of {self.long_run} rows or more")
+        return f"pair product: {', '.join(ways)}{table}"

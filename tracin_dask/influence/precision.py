@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Precision(Enum):
-    """How the inputs of the big products are rounded; the value is the name that the result states."""
+    """How the operands of the big products are rounded; the value is the name that the result states."""
 
     FULL = "full"
     BF16 = "bf16"
@@ -21,20 +21,37 @@ class Precision(Enum):
 
     @property
     def rounded_dtype(self) -> torch.dtype | None:
-        """The format that inputs are rounded to, or None."""
+        """The format that operands are rounded to, or None."""
         return {Precision.FULL: None, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}[self]
 
-    def product(
-        self, left: Float[Tensor, "rows inner"], right: Float[Tensor, "inner columns"]
-    ) -> Float[Tensor, "rows columns"]:
-        """Multiply two matrices, inputs rounded to this format, sums in the inputs' own dtype.
+    def operand(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Round an operand, once for all products that it enters.
 
-        A CPU rounds and then multiplies in the working dtype: products of two bf16 numbers are exact in float32, so the
-        result is that of a bf16 unit with float32 sums, on any processor.
+        On a CPU it keeps the working dtype: products of two bf16 numbers are exact in float32, so the results are
+        those of a bf16 unit with float32 sums, on any processor.
         """
         dtype = self.rounded_dtype
         if dtype is None:
+            return values
+        return values.to(dtype) if values.is_cuda else values.to(dtype).to(values.dtype)
+
+    def product(
+        self, left: Float[Tensor, "*stack rows inner"], right: Float[Tensor, "*stack inner columns"]
+    ) -> Float[Tensor, "*stack rows columns"]:
+        """Multiply two operands, or two stacks of them."""
+        if self is Precision.FULL or not left.is_cuda:
             return left @ right
-        if left.is_cuda:
-            return torch.mm(left.to(dtype), right.to(dtype), out_dtype=torch.float32)
-        return left.to(dtype).to(left.dtype) @ right.to(dtype).to(right.dtype)
+        multiply = torch.mm if left.dim() == 2 else torch.bmm
+        return multiply(left, right, out_dtype=torch.float32)
+
+    def add_product(
+        self,
+        total: Float[Tensor, "rows columns"],
+        left: Float[Tensor, "rows inner"],
+        right: Float[Tensor, "inner columns"],
+    ) -> None:
+        """Add the product of two operands, in place."""
+        if self is Precision.FULL or not left.is_cuda:
+            total.addmm_(left, right)
+        else:
+            total += self.product(left, right)

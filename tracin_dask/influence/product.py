@@ -4,22 +4,47 @@ Most terms are inner products of stacked vectors, of all pairs of two batches or
 embedding tables meet only where an id occurs on both sides.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.batch import runs, send
 from tracin_dask.influence.factors import OutputFactors
-
-Dot = Callable[[Tensor, Tensor], Tensor]
-"""All inner products of two stacks of vectors, [n, m]; or those of rows of the same number, [n]."""
+from tracin_dask.influence.folded import CONVOLUTION_TENSORS
+from tracin_dask.influence.passes import dot_rows
 
 ENTITIES = "entity_embeddings.weight"
 RELATIONS = "relation_embeddings.weight"
 ENTITY_BIAS = "entity_bias"
-EMBEDDING_TENSORS = frozenset({ENTITIES, RELATIONS, ENTITY_BIAS})
+CONVOLUTION = frozenset(CONVOLUTION_TENSORS)
+BELOW_PROJECTION = CONVOLUTION | {ENTITIES, RELATIONS}
+"""The tensors whose gradients need the pass back through the projection."""
+FC = frozenset({"fc.weight", "fc.bias"})
+
+
+def linear_factors(
+    tracked: frozenset[str], output: OutputFactors, moments: Float[Tensor, "row moment"] | None
+) -> Float[Tensor, "row width"] | None:
+    """Put the factors side by side that enter by their inner products alone; None if none is tracked."""
+    factors = []
+    if "bn2.bias" in tracked:
+        factors.append(output.at_bn2)
+    if "bn2.weight" in tracked:
+        factors.append(output.at_bn2_weight)
+    if moments is not None:
+        factors.append(moments)
+    return torch.cat(factors, dim=1) if factors else None
+
+
+def weigh_overlap(tracked: frozenset[str], overlap: Float[Tensor, "*row"] | None) -> Float[Tensor, "*row"] | float:
+    """Give the factor of ⟨d_i, d_j⟩: ⟨features_i, features_j⟩ for fc.weight, 1 for fc.bias."""
+    bias = float("fc.bias" in tracked)
+    return bias if overlap is None else overlap + bias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,89 +58,109 @@ class EmbeddingRows:
     """x(h, r): the score is linear in the tail's row."""
 
 
-def rowwise(left: Float[Tensor, "batch width"], right: Float[Tensor, "batch width"]) -> Float[Tensor, " batch"]:
-    """Multiply each row with the row of the same number."""
-    return (left * right).sum(dim=1)
-
-
-def output_terms(
-    tracked: frozenset[str], left: OutputFactors, right: OutputFactors, overlap: Tensor, dot: Dot
-) -> Iterator[Tensor]:
-    """Give the terms of fc and bn2; `overlap` holds the inner products of the features."""
-    if tracked & {"fc.weight", "fc.bias"}:
-        along = dot(left.at_projection, right.at_projection)
-        if "fc.weight" in tracked:
-            yield along * overlap
-        if "fc.bias" in tracked:
-            yield along
-    if "bn2.bias" in tracked:
-        yield dot(left.at_bn2, right.at_bn2)
-    if "bn2.weight" in tracked:
-        yield dot(left.at_bn2_weight, right.at_bn2_weight)
-
-
-def add_embedding_terms(
-    total: Float[Tensor, "batch test"],
-    tracked: frozenset[str],
-    rows: Int[Tensor, " row"],
-    left: EmbeddingRows,
-    right: EmbeddingRows,
-) -> None:
-    """Add the terms of the embedding tables for the `rows` of `total` that `left` stands for, in place."""
-    h, r, t = left.triples.unbind(dim=1)
-    test_h, test_r, test_t = right.triples.unbind(dim=1)
-    if RELATIONS in tracked:
-        add_where_equal(total, rows, (r, left.relation), (test_r, right.relation))
-    if ENTITIES in tracked:
-        add_where_equal(total, rows, (h, left.head), (test_h, right.head))
-        add_where_equal(total, rows, (h, left.head), (test_t, right.tail))
-        add_where_equal(total, rows, (t, left.tail), (test_h, right.head))
-        add_where_equal(total, rows, (t, left.tail), (test_t, right.tail))
-    if ENTITY_BIAS in tracked:
-        add_where_equal(
-            total, rows, (t, torch.ones_like(left.tail[:, :1])), (test_t, torch.ones_like(right.tail[:, :1]))
-        )
-
-
 def embedding_self_terms(tracked: frozenset[str], own: EmbeddingRows) -> Iterator[Float[Tensor, " row"]]:
     """Give the terms of the embedding tables for each triple with itself."""
     if RELATIONS in tracked:
-        yield rowwise(own.relation, own.relation)
+        yield dot_rows(own.relation, own.relation)
     if ENTITIES in tracked:
-        yield rowwise(own.head, own.head)
-        yield rowwise(own.tail, own.tail)
-        yield 2 * rowwise(own.head, own.tail) * (own.triples[:, 0] == own.triples[:, 2])
+        yield dot_rows(own.head, own.head)
+        yield dot_rows(own.tail, own.tail)
+        yield 2 * dot_rows(own.head, own.tail) * (own.triples[:, 0] == own.triples[:, 2])
     if ENTITY_BIAS in tracked:
         yield torch.ones_like(own.tail[:, 0])
 
 
-def rows_that_meet(
-    tracked: frozenset[str], triples: Int[Tensor, "batch 3"], test_triples: Int[Tensor, "test 3"]
-) -> Int[Tensor, " row"]:
-    """Find the triples that share a tracked embedding row with any test triple."""
-    meets = torch.zeros(len(triples), dtype=torch.bool, device=triples.device)
-    if RELATIONS in tracked:
-        meets |= torch.isin(triples[:, 1], test_triples[:, 1])
-    if ENTITIES in tracked:
-        meets |= torch.isin(triples[:, [0, 2]], test_triples[:, [0, 2]]).any(dim=1)
-    elif ENTITY_BIAS in tracked:
-        meets |= torch.isin(triples[:, 2], test_triples[:, 2])
-    return meets.nonzero()[:, 0]
+class IdIndex:
+    """A look-up of the test triples that hold an id; on the host."""
+
+    def __init__(self, test_ids: Int[ndarray, " test"], num_ids: int) -> None:
+        """Number the distinct ids of the test triples."""
+        self._ids, self._slot_of_test = np.unique(test_ids, return_inverse=True)
+        self._slot_of_id = np.full(num_ids, -1, dtype=np.int32)
+        self._slot_of_id[self._ids] = np.arange(len(self._ids))
+
+    def holds(self, ids: Int[ndarray, " row"]) -> ndarray:
+        """Tell of each id whether any test triple holds it."""
+        is_held: ndarray = self._slot_of_id[ids] >= 0
+        return is_held
+
+    def tests(self, number: int) -> Int[ndarray, " match"]:
+        """List the test triples that hold an id."""
+        return np.flatnonzero(self._slot_of_test == self._slot_of_id[number])
+
+    def matches(self, ids: Int[ndarray, " row"]) -> "Matches | None":
+        """Find the rows and the test triples whose ids occur on both sides; None if there are none."""
+        slots = self._slot_of_id[ids]
+        rows = np.flatnonzero(slots >= 0)
+        if len(rows) == 0:
+            return None
+        is_present = np.zeros(len(self._ids), dtype=bool)
+        is_present[slots[rows]] = True
+        tests = np.flatnonzero(is_present[self._slot_of_test])
+        return Matches(rows=rows, tests=tests, row_slots=slots[rows], test_slots=self._slot_of_test[tests])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matches:
+    """Rows and test triples of which some hold the same id: those whose slots are equal."""
+
+    rows: Int[ndarray, " match"]
+    tests: Int[ndarray, " test_match"]
+    row_slots: Int[ndarray, " match"]
+    test_slots: Int[ndarray, " test_match"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdVectors:
+    """Gradients of embedding rows of some training triples."""
+
+    ids: Int[ndarray, " row"]
+    vectors: Float[Tensor, "vector width"]
+    rows: Int[ndarray, " row"] | None = None
+    """The triple of each id; None if they are all triples in order."""
+    vector_of_row: Int[ndarray, " row"] | None = None
+    """The vector of each id; None if they are in the same order."""
 
 
 def add_where_equal(
-    total: Float[Tensor, "batch test"],
-    rows: Int[Tensor, " row"],
-    left: tuple[Int[Tensor, " row"], Float[Tensor, "row width"]],
-    right: tuple[Int[Tensor, " test"], Float[Tensor, "test width"]],
+    total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
 ) -> None:
-    """Add the inner products of (id, vector) rows where the ids are equal, in place.
+    """Add the inner products of embedding rows' gradients with those of the test triples where the ids are equal.
 
     Only rows and columns whose id occurs on the other side enter the product: its cost follows the matches.
     """
-    (left_ids, left_vectors), (right_ids, right_vectors) = left, right
-    mine = torch.isin(left_ids, right_ids).nonzero()[:, 0]
-    theirs = torch.isin(right_ids, left_ids).nonzero()[:, 0]
-    equal = left_ids[mine, None] == right_ids[None, theirs]
-    block = (left_vectors[mine] @ right_vectors[theirs].T).mul_(equal)
-    total[rows[mine, None], theirs[None, :]] += block
+    found = index.matches(mine.ids)
+    if found is None:
+        return
+    device = total.device
+    place = send(found.rows if mine.vector_of_row is None else mine.vector_of_row[found.rows], device)
+    tests = send(found.tests, device)
+    block = mine.vectors[place] @ test_vectors[tests].T
+    block *= send(found.row_slots.astype(np.int64), device)[:, None] == send(found.test_slots, device)
+    add_block(total, send(found.rows if mine.rows is None else mine.rows[found.rows], device), tests, block)
+
+
+def add_by_relation(
+    total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
+) -> None:
+    """Add the same for relations, all of which occur among the test triples: relation by relation."""
+    order = np.argsort(mine.ids, kind="stable")
+    cut = runs(mine.ids[order])
+    grouped = mine.vectors[send(order, total.device)]
+    place = send(order if mine.rows is None else mine.rows[order], total.device)
+    for (start, stop), number in zip(cut.bounds, mine.ids[order][cut.starts].tolist(), strict=True):
+        tests = send(index.tests(number), total.device)
+        add_block(total, place[start:stop], tests, grouped[start:stop] @ test_vectors[tests].T)
+
+
+def add_block(
+    total: Float[Tensor, "batch test"],
+    rows: Int[Tensor, " row"],
+    tests: Int[Tensor, " some_test"],
+    block: Float[Tensor, "row some_test"],
+) -> None:
+    """Add a block at some rows and some columns, in place; both are distinct."""
+    if len(tests) == total.shape[1]:
+        total.index_add_(0, rows, block)
+    else:
+        total[rows[:, None], tests] += block

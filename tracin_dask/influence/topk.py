@@ -13,6 +13,11 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.finite import refuse_non_finite
+
+_MOST_PADDING = 8
+"""Entries of very uneven numbers by test triple are sorted without a table that would be padded more than so often."""
+
 RankBy = Literal["absolute", "proponents", "opponents"]
 
 
@@ -29,14 +34,17 @@ class Ranking:
         """Count the entries."""
         return len(self.influence)
 
-    def take(self, chosen: ndarray) -> "Ranking":
-        """Keep the chosen entries (a mask, or indices in the wanted order)."""
+    def take(self, chosen: ndarray | slice) -> "Ranking":
+        """Keep the chosen entries (a mask, a slice, or indices in the wanted order)."""
         return Ranking(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopK:
-    """The `k` highest and the `k` lowest influences on every test triple; fewer only where fewer rows were seen."""
+    """The `k` highest and the `k` lowest influences on every test triple, ordered by test triple.
+
+    Fewer where fewer rows were seen, or where others were known to surpass the rest.
+    """
 
     k: int
     highest: Ranking
@@ -69,7 +77,7 @@ def ranked(top: TopK, test_index: int, rank_by: RankBy) -> Ranking:
 
     The k largest |influence| lie in the union of the k highest and the k lowest.
     """
-    high, low = (side.take(side.test_index == test_index) for side in (top.highest, top.lowest))
+    high, low = (_of_test(side, test_index) for side in (top.highest, top.lowest))
     if rank_by == "proponents":
         return high.take(high.influence > 0)
     if rank_by == "opponents":
@@ -79,13 +87,35 @@ def ranked(top: TopK, test_index: int, rank_by: RankBy) -> Ranking:
     return both.take(np.lexsort((both.train_index, -np.abs(both.influence)))[: top.k])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The k-th best entry of each test triple among rows that were seen: what comes behind it is not wanted."""
+
+    signed_influence: Float[ndarray, " test"]
+    """Negated for the lowest; -inf where fewer than k rows were seen."""
+    train_index: Int[ndarray, " test"]
+
+
+def bounds(top: TopK, num_tests: int) -> tuple[Bounds, Bounds]:
+    """Give the bounds that a TopK sets, of the highest and of the lowest."""
+    nothing = Bounds(
+        signed_influence=np.full(num_tests, -np.inf), train_index=np.full(num_tests, np.iinfo(np.int64).max)
+    )
+    return _raised(nothing, top.highest, top.k, sign=1), _raised(nothing, top.lowest, top.k, sign=-1)
+
+
 class TopKStream:
     """Gathers the TopK of batch after batch; memory is bounded by k, the test triples and one batch."""
 
-    def __init__(self, k: int, num_tests: int) -> None:
-        """Start with no rows."""
+    def __init__(self, k: int, num_tests: int, seen: TopK | None = None) -> None:
+        """Start with no rows.
+
+        With the TopK of rows that were `seen` and will be merged with these, entries that k of those surpass are left
+        out: they are not among the best of all.
+        """
         self._k = k
-        self._sides = (_Side(k, num_tests, sign=1), _Side(k, num_tests, sign=-1))
+        start = bounds(seen or empty(k), num_tests)
+        self._sides = tuple(_Side(k, bound, sign=sign) for bound, sign in zip(start, (1, -1), strict=True))
 
     def add(
         self,
@@ -93,11 +123,19 @@ class TopKStream:
         train_index: Int[ndarray, " batch"],
         triples: Int[ndarray, "batch 3"],
     ) -> None:
-        """Take in one batch."""
+        """Take in one batch.
+
+        Raises
+        ------
+        NonFiniteError
+            If an influence is NaN or infinite; the training triple is named.
+        """
         if len(influences) == 0:
             return
-        for side in self._sides:
-            side.add(influences, train_index, triples)
+        lowest, highest = influences.amin(dim=0), influences.amax(dim=0)  # aminmax takes five times as long
+        refuse_non_finite(triples, influences, what="training", summary=highest - lowest)
+        for side, best in zip(self._sides, (highest, -lowest), strict=True):
+            side.add(influences, best, train_index, triples)
 
     def finish(self) -> TopK:
         """Give the TopK of all batches."""
@@ -106,52 +144,81 @@ class TopKStream:
 
 
 class _Side:
-    """One side of the stream: entries that reached the k-th best so far wait until there are enough to rank them."""
+    """One side of the stream: entries that reach the k-th best so far wait until there are enough to rank them."""
 
-    def __init__(self, k: int, num_tests: int, *, sign: int) -> None:
-        self._k, self._num_tests, self._sign = k, num_tests, sign
+    def __init__(self, k: int, start: Bounds, *, sign: int) -> None:
+        self._k, self._sign, self._bounds = k, sign, start
         self._waiting = [empty(k).highest]
-        self._most_waiting = max(2 * k * num_tests, 4096)
-        self._bound: Tensor | None = None
-        self._bound_index = np.empty(0, np.int64)
+        self._most_waiting = max(2 * k * len(start.train_index), 4096)
+        self._threshold: Tensor | None = None
 
-    def add(self, influences: Tensor, train_index: ndarray, triples: ndarray) -> None:
-        signed = influences if self._sign > 0 else -influences
-        bound = self._bound
-        if bound is None:
-            bound = signed.topk(min(self._k, len(signed)), dim=0).values[-1]
-        row, test = (index.cpu().numpy() for index in (signed >= bound).nonzero(as_tuple=True))
-        if len(row) == 0:
+    def add(self, influences: Tensor, best: Tensor, train_index: ndarray, triples: ndarray) -> None:
+        if self._threshold is None:
+            self._threshold = self._first_threshold(influences)
+        tests = (best >= self._threshold).nonzero()[:, 0]
+        if len(tests) == 0:
             return
-        found = Ranking(
-            test_index=test,
-            influence=influences[row, test].double().cpu().numpy(),
-            train_index=train_index[row],
-            triples=triples[row],
-        )
-        self._waiting.append(found if self._bound is None else self._without_lost_ties(found))
+        found = self._reaching(influences, tests, train_index, triples)
+        self._waiting.append(self._without_lost_ties(found))
         if sum(map(len, self._waiting)) > self._most_waiting:
-            self._rank(influences)
+            self._rank()
 
     def settle(self) -> Ranking:
         return _best(_join(self._waiting), self._k, sign=self._sign)
 
-    def _rank(self, like: Tensor) -> None:
-        """Rank what waits, and raise the bounds of the test triples that have k entries."""
+    def _first_threshold(self, influences: Tensor) -> Tensor:
+        """Take the bounds to start with, or what the first batch itself surpasses k times."""
+        start = torch.as_tensor(self._bounds.signed_influence).to(influences)
+        if torch.isfinite(start).all() or len(influences) < self._k:
+            return start
+        signed = influences if self._sign > 0 else -influences
+        return torch.maximum(start, signed.topk(self._k, dim=0).values[-1])
+
+    def _reaching(self, influences: Tensor, tests: Tensor, train_index: ndarray, triples: ndarray) -> Ranking:
+        """Find the entries of some test triples that reach their thresholds."""
+        assert self._threshold is not None  # noqa: S101 - set before
+        some = influences.index_select(1, tests) if len(tests) < influences.shape[1] else influences
+        limit = self._threshold[tests]
+        row, column = ((some >= limit) if self._sign > 0 else (some <= -limit)).nonzero(as_tuple=True)
+        place = row.cpu().numpy()
+        return Ranking(
+            test_index=tests[column].cpu().numpy(),
+            influence=some[row, column].double().cpu().numpy(),
+            train_index=train_index[place],
+            triples=triples[place],
+        )
+
+    def _rank(self) -> None:
+        """Keep the best of what waits, and raise the bounds of the test triples that have k entries."""
         best = self.settle()
         self._waiting = [best]
-        last = np.searchsorted(best.test_index, np.arange(self._num_tests), side="right") - 1
-        if len(best) < self._k * self._num_tests:
-            return
-        self._bound_index = best.train_index[last]
-        self._bound = torch.as_tensor(self._sign * best.influence[last]).to(like)
+        self._bounds = _raised(self._bounds, best, self._k, sign=self._sign)
+        assert self._threshold is not None  # noqa: S101 - set before
+        raised = torch.as_tensor(self._bounds.signed_influence).to(self._threshold)
+        self._threshold = torch.maximum(self._threshold, raised)
 
     def _without_lost_ties(self, found: Ranking) -> Ranking:
         """Drop entries that equal the k-th best and come later in the training file."""
-        assert self._bound is not None  # noqa: S101 - impossible state
-        bound = self._bound.double().cpu().numpy()[found.test_index]
-        lost = (self._sign * found.influence == bound) & (found.train_index > self._bound_index[found.test_index])
+        bound = self._bounds.signed_influence[found.test_index]
+        later = found.train_index > self._bounds.train_index[found.test_index]
+        lost = (self._sign * found.influence == bound) & later
         return found.take(~lost) if lost.any() else found
+
+
+def _raised(known: Bounds, best: Ranking, k: int, *, sign: int) -> Bounds:
+    """Replace the bounds of the test triples that have k entries in a ranking, none of which is behind the bound."""
+    num_tests = len(known.train_index)
+    first, stop = (np.searchsorted(best.test_index, np.arange(num_tests), side=side) for side in ("left", "right"))
+    full = np.flatnonzero(stop - first >= k)
+    signed_influence, train_index = known.signed_influence.copy(), known.train_index.copy()
+    signed_influence[full] = sign * best.influence[stop[full] - 1]
+    train_index[full] = best.train_index[stop[full] - 1]
+    return Bounds(signed_influence=signed_influence, train_index=train_index)
+
+
+def _of_test(side: Ranking, test_index: int) -> Ranking:
+    first, stop = np.searchsorted(side.test_index, [test_index, test_index + 1])
+    return side.take(slice(int(first), int(stop)))
 
 
 def _join(parts: Sequence[Ranking]) -> Ranking:
@@ -160,7 +227,25 @@ def _join(parts: Sequence[Ranking]) -> Ranking:
 
 def _best(entries: Ranking, k: int, *, sign: int) -> Ranking:
     """Order entries by test triple, then from the best to the worst, and keep k of each test triple."""
+    entries = entries.take(_reach_kth(entries.test_index, sign * entries.influence, k))
     order = np.lexsort((entries.train_index, -sign * entries.influence, entries.test_index))
     test_index = entries.test_index[order]
     rank = np.arange(len(order)) - np.searchsorted(test_index, test_index, side="left")
     return entries.take(order[rank < k])
+
+
+def _reach_kth(test_index: Int[ndarray, " entry"], signed: Float[ndarray, " entry"], k: int) -> ndarray:
+    """Tell which entries are no worse than the k-th best of their test triple: cheaper than to sort them all."""
+    if len(test_index) == 0:
+        return np.ones(0, dtype=bool)
+    order = np.argsort(test_index, kind="stable")
+    grouped = test_index[order]
+    place = np.arange(len(order)) - np.searchsorted(grouped, grouped, side="left")
+    width, num_tests = int(place.max()) + 1, int(grouped[-1]) + 1
+    if width <= k or num_tests * width > _MOST_PADDING * len(order):
+        return np.ones(len(order), dtype=bool)
+    table = np.full((num_tests, width), -np.inf)
+    table[grouped, place] = signed[order]
+    kth = np.partition(table, width - k, axis=1)[:, width - k]
+    reaches: ndarray = signed >= kth[test_index]
+    return reaches

@@ -15,8 +15,7 @@ from tracin_dask.runs.worker import (
     TestSide,
     merge_scored,
     prepare_test,
-    remember,
-    resolve_device,
+    remember_model,
     score_rows,
 )
 
@@ -31,7 +30,7 @@ class InProcess:
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
-        remember(job.checkpoint, model, resolve_device(job.device))
+        remember_model(job, model)
         self._job = job
         self._test: TestSide = test_triples
         self._cache = cache and test_triples is not None

@@ -23,14 +23,14 @@ READ_ROWS = 131_072
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
 SMALLEST_BATCH = 16
-LARGEST_BATCH = (512, 1024, 2048, 2048)
-"""The largest automatic batch, by the number of regions that go forward: these share more, the larger the batch is."""
+LARGEST_BATCH = 2048
+"""The largest automatic batch."""
 BATCH_SHARE = 0.25
 """Part of the memory that an automatic batch may take."""
-TASK_SECONDS = 4.0
-MULTIPLY_ADDS_PER_SECOND = 1e10
+TASK_SECONDS = 10.0
+MULTIPLY_ADDS_PER_SECOND = 1.5e10
 """Of one CPU thread. Used for the size of tasks and for where a small job runs, never for results."""
-TRIPLES_PER_SECOND = 2e5
+TRIPLES_PER_SECOND = 5e5
 """Of one CPU thread when there is next to nothing to multiply."""
 TASKS_PER_WORKER, MOST_TASKS, MOST_GROUPS = 4, 20_000, 64
 
@@ -126,7 +126,7 @@ def _automatic_batch(
     model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources, modes: Modes
 ) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
-    batch_size = LARGEST_BATCH[len(modes.forward)]
+    batch_size = LARGEST_BATCH
     while batch_size > SMALLEST_BATCH:
         memory = _memory(model, work, config, batch_size, modes)
         if memory.batch <= BATCH_SHARE * resources.memory_bytes and memory.total <= resources.memory_bytes:
@@ -145,7 +145,8 @@ def _memory(
     return MemoryEstimate(
         process=PROCESS_BYTES,
         model=cost.model_bytes(model, ITEM_BYTES),
-        test_triples=2 * cost.prepared_bytes(model, work.num_tests, ITEM_BYTES, modes),
+        test_triples=2 * cost.prepared_bytes(model, work.num_tests, ITEM_BYTES)
+        + cost.layout_bytes(model, work.num_tests, ITEM_BYTES, modes),
         batch=batch,
         rows=read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),

@@ -2,26 +2,29 @@
 
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
-from torch import Tensor
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence import topk
-from tracin_dask.influence.engine import PairEngine, PreparedTest
+from tracin_dask.influence.engine import PairEngine, TestFactors
 from tracin_dask.influence.folded import FoldedConvE, fold
+from tracin_dask.influence.jacobians import RelationTable, relation_table
 from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.scorer import Scorer, Scores
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK, TopKStream
 from tracin_dask.models.checkpoint import build_model, load_checkpoint
 from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.runs.allocator import keep_freed_memory
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.plan import Rows, read_rows
 from tracin_dask.triples.store import TripleStore
@@ -117,7 +120,7 @@ class Scored:
 class Prepared:
     """The test triples' factors on the CPU, as they are broadcast."""
 
-    test: PreparedTest
+    test: TestFactors
     counters: Counters
 
 
@@ -142,7 +145,12 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
         test = prepare_test(job, test)
         counters += test.counters
     with torch.no_grad():
-        top = _stream(job, _influences(engine, test), rows, on_rows)
+        if test is None:
+            top = _stream(job, lambda ids: [_self_scores(engine, ids)], rows, on_rows)
+        else:
+            work = _run_here(job, engine, test)
+            top = _stream(job, work.scorer.parts, rows, on_rows, work.seen)
+            work.seen = topk.merge([work.seen, top])
     return Scored(
         top=top,
         counters=replace(counters, task_seconds=time.perf_counter() - started),
@@ -179,24 +187,24 @@ def resolve_device(device: Device) -> torch.device:
     return torch.device(device)
 
 
-def _influences(engine: PairEngine, test: Prepared | None) -> Callable[[Tensor], Tensor]:
-    """Give the function from a batch of triples to their influences, one column per test triple."""
-    device = engine.model.device
-    if test is None:
-        return lambda triples: engine.self_influence(triples.to(device))[:, None]
-    prepared = move(test.test, device)
-    return lambda triples: engine.score(triples.to(device), prepared)
+Score = Callable[[Int[ndarray, "batch 3"]], Iterable[Scores]]
+"""From the ids of a batch to the influences of its rows, in one or several parts."""
 
 
-def _stream(job: ScoreJob, influences: Callable[[Tensor], Tensor], rows: Rows, on_rows: OnRows | None) -> TopK:
+def _self_scores(engine: PairEngine, ids: Int[ndarray, "batch 3"]) -> Scores:
+    return Scores(rows=np.arange(len(ids)), influences=engine.self_influence(torch.from_numpy(ids))[:, None])
+
+
+def _stream(job: ScoreJob, score: Score, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
     """Read the rows block by block, score them batch by batch on the grid of the store, and keep the best."""
-    stream = TopKStream(job.top_k, job.num_columns)
+    stream = TopKStream(job.top_k, job.num_columns, seen)
     step = read_rows(job.batch_size)
     for start in range(*rows, step):
         block = job.store.read(start, min(start + step, rows[1]))
         for at in range(0, len(block), job.batch_size):
             batch = block[at : at + job.batch_size]
-            stream.add(influences(torch.from_numpy(batch.triples)), batch.train_index, batch.triples)
+            for part in score(batch.triples):
+                stream.add(part.influences, batch.train_index[part.rows], batch.triples[part.rows])
         if on_rows is not None:
             on_rows(len(block))
     return stream.finish()
@@ -205,39 +213,88 @@ def _stream(job: ScoreJob, influences: Callable[[Tensor], Tensor], rows: Rows, o
 def _engine(job: ScoreJob) -> tuple[PairEngine, int]:
     """Give the engine of a job, and how many checkpoints had to be loaded for it (0 or 1)."""
     torch.set_num_threads(job.threads)
+    keep_freed_memory()
     device = resolve_device(job.device)
-    model, loads = _folded(job.checkpoint, device)
+    precision = _precision(job, device)
+    known = _models.get(_key(job.checkpoint, device, precision))
+    loaded = known or remember_model(job, job.checkpoint.load())
     engine = PairEngine(
-        model=model,
+        model=loaded.folded,
         tracked=job.tracked,
         loss=job.loss,
         learning_rate=job.learning_rate,
-        precision=Precision.mixed_on(device) if job.mixed_precision else Precision.FULL,
+        precision=precision,
         recompute=job.gradient_checkpointing,
         modes=job.modes,
+        relations=loaded.relations() if job.modes.relation_table else None,
     )
-    return engine, loads
+    return engine, 0 if known else 1
 
 
-_models: dict[tuple[str, ConvEConfig, torch.dtype, torch.device], FoldedConvE] = {}
-"""The folded model of the last checkpoint, so that a process loads it once and not for every task.
+class Loaded:
+    """A folded model, and its relation table once that is asked for."""
 
-Its sizes belong to the key: a file that does not state the image's height and width is another model with others.
-"""
+    def __init__(self, folded: FoldedConvE, precision: Precision) -> None:
+        """Take a model that was folded in this precision."""
+        self.folded, self._precision = folded, precision
+        self._relations: RelationTable | None = None
+
+    def relations(self) -> RelationTable | None:
+        """Give the relation table, made once; None where no region sees the relation alone."""
+        if self._relations is None:
+            with torch.no_grad():
+                self._relations = relation_table(self.folded, self._precision)
+        return self._relations
 
 
-def remember(checkpoint: CheckpointFile, model: ConvE, device: torch.device) -> FoldedConvE:
-    """Fold a model and keep it in place of the one before."""
-    folded = fold(model, device=device)
+ModelKey = tuple[str, ConvEConfig, torch.dtype, torch.device, Precision]
+"""The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
+_models: dict[ModelKey, Loaded] = {}
+"""The folded model of the last checkpoint, so that a process loads it once and not for every task."""
+
+
+def remember_model(job: ScoreJob, model: ConvE) -> Loaded:
+    """Fold the model of a job, which is loaded already, and keep it in place of the one before."""
+    device = resolve_device(job.device)
+    precision = _precision(job, device)
+    loaded = Loaded(fold(model, device=device, precision=precision), precision)
+    _runs_here.clear()
     _models.clear()
-    _models[checkpoint.sha256, checkpoint.config, checkpoint.dtype, device] = folded
-    return folded
+    _models[_key(job.checkpoint, device, precision)] = loaded
+    return loaded
 
 
-def _folded(checkpoint: CheckpointFile, device: torch.device) -> tuple[FoldedConvE, int]:
-    """Give the folded model, and how many checkpoints were loaded for it."""
-    known = _models.get((checkpoint.sha256, checkpoint.config, checkpoint.dtype, device))
-    return (known, 0) if known else (remember(checkpoint, checkpoint.load(), device), 1)
+def _precision(job: ScoreJob, device: torch.device) -> Precision:
+    return Precision.mixed_on(device) if job.mixed_precision else Precision.FULL
+
+
+def _key(checkpoint: CheckpointFile, device: torch.device, precision: Precision) -> ModelKey:
+    return checkpoint.sha256, checkpoint.config, checkpoint.dtype, device, precision
+
+
+@dataclass(slots=True)
+class _RunHere:
+    """What this process keeps of a run from task to task."""
+
+    job: ScoreJob
+    test: TestFactors
+    scorer: Scorer
+    seen: TopK
+    """The best of all rows that were scored here: later tasks need not return what these surpass."""
+
+
+_runs_here: list[_RunHere] = []
+"""The last run, so that the test triples are laid out once for all its tasks."""
+
+
+def _run_here(job: ScoreJob, engine: PairEngine, test: Prepared) -> _RunHere:
+    """Give what is kept of a run; its tasks on one worker get the very same factors."""
+    for known in _runs_here:
+        same_job = replace(known.job, loss=job.loss) == job
+        if known.test is test.test and same_job and known.scorer.engine.model is engine.model:
+            return known
+    _runs_here[:] = [_RunHere(job, test.test, Scorer(engine, test.test), topk.empty(job.top_k))]
+    return _runs_here[0]
 
 
 def _precision_name(engine: PairEngine) -> str:

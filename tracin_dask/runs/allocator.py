@@ -1,0 +1,24 @@
+"""How this process gets its memory: freed blocks are kept for the next batch instead of returned to the system."""
+
+import ctypes
+import sys
+from functools import cache
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_LARGEST_KEPT_BYTES = 1 << 30
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let the C library keep and reuse the blocks that a batch frees; tells whether it could be told.
+
+    A block that is returned comes back as fresh pages, which the system clears one by one at first touch: as slow as
+    the arithmetic on it. Dask's nannies ask for early return (MALLOC_TRIM_THRESHOLD_), which this overrules. Peak
+    memory stays what a batch takes. Only the GNU C library knows this call.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is None:
+        return False
+    return all(set_option(option, _LARGEST_KEPT_BYTES) == 1 for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))
