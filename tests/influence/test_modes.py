@@ -163,7 +163,13 @@ TERMS = {
     "bn2's bias of long runs": ("bn2.bias", LONG, "scorer", "self._constant += test.output.at_bn2", "pass"),
     "fc's bias of long runs": ("fc.bias", LONG, "scorer", "self._constant += self._scaled_at_projection", "pass"),
     "the embeddings of long runs": (ENTITIES, LONG, "factors", "images[half])", "0 * images[half])"),
-    "the table's moments": ("conv1.bias", TABLE, "factors", "self.moments += found.index_select", "self.moments + found.index_select"),
+    "the table's moments": (
+        "conv1.bias",
+        TABLE,
+        "factors",
+        "self.moments += found.index_select",
+        "self.moments + found.index_select",
+    ),
     "the table's overlap": ("fc.weight", TABLE, "passes", "overlap += known.overlap.index_select(0, relation)", "pass"),
     "the table's projection": (
         "bn2.weight",

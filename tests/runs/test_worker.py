@@ -15,6 +15,8 @@ from tracin_dask.influence.topk import Ranking
 from tracin_dask.runs import worker
 from tracin_dask.runs.driver import _job
 from tracin_dask.runs.worker import Counters, Scored, ScoreJob, merge_scored, prepare_test, score_rows
+from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.store import TripleStore
 
 
 @pytest.fixture
@@ -140,3 +142,28 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
     assert worker.resolve_device("auto") == torch.device("cpu")
     with pytest.raises(ConfigError, match=r"device cuda is asked for, but PyTorch .* finds no GPU"):
         worker.resolve_device("cuda")
+
+
+def test_blocks_are_read_one_ahead_and_in_order(job: ScoreJob, monkeypatch: pytest.MonkeyPatch):
+    started: list[int] = []
+    read = TripleStore.read
+
+    def noted(store: TripleStore, start: int, stop: int) -> TripleBlock:
+        started.append(start)
+        return read(store, start, stop)
+
+    monkeypatch.setattr(TripleStore, "read", noted)
+    blocks = worker.read_ahead(job.store, (64, NUM_ROWS), 100)
+    taken = [next(blocks), next(blocks)]
+    assert started[:2] == [64, 164]
+    assert len(started) <= 3  # never more than the next one
+    triples = np.concatenate([block.triples for block in [*taken, *blocks]])
+    assert np.array_equal(triples, read(job.store, 64, NUM_ROWS).triples)
+
+
+def test_what_other_rows_surpass_is_left_out_and_changes_no_merged_result(job: ScoreJob, tests: np.ndarray):
+    alone = score_rows(job, prepare_test(job, tests), (5 * BATCH_SIZE, NUM_ROWS))
+    prepared = prepare_test(job, tests)
+    first, second = (score_rows(job, prepared, rows) for rows in ((0, 5 * BATCH_SIZE), (5 * BATCH_SIZE, NUM_ROWS)))
+    assert len(second.top.highest) < len(alone.top.highest)
+    assert same(merge_scored([first, second]), merge_scored([first, alone]))

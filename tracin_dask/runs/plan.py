@@ -19,7 +19,7 @@ ITEM_BYTES = 4
 PROCESS_BYTES = 420 * 2**20
 """A Python process with torch, Dask and Zarr loaded, before any data."""
 READ_ROWS = 131_072
-"""Rows read from the store at a time, rounded down to whole batches."""
+"""Rows read from the store at a time, rounded down to whole batches; the next ones are read ahead."""
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
 SMALLEST_BATCH = 16
@@ -148,7 +148,7 @@ def _memory(
         test_triples=2 * cost.prepared_bytes(model, work.num_tests, ITEM_BYTES)
         + cost.layout_bytes(model, work.num_tests, ITEM_BYTES, modes),
         batch=batch,
-        rows=read_rows(batch_size) * ROW_BYTES,
+        rows=2 * read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),
     )
 

@@ -2,7 +2,9 @@
 
 import io
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from tracin_dask.models.conve import ConvE, ConvEConfig
 from tracin_dask.runs.allocator import keep_freed_memory
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.plan import Rows, read_rows
+from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.store import TripleStore
 
 OnRows = Callable[[int], None]
@@ -191,6 +194,22 @@ Score = Callable[[Int[ndarray, "batch 3"]], Iterable[Scores]]
 """From the ids of a batch to the influences of its rows, in one or several parts."""
 
 
+def read_ahead(store: TripleStore, rows: Rows, step: int) -> Iterator[TripleBlock]:
+    """Read rows block by block, the next one in a thread of its own while this one is scored.
+
+    Reading takes a tenth of the time of one test triple, and more where the store is far away.
+    """
+    start, stop = rows
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+        ahead = deque([reader.submit(store.read, start, min(start + step, stop))])
+        while ahead:
+            block = ahead.popleft().result()
+            start += step
+            if start < stop:
+                ahead.append(reader.submit(store.read, start, min(start + step, stop)))
+            yield block
+
+
 def _self_scores(engine: PairEngine, ids: Int[ndarray, "batch 3"]) -> Scores:
     return Scores(rows=np.arange(len(ids)), influences=engine.self_influence(torch.from_numpy(ids))[:, None])
 
@@ -198,9 +217,7 @@ def _self_scores(engine: PairEngine, ids: Int[ndarray, "batch 3"]) -> Scores:
 def _stream(job: ScoreJob, score: Score, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
     """Read the rows block by block, score them batch by batch on the grid of the store, and keep the best."""
     stream = TopKStream(job.top_k, job.num_columns, seen)
-    step = read_rows(job.batch_size)
-    for start in range(*rows, step):
-        block = job.store.read(start, min(start + step, rows[1]))
+    for block in read_ahead(job.store, rows, read_rows(job.batch_size)):
         for at in range(0, len(block), job.batch_size):
             batch = block[at : at + job.batch_size]
             for part in score(batch.triples):
