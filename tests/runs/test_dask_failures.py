@@ -153,19 +153,9 @@ def allow_failures(number: int, dask_scheduler=None) -> int:
     return before
 
 
-def replace_task(monkeypatch: pytest.MonkeyPatch, name: str, function) -> None:
-    """Let the tasks of this name do something else on the workers."""
-    submit = on_dask.OnDask._submit
-
-    def submit_another(self, key, usual, *arguments):
-        return submit(self, key, function if key.startswith(name) else usual, *arguments)
-
-    monkeypatch.setattr(on_dask.OnDask, "_submit", submit_another)
-
-
-@pytest.mark.parametrize("name", ["score-rows", "prepare-test"])
+@pytest.mark.parametrize("name", ["_score", "_share_prepared"])
 def test_workers_that_die_at_the_same_task_end_the_run_with_advice(make_job, impatient: Client, monkeypatch, name):
-    replace_task(monkeypatch, name, lambda *_: os._exit(1))
+    monkeypatch.setattr(on_dask, name, lambda *_: os._exit(1))
     with pytest.raises(ClusterError, match=r"workers died repeatedly at the same task .*--batch-size, or fewer --work"):
         make_job().carry_out(impatient, task_rows=1000)
 
@@ -174,7 +164,7 @@ def test_a_run_after_a_failed_one_works(make_job: MakeJob, client: Client, monke
     def fail(*_: object) -> None:
         raise StoreError("a shard is gone")
 
-    replace_task(monkeypatch, "score-rows", fail)
+    monkeypatch.setattr(on_dask, "_score", fail)
     job = make_job()
     with pytest.raises(StoreError, match="a shard is gone"):
         job.carry_out(client, **SMALL_TASKS)

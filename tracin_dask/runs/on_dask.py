@@ -2,27 +2,52 @@
 
 import io
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import dask
 import torch
+from dask.sizeof import sizeof
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
 from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ClusterError
+from tracin_dask.influence.tensors import num_bytes
+from tracin_dask.influence.topk import Ranking
+from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.plan import Rows
-from tracin_dask.runs.worker import Counters, OnRows, Prepared, Scored, ScoreJob, merge_scored, prepare_test, score_rows
+from tracin_dask.runs.task_graph import TaskFunctions, task_graph
+from tracin_dask.runs.worker import (
+    Counters,
+    OnRows,
+    Prepared,
+    Scored,
+    ScoreJob,
+    TestSide,
+    merge_scored,
+    prepare_test,
+    score_rows,
+)
 
-_MERGE_FAN_IN = 8
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What every task needs, held once by each worker; workers copy it from one another."""
+
+    job: ScoreJob
+    test: TestSide
+    topic: str
+    """Where progress is reported."""
+    report_seconds: float
+    """Time between two reports of a worker."""
 
 
 class OnDask:
-    """Submits all tasks, merges each group in a tree on the workers, and fetches one small outcome per group."""
+    """Submits all tasks in one graph, merges groups on the workers, and fetches one small outcome per group."""
 
     def __init__(
         self, client: Client, job: ScoreJob, test_triples: Int[ndarray, "test 3"] | None, *, cache: bool
@@ -30,10 +55,11 @@ class OnDask:
         """Take a job; with `cache`, the test triples' factors are computed once, otherwise by every task."""
         self._client = client
         self._job = job
-        self._test: Future[Any] | ndarray | None = test_triples
+        self._test_triples = test_triples
         self._cache = cache and test_triples is not None
-        self._weights: Future[Any] | None = None
+        self._shared: Future[Any] | None = None
         self._id = uuid.uuid4().hex[:8]
+        self._topic = f"tracin-dask-{self._id}"
 
     def prepare(self) -> Counters:
         """See to it that all workers get the checkpoint, and compute what all tasks share.
@@ -50,13 +76,16 @@ class OnDask:
                     f"worker {worker} does not see the store {self._job.store.path}; "
                     "put it on a file system that all workers share and give that path"
                 )
-        if any(missing.values()):
-            self._weights = self._send_weights()
-        if not self._cache:
-            return Counters()
-        self._test = self._submit("prepare-test", _prepare, self._job, self._weights, self._test)
+        weights = self._send_weights() if any(missing.values()) else None
+        shared = _Shared(
+            job=self._job,
+            test=self._test_triples,
+            topic=self._topic,
+            report_seconds=seconds_between_reports(len(missing)),
+        )
+        self._shared = self._submit("share", _share_prepared if self._cache else _share, shared, weights)
         with _killed_workers_explained():
-            counters: Counters = self._submit("count-test", _counters, self._test).result()
+            counters: Counters = self._submit("count", _counters, self._shared).result()
         return counters
 
     def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
@@ -67,27 +96,27 @@ class OnDask:
         ClusterError
             If workers die again and again at the same task.
         """
-        topic = f"tracin-dask-{self._id}"
-        self._client.subscribe_topic(topic, lambda event: on_rows(event[1]["rows"]))
-        futures = {self._submit_group(tasks, topic): (tasks[0][0], tasks[-1][1]) for tasks in groups}
+        groups = list(groups)
+        progress = GroupProgress(groups, on_rows)
+        self._client.subscribe_topic(self._topic, lambda event: progress.add(event[1]["group"], event[1]["rows"]))
+        futures = self._submit_groups(groups)
         try:
             with _killed_workers_explained():
                 for future, scored in as_completed(futures, with_results=True, loop=self._client.loop):
-                    yield futures.pop(future), scored
+                    rows = futures.pop(future)
+                    progress.finish(rows[0])
+                    yield rows, scored
         finally:
             self._client.cancel(list(futures))
-            self._client.unsubscribe_topic(topic)
+            self._client.unsubscribe_topic(self._topic)
 
-    def _submit_group(self, tasks: list[Rows], topic: str) -> "Future[Any]":
-        level = [
-            self._submit(f"score-rows-{start}", _score, self._job, self._weights, self._test, (start, stop), topic)
-            for start, stop in tasks
-        ]
-        while len(level) > 1:
-            cut = [level[at : at + _MERGE_FAN_IN] for at in range(0, len(level), _MERGE_FAN_IN)]
-            name = f"merge-{tasks[0][0]}-{len(cut)}"
-            level = [self._submit(f"{name}-{number}", merge_scored, part) for number, part in enumerate(cut)]
-        return level[0]
+    def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
+        if not groups:
+            return {}
+        functions = TaskFunctions(score=_score, merge=merge_scored)
+        graph, outcomes = task_graph(groups, self._shared, functions, self._id)
+        futures = self._client.get(graph, outcomes, sync=False)
+        return {future: (tasks[0][0], tasks[-1][1]) for future, tasks in zip(futures, groups, strict=True)}
 
     def _submit(self, name: str, function: Any, *arguments: object) -> "Future[Any]":  # noqa: ANN401 - Dask takes any callable
         return self._client.submit(function, *arguments, key=f"{name}-{self._id}", pure=False)
@@ -115,22 +144,39 @@ def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not Path(path).exists()]
 
 
-def _with_weights(job: ScoreJob, weights: bytes | None) -> ScoreJob:
-    return job if weights is None else replace(job, checkpoint=replace(job.checkpoint, weights=weights))
+def _share(shared: _Shared, weights: bytes | None) -> _Shared:
+    if weights is None:
+        return shared
+    return replace(shared, job=replace(shared.job, checkpoint=replace(shared.job.checkpoint, weights=weights)))
 
 
-def _prepare(job: ScoreJob, weights: bytes | None, test_triples: ndarray) -> Prepared:
-    return prepare_test(_with_weights(job, weights), test_triples)
+def _share_prepared(shared: _Shared, weights: bytes | None) -> _Shared:
+    whole = _share(shared, weights)
+    assert isinstance(whole.test, ndarray)  # noqa: S101 - the test triples, which are not prepared yet
+    return replace(whole, test=prepare_test(whole.job, whole.test))
 
 
-def _counters(prepared: Prepared) -> Counters:
-    return prepared.counters
+def _counters(shared: _Shared) -> Counters:
+    return shared.test.counters if isinstance(shared.test, Prepared) else Counters()
 
 
-def _score(job: ScoreJob, weights: bytes | None, test: Prepared | ndarray | None, rows: Rows, topic: str) -> Scored:
+def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
     worker = get_worker()
 
     def report(count: int) -> None:
-        worker.log_event(topic, {"rows": count})
+        worker.log_event(shared.topic, {"group": group, "rows": count})
 
-    return score_rows(_with_weights(job, weights), test, rows, on_rows=report)
+    return score_rows(shared.job, shared.test, rows, on_rows=SeldomReport(report, shared.report_seconds))
+
+
+@sizeof.register(_Shared)  # type: ignore[untyped-decorator]
+def _shared_bytes(shared: _Shared) -> int:
+    """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
+    test = num_bytes(shared.test.test) if isinstance(shared.test, Prepared) else 0
+    return test + len(shared.job.checkpoint.weights or b"")
+
+
+@sizeof.register(Scored)  # type: ignore[untyped-decorator]
+def _scored_bytes(scored: Scored) -> int:
+    sides = (scored.top.highest, scored.top.lowest)
+    return sum(getattr(side, field.name).nbytes for side in sides for field in fields(Ranking))
