@@ -1,6 +1,8 @@
 """A plan cuts the rows without gaps, chooses the batch by memory, and refuses what cannot fit."""
 
+import heapq
 import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +14,15 @@ from tracin_dask.influence.cost import MultiplyAdds, Workload
 from tracin_dask.influence.modes import Modes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.plan import MOST_GROUPS, MOST_TASKS, MemoryEstimate, Plan, make_plan
+from tracin_dask.runs.plan import (
+    LAST_TASKS,
+    MOST_GROUPS,
+    MOST_TASKS,
+    MOST_TASKS_PER_SECOND,
+    MemoryEstimate,
+    Plan,
+    make_plan,
+)
 from tracin_dask.runs.resources import Resources
 
 FB15K = ConvEConfig(num_entities=14_541, num_relations=237)
@@ -100,12 +110,44 @@ def test_a_plan_counts_the_tasks_that_it_hands_out(case):
 def test_every_plan_has_few_enough_tasks_and_groups_of_whole_batches(num_triples, batch_size, num_workers):
     plan = planned(num_triples=num_triples, num_tests=1, num_workers=num_workers, batch_size=batch_size)
     assert plan.task_rows % batch_size == 0
-    assert plan.num_tasks <= MOST_TASKS
+    assert plan.num_tasks <= MOST_TASKS + 2 * num_workers * (1 + math.log(LAST_TASKS))
     assert -(-plan.num_tasks // plan.tasks_per_group) <= MOST_GROUPS
 
 
 def test_a_large_job_has_work_for_every_worker():
     assert planned(num_workers=8).num_tasks >= 3 * 8  # four for each, before whole batches are made of them
+
+
+def unevenness(plan: Plan) -> float:
+    """Let workers whose speeds differ by up to a fifth each take the next task when free: the last end / the ideal."""
+    num_workers = plan.resources.num_workers
+    speeds = [0.9 + 0.2 * number / num_workers for number in range(num_workers)]
+    free = [(0.0, speed) for speed in speeds]
+    for start, stop in (task for group in plan.groups() for task in group):
+        at, speed = heapq.heappop(free)
+        heapq.heappush(free, (at + (stop - start) / speed, speed))
+    return max(free)[0] * sum(speeds) / plan.num_triples
+
+
+@pytest.mark.parametrize("num_workers", [2, 3, 7, 8, 50, 200])
+def test_workers_of_a_run_of_half_a_minute_end_at_about_the_same_time(num_workers):
+    one = planned(num_triples=10_000_000)
+    num_triples = int(one.num_triples * 30 * num_workers / one.worker_seconds)
+    assert unevenness(planned(num_triples=num_triples, num_workers=num_workers)) < 1.02
+
+
+def test_one_worker_gets_tasks_of_one_size():
+    plan = planned(num_triples=10_000_000)
+    sizes = {stop - start for group in plan.groups() for start, stop in group}
+    assert len(sizes) <= 2  # the last may end where the rows end
+
+
+@pytest.mark.parametrize("num_workers", [10, 100, 1000])
+def test_no_more_tasks_end_in_a_second_than_a_scheduler_can_hand_out(num_workers):
+    plan = planned(num_triples=1_000_000_000, num_workers=num_workers)
+    seconds = plan.last_task_rows * plan.worker_seconds / plan.num_triples
+    assert num_workers / seconds <= MOST_TASKS_PER_SECOND
+    assert plan.last_task_rows < plan.task_rows or num_workers == 1000
 
 
 def test_a_stated_batch_size_is_kept():

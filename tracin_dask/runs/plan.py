@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
@@ -33,6 +33,11 @@ MULTIPLY_ADDS_PER_SECOND = 1.5e10
 TRIPLES_PER_SECOND = 5e5
 """Of one CPU thread when there is next to nothing to multiply."""
 TASKS_PER_WORKER, MOST_TASKS, MOST_GROUPS = 4, 20_000, 64
+LAST_TASKS = 16
+"""The last tasks are down to so many times smaller than the first, so that all workers end at about the same time."""
+LEAST_TASK_SECONDS = 0.5
+MOST_TASKS_PER_SECOND = 250
+"""Of all workers together; half of what a Dask scheduler can hand out. Smaller tasks at the end keep to it, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,15 @@ class Plan:
     @property
     def num_tasks(self) -> int:
         """Tasks of a run from the start."""
-        return math.ceil(self.num_triples / self.task_rows)
+        return sum(1 for _ in self._tasks(0, self.num_triples))
+
+    @property
+    def last_task_rows(self) -> int:
+        """Rows of the smallest tasks, which are the last."""
+        num_workers = self.resources.num_workers
+        seconds = max(LEAST_TASK_SECONDS, num_workers / MOST_TASKS_PER_SECOND)
+        rows = max(self.task_rows / LAST_TASKS, self.num_triples * seconds / self.worker_seconds)
+        return self.task_rows if num_workers == 1 else min(self.task_rows, _whole_batches(rows, self.batch_size))
 
     @property
     def worker_seconds(self) -> float:
@@ -82,9 +95,18 @@ class Plan:
         Tasks begin on the grid of batches, so that results do not depend on the cut.
         """
         for start, stop in _gaps(done, self.num_triples):
-            tasks = [(at, min(at + self.task_rows, stop)) for at in range(start, stop, self.task_rows)]
+            tasks = list(self._tasks(start, stop))
             for first in range(0, len(tasks), self.tasks_per_group):
                 yield tasks[first : first + self.tasks_per_group]
+
+    def _tasks(self, start: int, stop: int) -> Iterator[Rows]:
+        """Cut a range into tasks: no larger than half of a worker's share of what is left to the end of all rows."""
+        least, twice_the_workers = self.last_task_rows, 2 * self.resources.num_workers
+        while start < stop:
+            share = _whole_batches((self.num_triples - start) / twice_the_workers, self.batch_size)
+            rows = max(least, min(self.task_rows, share))
+            yield start, min(start + rows, stop)
+            start += rows
 
 
 def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> Plan:
@@ -104,17 +126,18 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
         raise MemoryLimitError(_too_large(memory, resources, batch_size))
     seconds = _worker_seconds(work.num_triples, multiply_adds.total, resources.threads_per_worker)
     task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
-    return Plan(
+    plan = Plan(
         modes=modes,
         num_triples=work.num_triples,
         num_tests=work.num_tests,
         batch_size=batch_size,
         task_rows=task_rows,
-        tasks_per_group=max(1, math.ceil(work.num_triples / task_rows / MOST_GROUPS)),
+        tasks_per_group=1,
         resources=resources,
         memory=memory,
         multiply_adds=multiply_adds,
     )
+    return replace(plan, tasks_per_group=math.ceil(plan.num_tasks / MOST_GROUPS))
 
 
 def read_rows(batch_size: int) -> int:
@@ -156,7 +179,11 @@ def _memory(
 def _task_rows(num_triples: int, batch_size: int, *, seconds: float, num_workers: int) -> int:
     """Choose a task's rows: some seconds of work, enough tasks for all workers, not too many in all."""
     wanted = max(num_workers * TASKS_PER_WORKER, math.ceil(seconds / TASK_SECONDS))
-    rows = math.ceil(num_triples / min(wanted, MOST_TASKS))
+    return _whole_batches(num_triples / min(wanted, MOST_TASKS), batch_size)
+
+
+def _whole_batches(rows: float, batch_size: int) -> int:
+    """Round up to whole batches, at least one."""
     return max(1, math.ceil(rows / batch_size)) * batch_size
 
 
