@@ -15,6 +15,7 @@ from benchmarks.scoring import Scoring, all_scores, loop_triples_per_second, sco
 from benchmarks.settings import Settings
 from benchmarks.workloads import Graph
 from tracin_dask import InfluenceResult, RunConfig
+from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.runs.prepare import prepare
 
 LEADERS = 100
@@ -23,7 +24,8 @@ NUMBERS_OF_TESTS = (1, 16, 256)
 
 def planned(graph: Graph, settings: Settings, num_tests: int, *, mixed_precision: bool) -> Scoring:
     """Plan the engine's run for a number of test triples."""
-    config = RunConfig(top_k=LEADERS, device=settings.device, mixed_precision=mixed_precision)
+    precision: PrecisionName = "mixed" if mixed_precision else "full"
+    config = RunConfig(top_k=LEADERS, device=settings.device, precision=precision)
     prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=config)
     return scoring(prepared, rows=settings.sizes.rows[num_tests], threads=settings.threads)
 
@@ -90,7 +92,7 @@ def measure_agreement_of_mixed_precision(
     tests = graph.tests(num_tests)[: settings.sizes.agreement_tests]
 
     def scores(*, mixed_precision: bool) -> np.ndarray:
-        config = RunConfig(device=settings.device, mixed_precision=mixed_precision)
+        config = RunConfig(device=settings.device, precision="mixed" if mixed_precision else "full")
         return all_scores(graph.store, graph.checkpoint, tests, config=config, threads=settings.threads)
 
     full = scores(mixed_precision=False)

@@ -111,6 +111,12 @@ def test_mixed_precision_rounds_and_says_so(everything):
     assert np.corrcoef(by_line(full), by_line(mixed))[0, 1] > 0.999
 
 
+def test_a_precision_is_chosen_by_name(everything):
+    named, mixed = everything("--precision", "bf16"), everything("--use-mixed-precision")
+    assert named["run"]["precision"] == mixed["run"]["precision"]
+    assert (by_line(named) == by_line(mixed)).all()
+
+
 def test_gradient_checkpointing_changes_no_result_and_is_stated(everything):
     kept, again = everything(), everything("--use-gradient-checkpointing")
     assert (kept["run"]["gradient_checkpointing"], again["run"]["gradient_checkpointing"]) == (False, True)

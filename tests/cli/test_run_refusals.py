@@ -55,6 +55,8 @@ class TestRefusedBeforeAnyWork:
             (["--learning-rate", -1], r"learning_rate must be a positive number, not -1\.0"),
             (["--num-last-layers", 3], "counts only with --use-last-layers-only"),
             (["--use-last-layers-only", "--parameters", "fc.*"], "give only one of them"),
+            (["--precision", "bf16", "--use-mixed-precision"], "give only one of them"),
+            (["--precision", "tf32", "--device", "cpu"], "tf32 is a format of NVIDIA GPUs"),
             (["--cluster", "nonsense"], "unknown cluster 'nonsense'; expected auto, local"),
         ],
     )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from influence.agreement import engine_for, scores, trained_scale_model
 
+from tracin_dask.errors import ConfigError
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
 
@@ -56,8 +57,20 @@ def test_full_precision_rounds_nothing():
 
 
 def test_mixed_precision_is_fp16_on_cuda_and_bf16_elsewhere():
-    assert Precision.mixed_on(torch.device("cuda")) is Precision.FP16
-    assert Precision.mixed_on(torch.device("cpu")) is Precision.BF16
+    assert Precision.named("mixed", torch.device("cuda")) is Precision.FP16
+    assert Precision.named("mixed", torch.device("cpu")) is Precision.BF16
+
+
+def test_a_precision_is_found_by_its_name_and_tf32_needs_a_gpu():
+    assert [Precision.named(name, torch.device("cpu")) for name in ("full", "bf16", "fp16")] == [
+        Precision.FULL,
+        Precision.BF16,
+        Precision.FP16,
+    ]
+    assert Precision.named("tf32", torch.device("cuda")) is Precision.TF32
+    assert Precision.TF32.rounded_dtype is None
+    with pytest.raises(ConfigError, match="tf32 is a format of NVIDIA GPUs"):
+        Precision.named("tf32", torch.device("cpu"))
 
 
 @pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])

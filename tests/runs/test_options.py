@@ -65,7 +65,7 @@ def test_gradient_checkpointing_changes_bytes_and_no_result(make_job: MakeJob):
 
 
 def test_mixed_precision_says_so_and_is_close(make_job: MakeJob):
-    full, mixed = (make_job(mixed_precision=flag, top_k=NUM_ROWS).carry_out() for flag in (False, True))
+    full, mixed = (make_job(precision=name, top_k=NUM_ROWS).carry_out() for name in ("full", "mixed"))
     assert full.run["precision"] == "float32"
     assert mixed.run["precision"] == "bf16 products, float32 sums"
     for one, other in zip(full.rankings, mixed.rankings, strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tracin_dask.cli.terminal import ByteSize, byte_progress
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.checkpoint import load_checkpoint
 from tracin_dask.runs.config import Device, Mode, RunConfig
@@ -47,6 +48,7 @@ class JobOptions(TypedDict):
     num_last_layers: int | None
     batch_size: int | None
     device: Device
+    precision: PrecisionName
     use_mixed_precision: bool
     use_gradient_checkpointing: bool
     cache_test_gradients: bool
@@ -152,8 +154,13 @@ _OPTIONS = (
         help="Where to compute; auto takes a GPU if there is one.",
     ),
     click.option(
-        "--use-mixed-precision", is_flag=True, help="Round the inputs of big products to bf16 (fp16 on CUDA)."
+        "--precision",
+        type=click.Choice(["full", "tf32", "bf16", "fp16"]),
+        default="full",
+        show_default=True,
+        help="Round the inputs of big products; sums stay float32. tf32 is for GPUs.",
     ),
+    click.option("--use-mixed-precision", is_flag=True, help="--precision bf16 on a CPU, fp16 on a GPU."),
     click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations."),
     click.option(
         "--cache-test-gradients/--no-cache-test-gradients",
@@ -208,6 +215,8 @@ def _refuse_contradictions(options: JobOptions) -> None:
         raise ConfigError("--mode self is about the training triples alone; leave --test-triple and --test out")
     if options["num_last_layers"] is not None and not options["use_last_layers_only"]:
         raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
+    if options["use_mixed_precision"] and options["precision"] != "full":
+        raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
     of_text = ("entity_names", "edge_map", "skip_invalid")
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
     if given and options["train"].is_dir():
@@ -233,7 +242,7 @@ def _config(options: JobOptions) -> RunConfig:
         rank_by=options["rank_by"],
         batch_size=options["batch_size"],
         device=options["device"],
-        mixed_precision=options["use_mixed_precision"],
+        precision="mixed" if options["use_mixed_precision"] else options["precision"],
         gradient_checkpointing=options["use_gradient_checkpointing"],
         cache_test_gradients=options["cache_test_gradients"],
     )

@@ -1,28 +1,47 @@
 """The number format of the big products; sums are always made in the working dtype."""
 
 from enum import Enum
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from tracin_dask.errors import ConfigError
+
+PrecisionName = Literal["full", "mixed", "tf32", "bf16", "fp16"]
+"""What a run can ask for; `mixed` is fp16 on CUDA and bf16 elsewhere."""
 
 
 class Precision(Enum):
     """How the operands of the big products are rounded; the value is the name that the result states."""
 
     FULL = "full"
+    TF32 = "tf32"
+    """The GPU rounds the operands of float32 products itself."""
     BF16 = "bf16"
     FP16 = "fp16"
 
     @classmethod
-    def mixed_on(cls, device: torch.device) -> "Precision":
-        """Choose the mixed precision of a device: fp16 on CUDA, bf16 elsewhere."""
-        return cls.FP16 if device.type == "cuda" else cls.BF16
+    def named(cls, name: PrecisionName, device: torch.device) -> "Precision":
+        """Choose a precision on a device.
+
+        Raises
+        ------
+        ConfigError
+            If TF32 is asked for where no GPU could do it.
+        """
+        on_gpu = device.type == "cuda"
+        if name == "tf32" and not on_gpu:
+            raise ConfigError("precision tf32 is a format of NVIDIA GPUs, and this runs on a CPU; take full or bf16")
+        if name == "mixed":
+            return cls.FP16 if on_gpu else cls.BF16
+        return cls(name)
 
     @property
     def rounded_dtype(self) -> torch.dtype | None:
         """The format that operands are rounded to, or None."""
-        return {Precision.FULL: None, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}[self]
+        return {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}.get(self)
 
     def operand(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Round an operand, once for all products that it enters.
@@ -39,7 +58,7 @@ class Precision(Enum):
         self, left: Float[Tensor, "*stack rows inner"], right: Float[Tensor, "*stack inner columns"]
     ) -> Float[Tensor, "*stack rows columns"]:
         """Multiply two operands, or two stacks of them."""
-        if self is Precision.FULL or not left.is_cuda:
+        if self.rounded_dtype is None or not left.is_cuda:
             return left @ right
         multiply = torch.mm if left.dim() == 2 else torch.bmm
         return multiply(left, right, out_dtype=torch.float32)
@@ -51,7 +70,7 @@ class Precision(Enum):
         right: Float[Tensor, "inner columns"],
     ) -> None:
         """Add the product of two operands, in place."""
-        if self is Precision.FULL or not left.is_cuda:
+        if self.rounded_dtype is None or not left.is_cuda:
             total.addmm_(left, right)
         else:
             total += self.product(left, right)

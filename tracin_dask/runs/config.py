@@ -6,6 +6,7 @@ from typing import Literal
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import BinaryCrossEntropy, Loss
 from tracin_dask.influence.parameters import last_layers, matching
+from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.conve import ConvEConfig
 
@@ -34,6 +35,9 @@ class RunConfig:
         Training triples of one tensor call; None chooses by memory.
     device
         `auto`, `cpu` or `cuda`.
+    precision
+        Of the operands of big products, which are summed in the model's own number type: `full`, `tf32` (GPUs), `bf16`,
+        `fp16`, or `mixed` (fp16 on a GPU, bf16 on a CPU).
     """
 
     mode: Mode = "test"
@@ -45,7 +49,7 @@ class RunConfig:
     rank_by: RankBy = "absolute"
     batch_size: int | None = None
     device: Device = "auto"
-    mixed_precision: bool = False
+    precision: PrecisionName = "full"
     gradient_checkpointing: bool = False
     cache_test_gradients: bool = True
 

@@ -191,7 +191,7 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
         batch_size=plan.batch_size,
         device=config.device,
         threads=plan.resources.threads_per_worker,
-        mixed_precision=config.mixed_precision,
+        precision=config.precision,
         gradient_checkpointing=config.gradient_checkpointing,
     )
 
@@ -241,7 +241,7 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "top_k": config.top_k,
         "batch_size": plan.batch_size,
         "device": config.device,
-        "mixed_precision": config.mixed_precision,
+        "precision": config.precision,
         "gradient_checkpointing": config.gradient_checkpointing,
         "threads_per_worker": plan.resources.threads_per_worker,
     }

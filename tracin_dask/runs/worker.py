@@ -20,7 +20,7 @@ from tracin_dask.influence.folded import FoldedConvE, fold
 from tracin_dask.influence.jacobians import RelationTable, relation_table
 from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.precision import Precision, PrecisionName
 from tracin_dask.influence.scorer import Scorer, Scores
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK, TopKStream
@@ -80,7 +80,7 @@ class ScoreJob:
     batch_size: int
     device: Device
     threads: int
-    mixed_precision: bool
+    precision: PrecisionName
     gradient_checkpointing: bool
 
 
@@ -282,7 +282,10 @@ def remember_model(job: ScoreJob, model: ConvE) -> Loaded:
 
 
 def _precision(job: ScoreJob, device: torch.device) -> Precision:
-    return Precision.mixed_on(device) if job.mixed_precision else Precision.FULL
+    precision = Precision.named(job.precision, device)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = precision is Precision.TF32
+    return precision
 
 
 def _key(checkpoint: CheckpointFile, device: torch.device, precision: Precision) -> ModelKey:
