@@ -67,6 +67,8 @@ class RunConfig:
             raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate must be a positive number, not {self.learning_rate}")
+        if self.precision == "tf32" and self.device == "cpu":
+            raise ConfigError("precision tf32 is a format of NVIDIA GPUs, and device cpu is asked for")
         if self.parameters and self.last_layers is not None:
             raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
 
