@@ -33,7 +33,7 @@ class TestCommand:
         found = plan("--test-triple", *project.test_ids, "--batch-size", 100)
         assert found["what"] == "600 training triples on 1 test triple"
         assert found["where"] == "this process (a small job)"
-        assert found["engine"].startswith("pair product: forward (head, both), once per relation")
+        assert found["engine"].startswith("forward mode: directions per (head, relation), relation")
         assert found["tasks"] == "3 of 200 triples, in batches of 100"
         assert found["memory per worker"].startswith("about 4")
         for name in ("multiply-adds", "forward", "lower", "products"):
