@@ -5,7 +5,8 @@ import sys
 from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST_KEPT_BYTES = 1 << 30
+_LARGEST_KEPT_BYTES = (1 << 30, 32 << 20)
+"""The first that the C library takes; older ones take no more than 32 MiB."""
 
 
 @cache
@@ -21,4 +22,5 @@ def keep_freed_memory() -> bool:
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is None:
         return False
-    return all(set_option(option, _LARGEST_KEPT_BYTES) == 1 for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))
+    options = (_MMAP_THRESHOLD, _TRIM_THRESHOLD)
+    return all(any(set_option(option, size) == 1 for size in _LARGEST_KEPT_BYTES) for option in options)
