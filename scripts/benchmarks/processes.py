@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 
 INTERVAL_SECONDS = 0.2
+PAUSES_PER_LOOK = 50
+"""A look at a large process takes long; so many times as long nothing is looked at, to leave the CPU to the command."""
 SCRIPTS = Path(__file__).resolve().parents[1]
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -129,8 +131,11 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         try:
             first = psutil.Process(self._pid)
-            while not self._done.wait(INTERVAL_SECONDS):
+            pause = INTERVAL_SECONDS
+            while not self._done.wait(pause):
+                begin = time.perf_counter()
                 self._look(first)
+                pause = max(INTERVAL_SECONDS, PAUSES_PER_LOOK * (time.perf_counter() - begin))
         except psutil.NoSuchProcess:
             return
 
