@@ -1,0 +1,124 @@
+"""What stands in for the scoring on simulated workers: sleeping, and outcomes of real size."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import torch
+from distributed import get_worker
+
+from tracin_dask.influence.topk import Ranking, TopK
+from tracin_dask.runs import on_dask
+from tracin_dask.runs.plan import Rows, read_rows
+from tracin_dask.runs.worker import Counters, OnRows, Prepared, Scored, ScoreJob
+
+Interval = tuple[float, float]
+"""When a task started and when it ended, in seconds of this machine's clock."""
+
+LARGEST_INFLUENCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Factors:
+    values: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedWork:
+    """How long scoring takes and how much is broadcast.
+
+    Attributes
+    ----------
+    triples_per_second
+        Of one worker.
+    spread
+        Tasks take between 1 - spread and 1 + spread times their rows' seconds, the same in every run.
+    test_bytes
+        Size of the broadcast factors of the test triples.
+    """
+
+    triples_per_second: float
+    spread: float = 0.0
+    test_bytes: int = 0
+
+    def seconds(self, rows: Rows) -> float:
+        """Give the seconds that scoring these rows takes."""
+        luck = np.random.default_rng(rows[0]).uniform(-self.spread, self.spread)
+        return (rows[1] - rows[0]) / self.triples_per_second * (1 + luck)
+
+    def prepare_test(self, _job: ScoreJob, _test_triples: np.ndarray) -> Prepared:
+        """Stand in for `worker.prepare_test`: as many bytes, of no meaning."""
+        factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
+        return Prepared(test=factors, counters=Counters(test_factor_computations=1))  # type: ignore[arg-type]
+
+    def score_rows(self, job: ScoreJob, _test: object, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
+        """Stand in for `worker.score_rows`: sleep for its time, report as it does, return as much as it does."""
+        started, seconds = time.time(), self.seconds(rows)
+        top = _made_up(job.top_k, job.num_columns, rows, nth_task=_count_task())
+        step = read_rows(job.batch_size)
+        for start in range(*rows, step):
+            stop = min(start + step, rows[1])
+            due = started + seconds * (stop - rows[0]) / (rows[1] - rows[0])
+            time.sleep(max(0.0, due - time.time()))
+            if on_rows is not None:
+                on_rows(stop - start)
+        finished.append((started, time.time()))
+        counters = Counters(rows=rows[1] - rows[0], tasks=1, task_seconds=seconds)
+        return Scored(top=top, counters=counters, device="simulated", precision="simulated")
+
+
+finished: list[Interval] = []
+"""The tasks of all simulated workers of this process."""
+
+
+def install(work: SimulatedWork) -> None:
+    """Let the tasks of this process sleep from now on; the one place where the simulation replaces the product."""
+    on_dask.score_rows = work.score_rows
+    on_dask.prepare_test = work.prepare_test
+
+
+def take_finished() -> list[Interval]:
+    """Give the intervals of this process's tasks since the last call."""
+    taken = list(finished)
+    del finished[: len(taken)]
+    return taken
+
+
+_tasks: Counter[str] = Counter()
+"""Tasks of each simulated worker of this process; a simulation carries out one run."""
+
+
+def _count_task() -> int:
+    """Say the how-many-eth task of its worker this is."""
+    address = get_worker().address
+    _tasks[address] += 1
+    return _tasks[address]
+
+
+def _made_up(k: int, num_columns: int, rows: Rows, *, nth_task: int) -> TopK:
+    """Make an outcome of rows.
+
+    A worker's first task returns k entries of every column, the n-th those that are among the best k of n tasks: as
+    rows are in no order of influence, k / n.
+    """
+    top = _template(k, num_columns, -(-k // nth_task))
+    return replace(top, highest=_moved(top.highest, rows), lowest=_moved(top.lowest, rows))
+
+
+def _moved(side: Ranking, rows: Rows) -> Ranking:
+    """Give entries other rows; their influences change in their last digits, so that merging has something to do."""
+    spread = 1 + 1e-9 * np.random.default_rng(rows[0]).uniform()
+    return replace(side, influence=side.influence * spread, train_index=side.train_index + rows[0])
+
+
+@cache
+def _template(k: int, num_columns: int, entries: int) -> TopK:
+    """Make random influences once per process; making them in every task would cost what real workers do not pay."""
+    random = np.random.default_rng(1)
+    values = np.sort(random.uniform(0, LARGEST_INFLUENCE, (num_columns, entries)), axis=1)[:, ::-1].ravel()
+    columns = np.repeat(np.arange(num_columns), entries)
+    triples = random.integers(0, 1_000_000, (len(values), 3))
+    highest = Ranking(test_index=columns, influence=values, train_index=np.arange(len(values)), triples=triples)
+    return TopK(k=k, highest=highest, lowest=replace(highest, influence=-values))
