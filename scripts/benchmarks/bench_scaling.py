@@ -1,4 +1,4 @@
-"""Section scaling: what a run costs as training triples, test triples and processes become more.
+"""Section scaling: what a run costs as training triples and test triples become more.
 
 Training triples are counted from the start of one store, whose heads are in random order, so that the first rows share
 as much as the others. Every run is a process of its own; the seconds are those of its tasks, without start-up.
@@ -6,7 +6,6 @@ as much as the others. Every run is a process of its own; the seconds are those 
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from tracin_dask.triples.text import read_triples
 
 MOST_ROUNDS = 3
 MILLION = 10**6
-DASK, INDEPENDENT = "workers of a Dask cluster", "independent processes"
 
 
 class Place:
@@ -42,7 +40,7 @@ class Place:
         """Cut numbers of training triples off at the store's end."""
         return list(dict.fromkeys(min(rows, len(self._store)) for rows in wanted))
 
-    def job(self, rows: int, num_tests: int, *, threads: int, workers: int = 0) -> ScoreOnce:
+    def job(self, rows: int, num_tests: int) -> ScoreOnce:
         """Score the first rows against the first test triples; with repetitions where there are too few of them."""
         tests = self._settings.scratch / f"tests_{num_tests}.npy"
         np.save(tests, np.resize(self._tests, (num_tests, 3)))
@@ -51,8 +49,7 @@ class Place:
             model=str(self._made.model),
             tests=str(tests),
             rows=rows,
-            threads=threads,
-            workers=workers,
+            threads=self._settings.threads,
         )
 
 
@@ -70,7 +67,7 @@ def measure_training_triples(benchmark: BenchmarkFixture, collect: Collector, pl
     def run() -> None:
         for num_tests, by_rows in found.items():
             for rows in place.rows(sizes.scaling_rows):
-                job = place.job(rows, num_tests, threads=settings.threads)
+                job = place.job(rows, num_tests)
                 by_rows.setdefault(rows, []).extend(score_in_processes([job], settings.scratch))
 
     benchmark.pedantic(run, rounds=min(settings.repeats, MOST_ROUNDS))
@@ -86,9 +83,7 @@ def measure_test_triples(benchmark: BenchmarkFixture, collect: Collector, place:
 
     def run() -> None:
         for num_tests, seconds in found.items():
-            (scored,) = score_in_processes(
-                [place.job(rows, int(num_tests), threads=settings.threads)], settings.scratch
-            )
+            (scored,) = score_in_processes([place.job(rows, int(num_tests))], settings.scratch)
             seconds.append(scored.task_seconds * MILLION / rows)
 
     benchmark.pedantic(run, rounds=min(settings.repeats, MOST_ROUNDS))
@@ -96,37 +91,6 @@ def measure_test_triples(benchmark: BenchmarkFixture, collect: Collector, place:
     for num_tests, seconds in found.items():
         name = f"scaling.t{num_tests}.seconds_per_million"
         collect.figure(name, f"T = {num_tests:,}: a million training triples", "s", seconds)
-
-
-def measure_workers(benchmark: BenchmarkFixture, collect: Collector, place: Place, settings: Settings) -> None:
-    """Take turns: one and two workers of a local Dask cluster, one and two processes that know nothing of each other.
-
-    Each independent process scores all the rows; two of them show what the machine itself gives to a second process.
-    """
-    (rows,) = place.rows([settings.sizes.workers_rows])
-    num_tests = settings.sizes.line_tests[-1]
-    alone = place.job(rows, num_tests, threads=1)
-    jobs = {
-        (who, number): [replace(alone, workers=number)] if who == DASK else [alone] * number
-        for number in (1, 2)
-        for who in (DASK, INDEPENDENT)
-    }
-    found: dict[tuple[str, int], list[float]] = {key: [] for key in jobs}
-
-    def run() -> None:
-        for key, several in jobs.items():
-            slowest = max(scored.seconds for scored in score_in_processes(several, settings.scratch))
-            found[key].append(len(several) * rows / slowest)
-
-    benchmark.pedantic(run, rounds=min(settings.repeats, MOST_ROUNDS))
-    for who, name in ((DASK, "two_to_one"), (INDEPENDENT, "two_to_one_independent")):
-        speeds = {float(number): found[who, number] for number in (1, 2)}
-        collect.curve("workers", who, speeds)
-        for number, values in speeds.items():
-            about = f"T = {num_tests:,}: {who}, {number:.0f}"
-            collect.figure(f"scaling.{name}.{number:.0f}", about, "triples/s", values)
-        ratios = [two / one for one, two in zip(speeds[1.0], speeds[2.0], strict=True)]
-        collect.figure(f"scaling.workers.{name}", f"T = {num_tests:,}: {who}, two / one", "×", ratios)
 
 
 def _add_line(collect: Collector, num_tests: int, by_rows: dict[int, list[Scored]], line_from: int) -> None:

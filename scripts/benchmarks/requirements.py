@@ -64,8 +64,8 @@ REQUIREMENTS: Sequence[Requirement] = (
     Requirement(figure="robokop.t1.peak", relation="less than", bound=5),
     Requirement(figure="scaling.t1.deviation", relation="at most", bound=0.10),
     Requirement(figure="scaling.t100.deviation", relation="at most", bound=0.10),
-    Requirement(figure="scaling.workers.two_to_one", relation="at least", bound=1.7),
     Requirement(figure="dask.share", relation="at most", bound=0.05),
+    Requirement(figure="dask.two_workers", relation="at least", bound=1.7),
     Requirement(figure="start.first_result", relation="at most", bound=8),
     Requirement(figure="start.help", relation="less than", bound=0.5),
 )

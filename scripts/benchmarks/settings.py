@@ -12,8 +12,8 @@ SECTIONS = {
     "peers": "other tools that compute gradient products, where they are installed",
     "claims": "what the existing tool's documentation says of its options, on a trained model",
     "robokop": "the whole command on a graph of ROBOKOP's size: ingest and runs",
-    "scaling": "cost against training triples, test triples and workers",
-    "dask": "what Dask takes of a run",
+    "scaling": "cost against training triples and test triples",
+    "dask": "what Dask takes of a run, and what a second worker gives",
     "start": "from the shell to the first result",
 }
 """Every section and what it measures; each is a file bench_NAME.py."""
@@ -56,8 +56,8 @@ class Sizes:
         From as many training triples on, the straight line is fitted.
     tests_rows
         Training triples that meet the numbers of test triples there.
-    workers_rows
-        Training triples that one worker and two share there.
+    dask_tests, dask_rows
+        Test triples and training triples of the section dask; a loop over them should take half a minute or more.
     """
 
     num_entities: int = 14_541
@@ -75,7 +75,8 @@ class Sizes:
     line_tests: tuple[int, ...] = (1, 100)
     line_from: int = 10**6
     tests_rows: int = 10**6
-    workers_rows: int = 3 * 10**6
+    dask_tests: int = 512
+    dask_rows: int = 272_115
     start_rows: int = 60_000
     train_epochs: int = 30
     large_train_epochs: int = 3
@@ -94,7 +95,8 @@ QUICK = Sizes(
     line_tests=(1, 16),
     line_from=10**5,
     tests_rows=10**5,
-    workers_rows=10**5,
+    dask_tests=16,
+    dask_rows=65_536,
     train_epochs=10,
 )
 
