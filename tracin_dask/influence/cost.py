@@ -16,6 +16,8 @@ MOST_TABLE_BYTES = 256 * 2**20
 """A relation table that is larger is not made."""
 ELEMENTWISE = 8
 """An elementwise pass in multiply-adds of a matrix product that take as long, measured."""
+JACOBIAN_PASSES = 6
+"""Elementwise passes over a pair's Jacobian: it is reordered, summed over regions, scaled and laid out."""
 SHORTEST_LONG_RUN = 8
 """Shorter runs do not pay for a matrix product of their own."""
 
@@ -88,12 +90,17 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
 
 
 def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
-    """Find from how many rows on directions of a (head, relation) take less than the products of each row."""
+    """Find from how many rows on directions of a (head, relation) take less than the products of each row.
+
+    Jacobians of heads are made in either case.
+    """
     dim, tests = config.embedding_dim, work.num_tests
     both = sum(_features(config, r) for r in regions(config) if r.sees is Sees.BOTH)
     moments = _moments(config) if tracked & CONVOLUTION else 0
-    directions = dim * tests * (moments + ELEMENTWISE) + (both * (config.num_taps + 1) * dim if moments else 0)
-    saved = _lower_per_row(config, work, tracked, modes) + tests * (_width(config, tracked) - dim)
+    jacobian = dim * moments * (tests + JACOBIAN_PASSES * ELEMENTWISE)
+    made = 2 * both * (config.num_taps + 1) * dim if moments else 0  # at half the speed of large products
+    directions = jacobian + made + dim * tests * ELEMENTWISE
+    saved = _lower_per_row(config, replace(work, num_heads=0), tracked, modes) + tests * (_width(config, tracked) - dim)
     return max(SHORTEST_LONG_RUN, math.ceil(directions / max(1, saved)))
 
 
