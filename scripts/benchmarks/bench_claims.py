@@ -50,7 +50,7 @@ CLAIMS = (
         title="mixed precision",
         speed="2",
         memory="2",
-        config={"mixed_precision": True},
+        config={"precision": "mixed"},
     ),
     Claim(
         variant="gradient_checkpointing",
