@@ -12,17 +12,22 @@ from bench_peers.peer import Scorer, TripleScores, batches, installed_version, w
 from tracin_dask.models.conve import ConvE
 
 TESTS_PER_BATCH = 8
+MANY_TESTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptumTracInCP:
-    """`TracInCP`, without its shortcut for models of convolutions and linear layers only (a ConvE has embeddings)."""
+    """`TracInCP`, without its shortcut for models of convolutions and linear layers only (a ConvE has embeddings).
+
+    It goes back through the whole batch once per triple of it, so with few test triples batches of one triple are
+    fastest; with many, their gradients are read once per batch, which asks for more. None chooses.
+    """
 
     name: str = "captum TracInCP"
     tracks: tuple[str, ...] = ("*",)
     requirement: str = "captum>=0.9,<0.10"
     prepares_tests: bool = True
-    batch_size: int = 4
+    batch_size: int | None = None
 
     def is_installed(self) -> bool:
         """Tell whether captum is there in a version whose method below is overridden."""
@@ -33,9 +38,10 @@ class CaptumTracInCP:
         scores = TripleScores(model)
         tests = batches(with_labels(model, test), TESTS_PER_BATCH)
         gradients: list[tuple[Tensor, ...]] = []
+        size = self.batch_size or (1 if len(test) < MANY_TESTS else 16)
 
         def score(rows: Int[Tensor, "rows 3"]) -> Float[Tensor, "rows test"]:
-            train = batches(with_labels(model, rows), self.batch_size)
+            train = batches(with_labels(model, rows), size)
             found: Tensor = _tracincp(scores, train, gradients, len(test)).influence(tests)
             return found.T
 

@@ -20,7 +20,7 @@ class CaptumTracInCPFast:
     tracks: tuple[str, ...] = ("fc.weight",)
     requirement: str = "captum>=0.9,<0.10"
     prepares_tests: bool = False
-    batch_size: int = 2_048
+    batch_size: int = 512
 
     def is_installed(self) -> bool:
         """Tell whether captum is there."""

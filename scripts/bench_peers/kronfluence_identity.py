@@ -22,7 +22,7 @@ class Kronfluence:
     tracks: tuple[str, ...] = ("conv1.*", "fc.*")
     requirement: str = "kronfluence>=1.0,<2"
     prepares_tests: bool = False
-    batch_size: int = 512
+    batch_size: int = 256
     test_batch_size: int = 256
 
     def is_installed(self) -> bool:

@@ -25,6 +25,8 @@ PYTHON_VARIABLE = "TRACIN_DASK_PEERS_PYTHON"
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 LIST_TIMEOUT_SECONDS = 120.0
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+"""Let glibc use freed memory again: peers that make whole gradients are up to twice as fast for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,4 +159,4 @@ def _what_happened(code: int) -> str:
 def _environment(threads: int) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")]))
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    return os.environ | counts | {"PYTHONPATH": path}
+    return os.environ | KEEP_FREED_MEMORY | counts | {"PYTHONPATH": path}

@@ -23,7 +23,7 @@ class PyDVL:
     tracks: tuple[str, ...] = ("*",)
     requirement: str = "pydvl[influence]>=0.10,<0.11"
     prepares_tests: bool = True
-    batch_size: int = 8
+    batch_size: int = 16
 
     def is_installed(self) -> bool:
         """Tell whether pyDVL is there."""

@@ -20,7 +20,7 @@ class TorchFunc:
     tracks: tuple[str, ...] = ("*",)
     requirement: str = "torch>=2.5"
     prepares_tests: bool = True
-    batch_size: int = 256
+    batch_size: int = 128
 
     def is_installed(self) -> bool:
         """Tell whether torch is new enough."""
