@@ -1,19 +1,16 @@
 """`scripts/make_graph`: a synthetic knowledge graph of a given size in the users' formats, and a ConvE checkpoint."""
 
-import contextlib
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 from synthetic_graph.generate import ModelShape, generate
-from synthetic_graph.generate import Progress as Report
 from synthetic_graph.shape import GraphShape, Skew
 
+from tracin_dask.cli.terminal import stage_progress
 from tracin_dask.errors import TracInDaskError
 
 
@@ -93,7 +90,7 @@ def command(**options: Unpack[Options]) -> None:
           --embedding-width 20 --relation-exponent 0.68 --degree-exponent 2 --output fb15k-size
     """
     start = time.perf_counter()
-    with _progress() as progress:
+    with stage_progress(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         statement = generate(
             _graph_shape(options),
             _model_shape(options),
@@ -131,22 +128,6 @@ def _model_shape(options: Options) -> ModelShape:
         output_channels=options["channels"],
         learning_rate=options["learning_rate"],
     )
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Report]:
-    """Show a bar for each stage; nothing where no one watches."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage)
-            progress.update(tasks[stage], completed=done, total=total)
-
-        yield report
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def _tracincp(scores: TripleScores, train: Any, gradients: list[tuple[Tensor, ..
     class WithTestGradients(TracInCP):
         """Takes the test triples' gradients from `gradients`, and fills it at the first call, in place."""
 
-        def _get_checkpoint_jacobians(self, inputs_dataset: Any, *_: Any) -> list[tuple[Tensor, ...]]:  # noqa: ANN401
+        def _get_checkpoint_jacobians(self, inputs_dataset: Any, *_: Any) -> list[tuple[Tensor, ...]]:  # noqa: ANN401 - captum's
             if not gradients:
                 made = tuple(torch.empty(num_tests, *p.shape, dtype=p.dtype) for p in self.model.parameters())
                 start = 0

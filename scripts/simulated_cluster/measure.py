@@ -190,7 +190,7 @@ class _Messages:
 @contextmanager
 def _messages(client: Client) -> Iterator[_Messages]:
     """Watch the one function by which a Dask client sends graphs."""
-    sent, to_futures, send = _Messages(), client._graph_to_futures, client._send_to_scheduler  # noqa: SLF001
+    sent, to_futures, send = _Messages(), client._graph_to_futures, client._send_to_scheduler  # noqa: SLF001 - Dask has no other way to see it
 
     def timed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - any arguments
         started = time.perf_counter()
@@ -206,8 +206,8 @@ def _messages(client: Client) -> Iterator[_Messages]:
             sent.sizes.append(sum(memoryview(frame).nbytes for frame in graph.frames) + len(pickle.dumps(rest)))
         send(message)
 
-    client._graph_to_futures, client._send_to_scheduler = timed, weighed  # noqa: SLF001
+    client._graph_to_futures, client._send_to_scheduler = timed, weighed  # noqa: SLF001 - Dask has no other way to see it
     try:
         yield sent
     finally:
-        client._graph_to_futures, client._send_to_scheduler = to_futures, send  # noqa: SLF001
+        client._graph_to_futures, client._send_to_scheduler = to_futures, send  # noqa: SLF001 - Dask has no other way to see it

@@ -51,7 +51,7 @@ class SimulatedWork:
     def prepare_test(self, _job: ScoreJob, _test_triples: np.ndarray) -> Prepared:
         """Stand in for `worker.prepare_test`: as many bytes, of no meaning."""
         factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
-        return Prepared(test=factors, counters=Counters(test_factor_computations=1))  # type: ignore[arg-type]
+        return Prepared(test=factors, counters=Counters(test_factor_computations=1))  # type: ignore[arg-type] # stands in for factors
 
     def score_rows(self, job: ScoreJob, _test: object, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
         """Stand in for `worker.score_rows`: sleep for its time, report as it does, return as much as it does."""

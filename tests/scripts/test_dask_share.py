@@ -9,8 +9,8 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.append(str(SCRIPTS))
 
-import dask_share  # noqa: E402
-from benchmarks.score_once import ScoreOnce  # noqa: E402
+import dask_share  # noqa: E402 - scripts/ must be on the path
+from benchmarks.score_once import ScoreOnce  # noqa: E402 - scripts/ must be on the path
 
 JOB = ScoreOnce(store="graph.zarr", model="model.pt", tests="tests.npy", rows=1000, threads=1)
 SECONDS = {(0, 1): 40.0, (1, 1): 41.0, (2, 1): 22.0, (0, 2): 50.0}

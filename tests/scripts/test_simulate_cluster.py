@@ -10,9 +10,9 @@ from click.testing import CliRunner
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.append(str(SCRIPTS))
 
-import simulate_cluster  # noqa: E402
-from simulated_cluster.sizes import Sizes, prepared_run  # noqa: E402
-from simulated_cluster.work import SimulatedWork  # noqa: E402
+import simulate_cluster  # noqa: E402 - scripts/ must be on the path
+from simulated_cluster.sizes import Sizes, prepared_run  # noqa: E402 - scripts/ must be on the path
+from simulated_cluster.work import SimulatedWork  # noqa: E402 - scripts/ must be on the path
 
 NUM_TRIPLES, WORKERS, TRIPLES_PER_SECOND = 400_000, 4, 100_000
 OPTIONS = ["--triples", NUM_TRIPLES, "--workers", WORKERS, "--triples-per-second", TRIPLES_PER_SECOND, "--processes", 2]

@@ -10,11 +10,15 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+Report = Callable[[str, int, int], None]
+"""Called with a stage's name, what is done of it, and all of it."""
 
 
 class ByteSize(click.ParamType[int]):
@@ -33,17 +37,16 @@ class ByteSize(click.ParamType[int]):
         return size
 
 
-@contextlib.contextmanager
-def byte_progress() -> Iterator[Callable[[str, int, int], None]]:
+def byte_progress() -> contextlib.AbstractContextManager[Report]:
     """Show a bar with bytes and time left for each stage that is reported; nothing where no one watches."""
+    return stage_progress(DownloadColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+
+
+@contextlib.contextmanager
+def stage_progress(*further: ProgressColumn) -> Iterator[Report]:
+    """Show a bar with further columns for each stage that is reported; nothing where no one watches."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), *further)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 

@@ -152,7 +152,7 @@ def model_bytes(config: ConvEConfig, itemsize: int) -> int:
     moments at a time. Embedding tables are shared.
     """
     tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
-    moments = (config.num_taps + 1) * config.output_channels
+    moments = _moments(config)
     maps = 3 * 8 * moments * (moments + config.output_channels)
     return itemsize * (tables + 3 * config.embedding_dim * config.num_features) + maps
 

@@ -27,7 +27,8 @@ class OwnMoves:
     """How the projection's output moves where a test triple's gradient moves the embedding that a region sees alone.
 
     The region's features depend on that embedding only, so this is known before any batch: a training triple i of the
-    same head, say, adds ⟨d_i, head_j⟩. Zero where no region sees one embedding alone.
+    same head, say, adds ⟨d_i, `head` of j⟩, with d_i its gradient at the projection's output. Zero where no region sees
+    one embedding alone.
     """
 
     head: Float[Tensor, "test dim"]
@@ -50,7 +51,7 @@ def own_moves(model: FoldedConvE, test: EmbeddingRows, precision: Precision) -> 
 def _own_move(
     model: FoldedConvE, sees: Sees, ids: Int[Tensor, " test"], vectors: Float[Tensor, "test dim"], precision: Precision
 ) -> Float[Tensor, "test dim"]:
-    region = next((region for region in model.regions if region.sees is sees), None)
+    region = model.region(sees)
     if region is None:
         return torch.zeros_like(vectors)
     part = pass_of(model, region, torch.stack([ids, ids], dim=1), None)

@@ -167,8 +167,8 @@ class PairEngine:
         """Give ‖features‖² of each triple."""
         total = self.model.kernel.new_zeros(len(ahead.batch))
         for part in ahead.passes:
-            features = self.precision.operand(part.activations(self.model)[1])
-            total += dot_rows(features, features).to(total.dtype)[part.key_of_row(ahead.batch)]
+            features = self.precision.operand(part.activations(self.model)[1]).to(total.dtype)
+            total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
         return total
 
     def _jacobian(self) -> Float[Tensor, "moment parameter"]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
@@ -75,7 +76,7 @@ def output_factors(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "bat
     return OutputFactors(
         at_bn2=at_bn2,
         at_bn2_weight=at_bn2 * ahead.normalised.index_select(0, pair),
-        at_projection=at_bn2 * (model.bn2_weight * model.bn2_inverse_std),
+        at_projection=at_bn2 * model.bn2_scale,
     )
 
 
@@ -90,39 +91,41 @@ def lower_factors(
 ) -> LowerFactors:
     """Carry the gradient below the projection; `shared` Jacobians take the place of the way back for the moments."""
     shared = shared or SharedJacobians()
-    gathered = _Gathered(model, ahead, precision.operand(at_projection), precision)
+    gathered = _Gathered(model, ahead, precision.operand(at_projection), precision, moments=wanted.moments)
     images = {Sees.HEAD: gathered.image(wanted.head_rows), Sees.RELATION: gathered.image(wanted.relation_rows)}
     for part in ahead.passes:
         sees = part.region.sees
         by_jacobians = shared.heads and sees is Sees.HEAD
-        if wanted.moments and by_jacobians:
-            gathered.add_head_moments(part)
+        if gathered.moments is not None and by_jacobians:
+            gathered.add_head_moments(part, gathered.moments)
         rows = None if wanted.moments and not by_jacobians else wanted.rows(sees)
         if rows is not None and len(rows) == 0:
             continue
         gradient = gathered.go_back(part, rows)
-        if rows is None:
+        if gathered.moments is not None and rows is None:
             gathered.moments += gradient.moments()
         for half, wanted_rows in ((Sees.HEAD, wanted.head_rows), (Sees.RELATION, wanted.relation_rows)):
             if sees in wanted.regions and sees in {half, Sees.BOTH} and len(wanted_rows):
                 local = wanted_rows if rows is None else np.searchsorted(rows, wanted_rows)
                 gradient.add_to_image(model, send(local, model.device), images[half])
-    if shared.relations is not None and wanted.moments:
-        gathered.add_relation_moments(shared.relations)
+    if gathered.moments is not None and shared.relations is not None:
+        gathered.add_relation_moments(shared.relations, gathered.moments)
     head, relation = (
         image.chunk(2, dim=2 if model.config.stacking == "width" else 1)[number].flatten(start_dim=1)
         for number, image in enumerate(images.values())
     )
-    return LowerFactors(moments=gathered.moments if wanted.moments else None, head=head, relation=relation)
+    return LowerFactors(moments=gathered.moments, head=head, relation=relation)
 
 
 class _Gathered:
     """A batch on its way back, and the sums of its moments over the regions."""
 
-    def __init__(self, model: FoldedConvE, ahead: Forward, at_projection: Tensor, precision: Precision) -> None:
+    def __init__(
+        self, model: FoldedConvE, ahead: Forward, at_projection: Tensor, precision: Precision, *, moments: bool
+    ) -> None:
         self._model, self._batch, self._precision = model, ahead.batch, precision
         self._at_projection = at_projection
-        self.moments = model.kernel.new_zeros(len(ahead.batch), model.kernel.numel())
+        self.moments = model.kernel.new_zeros(len(ahead.batch), model.kernel.numel()) if moments else None
 
     def image(self, rows: Int[ndarray, " row"]) -> Float[Tensor, "row height width"]:
         """Make room for the gradients at some rows' stacked images."""
@@ -137,21 +140,21 @@ class _Gathered:
             key, at_projection = key[chosen], at_projection[chosen]
         return backward(self._model, part, key, at_projection, self._precision)
 
-    def add_head_moments(self, part: RegionPass) -> None:
+    def add_head_moments(self, part: RegionPass, moments: Float[Tensor, "batch moment"]) -> None:
         """Add the moments of all rows through one Jacobian per head."""
         bounds = self._batch.head_runs.bounds
         for keys in key_chunks(self._model, len(part.keys)):
             jacobians = self._precision.operand(kernel_jacobians(self._model, part, self._precision, keys))
             for (start, stop), jacobian in zip(bounds[keys], jacobians, strict=True):
-                self._precision.add_product(self.moments[start:stop], self._at_projection[start:stop], jacobian.T)
+                self._precision.add_product(moments[start:stop], self._at_projection[start:stop], jacobian.T)
 
-    def add_relation_moments(self, table: RelationTable) -> None:
+    def add_relation_moments(self, table: RelationTable, moments: Float[Tensor, "batch moment"]) -> None:
         """Add the moments of all rows through one Jacobian per relation, rows brought together by relation."""
         relation, device = self._batch.ids[:, 1], self._model.device
         order = np.argsort(relation, kind="stable")
         cut = runs(relation[order])
         grouped = self._at_projection.index_select(0, send(order, device))
-        found = self.moments.new_zeros(self.moments.shape)
+        found = torch.zeros_like(moments)
         for (start, stop), number in zip(cut.bounds, relation[order][cut.starts].tolist(), strict=True):
             self._precision.add_product(found[start:stop], grouped[start:stop], table.jacobian[number].T)
-        self.moments += found.index_select(0, send(np.argsort(order), device))
+        moments += found.index_select(0, send(np.argsort(order), device))

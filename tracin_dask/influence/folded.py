@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tracin_dask.influence.layout import Region, feature_order, regions
+from tracin_dask.influence.layout import Region, Sees, feature_order, regions
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve import ConvE, ConvEConfig
 
@@ -47,6 +47,15 @@ class FoldedConvE:
     def dtype(self) -> torch.dtype:
         """The number type of every product."""
         return self.kernel.dtype
+
+    @property
+    def bn2_scale(self) -> Float[Tensor, " dim"]:
+        """Derivative of bn2's output by the projection's, α2: where its weight is 0, so is this."""
+        return self.bn2_weight * self.bn2_inverse_std
+
+    def region(self, sees: Sees) -> Region | None:
+        """Give the region that sees these images; None where the kernel leaves none."""
+        return next((region for region in self.regions if region.sees is sees), None)
 
 
 def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precision = Precision.FULL) -> FoldedConvE:

@@ -62,7 +62,7 @@ class RelationTable:
 
 def relation_table(model: FoldedConvE, precision: Precision) -> RelationTable | None:
     """Compute the table of all relations; None for a model in which no region sees the relation alone."""
-    region = next((region for region in model.regions if region.sees is Sees.RELATION), None)
+    region = model.region(Sees.RELATION)
     if region is None:
         return None
     numbers = torch.arange(len(model.relations), device=model.device)

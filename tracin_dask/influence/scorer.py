@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import Batch, index_batch, send
+from tracin_dask.influence.batch import Batch, index_batch, runs, send
 from tracin_dask.influence.directions import OwnMoves, moved_images, moved_projection, own_moves
 from tracin_dask.influence.engine import PairEngine, TestFactors
 from tracin_dask.influence.factors import LowerFactors, SharedJacobians, Wanted, lower_factors, output_factors
@@ -57,8 +57,7 @@ class Scorer:
         linear = linear_factors(tracked, test.output, test.moments if engine.tracks_convolution else None)
         self._linear = None if linear is None else operand(linear)
         self._moments = operand(test.moments)
-        scale = engine.model.bn2_weight * engine.model.bn2_inverse_std
-        self._scaled_at_projection = scale * test.output.at_projection
+        self._scaled_at_projection = engine.model.bn2_scale * test.output.at_projection
         self._constant = torch.zeros_like(test.output.at_bn2)
         if "bn2.bias" in tracked:
             self._constant += test.output.at_bn2
@@ -96,16 +95,12 @@ class Scorer:
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
         """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
         modes, device = self.engine.modes, self.engine.model.device
-        batch = index_batch(ids, device)
-        every = np.arange(len(ids))
-        if modes.forward:
-            yield Scores(rows=every, influences=self._along_directions(batch))
+        if modes.forward or modes.long_run is None:
+            score = self._along_directions if modes.forward else self._by_rows
+            yield Scores(rows=np.arange(len(ids)), influences=score(index_batch(ids, device)))
             return
-        runs = batch.pair_runs
-        is_long = (runs.lengths >= (modes.long_run or len(ids) + 1))[runs.of_row]
-        if not is_long.any():
-            yield Scores(rows=every, influences=self._by_rows(batch))
-            return
+        pairs = runs(ids[:, 0], ids[:, 1])
+        is_long = (pairs.lengths >= modes.long_run)[pairs.of_row]
         for chosen, score in ((is_long, self._by_long_runs), (~is_long, self._by_rows)):
             rows = np.flatnonzero(chosen)
             if len(rows):
@@ -114,12 +109,10 @@ class Scorer:
     def _look_ahead(self) -> Known | None:
         """Give what is known of the relation's region before any batch."""
         engine = self.engine
-        if engine.relations is None:
+        region = engine.model.region(Sees.RELATION)
+        if engine.relations is None or region is None:
             return None
-        features = None
-        if self._features is not None:
-            region = next(region for region in engine.model.regions if region.sees is Sees.RELATION)
-            features = self._features[:, region.features]
+        features = None if self._features is None else self._features[:, region.features]
         return engine.relations.known(features, engine.precision)
 
     def _forward(self, batch: Batch) -> tuple[Forward, Float[Tensor, "batch dim"]]:
@@ -175,11 +168,10 @@ class Scorer:
     def _directions(self, ahead: Forward, pairs: slice, shared: list[Tensor | None]) -> Float[Tensor, "pair dim test"]:
         """Give the derivative of bn2's output along every test triple's gradient, of some pairs."""
         engine, precision, output = self.engine, self.engine.precision, self._test.output
-        scale = engine.model.bn2_weight * engine.model.bn2_inverse_std
         num_pairs = pairs.stop - pairs.start
         made = self._constant.T.expand(num_pairs, -1, -1)
         if engine.tracks_convolution:
-            jacobian = self._pair_jacobians(ahead, pairs, shared).transpose(1, 2) * scale[:, None]
+            jacobian = self._pair_jacobians(ahead, pairs, shared).transpose(1, 2) * engine.model.bn2_scale[:, None]
             flat = precision.operand(jacobian.flatten(end_dim=1))
             made = made + precision.product(flat, self._moments.T).view(num_pairs, -1, len(self))
         if ahead.overlap is not None:
@@ -219,10 +211,10 @@ class Scorer:
         self, ahead: Forward, projected: Float[Tensor, "pair dim"], test: int
     ) -> Float[Tensor, "pair dim"]:
         """Give the derivative of x along one test triple's gradient, from W ȧ; works in its place."""
-        model, output = self.engine.model, self._test.output
+        output = self._test.output
         if ahead.overlap is not None:
             projected.addcmul_(ahead.overlap[:, test, None], output.at_projection[test])
-        projected.mul_(model.bn2_weight * model.bn2_inverse_std).add_(self._constant[test])
+        projected.mul_(self.engine.model.bn2_scale).add_(self._constant[test])
         if "bn2.weight" in self.engine.tracked:
             projected.addcmul_(ahead.normalised, output.at_bn2_weight[test])
         return projected.mul_(ahead.is_open)

@@ -169,14 +169,14 @@ def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
     return score_rows(shared.job, shared.test, rows, on_rows=SeldomReport(report, shared.report_seconds))
 
 
-@sizeof.register(_Shared)  # type: ignore[untyped-decorator]
+@sizeof.register(_Shared)  # type: ignore[untyped-decorator] # Dask has no types
 def _shared_bytes(shared: _Shared) -> int:
     """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
     test = num_bytes(shared.test.test) if isinstance(shared.test, Prepared) else 0
     return test + len(shared.job.checkpoint.weights or b"")
 
 
-@sizeof.register(Scored)  # type: ignore[untyped-decorator]
+@sizeof.register(Scored)  # type: ignore[untyped-decorator] # Dask has no types
 def _scored_bytes(scored: Scored) -> int:
     sides = (scored.top.highest, scored.top.lowest)
     return sum(getattr(side, field.name).nbytes for side in sides for field in fields(Ranking))
