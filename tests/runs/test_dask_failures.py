@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,6 +159,24 @@ def test_workers_that_die_at_the_same_task_end_the_run_with_advice(make_job, imp
     monkeypatch.setattr(on_dask, name, lambda *_: os._exit(1))
     with pytest.raises(ClusterError, match=r"workers died repeatedly at the same task .*--batch-size, or fewer --work"):
         make_job().carry_out(impatient, task_rows=1000)
+
+
+def test_a_failed_run_leaves_nothing_on_the_workers(make_job: MakeJob, client: Client, monkeypatch):
+    def fail(*_: object) -> None:
+        raise StoreError("a shard is gone")
+
+    monkeypatch.setattr(on_dask, "_score", fail)
+    with pytest.raises(StoreError) as held:  # the traceback holds the futures
+        make_job().carry_out(client, **SMALL_TASKS)
+    deadline = time.monotonic() + 20
+    while client.run_on_scheduler(task_names) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert client.run_on_scheduler(task_names) == []
+    assert held.value.__traceback__ is not None
+
+
+def task_names(dask_scheduler) -> list[str]:
+    return [str(key) for key in dask_scheduler.tasks]
 
 
 def test_a_run_after_a_failed_one_works(make_job: MakeJob, client: Client, monkeypatch: pytest.MonkeyPatch):

@@ -107,7 +107,7 @@ class OnDask:
                     progress.finish(rows[0])
                     yield rows, scored
         finally:
-            self._client.cancel(list(futures))
+            self._client.cancel([*futures, self._shared])
             self._client.unsubscribe_topic(self._topic)
 
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
