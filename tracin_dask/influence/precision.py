@@ -63,6 +63,18 @@ class Precision(Enum):
         multiply = torch.mm if left.dim() == 2 else torch.bmm
         return multiply(left, right, out_dtype=torch.float32)
 
+    def write_product(
+        self,
+        total: Float[Tensor, "rows columns"],
+        left: Float[Tensor, "rows inner"],
+        right: Float[Tensor, "inner columns"],
+    ) -> None:
+        """Put the product of two operands in a place."""
+        if self.rounded_dtype is None or not left.is_cuda:
+            torch.mm(left, right, out=total)
+        else:
+            total.copy_(self.product(left, right))
+
     def add_product(
         self,
         total: Float[Tensor, "rows columns"],

@@ -31,7 +31,7 @@ from tracin_dask.influence.product import (
     linear_factors,
     weigh_overlap,
 )
-from tracin_dask.influence.tensors import move
+from tracin_dask.influence.tensors import empty_rows, move
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +129,13 @@ class Scorer:
         engine, precision, tracked = self.engine, self.engine.precision, self.engine.tracked
         ahead, tails = self._forward(batch)
         output = output_factors(engine.model, ahead, tails)
+        total = empty_rows(tails, len(batch), len(self))
         if tracked & FC:
-            total = precision.product(precision.operand(output.at_projection), self._at_projection.T)
+            precision.write_product(total, precision.operand(output.at_projection), self._at_projection.T)
             weight = weigh_overlap(tracked, ahead.overlap)
             total *= weight.index_select(0, batch.pair) if isinstance(weight, Tensor) else weight
         else:
-            total = engine.model.kernel.new_zeros(len(batch), len(self))
+            total.zero_()
         lower, wanted = self._lower(ahead, output.at_projection, moments=engine.tracks_convolution)
         linear = linear_factors(tracked, output, lower.moments)
         if linear is not None and self._linear is not None:
@@ -147,13 +148,13 @@ class Scorer:
         engine, precision = self.engine, self.engine.precision
         ahead, tails = self._forward(batch)
         output = output_factors(engine.model, ahead, tails)
-        total = engine.model.kernel.new_empty(len(batch), len(self))
+        total = empty_rows(tails, len(batch), len(self))
         at_bn2, bounds = precision.operand(output.at_bn2), batch.pair_runs.bounds
         shared = [self._shared_jacobians(part) for part in ahead.passes]
         for pairs in key_chunks(engine.model, len(batch.pairs)):
             directions = precision.operand(self._directions(ahead, pairs, shared))
             for (start, stop), direction in zip(bounds[pairs], directions, strict=True):
-                total[start:stop] = precision.product(at_bn2[start:stop], direction)
+                precision.write_product(total[start:stop], at_bn2[start:stop], direction)
         lower, wanted = self._lower(ahead, output.at_projection, moments=False)
         self._add_embedding_terms(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
@@ -173,7 +174,9 @@ class Scorer:
         if engine.tracks_convolution:
             jacobian = self._pair_jacobians(ahead, pairs, shared).transpose(1, 2) * engine.model.bn2_scale[:, None]
             flat = precision.operand(jacobian.flatten(end_dim=1))
-            made = made + precision.product(flat, self._moments.T).view(num_pairs, -1, len(self))
+            along = empty_rows(flat, len(flat), len(self))
+            precision.write_product(along, flat, self._moments.T)
+            made = along.view(num_pairs, -1, len(self)).add_(made)
         if ahead.overlap is not None:
             made = torch.addcmul(made, ahead.overlap[pairs, None, :], self._scaled_at_projection.T)
         if "bn2.weight" in engine.tracked:

@@ -58,6 +58,7 @@ class OnDask:
         self._test_triples = test_triples
         self._cache = cache and test_triples is not None
         self._shared: Future[Any] | None = None
+        self._held: list[Future[Any]] = []
         self._id = uuid.uuid4().hex[:8]
         self._topic = f"tracin-dask-{self._id}"
 
@@ -84,8 +85,12 @@ class OnDask:
             report_seconds=seconds_between_reports(len(missing)),
         )
         self._shared = self._submit("share", _share_prepared if self._cache else _share, shared, weights)
-        with _killed_workers_explained():
-            counters: Counters = self._submit("count", _counters, self._shared).result()
+        try:
+            with _killed_workers_explained():
+                counters: Counters = self._submit("count", _counters, self._shared).result()
+        except BaseException:
+            self._let_go()
+            raise
         return counters
 
     def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
@@ -107,7 +112,8 @@ class OnDask:
                     progress.finish(rows[0])
                     yield rows, scored
         finally:
-            self._client.cancel([*futures, self._shared])
+            self._client.cancel(list(futures))
+            self._let_go()
             self._client.unsubscribe_topic(self._topic)
 
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
@@ -119,7 +125,15 @@ class OnDask:
         return {future: (tasks[0][0], tasks[-1][1]) for future, tasks in zip(futures, groups, strict=True)}
 
     def _submit(self, name: str, function: Any, *arguments: object) -> "Future[Any]":  # noqa: ANN401 - Dask takes any callable
-        return self._client.submit(function, *arguments, key=f"{name}-{self._id}", pure=False)
+        future = self._client.submit(function, *arguments, key=f"{name}-{self._id}", pure=False)
+        self._held.append(future)
+        return future
+
+    def _let_go(self) -> None:
+        """Let the workers forget what was submitted, even while a traceback holds this object."""
+        for future in self._held:
+            future.release()
+        self._held.clear()
 
     def _send_weights(self) -> "Future[Any]":
         """Put the weights into a task, which Dask can repeat wherever a worker is lost."""
