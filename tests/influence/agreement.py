@@ -41,6 +41,7 @@ MODULES = [
     "product",
     "directions",
     "engine",
+    "long_runs",
     "scorer",
 ]
 

@@ -10,6 +10,7 @@ from tracin_dask.influence.jacobians import CHUNK_BYTES, table_bytes
 from tracin_dask.influence.layout import Region, Sees, regions
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.product import BELOW_PROJECTION, CONVOLUTION, FC
+from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve import ConvEConfig
 
 MOST_TABLE_BYTES = 256 * 2**20
@@ -18,6 +19,10 @@ ELEMENTWISE = 8
 """An elementwise pass in multiply-adds of a matrix product that take as long, measured."""
 JACOBIAN_PASSES = 6
 """Elementwise passes over a pair's Jacobian: it is reordered, summed over regions, scaled and laid out."""
+DIRECTION_PASSES = 4
+"""Elementwise passes over a pair's directions: what does not come from the Jacobian is gathered and added."""
+OPEN_SHARE = 0.5
+"""Part of x's units that the last ReLU lets through: all else is left out of directions."""
 SHORTEST_LONG_RUN = 8
 """Shorter runs do not pay for a matrix product of their own."""
 
@@ -95,12 +100,14 @@ def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], mode
     Jacobians of heads are made in either case.
     """
     dim, tests = config.embedding_dim, work.num_tests
+    open_units = OPEN_SHARE * dim
     both = sum(_features(config, r) for r in regions(config) if r.sees is Sees.BOTH)
     moments = _moments(config) if tracked & CONVOLUTION else 0
-    jacobian = dim * moments * (tests + JACOBIAN_PASSES * ELEMENTWISE)
     made = 2 * both * (config.num_taps + 1) * dim if moments else 0  # at half the speed of large products
-    directions = jacobian + made + dim * tests * ELEMENTWISE
-    saved = _lower_per_row(config, replace(work, num_heads=0), tracked, modes) + tests * (_width(config, tracked) - dim)
+    jacobian = moments * (dim * JACOBIAN_PASSES * ELEMENTWISE + open_units * tests) + made
+    directions = jacobian + open_units * tests * DIRECTION_PASSES * ELEMENTWISE
+    by_row = _lower_per_row(config, replace(work, num_heads=0), tracked, modes) + tests * _width(config, tracked)
+    saved = by_row - tests * open_units
     return max(SHORTEST_LONG_RUN, math.ceil(directions / max(1, saved)))
 
 
@@ -165,13 +172,14 @@ def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
 def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
     """Bound the bytes that a worker adds: the test triples' side of every product, look-ups, and the relation table.
 
-    On the way, the test triples' own moves hold one region's patches and features, the table its last Jacobians.
+    That side is laid out in whole steps of columns. On the way, the test triples' own moves hold one region's patches
+    and features, the table its last Jacobians.
     """
     vectors = config.num_features + 2 * _moments(config) + 12 * config.embedding_dim
     widest = max(region.num_positions for region in regions(config))
     moves = widest * (2 * (config.num_taps + 1) + 4 * config.output_channels)
     look_ups = 2 * 4 * config.num_entities + 4 * config.num_relations
-    total = num_tests * itemsize * (vectors + moves) + look_ups
+    total = laid_out(num_tests) * itemsize * (vectors + moves) + look_ups
     if modes.relation_table:
         table = _table_bytes(config, itemsize)
         known = config.num_relations * num_tests * itemsize
@@ -189,6 +197,7 @@ def batch_bytes(
     blocks; Jacobians and directions are held a chunk at a time.
     """
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
+    num_tests = laid_out(num_tests)
     widest = max(region.num_positions for region in regions(config))
     kept = (widest if recompute else config.num_positions) * (taps + channels)
     working = widest * (2 * taps + 2 * channels)

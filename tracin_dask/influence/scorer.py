@@ -14,9 +14,9 @@ from tracin_dask.influence.directions import OwnMoves, moved_images, moved_proje
 from tracin_dask.influence.engine import PairEngine, TestFactors
 from tracin_dask.influence.factors import LowerFactors, SharedJacobians, Wanted, lower_factors, output_factors
 from tracin_dask.influence.finite import refuse_non_finite
-from tracin_dask.influence.jacobians import kernel_jacobians, key_chunks
 from tracin_dask.influence.layout import Sees
-from tracin_dask.influence.passes import Forward, Known, RegionPass, dot_rows
+from tracin_dask.influence.long_runs import DirectionMaker
+from tracin_dask.influence.passes import Forward, Known, dot_rows
 from tracin_dask.influence.product import (
     BELOW_PROJECTION,
     ENTITIES,
@@ -31,7 +31,7 @@ from tracin_dask.influence.product import (
     linear_factors,
     weigh_overlap,
 )
-from tracin_dask.influence.tensors import empty_rows, move
+from tracin_dask.influence.tensors import laid_out, move, with_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +51,19 @@ class Scorer:
         ids = test.embeddings.triples.cpu().numpy()
         self._ids = ids
         self._test = test = move(test, engine.model.device)
+        self._columns = len(test) if engine.modes.forward else laid_out(len(test))
+        wide = with_rows(test, self._columns)
         operand, tracked, config = engine.precision.operand, engine.tracked, engine.model.config
-        self._features = operand(test.features) if "fc.weight" in tracked else None
-        self._at_projection = operand(test.output.at_projection)
-        linear = linear_factors(tracked, test.output, test.moments if engine.tracks_convolution else None)
+        self._features = operand(wide.features) if "fc.weight" in tracked else None
+        self._at_projection = operand(wide.output.at_projection)
+        linear = linear_factors(tracked, wide.output, wide.moments if engine.tracks_convolution else None)
         self._linear = None if linear is None else operand(linear)
-        self._moments = operand(test.moments)
-        self._scaled_at_projection = engine.model.bn2_scale * test.output.at_projection
-        self._constant = torch.zeros_like(test.output.at_bn2)
+        self._constant = torch.zeros_like(wide.output.at_bn2)
         if "bn2.bias" in tracked:
-            self._constant += test.output.at_bn2
+            self._constant += wide.output.at_bn2
         if "fc.bias" in tracked:
-            self._constant += self._scaled_at_projection
+            self._constant += engine.model.bn2_scale * wide.output.at_projection
+        self._maker = None if engine.modes.long_run is None else DirectionMaker(engine, wide, self._constant)
         self._known = self._look_ahead()
         self._relation_directions: Tensor | None = None
         if engine.modes.forward and engine.relations is not None:
@@ -76,7 +77,7 @@ class Scorer:
 
     def __len__(self) -> int:
         """Count the test triples."""
-        return len(self._test)
+        return len(self._ids)
 
     def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch test"]:
         """Compute learning_rate · ⟨∇loss_i, ∇loss_j⟩ for every training triple i and test triple j.
@@ -129,7 +130,7 @@ class Scorer:
         engine, precision, tracked = self.engine, self.engine.precision, self.engine.tracked
         ahead, tails = self._forward(batch)
         output = output_factors(engine.model, ahead, tails)
-        total = empty_rows(tails, len(batch), len(self))
+        total = tails.new_empty(len(batch), self._columns)
         if tracked & FC:
             precision.write_product(total, precision.operand(output.at_projection), self._at_projection.T)
             weight = weigh_overlap(tracked, ahead.overlap)
@@ -140,64 +141,26 @@ class Scorer:
         linear = linear_factors(tracked, output, lower.moments)
         if linear is not None and self._linear is not None:
             precision.add_product(total, precision.operand(linear), self._linear.T)
+        total = total[:, : len(self)]
         self._add_embedding_terms(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
 
     def _by_long_runs(self, batch: Batch) -> Float[Tensor, "batch test"]:
-        """Multiply each training triple's tail with the directions of its pair, made from the pair's Jacobian."""
-        engine, precision = self.engine, self.engine.precision
+        """Multiply the open units of each training triple's tail with the directions of its pair."""
+        assert self._maker is not None  # noqa: S101 - made where there are long runs
+        precision = self.engine.precision
         ahead, tails = self._forward(batch)
-        output = output_factors(engine.model, ahead, tails)
-        total = empty_rows(tails, len(batch), len(self))
+        output = output_factors(self.engine.model, ahead, tails)
+        total = tails.new_empty(len(batch), self._columns)
         at_bn2, bounds = precision.operand(output.at_bn2), batch.pair_runs.bounds
-        shared = [self._shared_jacobians(part) for part in ahead.passes]
-        for pairs in key_chunks(engine.model, len(batch.pairs)):
-            directions = precision.operand(self._directions(ahead, pairs, shared))
-            for (start, stop), direction in zip(bounds[pairs], directions, strict=True):
-                precision.write_product(total[start:stop], at_bn2[start:stop], direction)
+        for made in self._maker.directions(ahead):
+            for (start, stop), (first, last) in zip(bounds[made.pairs], made.units.bounds, strict=True):
+                mine = at_bn2[start:stop].index_select(1, made.units.dim[first:last])
+                precision.write_product(total[start:stop], mine, made.along[first:last])
         lower, wanted = self._lower(ahead, output.at_projection, moments=False)
+        total = total[:, : len(self)]
         self._add_embedding_terms(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
-
-    def _shared_jacobians(self, part: RegionPass) -> Float[Tensor, "key moment dim"] | None:
-        """Compute the Jacobians of a region that several pairs share; None for one whose keys are the pairs."""
-        engine = self.engine
-        if part.key_of_pair is None or not engine.tracks_convolution:
-            return None
-        return kernel_jacobians(engine.model, part, engine.precision)
-
-    def _directions(self, ahead: Forward, pairs: slice, shared: list[Tensor | None]) -> Float[Tensor, "pair dim test"]:
-        """Give the derivative of bn2's output along every test triple's gradient, of some pairs."""
-        engine, precision, output = self.engine, self.engine.precision, self._test.output
-        num_pairs = pairs.stop - pairs.start
-        made = self._constant.T.expand(num_pairs, -1, -1)
-        if engine.tracks_convolution:
-            jacobian = self._pair_jacobians(ahead, pairs, shared).transpose(1, 2) * engine.model.bn2_scale[:, None]
-            flat = precision.operand(jacobian.flatten(end_dim=1))
-            along = empty_rows(flat, len(flat), len(self))
-            precision.write_product(along, flat, self._moments.T)
-            made = along.view(num_pairs, -1, len(self)).add_(made)
-        if ahead.overlap is not None:
-            made = torch.addcmul(made, ahead.overlap[pairs, None, :], self._scaled_at_projection.T)
-        if "bn2.weight" in engine.tracked:
-            made = torch.addcmul(made, ahead.normalised[pairs, :, None], output.at_bn2_weight.T)
-        return made
-
-    def _pair_jacobians(
-        self, ahead: Forward, pairs: slice, shared: list[Tensor | None]
-    ) -> Float[Tensor, "pair moment dim"]:
-        """Add up the regions' Jacobians by the kernel, of some pairs."""
-        engine = self.engine
-        model, relation = engine.model, ahead.batch.pairs[pairs, 1]
-        total = model.kernel.new_zeros(len(relation), model.kernel.numel(), model.config.embedding_dim)
-        for part, known in zip(ahead.passes, shared, strict=True):
-            if known is None:
-                total += kernel_jacobians(model, part, engine.precision, pairs)
-            elif part.key_of_pair is not None:
-                total += known[part.key_of_pair[pairs]]
-        if engine.relations is not None:
-            total += engine.relations.jacobian[relation]
-        return total
 
     def _along_directions(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's tail with its pair's derivatives along the few test triples' gradients."""

@@ -23,8 +23,10 @@ READ_ROWS = 131_072
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
 SMALLEST_BATCH = 16
-LARGEST_BATCH = 2048
-"""The largest automatic batch."""
+LARGEST_BATCH = 8192
+"""The largest automatic batch: larger ones save no more of what every batch costs."""
+BATCH_BYTES = 320 * 2**20
+"""What an automatic batch may take: more leaves the caches and gains nothing."""
 BATCH_SHARE = 0.25
 """Part of the memory that an automatic batch may take."""
 TASK_SECONDS = 10.0
@@ -149,10 +151,10 @@ def _automatic_batch(
     model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources, modes: Modes
 ) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
-    batch_size = LARGEST_BATCH
+    batch_size, most = LARGEST_BATCH, min(BATCH_BYTES, BATCH_SHARE * resources.memory_bytes)
     while batch_size > SMALLEST_BATCH:
         memory = _memory(model, work, config, batch_size, modes)
-        if memory.batch <= BATCH_SHARE * resources.memory_bytes and memory.total <= resources.memory_bytes:
+        if memory.batch <= most and memory.total <= resources.memory_bytes:
             break
         batch_size //= 2
     return batch_size
