@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.precision import cpu_has_bf16_units
 
 TOLERANCE = 1e-5
 """Of float32 sums, relative to the product of the gradients' norms."""
@@ -97,23 +98,24 @@ def test_a_checkpoint_without_a_learning_rate_takes_a_thousandth(everything, pro
     np.testing.assert_allclose(by_line(small), 0.1 * by_line(everything()), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "expected"), [("7", 7), ("auto", 2048)])
+@pytest.mark.parametrize(("size", "expected"), [("7", 7), ("auto", 8192)])
 def test_the_batch_size_is_respected(everything, size, expected):
     contents = everything("--batch-size", size)
     assert contents["run"]["batch_size"] == expected
     np.testing.assert_allclose(by_line(contents), by_line(everything("--batch-size", 600)), rtol=1e-3, atol=1e-7)
 
 
-def test_mixed_precision_rounds_and_says_so(everything):
-    full, mixed = everything(), everything("--use-mixed-precision")
-    assert (full["run"]["precision"], mixed["run"]["precision"]) == ("float32", "bf16 products, float32 sums")
+def test_emulated_bf16_rounds_and_says_so(everything):
+    full, mixed = everything(), everything("--precision", "bf16-emulated")
+    assert (full["run"]["precision"], mixed["run"]["precision"]) == ("float32", "rounded bf16 products, float32 sums")
     assert (by_line(full) != by_line(mixed)).any()
     assert np.corrcoef(by_line(full), by_line(mixed))[0, 1] > 0.999
 
 
 def test_a_precision_is_chosen_by_name(everything):
     named, mixed = everything("--precision", "bf16"), everything("--use-mixed-precision")
-    assert named["run"]["precision"] == mixed["run"]["precision"]
+    expected = "bf16 products, float32 sums" if cpu_has_bf16_units() else "float32"
+    assert named["run"]["precision"] == mixed["run"]["precision"] == expected
     assert (by_line(named) == by_line(mixed)).all()
 
 

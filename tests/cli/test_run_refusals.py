@@ -56,7 +56,7 @@ class TestRefusedBeforeAnyWork:
             (["--num-last-layers", 3], "counts only with --use-last-layers-only"),
             (["--use-last-layers-only", "--parameters", "fc.*"], "give only one of them"),
             (["--precision", "bf16", "--use-mixed-precision"], "give only one of them"),
-            (["--precision", "tf32", "--device", "cpu"], "tf32 is a format of NVIDIA GPUs"),
+            (["--precision", "tf32", "--device", "cpu"], "tf32 is a format of GPUs"),
             (["--cluster", "nonsense"], "unknown cluster 'nonsense'; expected auto, local"),
         ],
     )

@@ -56,21 +56,52 @@ def test_full_precision_rounds_nothing():
     assert torch.equal(product(Precision.FULL, left, right), left @ right)
 
 
-def test_mixed_precision_is_fp16_on_cuda_and_bf16_elsewhere():
-    assert Precision.named("mixed", torch.device("cuda")) is Precision.FP16
-    assert Precision.named("mixed", torch.device("cpu")) is Precision.BF16
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def test_a_precision_is_found_by_its_name_and_tf32_needs_a_gpu():
-    assert [Precision.named(name, torch.device("cpu")) for name in ("full", "bf16", "fp16")] == [
-        Precision.FULL,
-        Precision.BF16,
-        Precision.FP16,
-    ]
-    assert Precision.named("tf32", torch.device("cuda")) is Precision.TF32
-    assert Precision.TF32.rounded_dtype is None
-    with pytest.raises(ConfigError, match="tf32 is a format of NVIDIA GPUs"):
-        Precision.named("tf32", torch.device("cpu"))
+@pytest.mark.parametrize(("units", "found"), [(True, Precision.CPU_BF16), (False, Precision.FULL)])
+@pytest.mark.parametrize("name", ["mixed", "bf16"])
+def test_bf16_on_a_cpu_is_for_those_that_have_units_for_it(monkeypatch, name, units, found):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": units}, raising=False)
+    assert Precision.named(name, CPU) is found
+
+
+def test_a_precision_is_found_by_its_name():
+    on_cuda = {name: Precision.named(name, CUDA) for name in ("full", "mixed", "tf32", "bf16", "fp16", "bf16-emulated")}
+    assert on_cuda == {
+        "full": Precision.FULL,
+        "mixed": Precision.FP16,
+        "tf32": Precision.TF32,
+        "bf16": Precision.BF16,
+        "fp16": Precision.FP16,
+        "bf16-emulated": Precision.BF16,
+    }
+    assert [Precision.named(name, CPU) for name in ("full", "bf16-emulated")] == [Precision.FULL, Precision.BF16]
+
+
+@pytest.mark.parametrize("name", ["tf32", "fp16"])
+def test_formats_of_gpus_are_refused_on_a_cpu(name):
+    with pytest.raises(ConfigError, match=f"{name} is a format of GPUs"):
+        Precision.named(name, CPU)
+
+
+@pytest.mark.parametrize(
+    ("precision", "allowed"),
+    [
+        (Precision.FULL, "highest"),
+        (Precision.BF16, "highest"),
+        (Precision.TF32, "high"),
+        (Precision.CPU_BF16, "medium"),
+    ],
+)
+def test_pytorch_rounds_itself_only_where_that_is_wanted(precision, allowed):
+    before = torch.get_float32_matmul_precision()
+    try:
+        precision.let_products_round()
+        assert torch.get_float32_matmul_precision() == allowed
+        assert precision is Precision.BF16 or precision.rounded_dtype is None
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])

@@ -64,10 +64,10 @@ def test_gradient_checkpointing_changes_bytes_and_no_result(make_job: MakeJob):
         np.testing.assert_allclose(one.influence, other.influence, rtol=1e-5)
 
 
-def test_mixed_precision_says_so_and_is_close(make_job: MakeJob):
-    full, mixed = (make_job(precision=name, top_k=NUM_ROWS).carry_out() for name in ("full", "mixed"))
+def test_emulated_bf16_says_so_and_is_close(make_job: MakeJob):
+    full, mixed = (make_job(precision=name, top_k=NUM_ROWS).carry_out() for name in ("full", "bf16-emulated"))
     assert full.run["precision"] == "float32"
-    assert mixed.run["precision"] == "bf16 products, float32 sums"
+    assert mixed.run["precision"] == "rounded bf16 products, float32 sums"
     for one, other in zip(full.rankings, mixed.rankings, strict=True):
         expected, found = (r.influence[np.argsort(r.train_index)] for r in (one, other))
         assert expected.tolist() != found.tolist()
@@ -86,7 +86,7 @@ def test_a_stated_batch_size_is_used_and_reported(make_job: MakeJob, batch_size)
 
 def test_an_automatic_batch_size_is_a_number_in_the_result(make_job: MakeJob):
     job = make_job(batch_size=None)
-    assert job.carry_out().run["batch_size"] == job.plan.batch_size == 2048
+    assert job.carry_out().run["batch_size"] == job.plan.batch_size == 8192
 
 
 def test_the_result_says_how_it_was_made(make_job: MakeJob, graph: Graph, checkpoint: Checkpoint):

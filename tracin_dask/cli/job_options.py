@@ -155,12 +155,15 @@ _OPTIONS = (
     ),
     click.option(
         "--precision",
-        type=click.Choice(["full", "tf32", "bf16", "fp16"]),
+        type=click.Choice(["full", "tf32", "bf16", "bf16-emulated", "fp16"]),
         default="full",
         show_default=True,
-        help="Round the inputs of big products; sums stay float32. tf32 is for GPUs.",
+        help="Round the inputs of big products; sums stay float32. tf32 and fp16 are for GPUs; bf16 also for CPUs with "
+        "bf16 units, others stay at float32; bf16-emulated shows on any CPU what bf16 would do to the results.",
     ),
-    click.option("--use-mixed-precision", is_flag=True, help="--precision bf16 on a CPU, fp16 on a GPU."),
+    click.option(
+        "--use-mixed-precision", is_flag=True, help="--precision fp16 on a GPU, bf16 on a CPU that has bf16 units."
+    ),
     click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations."),
     click.option(
         "--cache-test-gradients/--no-cache-test-gradients",

@@ -12,6 +12,7 @@ from tracin_dask.cli.planning import open_place
 from tracin_dask.cli.run_progress import run_progress
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.report.table import influence_tables
 from tracin_dask.runs import records
 from tracin_dask.runs.driver import Execution, carry_out
@@ -80,7 +81,7 @@ def command(
             raise
     written = _write(result, output, output_dir)
     records.discard(recorded)
-    _show(result, written)
+    _show(result, written, asked=prepared.config.precision)
 
 
 def _check_outputs(output: Path | None, output_dir: Path | None) -> None:
@@ -116,13 +117,15 @@ def _write(result: InfluenceResult, output: Path | None, output_dir: Path | None
     return output
 
 
-def _show(result: InfluenceResult, written: Path) -> None:
+def _show(result: InfluenceResult, written: Path, *, asked: PrecisionName) -> None:
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
         Console().print(influence_tables(result, rows=TABLE_ROWS))
     done, seconds = result.run["num_training_triples"], result.run["seconds"]
     tests = f" against {len(result.rankings):,} test triples" if len(result.rankings) > 1 else ""
     click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s")
+    if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
+        click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
     resumed = result.run["statistics"]["resumed_rows"]
     if resumed:
         click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 
-PrecisionName = Literal["full", "mixed", "tf32", "bf16", "fp16"]
+PrecisionName = Literal["full", "mixed", "tf32", "bf16", "bf16-emulated", "fp16"]
 """What a run can ask for; `mixed` is fp16 on CUDA and bf16 elsewhere."""
 
 
@@ -19,24 +19,34 @@ class Precision(Enum):
     FULL = "full"
     TF32 = "tf32"
     """The GPU rounds the operands of float32 products itself."""
-    BF16 = "bf16"
+    CPU_BF16 = "bf16"
+    """A CPU with bf16 units rounds the operands of float32 products itself."""
+    BF16 = "rounded bf16"
+    """Operands are rounded first; on a CPU this shows what bf16 does to the results, and saves nothing."""
     FP16 = "fp16"
 
     @classmethod
     def named(cls, name: PrecisionName, device: torch.device) -> "Precision":
-        """Choose a precision on a device.
+        """Choose a precision on a device; bf16 on a CPU without bf16 units is full precision, which is no slower.
 
         Raises
         ------
         ConfigError
-            If TF32 is asked for where no GPU could do it.
+            If a format is asked for that only GPUs multiply.
         """
         on_gpu = device.type == "cuda"
-        if name == "tf32" and not on_gpu:
-            raise ConfigError("precision tf32 is a format of NVIDIA GPUs, and this runs on a CPU; take full or bf16")
+        if name in {"tf32", "fp16"} and not on_gpu:
+            raise ConfigError(f"precision {name} is a format of GPUs, and this runs on a CPU; take full or bf16")
         if name == "mixed":
-            return cls.FP16 if on_gpu else cls.BF16
-        return cls(name)
+            name = "fp16" if on_gpu else "bf16"
+        if name == "bf16" and not on_gpu:
+            return cls.CPU_BF16 if cpu_has_bf16_units() else cls.FULL
+        return cls.BF16 if name in {"bf16", "bf16-emulated"} else cls(name)
+
+    def let_products_round(self) -> None:
+        """Tell PyTorch whether it may round the operands of float32 products itself; holds for the whole process."""
+        chosen = {Precision.TF32: "high", Precision.CPU_BF16: "medium"}
+        torch.set_float32_matmul_precision(chosen.get(self, "highest"))
 
     @property
     def rounded_dtype(self) -> torch.dtype | None:
@@ -47,7 +57,7 @@ class Precision(Enum):
         """Round an operand, once for all products that it enters.
 
         On a CPU it keeps the working dtype: products of two bf16 numbers are exact in float32, so the results are
-        those of a bf16 unit with float32 sums, on any processor.
+        those of a bf16 unit with float32 sums.
         """
         dtype = self.rounded_dtype
         if dtype is None:
@@ -86,3 +96,9 @@ class Precision(Enum):
             total.addmm_(left, right)
         else:
             total += self.product(left, right)
+
+
+def cpu_has_bf16_units() -> bool:
+    """Tell whether this machine's CPU multiplies bf16 faster than float32."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(unit, False) for unit in ("amx_bf16", "avx512_bf16", "bf16"))

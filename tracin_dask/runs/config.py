@@ -36,8 +36,9 @@ class RunConfig:
     device
         `auto`, `cpu` or `cuda`.
     precision
-        Of the operands of big products, which are summed in the model's own number type: `full`, `tf32` (GPUs), `bf16`,
-        `fp16`, or `mixed` (fp16 on a GPU, bf16 on a CPU).
+        Of the operands of big products, which are summed in the model's own number type: `full`, `tf32` and `fp16`
+        (GPUs), `bf16` (GPUs, and CPUs with bf16 units; others stay at float32), `bf16-emulated` (rounds on any CPU, to
+        see what bf16 does to the results), or `mixed` (fp16 on a GPU, bf16 on a CPU).
     """
 
     mode: Mode = "test"
@@ -67,8 +68,8 @@ class RunConfig:
             raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate must be a positive number, not {self.learning_rate}")
-        if self.precision == "tf32" and self.device == "cpu":
-            raise ConfigError("precision tf32 is a format of NVIDIA GPUs, and device cpu is asked for")
+        if self.precision in {"tf32", "fp16"} and self.device == "cpu":
+            raise ConfigError(f"precision {self.precision} is a format of GPUs, and device cpu is asked for")
         if self.parameters and self.last_layers is not None:
             raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
 

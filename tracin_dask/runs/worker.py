@@ -283,8 +283,7 @@ def remember_model(job: ScoreJob, model: ConvE) -> Loaded:
 
 def _precision(job: ScoreJob, device: torch.device) -> Precision:
     precision = Precision.named(job.precision, device)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = precision is Precision.TF32
+    precision.let_products_round()
     return precision
 
 
