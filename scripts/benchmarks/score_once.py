@@ -105,7 +105,8 @@ def _client(workers: int) -> "Iterator[Client | None]":
     if not workers:
         yield None
         return
-    with local_cluster(workers, int(MEMORY_SHARE * memory_limit() / workers)) as client:
+    memory = int(MEMORY_SHARE * memory_limit() / workers)
+    with local_cluster(workers, memory, preload=["tracin_dask.runs.on_dask"]) as client:
         client.wait_for_workers(workers)
         yield client
 

@@ -75,7 +75,7 @@ class Sizes:
     line_tests: tuple[int, ...] = (1, 100)
     line_from: int = 10**6
     tests_rows: int = 10**6
-    dask_tests: int = 512
+    dask_tests: int = 1_024
     dask_rows: int = 272_115
     start_rows: int = 60_000
     train_epochs: int = 30

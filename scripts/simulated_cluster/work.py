@@ -53,6 +53,9 @@ class SimulatedWork:
         factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
         return Prepared(test=factors, counters=Counters(test_factor_computations=1))  # type: ignore[arg-type] # stands in for factors
 
+    def load_ahead(self, _job: ScoreJob) -> None:
+        """Stand in for `worker.load_ahead`: there is no checkpoint."""
+
     def score_rows(self, job: ScoreJob, _test: object, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
         """Stand in for `worker.score_rows`: sleep for its time, report as it does, return as much as it does."""
         started, seconds = time.time(), self.seconds(rows)
@@ -77,6 +80,7 @@ def install(work: SimulatedWork) -> None:
     """Let the tasks of this process sleep from now on; the one place where the simulation replaces the product."""
     on_dask.score_rows = work.score_rows
     on_dask.prepare_test = work.prepare_test
+    on_dask.load_ahead = work.load_ahead
 
 
 def take_finished() -> list[Interval]:

@@ -1,6 +1,7 @@
 """Local workers: their sizes, where they listen, and that nothing of them stays."""
 
 import os
+import sys
 
 import psutil
 import pytest
@@ -64,3 +65,12 @@ def test_no_worker_process_stays(opened):
     pids = [pid for facts in opened[0] for pid in facts["pids"]]
     assert len(pids) == 3
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_modules_are_imported_while_workers_start():
+    with open_cluster(parse_spec("local"), num_workers=1, memory_bytes=GIB, preload=["colorsys"]) as client:
+        assert list(client.run(is_imported, "colorsys").values()) == [True]
+
+
+def is_imported(module: str) -> bool:
+    return module in sys.modules

@@ -1,6 +1,7 @@
 """What a run on Dask sends and holds stays small, and its progress exact."""
 
 import pickle
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from dask.sizeof import sizeof
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits
 
-from tracin_dask.runs import on_dask
+from tracin_dask.runs import on_dask, worker
 from tracin_dask.runs.driver import Execution, _job
 from tracin_dask.runs.worker import Counters, Prepared, prepare_test, score_rows
 
@@ -39,7 +40,7 @@ def test_all_tasks_are_sent_in_one_small_message(make_job: MakeJob, client: Clie
     result = job.carry_out(client, task_rows=batch_size, tasks_per_group=20)
     num_tasks = result.run["statistics"]["tasks"]
     assert num_tasks == -(-NUM_ROWS // batch_size)
-    assert len(graph_bytes) == 3  # what is shared, its counters, and all tasks
+    assert len(graph_bytes) == 5  # the job, what is shared, all loads, its counters, and all tasks
     assert sum(graph_bytes) < MOST_FIXED_BYTES + MOST_BYTES_PER_TASK * num_tasks
 
 
@@ -91,3 +92,18 @@ def test_factors_are_counted_where_they_are_computed(make_job: MakeJob):
     whole = on_dask._share_prepared(bare, None)
     assert isinstance(whole.test, Prepared)
     assert on_dask._counters(whole).test_factor_computations == 1
+
+
+def loaded_models() -> list[str]:
+    return [key[0] for key in worker._models]
+
+
+def test_every_worker_loads_the_checkpoint_beside_the_test_factors(make_job: MakeJob, client: Client):
+    job = make_job()
+    client.run(worker._models.clear)
+    job.carry_out(client, task_rows=NUM_ROWS)  # one task, on one of the workers
+    deadline = time.monotonic() + 10
+    wanted = [[job.prepared.checkpoint.sha256]] * 2
+    while list(client.run(loaded_models).values()) != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(client.run(loaded_models).values()) == wanted

@@ -15,6 +15,8 @@ from tracin_dask.runs.resources import MEMORY_SHARE, Resources, cpu_count, has_g
 if TYPE_CHECKING:
     from distributed import Client
 
+TASKS = "tracin_dask.runs.on_dask"
+"""The module of what tasks call."""
 SMALL_JOB_SECONDS = 15.0
 """A job that one process is guessed to finish in this time does not pay for worker processes."""
 MOST_LOCAL_WORKERS = 8
@@ -37,7 +39,8 @@ def open_place(
         yield plan, None, where
         return
     resources = plan.resources
-    with open_cluster(spec, num_workers=resources.num_workers, memory_bytes=resources.memory_bytes) as client:
+    sizes = {"num_workers": resources.num_workers, "memory_bytes": resources.memory_bytes}
+    with open_cluster(spec, **sizes, preload=[TASKS]) as client:
         yield plan, client, where
 
 

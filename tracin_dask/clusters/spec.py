@@ -1,5 +1,6 @@
 """What `--cluster` says: the kind of cluster, parsed once."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -41,8 +42,12 @@ def parse_spec(text: str) -> ClusterSpec:
     )
 
 
-def open_cluster(spec: ClusterSpec, *, num_workers: int, memory_bytes: int) -> AbstractContextManager["Client"]:
+def open_cluster(
+    spec: ClusterSpec, *, num_workers: int, memory_bytes: int, preload: Sequence[str] = ()
+) -> AbstractContextManager["Client"]:
     """Open a client on the cluster of a spec; sizes are those of local workers, memory per worker.
+
+    `preload` names modules that tasks need, which local workers import while they start.
 
     Raises
     ------
@@ -55,4 +60,4 @@ def open_cluster(spec: ClusterSpec, *, num_workers: int, memory_bytes: int) -> A
         return running_cluster(spec.address)
     from tracin_dask.clusters.local import local_cluster  # noqa: PLC0415 - distributed is slow to import
 
-    return local_cluster(num_workers, memory_bytes)
+    return local_cluster(num_workers, memory_bytes, preload=preload)

@@ -100,5 +100,5 @@ class Precision(Enum):
 
 def cpu_has_bf16_units() -> bool:
     """Tell whether this machine's CPU multiplies bf16 faster than float32."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(unit, False) for unit in ("amx_bf16", "avx512_bf16", "bf16"))

@@ -20,7 +20,7 @@ from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.influence.topk import Ranking
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.plan import Rows
-from tracin_dask.runs.task_graph import TaskFunctions, task_graph
+from tracin_dask.runs.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.worker import (
     Counters,
     OnRows,
@@ -28,6 +28,7 @@ from tracin_dask.runs.worker import (
     Scored,
     ScoreJob,
     TestSide,
+    load_ahead,
     merge_scored,
     prepare_test,
     score_rows,
@@ -85,6 +86,9 @@ class OnDask:
             report_seconds=seconds_between_reports(len(missing)),
         )
         self._shared = self._submit("share", _share_prepared if self._cache else _share, shared, weights)
+        job = self._submit("job", _with_weights, self._job, weights)
+        graph, loads = one_task_per_worker(list(missing), _load, job, f"load-{self._id}")
+        self._held += self._client.get(graph, loads, sync=False)  # beside the factors, which one of them computes
         try:
             with _killed_workers_explained():
                 counters: Counters = self._submit("count", _counters, self._shared).result()
@@ -159,9 +163,15 @@ def _missing(paths: list[str]) -> list[str]:
 
 
 def _share(shared: _Shared, weights: bytes | None) -> _Shared:
-    if weights is None:
-        return shared
-    return replace(shared, job=replace(shared.job, checkpoint=replace(shared.job.checkpoint, weights=weights)))
+    return replace(shared, job=_with_weights(shared.job, weights))
+
+
+def _with_weights(job: ScoreJob, weights: bytes | None) -> ScoreJob:
+    return job if weights is None else replace(job, checkpoint=replace(job.checkpoint, weights=weights))
+
+
+def _load(job: ScoreJob) -> None:
+    load_ahead(job)
 
 
 def _share_prepared(shared: _Shared, weights: bytes | None) -> _Shared:

@@ -40,6 +40,18 @@ def task_graph(
     return HighLevelGraph(layers, {name: set() for name in layers}), outcomes
 
 
+def one_task_per_worker(
+    workers: Sequence[str], function: Callable[..., Any], argument: object, name: str
+) -> tuple[Mapping[Any, Any], list[tuple[str, int]]]:
+    """Make a graph in which every worker calls the function once, and name its tasks."""
+    keys = [(name, number) for number in range(len(workers))]
+    layers = {
+        f"{name}-{worker}": MaterializedLayer({key: (function, argument)}, annotations={"workers": [worker]})
+        for key, worker in zip(keys, workers, strict=True)
+    }
+    return HighLevelGraph(layers, {layer: set() for layer in layers}), keys
+
+
 def _group(
     tasks: Sequence[Rows], shared: object, functions: TaskFunctions, run_id: str
 ) -> tuple[dict[Key, tuple[Any, ...]], Key]:

@@ -131,6 +131,13 @@ TestSide = Prepared | ndarray | None
 """The broadcast factors; or the bare test triples, to compute the factors anew; or nothing for self-influence."""
 
 
+def load_ahead(job: ScoreJob) -> None:
+    """Load the checkpoint before the first task needs it, which then counts it."""
+    engine, loads = _engine(job)
+    if loads:
+        _models[_key(job.checkpoint, engine.model.device, engine.precision)].is_counted = False
+
+
 def prepare_test(job: ScoreJob, test_triples: Int[ndarray, "test 3"]) -> Prepared:
     """Compute the test triples' factors, once for all tasks."""
     engine, loads = _engine(job)
@@ -235,6 +242,7 @@ def _engine(job: ScoreJob) -> tuple[PairEngine, int]:
     precision = _precision(job, device)
     known = _models.get(_key(job.checkpoint, device, precision))
     loaded = known or remember_model(job, job.checkpoint.load())
+    is_new, loaded.is_counted = known is None or not loaded.is_counted, True
     engine = PairEngine(
         model=loaded.folded,
         tracked=job.tracked,
@@ -245,7 +253,7 @@ def _engine(job: ScoreJob) -> tuple[PairEngine, int]:
         modes=job.modes,
         relations=loaded.relations() if job.modes.relation_table else None,
     )
-    return engine, 0 if known else 1
+    return engine, int(is_new)
 
 
 class Loaded:
@@ -254,6 +262,8 @@ class Loaded:
     def __init__(self, folded: FoldedConvE, precision: Precision) -> None:
         """Take a model that was folded in this precision."""
         self.folded, self._precision = folded, precision
+        self.is_counted = True
+        """Whether a task has stated that the checkpoint was loaded."""
         self._relations: RelationTable | None = None
 
     def relations(self) -> RelationTable | None:
