@@ -1,6 +1,8 @@
 """Checkpoint files of every shape and dialect give back the model; every damaged one is refused by name."""
 
 import hashlib
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,7 @@ import torch
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoint import check_fits, load_checkpoint
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.conve import ConvE, ConvEConfig
 
 SIZES = ("num_entities", "num_relations", "embedding_dim", "embedding_height", "embedding_width")
 
@@ -212,3 +214,15 @@ def test_a_checkpoint_of_other_id_maps_is_refused(state, save):
     check_fits(checkpoint, num_entities=7, num_relations=3)
     with pytest.raises(CheckpointError, match=r"other id maps of the same size \(sha256 ab, these have cd\)"):
         check_fits(checkpoint, num_entities=7, num_relations=3, id_maps_sha256="cd")
+
+
+def test_loading_does_not_import_the_compiler(tmp_path):
+    """It would take two seconds in the client and in every worker."""
+    sizes = {"embedding_dim": 32, "embedding_height": 8, "embedding_width": 4}
+    path = tmp_path / "model.pt"
+    torch.save({"model_state_dict": ConvE(ConvEConfig(num_entities=5, num_relations=2, **sizes)).state_dict()}, path)
+    program = (
+        "import sys; from tracin_dask.models.checkpoint import load_checkpoint; "
+        f"load_checkpoint({str(path)!r}, embedding_height=8, embedding_width=4); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -107,8 +107,8 @@ class ConvE(nn.Module):
         super().__init__()
         dropout = dropout or Dropout()
         self.config = config
-        self.entity_embeddings = nn.Embedding(config.num_entities, config.embedding_dim)
-        self.relation_embeddings = nn.Embedding(config.num_relations, config.embedding_dim)
+        self.entity_embeddings = _embedding(config.num_entities, config.embedding_dim)
+        self.relation_embeddings = _embedding(config.num_relations, config.embedding_dim)
         self.bn0 = nn.BatchNorm2d(1)
         self.conv1 = nn.Conv2d(1, config.output_channels, (config.kernel_height, config.kernel_width))
         self.bn1 = nn.BatchNorm2d(config.output_channels)
@@ -157,3 +157,9 @@ class ConvE(nn.Module):
         head, relation, tail = triples.unbind(dim=1)
         scores: Tensor = (self.project(head, relation) * self.entity_embeddings(tail)).sum(dim=1)
         return scores if self.entity_bias is None else scores + self.entity_bias[tail]
+
+
+def _embedding(num_rows: int, dim: int) -> nn.Embedding:
+    """Make a table with PyTorch's default values; on the meta device these would import its compiler, two seconds."""
+    weight = torch.empty(num_rows, dim)
+    return nn.Embedding(num_rows, dim, _weight=weight if weight.is_meta else nn.init.normal_(weight))
