@@ -223,6 +223,7 @@ def test_loading_does_not_import_the_compiler(tmp_path):
     torch.save({"model_state_dict": ConvE(ConvEConfig(num_entities=5, num_relations=2, **sizes)).state_dict()}, path)
     program = (
         "import sys; from tracin_dask.models.checkpoint import load_checkpoint; "
-        f"load_checkpoint({str(path)!r}, embedding_height=8, embedding_width=4); assert 'torch._dynamo' not in sys.modules"
+        f"load_checkpoint({str(path)!r}, embedding_height=8, embedding_width=4); "
+        "assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
