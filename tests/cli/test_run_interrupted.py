@@ -13,7 +13,7 @@ from tracin_dask.errors import ResumeError
 from tracin_dask.runs import in_process
 from tracin_dask.triples.ingest import ingest
 
-NUM_ROWS = 6000
+NUM_ROWS = 10_000
 MAIN = "from tracin_dask.cli.main import main; main()"
 
 

@@ -7,7 +7,8 @@ import pytest
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob, bits, local_client
 
-from tracin_dask.runs.driver import Execution
+from tracin_dask.runs.driver import Execution, _job
+from tracin_dask.runs.worker import merge_scored, prepare_test, score_rows
 
 CUTS = [(BATCH_SIZE, 1), (BATCH_SIZE, 100), (3 * BATCH_SIZE, 2), (100 * BATCH_SIZE, 1)]
 MODES = pytest.mark.parametrize("mode", ["test", "self"])
@@ -56,3 +57,20 @@ def test_a_worker_killed_in_the_middle_changes_nothing(make_job: MakeJob, client
     assert result.run["statistics"]["rows"] == NUM_ROWS
     client.wait_for_workers(2, timeout=60)
     assert victim not in client.run(os.getpid).values()
+
+
+def test_rows_that_are_scored_again_do_not_count_twice(make_job: MakeJob):
+    """A worker repeats a task of its own when the one that took its outcome is lost."""
+    planned = make_job(top_k=20)
+    job = _job(planned.prepared, planned.plan)
+    middle = NUM_ROWS // BATCH_SIZE // 2 * BATCH_SIZE
+    first, second = (0, middle), (middle, NUM_ROWS)
+    test = prepare_test(job, planned.prepared.test_triples)
+    parts = [score_rows(job, test, rows) for rows in (first, first, first, second)]
+    whole = merge_scored([parts[2], parts[3]]).top
+    other = prepare_test(job, planned.prepared.test_triples)  # factors of another run: nothing is known of them
+    fresh = score_rows(job, other, (0, NUM_ROWS)).top
+    for side in ("highest", "lowest"):
+        found, expected = getattr(whole, side), getattr(fresh, side)
+        assert found.train_index.tolist() == expected.train_index.tolist()
+        assert found.influence.tobytes() == expected.influence.tobytes()

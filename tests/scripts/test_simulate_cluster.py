@@ -44,7 +44,7 @@ def test_the_run_takes_no_less_than_the_ideal(figures):
 
 
 def test_graphs_and_processes_are_weighed(figures):
-    assert figures["graph_messages"] == 3
+    assert figures["graph_messages"] == 5
     assert 1_000 < figures["graph_bytes"] < 100_000
     assert figures["scheduler_peak_bytes"] > 2**20
     assert figures["client_peak_bytes"] > 2**20

@@ -160,7 +160,7 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
         else:
             work = _run_here(job, engine, test)
             top = _stream(job, work.scorer.parts, rows, on_rows, work.seen)
-            work.seen = topk.merge([work.seen, top])
+            work.remember(rows, top)
     return Scored(
         top=top,
         counters=replace(counters, task_seconds=time.perf_counter() - started),
@@ -310,6 +310,15 @@ class _RunHere:
     scorer: Scorer
     seen: TopK
     """The best of all rows that were scored here: later tasks need not return what these surpass."""
+    scored: list[Rows] = field(default_factory=list)
+    """The rows that `seen` is about."""
+
+    def remember(self, rows: Rows, top: TopK) -> None:
+        """Take in what a task found; rows that are scored again, for a worker that was lost, must not count twice."""
+        start, stop = rows
+        if not any(first < stop and start < end for first, end in self.scored):
+            self.scored.append(rows)
+            self.seen = topk.merge([self.seen, top])
 
 
 _runs_here: list[_RunHere] = []
