@@ -13,6 +13,7 @@ sys.path.append(str(SCRIPTS))
 
 from benchmarks import command, plots, report, tables  # noqa: E402 - scripts/ must be on the path
 from benchmarks.agreement import overlap_of_leaders, ranks, spearman  # noqa: E402 - the same
+from benchmarks.bench_engine import mixed_is_float32  # noqa: E402 - the same
 from benchmarks.commands import stated_seconds  # noqa: E402 - the same
 from benchmarks.figures import Collector, Figure  # noqa: E402 - the same
 from benchmarks.fit import fit_line  # noqa: E402 - the same
@@ -295,8 +296,10 @@ def test_the_engine_section_measures_a_tiny_graph(tmp_path, monkeypatch):
     (section,) = report.sections_of(json.loads(json.dumps(contents)))
     figures = {figure.name: figure for figure in section.figures}
     wanted = {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("engine.")}
+    if mixed_is_float32("cpu"):
+        wanted = {name for name in wanted if not name.endswith((".mixed.ratio", ".mixed.overlap"))}
     assert wanted <= set(figures)
     assert len(figures["engine.t16.ratio"].values) == 2
     assert all(figure.median > 0 for figure in section.figures)
     assert figures["engine.t1.mixed.spearman"].median > 0.99
-    assert len(contents["benchmarks"]) == 8
+    assert len(contents["benchmarks"]) == (5 if mixed_is_float32("cpu") else 8)

@@ -25,8 +25,8 @@ ROW_BYTES = 56
 SMALLEST_BATCH = 16
 LARGEST_BATCH = 8192
 """The largest automatic batch: larger ones save no more of what every batch costs."""
-BATCH_BYTES = 320 * 2**20
-"""What an automatic batch may take: more leaves the caches and gains nothing."""
+BATCH_BYTES = 1280 * 2**20
+"""What an automatic batch may take, however much memory there is."""
 BATCH_SHARE = 0.25
 """Part of the memory that an automatic batch may take."""
 TASK_SECONDS = 10.0
