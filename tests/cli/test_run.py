@@ -69,7 +69,7 @@ class TestTrainingTriples:
         other = tmp_path / "other.txt"
         other.write_text("CHEBI:0\t0\nCHEBI:7\t1\n")
         with pytest.raises(
-            ConfigError, match=r"was made with other id maps \(40 entities, 4 relations\) .* \(2 and 4\); ingest"
+            ConfigError, match=r"other labels or ids \(for 40 entities and 4 relations\) .* \(for 2 and 4\); ingest"
         ):
             explain("--train", graph, "--entity-to-id", other)
 

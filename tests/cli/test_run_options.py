@@ -130,3 +130,8 @@ def test_test_gradients_are_computed_once_or_in_every_task(everything):
     again = everything("--batch-size", 100, "--no-cache-test-gradients")["run"]["statistics"]
     assert cached["tasks"] == again["tasks"] == 3
     assert (cached["test_factor_computations"], again["test_factor_computations"]) == (1, 3)
+
+
+def test_a_test_triple_without_its_tail_is_told_as_that(refused, project):
+    said = refused("run", *project.options(), "--test-triple", "3", "1", "--output", "a.json")
+    assert "--test-triple needs a head, a relation and a tail" in said

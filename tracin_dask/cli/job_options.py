@@ -79,6 +79,9 @@ class ManyValues(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the option in front of each of its values."""
+        for place, arg in enumerate(args):
+            if arg == "--test-triple" and any(word.startswith("--") for word in args[place + 1 : place + 4]):
+                raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
         spread: list[str] = []
         repeats = False
         for arg, after in zip(args, [*args[1:], "-"], strict=True):
@@ -282,9 +285,10 @@ def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
     relations = read_id_map(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
     if id_maps_sha256(entities, relations) != store.info.id_maps_sha256:
         raise ConfigError(
-            f"{store.path} was made with other id maps ({store.info.num_entities:,} entities, "
-            f"{store.info.num_relations:,} relations) than the given ones ({len(entities):,} and {len(relations):,}); "
-            "ingest the text file again with these maps, or leave out --entity-to-id and --relation-to-id"
+            f"{store.path} was made with other labels or ids (for {store.info.num_entities:,} entities and "
+            f"{store.info.num_relations:,} relations) than the given id maps have (for {len(entities):,} and "
+            f"{len(relations):,}); ingest the text file again with these maps, or leave out --entity-to-id and "
+            "--relation-to-id"
         )
 
 

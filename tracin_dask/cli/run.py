@@ -129,4 +129,15 @@ def _show(result: InfluenceResult, written: Path, *, asked: PrecisionName) -> No
     resumed = result.run["statistics"]["resumed_rows"]
     if resumed:
         click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")
-    click.echo(f"wrote {written}: {_WRITTEN[result.run['rank_by']].format(result.top_k)}")
+    click.echo(f"wrote {written}: {_what_is_written(result)}")
+
+
+def _what_is_written(result: InfluenceResult) -> str:
+    """Say what the files hold; a side is shorter than asked for where no more influences have its sign."""
+    rank_by = result.run["rank_by"]
+    if len(result.rankings) > 1:
+        return f"one file per test triple beside it, each with {_WRITTEN[rank_by].format(result.top_k)}"
+    found = len(result.rankings[0])
+    if found == 0:
+        return "an empty list, for no influence has this sign"
+    return _WRITTEN[rank_by].format(found)
