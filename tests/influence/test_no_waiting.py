@@ -1,0 +1,48 @@
+"""Nothing in the inner loop makes the host wait for the device: seen in a trace of the operators, on a CPU.
+
+What would wait on a GPU reads a value back (`item`) or makes a tensor whose size depends on values (`nonzero`).
+"""
+
+import pytest
+from influence.agreement import engine_for, random_case
+from torch.profiler import ProfilerActivity, profile
+
+from tracin_dask.influence import long_runs
+from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.scorer import Scorer
+
+WAITING = {
+    "aten::item",
+    "aten::_local_scalar_dense",
+    "aten::nonzero",
+    "aten::is_nonzero",
+    "aten::equal",
+    "aten::unique",
+}
+MODES = [Modes(), Modes(head_jacobians=True), Modes(long_run=2), Modes(forward=True)]
+
+
+def operators(scorer, case):
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        for _ in scorer.parts(case.train.numpy()):
+            pass
+    return {event.key for event in trace.key_averages()}
+
+
+@pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
+@pytest.mark.parametrize("dialect", ["width", "height"])
+@pytest.mark.parametrize("modes", MODES, ids=str)
+def test_scoring_asks_the_device_for_nothing(dialect, modes, monkeypatch):
+    case = random_case(dialect)
+    engine = engine_for(case.model, case.names, modes=modes)
+    scorer = Scorer(engine, engine.prepare(case.test, batch_size=8))
+    monkeypatch.setattr(long_runs, "open_units", long_runs.every_unit)  # as on a GPU
+    found = operators(scorer, case)
+    assert "aten::mm" in found or "aten::addmm" in found or "aten::bmm" in found
+    assert not found & WAITING
+
+
+def test_on_a_cpu_the_open_units_are_counted_and_the_trace_shows_it():
+    case = random_case("width")
+    engine = engine_for(case.model, case.names, modes=Modes(long_run=1))
+    assert "aten::nonzero" in operators(Scorer(engine, engine.prepare(case.test, batch_size=8)), case)
