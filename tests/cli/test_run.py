@@ -214,6 +214,12 @@ class TestResult:
         assert "Proponents of" not in result.stdout
         assert "the 10 strongest opponents" in result.stdout
 
+    def test_a_side_without_influences_is_called_empty(self, project, tool, tmp_path):
+        words = ["--mode", "self", "--rank-by", "opponents", "--output", tmp_path / "a.json"]
+        result = tool("run", *project.options(), *words)
+        assert "a.json: an empty list, for no influence has this sign" in result.stdout
+        assert json.loads((tmp_path / "a.json").read_text())["self_influences"] == []
+
     def test_test_triples_may_be_given_one_by_one(self, project, tool, tmp_path):
         words = ["--test-triple", 1, 2, 3, "--test-triple", 3, 2, 1, "--output-dir", tmp_path / "why"]
         tool("run", *project.options(), *words)

@@ -78,7 +78,7 @@ class ManyValues(click.Command):
     """A command whose option --parameters takes all values up to the next option: --parameters 'fc.*' 'bn2.*'."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option in front of each of its values."""
+        """Repeat --parameters in front of each of its values; refuse a --test-triple that would swallow an option."""
         for place, arg in enumerate(args):
             if arg == "--test-triple" and any(word.startswith("--") for word in args[place + 1 : place + 4]):
                 raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
