@@ -10,7 +10,8 @@ import pytest
 from distributed import LocalCluster
 
 from tracin_dask.clusters import address
-from tracin_dask.clusters.spec import open_cluster, parse_spec
+from tracin_dask.clusters.open import LocalSizes, open_cluster
+from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ClusterError
 
 
@@ -40,7 +41,7 @@ def wait_for(file, process):
 
 
 def opened(text):
-    return open_cluster(parse_spec(str(text)), num_workers=0, memory_bytes=0)
+    return open_cluster(parse_spec(str(text)), LocalSizes(num_workers=0, memory_bytes=0))
 
 
 def free_port():
@@ -85,12 +86,14 @@ def test_a_file_that_is_no_scheduler_file(tmp_path, text):
 
 
 def test_a_scheduler_without_workers(monkeypatch):
-    monkeypatch.setattr(address, "TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(address, "MINUTE", 1)
     with (
         LocalCluster(
             n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
-        pytest.raises(ClusterError, match="has no workers after 1 s; start some with `dask worker ADDRESS"),
+        pytest.raises(
+            ClusterError, match=r"has no worker\(s\) after 1 minute\(s\), not 1; start some with `dask worker ADDRESS"
+        ),
         opened(cluster.scheduler_address),
     ):
         pass

@@ -6,7 +6,8 @@ import sys
 import psutil
 import pytest
 
-from tracin_dask.clusters.spec import open_cluster, parse_spec
+from tracin_dask.clusters.open import LocalSizes, open_cluster
+from tracin_dask.clusters.spec import parse_spec
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 """Tornado leaves a socket to the garbage collector where the dashboard's port is in use."""
@@ -23,8 +24,8 @@ def listening(pid: int) -> set[str]:
 def opened():
     """What two clusters, one opened while the other runs, say of themselves; both are closed."""
     facts = []
-    with open_cluster(parse_spec("local"), num_workers=2, memory_bytes=GIB) as client:
-        with open_cluster(parse_spec("auto"), num_workers=1, memory_bytes=GIB // 2) as second:
+    with open_cluster(parse_spec("local"), LocalSizes(num_workers=2, memory_bytes=GIB)) as client:
+        with open_cluster(parse_spec("auto"), LocalSizes(num_workers=1, memory_bytes=GIB // 2)) as second:
             for one in (client, second):
                 pids = one.run(os.getpid)
                 facts.append(
@@ -68,7 +69,7 @@ def test_no_worker_process_stays(opened):
 
 
 def test_modules_are_imported_while_workers_start():
-    with open_cluster(parse_spec("local"), num_workers=1, memory_bytes=GIB, preload=["colorsys"]) as client:
+    with open_cluster(parse_spec("local"), LocalSizes(num_workers=1, memory_bytes=GIB), preload=["colorsys"]) as client:
         assert list(client.run(is_imported, "colorsys").values()) == [True]
 
 

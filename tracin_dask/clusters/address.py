@@ -7,20 +7,24 @@ from pathlib import Path
 
 from distributed import Client
 
+from tracin_dask.clusters.spec import AddressSpec
 from tracin_dask.errors import ClusterError
 
 TIMEOUT_SECONDS = 30
+MINUTE = 60
+"""In seconds."""
 
 
 @contextmanager
-def running_cluster(address: str) -> Iterator[Client]:
-    """Connect to a scheduler and wait for its first worker; the cluster is left running.
+def running_cluster(spec: AddressSpec) -> Iterator[Client]:
+    """Connect to a scheduler and wait for its workers; the cluster is left running.
 
     Raises
     ------
     ClusterError
-        If the scheduler does not answer, or has no worker.
+        If the scheduler does not answer, or has not the workers that were stated.
     """
+    address = spec.address
     scheduler = _address_in(Path(address)) if address.endswith(".json") else address
     try:
         client = Client(scheduler, timeout=TIMEOUT_SECONDS)
@@ -31,11 +35,12 @@ def running_cluster(address: str) -> Iterator[Client]:
         ) from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=TIMEOUT_SECONDS)
+            client.wait_for_workers(spec.workers, timeout=MINUTE * spec.wait_minutes)
         except TimeoutError as error:
+            there = len(client.scheduler_info(n_workers=-1)["workers"])
             raise ClusterError(
-                f"the scheduler at {address} has no workers after {TIMEOUT_SECONDS} s; "
-                "start some with `dask worker ADDRESS --nthreads 1`"
+                f"the scheduler at {address} has {there or 'no'} worker(s) after {spec.wait_minutes} minute(s), "
+                f"not {spec.workers}; start some with `dask worker ADDRESS --nthreads 1`"
             ) from error
         yield client
 

@@ -7,18 +7,21 @@ from contextlib import contextmanager
 import dask
 from distributed import Client, LocalCluster
 
+from tracin_dask.clusters.spec import LocalSpec
+
 LOOPBACK = "127.0.0.1"
-DASHBOARD_PORT = 8787
 SELDOM = {"distributed.admin.tick.interval": "200ms", "distributed.worker.profile.interval": "100ms"}
 """What Dask's processes do 50 and 100 times a second otherwise takes CPU from workers that use all there is."""
 
 
 @contextmanager
-def local_cluster(num_workers: int, memory_bytes: int, *, preload: Sequence[str] = ()) -> Iterator[Client]:
+def local_cluster(
+    num_workers: int, memory_bytes: int, spec: LocalSpec, *, preload: Sequence[str] = ()
+) -> Iterator[Client]:
     """Start worker processes with one Dask thread each, and stop them at the end.
 
     `memory_bytes` is the limit of one worker; `preload` names modules that its tasks need: they are imported while it
-    starts. Scheduler and dashboard listen on the loopback interface only; the dashboard takes another port where 8787
+    starts. The scheduler listens on the loopback interface only; the dashboard takes another port where the stated one
     is in use.
     """
     with warnings.catch_warnings(), dask.config.set(SELDOM):
@@ -28,7 +31,8 @@ def local_cluster(num_workers: int, memory_bytes: int, *, preload: Sequence[str]
             threads_per_worker=1,
             memory_limit=memory_bytes,
             host=LOOPBACK,
-            dashboard_address=f"{LOOPBACK}:{DASHBOARD_PORT}",
+            dashboard_address=spec.dashboard_address,
+            local_directory=spec.scratch,
             preload=list(preload),
         )
     with cluster, Client(cluster) as client:

@@ -1,0 +1,61 @@
+"""What a Slurm specification becomes: the arguments of dask-jobqueue and the text of a job's script."""
+
+import sys
+
+import pytest
+
+from tracin_dask.clusters.slurm import cluster_options, job_script
+from tracin_dask.clusters.spec import SlurmSpec
+
+GIB = 2**30
+CPUS = SlurmSpec(jobs=2, walltime="04:00:00", memory_per_job=64 * GIB, cpus_per_job=8, queue="long", account="mine")
+GPUS = SlurmSpec(
+    jobs=2,
+    walltime="1-00:00:00",
+    memory_per_job=64 * GIB,
+    cpus_per_job=8,
+    gpus_per_job=4,
+    interface="ib0",
+    python="/site/python",
+    setup=("module load cuda",),
+    directives=("--constraint=a100",),
+)
+
+
+@pytest.mark.parametrize(
+    ("walltime", "leave_before", "seconds"),
+    [
+        ("04:00:00", None, 4 * 3600 - 120),
+        ("00:10:00", None, 540),
+        ("1-00:00:00", None, 86400 - 120),
+        ("00:00:01", None, 1),
+        ("04:00:00", "00:20:00", 3 * 3600 + 40 * 60),
+    ],
+)
+def test_workers_leave_before_their_job_ends(walltime, leave_before, seconds):
+    spec = SlurmSpec(jobs=1, walltime=walltime, leave_before=leave_before, memory_per_job=GIB)
+    setting = f"export DASK_DISTRIBUTED__WORKER__LIFETIME__DURATION={seconds}s"
+    assert cluster_options(spec)["job_script_prologue"] == [setting]
+
+
+def test_a_job_without_gpus_is_one_plain_worker():
+    options = cluster_options(CPUS)
+    assert (options["cores"], options["processes"], options["job_cpu"]) == (1, 1, 8)
+    assert (options["queue"], options["account"], options["python"]) == ("long", "mine", sys.executable)
+    assert "worker_command" not in options
+    assert options["job_extra_directives"] == []
+
+
+def test_a_job_with_gpus_is_one_worker_per_gpu():
+    options = cluster_options(GPUS)
+    assert (options["cores"], options["processes"], options["worker_command"]) == (4, 4, "dask_cuda.cli")
+    assert options["job_extra_directives"] == ["--gres=gpu:4", "--constraint=a100"]
+    assert options["worker_extra_args"][:4] == ["--interface", "ib0", "--device-memory-limit", "0.8"]
+
+
+def test_the_script_of_a_job_says_what_the_site_asked_for():
+    pytest.importorskip("dask_jobqueue")
+    script = job_script(GPUS, "tcp://10.0.0.1:8786")
+    for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=64G", "#SBATCH -t 1-00:00:00", "#SBATCH --gres=gpu:4"):
+        assert line in script.splitlines(), script
+    assert script.index("module load cuda") < script.index("/site/python -m dask_cuda.cli tcp://10.0.0.1:8786")

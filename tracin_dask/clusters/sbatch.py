@@ -1,0 +1,24 @@
+"""Talks to Slurm's `sbatch`."""
+
+import subprocess
+from pathlib import Path
+
+from tracin_dask.errors import ClusterError
+
+
+def sbatch(script: Path, *options: str) -> str:
+    """Hand a script to Slurm; gives what Slurm says.
+
+    Raises
+    ------
+    ClusterError
+        If there is no Slurm here, or it refuses the job.
+    """
+    command = ["sbatch", *options, str(script)]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+    except OSError as error:
+        raise ClusterError(f"sbatch cannot be called ({error.strerror}); submit from a login node of Slurm") from error
+    if told.returncode != 0:
+        raise ClusterError(f"Slurm refuses the job: {told.stderr.strip()} (script: {script})")
+    return told.stdout

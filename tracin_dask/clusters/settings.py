@@ -1,0 +1,88 @@
+"""How settings of a specification file are read: a YAML node in, a value out, or a ValueError of what is expected."""
+
+import re
+from typing import TypeAlias
+
+import yaml
+from dask.utils import parse_bytes
+
+Node: TypeAlias = yaml.Node
+
+_WALLTIME = re.compile(r"(?:(\d+)-)?(\d{1,3}):(\d{2}):(\d{2})")
+
+
+def text(node: Node) -> str:
+    """Read one line of text; what YAML would take for a number or a date stays as it is written."""
+    if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
+        raise ValueError("expected text")
+    return str(node.value)
+
+
+def texts(node: Node) -> tuple[str, ...]:
+    """Read a list of texts."""
+    if not isinstance(node, yaml.SequenceNode):
+        raise ValueError("expected a list, one entry per line after `- `")  # noqa: TRY004 - a wrong value, not a wrong type
+    return tuple(text(entry) for entry in node.value)
+
+
+def whole_number(node: Node) -> int:
+    """Read a whole number from 0 on."""
+    written = text(node) if isinstance(node, yaml.ScalarNode) else ""
+    if not written.isdecimal():
+        raise ValueError("expected a whole number")
+    return int(written)
+
+
+def count(node: Node) -> int:
+    """Read a whole number from 1 on."""
+    number = whole_number(node)
+    if number < 1:
+        raise ValueError("expected a whole number of at least 1")
+    return number
+
+
+def size(node: Node) -> int:
+    """Read a size in bytes."""
+    try:
+        number = int(parse_bytes(text(node)))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ValueError("expected a size such as 16GiB")
+    return number
+
+
+def yes_or_no(node: Node) -> bool:
+    """Read true or false."""
+    if text(node) not in {"true", "false"}:
+        raise ValueError("expected true or false")
+    return text(node) == "true"
+
+
+def device_memory(node: Node) -> str:
+    """Read a part of a device's memory (0.8) or a size (16GiB); dask-cuda takes both."""
+    written = text(node)
+    try:
+        part = float(written)
+    except ValueError:
+        size(node)
+        return written
+    if not 0 < part <= 1:
+        raise ValueError("expected a part of the memory such as 0.8, or a size such as 16GiB")
+    return written
+
+
+def walltime(node: Node) -> str:
+    """Read HH:MM:SS or D-HH:MM:SS, longer than nothing."""
+    written = text(node)
+    if _WALLTIME.fullmatch(written) is None or walltime_seconds(written) == 0:
+        raise ValueError("expected a time such as 04:00:00 or 1-12:00:00")
+    return written
+
+
+def walltime_seconds(written: str) -> int:
+    """Give the seconds of a time as `walltime` reads it."""
+    found = _WALLTIME.fullmatch(written)
+    assert found is not None, written  # noqa: S101 - was read before
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
