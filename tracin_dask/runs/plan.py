@@ -26,9 +26,9 @@ SMALLEST_BATCH = 16
 LARGEST_BATCH = 8192
 """The largest automatic batch: larger ones save no more of what every batch costs."""
 BATCH_BYTES = 1280 * 2**20
-"""What an automatic batch may take, however much memory there is."""
+"""What an automatic batch may take on a CPU, however much memory there is."""
 BATCH_SHARE = 0.25
-"""Part of the memory that an automatic batch may take."""
+"""Part of the memory, and of a GPU's, that an automatic batch may take."""
 TASK_SECONDS = 10.0
 MULTIPLY_ADDS_PER_SECOND = 1.5e10
 """Of one CPU thread. Used for the size of tasks and for where a small job runs, never for results."""
@@ -57,6 +57,11 @@ class MemoryEstimate:
     def total(self) -> int:
         """All of them together."""
         return self.process + self.model + self.test_triples + self.batch + self.rows + self.top_k
+
+    @property
+    def on_device(self) -> int:
+        """What of them lies on a worker's GPU, where it has one."""
+        return self.model + self.test_triples + self.batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +131,9 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     memory = _memory(model, work, config, batch_size, modes)
     if memory.total > resources.memory_bytes:
         raise MemoryLimitError(_too_large(memory, resources, batch_size))
+    device = device_bytes(config, resources)
+    if device is not None and memory.on_device > device:
+        raise MemoryLimitError(_too_large_for_device(memory, device, batch_size))
     seconds = _worker_seconds(work.num_triples, multiply_adds.total, resources.threads_per_worker)
     task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
     plan = Plan(
@@ -142,6 +150,11 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     return replace(plan, tasks_per_group=math.ceil(plan.num_tasks / MOST_GROUPS))
 
 
+def device_bytes(config: RunConfig, resources: Resources) -> int | None:
+    """Give the memory of a GPU that the run may take; None if it computes on CPUs."""
+    return None if config.device == "cpu" else resources.device_bytes
+
+
 def read_rows(batch_size: int) -> int:
     """Give the rows to read at a time: whole batches."""
     return max(1, READ_ROWS // batch_size) * batch_size
@@ -151,10 +164,12 @@ def _automatic_batch(
     model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources, modes: Modes
 ) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
-    batch_size, most = LARGEST_BATCH, min(BATCH_BYTES, BATCH_SHARE * resources.memory_bytes)
+    batch_size, device = LARGEST_BATCH, device_bytes(config, resources)
+    most = min(BATCH_SHARE * resources.memory_bytes, BATCH_BYTES if device is None else BATCH_SHARE * device)
     while batch_size > SMALLEST_BATCH:
         memory = _memory(model, work, config, batch_size, modes)
-        if memory.batch <= most and memory.total <= resources.memory_bytes:
+        fits_device = device is None or memory.on_device <= device
+        if memory.batch <= most and memory.total <= resources.memory_bytes and fits_device:
             break
         batch_size //= 2
     return batch_size
@@ -216,4 +231,19 @@ def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int) ->
         f"take {resources.memory_bytes / mib:,.0f} MiB; of it the process takes {memory.process / mib:,.0f}, the model "
         f"{memory.model / mib:,.0f}, the test triples {memory.test_triples / mib:,.0f}, the top k "
         f"{memory.top_k / mib:,.0f} and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
+    )
+
+
+def _too_large_for_device(memory: MemoryEstimate, device: int, batch_size: int) -> str:
+    mib = 2**20
+    parts = {
+        "a smaller --batch-size": memory.batch,
+        "fewer test triples at a time": memory.test_triples,
+        "--device cpu, since the model fills the GPU": memory.model,
+    }
+    helps = max(parts, key=lambda remedy: parts[remedy])
+    return (
+        f"the run needs about {memory.on_device / mib:,.0f} MiB of each GPU with batches of {batch_size}, but may take "
+        f"{device / mib:,.0f} MiB; of it the model takes {memory.model / mib:,.0f}, the test triples "
+        f"{memory.test_triples / mib:,.0f} and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
     )

@@ -1,10 +1,12 @@
 """How many workers of which size there are: of a Dask client, or this process alone."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dask.system import CPU_COUNT
+from dask.utils import parse_bytes
 
 from tracin_dask.errors import ClusterError
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 MEMORY_SHARE = 0.8
-"""Part of the machine's memory that a run plans with when no limit is stated."""
+"""Part of the machine's memory, or of a GPU's, that a run plans with when no limit is stated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,8 @@ class Resources:
     threads_per_worker: int = 1
     memory_bytes: int
     """Memory of one worker process."""
+    device_bytes: int | None = None
+    """Memory of one worker's GPU that a run may take; None where workers have none."""
 
 
 def of_this_process() -> Resources:
@@ -30,8 +34,10 @@ def of_this_process() -> Resources:
     return Resources(threads_per_worker=CPU_COUNT, memory_bytes=int(MEMORY_SHARE * memory_limit()))
 
 
-def of_client(client: "Client") -> Resources:
+def of_client(client: "Client", device_limit: str = str(MEMORY_SHARE)) -> Resources:
     """Ask a client's workers; CPUs are shared evenly by the workers of a host.
+
+    `device_limit` is what a run may take of a GPU: a part (0.8) or a size (16GiB).
 
     Raises
     ------
@@ -44,11 +50,32 @@ def of_client(client: "Client") -> Resources:
     per_host = Counter(worker["host"] for worker in workers.values())
     cpus = client.run(cpu_count)
     limits = [worker["memory_limit"] or memory_limit() for worker in workers.values()]
+    devices = [device for device in client.run(own_gpu).values() if device is not None]
+    sharing = Counter(uuid for uuid, _ in devices)
     return Resources(
         num_workers=len(workers),
         threads_per_worker=max(1, min(cpus[address] // per_host[w["host"]] for address, w in workers.items())),
         memory_bytes=int(min(limits)),
+        device_bytes=min((_limited(total, device_limit) // sharing[uuid] for uuid, total in devices), default=None),
     )
+
+
+def _limited(total: int, limit: str) -> int:
+    try:
+        return int(float(limit) * total)
+    except ValueError:
+        return min(total, int(parse_bytes(limit)))
+
+
+def own_gpu() -> tuple[str, int] | None:
+    """Give the UUID and the bytes of the first GPU that this process may use, by its driver's library."""
+    from distributed.diagnostics import nvml  # noqa: PLC0415 - distributed is slow to import
+
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if first in {"", "-1"} or nvml.device_get_count() == 0:
+        return None
+    uuid = nvml.get_device_index_and_uuid(first).uuid
+    return str(uuid), int(nvml.one_time()["memory-total"])
 
 
 def cpu_count() -> int:
@@ -63,8 +90,8 @@ def memory_limit() -> int:
     return int(MEMORY_LIMIT)
 
 
-def has_gpu() -> bool:
-    """Tell whether there is an NVIDIA GPU, by its driver's library: CUDA itself stays untouched in this process."""
+def gpu_count() -> int:
+    """Count the NVIDIA GPUs by their driver's library: CUDA itself stays untouched in this process."""
     from distributed.diagnostics import nvml  # noqa: PLC0415 - distributed is slow to import
 
-    return bool(nvml.device_get_count() > 0)
+    return int(nvml.device_get_count())

@@ -3,7 +3,7 @@
 import io
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from tracin_dask.models.checkpoint import build_model, load_checkpoint
 from tracin_dask.models.conve import ConvE, ConvEConfig
 from tracin_dask.runs.allocator import keep_freed_memory
 from tracin_dask.runs.config import Device
+from tracin_dask.runs.halving import InPieces
 from tracin_dask.runs.plan import Rows, read_rows
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.store import TripleStore
@@ -93,6 +94,8 @@ class Counters:
     task_seconds: float = 0.0
     checkpoint_loads: int = 0
     test_factor_computations: int = 0
+    batch_halvings: int = 0
+    """How often a GPU's memory did not do for a batch, which was then scored in pieces."""
 
     def __add__(self, other: "Counters") -> "Counters":
         """Add up field by field."""
@@ -102,6 +105,7 @@ class Counters:
             task_seconds=self.task_seconds + other.task_seconds,
             checkpoint_loads=self.checkpoint_loads + other.checkpoint_loads,
             test_factor_computations=self.test_factor_computations + other.test_factor_computations,
+            batch_halvings=self.batch_halvings + other.batch_halvings,
         )
 
 
@@ -156,14 +160,20 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
         counters += test.counters
     with torch.no_grad():
         if test is None:
-            top = _stream(job, lambda ids: [_self_scores(engine, ids)], rows, on_rows)
+            batches, halved = InPieces(lambda ids: [_self_scores(engine, ids)]), 0
+            top = _stream(job, batches, rows, on_rows)
         else:
             work = _run_here(job, engine, test)
-            top = _stream(job, work.scorer.parts, rows, on_rows, work.seen)
+            batches, halved = work.batches, work.batches.halvings
+            top = _stream(job, batches, rows, on_rows, work.seen)
             work.remember(rows, top)
     return Scored(
         top=top,
-        counters=replace(counters, task_seconds=time.perf_counter() - started),
+        counters=replace(
+            counters,
+            task_seconds=time.perf_counter() - started,
+            batch_halvings=batches.halvings - halved,
+        ),
         device=engine.model.device.type,
         precision=_precision_name(engine),
     )
@@ -197,10 +207,6 @@ def resolve_device(device: Device) -> torch.device:
     return torch.device(device)
 
 
-Score = Callable[[Int[ndarray, "batch 3"]], Iterable[Scores]]
-"""From the ids of a batch to the influences of its rows, in one or several parts."""
-
-
 def read_ahead(store: TripleStore, rows: Rows, step: int) -> Iterator[TripleBlock]:
     """Read rows block by block, the next one in a thread of its own while this one is scored.
 
@@ -221,13 +227,13 @@ def _self_scores(engine: PairEngine, ids: Int[ndarray, "batch 3"]) -> Scores:
     return Scores(rows=np.arange(len(ids)), influences=engine.self_influence(torch.from_numpy(ids))[:, None])
 
 
-def _stream(job: ScoreJob, score: Score, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
+def _stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
     """Read the rows block by block, score them batch by batch on the grid of the store, and keep the best."""
     stream = TopKStream(job.top_k, job.num_columns, seen)
     for block in read_ahead(job.store, rows, read_rows(job.batch_size)):
         for at in range(0, len(block), job.batch_size):
             batch = block[at : at + job.batch_size]
-            for part in score(batch.triples):
+            for part in batches.parts(batch.triples):
                 stream.add(part.influences, batch.train_index[part.rows], batch.triples[part.rows])
         if on_rows is not None:
             on_rows(len(block))
@@ -308,6 +314,7 @@ class _RunHere:
     job: ScoreJob
     test: TestFactors
     scorer: Scorer
+    batches: InPieces
     seen: TopK
     """The best of all rows that were scored here: later tasks need not return what these surpass."""
     scored: list[Rows] = field(default_factory=list)
@@ -331,7 +338,8 @@ def _run_here(job: ScoreJob, engine: PairEngine, test: Prepared) -> _RunHere:
         same_job = replace(known.job, loss=job.loss) == job
         if known.test is test.test and same_job and known.scorer.engine.model is engine.model:
             return known
-    _runs_here[:] = [_RunHere(job, test.test, Scorer(engine, test.test), topk.empty(job.top_k))]
+    scorer = Scorer(engine, test.test)
+    _runs_here[:] = [_RunHere(job, test.test, scorer, InPieces(scorer.parts), topk.empty(job.top_k))]
     return _runs_here[0]
 
 

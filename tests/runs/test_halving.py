@@ -1,0 +1,79 @@
+"""Batches that a GPU's memory does not hold are scored in pieces: same rows, same scores, said once."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from small_graph import MakeJob
+
+from tracin_dask.errors import MemoryLimitError
+from tracin_dask.influence.engine import PairEngine
+from tracin_dask.influence.scorer import Scorer, Scores
+from tracin_dask.runs.halving import InPieces
+
+
+def scarce(most: int, calls: list[int]):
+    """Score rows by their first id, in two parts, as long as there are no more than so many."""
+
+    def score(ids):
+        calls.append(len(ids))
+        if len(ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        for rows in (np.arange(0, len(ids), 2), np.arange(1, len(ids), 2)):
+            yield Scores(rows=rows, influences=torch.from_numpy(ids[rows, :1]).double())
+
+    return score
+
+
+def gathered(parts, length):
+    found = np.full(length, np.nan)
+    for part in parts:
+        assert np.isnan(found[part.rows]).all()
+        found[part.rows] = part.influences[:, 0]
+    return found
+
+
+@pytest.mark.parametrize("length", [1, 100, 256, 257])
+def test_every_row_is_scored_once_however_often_memory_runs_out(length):
+    ids, calls = np.arange(3 * length).reshape(length, 3), []
+    pieces = InPieces(scarce(60, calls))
+    np.testing.assert_array_equal(gathered(pieces.parts(ids), length), ids[:, 0])
+    assert all(call <= 60 for call in calls[pieces.halvings :])
+
+
+def test_pieces_stay_small_and_it_is_said_once(caplog):
+    ids, calls = np.zeros((256, 3), dtype=np.int64), []
+    pieces = InPieces(scarce(64, calls))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            list(pieces.parts(ids))
+    assert calls == [256, 128, *[64] * 12]
+    assert pieces.halvings == 2
+    assert [record.message for record in caplog.records] == [
+        "out of device memory with 256 triples at a time: going on with half of them"
+    ]
+
+
+def test_memory_that_never_does_is_refused():
+    with pytest.raises(MemoryLimitError, match=r"does not do for 16 training triples at a time .*--device cpu"):
+        list(InPieces(scarce(0, [])).parts(np.zeros((64, 3), dtype=np.int64)))
+
+
+@pytest.mark.parametrize("mode", ["test", "self"])
+def test_a_run_goes_on_in_pieces_and_counts_them(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, mode):
+    whole = make_job(mode=mode).carry_out()
+    assert whole.run["statistics"]["batch_halvings"] == 0
+    owner, name = (Scorer, "parts") if mode == "test" else (PairEngine, "self_influence")
+    real = getattr(owner, name)
+
+    def scarce_now(self, ids):
+        if len(ids) > 40:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, ids)
+
+    monkeypatch.setattr(owner, name, scarce_now)
+    pieces = make_job(mode=mode).carry_out()
+    assert pieces.run["statistics"]["batch_halvings"] >= 1
+    for one, other in zip(whole.rankings, pieces.rankings, strict=True):
+        np.testing.assert_allclose(one.influence, other.influence, rtol=1e-5)
