@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import zarr
 
 import tracin_dask
 from tracin_dask.models.checkpoint import load_checkpoint
@@ -42,7 +43,9 @@ def prepared_run(sizes: Sizes, folder: Path) -> PreparedRun:
         num_distinct_heads=max(1, sizes.num_triples // TRIPLES_PER_HEAD),
         num_distinct_head_relations=max(1, sizes.num_triples // TRIPLES_PER_PAIR),
     )
-    return replace(prepared, store=replace(store, info=info))
+    stated = replace(store, info=info)
+    vars(stated)["_group"] = zarr.open_group(store.path, mode="r")  # its labels are read, whatever number it states
+    return replace(prepared, store=stated)
 
 
 _COUNTS = {"entity": NUM_ENTITIES, "relation": NUM_RELATIONS}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from distributed import get_worker
 
+from simulated_cluster.sizes import NUM_RELATIONS
 from tracin_dask.influence.topk import Ranking, TopK
 from tracin_dask.runs import on_dask
 from tracin_dask.runs.plan import Rows, read_rows
@@ -123,6 +124,6 @@ def _template(k: int, num_columns: int, entries: int) -> TopK:
     random = np.random.default_rng(1)
     values = np.sort(random.uniform(0, LARGEST_INFLUENCE, (num_columns, entries)), axis=1)[:, ::-1].ravel()
     columns = np.repeat(np.arange(num_columns), entries)
-    triples = random.integers(0, 1_000_000, (len(values), 3))
+    triples = random.integers(0, NUM_RELATIONS, (len(values), 3))  # ids that the small store has
     highest = Ranking(test_index=columns, influence=values, train_index=np.arange(len(values)), triples=triples)
     return TopK(k=k, highest=highest, lowest=replace(highest, influence=-values))

@@ -71,7 +71,7 @@ def test_dask_is_told_the_bytes_of_what_moves_between_workers(make_job: MakeJob)
     test = prepare_test(what, np.tile(job.prepared.test_triples, (100, 1)))
     what = replace(what, num_columns=len(test.test.scale))
     scored = score_rows(what, test, (0, NUM_ROWS))
-    shared = on_dask._Shared(job=what, test=test, topic="", report_seconds=1.0)
+    shared = on_dask._Shared(job=what, test=test, run="1", report_seconds=1.0)
     for value in (scored, shared):
         assert 0.5 * len(pickle.dumps(value)) < sizeof(value) <= len(pickle.dumps(value))
 
@@ -80,14 +80,14 @@ def test_weights_that_are_sent_count_too(make_job: MakeJob):
     job = make_job()
     what = _job(job.prepared, job.plan)
     heavy = replace(what, checkpoint=replace(what.checkpoint, weights=b"x" * 1000))
-    shared = [on_dask._Shared(job=j, test=None, topic="", report_seconds=1.0) for j in (what, heavy)]
+    shared = [on_dask._Shared(job=j, test=None, run="1", report_seconds=1.0) for j in (what, heavy)]
     assert sizeof(shared[1]) - sizeof(shared[0]) == 1000
 
 
 def test_factors_are_counted_where_they_are_computed(make_job: MakeJob):
     job = make_job()
     what = _job(job.prepared, job.plan)
-    bare = on_dask._Shared(job=what, test=job.prepared.test_triples, topic="", report_seconds=1.0)
+    bare = on_dask._Shared(job=what, test=job.prepared.test_triples, run="1", report_seconds=1.0)
     assert on_dask._counters(bare) == Counters()
     whole = on_dask._share_prepared(bare, None)
     assert isinstance(whole.test, Prepared)

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import torch
 from tracin_dask import __version__
 from tracin_dask.influence import topk
 from tracin_dask.influence.losses import Loss
+from tracin_dask.runs.announce import Announcer
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.in_process import InProcess
 from tracin_dask.runs.plan import Plan, Rows, make_plan
@@ -110,7 +112,15 @@ def carry_out(
     if execution.record_directory is not None:
         records = Records(execution.record_directory, _identity(prepared, plan), restart=execution.restart)
     meter = _Meter(plan.num_triples, execution.progress)
-    total, resumed_rows = _score_all(_executor(prepared, plan, client), plan, records, meter)
+    run_id = uuid.uuid4().hex[:8]
+    announcer = Announcer(client, run_id, prepared, plan)
+    executor = _executor(prepared, plan, client, run_id)
+    try:
+        total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
+    except BaseException as error:
+        announcer.failed(error)
+        raise
+    announcer.finished(total.top)
     config = prepared.config
     num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
     return InfluenceResult(
@@ -131,7 +141,9 @@ def carry_out(
     )
 
 
-def _score_all(executor: Executor, plan: Plan, records: Records | None, meter: "_Meter") -> tuple[Scored, int]:
+def _score_all(
+    executor: Executor, plan: Plan, records: Records | None, meter: "_Meter", announcer: Announcer
+) -> tuple[Scored, int]:
     """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too."""
     total: Scored | None = None
     done: list[Rows] = []
@@ -141,11 +153,13 @@ def _score_all(executor: Executor, plan: Plan, records: Records | None, meter: "
         meter.add(rows[1] - rows[0])
     resumed_rows = meter.done
     groups = list(plan.groups(done))
+    announcer.started(sum(len(group) for group in groups), resumed_rows)
     shared = executor.prepare() if groups else Counters()
     for rows, scored in executor.score(groups, meter.add):
         if records is not None:
             records.write(rows, scored)
         total = scored if total is None else merge_scored([total, scored])
+        announcer.best(total.top)
     assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files
     return total.counting(shared), resumed_rows
 
@@ -163,13 +177,13 @@ class _Meter:
             self._progress(self.done, self._total)
 
 
-def _executor(prepared: PreparedRun, plan: Plan, client: "Client | None") -> Executor:
+def _executor(prepared: PreparedRun, plan: Plan, client: "Client | None", run_id: str) -> Executor:
     job, cache = _job(prepared, plan), prepared.config.cache_test_gradients
     if client is None:
         return InProcess(job, prepared.test_triples, model=prepared.checkpoint.model, cache=cache)
     from tracin_dask.runs.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
-    return OnDask(client, job, prepared.test_triples, cache=cache)
+    return OnDask(client, job, prepared.test_triples, run=run_id, cache=cache)
 
 
 def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:

@@ -1,7 +1,6 @@
 """Carries out a plan on the workers of a Dask client."""
 
 import io
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -18,6 +17,7 @@ from numpy import ndarray
 from tracin_dask.errors import ClusterError
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.influence.topk import Ranking
+from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.task_graph import TaskFunctions, one_task_per_worker, task_graph
@@ -41,8 +41,8 @@ class _Shared:
 
     job: ScoreJob
     test: TestSide
-    topic: str
-    """Where progress is reported."""
+    run: str
+    """The run's id, under which progress is reported."""
     report_seconds: float
     """Time between two reports of a worker."""
 
@@ -51,17 +51,19 @@ class OnDask:
     """Submits all tasks in one graph, merges groups on the workers, and fetches one small outcome per group."""
 
     def __init__(
-        self, client: Client, job: ScoreJob, test_triples: Int[ndarray, "test 3"] | None, *, cache: bool
+        self, client: Client, job: ScoreJob, test_triples: Int[ndarray, "test 3"] | None, *, run: str, cache: bool
     ) -> None:
-        """Take a job; with `cache`, the test triples' factors are computed once, otherwise by every task."""
+        """Take a job and the id of its run.
+
+        With `cache`, the test triples' factors are computed once, otherwise by every task.
+        """
         self._client = client
         self._job = job
         self._test_triples = test_triples
         self._cache = cache and test_triples is not None
         self._shared: Future[Any] | None = None
         self._held: list[Future[Any]] = []
-        self._id = uuid.uuid4().hex[:8]
-        self._topic = f"tracin-dask-{self._id}"
+        self._id = run
 
     def prepare(self) -> Counters:
         """See to it that all workers get the checkpoint, and compute what all tasks share.
@@ -82,7 +84,7 @@ class OnDask:
         shared = _Shared(
             job=self._job,
             test=self._test_triples,
-            topic=self._topic,
+            run=self._id,
             report_seconds=seconds_between_reports(len(missing)),
         )
         self._shared = self._submit("share", _share_prepared if self._cache else _share, shared, weights)
@@ -107,7 +109,8 @@ class OnDask:
         """
         groups = list(groups)
         progress = GroupProgress(groups, on_rows)
-        self._client.subscribe_topic(self._topic, lambda event: progress.add(event[1]["group"], event[1]["rows"]))
+        topic = progress_topic(self._id)
+        self._client.subscribe_topic(topic, lambda event: progress.add(event[1]["group"], event[1]["rows"]))
         futures = self._submit_groups(groups)
         try:
             with _killed_workers_explained():
@@ -118,7 +121,7 @@ class OnDask:
         finally:
             self._client.cancel(list(futures))
             self._let_go()
-            self._client.unsubscribe_topic(self._topic)
+            self._client.unsubscribe_topic(topic)
 
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
         if not groups:
@@ -186,9 +189,11 @@ def _counters(shared: _Shared) -> Counters:
 
 def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
     worker = get_worker()
+    topics = [TOPIC, progress_topic(shared.run)]
 
     def report(count: int) -> None:
-        worker.log_event(shared.topic, {"group": group, "rows": count})
+        where = {"run": shared.run, "group": group, "task": rows[0]}
+        worker.log_event(topics, {"event": "rows", "rows": count, **where})
 
     return score_rows(shared.job, shared.test, rows, on_rows=SeldomReport(report, shared.report_seconds))
 

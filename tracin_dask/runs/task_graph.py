@@ -6,6 +6,7 @@ from typing import Any
 
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
+from tracin_dask.monitor.events import SCORE_TASK
 from tracin_dask.runs.plan import Rows
 
 MERGE_FAN_IN = 8
@@ -57,7 +58,7 @@ def _group(
 ) -> tuple[dict[Key, tuple[Any, ...]], Key]:
     """Score the tasks of a group and merge their outcomes in a tree."""
     group = tasks[0][0]
-    level: list[Key] = [(f"score-rows-{run_id}", *rows) for rows in tasks]
+    level: list[Key] = [(f"{SCORE_TASK}{run_id}", *rows) for rows in tasks]
     graph: dict[Key, tuple[Any, ...]] = {
         key: (functions.score, shared, rows, group) for key, rows in zip(level, tasks, strict=True)
     }

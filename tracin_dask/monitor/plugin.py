@@ -1,0 +1,102 @@
+"""Follows runs on the scheduler, and shows them. The only module that touches what Dask's dashboard keeps private."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import prometheus_client
+from bokeh.document import Document
+from distributed import Scheduler, SchedulerPlugin
+from tornado.ioloop import IOLoop
+
+from tracin_dask.monitor.events import PAGE, SCORE_TASK, TOPIC
+from tracin_dask.monitor.metrics import RunMetrics
+from tracin_dask.monitor.page import fill
+from tracin_dask.monitor.state import Figures, RunState
+
+MOST_RUNS = 8
+"""Runs that are remembered."""
+
+
+class RunMonitor(SchedulerPlugin):
+    """Serves `/tracin` on the dashboard, and metrics of the run that started last."""
+
+    name = "tracin-dask"
+    idempotent = True
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Add the page and the metrics to a scheduler."""
+        self._runs: dict[str, RunState] = {}
+        self._metrics = RunMetrics(self._figures)
+        prometheus_client.REGISTRY.register(self._metrics)
+        _serve(scheduler, self._figures)
+
+    async def close(self) -> None:
+        """Take the metrics back: the next scheduler of this process has its own."""
+        prometheus_client.REGISTRY.unregister(self._metrics)
+
+    def log_event(self, topic: str, msg: Any) -> None:  # noqa: ANN401 - Dask's signature
+        """Take in an event of a run."""
+        if topic != TOPIC or not isinstance(msg, Mapping):
+            return
+        now = time.time()
+        if msg["event"] == "start":
+            self._runs[msg["run"]] = RunState(msg, now)
+            while len(self._runs) > MOST_RUNS:
+                del self._runs[next(iter(self._runs))]
+        run = self._runs.get(msg["run"])
+        if run is None:
+            return
+        if msg["event"] == "rows":
+            run.reported(msg["worker"], msg["task"], msg["rows"], now)
+        elif msg["event"] == "best":
+            run.best(msg["triples"])
+        elif msg["event"] == "end":
+            run.ended(msg["outcome"], now)
+
+    def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Dask's signature
+        """Take in what becomes of a scoring task."""
+        if not (isinstance(key, tuple) and str(key[0]).startswith(SCORE_TASK)):
+            return
+        run = self._runs.get(key[0].removeprefix(SCORE_TASK))
+        if run is None:
+            return
+        rows, worker = (int(key[1]), int(key[2])), str(kwargs.get("worker", ""))
+        if finish == "processing":
+            run.task_started(rows)
+        elif (start, finish) == ("processing", "memory"):
+            run.task_finished(rows, worker, time.time())
+        elif finish == "erred":
+            run.task_failed(rows, worker, str(kwargs.get("exception_text", "")), time.time())
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Dask's signature
+        """Take in that a worker is gone."""
+        for run in self._runs.values():
+            run.worker_lost(worker, time.time())
+
+    def _figures(self) -> Figures | None:
+        """Give the run that started last, as it is now."""
+        last = next(reversed(self._runs.values()), None)
+        return None if last is None else last.figures(time.time())
+
+
+def _serve(scheduler: Scheduler, figures: Callable[[], Figures | None]) -> None:
+    """Serve the page beside Dask's own, in their frame, and name it in their menu."""
+    from distributed.dashboard.components.scheduler import env  # noqa: PLC0415 - slow, and private
+    from distributed.dashboard.core import BokehApplication  # noqa: PLC0415 - the same
+    from distributed.dashboard.scheduler import template_variables  # noqa: PLC0415 - the same
+
+    menu = template_variables(scheduler)["pages"]
+    if PAGE not in menu:
+        menu.append(PAGE)
+
+    def page(scheduler: Scheduler, extra: Mapping[str, Any], document: Document) -> None:  # noqa: ARG001 - Dask's signature
+        document.template = env.get_template("simple.html")
+        document.template_variables.update(extra)
+        fill(document, figures)
+
+    application = BokehApplication(
+        {f"/{PAGE}": page}, scheduler, prefix="", template_variables=template_variables(scheduler)
+    )
+    scheduler.http_application.add_application(application)
+    application.initialize(IOLoop.current())

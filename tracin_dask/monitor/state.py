@@ -1,0 +1,177 @@
+"""What is known of a run while it goes on, from its events and from what becomes of its tasks."""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Rows = tuple[int, int]
+
+RATE_SECONDS = 15.0
+"""Triples per second are those of the last so many seconds."""
+SAMPLE_SECONDS = 1.0
+MOST_SAMPLES = 3_600
+MOST_FAILURES = 20
+RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestTriple:
+    """A training triple that is among the best so far, by its names."""
+
+    test: str
+    rank: int
+    influence: float
+    head: str
+    relation: str
+    tail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A task that raised an error, or a worker that was lost."""
+
+    time: float
+    """Seconds since 1970."""
+    worker: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """A run at one moment."""
+
+    run: str
+    outcome: str
+    """running, finished, or why it stopped."""
+    num_triples: int
+    triples_done: int
+    num_tasks: int
+    tasks_done: int
+    seconds: float
+    """Since the start."""
+    triples_per_second: float
+    seconds_left: float | None
+    """None while nothing is known of the speed."""
+    by_worker: Mapping[str, float]
+    """Triples per second of each worker that scored something lately."""
+    scored_by_worker: Mapping[str, int]
+    """Triples that each worker has scored since the start, repeated ones included."""
+    tasks_retried: int
+    tasks_failed: int
+    workers_lost: int
+    failures: tuple[Failure, ...]
+    """The last ones, newest first."""
+    best: tuple[BestTriple, ...]
+    history: tuple[tuple[float, float], ...]
+    """(seconds since 1970, triples per second), a point per second at most."""
+
+
+class RunState:
+    """Takes in what happens to one run; all times are seconds since 1970."""
+
+    def __init__(self, event: Mapping[str, Any], now: float) -> None:
+        """Start with the event `start` of a run."""
+        self.run = str(event["run"])
+        self._num_triples, self._num_tasks = int(event["triples"]), int(event["tasks"])
+        self._resumed = int(event["resumed_triples"])
+        self._started = now
+        self._ended: float | None = None
+        self._outcome = RUNNING
+        self._starts: Counter[Rows] = Counter()
+        self._done: set[Rows] = set()
+        self._rows_done = 0
+        self._in_task: Counter[tuple[str, int]] = Counter()
+        """Rows that a worker has reported of a task (its first row) that is not done."""
+        self._scored: Counter[str] = Counter()
+        self._recent: deque[tuple[float, str, int]] = deque()
+        self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
+        self._failed = self._lost = 0
+        self._best: tuple[BestTriple, ...] = ()
+        self._history: deque[tuple[float, float]] = deque(maxlen=MOST_SAMPLES)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the run has not said that it ended."""
+        return self._ended is None
+
+    def reported(self, worker: str, task: int, rows: int, now: float) -> None:
+        """Take in that a worker has scored rows of the task that begins with the row `task`."""
+        self._in_task[worker, task] += rows
+        self._count(worker, rows, now)
+
+    def task_started(self, rows: Rows) -> None:
+        """Take in that a task was sent to a worker; one that is sent again is a retry."""
+        self._starts[rows] += 1
+
+    def task_finished(self, rows: Rows, worker: str, now: float) -> None:
+        """Take in that a task is done: what its worker had not reported of it counts now."""
+        self._count(worker, rows[1] - rows[0] - self._in_task.pop((worker, rows[0]), 0), now)
+        if rows not in self._done:
+            self._done.add(rows)
+            self._rows_done += rows[1] - rows[0]
+
+    def task_failed(self, rows: Rows, worker: str, message: str, now: float) -> None:
+        """Take in that a task raised an error."""
+        self._failed += 1
+        self._in_task.pop((worker, rows[0]), None)
+        self._failures.appendleft(Failure(time=now, worker=worker, message=message))
+
+    def worker_lost(self, worker: str, now: float) -> None:
+        """Take in that a worker is gone; what it had scored of its task is lost."""
+        for key in [key for key in self._in_task if key[0] == worker]:
+            del self._in_task[key]
+        if self.is_running:
+            self._lost += 1
+            self._failures.appendleft(Failure(time=now, worker=worker, message="worker lost; its tasks are repeated"))
+
+    def best(self, triples: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the best training triples so far."""
+        self._best = tuple(BestTriple(**triple) for triple in triples)
+
+    def ended(self, outcome: str, now: float) -> None:
+        """Take in that the run is over."""
+        self._outcome, self._ended = outcome, now
+
+    def figures(self, now: float) -> Figures:
+        """Give the run as it is now."""
+        end = now if self._ended is None else self._ended
+        rates = self._rates(end)
+        rate = sum(rates.values(), 0.0)
+        done = min(self._resumed + self._rows_done + sum(self._in_task.values()), self._num_triples)
+        left = (self._num_triples - done) / rate if rate > 0 else None
+        return Figures(
+            run=self.run,
+            outcome=self._outcome,
+            num_triples=self._num_triples,
+            triples_done=done,
+            num_tasks=self._num_tasks,
+            tasks_done=len(self._done),
+            seconds=end - self._started,
+            triples_per_second=rate,
+            seconds_left=left if self.is_running else 0.0,
+            by_worker=rates,
+            scored_by_worker=dict(self._scored),
+            tasks_retried=sum(starts - 1 for starts in self._starts.values()),
+            tasks_failed=self._failed,
+            workers_lost=self._lost,
+            failures=tuple(self._failures),
+            best=self._best,
+            history=tuple(self._history),
+        )
+
+    def _count(self, worker: str, rows: int, now: float) -> None:
+        self._scored[worker] += rows
+        self._recent.append((now, worker, rows))
+        if not self._history or now - self._history[-1][0] >= SAMPLE_SECONDS:
+            self._history.append((now, sum(self._rates(now).values(), 0.0)))
+
+    def _rates(self, now: float) -> dict[str, float]:
+        """Give triples per second by worker; a run younger than the span is measured since its start."""
+        while self._recent and self._recent[0][0] < now - RATE_SECONDS:
+            self._recent.popleft()
+        span = min(RATE_SECONDS, now - self._started)
+        rows: Counter[str] = Counter()
+        for _, worker, count in self._recent:
+            rows[worker] += count
+        return {worker: count / span for worker, count in sorted(rows.items())} if span > 0 else {}
