@@ -1,6 +1,7 @@
 """What every room's tests share: shapes checked at run time, random models, real graphs."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +34,18 @@ def data() -> Path:
     if not folder:
         pytest.skip("TRACIN_DASK_DATA names no folder of larger graphs")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def made_graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a graph of the size of hetionet-lite, with a checkpoint and 300 test triples."""
+    folder = tmp_path_factory.mktemp("made") / "graph"
+    scripts = Path(__file__).parents[1] / "scripts"
+    sizes = {"triples": 60_000, "entities": 10_000, "relations": 24, "test-triples": 300, "valid-triples": 100}
+    words = [f"--{name}={size}" for name, size in sizes.items()]
+    command = [sys.executable, scripts / "make_graph.py", "--output", folder, *words]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    return folder
 
 
 def random_model(seed: int = 0, **sizes: object) -> ConvE:

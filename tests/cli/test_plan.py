@@ -87,7 +87,7 @@ class TestPlace:
         """A run of the project's triples on a machine of four CPUs and 4 GiB without a GPU."""
         monkeypatch.setattr(planning, "cpu_count", lambda: 4)
         monkeypatch.setattr(planning, "memory_limit", lambda: 4096 * MIB)
-        monkeypatch.setattr(planning, "has_gpu", lambda: False)
+        monkeypatch.setattr(planning, "gpu_count", lambda: 0)
         maps = {"entity_to_id": project.folder / "node_dict.txt", "relation_to_id": project.folder / "rel_dict.txt"}
         store = ingest(project.folder / "train.txt", tmp_path / "graph.zarr", **maps)
         return prepare(store, load_checkpoint(project.folder / "model.pt"), config=RunConfig(mode="self"))
@@ -103,6 +103,12 @@ class TestPlace:
         assert (is_local, where) == (True, "4 local worker(s) × 1 thread(s)")
         assert plan.resources.memory_bytes == int(0.8 * 1024 * MIB)
 
+    def test_it_is_said_that_cpus_are_taken_for_want_of_a_gpu(self, prepared, monkeypatch):
+        monkeypatch.setattr(planning, "SMALL_JOB_SECONDS", 0.0)
+        monkeypatch.setattr(planning, "gpu_count", lambda: 0)
+        where = plan_here(prepared, NOTHING_SAID | {"device": "auto"}, AUTO)[2]
+        assert where == "4 local worker(s) × 1 thread(s), as there is no GPU here"
+
     @pytest.mark.parametrize("spec", [AUTO, LOCAL])
     def test_whoever_asks_for_workers_gets_them(self, prepared, spec):
         plan, is_local, _ = plan_here(prepared, NOTHING_SAID | {"workers": 2}, spec)
@@ -114,7 +120,7 @@ class TestPlace:
 
     def test_a_gpu_keeps_the_job_in_this_process(self, prepared, monkeypatch):
         monkeypatch.setattr(planning, "SMALL_JOB_SECONDS", 0.0)
-        monkeypatch.setattr(planning, "has_gpu", lambda: True)
+        monkeypatch.setattr(planning, "gpu_count", lambda: 1)
         assert plan_here(prepared, NOTHING_SAID | {"device": "auto"}, AUTO)[1:] == (False, "this process, on its GPU")
         assert plan_here(prepared, NOTHING_SAID, AUTO)[1]
 

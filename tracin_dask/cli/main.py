@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -13,6 +14,8 @@ COMMANDS = {
     "train": "Train a ConvE on a graph.",
     "plan": "Say what a run would take, without running it.",
     "run": "Find the training triples behind one or many predictions.",
+    "submit": "Submit a whole run to Slurm as one job.",
+    "cluster": "Write, show and try specifications of clusters.",
 }
 
 
@@ -46,9 +49,14 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; our own errors are printed as one message, without a traceback."""
+    """Run the command line."""
+    call(sys.argv[1:])
+
+
+def call(words: Sequence[str]) -> None:
+    """Run a command line and exit; our own errors are printed as one message, without a traceback."""
     try:
-        group()
+        group(list(words))
     except TracInDaskError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

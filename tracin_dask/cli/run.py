@@ -1,12 +1,16 @@
 """`tracin-dask run`: a training file and a checkpoint in, the most influential training triples out."""
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 from rich.console import Console
 
+from tracin_dask.cli.dashboard import dashboard_lines
 from tracin_dask.cli.job_options import ANY_PATH, JobOptions, ManyValues, job_options, prepared_run
 from tracin_dask.cli.planning import open_place
 from tracin_dask.cli.run_progress import run_progress
@@ -17,6 +21,9 @@ from tracin_dask.report.table import influence_tables
 from tracin_dask.runs import records
 from tracin_dask.runs.driver import Execution, carry_out
 from tracin_dask.runs.result import InfluenceResult
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 TABLE_ROWS = 10
 _WRITTEN = {
@@ -32,13 +39,23 @@ _WRITTEN = {
     "--cluster",
     default="auto",
     show_default=True,
-    help="auto: this process for small jobs, else local workers; local; tcp://HOST:PORT; or a scheduler file (.json).",
+    help="auto: this process for small jobs, else workers on this machine's GPUs or CPUs; local; cuda; a specification "
+    "(.yaml, see `tracin-dask cluster init`); tcp://HOST:PORT; or a scheduler file (.json).",
 )
 @click.option("--output", type=ANY_PATH, help="JSON file of the result of one test triple, or of --mode self.")
 @click.option("--output-dir", type=ANY_PATH, help="Folder for one JSON per test triple and summary.json.")
+@click.option(
+    "--performance-report", type=ANY_PATH, help="HTML page of what every worker did when; for runs on workers."
+)
 @click.option("--restart", is_flag=True, help="Discard what an interrupted run recorded instead of going on with it.")
 def command(
-    cluster: str, output: Path | None, output_dir: Path | None, *, restart: bool, **options: Unpack[JobOptions]
+    cluster: str,
+    output: Path | None,
+    output_dir: Path | None,
+    performance_report: Path | None,
+    *,
+    restart: bool,
+    **options: Unpack[JobOptions],
 ) -> None:
     """Find the training triples that made the model predict a test triple, exactly, among all of them.
 
@@ -57,6 +74,7 @@ def command(
       tracin-dask run --model-path model.pt --train graph.zarr
           --mode self --output surprising.json
       tracin-dask run ... --parameters 'fc.*' 'bn2.*'     (some tensors only)
+      tracin-dask run ... --cluster slurm.yaml            (on jobs of Slurm)
       tracin-dask run ... --cluster tcp://10.0.0.1:8786   (on a Dask cluster)
     """
     spec = parse_spec(cluster)
@@ -72,16 +90,33 @@ def command(
         mib = plan.memory.total / 2**20
         click.echo(f"running in {where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker", err=True)
         if client is not None:
-            click.echo(f"dashboard: {client.dashboard_link}", err=True)
+            click.echo("\n".join(dashboard_lines(client.dashboard_link, os.environ)), err=True)
         execution = Execution(resources=plan.resources, record_directory=recorded, restart=restart, progress=progress)
         try:
-            result = carry_out(prepared, plan, client=client, execution=execution)
+            with _reported(performance_report, client):
+                result = carry_out(prepared, plan, client=client, execution=execution)
         except KeyboardInterrupt:
             click.echo(f"\nstopped; finished rows are kept in {recorded}: the same command goes on with them", err=True)
             raise
     written = _write(result, output, output_dir)
     records.discard(recorded)
     _show(result, written, asked=prepared.config.precision)
+    if plan.resources.device_bytes is not None and prepared.config.device == "auto" and result.run["device"] == "cpu":
+        click.echo("workers have GPUs, but scored on their CPUs: their PyTorch finds no CUDA; install one that has it")
+
+
+@contextmanager
+def _reported(path: Path | None, client: "Client | None") -> Iterator[None]:
+    """Write Dask's performance report of what happens inside."""
+    if path is None:
+        yield
+        return
+    if client is None:
+        raise ConfigError("--performance-report is of worker processes, and this run has none: give --cluster local")
+    from distributed import performance_report  # noqa: PLC0415 - distributed is slow to import
+
+    with client.as_current(), performance_report(filename=str(path)):
+        yield
 
 
 def _check_outputs(output: Path | None, output_dir: Path | None) -> None:
@@ -126,6 +161,12 @@ def _show(result: InfluenceResult, written: Path, *, asked: PrecisionName) -> No
     click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s")
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
         click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
+    halvings = result.run["statistics"]["batch_halvings"]
+    if halvings:
+        click.echo(
+            f"a GPU's memory did not do for batches of {result.run['batch_size']:,} and they were scored in pieces "
+            f"(halved {halvings} time(s)); a smaller --batch-size avoids that"
+        )
     resumed = result.run["statistics"]["resumed_rows"]
     if resumed:
         click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")

@@ -1,0 +1,40 @@
+"""Where a run can be watched, from here and from elsewhere."""
+
+import pytest
+
+from tracin_dask.cli import dashboard
+from tracin_dask.cli.dashboard import dashboard_lines
+
+BY_SSH = {"SSH_CONNECTION": "10.0.0.9 50000 10.0.0.1 22"}
+
+
+@pytest.fixture(autouse=True)
+def _known_names(monkeypatch):
+    monkeypatch.setattr(dashboard.getpass, "getuser", lambda: "me")
+    monkeypatch.setattr(dashboard.socket, "getfqdn", lambda: "login.site")
+
+
+def test_on_this_machine_the_link_is_enough():
+    assert dashboard_lines("http://127.0.0.1:8787/status", {}) == [
+        "dashboard: http://127.0.0.1:8787/status, this run: http://127.0.0.1:8787/tracin"
+    ]
+
+
+def test_a_shell_by_ssh_gets_the_tunnel():
+    tunnel = dashboard_lines("http://127.0.0.1:8787/status", BY_SSH)[1]
+    assert "ssh -N -L 8787:127.0.0.1:8787 me@login.site  then http://localhost:8787/tracin" in tunnel
+
+
+def test_a_scheduler_elsewhere_is_reached_through_this_machine():
+    tunnel = dashboard_lines("http://10.0.0.5:8790/status", {})[1]
+    assert "ssh -N -L 8790:10.0.0.5:8790 me@login.site" in tunnel
+
+
+def test_a_link_of_a_proxy_is_left_as_it_is():
+    assert len(dashboard_lines("https://hub.site/user/me/proxy/8787/status", {})) == 1
+
+
+def test_a_job_is_reached_through_the_node_that_submitted_it():
+    job = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_HOST": "submit.site"}
+    assert "ssh -N -L 8787:login.site:8787 me@submit.site" in dashboard_lines("http://127.0.0.1:8787/status", job)[1]
+    assert "ssh -N -L 8787:10.0.0.5:8787 me@submit.site" in dashboard_lines("http://10.0.0.5:8787/status", job)[1]

@@ -1,0 +1,101 @@
+"""`--cluster cuda` on a machine without GPUs: NVIDIA's management library is replaced by a double that shows two.
+
+Workers start, are pinned and sized as on GPUs; what they compute, they compute on the CPU.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from doubles.build import nvml_environment
+
+pytest.importorskip("dask_cuda")
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def two_gpus(tmp_path_factory):
+    """Give the environment of a machine that seems to have two GPUs of 16 GiB."""
+    return os.environ | nvml_environment(tmp_path_factory)
+
+
+@pytest.fixture
+def run(project, tmp_path, two_gpus):
+    """Run on the project's test triple; gives the JSON and what was told."""
+
+    def explain(cluster, *words, **environment):
+        output = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+        command = [sys.executable, "-m", "tracin_dask", "run", *project.options(), "--test-triple", *project.test_ids]
+        words = [*command, "--cluster", cluster, "--batch-size", "64", "--output", output, *words]
+        told = subprocess.run(
+            [str(word) for word in words],
+            env=two_gpus | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        return (json.loads(output.read_text()) if output.exists() else None), told
+
+    return explain
+
+
+def test_two_gpus_are_two_workers_with_the_result_of_local_ones(run):
+    on_gpus, told = run("cuda", "--threads-per-worker", 1)
+    assert told.returncode == 0, told.stderr
+    assert "running in 2 worker(s) of this machine's GPUs" in told.stderr
+    here, told = run("local", "--workers", 2, "--threads-per-worker", 1)
+    assert told.returncode == 0, told.stderr
+    assert on_gpus["influences"] == here["influences"]
+    assert on_gpus["run"]["workers"] == 2
+
+
+def test_each_worker_has_a_gpu_of_its_own_and_a_stated_part_of_its_memory(two_gpus):
+    environment = two_gpus | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    found = json.loads(subprocess.check_output([sys.executable, __file__], env=environment, text=True, timeout=120))
+    assert sorted(found["first"]) == ["0", "1"]
+    assert found["device_bytes"] == 8 * GIB
+
+
+def test_one_of_two_gpus_can_be_chosen(run, tmp_path):
+    (tmp_path / "one.yaml").write_text("kind: cuda\ndevices: [1]\nmemory_per_worker: 2GiB\n")
+    result, told = run(tmp_path / "one.yaml")
+    assert told.returncode == 0, told.stderr
+    assert result["run"]["workers"] == 1
+
+
+def test_a_run_that_does_not_fit_into_a_gpu_is_refused_with_both_numbers(run):
+    result, told = run("cuda", "--batch-size", 5000, NVML_DOUBLE_MEMORY=str(2**20))
+    assert result is None
+    assert told.returncode == 1
+    assert "MiB of each GPU with batches of 5000, but may take 1 MiB" in told.stderr
+
+
+def test_no_gpu_is_a_clear_error(run):
+    _, told = run("cuda", NVML_DOUBLE_DEVICES="0")
+    assert told.returncode == 1
+    assert "Error: --cluster cuda: the driver sees no NVIDIA GPU" in told.stderr
+
+
+def first_device() -> str:
+    return os.environ["CUDA_VISIBLE_DEVICES"].split(",")[0]
+
+
+def main() -> None:
+    from tracin_dask.clusters.open import LocalSizes, open_cluster  # noqa: PLC0415 - only in the process of its own
+    from tracin_dask.clusters.spec import CudaSpec  # noqa: PLC0415
+    from tracin_dask.runs.resources import of_client  # noqa: PLC0415
+
+    spec = CudaSpec(device_memory_limit="8GiB", memory_per_worker=2 * GIB, dashboard_address="127.0.0.1:0")
+    with open_cluster(spec, LocalSizes(num_workers=0, memory_bytes=0)) as client:
+        resources = of_client(client, spec.device_memory_limit)
+        found = {"first": list(client.run(first_device).values()), "device_bytes": resources.device_bytes}
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
