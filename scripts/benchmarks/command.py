@@ -33,6 +33,7 @@ DURATIONS = {
     "scaling": ("30 min", "2 min"),
     "dask": ("15 min", "1 min"),
     "start": ("1 min", "30 s"),
+    "clusters": ("30 s", "15 s"),
 }
 """How long each section takes on two cores: in full, and with --quick."""
 FILE_COLUMNS = 140
@@ -74,6 +75,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--plots", type=Path, metavar="DIR", help="draw the plots here, as SVG")
     made.add_argument("--graph", type=Path, metavar="DIR", help="folder of the synthetic graph; made if missing")
     made.add_argument(
+        "--cluster",
+        nargs="+",
+        default=["local"],
+        metavar="SPEC",
+        help="clusters of section clusters: local, cuda, files",
+    )
+    made.add_argument(
         "--report", type=Path, nargs="+", metavar="FILE", help="measure nothing: show what --json wrote earlier"
     )
     made.add_argument(
@@ -93,6 +101,7 @@ def settings_of(options: argparse.Namespace, scratch: Path) -> Settings:
         sizes=QUICK if options.quick else FULL,
         graph=(options.graph or default_graph(is_quick=options.quick)).absolute(),
         scratch=scratch,
+        clusters=tuple(options.cluster),
     )
 
 

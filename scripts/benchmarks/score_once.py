@@ -18,6 +18,7 @@ from benchmarks.processes import collected_json, module_command, start
 from benchmarks.scoring import scoring
 from tracin_dask import RunConfig, load_checkpoint, open_store
 from tracin_dask.clusters.local import local_cluster
+from tracin_dask.clusters.spec import LocalSpec
 from tracin_dask.runs.prepare import prepare
 from tracin_dask.runs.resources import MEMORY_SHARE, memory_limit
 
@@ -106,7 +107,7 @@ def _client(workers: int) -> "Iterator[Client | None]":
         yield None
         return
     memory = int(MEMORY_SHARE * memory_limit() / workers)
-    with local_cluster(workers, memory, preload=["tracin_dask.runs.on_dask"]) as client:
+    with local_cluster(workers, memory, LocalSpec(), preload=["tracin_dask.runs.on_dask"]) as client:
         client.wait_for_workers(workers)
         yield client
 

@@ -15,6 +15,7 @@ SECTIONS = {
     "scaling": "cost against training triples and test triples",
     "dask": "what Dask takes of a run, and what a second worker gives",
     "start": "from the shell to the first result",
+    "clusters": "how long clusters take to start: --cluster names them",
 }
 """Every section and what it measures; each is a file bench_NAME.py."""
 
@@ -111,6 +112,8 @@ class Settings:
         Folder of the synthetic graph; made there if it is missing.
     scratch
         Folder for everything else that is made; deleted at the end.
+    clusters
+        Specifications of clusters whose start is measured.
     """
 
     sections: tuple[str, ...]
@@ -121,6 +124,7 @@ class Settings:
     sizes: Sizes
     graph: Path
     scratch: Path
+    clusters: tuple[str, ...] = ("local",)
 
     @property
     def data(self) -> Path | None:
