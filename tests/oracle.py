@@ -5,16 +5,26 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 
-def bce(score: Tensor) -> Tensor:
-    return binary_cross_entropy_with_logits(score, torch.ones_like(score))
+def bce(scores: Tensor, tail: Tensor) -> Tensor:
+    return binary_cross_entropy_with_logits(scores[tail], torch.ones_like(scores[tail]))
+
+
+def of_own_score(value):
+    """Make a loss from one that takes the triple's own score only."""
+    return lambda scores, tail: value(scores[tail][None])[0]
+
+
+def of_all_scores(value):
+    """Make a loss from one that takes batches of all scores and the tails."""
+    return lambda scores, tail: value(scores[None], tail[None])[0]
 
 
 def gradients(model: nn.Module, triple: Tensor, loss=bce) -> dict[str, Tensor]:
     """Differentiate one triple's loss by every parameter tensor; scores all entities, as training does."""
     model.eval()
     names, parameters = zip(*model.named_parameters(), strict=True)
-    score = model(triple[None, 0], triple[None, 1])[0, triple[2]]
-    found = torch.autograd.grad(loss(score), parameters, allow_unused=True)
+    scores = model(triple[None, 0], triple[None, 1])[0]
+    found = torch.autograd.grad(loss(scores, triple[2]), parameters, allow_unused=True)
     pairs = zip(names, parameters, found, strict=True)
     return {n: torch.zeros_like(p) if g is None else g for n, p, g in pairs}
 

@@ -39,8 +39,10 @@ MODULES = [
     "jacobians",
     "factors",
     "product",
+    "all_scores",
     "directions",
     "engine",
+    "embedding_terms",
     "long_runs",
     "scorer",
 ]

@@ -2,6 +2,7 @@
 
 import doctest
 
+import oracle
 import pytest
 import torch
 from conftest import random_model
@@ -28,7 +29,7 @@ class Squared:
 @pytest.mark.parametrize("loss", [documented_margin(), Squared()], ids=lambda loss: loss.name)
 def test_a_loss_of_ones_own_agrees_with_the_oracle(loss):
     assert isinstance(loss, losses.Loss)
-    wanted = case_of(random_model(has_entity_bias=True), loss=loss.value)
+    wanted = case_of(random_model(has_entity_bias=True), loss=oracle.of_own_score(loss.value))
     assert (torch.stack(list(wanted.train_norms.values())).sum(dim=0) > 0).any()
     for name in wanted.names:
         check_scores(wanted, [name], loss=loss)

@@ -8,13 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.all_scores import AtScores, Reader, all_scores_self_terms
 from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.factors import LowerFactors, OutputFactors, Wanted, lower_factors, output_factors
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.folded import CONVOLUTION_TENSORS, FoldedConvE
 from tracin_dask.influence.jacobians import RelationTable
 from tracin_dask.influence.layout import Sees
-from tracin_dask.influence.losses import Loss, derivative
+from tracin_dask.influence.losses import AnyLoss, OneToAll, derivative
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.passes import Forward, Known, dot_rows, forward, scores
@@ -49,6 +50,16 @@ class TestFactors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """The upper factors of a batch of gradients: those of the losses are these times `scale`."""
+
+    output: OutputFactors
+    scale: Float[Tensor, " batch"]
+    """δ; or 1, where the loss looks at all scores, and the factors hold all of it."""
+    at_scores: AtScores | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairEngine:
     """Computes gradients of triples as factors, and their products.
 
@@ -58,7 +69,7 @@ class PairEngine:
 
     model: FoldedConvE
     tracked: frozenset[str]
-    loss: Loss
+    loss: AnyLoss
     learning_rate: float
     precision: Precision = Precision.FULL
     recompute: bool = False
@@ -91,7 +102,8 @@ class PairEngine:
             If one is NaN or infinite; the triple is named.
         """
         batch = self.index(triples)
-        ahead, output, delta = self.output(batch)
+        ahead, read = self.read(batch)
+        output = read.output
         weight = weigh_overlap(self.tracked, self._feature_squares(ahead) if "fc.weight" in self.tracked else None)
         total = weight * dot_rows(output.at_projection, output.at_projection)
         lower = self._everything_below(ahead, output)
@@ -99,9 +111,8 @@ class PairEngine:
         linear = linear_factors(self.tracked, output, moments)
         if linear is not None:
             total += dot_rows(linear, linear)
-        for term in embedding_self_terms(self.tracked, self._embeddings(ahead, lower)):
-            total += term
-        total *= self.learning_rate * delta.square()
+        total += self._embedding_self_terms(ahead, read, self._embeddings(ahead, lower))
+        total *= self.learning_rate * read.scale.square()
         refuse_non_finite(batch.ids, total[:, None], what="training")
         return total
 
@@ -126,27 +137,32 @@ class PairEngine:
             test_features=test_features,
         )
 
-    def output(self, batch: Batch) -> tuple[Forward, OutputFactors, Float[Tensor, " batch"]]:
-        """Give the forward pass without look-ups, the upper factors and the losses' derivatives by the scores."""
+    def read(self, batch: Batch) -> tuple[Forward, "Read"]:
+        """Give the forward pass without look-ups, and the upper factors of the losses' gradients."""
         ahead = self.ahead(batch)
+        if self.reader is not None:
+            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.ids[:, 2])
+            output = output_factors(self.model, ahead, at_scores.at_output)
+            return ahead, Read(output=output, scale=torch.ones_like(at_scores.squares), at_scores=at_scores)
         tails = self.model.entities[batch.triples[:, 2]]
-        return ahead, output_factors(self.model, ahead, tails), self.delta(ahead, tails)
+        return ahead, Read(output=output_factors(self.model, ahead, tails), scale=self.delta(ahead, tails))
 
     def delta(self, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
-        """Differentiate the loss of each triple by its score."""
+        """Differentiate the loss of each triple by its own score."""
+        assert not isinstance(self.loss, OneToAll)  # noqa: S101 - that is read from all scores
         return derivative(self.loss, scores(self.model, ahead, tails))
 
     def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> TestFactors:
         batch = self.index(triples)
-        ahead, output, delta = self.output(batch)
-        lower = self._everything_below(ahead, output)
+        ahead, read = self.read(batch)
+        lower = self._everything_below(ahead, read.output)
         assert lower.moments is not None  # noqa: S101 - everything is wanted
         jacobian = self._jacobian()
         features = [part.activations(self.model)[1][part.key_of_row(batch)] for part in ahead.passes]
         prepared = TestFactors(
-            scale=self.learning_rate * delta,
+            scale=self.learning_rate * read.scale,
             features=torch.cat(features, dim=1),
-            output=output,
+            output=read.output,
             moments=lower.moments @ jacobian @ jacobian.T,
             embeddings=self._embeddings(ahead, lower),
         )
@@ -163,6 +179,12 @@ class PairEngine:
         batch = ahead.batch
         return EmbeddingRows(triples=batch.triples, head=lower.head, relation=lower.relation, tail=ahead.x[batch.pair])
 
+    def _embedding_self_terms(self, ahead: Forward, read: "Read", own: EmbeddingRows) -> Float[Tensor, " batch"]:
+        if self.reader is None or read.at_scores is None:
+            return embedding_self_terms(self.tracked, own)
+        heads, _, tails = ahead.batch.triples.T
+        return all_scores_self_terms(self.tracked, own, read.at_scores, self.reader.at_heads(own.tail, tails, heads))
+
     def _feature_squares(self, ahead: Forward) -> Float[Tensor, " batch"]:
         """Give ‖features‖² of each triple."""
         total = self.model.kernel.new_zeros(len(ahead.batch))
@@ -175,6 +197,13 @@ class PairEngine:
         """Put the maps from the moments to the tracked gradients of bn0, conv1 and bn1 side by side (L)."""
         maps = [self.model.convolution_jacobian[name] for name in CONVOLUTION_TENSORS if name in self.tracked]
         return torch.cat([self.model.kernel.new_zeros(self.model.kernel.numel(), 0), *maps], dim=1)
+
+    @property
+    def reader(self) -> Reader | None:
+        """What reads the losses' gradients at all scores; None where they look at their triple's own score only."""
+        if isinstance(self.loss, OneToAll):
+            return Reader(model=self.model, loss=self.loss, precision=self.precision)
+        return None
 
     @property
     def tracks_convolution(self) -> bool:

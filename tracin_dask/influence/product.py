@@ -4,7 +4,6 @@ Most terms are inner products of stacked vectors, of all pairs of two batches or
 embedding tables meet only where an id occurs on both sides.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,16 +57,18 @@ class EmbeddingRows:
     """x(h, r): the score is linear in the tail's row."""
 
 
-def embedding_self_terms(tracked: frozenset[str], own: EmbeddingRows) -> Iterator[Float[Tensor, " row"]]:
-    """Give the terms of the embedding tables for each triple with itself."""
+def embedding_self_terms(tracked: frozenset[str], own: EmbeddingRows) -> Float[Tensor, " row"]:
+    """Add up the terms of the embedding tables for each triple with itself."""
+    total = torch.zeros_like(own.tail[:, 0])
     if RELATIONS in tracked:
-        yield dot_rows(own.relation, own.relation)
+        total += dot_rows(own.relation, own.relation)
     if ENTITIES in tracked:
-        yield dot_rows(own.head, own.head)
-        yield dot_rows(own.tail, own.tail)
-        yield 2 * dot_rows(own.head, own.tail) * (own.triples[:, 0] == own.triples[:, 2])
+        total += dot_rows(own.head, own.head)
+        total += dot_rows(own.tail, own.tail)
+        total += 2 * dot_rows(own.head, own.tail) * (own.triples[:, 0] == own.triples[:, 2])
     if ENTITY_BIAS in tracked:
-        yield torch.ones_like(own.tail[:, 0])
+        total += 1
+    return total
 
 
 class IdIndex:

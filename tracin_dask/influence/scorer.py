@@ -9,28 +9,24 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.all_scores import AllScoresTerms, at_output
 from tracin_dask.influence.batch import Batch, index_batch, runs, send
-from tracin_dask.influence.directions import OwnMoves, moved_images, moved_projection, own_moves
+from tracin_dask.influence.directions import moved_images, moved_projection
+from tracin_dask.influence.embedding_terms import EmbeddingTerms
 from tracin_dask.influence.engine import PairEngine, TestFactors
-from tracin_dask.influence.factors import LowerFactors, SharedJacobians, Wanted, lower_factors, output_factors
+from tracin_dask.influence.factors import (
+    LowerFactors,
+    OutputFactors,
+    SharedJacobians,
+    Wanted,
+    lower_factors,
+    output_factors,
+)
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.layout import Sees
 from tracin_dask.influence.long_runs import DirectionMaker
 from tracin_dask.influence.passes import Forward, Known, dot_rows
-from tracin_dask.influence.product import (
-    BELOW_PROJECTION,
-    ENTITIES,
-    ENTITY_BIAS,
-    FC,
-    RELATIONS,
-    EmbeddingRows,
-    IdIndex,
-    IdVectors,
-    add_by_relation,
-    add_where_equal,
-    linear_factors,
-    weigh_overlap,
-)
+from tracin_dask.influence.product import BELOW_PROJECTION, ENTITIES, FC, linear_factors, weigh_overlap
 from tracin_dask.influence.tensors import laid_out, move, with_rows
 
 
@@ -48,12 +44,10 @@ class Scorer:
     def __init__(self, engine: PairEngine, test: TestFactors) -> None:
         """Take the test triples' factors from any device."""
         self.engine = engine
-        ids = test.embeddings.triples.cpu().numpy()
-        self._ids = ids
         self._test = test = move(test, engine.model.device)
         self._columns = len(test) if engine.modes.forward else laid_out(len(test))
         wide = with_rows(test, self._columns)
-        operand, tracked, config = engine.precision.operand, engine.tracked, engine.model.config
+        operand, tracked = engine.precision.operand, engine.tracked
         self._features = operand(wide.features) if "fc.weight" in tracked else None
         self._at_projection = operand(wide.output.at_projection)
         linear = linear_factors(tracked, wide.output, wide.moments if engine.tracks_convolution else None)
@@ -69,15 +63,14 @@ class Scorer:
         if engine.modes.forward and engine.relations is not None:
             jacobian = engine.relations.jacobian.to(test.moments.dtype)
             self._relation_directions = torch.stack([direction @ jacobian for direction in test.moments])
-        self._moves = own_moves(engine.model, test.embeddings, engine.precision)
-        self._vectors = _with_moves(test.embeddings, self._moves)
-        self._heads = IdIndex(ids[:, 0], config.num_entities)
-        self._tails = IdIndex(ids[:, 2], config.num_entities)
-        self._relations = IdIndex(ids[:, 1], config.num_relations)
+        self._embeddings = EmbeddingTerms(engine, test.embeddings)
+        self._all_scores = None
+        if engine.reader is not None:
+            self._all_scores = AllScoresTerms(engine.reader, tracked, test.embeddings)
 
     def __len__(self) -> int:
         """Count the test triples."""
-        return len(self._ids)
+        return len(self._test)
 
     def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch test"]:
         """Compute learning_rate · ⟨∇loss_i, ∇loss_j⟩ for every training triple i and test triple j.
@@ -96,6 +89,9 @@ class Scorer:
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
         """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
         modes, device = self.engine.modes, self.engine.model.device
+        if self._all_scores is not None:
+            yield Scores(rows=np.arange(len(ids)), influences=self._by_all_scores(index_batch(ids, device)))
+            return
         if modes.forward or modes.long_run is None:
             score = self._along_directions if modes.forward else self._by_rows
             yield Scores(rows=np.arange(len(ids)), influences=score(index_batch(ids, device)))
@@ -127,23 +123,48 @@ class Scorer:
 
     def _by_rows(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's factors with those of the test triples."""
-        engine, precision, tracked = self.engine, self.engine.precision, self.engine.tracked
         ahead, tails = self._forward(batch)
-        output = output_factors(engine.model, ahead, tails)
-        total = tails.new_empty(len(batch), self._columns)
+        output = output_factors(self.engine.model, ahead, tails)
+        wanted = self._embeddings.wanted(batch.ids, moments=self.engine.tracks_convolution)
+        lower = self._lower(ahead, output.at_projection, wanted)
+        total = self._products(ahead, output, lower.moments)
+        self._embeddings.add(total, ahead, output.at_projection, lower, wanted)
+        return self._scale(total, ahead, tails)
+
+    def _by_all_scores(self, batch: Batch) -> Float[Tensor, "batch test"]:
+        """Do the same where the loss looks at all scores, with its gradient at x in place of the tail's embedding."""
+        assert self._all_scores is not None  # noqa: S101 - made for such losses
+        ahead = self.engine.ahead(batch, known=self._known, test_features=self._features)
+        at_pairs = self._all_scores.read(ahead)
+        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch))
+        wanted = Wanted(
+            moments=self.engine.tracks_convolution,
+            head_rows=np.arange(len(batch) if ENTITIES in self.engine.tracked else 0),
+            relation_rows=self._embeddings.relation_rows(batch.ids),
+            regions=frozenset({Sees.HEAD, Sees.BOTH}),
+        )
+        lower = self._lower(ahead, output.at_projection, wanted)
+        total = self._products(ahead, output, lower.moments)
+        self._embeddings.add_relations(total, batch, output.at_projection, lower, wanted)
+        self._all_scores.add(total, ahead, at_pairs, lower.head)
+        return total.mul_(self._test.scale)
+
+    def _products(
+        self, ahead: Forward, output: OutputFactors, moments: Float[Tensor, "batch moment"] | None
+    ) -> Float[Tensor, "batch test"]:
+        """Multiply what is no row of an embedding table."""
+        precision, tracked, pair = self.engine.precision, self.engine.tracked, ahead.batch.pair
+        total = output.at_projection.new_empty(len(pair), self._columns)
         if tracked & FC:
             precision.write_product(total, precision.operand(output.at_projection), self._at_projection.T)
             weight = weigh_overlap(tracked, ahead.overlap)
-            total *= weight.index_select(0, batch.pair) if isinstance(weight, Tensor) else weight
+            total *= weight.index_select(0, pair) if isinstance(weight, Tensor) else weight
         else:
             total.zero_()
-        lower, wanted = self._lower(ahead, output.at_projection, moments=engine.tracks_convolution)
-        linear = linear_factors(tracked, output, lower.moments)
+        linear = linear_factors(tracked, output, moments)
         if linear is not None and self._linear is not None:
             precision.add_product(total, precision.operand(linear), self._linear.T)
-        total = total[:, : len(self)]
-        self._add_embedding_terms(total, ahead, output.at_projection, lower, wanted)
-        return self._scale(total, ahead, tails)
+        return total[:, : len(self)]
 
     def _by_long_runs(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Multiply the open units of each training triple's tail with the directions of its pair."""
@@ -157,9 +178,10 @@ class Scorer:
             for (start, stop), (first, last) in zip(bounds[made.pairs], made.units.bounds, strict=True):
                 mine = at_bn2[start:stop].index_select(1, made.units.dim[first:last])
                 precision.write_product(total[start:stop], mine, made.along[first:last])
-        lower, wanted = self._lower(ahead, output.at_projection, moments=False)
+        wanted = self._embeddings.wanted(batch.ids, moments=False)
+        lower = self._lower(ahead, output.at_projection, wanted)
         total = total[:, : len(self)]
-        self._add_embedding_terms(total, ahead, output.at_projection, lower, wanted)
+        self._embeddings.add(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
 
     def _along_directions(self, batch: Batch) -> Float[Tensor, "batch test"]:
@@ -170,7 +192,7 @@ class Scorer:
         for test, projected in enumerate(self._projected_directions(ahead)):
             direction = self._open_direction(ahead, projected, test)
             total[:, test] = dot_rows(tails, direction.index_select(0, batch.pair))
-        self._add_tail_terms(total, ahead)
+        self._embeddings.add_tails(total, ahead)
         return self._scale(total, ahead, tails)
 
     def _open_direction(
@@ -196,7 +218,9 @@ class Scorer:
         moving = []
         for part in ahead.passes:
             if part.region.sees is Sees.BOTH:
-                images = moved_images(model, part.region, batch, self._ids, embeddings, tracked=engine.tracked)
+                images = moved_images(
+                    model, part.region, batch, self._embeddings.ids, embeddings, tracked=engine.tracked
+                )
             moving.append((part, moved_projection(model, part, moments, engine.precision, images)))
             images = None
         for test in range(len(self)):
@@ -205,37 +229,13 @@ class Scorer:
                 total += part.by_pair(next(moved))
             if self._relation_directions is not None:
                 total += self._relation_directions[test].index_select(0, batch.pairs[:, 1])
-            self._add_own_moves(total, batch, test)
+            self._embeddings.add_own_moves(total, batch, test)
             yield total
 
-    def _add_own_moves(self, total: Float[Tensor, "pair dim"], batch: Batch, test: int) -> None:
-        """Add to the directions of pairs what moves with their head or relation alone, in place."""
-        tracked, (heads, relations) = self.engine.tracked, batch.host_pairs.T
-        h, r, t = self._ids[test].tolist()
-        moved = []
-        if ENTITIES in tracked:
-            moved += [(heads == h, self._moves.head), (heads == t, self._moves.tail)]
-        if RELATIONS in tracked:
-            moved.append((relations == r, self._moves.relation))
-        for is_moved, moves in moved:
-            if is_moved.any():
-                total[send(np.flatnonzero(is_moved), total.device)] += moves[test]
-
-    def _lower(
-        self, ahead: Forward, at_projection: Float[Tensor, "batch dim"], *, moments: bool
-    ) -> tuple[LowerFactors, Wanted]:
+    def _lower(self, ahead: Forward, at_projection: Float[Tensor, "batch dim"], wanted: Wanted) -> LowerFactors:
         """Carry the gradient below the projection as far as it meets a test triple's."""
-        engine, ids = self.engine, ahead.batch.ids
-        none = np.zeros(len(ids), dtype=bool)
-        is_head = self._heads.holds(ids[:, 0]) | self._tails.holds(ids[:, 0]) if ENTITIES in engine.tracked else none
-        is_relation = self._relations.holds(ids[:, 1]) if RELATIONS in engine.tracked else none
-        wanted = Wanted(
-            moments=moments,
-            head_rows=np.flatnonzero(is_head),
-            relation_rows=np.flatnonzero(is_relation),
-            regions=frozenset({Sees.BOTH}),
-        )
-        lower = lower_factors(
+        engine = self.engine
+        return lower_factors(
             engine.model,
             ahead,
             at_projection,
@@ -243,48 +243,3 @@ class Scorer:
             precision=engine.precision,
             shared=SharedJacobians(heads=engine.modes.head_jacobians, relations=engine.relations),
         )
-        return lower, wanted
-
-    def _add_embedding_terms(
-        self, total: Tensor, ahead: Forward, at_projection: Tensor, lower: LowerFactors, wanted: Wanted
-    ) -> None:
-        """Add the terms of the embedding tables' rows, in place.
-
-        What the head's and the relation's own regions add is ⟨d_i, own move of j⟩.
-        """
-        ids, vectors, device = ahead.batch.ids, self._vectors, total.device
-        rows = wanted.head_rows
-        if len(rows):
-            mine = torch.cat([lower.head, at_projection[send(rows, device)]], dim=1)
-            heads = IdVectors(ids=ids[rows, 0], vectors=mine, rows=rows)
-            add_where_equal(total, self._heads, heads, vectors.head)
-            add_where_equal(total, self._tails, heads, vectors.tail)
-        rows = wanted.relation_rows
-        if len(rows):
-            mine = torch.cat([lower.relation, at_projection[send(rows, device)]], dim=1)
-            relations = IdVectors(ids=ids[rows, 1], vectors=mine, rows=rows)
-            add_by_relation(total, self._relations, relations, vectors.relation)
-        self._add_tail_terms(total, ahead)
-
-    def _add_tail_terms(self, total: Tensor, ahead: Forward) -> None:
-        """Add the terms of the tails' rows, whose gradients are the outputs x, in place."""
-        tracked, batch, test = self.engine.tracked, ahead.batch, self._test.embeddings
-        ids, pair = batch.ids[:, 2], batch.pair_runs.of_row
-        if ENTITIES in tracked:
-            tails = IdVectors(ids=ids, vectors=ahead.x, vector_of_row=pair)
-            add_where_equal(total, self._heads, tails, test.head)
-            add_where_equal(total, self._tails, tails, test.tail)
-        if ENTITY_BIAS in tracked:
-            one = total.new_ones(1, 1)
-            tails = IdVectors(ids=ids, vectors=one, vector_of_row=np.zeros_like(pair))
-            add_where_equal(total, self._tails, tails, one.expand(len(self), 1))
-
-
-def _with_moves(test: EmbeddingRows, moves: OwnMoves) -> EmbeddingRows:
-    """Put each embedding's gradient beside how the projection's output moves along it."""
-    return EmbeddingRows(
-        triples=test.triples,
-        head=torch.cat([test.head, moves.head], dim=1),
-        relation=torch.cat([test.relation, moves.relation], dim=1),
-        tail=torch.cat([test.tail, moves.tail], dim=1),
-    )
