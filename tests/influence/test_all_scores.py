@@ -26,7 +26,7 @@ from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.modes import Modes
 
 SMOOTH = OneToAll(label_smoothing=0.1)
-MODES = [Modes(), Modes(relation_table=True)]
+MODES = [Modes(all_scores=True), Modes(all_scores=True, relation_table=True)]
 
 
 @cache

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tracin_dask.influence import cost
 from tracin_dask.influence.folded import fold
 from tracin_dask.influence.jacobians import relation_table
+from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
@@ -28,6 +29,8 @@ OTHER_MODES = [
     Modes(forward=True, relation_table=True),
     Modes(head_jacobians=True, relation_table=True),
     Modes(head_jacobians=True, relation_table=True, long_run=1),
+    Modes(all_scores=True),
+    Modes(all_scores=True, relation_table=True),
 ]
 SIZES = [
     pytest.param(dim, height, stacking, id=f"{dim} {stacking}")
@@ -40,6 +43,8 @@ def float32_model(dim, height, stacking):
 
 
 def full_engine(model, **options):
+    if "modes" in options and options["modes"].all_scores:
+        options["loss"] = OneToAll()
     return engine_for(model, parameter_names(model.config), **options)
 
 
@@ -244,7 +249,11 @@ def flops_of_addmm(_total, left, right, **_options) -> int:
 
 
 @pytest.mark.parametrize("num_tests", [1, 3])
-@pytest.mark.parametrize("modes", [Modes(), Modes(forward=True), Modes(relation_table=True)], ids=str)
+@pytest.mark.parametrize(
+    "modes",
+    [Modes(), Modes(forward=True), Modes(relation_table=True), *(modes for modes in OTHER_MODES if modes.all_scores)],
+    ids=str,
+)
 def test_multiply_adds_are_those_that_torch_counts(modes, num_tests):
     model = random_model(num_relations=17)
     train = torch.tensor([[0, 0, 1], [2, 1, 3], [4, 2, 5], [6, 3, 7]])

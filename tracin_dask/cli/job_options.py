@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 import click
 import numpy as np
 
 from tracin_dask.cli.terminal import ByteSize, byte_progress
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.checkpoint import load_checkpoint
@@ -40,6 +41,8 @@ class JobOptions(TypedDict):
     entity_names: Path | None
     edge_map: Path | None
     cache_dir: Path | None
+    loss: Literal["bce", "one-to-all"]
+    label_smoothing: float | None
     learning_rate: float | None
     top_k: int
     rank_by: RankBy
@@ -130,6 +133,14 @@ _OPTIONS = (
     click.option(
         "--learning-rate", type=float, help="Factor of every influence. [default: the checkpoint's, or 0.001]"
     ),
+    click.option(
+        "--loss",
+        type=click.Choice(["bce", "one-to-all"]),
+        default="bce",
+        show_default=True,
+        help="bce: of the triple's own score. one-to-all: of all entities' scores as its tail, as ConvE is trained.",
+    ),
+    click.option("--label-smoothing", type=float, help="Of --loss one-to-all, as in training. [default: 0]"),
     click.option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
     click.option(
         "--rank-by",
@@ -223,6 +234,8 @@ def _refuse_contradictions(options: JobOptions) -> None:
         raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
     if options["use_mixed_precision"] and options["precision"] != "full":
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
+    if options["label_smoothing"] is not None and options["loss"] != "one-to-all":
+        raise ConfigError("--label-smoothing belongs to --loss one-to-all; give both or leave it out")
     of_text = ("entity_names", "edge_map", "skip_invalid")
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
     if given and options["train"].is_dir():
@@ -238,9 +251,16 @@ def _last_layers(options: JobOptions) -> int | None:
     return 2 if options["num_last_layers"] is None else options["num_last_layers"]
 
 
+def _loss(options: JobOptions) -> AnyLoss:
+    if options["loss"] == "bce":
+        return BinaryCrossEntropy()
+    return OneToAll(label_smoothing=options["label_smoothing"] or 0.0)
+
+
 def _config(options: JobOptions) -> RunConfig:
     return RunConfig(
         mode=options["mode"],
+        loss=_loss(options),
         parameters=options["parameters"],
         last_layers=_last_layers(options),
         learning_rate=options["learning_rate"],

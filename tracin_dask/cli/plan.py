@@ -55,6 +55,8 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "  lower": f"{counted.lower:.3g}, through the feature map, as the engine says",
         "  products": f"{counted.products:.3g}, once per pair with a test triple",
     }
+    if counted.scores:
+        rows["  scores"] = f"{counted.scores:.3g}, of all entities, once per distinct (head, relation)"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

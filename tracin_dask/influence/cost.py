@@ -6,10 +6,11 @@ Letters: D embedding_dim, F features, P positions, C channels, k taps, T test tr
 import math
 from dataclasses import dataclass, replace
 
+from tracin_dask.influence.all_scores import TILE_BYTES
 from tracin_dask.influence.jacobians import CHUNK_BYTES, table_bytes
 from tracin_dask.influence.layout import Region, Sees, regions
 from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.product import BELOW_PROJECTION, CONVOLUTION, FC
+from tracin_dask.influence.product import BELOW_PROJECTION, CONVOLUTION, ENTITIES, ENTITY_BIAS, FC
 from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve import ConvEConfig
 
@@ -38,6 +39,8 @@ class Workload:
     """Distinct (head, relation)."""
     num_tests: int
     """0 for self-influence."""
+    all_scores: bool = False
+    """Whether the loss looks at the scores of all entities."""
 
     def keys(self, region: Region) -> int:
         """Count how often a region's features are computed; relations come back in almost every batch."""
@@ -54,18 +57,22 @@ class MultiplyAdds:
     """Through the feature map: back from each training triple, or forward along each test triple, by region."""
     products: int
     """Once per pair of a training and a test triple, the features' part once per distinct head or (head, relation)."""
+    scores: int = 0
+    """Through the entity table and back, where the loss looks at all scores: once per distinct (head, relation)."""
 
     @property
     def total(self) -> int:
         """All stages."""
-        return self.forward + self.lower + self.products
+        return self.forward + self.lower + self.products + self.scores
 
 
 def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:
     """Choose the ways with the fewest multiply-adds, and a relation table where it is small."""
     table = any(r.sees is Sees.RELATION for r in regions(config)) and _table_bytes(config, 4) <= MOST_TABLE_BYTES
     if work.num_tests == 0 or not tracked & BELOW_PROJECTION:
-        return Modes()
+        return Modes(all_scores=work.all_scores)
+    if work.all_scores:
+        return Modes(relation_table=table, all_scores=True)
     ways = [Modes(relation_table=table, forward=True)]
     for head_jacobians in (False, True):
         rows = Modes(relation_table=table, head_jacobians=head_jacobians)
@@ -91,7 +98,24 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
         forward=sum(work.keys(r) * _pass(config, r) for r in parts),
         lower=lower,
         products=max(1, work.num_tests) * (overlap + work.num_triples * by_row),
+        scores=_through_entities(config, work, tracked) if modes.all_scores else 0,
     )
+
+
+def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
+    """Count what the scores of all entities take, where a loss looks at them.
+
+    The way to the scores and back once per (head, relation), or per triple for self-influence; the products with the
+    test triples' gradients at all scores; and the heads' and the outputs' terms of the entity table.
+    """
+    dim, tests = config.embedding_dim, work.num_tests
+    rows = work.num_pairs if tests else work.num_triples
+    total = rows * config.num_entities * 2 * dim
+    if tracked & {ENTITIES, ENTITY_BIAS}:
+        total += rows * config.num_entities * tests
+    if ENTITIES in tracked:
+        total += tests * dim * (3 * work.num_pairs + work.num_triples)
+    return total
 
 
 def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
@@ -113,10 +137,15 @@ def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], mode
 
 def _lower_per_row(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
     """Count the way back through the feature map, of one training triple on average."""
-    if not tracked & CONVOLUTION:
+    to_heads = modes.all_scores and ENTITIES in tracked
+    if not (tracked & CONVOLUTION or to_heads):
         return 0
     dim, total = config.embedding_dim, 0
     for region in regions(config):
+        if to_heads and region.sees is not Sees.RELATION:
+            total += _features(config, region) * config.num_taps
+        elif not tracked & CONVOLUTION:
+            continue
         if modes.relation_table and region.sees is Sees.RELATION:
             total += dim * _moments(config)
         elif modes.head_jacobians and region.sees is Sees.HEAD:
@@ -184,6 +213,9 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
         table = _table_bytes(config, itemsize)
         known = config.num_relations * num_tests * itemsize
         total += 2 * table + 2 * min(table, CHUNK_BYTES) + known * (2 * config.embedding_dim if modes.forward else 1)
+    if modes.all_scores:
+        scores = config.num_entities * num_tests * itemsize
+        total += scores + 2 * min(scores, TILE_BYTES)
     return total
 
 
@@ -193,7 +225,7 @@ def batch_bytes(
     """Bound the bytes that live at once while one batch is scored, all its (head, relation) distinct.
 
     Kept activations are the patches and the features of all regions; with `recompute` those of one region at a time.
-    The backward pass adds one region's gradient, its mask and its patches by row, the products five [batch, test]
+    The backward pass adds one region's gradient, its mask and its patches by row, the products four [batch, test]
     blocks; Jacobians and directions are held a chunk at a time.
     """
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
@@ -212,7 +244,12 @@ def batch_bytes(
         if modes.long_run:
             keys = max(1, CHUNK_BYTES // one)
             chunks += one * (batch_size // modes.long_run) + 4 * keys * dim * num_tests * itemsize
-    return batch_size * itemsize * (kept + working + vectors + 5 * max(1, num_tests)) + chunks
+    blocks = 4
+    if modes.all_scores:
+        blocks += 4
+        vectors += 8 * dim
+        chunks = 2 * min(TILE_BYTES, batch_size * config.num_entities * itemsize)
+    return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + chunks
 
 
 def top_k_bytes(k: int, num_tests: int) -> int:

@@ -12,12 +12,16 @@ class Modes:
     back and multiplied with the test triples': with `head_jacobians` through one Jacobian per head instead of row by
     row; and (head, relation) pairs of at least `long_run` rows take directions made from Jacobians. With
     `relation_table`, the region that sees only the relation is computed once per relation for all batches.
+
+    `all_scores` says that the loss looks at the scores of all entities: each (head, relation) goes through the entity
+    table, and each training triple's gradient is carried back.
     """
 
     forward: bool = False
     head_jacobians: bool = False
     long_run: int | None = None
     relation_table: bool = False
+    all_scores: bool = False
 
     def __str__(self) -> str:
         """Say what is done per head, per pair, per row, and once."""
@@ -27,4 +31,5 @@ class Modes:
         ways = ["Jacobians per head" if self.head_jacobians else "backward per row"]
         if self.long_run is not None:
             ways.append(f"directions for (head, relation) of {self.long_run} rows or more")
-        return f"pair product: {', '.join(ways)}{table}"
+        first = "scores of all entities per (head, relation), " if self.all_scores else ""
+        return f"pair product: {first}{', '.join(ways)}{table}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.losses import BinaryCrossEntropy, Loss
+from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
 from tracin_dask.influence.parameters import last_layers, matching
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.topk import RankBy
@@ -23,6 +23,9 @@ class RunConfig:
     ----------
     mode
         `test`: influences on test triples. `self`: each training triple's influence on itself.
+    loss
+        `BinaryCrossEntropy()` of the triple's own score, or a loss of your own of that score; or `OneToAll(...)`, of
+        the scores of all entities as the tail.
     parameters
         Shell-style patterns of the parameter tensors that count; empty means all.
     last_layers
@@ -42,7 +45,7 @@ class RunConfig:
     """
 
     mode: Mode = "test"
-    loss: Loss = field(default_factory=BinaryCrossEntropy)
+    loss: AnyLoss = field(default_factory=BinaryCrossEntropy)
     parameters: tuple[str, ...] = ()
     last_layers: int | None = None
     learning_rate: float | None = None

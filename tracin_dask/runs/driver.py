@@ -13,7 +13,7 @@ import torch
 
 from tracin_dask import __version__
 from tracin_dask.influence import topk
-from tracin_dask.influence.losses import Loss
+from tracin_dask.influence.losses import AnyLoss, OneToAll
 from tracin_dask.runs.announce import Announcer
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.in_process import InProcess
@@ -218,6 +218,7 @@ def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "tracin_dask_version": __version__,
         "mode": prepared.config.mode,
         "loss": prepared.config.loss.name,
+        "label_smoothing": getattr(prepared.config.loss, "label_smoothing", None),
         "rank_by": prepared.config.rank_by,
         "parameters": sorted(prepared.tracked),
         "checkpoints": [
@@ -261,7 +262,9 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _loss_digest(loss: Loss) -> str:
-    """Tell losses of the same name apart by their values on a fixed grid of scores."""
+def _loss_digest(loss: AnyLoss) -> str:
+    """Tell losses of the same name apart by their values on a fixed grid of scores, or by their settings."""
+    if isinstance(loss, OneToAll):
+        return repr(loss)
     values = loss.value(torch.linspace(-20, 20, 401, dtype=torch.float64))
     return hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.losses import OneToAll
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
 from tracin_dask.runs.config import DEFAULT_LEARNING_RATE, RunConfig
 from tracin_dask.triples.store import TripleStore
@@ -36,6 +37,7 @@ class PreparedRun:
             num_heads=self.store.info.num_distinct_heads,
             num_pairs=self.store.info.num_distinct_head_relations,
             num_tests=0 if self.test_triples is None else len(self.test_triples),
+            all_scores=isinstance(self.config.loss, OneToAll),
         )
 
 

@@ -18,7 +18,7 @@ from tracin_dask.influence import topk
 from tracin_dask.influence.engine import PairEngine, TestFactors
 from tracin_dask.influence.folded import FoldedConvE, fold
 from tracin_dask.influence.jacobians import RelationTable, relation_table
-from tracin_dask.influence.losses import Loss
+from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.precision import Precision, PrecisionName
 from tracin_dask.influence.scorer import Scorer, Scores
@@ -73,7 +73,7 @@ class ScoreJob:
     checkpoint: CheckpointFile
     num_columns: int
     """Influences per training triple: one per test triple, or its own."""
-    loss: Loss
+    loss: AnyLoss
     tracked: frozenset[str]
     modes: Modes
     learning_rate: float
