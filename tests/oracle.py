@@ -5,33 +5,54 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 
-def bce(scores: Tensor, tail: Tensor) -> Tensor:
-    return binary_cross_entropy_with_logits(scores[tail], torch.ones_like(scores[tail]))
+def scores(model: nn.Module, triples: Tensor) -> Tensor:
+    """Score triples among all entities, as training does."""
+    every = model(triples[:, 0], triples[:, 1])
+    return every[torch.arange(len(triples)), triples[:, 2]]
+
+
+def bce(model: nn.Module, triple: Tensor) -> Tensor:
+    score = scores(model, triple[None])
+    return binary_cross_entropy_with_logits(score, torch.ones_like(score))
 
 
 def of_own_score(value):
     """Make a loss from one that takes the triple's own score only."""
-    return lambda scores, tail: value(scores[tail][None])[0]
+    return lambda model, triple: value(scores(model, triple[None]))[0]
 
 
 def of_all_scores(value):
     """Make a loss from one that takes batches of all scores and the tails."""
-    return lambda scores, tail: value(scores[None], tail[None])[0]
+    return lambda model, triple: value(model(triple[None, 0], triple[None, 1]), triple[None, 2])[0]
+
+
+def of_negatives(loss):
+    """Make a loss from one that draws corrupted triples and takes the scores of all of them."""
+
+    def value(model: nn.Module, triple: Tensor) -> Tensor:
+        drawn = loss.corrupted(triple[None].numpy(), model.config.num_entities)[:, 0]
+        return loss.value(scores(model, torch.cat([triple[None], torch.from_numpy(drawn)]))[None])[0]
+
+    return value
+
+
+def of_contrast(loss):
+    """Make the difference of two losses, of (head, relation, tail, other tail)."""
+    return lambda model, asked: loss(model, asked[:3]) - loss(model, asked[[0, 1, 3]])
 
 
 def gradients(model: nn.Module, triple: Tensor, loss=bce) -> dict[str, Tensor]:
-    """Differentiate one triple's loss by every parameter tensor; scores all entities, as training does."""
+    """Differentiate one triple's loss by every parameter tensor."""
     model.eval()
     names, parameters = zip(*model.named_parameters(), strict=True)
-    scores = model(triple[None, 0], triple[None, 1])[0]
-    found = torch.autograd.grad(loss(scores, triple[2]), parameters, allow_unused=True)
+    found = torch.autograd.grad(loss(model, triple), parameters, allow_unused=True)
     pairs = zip(names, parameters, found, strict=True)
     return {n: torch.zeros_like(p) if g is None else g for n, p, g in pairs}
 
 
-def products(model: nn.Module, train: Tensor, test: Tensor, loss=bce) -> dict[str, Tensor]:
+def products(model: nn.Module, train: Tensor, test: Tensor, loss=bce, test_loss=None) -> dict[str, Tensor]:
     """Multiply the gradients of every training and every test triple: one [train, test] matrix per tensor."""
-    theirs = _stack([_flat(gradients(model, triple, loss)) for triple in test])
+    theirs = _stack([_flat(gradients(model, triple, test_loss or loss)) for triple in test])
     rows = []
     for triple in train:
         ours = _flat(gradients(model, triple, loss))

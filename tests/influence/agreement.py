@@ -45,6 +45,8 @@ MODULES = [
     "embedding_terms",
     "long_runs",
     "scorer",
+    "questions",
+    "negatives",
 ]
 
 TRAIN = torch.tensor(
@@ -103,9 +105,15 @@ def engine_for(model: ConvE, tracked: Iterable[str], room: dict[str, ModuleType]
     return room["engine"].PairEngine(model=folded, tracked=frozenset(tracked), **settings)
 
 
-def scores(engine, train: Tensor, test, room: dict[str, ModuleType] | None = None) -> Tensor:
+def scores(
+    engine, train: Tensor, test, room: dict[str, ModuleType] | None = None, num_tests: int | None = None
+) -> Tensor:
     """Score training triples against prepared test triples."""
-    return (room or imported_room())["scorer"].Scorer(engine, test).score(train)
+    scorer = (room or imported_room())["negatives"].make_scorer(engine, test, num_tests)
+    found = engine.model.kernel.new_empty(len(train), len(scorer))
+    for part in scorer.parts(train.numpy()):
+        found[torch.from_numpy(part.rows)] = part.influences
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,15 +137,15 @@ class Case:
         return left[:, None] * right[None, :]
 
 
-def case_of(model: ConvE, train: Tensor = TRAIN, test: Tensor = TEST, loss=oracle.bce) -> Case:
+def case_of(model: ConvE, train: Tensor = TRAIN, test: Tensor = TEST, loss=oracle.bce, test_loss=None) -> Case:
     """Ask the oracle."""
     return Case(
         model=model,
         train=train,
         test=test,
-        products=oracle.products(model, train, test, loss),
+        products=oracle.products(model, train, test, loss, test_loss),
         train_norms=oracle.norms(model, train, loss),
-        test_norms=oracle.norms(model, test, loss),
+        test_norms=oracle.norms(model, test, test_loss or loss),
     )
 
 
@@ -155,9 +163,13 @@ def check_scores(case: Case, tracked: Iterable[str], room: dict[str, ModuleType]
     Disagreement
         If they differ by more than rounding.
     """
-    tracked = list(tracked)
+    tracked, questions = list(tracked), (room or imported_room())["questions"]
+    question = questions.Question(explain=options.pop("explain", "loss"), is_contrast=case.test.shape[1] == 4)
     engine = engine_for(case.model, tracked, room, **options)
-    found = scores(engine, case.train, engine.prepare(case.test, batch_size=100), room) / LEARNING_RATE
+    asked, others = case.test[:, :3].numpy(), case.test[:, 3].numpy() if question.is_contrast else None
+    test = questions.prepare_question(engine, question, asked, others, batch_size=100)
+    assert len(test) == len(asked) * question.num_gradients(engine.loss)
+    found = scores(engine, case.train, test, room, len(asked)) / LEARNING_RATE
     expected = sum(case.products[name] for name in tracked)
     _compare(found, expected, case.bound(tracked), tracked)
 
@@ -173,7 +185,8 @@ def check_self_influence(
         If they differ by more than rounding.
     """
     tracked = list(tracked)
-    found = engine_for(case.model, tracked, room, **options).self_influence(case.train) / LEARNING_RATE
+    engine = engine_for(case.model, tracked, room, **options)
+    found = (room or imported_room())["negatives"].self_influence(engine, case.train) / LEARNING_RATE
     expected = _together(case.train_norms, tracked).square()
     _compare(found, expected, expected, tracked)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -163,12 +163,22 @@ class AllScoresTerms:
     the gradient of the head's embedding as an input; and ⟨g_i, g_j⟩ for the bias.
     """
 
-    def __init__(self, reader: Reader, tracked: frozenset[str], test: EmbeddingRows) -> None:
-        """Compute the test triples' gradients at all scores, on the device of these rows."""
+    def __init__(
+        self, reader: Reader, tracked: frozenset[str], test: EmbeddingRows, all_scores: Bool[Tensor, " test"]
+    ) -> None:
+        """Compute the test triples' gradients at all scores, on the device of these rows.
+
+        Those that are not of a loss of `all_scores` are 1 at their own tail's score.
+        """
         self.reader = reader
         self._tracked, self._test = tracked & {ENTITIES, ENTITY_BIAS}, test
         heads, _, tails = test.triples.cpu().numpy().T
-        self._gradients = reader.gradients(test.tail, tails) if self._tracked else None
+        self._gradients = None
+        if self._tracked and all_scores.all():
+            self._gradients = reader.gradients(test.tail, tails)
+        elif self._tracked:
+            self._gradients = test.tail.new_zeros(reader.model.config.num_entities, len(tails))
+            self._gradients[test.triples[:, 2], torch.arange(len(tails))] = 1
         self._heads = IdIndex(heads, reader.model.config.num_entities)
 
     def read(self, ahead: Forward) -> AtScores:

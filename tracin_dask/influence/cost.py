@@ -195,7 +195,7 @@ def model_bytes(config: ConvEConfig, itemsize: int) -> int:
 
 def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
     """Count the bytes of the prepared test triples, as they are broadcast."""
-    return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 1) + 24)
+    return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 1) + 25)
 
 
 def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:

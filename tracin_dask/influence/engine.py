@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
@@ -15,7 +15,7 @@ from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.folded import CONVOLUTION_TENSORS, FoldedConvE
 from tracin_dask.influence.jacobians import RelationTable
 from tracin_dask.influence.layout import Sees
-from tracin_dask.influence.losses import AnyLoss, OneToAll, derivative
+from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.passes import Forward, Known, dot_rows, forward, scores
@@ -43,6 +43,8 @@ class TestFactors:
     moments: Float[Tensor, "test moment"]
     """L Lᵀ (G, S), where L maps moments to the tracked gradients of bn0, conv1 and bn1."""
     embeddings: EmbeddingRows
+    all_scores: Bool[Tensor, " test"]
+    """Whether it is the gradient of a loss of all scores."""
 
     def __len__(self) -> int:
         """Count the test triples."""
@@ -149,7 +151,7 @@ class PairEngine:
 
     def delta(self, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
         """Differentiate the loss of each triple by its own score."""
-        assert not isinstance(self.loss, OneToAll)  # noqa: S101 - that is read from all scores
+        assert not isinstance(self.loss, OneToAll | SLCWA)  # noqa: S101 - these look at other scores, too
         return derivative(self.loss, scores(self.model, ahead, tails))
 
     def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> TestFactors:
@@ -165,6 +167,7 @@ class PairEngine:
             output=read.output,
             moments=lower.moments @ jacobian @ jacobian.T,
             embeddings=self._embeddings(ahead, lower),
+            all_scores=torch.full_like(read.scale, self.reader is not None, dtype=torch.bool),
         )
         sums = [tensor.reshape(len(triples), -1).sum(dim=1, dtype=torch.float64) for tensor in leaves(prepared)]
         refuse_non_finite(batch.ids, torch.stack(sums, dim=1), what="test")

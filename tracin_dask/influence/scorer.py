@@ -1,7 +1,8 @@
 """Scores batch after batch of training triples against one set of test triples."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from tracin_dask.influence.factors import (
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.layout import Sees
 from tracin_dask.influence.long_runs import DirectionMaker
+from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.passes import Forward, Known, dot_rows
 from tracin_dask.influence.product import BELOW_PROJECTION, ENTITIES, FC, linear_factors, weigh_overlap
 from tracin_dask.influence.tensors import laid_out, move, with_rows
@@ -41,9 +43,14 @@ class Scores:
 class Scorer:
     """An engine with the test triples' side of every product laid out on its device, once for all batches."""
 
-    def __init__(self, engine: PairEngine, test: TestFactors) -> None:
-        """Take the test triples' factors from any device."""
+    def __init__(self, engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> None:
+        """Take the test triples' factors from any device.
+
+        `num_tests` is given where there are several gradients of each test triple, one kind after the other: their
+        influences are added up.
+        """
         self.engine = engine
+        self._num_tests = len(test) if num_tests is None else num_tests
         self._test = test = move(test, engine.model.device)
         self._columns = len(test) if engine.modes.forward else laid_out(len(test))
         wide = with_rows(test, self._columns)
@@ -66,11 +73,17 @@ class Scorer:
         self._embeddings = EmbeddingTerms(engine, test.embeddings)
         self._all_scores = None
         if engine.reader is not None:
-            self._all_scores = AllScoresTerms(engine.reader, tracked, test.embeddings)
+            self._all_scores = AllScoresTerms(engine.reader, tracked, test.embeddings, test.all_scores)
 
     def __len__(self) -> int:
         """Count the test triples."""
-        return len(self._test)
+        return self._num_tests
+
+    def with_loss(self, loss: Loss) -> "Scorer":
+        """Give a scorer of another loss of the training triples' own scores; it shares all that is laid out."""
+        scorer = copy(self)
+        scorer.engine = replace(self.engine, loss=loss)
+        return scorer
 
     def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch test"]:
         """Compute learning_rate · ⟨∇loss_i, ∇loss_j⟩ for every training triple i and test triple j.
@@ -88,20 +101,28 @@ class Scorer:
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
         """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
-        modes, device = self.engine.modes, self.engine.model.device
+        for rows, score in self._ways(ids):
+            chosen = ids if len(rows) == len(ids) else ids[rows]
+            influences = score(index_batch(chosen, self.engine.model.device))
+            if influences.shape[1] != self._num_tests:
+                influences = influences.reshape(len(rows), -1, self._num_tests).sum(dim=1)
+            yield Scores(rows=rows, influences=influences)
+
+    def _ways(self, ids: Int[ndarray, "batch 3"]) -> Iterator[tuple[Int[ndarray, " row"], Callable[[Batch], Tensor]]]:
+        """Say which rows of a batch are scored in which way."""
+        modes, every = self.engine.modes, np.arange(len(ids))
         if self._all_scores is not None:
-            yield Scores(rows=np.arange(len(ids)), influences=self._by_all_scores(index_batch(ids, device)))
-            return
-        if modes.forward or modes.long_run is None:
-            score = self._along_directions if modes.forward else self._by_rows
-            yield Scores(rows=np.arange(len(ids)), influences=score(index_batch(ids, device)))
-            return
-        pairs = runs(ids[:, 0], ids[:, 1])
-        is_long = (pairs.lengths >= modes.long_run)[pairs.of_row]
-        for chosen, score in ((is_long, self._by_long_runs), (~is_long, self._by_rows)):
-            rows = np.flatnonzero(chosen)
-            if len(rows):
-                yield Scores(rows=rows, influences=score(index_batch(ids[rows], device)))
+            yield every, self._by_all_scores
+        elif modes.forward:
+            yield every, self._along_directions
+        elif modes.long_run is None:
+            yield every, self._by_rows
+        else:
+            pairs = runs(ids[:, 0], ids[:, 1])
+            is_long = (pairs.lengths >= modes.long_run)[pairs.of_row]
+            for chosen, score in ((is_long, self._by_long_runs), (~is_long, self._by_rows)):
+                if chosen.any():
+                    yield np.flatnonzero(chosen), score
 
     def _look_ahead(self) -> Known | None:
         """Give what is known of the relation's region before any batch."""
@@ -164,7 +185,7 @@ class Scorer:
         linear = linear_factors(tracked, output, moments)
         if linear is not None and self._linear is not None:
             precision.add_product(total, precision.operand(linear), self._linear.T)
-        return total[:, : len(self)]
+        return total[:, : len(self._test)]
 
     def _by_long_runs(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Multiply the open units of each training triple's tail with the directions of its pair."""
@@ -180,7 +201,7 @@ class Scorer:
                 precision.write_product(total[start:stop], mine, made.along[first:last])
         wanted = self._embeddings.wanted(batch.ids, moments=False)
         lower = self._lower(ahead, output.at_projection, wanted)
-        total = total[:, : len(self)]
+        total = total[:, : len(self._test)]
         self._embeddings.add(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
 
@@ -188,7 +209,7 @@ class Scorer:
         """Multiply each training triple's tail with its pair's derivatives along the few test triples' gradients."""
         engine = self.engine
         ahead, tails = self._forward(batch)
-        total = engine.model.kernel.new_empty(len(batch), len(self))
+        total = engine.model.kernel.new_empty(len(batch), len(self._test))
         for test, projected in enumerate(self._projected_directions(ahead)):
             direction = self._open_direction(ahead, projected, test)
             total[:, test] = dot_rows(tails, direction.index_select(0, batch.pair))
@@ -212,7 +233,7 @@ class Scorer:
         engine, batch = self.engine, ahead.batch
         model, embeddings, moments = engine.model, self._test.embeddings, self._test.moments
         if not engine.tracked & BELOW_PROJECTION:
-            yield from model.kernel.new_zeros(len(self), len(batch.pairs), model.config.embedding_dim)
+            yield from model.kernel.new_zeros(len(self._test), len(batch.pairs), model.config.embedding_dim)
             return
         images = None
         moving = []
@@ -223,7 +244,7 @@ class Scorer:
                 )
             moving.append((part, moved_projection(model, part, moments, engine.precision, images)))
             images = None
-        for test in range(len(self)):
+        for test in range(len(self._test)):
             total = model.kernel.new_zeros(len(batch.pairs), model.config.embedding_dim)
             for part, moved in moving:
                 total += part.by_pair(next(moved))

@@ -1,0 +1,89 @@
+"""What is asked of test triples: why their loss, or score, is what it is; or why this tail and not another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy import ndarray
+
+from tracin_dask.influence.engine import PairEngine, TestFactors
+from tracin_dask.influence.losses import SLCWA, AnyLoss, NegatedScore, OneToAll
+from tracin_dask.influence.tensors import concatenate
+from tracin_dask.models.conve import ConvEConfig
+
+Explain = Literal["loss", "score"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the test side of every product is the gradient of.
+
+    `explain` the loss, or the score with the opposite sign: either way a positive influence is for the prediction.
+    With `is_contrast`, of a test triple less of the one with another tail: positive is for the test triple's tail, and
+    against the other.
+    """
+
+    explain: Explain = "loss"
+    is_contrast: bool = False
+
+    def num_gradients(self, loss: AnyLoss) -> int:
+        """Count the gradients that are added up for one test triple."""
+        negatives = loss.num_negatives if isinstance(loss, SLCWA) and self.explain == "loss" else 0
+        return (1 + negatives) * (2 if self.is_contrast else 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A gradient of each test triple; all of them are added up."""
+
+    triples: Int[ndarray, "test 3"]
+    loss: AnyLoss
+    sign: int
+
+
+def prepare_question(
+    engine: PairEngine,
+    question: Question,
+    test_triples: Int[ndarray, "test 3"],
+    contrast_tails: Int[ndarray, " test"] | None = None,
+    *,
+    batch_size: int,
+) -> TestFactors:
+    """Compute the factors of all gradients that a question asks for: of all test triples, one kind after the other.
+
+    Raises
+    ------
+    NonFiniteError
+        If a factor is NaN or infinite; the triple is named.
+    """
+    sides = [(test_triples, 1)]
+    if question.is_contrast:
+        assert contrast_tails is not None  # noqa: S101 - belongs to the question
+        sides.append((np.column_stack([test_triples[:, :2], contrast_tails]), -1))
+    prepared = []
+    for triples, sign in sides:
+        for asked in _asked(engine.loss, question, triples, engine.model.config, sign):
+            factors = replace(engine, loss=asked.loss).prepare(torch.from_numpy(asked.triples), batch_size=batch_size)
+            prepared.append(replace(factors, scale=asked.sign * factors.scale))
+    return concatenate(prepared)
+
+
+def _asked(
+    loss: AnyLoss, question: Question, triples: Int[ndarray, "test 3"], config: ConvEConfig, sign: int
+) -> Iterator[_Asked]:
+    """Give the gradients of triples that a question asks for."""
+    if question.explain == "score":
+        yield _Asked(triples=triples, loss=NegatedScore(), sign=sign)
+    elif question.is_contrast and isinstance(loss, OneToAll):
+        # the other entities' parts are the same for both tails: what is left is the difference of two scores
+        weight = loss.lower_at_tail(config.num_entities)
+        yield _Asked(triples=triples, loss=NegatedScore(weight=weight), sign=sign)
+    elif isinstance(loss, SLCWA):
+        yield _Asked(triples=triples, loss=loss.part(is_positive=True), sign=sign)
+        for corrupted in loss.corrupted(triples, config.num_entities):
+            yield _Asked(triples=corrupted, loss=loss.part(is_positive=False), sign=sign)
+    else:
+        yield _Asked(triples=triples, loss=loss, sign=sign)
