@@ -9,17 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.models import pykeen_imports as pykeen
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.models.dialects import PYKEEN, rename_tensors
 from tracin_dask.models.dimensions import ImageSize, infer_config
-
-try:
-    from pykeen.models import ConvE as PyKEENConvE
-    from pykeen.nn.modules import ConvEInteraction
-    from pykeen.triples import CoreTriplesFactory
-    from pykeen.utils import NoRandomSeedNecessary
-except ImportError as error:
-    raise ConfigError(f"this needs PyKEEN ({error}): pip install 'tracin-dask[pykeen]'") from error
 
 
 def read_config(model: nn.Module) -> ConvEConfig:
@@ -30,7 +23,7 @@ def read_config(model: nn.Module) -> ConvEConfig:
     ConfigError
         If it is no ConvE, or one whose layers the checkpoints of this package do not have.
     """
-    if not isinstance(model, PyKEENConvE) or not isinstance(model.interaction, ConvEInteraction):
+    if not isinstance(model, pykeen.ConvE) or not isinstance(model.interaction, pykeen.ConvEInteraction):
         raise ConfigError(f"the model is PyKEEN's {type(model).__name__}; only its ConvE can be explained")
     shape = model.interaction.shape_info
     if shape.input_channels != 1:
@@ -45,17 +38,17 @@ def read_config(model: nn.Module) -> ConvEConfig:
         raise ConfigError(f"PyKEEN's ConvE with other layers than its default ones: {error}") from error
 
 
-def build(config: ConvEConfig, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> PyKEENConvE:
+def build(config: ConvEConfig, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> pykeen.ConvE:
     """Build PyKEEN's ConvE with these weights, in eval mode; the global random generator is left as it is."""
-    graph = CoreTriplesFactory(
+    graph = pykeen.CoreTriplesFactory(
         mapped_triples=torch.empty((0, 3), dtype=torch.int64),
         num_entities=config.num_entities,
         num_relations=config.num_relations,
     )
     with _without_training_advice(), torch.random.fork_rng(devices=[]):
-        model = PyKEENConvE(
+        model = pykeen.ConvE(
             graph,
-            random_seed=NoRandomSeedNecessary,
+            random_seed=pykeen.NoRandomSeedNecessary,
             embedding_dim=config.embedding_dim,
             embedding_height=config.embedding_height,
             embedding_width=config.embedding_width,
@@ -69,7 +62,7 @@ def build(config: ConvEConfig, state: Mapping[str, Tensor], *, dtype: torch.dtyp
     return model.eval()
 
 
-def score(model: PyKEENConvE, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+def score(model: pykeen.ConvE, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
     """Score triples whose relations are rows of the model's table, as PyKEEN does."""
     scores: Tensor = model.score_hrt(triples)
     return scores.squeeze(1)
@@ -78,7 +71,7 @@ def score(model: PyKEENConvE, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, 
 @contextmanager
 def _without_training_advice() -> Iterator[None]:
     """Silence PyKEEN's advice on inverse triples: nothing is trained here."""
-    logger = logging.getLogger(PyKEENConvE.__module__)
+    logger = logging.getLogger(pykeen.ConvE.__module__)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
