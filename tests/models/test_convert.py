@@ -1,5 +1,6 @@
 """Conversion between the dialects: every score stays, both ways, and what has no counterpart is refused."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -158,7 +159,7 @@ class TestVerification:
         assert found.largest_difference < 1e-12
 
     def test_without_pykeen_it_scores_with_the_model_of_this_package(self, saved, tmp_path, monkeypatch):
-        monkeypatch.setitem(__import__("sys").modules, "pykeen", None)
+        monkeypatch.setitem(sys.modules, "pykeen", None)
         path, _ = saved(SIDE_BY_SIDE)
         found = compare_checkpoints(convert_checkpoint(path, tmp_path / "made.pt", "pykeen"), tmp_path / "made.pt")
         assert found.pykeen_side == "this package's ConvE, as PyKEEN is not installed"

@@ -1,5 +1,7 @@
 """A training of PyKEEN leaves checkpoints and id maps from which its model can be explained."""
 
+import importlib
+import subprocess
 import sys
 
 import pytest
@@ -156,6 +158,16 @@ def test_it_works_in_a_pipeline(tmp_path):
         torch.testing.assert_close(ours.score(triples), expected, rtol=0, atol=1e-5)
 
 
+def test_a_training_that_goes_on_keeps_its_folder(nations, tmp_path):
+    model = ConvE(nations, random_seed=0, **SIZES)
+    loop = LCWATrainingLoop(model=model, triples_factory=nations, optimizer="adam")
+    for num_epochs in (2, 4):
+        callback = TracInCheckpointTrainingCallback(tmp_path / "model", nations)
+        going_on = {"continue_training": num_epochs > 2, "clear_optimizer": False}
+        loop.train(nations, num_epochs, batch_size=64, use_tqdm=False, callbacks=callback, **going_on)
+    assert checkpoint_files(tmp_path) == [f"checkpoint_epoch_{number}.pt" for number in (1, 2, 3, 4)]
+
+
 class TestRefusals:
     """Before the first epoch, and with what to do."""
 
@@ -227,9 +239,19 @@ class TestRefusals:
         with pytest.raises(ConfigError, match=r"several learning rates, \[0\.1, 0\.2\]; TracIn needs a single one"):
             callback.post_epoch(epoch=1, epoch_loss=0.5)
 
-    def test_a_missing_pykeen(self, monkeypatch):
+
+class TestWithoutPyKEEN:
+    def test_importing_the_callback_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pykeen.models", None)
         for name in [name for name in sys.modules if name.startswith("tracin_dask.models.pykeen_")]:
             monkeypatch.delitem(sys.modules, name)
         with pytest.raises(ConfigError, match=r"this needs PyKEEN \(.*\): pip install 'tracin-dask\[pykeen\]'"):
-            __import__("tracin_dask.models.pykeen_callback")
+            importlib.import_module("tracin_dask.models.pykeen_callback")
+
+    def test_nothing_else_imports_it(self):
+        script = (
+            "import sys; sys.modules['pykeen'] = None\n"
+            "import tracin_dask.cli.convert, tracin_dask.cli.run, tracin_dask.cli.train, tracin_dask.models.verify\n"
+            "[getattr(tracin_dask, name) for name in tracin_dask.__all__]"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.files import write_torch_file
-from tracin_dask.models.pykeen_graph import read_graph, write_graph
+from tracin_dask.models.pykeen_graph import read_id_maps, write_graph
 from tracin_dask.models.pykeen_imports import CoreTriplesFactory, TrainingCallback, TrainingLoop
 from tracin_dask.models.pykeen_model import read_config
 from tracin_dask.models.resume import model_sizes
@@ -64,7 +64,8 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
             raise ConfigError(f"frequency is {frequency}; expected at least 1 epoch")
         self.output_dir = Path(output_dir)
         self.frequency = frequency
-        self._graph = read_graph(triples_factory)
+        self.triples_factory = triples_factory
+        self._id_maps = read_id_maps(triples_factory)
         self._last: _Epoch | None = None
 
     def register_training_loop(self, training_loop: TrainingLoop[Any]) -> None:
@@ -78,8 +79,8 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         super().register_training_loop(training_loop)
         config = read_config(self.model)
         for kind, trained, given in (
-            ("entities", config.num_entities, len(self._graph.entities)),
-            ("relations", config.num_relations, len(self._graph.relations)),
+            ("entities", config.num_entities, len(self._id_maps.entities)),
+            ("relations", config.num_relations, len(self._id_maps.relations)),
         ):
             if trained != given:
                 raise ConfigError(
@@ -87,7 +88,7 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
                     "triples_factory that the model is trained with"
                 )
         self._refuse_earlier_checkpoints(len(training_loop.losses_per_epochs))
-        write_graph(self._graph, self.output_dir)
+        write_graph(self.triples_factory, self._id_maps, self.output_dir)
 
     def post_epoch(self, epoch: int, epoch_loss: float, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - PyKEEN's signature
         """Write a checkpoint if it is time; `epoch` counts from 1."""
@@ -126,7 +127,7 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
             "model_config": model_sizes(read_config(self.model)),
             "metrics": {"train_loss": epoch.loss},
             "learning_rate": epoch.learning_rate,
-            "id_maps_sha256": self._graph.id_maps_sha256,
+            "id_maps_sha256": self._id_maps.sha256,
         }
         write_torch_file(self._folder / f"checkpoint_epoch_{epoch.number}.pt", contents)
 

@@ -19,26 +19,21 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError, TriplesError
 from tracin_dask.models.pykeen_imports import INVERSE_SUFFIX, CoreTriplesFactory, TriplesFactory
-from tracin_dask.triples.idmap import IdMap, id_map_bytes, id_maps_sha256, read_id_map
+from tracin_dask.triples.idmap import IdMap, Kind, id_map_bytes, id_maps_sha256, read_id_map
 from tracin_dask.triples.part import part_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedGraph:
-    """What a PyKEEN model with these triples is trained on; ids are rows of its embedding tables."""
+class IdMaps:
+    """The labels of the rows of a PyKEEN model's embedding tables; `sha256` tells them from others."""
 
     entities: IdMap
     relations: IdMap
-    triples: Int[Tensor, "triple 3"]
-
-    @property
-    def id_maps_sha256(self) -> str:
-        """Tell which labels the ids stand for."""
-        return id_maps_sha256(self.entities, self.relations)
+    sha256: str
 
 
-def read_graph(factory: CoreTriplesFactory) -> TrainedGraph:
-    """Take labels and triples from PyKEEN, inverses included where PyKEEN trains on them.
+def read_id_maps(factory: CoreTriplesFactory) -> IdMaps:
+    """Take the labels from PyKEEN, those of inverse relations included where PyKEEN trains on them.
 
     Raises
     ------
@@ -50,18 +45,23 @@ def read_graph(factory: CoreTriplesFactory) -> TrainedGraph:
             f"a {type(factory).__name__} has no labels, which results are told in; give its "
             "with_labels(entity_to_id=..., relation_to_id=...)"
         )
-    entities = _labels(factory.entity_to_id, factory.num_entities, "entity")
-    relations = _labels(factory.relation_to_id, factory.real_num_relations, "relation")
+    entities = IdMap.of(_labels(factory.entity_to_id, factory.num_entities, "entity"))
+    names = _labels(factory.relation_to_id, factory.real_num_relations, "relation")
+    relations = IdMap.of(_with_inverses(factory, names) if factory.create_inverse_triples else names)
+    return IdMaps(entities=entities, relations=relations, sha256=id_maps_sha256(entities, relations))
+
+
+def training_triples(factory: CoreTriplesFactory) -> Int[Tensor, "triple 3"]:
+    """Give the triples that PyKEEN trains on, as rows of the tables: with inverse triples, first all as they are."""
     triples = factory.mapped_triples
-    if factory.create_inverse_triples:
-        relations = _with_inverses(factory, relations)
-        invert = factory.relation_inverter
-        triples = torch.cat([invert.map(triples), invert.map(triples, invert=True).flip(1)])
-    return TrainedGraph(entities=IdMap.of(entities), relations=IdMap.of(relations), triples=triples)
+    if not factory.create_inverse_triples:
+        return triples
+    inverter = factory.relation_inverter
+    return torch.cat([inverter.map(triples), inverter.map(triples, invert=True).flip(1)])
 
 
-def write_graph(graph: TrainedGraph, folder: Path) -> None:
-    """Write entity_to_id.tsv, relation_to_id.tsv and train.txt, which holds ids.
+def write_graph(factory: CoreTriplesFactory, id_maps: IdMaps, folder: Path) -> None:
+    """Write entity_to_id.tsv, relation_to_id.tsv and train.txt, which holds ids: labels may look like ids.
 
     Raises
     ------
@@ -69,12 +69,12 @@ def write_graph(graph: TrainedGraph, folder: Path) -> None:
         If one of them is there with other contents, or labels cannot be told apart in a file of lines.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for kind, id_map in (("entity", graph.entities), ("relation", graph.relations)):
-        _write_new(folder / f"{kind}_to_id.tsv", partial(_write_id_map, id_map))
-    _write_new(folder / "train.txt", partial(_write_triples, graph.triples))
+    _write_new(folder / "entity_to_id.tsv", partial(_write_id_map, id_maps.entities, "entity"))
+    _write_new(folder / "relation_to_id.tsv", partial(_write_id_map, id_maps.relations, "relation"))
+    _write_new(folder / "train.txt", partial(_write_triples, training_triples(factory)))
 
 
-def _labels(ids: Mapping[str, int], num_ids: int, kind: str) -> list[str]:
+def _labels(ids: Mapping[str, int], num_ids: int, kind: Kind) -> list[str]:
     labels = {number: str(label) for label, number in ids.items()}
     if sorted(labels) != list(range(num_ids)):
         raise ConfigError(
@@ -83,7 +83,7 @@ def _labels(ids: Mapping[str, int], num_ids: int, kind: str) -> list[str]:
     return [labels[number] for number in range(num_ids)]
 
 
-def _with_inverses(factory: TriplesFactory, labels: list[str]) -> list[str]:
+def _with_inverses(factory: CoreTriplesFactory, labels: list[str]) -> list[str]:
     """Put relations and their inverses at the rows where PyKEEN has them."""
     rows = torch.zeros((len(labels), 3), dtype=torch.int64)
     rows[:, 1] = torch.arange(len(labels))
@@ -106,10 +106,10 @@ def _write_new(path: Path, write: Callable[[Path], None]) -> None:
     part.replace(path)
 
 
-def _write_id_map(id_map: IdMap, part: Path) -> None:
+def _write_id_map(id_map: IdMap, kind: Kind, part: Path) -> None:
     part.write_bytes(id_map_bytes(id_map))
     try:
-        read_id_map(part)
+        read_id_map(part, kind)
     except TriplesError as error:
         raise ConfigError(f"labels that a file of lines cannot hold: {error}") from error
 
