@@ -158,6 +158,30 @@ def test_it_works_in_a_pipeline(tmp_path):
         torch.testing.assert_close(ours.score(triples), expected, rtol=0, atol=1e-5)
 
 
+def test_the_epoch_that_an_early_stopper_takes_is_among_the_checkpoints(tmp_path):
+    dataset = Nations()
+    callback = TracInCheckpointTrainingCallback(tmp_path / "model", dataset.training, frequency=2)
+    result = pipeline(
+        dataset=dataset,
+        model="ConvE",
+        model_kwargs=SIZES,
+        training_loop="lcwa",
+        optimizer_kwargs={"lr": 0.1},
+        stopper="early",
+        stopper_kwargs={"frequency": 2, "patience": 1, "evaluation_batch_size": 256},
+        training_kwargs={"num_epochs": 40, "use_tqdm": False, "callbacks": callback},
+        evaluation_kwargs={"use_tqdm": False},
+        random_seed=0,
+    )
+    assert result.stopper.stopped
+    assert len(checkpoint_files(tmp_path)) < 20
+    best = tmp_path / "model" / "checkpoints" / f"checkpoint_epoch_{result.stopper.best_epoch}.pt"
+    triples = dataset.training.mapped_triples
+    with torch.no_grad():
+        expected = result.model.eval().score_hrt(triples).squeeze(1)
+        torch.testing.assert_close(load_checkpoint(best).model.score(triples), expected, rtol=0, atol=1e-5)
+
+
 def test_a_training_that_goes_on_keeps_its_folder(nations, tmp_path):
     model = ConvE(nations, random_seed=0, **SIZES)
     loop = LCWATrainingLoop(model=model, triples_factory=nations, optimizer="adam")

@@ -32,8 +32,10 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
     When the training starts, `output_dir` gets `entity_to_id.tsv`, `relation_to_id.tsv` and `train.txt`: the triples
     that are trained on, as ids (with inverse triples: these, too). After every `frequency` epochs and after the last
     one `output_dir/checkpoints/checkpoint_epoch_N.pt` is written: weights by PyKEEN's names, the model's sizes, the
-    optimiser's state, the epoch's learning rate and loss, and a hash of the id maps. Where an early stopper ends the
-    training, PyKEEN does not tell its callbacks: then the last checkpoint is that of the last `frequency` epochs.
+    optimiser's state, the epoch's learning rate and loss, and a hash of the id maps.
+
+    With an early stopper give its frequency: then the epoch that PyKEEN returns to, `result.stopper.best_epoch`, is
+    among the checkpoints. (Where it ends the training PyKEEN does not tell callbacks, and nothing more is written.)
 
     Parameters
     ----------

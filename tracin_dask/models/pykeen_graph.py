@@ -88,11 +88,10 @@ def _with_inverses(factory: CoreTriplesFactory, labels: list[str]) -> list[str]:
     rows = torch.zeros((len(labels), 3), dtype=torch.int64)
     rows[:, 1] = torch.arange(len(labels))
     placed = [""] * factory.num_relations
-    for is_inverse in (False, True):
-        for row, label in zip(
-            factory.relation_inverter.map(rows, invert=is_inverse)[:, 1].tolist(), labels, strict=True
-        ):
-            placed[row] = label + (INVERSE_SUFFIX if is_inverse else "")
+    for is_inverse, suffix in ((False, ""), (True, INVERSE_SUFFIX)):
+        mapped = factory.relation_inverter.map(rows, invert=is_inverse)[:, 1].tolist()
+        for row, label in zip(mapped, labels, strict=True):
+            placed[row] = label + suffix
     return placed
 
 
@@ -111,6 +110,7 @@ def _write_id_map(id_map: IdMap, kind: Kind, part: Path) -> None:
     try:
         read_id_map(part, kind)
     except TriplesError as error:
+        part.unlink()
         raise ConfigError(f"labels that a file of lines cannot hold: {error}") from error
 
 
