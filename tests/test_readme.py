@@ -35,6 +35,8 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+# PyKEEN asks for pinned memory on machines without a GPU, too
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
 def test_the_python_of_the_readme_runs_in_order(folder):
     names: dict[str, object] = {"__name__": "__main__"}
     for block in blocks("python"):
@@ -44,6 +46,8 @@ def test_the_python_of_the_readme_runs_in_order(folder):
     assert len(names["layers"].rankings) == 2
     assert names["spread"].rankings[0].train_index.shape == (10,)
     assert names["margin"].run["loss"] == "margin"
+    trained = tracin_dask.load_checkpoint(folder / "nations" / "checkpoints" / "checkpoint_epoch_10.pt")
+    assert trained.config.num_relations == names["trained"].model.num_relations == 110
 
 
 def test_every_option_that_the_readme_names_exists():

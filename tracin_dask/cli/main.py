@@ -15,6 +15,7 @@ COMMANDS = {
     "plan": "Say what a run would take, without running it.",
     "run": "Find the training triples behind one or many predictions.",
     "submit": "Submit a whole run to Slurm as one job.",
+    "convert": "Convert ConvE checkpoints between train_pytorch and PyKEEN.",
     "cluster": "Write, show and try specifications of clusters.",
 }
 

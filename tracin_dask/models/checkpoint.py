@@ -64,7 +64,7 @@ def load_checkpoint(
     path = Path(path)
     try:
         contents = read_torch_file(path, lazily=True)
-        state, stated = _split(contents)
+        state, stated = split_contents(contents)
         dialect = recognise_dialect(state)
         tensors = rename_tensors(state, dialect)
         wanted = ImageSize(height=embedding_height, width=embedding_width)
@@ -135,22 +135,14 @@ def build_model(config: ConvEConfig, tensors: Mapping[str, Tensor], *, dtype: to
     return model.eval()
 
 
-def _check_values(name: str, tensor: Tensor) -> None:
-    bad = int(tensor.numel() - torch.isfinite(tensor).sum())
-    if bad:
-        raise CheckpointError(
-            f"{name} has {bad:,} NaN or infinite values of {tensor.numel():,}; the training diverged, "
-            "take an earlier checkpoint"
-        )
-    negative = int((tensor < 0).sum()) if name.endswith("running_var") else 0
-    if negative:
-        raise CheckpointError(
-            f"{name} has {negative:,} negative values of {tensor.numel():,}; variances are not below 0"
-        )
+def split_contents(contents: Mapping[object, object]) -> tuple[dict[str, Tensor], list[tuple[str, int]]]:
+    """Find the state dict and the stated sizes in any of the four shapes.
 
-
-def _split(contents: Mapping[object, object]) -> tuple[dict[str, Tensor], list[tuple[str, int]]]:
-    """Find the state dict and the stated sizes in any of the four shapes."""
+    Raises
+    ------
+    CheckpointError
+        If there is no dictionary of named tensors, or a stated size is no whole number.
+    """
     holder = next((key for key in ("model_state_dict", "state_dict") if key in contents), None)
     state = contents if holder is None else contents[holder]
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
@@ -164,6 +156,20 @@ def _split(contents: Mapping[object, object]) -> tuple[dict[str, Tensor], list[t
         )
     config = {} if holder is None else contents.get("model_config", contents.get("config", {}))
     return dict(state), _stated_sizes(config)
+
+
+def _check_values(name: str, tensor: Tensor) -> None:
+    bad = int(tensor.numel() - torch.isfinite(tensor).sum())
+    if bad:
+        raise CheckpointError(
+            f"{name} has {bad:,} NaN or infinite values of {tensor.numel():,}; the training diverged, "
+            "take an earlier checkpoint"
+        )
+    negative = int((tensor < 0).sum()) if name.endswith("running_var") else 0
+    if negative:
+        raise CheckpointError(
+            f"{name} has {negative:,} negative values of {tensor.numel():,}; variances are not below 0"
+        )
 
 
 def _stated_sizes(config: object) -> list[tuple[str, int]]:

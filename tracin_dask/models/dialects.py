@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tracin_dask.errors import CheckpointError
+from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.types import Stacking
 
 _WEIGHT_BIAS = ("weight", "bias")
@@ -41,13 +41,22 @@ class Dialect:
     name: str
     stacking: Stacking
     has_entity_bias: bool
-    tensors: Mapping[str, str]
+    tensors: dict[str, str]
     irrelevant: tuple[str, ...]
 
     @property
     def entity_tensor(self) -> str:
         """The file's name of the entity embeddings, by which the dialect is recognised."""
         return next(theirs for theirs, ours in self.tensors.items() if ours == "entity_embeddings.weight")
+
+    @property
+    def counters(self) -> dict[str, str]:
+        """The file's names of batch norm's counters of batches, and ours; a file may lack them."""
+        return {
+            theirs.replace("running_var", "num_batches_tracked"): ours.replace("running_var", "num_batches_tracked")
+            for theirs, ours in self.tensors.items()
+            if ours.endswith("running_var")
+        }
 
 
 TRAIN_PYTORCH = Dialect(
@@ -70,6 +79,20 @@ PYKEEN = Dialect(
     irrelevant=("num_batches_tracked", "regularizer", "loss."),
 )
 DIALECTS = (TRAIN_PYTORCH, PYKEEN)
+
+
+def find_dialect(name: str) -> Dialect:
+    """Give the dialect of this name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    known = {dialect.name: dialect for dialect in DIALECTS}
+    if name not in known:
+        raise ConfigError(f"{name!r} is no dialect of ConvE checkpoints; choose {' or '.join(known)}")
+    return known[name]
 
 
 def recognise_dialect(names: Iterable[str]) -> Dialect:
@@ -107,6 +130,15 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
     if dialect.has_entity_bias:
         renamed["entity_bias"] = renamed["entity_bias"].flatten()
     return renamed
+
+
+def file_state(tensors: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:
+    """Translate tensors named as in `ConvE` into the names and shapes of a dialect's files."""
+    names = {ours: theirs for theirs, ours in (dialect.tensors | dialect.counters).items()}
+    state = {names[ours]: tensor for ours, tensor in tensors.items()}
+    if dialect.has_entity_bias:
+        state[names["entity_bias"]] = tensors["entity_bias"][:, None]
+    return state
 
 
 def _first(names: list[str], limit: int = 5) -> str:

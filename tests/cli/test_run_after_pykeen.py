@@ -1,0 +1,56 @@
+"""A ConvE that PyKEEN trained is explained from what the callback left, with the influences that autograd gives."""
+
+import json
+
+import pytest
+import torch
+from pykeen.datasets import Nations
+from pykeen.models import ConvE
+from pykeen.training import LCWATrainingLoop
+
+from tracin_dask.models.pykeen_callback import TracInCheckpointTrainingCallback
+
+# PyKEEN asks for pinned memory on machines without a GPU, too
+pytestmark = pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def nations():
+    return Nations(create_inverse_triples=True).training
+
+
+@pytest.fixture
+def trained(nations, tmp_path):
+    """PyKEEN's model after two epochs; `tmp_path / "nations"` holds what the callback wrote."""
+    model = ConvE(nations, embedding_dim=12, embedding_height=2, embedding_width=6, output_channels=3, random_seed=0)
+    loop = LCWATrainingLoop(model=model, triples_factory=nations, optimizer="adam", optimizer_kwargs={"lr": 0.02})
+    callback = TracInCheckpointTrainingCallback(tmp_path / "nations", nations, frequency=2)
+    loop.train(nations, num_epochs=2, batch_size=64, use_tqdm=False, callbacks=callback)
+    return model.eval()
+
+
+def gradient(model, triple):
+    """All parameters' gradient of the binary cross-entropy of one triple with label 1, by PyKEEN's own forward."""
+    score = model.score_hrt(torch.tensor([triple]))
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(score, torch.ones_like(score))
+    return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
+
+
+def test_run_explains_a_model_of_pykeen_by_labels(trained, tool, tmp_path):
+    folder, output = tmp_path / "nations", tmp_path / "why.json"
+    files = ["--model-path", folder / "checkpoints" / "checkpoint_epoch_2.pt", "--train", folder / "train.txt"]
+    maps = ["--entity-to-id", folder / "entity_to_id.tsv", "--relation-to-id", folder / "relation_to_id.tsv"]
+    words = ["--test-triple", "uk", "embassy", "usa", "--output", output, "--cache-dir", tmp_path / "cache"]
+    done = tool("run", *files, *maps, *words, "--threads-per-worker", 1)
+    assert done.exit_code == 0, done.output
+    contents = json.loads(output.read_text())
+    assert contents["learning_rate"] == 0.02
+    lines = [[int(number) for number in line.split("\t")] for line in (folder / "train.txt").read_text().splitlines()]
+    test = contents["test_triple"]
+    explained = gradient(trained, [test["head"], test["relation"], test["tail"]])
+    assert len(contents["influences"]) == 10
+    for entry in contents["influences"]:
+        triple = [entry["train_head"], entry["train_relation"], entry["train_tail"]]
+        assert lines[entry["train_index"]] == triple
+        expected = 0.02 * float(gradient(trained, triple) @ explained)
+        assert entry["influence"] == pytest.approx(expected, rel=1e-4)

@@ -1,0 +1,24 @@
+"""The parts of PyKEEN that this package uses: the one place that says what to do where it is not installed."""
+
+from tracin_dask.errors import ConfigError
+
+try:
+    from pykeen.models import ConvE
+    from pykeen.nn.modules import ConvEInteraction
+    from pykeen.training import TrainingCallback, TrainingLoop
+    from pykeen.triples import CoreTriplesFactory, TriplesFactory
+    from pykeen.triples.triples_factory import INVERSE_SUFFIX
+    from pykeen.utils import NoRandomSeedNecessary
+except ImportError as error:
+    raise ConfigError(f"this needs PyKEEN ({error}): pip install 'tracin-dask[pykeen]'") from error
+
+__all__ = [
+    "INVERSE_SUFFIX",
+    "ConvE",
+    "ConvEInteraction",
+    "CoreTriplesFactory",
+    "NoRandomSeedNecessary",
+    "TrainingCallback",
+    "TrainingLoop",
+    "TriplesFactory",
+]
