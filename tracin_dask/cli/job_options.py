@@ -2,25 +2,28 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import click
 import numpy as np
 
+from tracin_dask.cli.checkpoints import refuse_another_order, say_order
 from tracin_dask.cli.terminal import ByteSize, byte_progress
+from tracin_dask.cli.values import FILE, BatchSize, ModelFiles
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.topk import RankBy
-from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.series import load_checkpoints
 from tracin_dask.runs.config import Device, Mode, RunConfig
+from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.ingest import IngestOptions, ingest_cached
 from tracin_dask.triples.store import TripleStore, open_store
 from tracin_dask.triples.text import read_triples
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,7 +31,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class JobOptions(TypedDict):
     """The shared options, by name."""
 
-    model_path: Path
+    model_path: tuple[list[Path], ...]
     train: Path
     entity_to_id: Path | None
     relation_to_id: Path | None
@@ -40,7 +43,9 @@ class JobOptions(TypedDict):
     entity_names: Path | None
     edge_map: Path | None
     cache_dir: Path | None
-    learning_rate: float | None
+    learning_rate: tuple[float, ...]
+    learning_rate_schedule: Path | None
+    checkpoint_contributions: bool
     top_k: int
     rank_by: RankBy
     parameters: tuple[str, ...]
@@ -59,44 +64,16 @@ class JobOptions(TypedDict):
     memory_per_worker: int | None
 
 
-class BatchSize(click.ParamType[int | None]):
-    """A number of triples, or `auto`."""
-
-    name = "integer|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:  # noqa: ANN401 - click's signature
-        """Parse the text; `auto` is None."""
-        if value is None or value == "auto":
-            return None
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
-
-
-class ManyValues(click.Command):
-    """A command whose option --parameters takes all values up to the next option: --parameters 'fc.*' 'bn2.*'."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat --parameters in front of each of its values; refuse a --test-triple that would swallow an option."""
-        for place, arg in enumerate(args):
-            if arg == "--test-triple" and any(word.startswith("--") for word in args[place + 1 : place + 4]):
-                raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
-        spread: list[str] = []
-        repeats = False
-        for arg, after in zip(args, [*args[1:], "-"], strict=True):
-            if arg == "--parameters" and after.startswith("-"):
-                raise click.BadOptionUsage(arg, f"{arg} needs at least one pattern, e.g. {arg} 'fc.*'", ctx)
-            if arg.startswith("-"):
-                repeats = arg == "--parameters"
-                spread += [] if repeats else [arg]
-            else:
-                spread += ["--parameters", arg] if repeats else [arg]
-        return super().parse_args(ctx, spread)
-
-
 _OPTIONS = (
-    click.option("--model-path", type=FILE, required=True, help="Checkpoint of the trained ConvE (.pt)."),
+    click.option(
+        "--model-path",
+        type=ModelFiles(),
+        multiple=True,
+        required=True,
+        metavar="PATH...",
+        help="Checkpoint of the trained ConvE (.pt); or several of one training, a folder of them, or a pattern in "
+        "quotes: influences are summed over them, in the order of their epochs.",
+    ),
     click.option(
         "--train",
         type=click.Path(exists=True, path_type=Path),
@@ -128,7 +105,22 @@ _OPTIONS = (
         "--cache-dir", type=ANY_PATH, help="Where stores of text files are kept. [default: ~/.cache/tracin-dask]"
     ),
     click.option(
-        "--learning-rate", type=float, help="Factor of every influence. [default: the checkpoint's, or 0.001]"
+        "--learning-rate",
+        type=float,
+        multiple=True,
+        metavar="FLOAT...",
+        help="Factor of every influence; of several checkpoints, one for all or one each. [default: each checkpoint's "
+        "own, or 0.001]",
+    ),
+    click.option(
+        "--learning-rate-schedule",
+        type=FILE,
+        help="Lines of `epoch TAB learning rate` or `checkpoint's file name TAB learning rate`.",
+    ),
+    click.option(
+        "--checkpoint-contributions",
+        is_flag=True,
+        help="State what each checkpoint adds to every influence that is reported.",
     ),
     click.option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
     click.option(
@@ -192,7 +184,7 @@ def job_options(function: Function) -> Function:
 
 
 def prepared_run(options: JobOptions) -> PreparedRun:
-    """Open or make the store, load the checkpoint, read the test triples, and check that all fit together.
+    """Open or make the store, load the checkpoints, read the test triples, and check that all fit together.
 
     Raises
     ------
@@ -201,13 +193,19 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     """
     _refuse_contradictions(options)
     config = _config(options)
+    schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
     store = _store(options)
-    checkpoint = load_checkpoint(
-        options["model_path"],
-        embedding_height=options["embedding_height"],
-        embedding_width=options["embedding_width"],
+    listed = [path for found in options["model_path"] for path in found]
+    checkpoints = load_checkpoints(
+        listed, embedding_height=options["embedding_height"], embedding_width=options["embedding_width"]
     )
-    return prepare(store, checkpoint, _test_triples(options, store), config=config)
+    if len(config.learning_rates) > 1:
+        refuse_another_order(listed, checkpoints)
+    if schedule is not None:
+        config = replace(config, learning_rate=schedule.learning_rates(checkpoints))
+    prepared = prepare(store, checkpoints, _test_triples(options, store), config=config)
+    say_order(prepared, is_stated=bool(config.learning_rates))
+    return prepared
 
 
 def _refuse_contradictions(options: JobOptions) -> None:
@@ -219,6 +217,10 @@ def _refuse_contradictions(options: JobOptions) -> None:
         raise ConfigError("say what to explain: --test-triple H R T, --test FILE, or --mode self")
     if options["mode"] == "self" and is_asked:
         raise ConfigError("--mode self is about the training triples alone; leave --test-triple and --test out")
+    if options["learning_rate"] and options["learning_rate_schedule"]:
+        raise ConfigError(
+            "--learning-rate and --learning-rate-schedule both give learning rates; give only one of them"
+        )
     if options["num_last_layers"] is not None and not options["use_last_layers_only"]:
         raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
     if options["use_mixed_precision"] and options["precision"] != "full":
@@ -243,9 +245,10 @@ def _config(options: JobOptions) -> RunConfig:
         mode=options["mode"],
         parameters=options["parameters"],
         last_layers=_last_layers(options),
-        learning_rate=options["learning_rate"],
+        learning_rate=options["learning_rate"] or None,
         top_k=options["top_k"],
         rank_by=options["rank_by"],
+        checkpoint_contributions=options["checkpoint_contributions"],
         batch_size=options["batch_size"],
         device=options["device"],
         precision="mixed" if options["use_mixed_precision"] else options["precision"],

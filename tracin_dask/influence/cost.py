@@ -38,6 +38,8 @@ class Workload:
     """Distinct (head, relation)."""
     num_tests: int
     """0 for self-influence."""
+    num_checkpoints: int = 1
+    """Each is scored like the first; what is counted here is of one."""
 
     def keys(self, region: Region) -> int:
         """Count how often a region's features are computed; relations come back in almost every batch."""
@@ -59,6 +61,10 @@ class MultiplyAdds:
     def total(self) -> int:
         """All stages."""
         return self.forward + self.lower + self.products
+
+    def times(self, number: int) -> "MultiplyAdds":
+        """Count what is done so many times."""
+        return MultiplyAdds(forward=number * self.forward, lower=number * self.lower, products=number * self.products)
 
 
 def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:

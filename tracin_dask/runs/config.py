@@ -28,9 +28,12 @@ class RunConfig:
     last_layers
         Track fc.* and this many tensors in all, counted backwards from fc; None for no such limit.
     learning_rate
-        Factor of every influence; None takes the checkpoint's, or else 0.001.
+        Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
+        checkpoint's own, or else 0.001.
     top_k
         Entries reported per test triple.
+    checkpoint_contributions
+        State what each checkpoint adds to every influence that is reported.
     batch_size
         Training triples of one tensor call; None chooses by memory.
     device
@@ -45,9 +48,10 @@ class RunConfig:
     loss: Loss = field(default_factory=BinaryCrossEntropy)
     parameters: tuple[str, ...] = ()
     last_layers: int | None = None
-    learning_rate: float | None = None
+    learning_rate: float | tuple[float, ...] | None = None
     top_k: int = 10
     rank_by: RankBy = "absolute"
+    checkpoint_contributions: bool = False
     batch_size: int | None = None
     device: Device = "auto"
     precision: PrecisionName = "full"
@@ -66,12 +70,20 @@ class RunConfig:
             raise ConfigError(f"top_k must be at least 1, not {self.top_k}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
-            raise ConfigError(f"learning_rate must be a positive number, not {self.learning_rate}")
+        for rate in self.learning_rates:
+            if not 0 < rate < float("inf"):
+                raise ConfigError(f"learning_rate must be a positive number, not {rate}")
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":
             raise ConfigError(f"precision {self.precision} is a format of GPUs, and device cpu is asked for")
         if self.parameters and self.last_layers is not None:
             raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The stated learning rates; none if the checkpoints' own count."""
+        if self.learning_rate is None:
+            return ()
+        return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
 
     def tracked(self, model: ConvEConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.

@@ -3,11 +3,11 @@
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
@@ -16,13 +16,15 @@ from tracin_dask.influence import topk
 from tracin_dask.influence.losses import Loss
 from tracin_dask.runs.announce import Announcer
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.contributions import Contributions, Reported
 from tracin_dask.runs.in_process import InProcess
+from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.plan import Plan, Rows, make_plan
 from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
 from tracin_dask.runs.records import Records
 from tracin_dask.runs.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.result import SCHEMA_VERSION, InfluenceResult, Labels
-from tracin_dask.runs.worker import CheckpointFile, Counters, OnRows, Scored, ScoreJob, merge_scored
+from tracin_dask.runs.worker import Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.types import Progress
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
     from tracin_dask.models.checkpoint import Checkpoint
     from tracin_dask.triples.store import TripleStore
+
+
+Stated = TypeVar("Stated", float, str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +72,14 @@ class Executor(Protocol):
         """Give each group's rows and outcome when it is finished, in any order."""
         ...
 
+    def contributions(self, reported: Reported) -> Contributions:
+        """Tell what each checkpoint adds to the influences of the reported training triples."""
+        ...
+
 
 def run(
     store: "TripleStore",
-    checkpoint: "Checkpoint",
+    checkpoints: "Checkpoint | Sequence[Checkpoint]",
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
@@ -79,13 +88,13 @@ def run(
 ) -> InfluenceResult:
     """Find the most influential training triples of each test triple, exactly, over all training triples.
 
-    Without test triples, find the training triples of the largest self-influence. Runs in this process, or on the
-    workers of `client`.
+    Without test triples, find the training triples of the largest self-influence. Of several checkpoints, influences
+    are summed before they are ranked. Runs in this process, or on the workers of `client`.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint does not fit the store's id maps.
+        If a checkpoint does not fit the store's id maps, or several are not models of one training.
     ConfigError
         If options contradict each other, or a test triple is not of this graph.
     MemoryLimitError
@@ -96,9 +105,9 @@ def run(
         If the record directory belongs to another run.
     """
     execution = execution or Execution()
-    prepared = prepare(store, checkpoint, test_triples, config=config)
+    prepared = prepare(store, checkpoints, test_triples, config=config)
     resources = execution.resources or (of_this_process() if client is None else of_client(client))
-    plan = make_plan(checkpoint.config, prepared.workload, prepared.config, resources)
+    plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
     return carry_out(prepared, plan, client=client, execution=execution)
 
 
@@ -115,20 +124,25 @@ def carry_out(
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
     executor = _executor(prepared, plan, client, run_id)
+    config = prepared.config
+    num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
+    contributions = None
     try:
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
+        rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
+        if config.checkpoint_contributions:
+            contributions = executor.contributions([ranking.triples for ranking in rankings])
     except BaseException as error:
         announcer.failed(error)
         raise
     announcer.finished(total.top)
-    config = prepared.config
-    num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
     return InfluenceResult(
         test_triples=prepared.test_triples,
-        rankings=tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings)),
+        rankings=rankings,
+        contributions=contributions,
         top=total.top,
         top_k=config.top_k,
-        learning_rate=prepared.learning_rate,
+        learning_rate=_one_or_all(prepared.learning_rates),
         labels=Labels(store=prepared.store),
         run=_about_run(prepared, plan)
         | {
@@ -180,27 +194,31 @@ class _Meter:
 def _executor(prepared: PreparedRun, plan: Plan, client: "Client | None", run_id: str) -> Executor:
     job, cache = _job(prepared, plan), prepared.config.cache_test_gradients
     if client is None:
-        return InProcess(job, prepared.test_triples, model=prepared.checkpoint.model, cache=cache)
+        models = [checkpoint.model for checkpoint in prepared.checkpoints]
+        return InProcess(job, prepared.test_triples, models=models, cache=cache)
     from tracin_dask.runs.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
     return OnDask(client, job, prepared.test_triples, run=run_id, cache=cache)
 
 
 def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
-    config, checkpoint = prepared.config, prepared.checkpoint
+    config = prepared.config
     return ScoreJob(
         store=prepared.store,
-        checkpoint=CheckpointFile(
-            path=checkpoint.path.absolute(),
-            sha256=checkpoint.sha256,
-            config=checkpoint.config,
-            dtype=checkpoint.model.fc.weight.dtype,
+        checkpoints=tuple(
+            CheckpointFile(
+                path=checkpoint.path.absolute(),
+                sha256=checkpoint.sha256,
+                config=checkpoint.config,
+                dtype=checkpoint.model.fc.weight.dtype,
+            )
+            for checkpoint in prepared.checkpoints
         ),
+        learning_rates=prepared.learning_rates,
         num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
         loss=config.loss,
         tracked=prepared.tracked,
         modes=plan.modes,
-        learning_rate=prepared.learning_rate,
         top_k=config.top_k,
         batch_size=plan.batch_size,
         device=config.device,
@@ -212,7 +230,7 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
 
 def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
     """State how the numbers are made, for the result."""
-    checkpoint, info = prepared.checkpoint, prepared.store.info
+    info = prepared.store.info
     return {
         "schema_version": SCHEMA_VERSION,
         "tracin_dask_version": __version__,
@@ -225,8 +243,9 @@ def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
                 "path": str(checkpoint.path),
                 "sha256": checkpoint.sha256,
                 "epoch": checkpoint.epoch,
-                "learning_rate": prepared.learning_rate,
+                "learning_rate": learning_rate,
             }
+            for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True)
         ],
         "store": {"path": prepared.store.path, "fingerprint": info.fingerprint, "skipped_lines": dict(info.skipped)},
         "num_training_triples": info.num_triples,
@@ -245,13 +264,13 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
     return {
         "tracin_dask_version": __version__,
         "store": prepared.store.info.fingerprint,
-        "checkpoint": prepared.checkpoint.sha256,
-        "dtype": str(prepared.checkpoint.model.fc.weight.dtype),
-        "image": [prepared.checkpoint.config.embedding_height, prepared.checkpoint.config.embedding_width],
+        "checkpoint": _one_or_all([checkpoint.sha256 for checkpoint in prepared.checkpoints]),
+        "dtype": str(prepared.checkpoints[0].model.fc.weight.dtype),
+        "image": [prepared.model_config.embedding_height, prepared.model_config.embedding_width],
         "test_triples": "none" if tests is None else hashlib.sha256(tests.tobytes()).hexdigest(),
         "loss": [config.loss.name, _loss_digest(config.loss)],
         "parameters": sorted(prepared.tracked),
-        "learning_rate": prepared.learning_rate,
+        "learning_rate": _one_or_all(prepared.learning_rates),
         "top_k": config.top_k,
         "batch_size": plan.batch_size,
         "device": config.device,
@@ -259,6 +278,11 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "gradient_checkpointing": config.gradient_checkpointing,
         "threads_per_worker": plan.resources.threads_per_worker,
     }
+
+
+def _one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:
+    """Give what is stated of a single checkpoint, or a list of what is stated of several."""
+    return values[0] if len(values) == 1 else list(values)
 
 
 def _loss_digest(loss: Loss) -> str:

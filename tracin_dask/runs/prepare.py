@@ -10,7 +10,10 @@ from numpy import ndarray
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.cost import Workload
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
-from tracin_dask.runs.config import DEFAULT_LEARNING_RATE, RunConfig
+from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.series import check_series
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.learning_rates import settle_learning_rates
 from tracin_dask.triples.store import TripleStore
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
@@ -22,11 +25,18 @@ class PreparedRun:
     """What is asked, checked: everything fits, and nothing is left open."""
 
     store: TripleStore
-    checkpoint: Checkpoint
+    checkpoints: tuple[Checkpoint, ...]
+    """In the order of the sum over them."""
     test_triples: Int[ndarray, "test 3"] | None
     config: RunConfig
-    learning_rate: float
+    learning_rates: tuple[float, ...]
+    """One per checkpoint."""
     tracked: frozenset[str]
+
+    @property
+    def model_config(self) -> ConvEConfig:
+        """The sizes, which all checkpoints have."""
+        return self.checkpoints[0].config
 
     @property
     def workload(self) -> Workload:
@@ -36,25 +46,26 @@ class PreparedRun:
             num_heads=self.store.info.num_distinct_heads,
             num_pairs=self.store.info.num_distinct_head_relations,
             num_tests=0 if self.test_triples is None else len(self.test_triples),
+            num_checkpoints=len(self.checkpoints),
         )
 
 
 def prepare(
     store: TripleStore,
-    checkpoint: Checkpoint,
+    checkpoints: Checkpoint | Sequence[Checkpoint],
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
 ) -> PreparedRun:
-    """Check that store, checkpoint and test triples belong together, and settle what was left open.
+    """Check that store, checkpoints and test triples belong together, and settle what was left open.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint does not fit the store's id maps.
+        If a checkpoint does not fit the store's id maps, or several are not models of one training.
     ConfigError
-        If the mode and the test triples contradict each other, a test triple is not of this graph, or a pattern of
-        parameters matches nothing.
+        If the mode and the test triples contradict each other, a test triple is not of this graph, a pattern of
+        parameters matches nothing, or there are not as many learning rates as checkpoints.
     """
     config = config or RunConfig(mode="self" if test_triples is None else "test")
     if config.mode == "test" and test_triples is None:
@@ -62,19 +73,22 @@ def prepare(
     if config.mode == "self" and test_triples is not None:
         raise ConfigError("mode 'self' is about the training triples alone; leave the test triples out")
     info = store.info
-    check_fits(
-        checkpoint,
-        num_entities=info.num_entities,
-        num_relations=info.num_relations,
-        id_maps_sha256=info.id_maps_sha256,
-    )
+    checkpoints = (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(checkpoints)
+    for checkpoint in checkpoints:
+        check_fits(
+            checkpoint,
+            num_entities=info.num_entities,
+            num_relations=info.num_relations,
+            id_maps_sha256=info.id_maps_sha256,
+        )
+    check_series(checkpoints)
     return PreparedRun(
         store=store,
-        checkpoint=checkpoint,
+        checkpoints=checkpoints,
         test_triples=None if test_triples is None else resolve_test_triples(store, test_triples),
         config=config,
-        learning_rate=config.learning_rate or checkpoint.learning_rate or DEFAULT_LEARNING_RATE,
-        tracked=config.tracked(checkpoint.config),
+        learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
+        tracked=config.tracked(checkpoints[0].config),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.influence.topk import Ranking, TopK
@@ -16,7 +16,8 @@ from tracin_dask.triples.store import TripleStore
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: `learning_rate` is a list where there are several checkpoints."""
 _ROLES = ("head", "relation", "tail")
 
 
@@ -51,17 +52,22 @@ class InfluenceResult:
         Ids [test, 3]; None for self-influence.
     rankings
         One per test triple, best first; a single one for self-influence.
+    contributions
+        What each checkpoint adds to the influences of every ranking [entry, checkpoint], where that was asked for.
     top
         The `top_k` highest and lowest of every test triple, however `rankings` are chosen from them.
+    learning_rate
+        That of the checkpoint; of several, a list in the order of `run["checkpoints"]`.
     run
         How the numbers were made: versions, loss, tracked tensors, precision, hashes, counts, seconds.
     """
 
     test_triples: Int[ndarray, "test 3"] | None = field(repr=False)
     rankings: tuple[Ranking, ...] = field(repr=False)
+    contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)
     top: TopK = field(repr=False)
     top_k: int
-    learning_rate: float
+    learning_rate: float | list[float]
     run: Mapping[str, Any] = field(repr=False)
     labels: Labels = field(repr=False)
 
@@ -134,7 +140,8 @@ class InfluenceResult:
         if self.test_triples is not None:
             test = ["test_index", *self.labels.describe(self.test_triples[0].tolist(), "test_")]
         train = self.labels.describe((0, 0, 0), "train_")
-        return [*test, "rank", *train, self._value_name, "train_index"]
+        parts = [] if self.contributions is None else [f"{self._value_name}_by_checkpoint"]
+        return [*test, "rank", *train, self._value_name, *parts, "train_index"]
 
     @property
     def _value_name(self) -> str:
@@ -144,10 +151,10 @@ class InfluenceResult:
         """Give one test triple's entries, best first."""
         ranking = self.rankings[test_index]
         for place, triple in enumerate(ranking.triples.tolist()):
-            yield self.labels.describe(triple, "train_") | {
-                self._value_name: float(ranking.influence[place]),
-                "train_index": int(ranking.train_index[place]),
-            }
+            entry = self.labels.describe(triple, "train_") | {self._value_name: float(ranking.influence[place])}
+            if self.contributions is not None:
+                entry[f"{self._value_name}_by_checkpoint"] = self.contributions[test_index][place].tolist()
+            yield entry | {"train_index": int(ranking.train_index[place])}
 
 
 def write_json(path: Path, contents: Mapping[str, Any]) -> None:
