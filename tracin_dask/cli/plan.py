@@ -41,9 +41,10 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         tests = "1 test triple" if plan.num_tests == 1 else f"{plan.num_tests:,} test triples"
     number = plan.num_checkpoints
     of_all = "" if number == 1 else f", of all {number} checkpoints"
-    summed = "" if number == 1 else f", summed over {number} checkpoints"
+    summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
     rows = {
-        "what": f"{plan.num_triples:,} training triples on {tests}{summed}",
+        "what": f"{plan.num_triples:,} training triples on {tests}",
+        **summed,
         "tracked": f"{len(prepared.tracked)} parameter tensors: {', '.join(sorted(prepared.tracked))}",
         "where": where,
         "engine": str(plan.modes),
