@@ -31,6 +31,11 @@ def folder(tmp_path, monkeypatch) -> Path:
     sizes = {"embedding_dim": 32, "embedding_height": 8, "embedding_width": 4}
     model = ConvE(ConvEConfig(num_entities=135, num_relations=46, **sizes))
     torch.save({"model_state_dict": model.state_dict(), "model_config": sizes}, tmp_path / "model.pt")
+    (tmp_path / "checkpoints").mkdir()
+    for epoch in range(2):
+        model.initialize()
+        contents = {"model_state_dict": model.state_dict(), "model_config": sizes, "epoch": epoch}
+        torch.save(contents, tmp_path / "checkpoints" / f"checkpoint_epoch_{epoch + 1}.pt")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -44,6 +49,7 @@ def test_the_python_of_the_readme_runs_in_order(folder):
     assert len(names["table"]) == 10
     assert (folder / "why.json").exists()
     assert len(names["layers"].rankings) == 2
+    assert len(names["summed"].to_dict()["influences"][0]["influence_by_checkpoint"]) == 2
     assert names["spread"].rankings[0].train_index.shape == (10,)
     assert names["margin"].run["loss"] == "margin"
     trained = tracin_dask.load_checkpoint(folder / "nations" / "checkpoints" / "checkpoint_epoch_10.pt")

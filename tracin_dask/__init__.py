@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracin_dask.influence.losses import Loss
     from tracin_dask.models.checkpoint import load_checkpoint
+    from tracin_dask.models.series import load_checkpoints
     from tracin_dask.runs.config import RunConfig
     from tracin_dask.runs.driver import Execution, run
     from tracin_dask.runs.result import InfluenceResult
@@ -22,6 +23,7 @@ __all__ = [
     "__version__",
     "ingest",
     "load_checkpoint",
+    "load_checkpoints",
     "open_store",
     "run",
 ]
@@ -34,6 +36,7 @@ _HOME = {
     "RunConfig": "tracin_dask.runs.config",
     "ingest": "tracin_dask.triples.ingest",
     "load_checkpoint": "tracin_dask.models.checkpoint",
+    "load_checkpoints": "tracin_dask.models.series",
     "open_store": "tracin_dask.triples.store",
     "run": "tracin_dask.runs.driver",
 }

@@ -47,7 +47,7 @@ def scoring(prepared: PreparedRun, *, rows: int, threads: int, workers: int = 1)
     resources = replace(
         here, num_workers=workers, threads_per_worker=threads, memory_bytes=here.memory_bytes // workers
     )
-    plan = make_plan(prepared.checkpoint.config, prepared.workload, prepared.config, resources)
+    plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
     return Scoring(prepared=prepared, plan=replace(plan, num_triples=min(rows, len(prepared.store))))
 
 

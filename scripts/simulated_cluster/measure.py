@@ -80,7 +80,7 @@ class Figures:
 def planned(prepared: PreparedRun, num_workers: int, task_rows: int | None) -> Plan:
     """Plan for workers of one thread."""
     resources = Resources(num_workers=num_workers, memory_bytes=WORKER_BYTES)
-    plan = make_plan(prepared.checkpoint.config, prepared.workload, prepared.config, resources)
+    plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
     if task_rows is None:
         return plan
     changed = replace(plan, task_rows=task_rows)

@@ -52,7 +52,7 @@ class SimulatedWork:
     def prepare_test(self, _job: ScoreJob, _test_triples: np.ndarray) -> Prepared:
         """Stand in for `worker.prepare_test`: as many bytes, of no meaning."""
         factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
-        return Prepared(test=factors, counters=Counters(test_factor_computations=1))  # type: ignore[arg-type] # stands in for factors
+        return Prepared(tests=(factors,), counters=Counters(test_factor_computations=1))  # type: ignore[arg-type] # stands in for factors
 
     def load_ahead(self, _job: ScoreJob) -> None:
         """Stand in for `worker.load_ahead`: there is no checkpoint."""

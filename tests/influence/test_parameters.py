@@ -3,10 +3,11 @@
 import pytest
 import torch
 from conftest import random_model
-from influence.agreement import TEST, TRAIN, engine_for, scores
+from influence.agreement import TEST, TRAIN, engine_for
 
 from tracin_dask.errors import ConfigError, NonFiniteError
 from tracin_dask.influence.parameters import last_layers, matching, parameter_names
+from tracin_dask.influence.scorer import Scorer
 
 # What N = 3, 4, ... adds to fc.weight and fc.bias.
 ADDED = ["bn1.bias", "bn1.weight", "conv1.bias", "conv1.weight", "bn0.bias", "bn0.weight"]
@@ -71,6 +72,6 @@ def test_a_non_finite_entity_stops_and_names_the_triple(value):
         with pytest.raises(NonFiniteError, match=r"of 1 test triple.*\(head 12, relation 0, tail 13\)"):
             engine.prepare(TEST, batch_size=3)
         with pytest.raises(NonFiniteError, match=r"of 1 training triple.*\(head 10, relation 3, tail 11\)"):
-            scores(engine, TRAIN, test)
+            Scorer(engine, test).score(TRAIN)
         with pytest.raises(NonFiniteError, match=r"of 1 training triple.*\(head 10, relation 3, tail 11\)"):
             engine.self_influence(TRAIN)

@@ -1,7 +1,7 @@
 """The small graph, its checkpoint, its runs, and one Dask cluster of two worker processes."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def make_job(graph: Graph, checkpoint: Checkpoint) -> MakeJob:
     def make(
         *,
         tests: Any = None,
-        model: Checkpoint = checkpoint,
+        model: Checkpoint | Sequence[Checkpoint] = checkpoint,
         resources: Resources = ONE_THREAD,
         **options: Any,
     ) -> Job:
@@ -71,7 +71,7 @@ def make_job(graph: Graph, checkpoint: Checkpoint) -> MakeJob:
         if config.mode == "test" and tests is None:
             tests = graph.test_triples
         prepared = prepare(graph.store, model, tests, config=config)
-        return Job(prepared=prepared, plan=make_plan(model.config, prepared.workload, config, resources))
+        return Job(prepared=prepared, plan=make_plan(prepared.model_config, prepared.workload, config, resources))
 
     return make
 

@@ -49,8 +49,8 @@ def test_workers_that_do_not_see_the_checkpoint_get_its_weights(
 ):
     send_weights = on_dask.OnDask._send_weights
 
-    def send_and_delete(self):
-        future = send_weights(self)
+    def send_and_delete(self, unseen):
+        future = send_weights(self, unseen)
         new_checkpoint.path.unlink()
         return future
 

@@ -14,6 +14,7 @@ from tracin_dask.triples.ingest import ingest
 MODEL = ConvEConfig(num_entities=14_541, num_relations=237)
 NUM_ROWS = 1_500
 MARGIN = 1.3
+MOST_CHECKPOINTS = 4
 
 PROGRAM = """
 import sys
@@ -28,10 +29,11 @@ from tracin_dask.runs.prepare import prepare
 from tracin_dask.runs.resources import Resources
 from tracin_dask.triples.store import open_store
 
-store, model, again = open_store(sys.argv[1]), load_checkpoint(sys.argv[2]), sys.argv[3] == "again"
+store, again = open_store(sys.argv[1]), sys.argv[2] == "again"
+models = [load_checkpoint(path) for path in sys.argv[3:]]
 config = RunConfig(gradient_checkpointing=again)
-prepared = prepare(store, model, store.read(0, 16).triples, config=config)
-plan = make_plan(model.config, prepared.workload, config, Resources(memory_bytes=2 << 30))
+prepared = prepare(store, models, store.read(0, 16).triples, config=config)
+plan = make_plan(prepared.model_config, prepared.workload, config, Resources(memory_bytes=2 << 30))
 carry_out(prepared, plan)
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(plan.memory.total, 1024 * int(status["VmHWM"].split()[0]))
@@ -41,11 +43,12 @@ print(plan.memory.total, 1024 * int(status["VmHWM"].split()[0]))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("large")
-    torch.manual_seed(0)
-    model = ConvE(MODEL).eval()
-    model.initialize()
     sizes = {"embedding_height": MODEL.embedding_height, "embedding_width": MODEL.embedding_width}
-    torch.save({"model_state_dict": model.state_dict(), "model_config": sizes}, folder / "model.pt")
+    for seed in range(MOST_CHECKPOINTS):
+        torch.manual_seed(seed)
+        model = ConvE(MODEL).eval()
+        model.initialize()
+        torch.save({"model_state_dict": model.state_dict(), "model_config": sizes}, folder / f"{seed}.pt")
     random = np.random.default_rng(0)
     limits = (MODEL.num_entities, MODEL.num_relations, MODEL.num_entities)
     np.savetxt(folder / "train.txt", random.integers(limits, size=(NUM_ROWS, 3)), fmt="%d", delimiter="\t")
@@ -57,9 +60,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-@pytest.mark.parametrize("activations", ["kept", "again"])
-def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, activations):
-    command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), str(folder / "model.pt"), activations]
+@pytest.mark.parametrize(("activations", "number"), [("kept", 1), ("again", 1), ("kept", MOST_CHECKPOINTS)])
+def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, activations, number):
+    models = [str(folder / f"{seed}.pt") for seed in range(number)]
+    command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), activations, *models]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     planned, peak = map(int, output.split())
     assert planned / 2 < peak <= MARGIN * planned

@@ -10,7 +10,7 @@ from dask.sizeof import sizeof
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits
 
-from tracin_dask.runs import on_dask, worker
+from tracin_dask.runs import loading, on_dask
 from tracin_dask.runs.driver import Execution, _job
 from tracin_dask.runs.worker import Counters, Prepared, prepare_test, score_rows
 
@@ -69,7 +69,7 @@ def test_dask_is_told_the_bytes_of_what_moves_between_workers(make_job: MakeJob)
     job = make_job()
     what = _job(job.prepared, job.plan)
     test = prepare_test(what, np.tile(job.prepared.test_triples, (100, 1)))
-    what = replace(what, num_columns=len(test.test.scale))
+    what = replace(what, num_columns=len(test.tests[0]))
     scored = score_rows(what, test, (0, NUM_ROWS))
     shared = on_dask._Shared(job=what, test=test, run="1", report_seconds=1.0)
     for value in (scored, shared):
@@ -79,7 +79,7 @@ def test_dask_is_told_the_bytes_of_what_moves_between_workers(make_job: MakeJob)
 def test_weights_that_are_sent_count_too(make_job: MakeJob):
     job = make_job()
     what = _job(job.prepared, job.plan)
-    heavy = replace(what, checkpoint=replace(what.checkpoint, weights=b"x" * 1000))
+    heavy = replace(what, checkpoints=(replace(what.checkpoints[0], weights=b"x" * 1000),))
     shared = [on_dask._Shared(job=j, test=None, run="1", report_seconds=1.0) for j in (what, heavy)]
     assert sizeof(shared[1]) - sizeof(shared[0]) == 1000
 
@@ -95,15 +95,15 @@ def test_factors_are_counted_where_they_are_computed(make_job: MakeJob):
 
 
 def loaded_models() -> list[str]:
-    return [key[0] for key in worker._models]
+    return [key[0] for key in loading._models]
 
 
 def test_every_worker_loads_the_checkpoint_beside_the_test_factors(make_job: MakeJob, client: Client):
     job = make_job()
-    client.run(worker._models.clear)
+    client.run(loading._models.clear)
     job.carry_out(client, task_rows=NUM_ROWS)  # one task, on one of the workers
     deadline = time.monotonic() + 10
-    wanted = [[job.prepared.checkpoint.sha256]] * 2
+    wanted = [[job.prepared.checkpoints[0].sha256]] * 2
     while list(client.run(loaded_models).values()) != wanted and time.monotonic() < deadline:
         time.sleep(0.05)
     assert list(client.run(loaded_models).values()) == wanted

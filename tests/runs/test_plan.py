@@ -50,12 +50,21 @@ def planned(
     num_tests: int = 16,
     gib: float = 2,
     num_workers: int = 1,
+    num_checkpoints: int = 1,
+    device_gib: float | None = None,
     **options,
 ) -> Plan:
     work = Workload(
-        num_triples=num_triples, num_heads=num_triples // 20, num_pairs=num_triples // 2, num_tests=num_tests
+        num_triples=num_triples,
+        num_heads=num_triples // 20,
+        num_pairs=num_triples // 2,
+        num_tests=num_tests,
+        num_checkpoints=num_checkpoints,
     )
-    resources = Resources(num_workers=num_workers, threads_per_worker=1, memory_bytes=int(gib * GIB))
+    device_bytes = None if device_gib is None else int(device_gib * GIB)
+    resources = Resources(
+        num_workers=num_workers, threads_per_worker=1, memory_bytes=int(gib * GIB), device_bytes=device_bytes
+    )
     return make_plan(model, work, RunConfig(**options), resources)
 
 
@@ -198,6 +207,36 @@ def test_a_run_that_cannot_fit_is_refused_with_both_numbers_and_a_remedy():
 def test_the_remedy_named_is_for_what_takes_most(options, remedy):
     with pytest.raises(MemoryLimitError, match=remedy):
         planned(**options)
+
+
+@pytest.mark.parametrize("num_tests", [0, 16, 256])
+def test_every_checkpoint_counts_and_their_sum_takes_one_more_block(num_tests):
+    one, four = (planned(num_checkpoints=n, batch_size=512, num_tests=num_tests, gib=8) for n in (1, 4))
+    assert four.memory.model == 4 * one.memory.model
+    assert four.memory.test_triples == 4 * one.memory.test_triples
+    assert four.memory.batch == one.memory.batch + 512 * max(1, num_tests) * 4
+    assert four.multiply_adds == one.multiply_adds.times(4)
+    assert four.multiply_adds.total == 4 * one.multiply_adds.total
+    assert four.worker_seconds == pytest.approx(4 * one.worker_seconds)
+    assert (four.modes, four.memory.top_k, four.memory.rows) == (one.modes, one.memory.top_k, one.memory.rows)
+
+
+def test_more_checkpoints_leave_less_for_a_batch():
+    few, many = (planned(num_checkpoints=n, num_tests=256, gib=4) for n in (2, 15))
+    assert many.batch_size < few.batch_size
+    assert many.memory.total <= 4 * GIB
+
+
+def test_too_many_checkpoints_are_refused_with_both_numbers_and_that_remedy():
+    numbers = r"needs about [\d,]+ MiB per worker .* may take 2,048 MiB; .*the 90 checkpoints [\d,]+, the test"
+    with pytest.raises(MemoryLimitError, match=rf"{numbers}.* helps most is fewer checkpoints \(--model-path\)"):
+        planned(num_checkpoints=90)
+
+
+def test_too_many_checkpoints_for_a_gpu_are_refused_too():
+    numbers = r"needs about [\d,]+ MiB of each GPU .* may take 1,024 MiB; .* and the 30 checkpoints [\d,]+ MiB"
+    with pytest.raises(MemoryLimitError, match=rf"{numbers}; what helps most is fewer checkpoints \(--model-path\)"):
+        planned(num_checkpoints=30, gib=8, device_gib=1)
 
 
 def test_the_refusal_is_also_a_memory_error():

@@ -106,6 +106,6 @@ def test_the_learning_rate_is_the_given_one_or_the_checkpoints_or_the_default(gr
     path = tmp_path / "bare.pt"
     torch.save(checkpoint.model.state_dict(), path)
     bare = load_checkpoint(path, embedding_height=4, embedding_width=6)
-    assert prepare(graph.store, checkpoint, config=RunConfig(mode="self", learning_rate=0.2)).learning_rate == 0.2
-    assert prepare(graph.store, checkpoint).learning_rate == 0.01
-    assert prepare(graph.store, bare).learning_rate == 0.001
+    assert prepare(graph.store, checkpoint, config=RunConfig(mode="self", learning_rate=0.2)).learning_rates == (0.2,)
+    assert prepare(graph.store, checkpoint).learning_rates == (0.01,)
+    assert prepare(graph.store, bare).learning_rates == (0.001,)

@@ -12,7 +12,7 @@ from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence.tensors import leaves
 from tracin_dask.influence.topk import Ranking
-from tracin_dask.runs import worker
+from tracin_dask.runs import loading, worker
 from tracin_dask.runs.driver import _job
 from tracin_dask.runs.worker import Counters, Scored, ScoreJob, merge_scored, prepare_test, score_rows
 from tracin_dask.triples.block import TripleBlock
@@ -22,7 +22,7 @@ from tracin_dask.triples.store import TripleStore
 @pytest.fixture
 def job(make_job: MakeJob) -> ScoreJob:
     """Give what a worker is told, in a process that holds no model yet."""
-    worker._models.clear()
+    loading._models.clear()
     planned = make_job()
     return _job(planned.prepared, planned.plan)
 
@@ -51,18 +51,19 @@ def test_the_checkpoint_is_loaded_once(job: ScoreJob, tests: np.ndarray):
 
 def test_another_checkpoint_takes_the_place_of_the_one_before(job: ScoreJob, tests: np.ndarray, make_job: MakeJob):
     prepare_test(job, tests)
-    renamed = replace(job.checkpoint, sha256="0" * 64)
+    renamed = replace(job, checkpoints=(replace(job.checkpoints[0], sha256="0" * 64),))
     with pytest.raises(CheckpointError, match="changed since the run was planned"):
-        prepare_test(replace(job, checkpoint=renamed), tests)
-    worker.remember_model(replace(job, checkpoint=renamed), make_job().prepared.checkpoint.model)
-    assert [sha256 for sha256, *_ in worker._models] == ["0" * 64]
+        prepare_test(renamed, tests)
+    worker.remember_models(renamed, [make_job().prepared.checkpoints[0].model])
+    assert [sha256 for sha256, *_ in loading._models] == ["0" * 64]
 
 
 def test_the_factors_are_on_the_cpu_and_as_many_as_the_test_triples(job: ScoreJob, tests: np.ndarray):
     prepared = prepare_test(job, tests)
-    assert len(prepared.test) == 3
-    assert {tensor.device.type for tensor in leaves(prepared.test)} == {"cpu"}
-    assert not any(tensor.requires_grad for tensor in leaves(prepared.test))
+    (test,) = prepared.tests
+    assert len(test) == 3
+    assert {tensor.device.type for tensor in leaves(test)} == {"cpu"}
+    assert not any(tensor.requires_grad for tensor in leaves(test))
 
 
 def test_bare_test_triples_are_prepared_by_the_task(job: ScoreJob, tests: np.ndarray):
@@ -127,12 +128,12 @@ def test_what_travels_to_a_worker_is_small_and_arrives_whole(job: ScoreJob, test
 
 
 def test_weights_take_the_place_of_a_path_that_is_not_seen(job: ScoreJob, tests: np.ndarray, tmp_path: Path, make_job):
-    torch.save(make_job().prepared.checkpoint.model.state_dict(), tmp_path / "weights.pt")
+    torch.save(make_job().prepared.checkpoints[0].model.state_dict(), tmp_path / "weights.pt")
     expected = score_rows(job, tests, (0, BATCH_SIZE))
-    worker._models.clear()
+    loading._models.clear()
     weights = (tmp_path / "weights.pt").read_bytes()
-    sent = replace(job.checkpoint, path=Path("/nowhere/model.pt"), weights=weights)
-    found = score_rows(replace(job, checkpoint=sent), tests, (0, BATCH_SIZE))
+    sent = replace(job.checkpoints[0], path=Path("/nowhere/model.pt"), weights=weights)
+    found = score_rows(replace(job, checkpoints=(sent,)), tests, (0, BATCH_SIZE))
     assert found.counters.checkpoint_loads == 1
     assert same(found, expected)
 

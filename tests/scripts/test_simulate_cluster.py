@@ -56,7 +56,7 @@ def test_a_prepared_run_has_the_sizes_that_are_asked_for(tmp_path: Path):
     prepared = prepared_run(sizes, tmp_path)
     work = prepared.workload
     assert (work.num_triples, work.num_tests, prepared.config.top_k) == (10**12, 7, 3)
-    assert prepared.checkpoint.config.embedding_dim == 32
+    assert prepared.model_config.embedding_dim == 32
 
 
 def test_tasks_vary_around_their_time_and_alike_in_every_run():

@@ -2,26 +2,30 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar
 
 import click
 import numpy as np
 
+from tracin_dask.cli.checkpoints import refuse_another_order, say_order
 from tracin_dask.cli.terminal import ByteSize, byte_progress
+from tracin_dask.cli.values import FILE, BatchSize, ModelFiles
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.influence.questions import Explain
 from tracin_dask.influence.topk import RankBy
-from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.series import load_checkpoints
 from tracin_dask.runs.config import Device, Mode, RunConfig
+from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.ingest import IngestOptions, ingest_cached
 from tracin_dask.triples.store import TripleStore, open_store
 from tracin_dask.triples.text import read_triples
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -29,7 +33,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class JobOptions(TypedDict):
     """The shared options, by name."""
 
-    model_path: Path
+    model_path: tuple[list[Path], ...]
     train: Path
     entity_to_id: Path | None
     relation_to_id: Path | None
@@ -41,9 +45,15 @@ class JobOptions(TypedDict):
     entity_names: Path | None
     edge_map: Path | None
     cache_dir: Path | None
-    loss: Literal["bce", "one-to-all"]
+    contrast: tuple[str, ...]
+    explain: Explain
+    loss: Literal["bce", "one-to-all", "slcwa"]
     label_smoothing: float | None
-    learning_rate: float | None
+    num_negatives: int | None
+    negatives_seed: int | None
+    learning_rate: tuple[float, ...]
+    learning_rate_schedule: Path | None
+    checkpoint_contributions: bool
     top_k: int
     rank_by: RankBy
     parameters: tuple[str, ...]
@@ -62,44 +72,16 @@ class JobOptions(TypedDict):
     memory_per_worker: int | None
 
 
-class BatchSize(click.ParamType[int | None]):
-    """A number of triples, or `auto`."""
-
-    name = "integer|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:  # noqa: ANN401 - click's signature
-        """Parse the text; `auto` is None."""
-        if value is None or value == "auto":
-            return None
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
-
-
-class ManyValues(click.Command):
-    """A command whose option --parameters takes all values up to the next option: --parameters 'fc.*' 'bn2.*'."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat --parameters in front of each of its values; refuse a --test-triple that would swallow an option."""
-        for place, arg in enumerate(args):
-            if arg == "--test-triple" and any(word.startswith("--") for word in args[place + 1 : place + 4]):
-                raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
-        spread: list[str] = []
-        repeats = False
-        for arg, after in zip(args, [*args[1:], "-"], strict=True):
-            if arg == "--parameters" and after.startswith("-"):
-                raise click.BadOptionUsage(arg, f"{arg} needs at least one pattern, e.g. {arg} 'fc.*'", ctx)
-            if arg.startswith("-"):
-                repeats = arg == "--parameters"
-                spread += [] if repeats else [arg]
-            else:
-                spread += ["--parameters", arg] if repeats else [arg]
-        return super().parse_args(ctx, spread)
-
-
 _OPTIONS = (
-    click.option("--model-path", type=FILE, required=True, help="Checkpoint of the trained ConvE (.pt)."),
+    click.option(
+        "--model-path",
+        type=ModelFiles(),
+        multiple=True,
+        required=True,
+        metavar="PATH...",
+        help="Checkpoint of the trained ConvE (.pt); or several of one training, a folder of them, or a pattern in "
+        "quotes: influences are summed over them, in the order of their epochs.",
+    ),
     click.option(
         "--train",
         type=click.Path(exists=True, path_type=Path),
@@ -131,16 +113,47 @@ _OPTIONS = (
         "--cache-dir", type=ANY_PATH, help="Where stores of text files are kept. [default: ~/.cache/tracin-dask]"
     ),
     click.option(
-        "--learning-rate", type=float, help="Factor of every influence. [default: the checkpoint's, or 0.001]"
+        "--learning-rate",
+        type=float,
+        multiple=True,
+        metavar="FLOAT...",
+        help="Factor of every influence; of several checkpoints, one for all or one each. [default: each checkpoint's "
+        "own, or 0.001]",
+    ),
+    click.option(
+        "--learning-rate-schedule",
+        type=FILE,
+        help="Lines of `epoch TAB learning rate` or `checkpoint's file name TAB learning rate`.",
+    ),
+    click.option(
+        "--checkpoint-contributions",
+        is_flag=True,
+        help="State what each checkpoint adds to every influence that is reported.",
     ),
     click.option(
         "--loss",
-        type=click.Choice(["bce", "one-to-all"]),
+        type=click.Choice(["bce", "one-to-all", "slcwa"]),
         default="bce",
         show_default=True,
-        help="bce: of the triple's own score. one-to-all: of all entities' scores as its tail, as ConvE is trained.",
+        help="bce: of the triple's own score. one-to-all: of all entities' scores as its tail, as ConvE is trained. "
+        "slcwa: of the scores of the triple and of corrupted ones, as with negative sampling.",
     ),
     click.option("--label-smoothing", type=float, help="Of --loss one-to-all, as in training. [default: 0]"),
+    click.option("--num-negatives", type=int, help="Corrupted triples per triple, of --loss slcwa. [default: 1]"),
+    click.option("--negatives-seed", type=int, help="Draws other corrupted triples, of --loss slcwa. [default: 0]"),
+    click.option(
+        "--explain",
+        type=click.Choice(["loss", "score"]),
+        default="loss",
+        show_default=True,
+        help="What influences are on: the test triple's loss, or its score.",
+    ),
+    click.option(
+        "--contrast",
+        multiple=True,
+        metavar="TAIL",
+        help="Why the test triple's tail and not this one? Repeat it for several test triples, or give one for all.",
+    ),
     click.option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
     click.option(
         "--rank-by",
@@ -203,7 +216,7 @@ def job_options(function: Function) -> Function:
 
 
 def prepared_run(options: JobOptions) -> PreparedRun:
-    """Open or make the store, load the checkpoint, read the test triples, and check that all fit together.
+    """Open or make the store, load the checkpoints, read the test triples, and check that all fit together.
 
     Raises
     ------
@@ -212,13 +225,19 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     """
     _refuse_contradictions(options)
     config = _config(options)
+    schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
     store = _store(options)
-    checkpoint = load_checkpoint(
-        options["model_path"],
-        embedding_height=options["embedding_height"],
-        embedding_width=options["embedding_width"],
+    listed = [path for found in options["model_path"] for path in found]
+    checkpoints = load_checkpoints(
+        listed, embedding_height=options["embedding_height"], embedding_width=options["embedding_width"]
     )
-    return prepare(store, checkpoint, _test_triples(options, store), config=config)
+    if len(config.learning_rates) > 1:
+        refuse_another_order(listed, checkpoints)
+    if schedule is not None:
+        config = replace(config, learning_rate=schedule.learning_rates(checkpoints))
+    prepared = prepare(store, checkpoints, _test_triples(options, store), contrast=_contrast(options), config=config)
+    say_order(prepared, is_stated=bool(config.learning_rates))
+    return prepared
 
 
 def _refuse_contradictions(options: JobOptions) -> None:
@@ -230,12 +249,19 @@ def _refuse_contradictions(options: JobOptions) -> None:
         raise ConfigError("say what to explain: --test-triple H R T, --test FILE, or --mode self")
     if options["mode"] == "self" and is_asked:
         raise ConfigError("--mode self is about the training triples alone; leave --test-triple and --test out")
+    if options["learning_rate"] and options["learning_rate_schedule"]:
+        raise ConfigError(
+            "--learning-rate and --learning-rate-schedule both give learning rates; give only one of them"
+        )
     if options["num_last_layers"] is not None and not options["use_last_layers_only"]:
         raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
     if options["use_mixed_precision"] and options["precision"] != "full":
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
-    if options["label_smoothing"] is not None and options["loss"] != "one-to-all":
-        raise ConfigError("--label-smoothing belongs to --loss one-to-all; give both or leave it out")
+    for name, loss in (("label_smoothing", "one-to-all"), ("num_negatives", "slcwa"), ("negatives_seed", "slcwa")):
+        if options.get(name) is not None and options["loss"] != loss:
+            raise ConfigError(f"--{name.replace('_', '-')} belongs to --loss {loss}; give both, or leave it out")
+    if options["mode"] == "self" and (options["contrast"] or options["explain"] != "loss"):
+        raise ConfigError("--contrast and --explain ask about test triples, and --mode self has none; leave them out")
     of_text = ("entity_names", "edge_map", "skip_invalid")
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
     if given and options["train"].is_dir():
@@ -254,18 +280,23 @@ def _last_layers(options: JobOptions) -> int | None:
 def _loss(options: JobOptions) -> AnyLoss:
     if options["loss"] == "bce":
         return BinaryCrossEntropy()
-    return OneToAll(label_smoothing=options["label_smoothing"] or 0.0)
+    if options["loss"] == "one-to-all":
+        return OneToAll(label_smoothing=options["label_smoothing"] or 0.0)
+    number = 1 if options["num_negatives"] is None else options["num_negatives"]
+    return SLCWA(num_negatives=number, seed=options["negatives_seed"] or 0)
 
 
 def _config(options: JobOptions) -> RunConfig:
     return RunConfig(
         mode=options["mode"],
         loss=_loss(options),
+        explain=options["explain"],
         parameters=options["parameters"],
         last_layers=_last_layers(options),
-        learning_rate=options["learning_rate"],
+        learning_rate=options["learning_rate"] or None,
         top_k=options["top_k"],
         rank_by=options["rank_by"],
+        checkpoint_contributions=options["checkpoint_contributions"],
         batch_size=options["batch_size"],
         device=options["device"],
         precision="mixed" if options["use_mixed_precision"] else options["precision"],
@@ -314,6 +345,13 @@ def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
 
 def _default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
+
+
+def _contrast(options: JobOptions) -> list[int] | list[str] | None:
+    given = list(options["contrast"])
+    if not options["labels"] and all(tail.isdecimal() for tail in given):
+        return [int(tail) for tail in given] or None
+    return given
 
 
 def _test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:

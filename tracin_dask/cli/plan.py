@@ -6,8 +6,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tracin_dask.cli.job_options import JobOptions, ManyValues, job_options, prepared_run
+from tracin_dask.cli.job_options import JobOptions, job_options, prepared_run
 from tracin_dask.cli.planning import plan_only
+from tracin_dask.cli.values import ManyValues
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.runs.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
@@ -36,21 +37,26 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     limit = plan.resources.memory_bytes / mib
     table = Table(show_header=False, box=None)
     tests = "themselves (self-influence)"
-    if plan.num_tests:
-        tests = "1 test triple" if plan.num_tests == 1 else f"{plan.num_tests:,} test triples"
+    if prepared.test_triples is not None:
+        num_tests = len(prepared.test_triples)
+        tests = "1 test triple" if num_tests == 1 else f"{num_tests:,} test triples"
+    number = plan.num_checkpoints
+    of_all = "" if number == 1 else f", of all {number} checkpoints"
+    summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
     rows = {
         "what": f"{plan.num_triples:,} training triples on {tests}",
+        **summed,
         "tracked": f"{len(prepared.tracked)} parameter tensors: {', '.join(sorted(prepared.tracked))}",
         "where": where,
         "engine": str(plan.modes),
         "tasks": f"{plan.num_tasks:,} of {plan.task_rows:,} triples, in batches of {plan.batch_size:,}",
         "memory per worker": f"about {memory.total / mib:,.0f} MiB of {limit:,.0f} MiB",
         "  process": f"{memory.process / mib:,.0f} MiB",
-        "  model": f"{memory.model / mib:,.0f} MiB",
+        "  model": f"{memory.model / mib:,.0f} MiB{of_all}",
         "  test triples": f"{(memory.test_triples + memory.top_k) / mib:,.0f} MiB, with their best training triples",
         "  batch": f"{memory.batch / mib:,.0f} MiB",
         "  rows read": f"{memory.rows / mib:,.0f} MiB",
-        "multiply-adds": f"{counted.total:.3g}",
+        "multiply-adds": f"{counted.total:.3g}{of_all}",
         "  forward": f"{counted.forward:.3g}, once per distinct head or (head, relation)",
         "  lower": f"{counted.lower:.3g}, through the feature map, as the engine says",
         "  products": f"{counted.products:.3g}, once per pair with a test triple",

@@ -142,4 +142,4 @@ def _overridden(resources: Resources, options: JobOptions) -> Resources:
 
 
 def _plan(prepared: PreparedRun, resources: Resources) -> Plan:
-    return make_plan(prepared.checkpoint.config, prepared.workload, prepared.config, resources)
+    return make_plan(prepared.model_config, prepared.workload, prepared.config, resources)

@@ -11,9 +11,10 @@ import click
 from rich.console import Console
 
 from tracin_dask.cli.dashboard import dashboard_lines
-from tracin_dask.cli.job_options import ANY_PATH, JobOptions, ManyValues, job_options, prepared_run
+from tracin_dask.cli.job_options import ANY_PATH, JobOptions, job_options, prepared_run
 from tracin_dask.cli.planning import open_place
 from tracin_dask.cli.run_progress import run_progress
+from tracin_dask.cli.values import ManyValues
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
@@ -60,7 +61,8 @@ def command(
     """Find the training triples that made the model predict a test triple, exactly, among all of them.
 
     The influence of a training triple on a test triple is learning rate × ⟨gradient of its loss, gradient of the test
-    triple's loss⟩ (TracIn), over all parameters including embeddings. Positive: it speaks for the prediction.
+    triple's loss⟩ (TracIn), over all parameters including embeddings, summed over the checkpoints. Positive: it speaks
+    for the prediction.
 
     A run that is cut off goes on where it stopped when the same command is given again.
 
@@ -74,6 +76,7 @@ def command(
       tracin-dask run --model-path model.pt --train graph.zarr
           --mode self --output surprising.json
       tracin-dask run ... --parameters 'fc.*' 'bn2.*'     (some tensors only)
+      tracin-dask run --model-path model/checkpoints/ ... (all of a training)
       tracin-dask run ... --cluster slurm.yaml            (on jobs of Slurm)
       tracin-dask run ... --cluster tcp://10.0.0.1:8786   (on a Dask cluster)
     """

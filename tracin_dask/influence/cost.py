@@ -38,9 +38,13 @@ class Workload:
     num_pairs: int
     """Distinct (head, relation)."""
     num_tests: int
-    """0 for self-influence."""
+    """Gradients of test triples; 0 for self-influence, unless that takes products of some triples with each other."""
     all_scores: bool = False
     """Whether the loss looks at the scores of all entities."""
+    num_negatives: int = 0
+    """Corrupted triples that are scored beside each training triple."""
+    num_checkpoints: int = 1
+    """Each is scored like the first; what is counted here is of one."""
 
     def keys(self, region: Region) -> int:
         """Count how often a region's features are computed; relations come back in almost every batch."""
@@ -65,6 +69,24 @@ class MultiplyAdds:
         """All stages."""
         return self.forward + self.lower + self.products + self.scores
 
+    def __add__(self, other: "MultiplyAdds") -> "MultiplyAdds":
+        """Add up by stage."""
+        return MultiplyAdds(
+            forward=self.forward + other.forward,
+            lower=self.lower + other.lower,
+            products=self.products + other.products,
+            scores=self.scores + other.scores,
+        )
+
+    def times(self, number: int) -> "MultiplyAdds":
+        """Count what is done so many times."""
+        return MultiplyAdds(
+            forward=number * self.forward,
+            lower=number * self.lower,
+            products=number * self.products,
+            scores=number * self.scores,
+        )
+
 
 def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:
     """Choose the ways with the fewest multiply-adds, and a relation table where it is small."""
@@ -88,6 +110,11 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
     """
     parts = [r for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION)]
     overlap = sum(work.keys(r) * _features(config, r) for r in parts) if "fc.weight" in tracked else 0
+    if work.num_negatives:
+        rows = work.num_triples * work.num_negatives
+        corrupted = replace(work, num_triples=rows, num_heads=rows, num_pairs=rows, num_negatives=0)
+        plain = replace(work, num_negatives=0)
+        return multiply_adds(config, plain, tracked, modes) + multiply_adds(config, corrupted, tracked, modes)
     if modes.forward:
         lower = work.num_tests * sum(work.keys(r) * _pass(config, r) for r in parts)
         by_row = config.embedding_dim

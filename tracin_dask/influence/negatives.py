@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -43,7 +44,10 @@ class ScorerWithNegatives:
         yield Scores(rows=np.arange(len(ids)), influences=total)
 
 
-def make_scorer(engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> Scorer | ScorerWithNegatives:
+BatchScorer: TypeAlias = Scorer | ScorerWithNegatives
+
+
+def make_scorer(engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> BatchScorer:
     """Choose what scores under the engine's loss."""
     scorer = ScorerWithNegatives if isinstance(engine.loss, SLCWA) else Scorer
     return scorer(engine, test, num_tests)

@@ -7,6 +7,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
 from tracin_dask.influence.parameters import last_layers, matching
 from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.influence.questions import Explain
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.conve import ConvEConfig
 
@@ -25,15 +26,21 @@ class RunConfig:
         `test`: influences on test triples. `self`: each training triple's influence on itself.
     loss
         `BinaryCrossEntropy()` of the triple's own score, or a loss of your own of that score; or `OneToAll(...)`, of
-        the scores of all entities as the tail.
+        the scores of all entities as the tail; or `SLCWA(...)`, of the scores of the triple and of corrupted ones.
     parameters
         Shell-style patterns of the parameter tensors that count; empty means all.
     last_layers
         Track fc.* and this many tensors in all, counted backwards from fc; None for no such limit.
+    explain
+        `loss`: influences on the test triples' losses. `score`: on their scores, with the same sign (a positive one is
+        for the prediction).
     learning_rate
-        Factor of every influence; None takes the checkpoint's, or else 0.001.
+        Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
+        checkpoint's own, or else 0.001.
     top_k
         Entries reported per test triple.
+    checkpoint_contributions
+        State what each checkpoint adds to every influence that is reported.
     batch_size
         Training triples of one tensor call; None chooses by memory.
     device
@@ -46,11 +53,13 @@ class RunConfig:
 
     mode: Mode = "test"
     loss: AnyLoss = field(default_factory=BinaryCrossEntropy)
+    explain: Explain = "loss"
     parameters: tuple[str, ...] = ()
     last_layers: int | None = None
-    learning_rate: float | None = None
+    learning_rate: float | tuple[float, ...] | None = None
     top_k: int = 10
     rank_by: RankBy = "absolute"
+    checkpoint_contributions: bool = False
     batch_size: int | None = None
     device: Device = "auto"
     precision: PrecisionName = "full"
@@ -69,12 +78,20 @@ class RunConfig:
             raise ConfigError(f"top_k must be at least 1, not {self.top_k}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
-            raise ConfigError(f"learning_rate must be a positive number, not {self.learning_rate}")
+        for rate in self.learning_rates:
+            if not 0 < rate < float("inf"):
+                raise ConfigError(f"learning_rate must be a positive number, not {rate}")
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":
             raise ConfigError(f"precision {self.precision} is a format of GPUs, and device cpu is asked for")
         if self.parameters and self.last_layers is not None:
             raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The stated learning rates; none if the checkpoints' own count."""
+        if self.learning_rate is None:
+            return ()
+        return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
 
     def tracked(self, model: ConvEConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.

@@ -3,26 +3,28 @@
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 
 from tracin_dask import __version__
 from tracin_dask.influence import topk
-from tracin_dask.influence.losses import AnyLoss, OneToAll
+from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
 from tracin_dask.runs.announce import Announcer
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.contributions import Contributions, Reported
 from tracin_dask.runs.in_process import InProcess
+from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.plan import Plan, Rows, make_plan
-from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
+from tracin_dask.runs.prepare import OtherTails, PreparedRun, TestTriples, prepare
 from tracin_dask.runs.records import Records
 from tracin_dask.runs.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.result import SCHEMA_VERSION, InfluenceResult, Labels
-from tracin_dask.runs.worker import CheckpointFile, Counters, OnRows, Scored, ScoreJob, merge_scored
+from tracin_dask.runs.worker import Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.types import Progress
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
     from tracin_dask.models.checkpoint import Checkpoint
     from tracin_dask.triples.store import TripleStore
+
+
+Stated = TypeVar("Stated", float, str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,25 +72,31 @@ class Executor(Protocol):
         """Give each group's rows and outcome when it is finished, in any order."""
         ...
 
+    def contributions(self, reported: Reported) -> Contributions:
+        """Tell what each checkpoint adds to the influences of the reported training triples."""
+        ...
+
 
 def run(
     store: "TripleStore",
-    checkpoint: "Checkpoint",
+    checkpoints: "Checkpoint | Sequence[Checkpoint]",
     test_triples: TestTriples | None = None,
     *,
+    contrast: OtherTails | None = None,
     config: RunConfig | None = None,
     client: "Client | None" = None,
     execution: Execution | None = None,
 ) -> InfluenceResult:
     """Find the most influential training triples of each test triple, exactly, over all training triples.
 
-    Without test triples, find the training triples of the largest self-influence. Runs in this process, or on the
-    workers of `client`.
+    Without test triples, find the training triples of the largest self-influence. Of several checkpoints, influences
+    are summed before they are ranked. With `contrast`, another tail for each test triple or one for all, find what is for
+    the test triple and against the one with the other tail. Runs in this process, or on the workers of `client`.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint does not fit the store's id maps.
+        If a checkpoint does not fit the store's id maps, or several are not models of one training.
     ConfigError
         If options contradict each other, or a test triple is not of this graph.
     MemoryLimitError
@@ -96,9 +107,9 @@ def run(
         If the record directory belongs to another run.
     """
     execution = execution or Execution()
-    prepared = prepare(store, checkpoint, test_triples, config=config)
+    prepared = prepare(store, checkpoints, test_triples, contrast=contrast, config=config)
     resources = execution.resources or (of_this_process() if client is None else of_client(client))
-    plan = make_plan(checkpoint.config, prepared.workload, prepared.config, resources)
+    plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
     return carry_out(prepared, plan, client=client, execution=execution)
 
 
@@ -115,20 +126,26 @@ def carry_out(
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
     executor = _executor(prepared, plan, client, run_id)
+    config = prepared.config
+    num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
+    contributions = None
     try:
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
+        rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
+        if config.checkpoint_contributions:
+            contributions = executor.contributions([ranking.triples for ranking in rankings])
     except BaseException as error:
         announcer.failed(error)
         raise
     announcer.finished(total.top)
-    config = prepared.config
-    num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
     return InfluenceResult(
         test_triples=prepared.test_triples,
-        rankings=tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings)),
+        contrast_tails=prepared.contrast_tails,
+        rankings=rankings,
+        contributions=contributions,
         top=total.top,
         top_k=config.top_k,
-        learning_rate=prepared.learning_rate,
+        learning_rate=_one_or_all(prepared.learning_rates),
         labels=Labels(store=prepared.store),
         run=_about_run(prepared, plan)
         | {
@@ -180,27 +197,32 @@ class _Meter:
 def _executor(prepared: PreparedRun, plan: Plan, client: "Client | None", run_id: str) -> Executor:
     job, cache = _job(prepared, plan), prepared.config.cache_test_gradients
     if client is None:
-        return InProcess(job, prepared.test_triples, model=prepared.checkpoint.model, cache=cache)
+        models = [checkpoint.model for checkpoint in prepared.checkpoints]
+        return InProcess(job, prepared.asked, models=models, cache=cache)
     from tracin_dask.runs.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
-    return OnDask(client, job, prepared.test_triples, run=run_id, cache=cache)
+    return OnDask(client, job, prepared.asked, run=run_id, cache=cache)
 
 
 def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
-    config, checkpoint = prepared.config, prepared.checkpoint
+    config = prepared.config
     return ScoreJob(
         store=prepared.store,
-        checkpoint=CheckpointFile(
-            path=checkpoint.path.absolute(),
-            sha256=checkpoint.sha256,
-            config=checkpoint.config,
-            dtype=checkpoint.model.fc.weight.dtype,
+        checkpoints=tuple(
+            CheckpointFile(
+                path=checkpoint.path.absolute(),
+                sha256=checkpoint.sha256,
+                config=checkpoint.config,
+                dtype=checkpoint.model.fc.weight.dtype,
+            )
+            for checkpoint in prepared.checkpoints
         ),
+        learning_rates=prepared.learning_rates,
         num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
         loss=config.loss,
+        question=prepared.question,
         tracked=prepared.tracked,
         modes=plan.modes,
-        learning_rate=prepared.learning_rate,
         top_k=config.top_k,
         batch_size=plan.batch_size,
         device=config.device,
@@ -212,13 +234,14 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
 
 def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
     """State how the numbers are made, for the result."""
-    checkpoint, info = prepared.checkpoint, prepared.store.info
+    info = prepared.store.info
     return {
         "schema_version": SCHEMA_VERSION,
         "tracin_dask_version": __version__,
         "mode": prepared.config.mode,
         "loss": prepared.config.loss.name,
-        "label_smoothing": getattr(prepared.config.loss, "label_smoothing", None),
+        **_loss_settings(prepared.config.loss),
+        "explain": prepared.config.explain,
         "rank_by": prepared.config.rank_by,
         "parameters": sorted(prepared.tracked),
         "checkpoints": [
@@ -226,12 +249,13 @@ def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
                 "path": str(checkpoint.path),
                 "sha256": checkpoint.sha256,
                 "epoch": checkpoint.epoch,
-                "learning_rate": prepared.learning_rate,
+                "learning_rate": learning_rate,
             }
+            for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True)
         ],
         "store": {"path": prepared.store.path, "fingerprint": info.fingerprint, "skipped_lines": dict(info.skipped)},
         "num_training_triples": info.num_triples,
-        "num_test_triples": prepared.workload.num_tests,
+        "num_test_triples": 0 if prepared.test_triples is None else len(prepared.test_triples),
         "engine": str(plan.modes),
         "batch_size": plan.batch_size,
         "gradient_checkpointing": prepared.config.gradient_checkpointing,
@@ -242,17 +266,18 @@ def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
 
 def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
     """State all that the bits of the scores depend on, for the records of finished work."""
-    config, tests = prepared.config, prepared.test_triples
+    config, asked = prepared.config, prepared.asked
     return {
         "tracin_dask_version": __version__,
         "store": prepared.store.info.fingerprint,
-        "checkpoint": prepared.checkpoint.sha256,
-        "dtype": str(prepared.checkpoint.model.fc.weight.dtype),
-        "image": [prepared.checkpoint.config.embedding_height, prepared.checkpoint.config.embedding_width],
-        "test_triples": "none" if tests is None else hashlib.sha256(tests.tobytes()).hexdigest(),
+        "checkpoint": _one_or_all([checkpoint.sha256 for checkpoint in prepared.checkpoints]),
+        "dtype": str(prepared.checkpoints[0].model.fc.weight.dtype),
+        "image": [prepared.model_config.embedding_height, prepared.model_config.embedding_width],
+        "test_triples": "none" if asked is None else hashlib.sha256(asked.tobytes()).hexdigest(),
         "loss": [config.loss.name, _loss_digest(config.loss)],
+        "question": asdict(prepared.question),
         "parameters": sorted(prepared.tracked),
-        "learning_rate": prepared.learning_rate,
+        "learning_rate": _one_or_all(prepared.learning_rates),
         "top_k": config.top_k,
         "batch_size": plan.batch_size,
         "device": config.device,
@@ -262,9 +287,19 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
     }
 
 
+def _one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:
+    """Give what is stated of a single checkpoint, or a list of what is stated of several."""
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _loss_settings(loss: AnyLoss) -> dict[str, Any]:
+    """State the settings of a loss that has any."""
+    return asdict(loss) if isinstance(loss, OneToAll | SLCWA) else {}
+
+
 def _loss_digest(loss: AnyLoss) -> str:
     """Tell losses of the same name apart by their values on a fixed grid of scores, or by their settings."""
-    if isinstance(loss, OneToAll):
+    if isinstance(loss, OneToAll | SLCWA):
         return repr(loss)
     values = loss.value(torch.linspace(-20, 20, 401, dtype=torch.float64))
     return hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]

@@ -1,13 +1,14 @@
 """Carries out a plan in this process: for small jobs, which should not pay for workers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.models.conve import ConvE
+from tracin_dask.runs.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.worker import (
+    Asked,
     Counters,
     OnRows,
     Scored,
@@ -15,7 +16,7 @@ from tracin_dask.runs.worker import (
     TestSide,
     merge_scored,
     prepare_test,
-    remember_model,
+    remember_models,
     score_rows,
 )
 
@@ -23,17 +24,16 @@ from tracin_dask.runs.worker import (
 class InProcess:
     """Scores group after group, task after task."""
 
-    def __init__(
-        self, job: ScoreJob, test_triples: Int[ndarray, "test 3"] | None, *, model: ConvE, cache: bool
-    ) -> None:
-        """Take a job and its loaded model.
+    def __init__(self, job: ScoreJob, asked: Asked | None, *, models: Sequence[ConvE], cache: bool) -> None:
+        """Take a job and its loaded models.
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
-        remember_model(job, model)
+        remember_models(job, models)
         self._job = job
-        self._test: TestSide = test_triples
-        self._cache = cache and test_triples is not None
+        self._asked = asked
+        self._test: TestSide = asked
+        self._cache = cache and asked is not None
 
     def prepare(self) -> Counters:
         """Compute what all tasks share."""
@@ -47,3 +47,7 @@ class InProcess:
         for tasks in groups:
             parts = [score_rows(self._job, self._test, rows, on_rows=on_rows) for rows in tasks]
             yield (tasks[0][0], tasks[-1][1]), merge_scored(parts)
+
+    def contributions(self, reported: Reported) -> Contributions:
+        """Score what is reported once more, checkpoint by checkpoint."""
+        return contributions(self._job, self._asked, reported)

@@ -1,8 +1,8 @@
 """Carries out a plan on the workers of a Dask client."""
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,18 @@ import dask
 import torch
 from dask.sizeof import sizeof
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
-from jaxtyping import Int
-from numpy import ndarray
 
 from tracin_dask.errors import ClusterError
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.influence.topk import Ranking
 from tracin_dask.monitor.events import TOPIC, progress_topic
+from tracin_dask.runs.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
+from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.worker import (
+    Asked,
     Counters,
     OnRows,
     Prepared,
@@ -33,6 +34,9 @@ from tracin_dask.runs.worker import (
     prepare_test,
     score_rows,
 )
+
+Weights = tuple[bytes | None, ...] | None
+"""The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,46 +54,37 @@ class _Shared:
 class OnDask:
     """Submits all tasks in one graph, merges groups on the workers, and fetches one small outcome per group."""
 
-    def __init__(
-        self, client: Client, job: ScoreJob, test_triples: Int[ndarray, "test 3"] | None, *, run: str, cache: bool
-    ) -> None:
+    def __init__(self, client: Client, job: ScoreJob, asked: Asked | None, *, run: str, cache: bool) -> None:
         """Take a job and the id of its run.
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
         self._client = client
         self._job = job
-        self._test_triples = test_triples
-        self._cache = cache and test_triples is not None
+        self._asked = asked
+        self._cache = cache and asked is not None
         self._shared: Future[Any] | None = None
         self._held: list[Future[Any]] = []
         self._id = run
 
     def prepare(self) -> Counters:
-        """See to it that all workers get the checkpoint, and compute what all tasks share.
+        """See to it that all workers get the checkpoints, and compute what all tasks share.
 
         Raises
         ------
         ClusterError
             If a worker does not see the store, or workers die again and again at the test triples.
         """
-        missing = self._client.run(_missing, [self._job.store.path, str(self._job.checkpoint.path)])
-        for worker, paths in missing.items():
-            if self._job.store.path in paths:
-                raise ClusterError(
-                    f"worker {worker} does not see the store {self._job.store.path}; "
-                    "put it on a file system that all workers share and give that path"
-                )
-        weights = self._send_weights() if any(missing.values()) else None
+        workers, weights = self._look_for_files()
         shared = _Shared(
             job=self._job,
-            test=self._test_triples,
+            test=self._asked,
             run=self._id,
-            report_seconds=seconds_between_reports(len(missing)),
+            report_seconds=seconds_between_reports(len(workers)),
         )
         self._shared = self._submit("share", _share_prepared if self._cache else _share, shared, weights)
         job = self._submit("job", _with_weights, self._job, weights)
-        graph, loads = one_task_per_worker(list(missing), _load, job, f"load-{self._id}")
+        graph, loads = one_task_per_worker(workers, _load, job, f"load-{self._id}")
         self._held += self._client.get(graph, loads, sync=False)  # beside the factors, which one of them computes
         try:
             with _killed_workers_explained():
@@ -123,6 +118,31 @@ class OnDask:
             self._let_go()
             self._client.unsubscribe_topic(topic)
 
+    def contributions(self, reported: Reported) -> Contributions:
+        """Let a worker score what is reported once more, checkpoint by checkpoint; raises as `prepare`."""
+        _, weights = self._look_for_files()
+        job = self._submit("job-again", _with_weights, self._job, weights)
+        try:
+            with _killed_workers_explained(), _large_graphs_allowed():
+                future = self._submit("contributions", contributions, job, self._asked, reported)
+                found: Contributions = future.result()
+        finally:
+            self._let_go()
+        return found
+
+    def _look_for_files(self) -> "tuple[list[str], Future[Any] | None]":
+        """Give the workers' addresses, and the weights of the checkpoints that one of them does not see."""
+        store, files = self._job.store.path, [str(file.path) for file in self._job.checkpoints]
+        missing = self._client.run(_missing, [store, *files])
+        for worker, paths in missing.items():
+            if store in paths:
+                raise ClusterError(
+                    f"worker {worker} does not see the store {store}; "
+                    "put it on a file system that all workers share and give that path"
+                )
+        unseen = {path for paths in missing.values() for path in paths}
+        return list(missing), self._send_weights(unseen) if unseen else None
+
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
         if not groups:
             return {}
@@ -142,12 +162,17 @@ class OnDask:
             future.release()
         self._held.clear()
 
-    def _send_weights(self) -> "Future[Any]":
+    def _send_weights(self, unseen: Collection[str]) -> "Future[Any]":
         """Put the weights into a task, which Dask can repeat wherever a worker is lost."""
-        buffer = io.BytesIO()
-        torch.save(self._job.checkpoint.load().state_dict(), buffer)
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
-            return self._submit("weights", bytes, buffer.getvalue())
+        weights = [_dumped(file) if str(file.path) in unseen else None for file in self._job.checkpoints]
+        with _large_graphs_allowed():
+            return self._submit("weights", tuple, weights)
+
+
+def _large_graphs_allowed() -> AbstractContextManager[None]:
+    """Let Dask send what is large once without a warning."""
+    allowed: AbstractContextManager[None] = dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"})
+    return allowed
 
 
 @contextmanager
@@ -165,19 +190,28 @@ def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not Path(path).exists()]
 
 
-def _share(shared: _Shared, weights: bytes | None) -> _Shared:
+def _dumped(file: CheckpointFile) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(file.load().state_dict(), buffer)
+    return buffer.getvalue()
+
+
+def _share(shared: _Shared, weights: Weights) -> _Shared:
     return replace(shared, job=_with_weights(shared.job, weights))
 
 
-def _with_weights(job: ScoreJob, weights: bytes | None) -> ScoreJob:
-    return job if weights is None else replace(job, checkpoint=replace(job.checkpoint, weights=weights))
+def _with_weights(job: ScoreJob, weights: Weights) -> ScoreJob:
+    if weights is None:
+        return job
+    pairs = zip(job.checkpoints, weights, strict=True)
+    return replace(job, checkpoints=tuple(replace(file, weights=sent) for file, sent in pairs))
 
 
 def _load(job: ScoreJob) -> None:
     load_ahead(job)
 
 
-def _share_prepared(shared: _Shared, weights: bytes | None) -> _Shared:
+def _share_prepared(shared: _Shared, weights: Weights) -> _Shared:
     whole = _share(shared, weights)
     assert isinstance(whole.test, ndarray)  # noqa: S101 - the test triples, which are not prepared yet
     return replace(whole, test=prepare_test(whole.job, whole.test))
@@ -201,8 +235,8 @@ def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
 @sizeof.register(_Shared)  # type: ignore[untyped-decorator] # Dask has no types
 def _shared_bytes(shared: _Shared) -> int:
     """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
-    test = num_bytes(shared.test.test) if isinstance(shared.test, Prepared) else 0
-    return test + len(shared.job.checkpoint.weights or b"")
+    tests = shared.test.tests if isinstance(shared.test, Prepared) else ()
+    return sum(map(num_bytes, tests)) + sum(len(file.weights or b"") for file in shared.job.checkpoints)
 
 
 @sizeof.register(Scored)  # type: ignore[untyped-decorator] # Dask has no types

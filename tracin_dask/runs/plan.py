@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.summed import sum_bytes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.resources import Resources
@@ -77,6 +78,7 @@ class Plan:
     resources: Resources
     memory: MemoryEstimate
     multiply_adds: cost.MultiplyAdds
+    num_checkpoints: int = 1
 
     @property
     def num_tasks(self) -> int:
@@ -94,7 +96,9 @@ class Plan:
     @property
     def worker_seconds(self) -> float:
         """A rough guess of the seconds of one worker for everything."""
-        return _worker_seconds(self.num_triples, self.multiply_adds.total, self.resources.threads_per_worker)
+        return _worker_seconds(
+            self.num_triples * self.num_checkpoints, self.multiply_adds.total, self.resources.threads_per_worker
+        )
 
     def groups(self, done: Sequence[Rows] = ()) -> Iterator[list[Rows]]:
         """Cut the rows that are not done into tasks, and these into groups without gaps, recorded as one.
@@ -126,15 +130,16 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     """
     tracked = config.tracked(model)
     modes = cost.choose_modes(model, work, tracked)
-    multiply_adds = cost.multiply_adds(model, work, tracked, modes)
+    multiply_adds = cost.multiply_adds(model, work, tracked, modes).times(work.num_checkpoints)
     batch_size = config.batch_size or _automatic_batch(model, work, config, resources, modes)
     memory = _memory(model, work, config, batch_size, modes)
     if memory.total > resources.memory_bytes:
-        raise MemoryLimitError(_too_large(memory, resources, batch_size))
+        raise MemoryLimitError(_too_large(memory, resources, batch_size, work.num_checkpoints))
     device = device_bytes(config, resources)
     if device is not None and memory.on_device > device:
-        raise MemoryLimitError(_too_large_for_device(memory, device, batch_size))
-    seconds = _worker_seconds(work.num_triples, multiply_adds.total, resources.threads_per_worker)
+        raise MemoryLimitError(_too_large_for_device(memory, device, batch_size, work.num_checkpoints))
+    num_rows = work.num_triples * work.num_checkpoints
+    seconds = _worker_seconds(num_rows, multiply_adds.total, resources.threads_per_worker)
     task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
     plan = Plan(
         modes=modes,
@@ -146,6 +151,7 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
         resources=resources,
         memory=memory,
         multiply_adds=multiply_adds,
+        num_checkpoints=work.num_checkpoints,
     )
     return replace(plan, tasks_per_group=math.ceil(plan.num_tasks / MOST_GROUPS))
 
@@ -178,15 +184,17 @@ def _automatic_batch(
 def _memory(
     model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int, modes: Modes
 ) -> MemoryEstimate:
-    columns = max(1, work.num_tests)
+    columns, number = max(1, work.num_tests), work.num_checkpoints
     batch = cost.batch_bytes(
         model, batch_size, work.num_tests, modes, itemsize=ITEM_BYTES, recompute=config.gradient_checkpointing
     )
+    if number > 1:
+        batch += sum_bytes(batch_size, work.num_tests, ITEM_BYTES)
+    prepared = cost.prepared_bytes(model, work.num_tests, ITEM_BYTES)
     return MemoryEstimate(
         process=PROCESS_BYTES,
-        model=cost.model_bytes(model, ITEM_BYTES),
-        test_triples=2 * cost.prepared_bytes(model, work.num_tests, ITEM_BYTES)
-        + cost.layout_bytes(model, work.num_tests, ITEM_BYTES, modes),
+        model=number * cost.model_bytes(model, ITEM_BYTES),
+        test_triples=number * (2 * prepared + cost.layout_bytes(model, work.num_tests, ITEM_BYTES, modes)),
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),
@@ -217,33 +225,44 @@ def _gaps(done: Sequence[Rows], stop: int) -> Iterator[Rows]:
         at = max(at, end)
 
 
-def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int) -> str:
+def _by_checkpoints(memory: MemoryEstimate, num_checkpoints: int) -> dict[str, float]:
+    """Tell what all checkpoints but one take, by the remedy."""
+    all_but_one = (num_checkpoints - 1) / num_checkpoints
+    return {"fewer checkpoints (--model-path)": all_but_one * (memory.model + memory.test_triples)}
+
+
+def _models(num_checkpoints: int) -> str:
+    return "the model" if num_checkpoints == 1 else f"the {num_checkpoints} checkpoints"
+
+
+def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int, num_checkpoints: int) -> str:
     mib = 2**20
-    parts = {
+    parts = _by_checkpoints(memory, num_checkpoints) | {
         "a smaller --batch-size": memory.batch,
         "fewer test triples at a time": memory.test_triples,
         "a smaller --top-k": memory.top_k,
-        "more memory per worker (fewer --workers)": memory.process + memory.model,
+        "more memory per worker (fewer --workers)": memory.process + memory.model / num_checkpoints,
     }
     helps = max(parts, key=lambda remedy: parts[remedy])
     return (
         f"the run needs about {memory.total / mib:,.0f} MiB per worker with batches of {batch_size}, but a worker may "
-        f"take {resources.memory_bytes / mib:,.0f} MiB; of it the process takes {memory.process / mib:,.0f}, the model "
-        f"{memory.model / mib:,.0f}, the test triples {memory.test_triples / mib:,.0f}, the top k "
-        f"{memory.top_k / mib:,.0f} and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
+        f"take {resources.memory_bytes / mib:,.0f} MiB; of it the process takes {memory.process / mib:,.0f}, "
+        f"{_models(num_checkpoints)} {memory.model / mib:,.0f}, the test triples {memory.test_triples / mib:,.0f}, the "
+        f"top k {memory.top_k / mib:,.0f} and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
     )
 
 
-def _too_large_for_device(memory: MemoryEstimate, device: int, batch_size: int) -> str:
+def _too_large_for_device(memory: MemoryEstimate, device: int, batch_size: int, num_checkpoints: int) -> str:
     mib = 2**20
-    parts = {
+    parts = _by_checkpoints(memory, num_checkpoints) | {
         "a smaller --batch-size": memory.batch,
         "fewer test triples at a time": memory.test_triples,
-        "--device cpu, since the model fills the GPU": memory.model,
+        "--device cpu, since the model fills the GPU": memory.model / num_checkpoints,
     }
     helps = max(parts, key=lambda remedy: parts[remedy])
     return (
         f"the run needs about {memory.on_device / mib:,.0f} MiB of each GPU with batches of {batch_size}, but may take "
-        f"{device / mib:,.0f} MiB; of it the model takes {memory.model / mib:,.0f}, the test triples "
-        f"{memory.test_triples / mib:,.0f} and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
+        f"{device / mib:,.0f} MiB; of it a batch takes {memory.batch / mib:,.0f}, the test triples "
+        f"{memory.test_triples / mib:,.0f} and {_models(num_checkpoints)} {memory.model / mib:,.0f} MiB; what helps "
+        f"most is {helps}"
     )

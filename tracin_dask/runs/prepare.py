@@ -9,13 +9,22 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.cost import Workload
-from tracin_dask.influence.losses import OneToAll
+from tracin_dask.influence.losses import SLCWA, OneToAll
+from tracin_dask.influence.negatives import SELF_ROWS
+from tracin_dask.influence.questions import Question
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
-from tracin_dask.runs.config import DEFAULT_LEARNING_RATE, RunConfig
+from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.series import check_series
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.learning_rates import settle_learning_rates
 from tracin_dask.triples.store import TripleStore
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
 """Test triples as ids or as labels: an array [test, 3], or tuples (head, relation, tail)."""
+
+
+OtherTails = Sequence[int] | Sequence[str] | int | str
+"""Another tail for each test triple, or one for all: ids or labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +32,32 @@ class PreparedRun:
     """What is asked, checked: everything fits, and nothing is left open."""
 
     store: TripleStore
-    checkpoint: Checkpoint
+    checkpoints: tuple[Checkpoint, ...]
+    """In the order of the sum over them."""
     test_triples: Int[ndarray, "test 3"] | None
+    contrast_tails: Int[ndarray, " test"] | None
+    """The tails that those of the test triples are held against, where that is asked."""
     config: RunConfig
-    learning_rate: float
+    learning_rates: tuple[float, ...]
+    """One per checkpoint."""
     tracked: frozenset[str]
+
+    @property
+    def model_config(self) -> ConvEConfig:
+        """The sizes, which all checkpoints have."""
+        return self.checkpoints[0].config
+
+    @property
+    def question(self) -> Question:
+        """What is asked of the test triples."""
+        return Question(explain=self.config.explain, is_contrast=self.contrast_tails is not None)
+
+    @property
+    def asked(self) -> Int[ndarray, "test asked"] | None:
+        """Test triples as workers take them: with the other tail in a fourth column, where there is one."""
+        if self.test_triples is None or self.contrast_tails is None:
+            return self.test_triples
+        return np.column_stack([self.test_triples, self.contrast_tails])
 
     @property
     def workload(self) -> Workload:
@@ -36,27 +66,38 @@ class PreparedRun:
             num_triples=self.store.info.num_triples,
             num_heads=self.store.info.num_distinct_heads,
             num_pairs=self.store.info.num_distinct_head_relations,
-            num_tests=0 if self.test_triples is None else len(self.test_triples),
+            num_tests=self._num_gradients,
+            num_negatives=self.config.loss.num_negatives if isinstance(self.config.loss, SLCWA) else 0,
             all_scores=isinstance(self.config.loss, OneToAll),
+            num_checkpoints=len(self.checkpoints),
         )
+
+    @property
+    def _num_gradients(self) -> int:
+        """Count the gradients that training triples are multiplied with at a time."""
+        per_triple = self.question.num_gradients(self.config.loss)
+        if self.test_triples is not None:
+            return per_triple * len(self.test_triples)
+        return per_triple * SELF_ROWS if isinstance(self.config.loss, SLCWA) else 0
 
 
 def prepare(
     store: TripleStore,
-    checkpoint: Checkpoint,
+    checkpoints: Checkpoint | Sequence[Checkpoint],
     test_triples: TestTriples | None = None,
     *,
+    contrast: OtherTails | None = None,
     config: RunConfig | None = None,
 ) -> PreparedRun:
-    """Check that store, checkpoint and test triples belong together, and settle what was left open.
+    """Check that store, checkpoints and test triples belong together, and settle what was left open.
 
     Raises
     ------
     CheckpointError
-        If the checkpoint does not fit the store's id maps.
+        If a checkpoint does not fit the store's id maps, or several are not models of one training.
     ConfigError
-        If the mode and the test triples contradict each other, a test triple is not of this graph, or a pattern of
-        parameters matches nothing.
+        If the mode and the test triples contradict each other, a test triple is not of this graph, a pattern of
+        parameters matches nothing, or there are not as many learning rates as checkpoints.
     """
     config = config or RunConfig(mode="self" if test_triples is None else "test")
     if config.mode == "test" and test_triples is None:
@@ -64,19 +105,26 @@ def prepare(
     if config.mode == "self" and test_triples is not None:
         raise ConfigError("mode 'self' is about the training triples alone; leave the test triples out")
     info = store.info
-    check_fits(
-        checkpoint,
-        num_entities=info.num_entities,
-        num_relations=info.num_relations,
-        id_maps_sha256=info.id_maps_sha256,
-    )
+    checkpoints = (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(checkpoints)
+    for checkpoint in checkpoints:
+        check_fits(
+            checkpoint,
+            num_entities=info.num_entities,
+            num_relations=info.num_relations,
+            id_maps_sha256=info.id_maps_sha256,
+        )
+    check_series(checkpoints)
+    tests = None if test_triples is None else resolve_test_triples(store, test_triples)
+    if tests is None and (contrast is not None or config.explain != "loss"):
+        raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
     return PreparedRun(
         store=store,
-        checkpoint=checkpoint,
-        test_triples=None if test_triples is None else resolve_test_triples(store, test_triples),
+        checkpoints=checkpoints,
+        test_triples=tests,
+        contrast_tails=None if tests is None or contrast is None else resolve_contrast(store, tests, contrast),
         config=config,
-        learning_rate=config.learning_rate or checkpoint.learning_rate or DEFAULT_LEARNING_RATE,
-        tracked=config.tracked(checkpoint.config),
+        learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
+        tracked=config.tracked(checkpoints[0].config),
     )
 
 
@@ -104,6 +152,34 @@ def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[n
             f"test triple {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} is "
             f"not among the {limit:,} that {store.path} knows; {int(wrong.any(axis=1).sum())} test triple(s) in all "
             "are unknown to it"
+        )
+    return ids
+
+
+def resolve_contrast(store: TripleStore, tests: Int[ndarray, "test 3"], contrast: OtherTails) -> Int[ndarray, " test"]:
+    """Turn other tails into ids, one per test triple.
+
+    Raises
+    ------
+    ConfigError
+        If there are neither one nor as many as test triples, one is unknown, or one is the test triple's own tail.
+    """
+    given = [contrast] if isinstance(contrast, int | str) else list(contrast)
+    if len(given) not in {1, len(tests)}:
+        raise ConfigError(f"{len(given)} other tails for {len(tests)} test triples; give one for all, or one for each")
+    texts = [tail for tail in given if isinstance(tail, str)]
+    ids = np.array(store.entities.ids(texts) if texts else given, dtype=np.int64)
+    ids = np.broadcast_to(ids, len(tests)).copy()
+    unknown = np.flatnonzero((ids < 0) | (ids >= store.info.num_entities))
+    if len(unknown):
+        raise ConfigError(
+            f"the other tail {ids[unknown[0]]} is not among the {store.info.num_entities:,} entities of {store.path}"
+        )
+    same = np.flatnonzero(ids == tests[:, 2])
+    if len(same):
+        raise ConfigError(
+            f"the other tail {store.entities.label(int(ids[same[0]]))} is that of test triple {same[0] + 1} itself; give "
+            "the tail that it should be held against"
         )
     return ids
 

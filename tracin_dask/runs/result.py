@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.influence.topk import Ranking, TopK
@@ -16,7 +16,8 @@ from tracin_dask.triples.store import TripleStore
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: `learning_rate` is a list where there are several checkpoints."""
 _ROLES = ("head", "relation", "tail")
 
 
@@ -49,19 +50,27 @@ class InfluenceResult:
     ----------
     test_triples
         Ids [test, 3]; None for self-influence.
+    contrast_tails
+        The tails against which those of the test triples were held; None if there were none.
     rankings
         One per test triple, best first; a single one for self-influence.
+    contributions
+        What each checkpoint adds to the influences of every ranking [entry, checkpoint], where that was asked for.
     top
         The `top_k` highest and lowest of every test triple, however `rankings` are chosen from them.
+    learning_rate
+        That of the checkpoint; of several, a list in the order of `run["checkpoints"]`.
     run
         How the numbers were made: versions, loss, tracked tensors, precision, hashes, counts, seconds.
     """
 
     test_triples: Int[ndarray, "test 3"] | None = field(repr=False)
+    contrast_tails: Int[ndarray, " test"] | None = field(default=None, repr=False)
     rankings: tuple[Ranking, ...] = field(repr=False)
+    contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)
     top: TopK = field(repr=False)
     top_k: int
-    learning_rate: float
+    learning_rate: float | list[float]
     run: Mapping[str, Any] = field(repr=False)
     labels: Labels = field(repr=False)
 
@@ -73,6 +82,8 @@ class InfluenceResult:
         else:
             about = {"test_triple": self.labels.describe(self.test_triples[test_index].tolist())}
             entries = "influences"
+        if self.contrast_tails is not None:
+            about["contrast"] = self._contrast(test_index)
         return about | {
             "top_k": self.top_k,
             "learning_rate": self.learning_rate,
@@ -111,10 +122,10 @@ class InfluenceResult:
             contents = self.to_dict(index)
             name = "self_influence.json"
             if self.test_triples is not None:
-                name = f"triple_{'_'.join(map(str, self.test_triples[index].tolist()))}.json"
+                name = f"{self._file_stem(index)}.json"
             write_json(directory / name, contents)
             summary = {"index": index, "file": name, "num_influences": len(ranking)}
-            results.append(summary | {key: contents[key] for key in ("test_triple",) if key in contents})
+            results.append(summary | {key: contents[key] for key in ("test_triple", "contrast") if key in contents})
         summary_path = directory / "summary.json"
         write_json(
             summary_path,
@@ -128,13 +139,28 @@ class InfluenceResult:
         )
         return summary_path
 
+    def _file_stem(self, test_index: int) -> str:
+        assert self.test_triples is not None  # noqa: S101 - self-influence has a file of its own
+        stem = f"triple_{'_'.join(map(str, self.test_triples[test_index].tolist()))}"
+        return stem if self.contrast_tails is None else f"{stem}_not_{self.contrast_tails[test_index]}"
+
+    def _contrast(self, test_index: int) -> dict[str, int | str]:
+        """Give the other tail of a test triple, with its label and name."""
+        assert self.test_triples is not None  # noqa: S101 - it belongs to them
+        assert self.contrast_tails is not None  # noqa: S101 - asked for only then
+        described = self.labels.describe(
+            [*self.test_triples[test_index, :2].tolist(), int(self.contrast_tails[test_index])]
+        )
+        return {key: value for key, value in described.items() if key.startswith("tail")}
+
     def _columns(self) -> list[str]:
         """Name the columns of a table that has no rows."""
         test: list[str] = []
         if self.test_triples is not None:
             test = ["test_index", *self.labels.describe(self.test_triples[0].tolist(), "test_")]
         train = self.labels.describe((0, 0, 0), "train_")
-        return [*test, "rank", *train, self._value_name, "train_index"]
+        parts = [] if self.contributions is None else [f"{self._value_name}_by_checkpoint"]
+        return [*test, "rank", *train, self._value_name, *parts, "train_index"]
 
     @property
     def _value_name(self) -> str:
@@ -144,10 +170,10 @@ class InfluenceResult:
         """Give one test triple's entries, best first."""
         ranking = self.rankings[test_index]
         for place, triple in enumerate(ranking.triples.tolist()):
-            yield self.labels.describe(triple, "train_") | {
-                self._value_name: float(ranking.influence[place]),
-                "train_index": int(ranking.train_index[place]),
-            }
+            entry = self.labels.describe(triple, "train_") | {self._value_name: float(ranking.influence[place])}
+            if self.contributions is not None:
+                entry[f"{self._value_name}_by_checkpoint"] = self.contributions[test_index][place].tolist()
+            yield entry | {"train_index": int(ranking.train_index[place])}
 
 
 def write_json(path: Path, contents: Mapping[str, Any]) -> None:

@@ -1,34 +1,34 @@
-"""What a worker does: load the checkpoint once, prepare the test triples, score a range of rows, merge."""
+"""What a worker does: load the checkpoints once, prepare the test triples, score a range of rows, merge."""
 
-import io
+import operator
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.errors import ConfigError
 from tracin_dask.influence import topk
 from tracin_dask.influence.engine import PairEngine, TestFactors
-from tracin_dask.influence.folded import FoldedConvE, fold
-from tracin_dask.influence.jacobians import RelationTable, relation_table
+from tracin_dask.influence.folded import FoldedConvE
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.precision import Precision, PrecisionName
-from tracin_dask.influence.scorer import Scorer, Scores
+from tracin_dask.influence.questions import Question, prepare_question
+from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK, TopKStream
-from tracin_dask.models.checkpoint import build_model, load_checkpoint
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.conve import ConvE
+from tracin_dask.runs import loading
 from tracin_dask.runs.allocator import keep_freed_memory
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.halving import InPieces
+from tracin_dask.runs.loading import CheckpointFile, Loaded
 from tracin_dask.runs.plan import Rows, read_rows
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.store import TripleStore
@@ -38,45 +38,19 @@ OnRows = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointFile:
-    """A checkpoint by its path on the workers, or by its weights where they do not see the path."""
-
-    path: Path
-    sha256: str
-    config: ConvEConfig
-    dtype: torch.dtype
-    weights: bytes | None = field(default=None, compare=False, hash=False)
-
-    def load(self) -> ConvE:
-        """Load the model.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is not the one that the run was planned with.
-        """
-        if self.weights is not None:
-            state = torch.load(io.BytesIO(self.weights), weights_only=True)
-            return build_model(self.config, state, dtype=self.dtype)
-        height, width = self.config.embedding_height, self.config.embedding_width
-        checkpoint = load_checkpoint(self.path, embedding_height=height, embedding_width=width, dtype=self.dtype)
-        if checkpoint.sha256 != self.sha256:
-            raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
-        return checkpoint.model
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreJob:
     """All that a worker must know of a run; small, and the same for every task."""
 
     store: TripleStore
-    checkpoint: CheckpointFile
+    checkpoints: tuple[CheckpointFile, ...]
+    learning_rates: tuple[float, ...]
+    """One per checkpoint; influences are summed over both in this order."""
     num_columns: int
     """Influences per training triple: one per test triple, or its own."""
     loss: AnyLoss
+    question: Question
     tracked: frozenset[str]
     modes: Modes
-    learning_rate: float
     top_k: int
     batch_size: int
     device: Device
@@ -127,43 +101,54 @@ class Scored:
 class Prepared:
     """The test triples' factors on the CPU, as they are broadcast."""
 
-    test: TestFactors
+    tests: tuple[TestFactors, ...]
+    """One per checkpoint."""
     counters: Counters
 
 
 TestSide = Prepared | ndarray | None
-"""The broadcast factors; or the bare test triples, to compute the factors anew; or nothing for self-influence."""
+"""The broadcast factors; or what is asked, to compute the factors anew; or nothing for self-influence."""
+Asked = Int[ndarray, "test asked"]
+"""Test triples, with the other tail in a fourth column where the question is about two."""
 
 
 def load_ahead(job: ScoreJob) -> None:
-    """Load the checkpoint before the first task needs it, which then counts it."""
-    engine, loads = _engine(job)
-    if loads:
-        _models[_key(job.checkpoint, engine.model.device, engine.precision)].is_counted = False
+    """Load the checkpoints before the first task needs them, which then counts them."""
+    device, precision = _set_up(job)
+    for file in job.checkpoints:
+        model, is_new = loading.loaded(file, device, precision)
+        if is_new:
+            model.is_counted = False
 
 
-def prepare_test(job: ScoreJob, test_triples: Int[ndarray, "test 3"]) -> Prepared:
+def prepare_test(job: ScoreJob, asked: Asked) -> Prepared:
     """Compute the test triples' factors, once for all tasks."""
-    engine, loads = _engine(job)
+    engines, loads = engines_of(job)
     with torch.no_grad():
-        test = engine.prepare(torch.from_numpy(test_triples), batch_size=job.batch_size)
-    return Prepared(test=move(test, "cpu"), counters=Counters(checkpoint_loads=loads, test_factor_computations=1))
+        tests = tuple(move(factors_of(job, engine, asked), "cpu") for engine in engines)
+    return Prepared(tests=tests, counters=Counters(checkpoint_loads=loads, test_factor_computations=1))
+
+
+def factors_of(job: ScoreJob, engine: PairEngine, asked: Asked) -> TestFactors:
+    """Compute what a question needs of test triples."""
+    other = asked[:, 3] if job.question.is_contrast else None
+    return prepare_question(engine, job.question, asked[:, :3], other, batch_size=job.batch_size)
 
 
 def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
     """Score a range of rows and keep the best."""
     started = time.perf_counter()
-    engine, loads = _engine(job)
+    engines, loads = engines_of(job)
     counters = Counters(rows=rows[1] - rows[0], tasks=1, checkpoint_loads=loads)
     if isinstance(test, ndarray):
         test = prepare_test(job, test)
         counters += test.counters
     with torch.no_grad():
         if test is None:
-            batches, halved = InPieces(lambda ids: [_self_scores(engine, ids)]), 0
+            batches, halved = InPieces(lambda ids: [self_scores(engines, ids)]), 0
             top = _stream(job, batches, rows, on_rows)
         else:
-            work = _run_here(job, engine, test)
+            work = _run_here(job, engines, test)
             batches, halved = work.batches, work.batches.halvings
             top = _stream(job, batches, rows, on_rows, work.seen)
             work.remember(rows, top)
@@ -174,8 +159,8 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
             task_seconds=time.perf_counter() - started,
             batch_halvings=batches.halvings - halved,
         ),
-        device=engine.model.device.type,
-        precision=_precision_name(engine),
+        device=engines[0].model.device.type,
+        precision=_precision_name(engines[0]),
     )
 
 
@@ -223,10 +208,6 @@ def read_ahead(store: TripleStore, rows: Rows, step: int) -> Iterator[TripleBloc
             yield block
 
 
-def _self_scores(engine: PairEngine, ids: Int[ndarray, "batch 3"]) -> Scores:
-    return Scores(rows=np.arange(len(ids)), influences=engine.self_influence(torch.from_numpy(ids))[:, None])
-
-
 def _stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
     """Read the rows block by block, score them batch by batch on the grid of the store, and keep the best."""
     stream = TopKStream(job.top_k, job.num_columns, seen)
@@ -240,71 +221,51 @@ def _stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None
     return stream.finish()
 
 
-def _engine(job: ScoreJob) -> tuple[PairEngine, int]:
-    """Give the engine of a job, and how many checkpoints had to be loaded for it (0 or 1)."""
+def engines_of(job: ScoreJob) -> tuple[list[PairEngine], int]:
+    """Give an engine per checkpoint of a job, and how many checkpoints had to be loaded for them."""
+    device, precision = _set_up(job)
+    found = [loading.loaded(file, device, precision) for file in job.checkpoints]
+    pairs = zip(found, job.learning_rates, strict=True)
+    engines = [_engine(job, model, learning_rate, precision) for (model, _), learning_rate in pairs]
+    return engines, sum(is_new for _, is_new in found)
+
+
+def remember_models(job: ScoreJob, models: Sequence[ConvE]) -> None:
+    """Fold the models of a job, which are loaded already, and keep them in place of those before."""
+    device, precision = _set_up(job)
+    _runs_here.clear()
+    for file, model in zip(job.checkpoints, models, strict=True):
+        loading.remember(file, model, device, precision)
+
+
+def forget_test() -> None:
+    """Let go of what is laid out for the test triples of the last run."""
+    _runs_here.clear()
+
+
+def _set_up(job: ScoreJob) -> tuple[torch.device, Precision]:
+    """Set this process up for a job, and forget what it holds of others."""
     torch.set_num_threads(job.threads)
     keep_freed_memory()
     device = resolve_device(job.device)
-    precision = _precision(job, device)
-    known = _models.get(_key(job.checkpoint, device, precision))
-    loaded = known or remember_model(job, job.checkpoint.load())
-    is_new, loaded.is_counted = known is None or not loaded.is_counted, True
-    engine = PairEngine(
+    precision = Precision.named(job.precision, device)
+    precision.let_products_round()
+    if loading.keep_only(job.checkpoints, device, precision):
+        _runs_here.clear()
+    return device, precision
+
+
+def _engine(job: ScoreJob, loaded: Loaded, learning_rate: float, precision: Precision) -> PairEngine:
+    return PairEngine(
         model=loaded.folded,
         tracked=job.tracked,
         loss=job.loss,
-        learning_rate=job.learning_rate,
+        learning_rate=learning_rate,
         precision=precision,
         recompute=job.gradient_checkpointing,
         modes=job.modes,
         relations=loaded.relations() if job.modes.relation_table else None,
     )
-    return engine, int(is_new)
-
-
-class Loaded:
-    """A folded model, and its relation table once that is asked for."""
-
-    def __init__(self, folded: FoldedConvE, precision: Precision) -> None:
-        """Take a model that was folded in this precision."""
-        self.folded, self._precision = folded, precision
-        self.is_counted = True
-        """Whether a task has stated that the checkpoint was loaded."""
-        self._relations: RelationTable | None = None
-
-    def relations(self) -> RelationTable | None:
-        """Give the relation table, made once; None where no region sees the relation alone."""
-        if self._relations is None:
-            with torch.no_grad():
-                self._relations = relation_table(self.folded, self._precision)
-        return self._relations
-
-
-ModelKey = tuple[str, ConvEConfig, torch.dtype, torch.device, Precision]
-"""The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
-_models: dict[ModelKey, Loaded] = {}
-"""The folded model of the last checkpoint, so that a process loads it once and not for every task."""
-
-
-def remember_model(job: ScoreJob, model: ConvE) -> Loaded:
-    """Fold the model of a job, which is loaded already, and keep it in place of the one before."""
-    device = resolve_device(job.device)
-    precision = _precision(job, device)
-    loaded = Loaded(fold(model, device=device, precision=precision), precision)
-    _runs_here.clear()
-    _models.clear()
-    _models[_key(job.checkpoint, device, precision)] = loaded
-    return loaded
-
-
-def _precision(job: ScoreJob, device: torch.device) -> Precision:
-    precision = Precision.named(job.precision, device)
-    precision.let_products_round()
-    return precision
-
-
-def _key(checkpoint: CheckpointFile, device: torch.device, precision: Precision) -> ModelKey:
-    return checkpoint.sha256, checkpoint.config, checkpoint.dtype, device, precision
 
 
 @dataclass(slots=True)
@@ -312,8 +273,8 @@ class _RunHere:
     """What this process keeps of a run from task to task."""
 
     job: ScoreJob
-    test: TestFactors
-    scorer: Scorer
+    tests: tuple[TestFactors, ...]
+    models: list[FoldedConvE]
     batches: InPieces
     seen: TopK
     """The best of all rows that were scored here: later tasks need not return what these surpass."""
@@ -332,14 +293,17 @@ _runs_here: list[_RunHere] = []
 """The last run, so that the test triples are laid out once for all its tasks."""
 
 
-def _run_here(job: ScoreJob, engine: PairEngine, test: Prepared) -> _RunHere:
+def _run_here(job: ScoreJob, engines: Sequence[PairEngine], test: Prepared) -> _RunHere:
     """Give what is kept of a run; its tasks on one worker get the very same factors."""
+    models = [engine.model for engine in engines]
     for known in _runs_here:
         same_job = replace(known.job, loss=job.loss) == job
-        if known.test is test.test and same_job and known.scorer.engine.model is engine.model:
+        if known.tests is test.tests and same_job and all(map(operator.is_, known.models, models)):
             return known
-    scorer = Scorer(engine, test.test)
-    _runs_here[:] = [_RunHere(job, test.test, scorer, InPieces(scorer.parts), topk.empty(job.top_k))]
+    pairs = zip(engines, test.tests, strict=True)
+    scorers = [make_scorer(engine, factors, job.num_columns) for engine, factors in pairs]
+    scorer = scorers[0] if len(scorers) == 1 else SummedScorer(scorers)
+    _runs_here[:] = [_RunHere(job, test.tests, models, InPieces(scorer.parts), topk.empty(job.top_k))]
     return _runs_here[0]
 
 

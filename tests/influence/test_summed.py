@@ -1,0 +1,98 @@
+"""Sums over checkpoints agree with the oracle's products, each with the learning rate of its checkpoint."""
+
+from functools import cache
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from conftest import random_model
+from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, engine_for
+
+from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.scorer import Scorer
+from tracin_dask.influence.summed import SummedScorer, self_scores
+from tracin_dask.models.conve import ConvE
+
+LEARNING_RATES = (0.5, 0.03125, 2.0)
+MODES = {
+    "rows": Modes(),
+    "forward": Modes(forward=True),
+    "heads and long runs": Modes(head_jacobians=True, long_run=2, relation_table=True),
+}
+
+
+@cache
+def models(dialect: str) -> tuple[ConvE, ...]:
+    return tuple(random_model(seed, **DIALECTS[dialect]) for seed in (0, 1, 2))
+
+
+@cache
+def truth(dialect: str) -> tuple[list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]], list]:
+    """What the oracle says of each model: products, norms of the training triples, norms of the test triples."""
+    found = models(dialect)
+    products = [oracle.products(model, TRAIN, TEST) for model in found]
+    return products, *([oracle.norms(model, triples) for model in found] for triples in (TRAIN, TEST))
+
+
+def tracked_sets(dialect: str) -> list[tuple[str, ...]]:
+    names = tuple(truth(dialect)[0][0])
+    return [names, ("fc.weight", "fc.bias"), *((name,) for name in names)]
+
+
+def together(norms: dict[str, torch.Tensor], tracked: tuple[str, ...]) -> torch.Tensor:
+    return torch.stack([norms[name] for name in tracked]).norm(dim=0)
+
+
+def engines(dialect: str, tracked: tuple[str, ...], modes: Modes) -> list:
+    pairs = zip(models(dialect), LEARNING_RATES, strict=True)
+    return [engine_for(model, tracked, learning_rate=rate, modes=modes) for model, rate in pairs]
+
+
+def summed(scorers: list[Scorer]) -> torch.Tensor:
+    total = torch.full((len(TRAIN), len(TEST)), torch.nan, dtype=torch.float64)
+    for part in SummedScorer(scorers).parts(TRAIN.numpy()):
+        total[torch.from_numpy(part.rows)] = part.influences
+    return total
+
+
+@pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_tensor_and_all_of_them_sum_as_the_oracle_says(dialect, modes):
+    products, ours, theirs = truth(dialect)
+    with torch.no_grad():
+        for tracked in tracked_sets(dialect):
+            scorers = [Scorer(e, e.prepare(TEST, batch_size=100)) for e in engines(dialect, tracked, modes)]
+            expected, bound = torch.zeros(2, len(TRAIN), len(TEST), dtype=torch.float64)
+            for number, rate in enumerate(LEARNING_RATES):
+                expected += rate * sum(products[number][name] for name in tracked)
+                bound += rate * together(ours[number], tracked)[:, None] * together(theirs[number], tracked)
+            assert ((summed(scorers) - expected).abs() <= ROUNDING * bound).all(), tracked
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_self_influence_sums_the_squared_norms(dialect):
+    for tracked in tracked_sets(dialect):
+        with torch.no_grad():
+            found = self_scores(engines(dialect, tracked, Modes()), TRAIN.numpy())
+        norms = (together(norms, tracked) for norms in truth(dialect)[1])
+        expected = sum(rate * norm.square() for rate, norm in zip(LEARNING_RATES, norms, strict=True))
+        assert ((found.influences[:, 0] - expected).abs() <= ROUNDING * expected).all(), tracked
+        assert found.rows.tolist() == list(range(len(TRAIN)))
+
+
+def test_the_sum_is_made_in_the_order_of_the_checkpoints():
+    with torch.no_grad():
+        made = engines("width", ("fc.weight", "fc.bias"), MODES["heads and long runs"])
+        scorers = [Scorer(engine, engine.prepare(TEST, batch_size=100)) for engine in made]
+        first, second, third = (scorer.score(TRAIN) for scorer in scorers)
+        assert torch.equal(summed(scorers), first + second + third)
+
+
+def test_one_checkpoint_is_left_as_it_is():
+    with torch.no_grad():
+        engine = engines("width", ("fc.weight",), MODES["forward"])[0]
+        scorer = Scorer(engine, engine.prepare(TEST, batch_size=100))
+        assert torch.equal(summed([scorer]), scorer.score(TRAIN))
+        alone = engine.self_influence(TRAIN)
+        assert np.array_equal(self_scores([engine], TRAIN.numpy()).influences[:, 0], alone)

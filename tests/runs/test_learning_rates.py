@@ -1,0 +1,100 @@
+"""Learning rates of several checkpoints: their own, stated ones, and schedule files with every mistake named."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small_graph import save_checkpoint, small_model
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.learning_rates import read_schedule, settle_learning_rates
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory) -> tuple[Checkpoint, ...]:
+    """Three checkpoints of epochs 0, 5 and 10; the second states no learning rate."""
+    folder = tmp_path_factory.mktemp("series")
+    found = [load_checkpoint(save_checkpoint(folder / f"epoch_{e}.pt", small_model(e))) for e in (0, 5, 10)]
+    pairs = zip(found, (0, 5, 10), (0.1, None, 0.3), strict=True)
+    return tuple(replace(c, epoch=epoch, learning_rate=rate) for c, epoch, rate in pairs)
+
+
+@pytest.fixture
+def schedule(tmp_path: Path):
+    def write(text: str):
+        path = tmp_path / "rates.tsv"
+        path.write_text(text)
+        return read_schedule(path)
+
+    return write
+
+
+def test_each_checkpoint_has_its_own_or_the_default(series):
+    assert settle_learning_rates((), series) == (0.1, 0.001, 0.3)
+
+
+def test_one_number_is_for_all_and_several_are_dealt_out(series):
+    assert settle_learning_rates((0.7,), series) == (0.7, 0.7, 0.7)
+    assert settle_learning_rates((0.7, 0.2, 0.5), series) == (0.7, 0.2, 0.5)
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_another_number_than_of_checkpoints_is_refused_with_their_order(series, number):
+    order = ", ".join(str(checkpoint.path) for checkpoint in series)
+    with pytest.raises(
+        ConfigError, match=rf"are {number} learning rates and 3 checkpoint\(s\); .* this order: {order}$"
+    ):
+        settle_learning_rates((0.1,) * number, series)
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_learning_rate_that_is_no_positive_number_is_refused(rate):
+    with pytest.raises(ConfigError, match=f"learning_rate must be a positive number, not {rate}"):
+        RunConfig(learning_rate=(0.1, rate))
+
+
+def test_a_schedule_is_by_epoch_or_by_file(series, schedule):
+    assert schedule("0\t0.1\n5\t0.05\n\n010\t1e-3\n77\t9\n").learning_rates(series) == (0.1, 0.05, 0.001)
+    by_name = schedule("epoch_5.pt\t0.5\n10\t0.25\n0\t1\n5\t3\n")
+    assert by_name.learning_rates(series) == (1.0, 0.5, 0.25)
+    by_path = schedule(f"{series[0].path}\t4\nepoch_0.pt\t3\n5\t1\n10\t1\n")
+    assert by_path.learning_rates(series) == (4.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0\t0.1\n5 0.2\n", r"rates\.tsv, line 2: expected `epoch TAB learning rate` .* found '5 0\.2'"),
+        ("0\t0.1\n\n\t0.2\n", r"rates\.tsv, line 3: expected `epoch TAB"),
+        ("0\tfast\n", r"rates\.tsv, line 1: the learning rate is 'fast'; expected a number above 0"),
+        ("0\t0.1\n1\t-1\n", r"rates\.tsv, line 2: the learning rate is '-1'; expected a number above 0"),
+        ("0\tnan\n", r"rates\.tsv, line 1: the learning rate is 'nan'"),
+        ("0\t0.1\t0.2\n", r"rates\.tsv, line 1: the learning rate is '0\.1\\t0\.2'"),
+        ("5\t0.1\n0\t0.1\n05\t0.2\n", r"rates\.tsv, line 3: 5 stands in line 1 already; keep one of them"),
+        ("\n", r"rates\.tsv has no lines; expected `epoch TAB learning rate`"),
+    ],
+)
+def test_a_malformed_line_is_named(schedule, text, message):
+    with pytest.raises(ConfigError, match=message):
+        schedule(text)
+
+
+def test_a_schedule_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "rates.tsv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"rates\.tsv cannot be read as text"):
+        read_schedule(tmp_path / "rates.tsv")
+
+
+def test_an_epoch_without_a_line_is_named(series, schedule):
+    message = r"has no line for epoch 5, which .*epoch_5\.pt states .* add the line `5 TAB learning rate`"
+    with pytest.raises(ConfigError, match=message):
+        schedule("0\t0.1\n10\t0.2\n").learning_rates(series)
+
+
+def test_a_file_without_an_epoch_or_a_line_is_named(series, schedule):
+    nameless = replace(series[1], epoch=None)
+    message = r"has no line for epoch_5\.pt, and that file states no epoch; add the line `epoch_5\.pt TAB"
+    with pytest.raises(ConfigError, match=message):
+        schedule("0\t0.1\n5\t0.2\n").learning_rates([series[0], nameless])

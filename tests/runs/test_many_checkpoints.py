@@ -1,0 +1,270 @@
+"""Runs over several checkpoints: sums before the ranking, equal bits however they are cut, loads, contributions."""
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from distributed import Client
+from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, save_checkpoint, small_model
+
+from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
+from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.runs import contributions, loading, on_dask
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.driver import Execution, run
+from tracin_dask.runs.prepare import prepare
+
+RATES = (0.04, 0.01, 0.0025)
+SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
+TOLERANCE = 1e-5
+MODES = pytest.mark.parametrize("mode", ["test", "self"])
+
+
+def save_series(folder: Path, seeds: Sequence[int]) -> tuple[Checkpoint, ...]:
+    return tuple(load_checkpoint(save_checkpoint(folder / f"{seed}.pt", small_model(seed))) for seed in seeds)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory) -> tuple[Checkpoint, ...]:
+    return save_series(tmp_path_factory.mktemp("series"), (31, 32, 33))
+
+
+@pytest.fixture(scope="module")
+def make(make_job: MakeJob, series):
+    """Make a job over the series."""
+    return lambda **options: make_job(**({"model": series, "learning_rate": RATES} | options))
+
+
+@pytest.fixture(scope="module")
+def by_checkpoint(graph: Graph, series) -> tuple[np.ndarray, np.ndarray]:
+    """What the oracle says in float64 of every line: influences [checkpoint, row, test], and what errors scale with."""
+    distinct, line = np.unique(graph.lines, axis=0, return_inverse=True)
+    train, test = torch.from_numpy(distinct), torch.from_numpy(graph.test_triples)
+    found, scale = [], []
+    for checkpoint, rate in zip(series, RATES, strict=True):
+        model = copy.deepcopy(checkpoint.model).double()
+        products = sum(oracle.products(model, train, test).values())
+        ours, theirs = (
+            torch.stack(list(oracle.norms(model, triples).values())).norm(dim=0) for triples in (train, test)
+        )
+        found.append(rate * products.numpy()[line.ravel()])
+        scale.append(rate * (ours[:, None] * theirs).numpy()[line.ravel()])
+    return np.stack(found), np.stack(scale)
+
+
+def test_a_run_ranks_the_oracles_sums(make, by_checkpoint):
+    influence, scale = (values.sum(axis=0) for values in by_checkpoint)
+    result = make(top_k=NUM_ROWS).carry_out()
+    for test, ranking in enumerate(result.rankings):
+        error = np.abs(ranking.influence - influence[ranking.train_index, test])
+        assert len(ranking) == NUM_ROWS
+        assert (error <= TOLERANCE * scale[ranking.train_index, test]).all()
+        assert (np.diff(np.abs(ranking.influence)) <= 0).all()
+
+
+def test_the_best_of_the_sum_is_not_among_the_best_of_each(make, make_job: MakeJob, series, by_checkpoint):
+    """Triples that are good in every checkpoint surpass those that are best in one: ranking first would lose them."""
+    options = {"learning_rate": 0.01, "top_k": 3}
+    summed = make(**options).carry_out()
+    alone = [make_job(model=checkpoint, **options).carry_out() for checkpoint in series]
+    truth = sum(0.01 / rate * influence for rate, influence in zip(RATES, by_checkpoint[0], strict=True))
+    lost: list[set[int]] = []
+    for test, ranking in enumerate(summed.rankings):
+        merged = {line for result in alone for line in result.rankings[test].train_index.tolist()}
+        lost.append(set(ranking.train_index.tolist()) - merged)
+        best = np.sort(np.abs(truth[:, test]))[::-1][:3]
+        np.testing.assert_allclose(np.abs(ranking.influence), best, rtol=1e-4)
+    assert list(map(len, lost)) == [0, 0, 1]
+
+
+def test_one_checkpoint_in_a_list_is_that_checkpoint(graph: Graph, checkpoint: Checkpoint):
+    alone, listed = (run(graph.store, given, graph.test_triples) for given in (checkpoint, [checkpoint]))
+    assert bits(alone) == bits(listed)
+    differs = {"started", "seconds", "statistics"}
+    assert alone.learning_rate == listed.learning_rate == 0.01
+    assert {k: v for k, v in alone.run.items() if k not in differs} == {
+        k: v for k, v in listed.run.items() if k not in differs
+    }
+
+
+def test_self_influence_is_summed(make, make_job: MakeJob, series):
+    found = make(mode="self", top_k=NUM_ROWS).carry_out().rankings[0]
+    expected = np.zeros(NUM_ROWS)
+    for checkpoint, rate in zip(series, RATES, strict=True):
+        alone = make_job(model=checkpoint, learning_rate=rate, mode="self", top_k=NUM_ROWS).carry_out().rankings[0]
+        expected[alone.train_index] += alone.influence
+    np.testing.assert_allclose(found.influence, expected[found.train_index], rtol=1e-5)
+
+
+@MODES
+@pytest.mark.parametrize("where", ["in process", "two workers"])
+def test_neither_tasks_nor_workers_change_a_bit(make, client: Client, mode, where):
+    job = make(mode=mode)
+    cut = job.carry_out(client if where == "two workers" else None, **SMALL_TASKS)
+    assert bits(cut) == bits(job.carry_out())
+    assert cut.run["statistics"]["rows"] == NUM_ROWS
+
+
+def test_factors_that_every_task_computes_change_nothing(make):
+    again, once = (make(cache_test_gradients=cache).carry_out(**SMALL_TASKS) for cache in (False, True))
+    assert bits(again) == bits(once)
+    assert again.run["statistics"]["test_factor_computations"] == again.run["statistics"]["tasks"]
+
+
+def test_every_worker_loads_every_checkpoint_once(make_job: MakeJob, client: Client, tmp_path: Path):
+    job = make_job(model=save_series(tmp_path, (41, 42, 43)))
+    first = job.carry_out(client, **SMALL_TASKS)
+    again = job.carry_out(client, **SMALL_TASKS)
+    loads = first.run["statistics"]["checkpoint_loads"]
+    assert loads in {3, 6}  # a worker that got no task counts none
+    assert loads + again.run["statistics"]["checkpoint_loads"] <= 6
+    assert first.run["statistics"]["tasks"] > 6
+    assert job.carry_out().run["statistics"]["checkpoint_loads"] == 0
+
+
+def test_a_worker_holds_the_checkpoints_of_its_last_run_only(make, make_job: MakeJob, series):
+    make().carry_out()
+    assert [key[0] for key in loading._models] == [checkpoint.sha256 for checkpoint in series]
+    make_job(model=series[1]).carry_out()
+    assert [key[0] for key in loading._models] == [series[1].sha256]
+
+
+@pytest.mark.parametrize("unseen", ["51.pt", ".pt"])
+def test_workers_get_the_weights_that_they_do_not_see(make_job: MakeJob, client: Client, tmp_path, monkeypatch, unseen):
+    sent, files = [], save_series(tmp_path, (51, 52))
+    send_weights = on_dask._dumped
+
+    def note(file):
+        sent.append(file.path.name)
+        return send_weights(file)
+
+    monkeypatch.setattr(on_dask, "_dumped", note)
+    monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith(unseen)])
+    job = make_job(model=files)
+    assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
+    assert sent == [f.path.name for f in files if f.path.name.endswith(unseen)]
+
+
+def test_what_checkpoints_and_rates_there_were_is_stated(make, series, tmp_path: Path):
+    result = make().carry_out()
+    contents = result.to_dict()
+    assert contents["learning_rate"] == list(RATES)
+    assert contents["run"]["schema_version"] == 2
+    assert contents["run"]["checkpoints"] == [
+        {"path": str(c.path), "sha256": c.sha256, "epoch": None, "learning_rate": rate}
+        for c, rate in zip(series, RATES, strict=True)
+    ]
+    assert json.loads(json.dumps(contents)) == contents
+    result.write_directory(tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["learning_rate"] == list(RATES)
+
+
+class TestContributions:
+    @MODES
+    @pytest.mark.parametrize("where", ["in process", "two workers"])
+    def test_they_sum_to_the_influence(self, make, client: Client, mode, where):
+        result = make(mode=mode, checkpoint_contributions=True).carry_out(client if where == "two workers" else None)
+        name = "influence" if mode == "test" else "self_influence"
+        for test in range(len(result.rankings)):
+            contents = result.to_dict(test)
+            entries = contents[f"{name}s"]
+            sums = [sum(entry[f"{name}_by_checkpoint"]) for entry in entries]
+            largest = max(abs(entry[name]) for entry in entries)
+            np.testing.assert_allclose(sums, [entry[name] for entry in entries], rtol=1e-4, atol=1e-5 * largest)
+            assert {len(entry[f"{name}_by_checkpoint"]) for entry in entries} == {3}
+            assert json.loads(json.dumps(contents)) == contents
+
+    @pytest.mark.parametrize("rank_by", ["absolute", "opponents"])
+    def test_each_is_what_the_oracle_says_of_its_checkpoint(self, make, by_checkpoint, rank_by, monkeypatch):
+        monkeypatch.setattr(contributions, "TESTS_AT_A_TIME", 2)
+        influence, scale = by_checkpoint
+        result = make(checkpoint_contributions=True, rank_by=rank_by, batch_size=16, top_k=30).carry_out()
+        for test, (ranking, found) in enumerate(zip(result.rankings, result.contributions, strict=True)):
+            lines = ranking.train_index
+            error = np.abs(found.T - influence[:, lines, test])
+            assert (error <= TOLERANCE * scale[:, lines, test]).all()
+
+    def test_they_change_no_influence_and_stand_in_the_table(self, make):
+        plain, more = make().carry_out(), make(checkpoint_contributions=True).carry_out()
+        assert bits(plain) == bits(more)
+        assert plain.contributions is None
+        assert "influence_by_checkpoint" not in plain.to_dict()["influences"][0]
+        table = more.to_pandas()
+        assert table["influence_by_checkpoint"].map(len).eq(3).all()
+
+    def test_a_list_without_entries_has_none(self, make_job: MakeJob, series):
+        class Steady:
+            name = "steady"
+
+            def value(self, scores: torch.Tensor) -> torch.Tensor:
+                return 0 * scores
+
+        job = make_job(model=series, loss=Steady(), rank_by="proponents", checkpoint_contributions=True)
+        result = job.carry_out()
+        assert [len(ranking) for ranking in result.rankings] == [0, 0, 0]
+        assert [found.shape for found in result.contributions] == [(0, 3)] * 3
+        assert "influence_by_checkpoint" in result.to_pandas().columns
+
+    def test_a_run_that_was_recorded_has_them_too(self, make, client: Client, tmp_path: Path):
+        execution = Execution(record_directory=tmp_path / "records")
+        make().carry_out(execution=execution)
+        asked = make(checkpoint_contributions=True)
+        again = asked.carry_out(client, execution=execution)
+        assert again.run["statistics"]["resumed_rows"] == NUM_ROWS
+        np.testing.assert_allclose(again.contributions[0], asked.carry_out().contributions[0], rtol=1e-6)
+
+
+class TestResume:
+    @pytest.fixture
+    def recorded(self, make, tmp_path: Path) -> Execution:
+        execution = Execution(record_directory=tmp_path / "records")
+        make().carry_out(execution=execution, **SMALL_TASKS)
+        return execution
+
+    def test_the_same_run_goes_on(self, make, recorded):
+        assert make().carry_out(execution=recorded).run["statistics"]["resumed_rows"] == NUM_ROWS
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            ((0, 1), RATES[:2], r"checkpoint: \[.*\] then, \[.*\] now; learning_rate: \[.*\] then, \[0.04, 0.01\] now"),
+            ((1, 0, 2), RATES, r"\(checkpoint: \[.*\] then, \[.*\] now\)"),
+            ((0, 1, 2), (0.04, 0.01, 0.0026), r"\(learning_rate: \[0.04, 0.01, 0.0025\] then, \[.*0.0026\] now\)"),
+            ((0,), RATES[:1], r"checkpoint: \[.*\] then, \w{64} now; learning_rate: \[.*\] then, 0.04 now"),
+        ],
+        ids=["fewer", "another order", "another learning rate", "one"],
+    )
+    def test_other_checkpoints_or_learning_rates_are_refused(self, make, series, recorded, case):
+        chosen, rates, difference = case
+        other = make(model=tuple(series[place] for place in chosen), learning_rate=rates)
+        with pytest.raises(ResumeError, match=difference):
+            other.carry_out(execution=recorded)
+
+
+class TestRefused:
+    def test_a_checkpoint_of_another_graph_among_others(self, graph: Graph, series, tmp_path: Path):
+        odd = load_checkpoint(save_checkpoint(tmp_path / "odd.pt", small_model(num_entities=61)))
+        with pytest.raises(CheckpointError, match=r"odd\.pt was trained with 61 entities, the id map has 60"):
+            prepare(graph.store, [*series, odd])
+
+    def test_a_checkpoint_of_other_sizes_among_others(self, graph: Graph, series, tmp_path: Path):
+        odd = load_checkpoint(save_checkpoint(tmp_path / "odd.pt", small_model(output_channels=7)))
+        with pytest.raises(CheckpointError, match=r"odd\.pt is another model than .*: output_channels 7, not 5"):
+            prepare(graph.store, [odd, *series])
+
+    def test_the_same_checkpoint_twice(self, graph: Graph, series):
+        with pytest.raises(CheckpointError, match=r"31\.pt and .*31\.pt are the same file"):
+            prepare(graph.store, [series[0], series[1], series[0]])
+
+    def test_no_checkpoint(self, graph: Graph):
+        with pytest.raises(CheckpointError, match="no checkpoint is given"):
+            prepare(graph.store, [])
+
+    def test_another_number_of_learning_rates(self, graph: Graph, series):
+        with pytest.raises(ConfigError, match=r"2 learning rates and 3 checkpoint\(s\)"):
+            prepare(graph.store, series, config=RunConfig(mode="self", learning_rate=(0.1, 0.2)))

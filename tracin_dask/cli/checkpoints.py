@@ -1,0 +1,38 @@
+"""The checkpoints that options name, their learning rates, and what is said about several."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.runs.prepare import PreparedRun
+
+
+def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+    """Refuse to deal out learning rates to checkpoints that were listed in another order than they are taken in.
+
+    Raises
+    ------
+    ConfigError
+        With the order in which they are taken.
+    """
+    taken = [checkpoint.path for checkpoint in checkpoints]
+    if list(listed) != taken:
+        raise ConfigError(
+            "--learning-rate gives one number per checkpoint, but they are taken in the order of their epochs or "
+            f"names: {', '.join(map(str, taken))}; list them, and the numbers, in this order"
+        )
+
+
+def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:
+    """Say in which order several checkpoints are summed, with which learning rates, and where these are the default."""
+    if len(prepared.checkpoints) == 1:
+        return
+    click.echo(f"influences are summed over {len(prepared.checkpoints)} checkpoints, in this order:", err=True)
+    for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True):
+        is_default = checkpoint.learning_rate is None and not is_stated
+        epoch = "no epoch stated" if checkpoint.epoch is None else f"epoch {checkpoint.epoch}"
+        default = " (the default, since the file states none)" if is_default else ""
+        click.echo(f"  {checkpoint.path}: {epoch}, learning rate {learning_rate:g}{default}", err=True)

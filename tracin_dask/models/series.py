@@ -1,0 +1,131 @@
+"""Several checkpoints of one training: found by name, put in order, and checked to belong together."""
+
+import glob
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+
+import torch
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.conve import ConvE
+
+PATTERN = "*.pt"
+"""What counts as a checkpoint in a folder."""
+
+
+def load_checkpoints(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    embedding_height: int | None = None,
+    embedding_width: int | None = None,
+) -> tuple[Checkpoint, ...]:
+    """Load the checkpoints of one training, in the order of their epochs.
+
+    Parameters
+    ----------
+    paths
+        Files, folders (all `*.pt` in them) or patterns of names like `checkpoints/*_epoch_?0.pt`.
+    embedding_height, embedding_width
+        As for `load_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError
+        If a file cannot be loaded, nothing is found, or the files do not belong together.
+    """
+    given = [paths] if isinstance(paths, str | Path) else paths
+    files = [file for path in given for file in find_files(path)]
+    loaded = [load_checkpoint(f, embedding_height=embedding_height, embedding_width=embedding_width) for f in files]
+    checkpoints = in_order(loaded)
+    check_series(checkpoints)
+    return checkpoints
+
+
+def find_files(path: str | Path) -> list[Path]:
+    """Find what one path names: itself, all `*.pt` in a folder, or all files that match a pattern.
+
+    Raises
+    ------
+    CheckpointError
+        If nothing is found.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = list(path.glob(PATTERN))
+        if not found:
+            raise CheckpointError(f"the folder {path} holds no {PATTERN} file; name the checkpoints themselves")
+    elif not path.exists() and glob.has_magic(str(path)):
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute pattern
+        if not found:
+            raise CheckpointError(f"no file matches the pattern {path}")
+    else:
+        found = [path]
+    return sorted(found, key=_natural)
+
+
+def in_order(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """Order checkpoints by their epochs; by their names, numbers as numbers, if not all state one."""
+
+    def key(checkpoint: Checkpoint) -> tuple[object, ...]:
+        return checkpoint.epoch if has_epochs else 0, _natural(checkpoint.path)
+
+    has_epochs = all(checkpoint.epoch is not None for checkpoint in checkpoints)
+    return tuple(sorted(checkpoints, key=key))
+
+
+def check_series(checkpoints: Sequence[Checkpoint]) -> None:
+    """Refuse checkpoints that cannot be of one training, and any that would count twice.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none, sizes or number types differ, or two are the same file or hold the same weights.
+    """
+    if not checkpoints:
+        raise CheckpointError("no checkpoint is given; give at least one")
+    usual = Counter(map(_kind, checkpoints)).most_common(1)[0][0]
+    fellow = next(c for c in checkpoints if _kind(c) == usual)
+    for checkpoint in checkpoints:
+        if _kind(checkpoint) != usual:
+            raise CheckpointError(
+                f"{checkpoint.path} is another model than {fellow.path}: {_differences(checkpoint, fellow)}; "
+                "the checkpoints of a run are of one training: leave it out"
+            )
+    for one, other in combinations(checkpoints, 2):
+        same = _same(one, other)
+        if same:
+            raise CheckpointError(f"{one.path} and {other.path} {same}, which would count twice; leave one of them out")
+
+
+def _kind(checkpoint: Checkpoint) -> tuple[object, ...]:
+    return checkpoint.config, checkpoint.model.fc.weight.dtype
+
+
+def _differences(one: Checkpoint, other: Checkpoint) -> str:
+    sizes, others = asdict(one.config), asdict(other.config)
+    sizes["dtype"], others["dtype"] = one.model.fc.weight.dtype, other.model.fc.weight.dtype
+    return ", ".join(f"{name} {size}, not {others[name]}" for name, size in sizes.items() if size != others[name])
+
+
+def _same(one: Checkpoint, other: Checkpoint) -> str:
+    """Say in what two checkpoints are the same; a best model is often a copy of an epoch's in another file."""
+    if one.sha256 == other.sha256:
+        return f"are the same file (sha256 {one.sha256})"
+    return "hold the same weights" if _same_weights(one.model, other.model) else ""
+
+
+def _same_weights(one: ConvE, other: ConvE) -> bool:
+    """Compare the smallest tensors first: they almost always tell."""
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(left, right) for left, right in sorted(pairs, key=lambda pair: pair[0].numel()))
+
+
+def _natural(path: Path) -> tuple[object, ...]:
+    """Give a key that sorts names with their numbers as numbers."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], str(path)
