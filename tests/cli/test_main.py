@@ -14,7 +14,10 @@ KNOWN_FLAGS = (
     *("--top-k", "--batch-size", "--device", "--use-mixed-precision", "--use-gradient-checkpointing", "--mode"),
     *("--no-cache-test-gradients", "--use-last-layers-only", "--num-last-layers"),
 )
-NEW_FLAGS = ("--test", "--output-dir", "--rank-by", "--workers", "--threads-per-worker", "--cluster", "--parameters")
+NEW_FLAGS = (
+    *("--test", "--output-dir", "--rank-by", "--workers", "--threads-per-worker", "--cluster", "--parameters"),
+    *("--learning-rate-schedule", "--checkpoint-contributions"),
+)
 
 
 def help_of(*words, width=80):
