@@ -4,18 +4,17 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import click
 import numpy as np
 
 from tracin_dask.cli.checkpoints import refuse_another_order, say_order
+from tracin_dask.cli.loss_options import LOSS_OPTIONS, LossOptions, contrast_of, loss_of, refuse_other_losses
 from tracin_dask.cli.terminal import ByteSize, byte_progress
 from tracin_dask.cli.values import FILE, BatchSize, ModelFiles
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.precision import PrecisionName
-from tracin_dask.influence.questions import Explain
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.series import load_checkpoints
 from tracin_dask.runs.config import Device, Mode, RunConfig
@@ -30,7 +29,7 @@ ANY_PATH = click.Path(path_type=Path)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class JobOptions(TypedDict):
+class JobOptions(LossOptions):
     """The shared options, by name."""
 
     model_path: tuple[list[Path], ...]
@@ -45,12 +44,6 @@ class JobOptions(TypedDict):
     entity_names: Path | None
     edge_map: Path | None
     cache_dir: Path | None
-    contrast: tuple[str, ...]
-    explain: Explain
-    loss: Literal["bce", "one-to-all", "slcwa"]
-    label_smoothing: float | None
-    num_negatives: int | None
-    negatives_seed: int | None
     learning_rate: tuple[float, ...]
     learning_rate_schedule: Path | None
     checkpoint_contributions: bool
@@ -130,30 +123,7 @@ _OPTIONS = (
         is_flag=True,
         help="State what each checkpoint adds to every influence that is reported.",
     ),
-    click.option(
-        "--loss",
-        type=click.Choice(["bce", "one-to-all", "slcwa"]),
-        default="bce",
-        show_default=True,
-        help="bce: of the triple's own score. one-to-all: of all entities' scores as its tail, as ConvE is trained. "
-        "slcwa: of the scores of the triple and of corrupted ones, as with negative sampling.",
-    ),
-    click.option("--label-smoothing", type=float, help="Of --loss one-to-all, as in training. [default: 0]"),
-    click.option("--num-negatives", type=int, help="Corrupted triples per triple, of --loss slcwa. [default: 1]"),
-    click.option("--negatives-seed", type=int, help="Draws other corrupted triples, of --loss slcwa. [default: 0]"),
-    click.option(
-        "--explain",
-        type=click.Choice(["loss", "score"]),
-        default="loss",
-        show_default=True,
-        help="What influences are on: the test triple's loss, or its score.",
-    ),
-    click.option(
-        "--contrast",
-        multiple=True,
-        metavar="TAIL",
-        help="Why the test triple's tail and not this one? Repeat it for several test triples, or give one for all.",
-    ),
+    *LOSS_OPTIONS,
     click.option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
     click.option(
         "--rank-by",
@@ -235,7 +205,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
         refuse_another_order(listed, checkpoints)
     if schedule is not None:
         config = replace(config, learning_rate=schedule.learning_rates(checkpoints))
-    prepared = prepare(store, checkpoints, _test_triples(options, store), contrast=_contrast(options), config=config)
+    prepared = prepare(store, checkpoints, _test_triples(options, store), config=config)
     say_order(prepared, is_stated=bool(config.learning_rates))
     return prepared
 
@@ -257,11 +227,7 @@ def _refuse_contradictions(options: JobOptions) -> None:
         raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
     if options["use_mixed_precision"] and options["precision"] != "full":
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
-    for name, loss in (("label_smoothing", "one-to-all"), ("num_negatives", "slcwa"), ("negatives_seed", "slcwa")):
-        if options.get(name) is not None and options["loss"] != loss:
-            raise ConfigError(f"--{name.replace('_', '-')} belongs to --loss {loss}; give both, or leave it out")
-    if options["mode"] == "self" and (options["contrast"] or options["explain"] != "loss"):
-        raise ConfigError("--contrast and --explain ask about test triples, and --mode self has none; leave them out")
+    refuse_other_losses(options)
     of_text = ("entity_names", "edge_map", "skip_invalid")
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
     if given and options["train"].is_dir():
@@ -277,20 +243,12 @@ def _last_layers(options: JobOptions) -> int | None:
     return 2 if options["num_last_layers"] is None else options["num_last_layers"]
 
 
-def _loss(options: JobOptions) -> AnyLoss:
-    if options["loss"] == "bce":
-        return BinaryCrossEntropy()
-    if options["loss"] == "one-to-all":
-        return OneToAll(label_smoothing=options["label_smoothing"] or 0.0)
-    number = 1 if options["num_negatives"] is None else options["num_negatives"]
-    return SLCWA(num_negatives=number, seed=options["negatives_seed"] or 0)
-
-
 def _config(options: JobOptions) -> RunConfig:
     return RunConfig(
         mode=options["mode"],
-        loss=_loss(options),
+        loss=loss_of(options),
         explain=options["explain"],
+        contrast=contrast_of(options),
         parameters=options["parameters"],
         last_layers=_last_layers(options),
         learning_rate=options["learning_rate"] or None,
@@ -345,13 +303,6 @@ def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
 
 def _default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
-
-
-def _contrast(options: JobOptions) -> list[int] | list[str] | None:
-    given = list(options["contrast"])
-    if not options["labels"] and all(tail.isdecimal() for tail in given):
-        return [int(tail) for tail in given] or None
-    return given
 
 
 def _test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:

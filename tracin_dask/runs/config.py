@@ -34,6 +34,9 @@ class RunConfig:
     explain
         `loss`: influences on the test triples' losses. `score`: on their scores, with the same sign (a positive one is
         for the prediction).
+    contrast
+        Other tails, ids or labels, one for each test triple or one for all: influences are on the loss (or score) of
+        the test triple less that of the triple with the other tail.
     learning_rate
         Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
         checkpoint's own, or else 0.001.
@@ -54,6 +57,7 @@ class RunConfig:
     mode: Mode = "test"
     loss: AnyLoss = field(default_factory=BinaryCrossEntropy)
     explain: Explain = "loss"
+    contrast: tuple[int | str, ...] = ()
     parameters: tuple[str, ...] = ()
     last_layers: int | None = None
     learning_rate: float | tuple[float, ...] | None = None

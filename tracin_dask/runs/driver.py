@@ -20,7 +20,7 @@ from tracin_dask.runs.contributions import Contributions, Reported
 from tracin_dask.runs.in_process import InProcess
 from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.plan import Plan, Rows, make_plan
-from tracin_dask.runs.prepare import OtherTails, PreparedRun, TestTriples, prepare
+from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
 from tracin_dask.runs.records import Records
 from tracin_dask.runs.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.result import SCHEMA_VERSION, InfluenceResult, Labels
@@ -82,7 +82,6 @@ def run(
     checkpoints: "Checkpoint | Sequence[Checkpoint]",
     test_triples: TestTriples | None = None,
     *,
-    contrast: OtherTails | None = None,
     config: RunConfig | None = None,
     client: "Client | None" = None,
     execution: Execution | None = None,
@@ -90,8 +89,7 @@ def run(
     """Find the most influential training triples of each test triple, exactly, over all training triples.
 
     Without test triples, find the training triples of the largest self-influence. Of several checkpoints, influences
-    are summed before they are ranked. With `contrast`, another tail for each test triple or one for all, find what is for
-    the test triple and against the one with the other tail. Runs in this process, or on the workers of `client`.
+    are summed before they are ranked. Runs in this process, or on the workers of `client`.
 
     Raises
     ------
@@ -107,7 +105,7 @@ def run(
         If the record directory belongs to another run.
     """
     execution = execution or Execution()
-    prepared = prepare(store, checkpoints, test_triples, contrast=contrast, config=config)
+    prepared = prepare(store, checkpoints, test_triples, config=config)
     resources = execution.resources or (of_this_process() if client is None else of_client(client))
     plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
     return carry_out(prepared, plan, client=client, execution=execution)

@@ -11,6 +11,7 @@ import dask
 import torch
 from dask.sizeof import sizeof
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
+from numpy import ndarray
 
 from tracin_dask.errors import ClusterError
 from tracin_dask.influence.tensors import num_bytes

@@ -23,10 +23,6 @@ TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
 """Test triples as ids or as labels: an array [test, 3], or tuples (head, relation, tail)."""
 
 
-OtherTails = Sequence[int] | Sequence[str] | int | str
-"""Another tail for each test triple, or one for all: ids or labels."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRun:
     """What is asked, checked: everything fits, and nothing is left open."""
@@ -86,7 +82,6 @@ def prepare(
     checkpoints: Checkpoint | Sequence[Checkpoint],
     test_triples: TestTriples | None = None,
     *,
-    contrast: OtherTails | None = None,
     config: RunConfig | None = None,
 ) -> PreparedRun:
     """Check that store, checkpoints and test triples belong together, and settle what was left open.
@@ -115,13 +110,13 @@ def prepare(
         )
     check_series(checkpoints)
     tests = None if test_triples is None else resolve_test_triples(store, test_triples)
-    if tests is None and (contrast is not None or config.explain != "loss"):
+    if tests is None and (config.contrast or config.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
     return PreparedRun(
         store=store,
         checkpoints=checkpoints,
         test_triples=tests,
-        contrast_tails=None if tests is None or contrast is None else resolve_contrast(store, tests, contrast),
+        contrast_tails=_contrast_tails(store, tests, config.contrast),
         config=config,
         learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
         tracked=config.tracked(checkpoints[0].config),
@@ -156,7 +151,9 @@ def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[n
     return ids
 
 
-def resolve_contrast(store: TripleStore, tests: Int[ndarray, "test 3"], contrast: OtherTails) -> Int[ndarray, " test"]:
+def _contrast_tails(
+    store: TripleStore, tests: Int[ndarray, "test 3"] | None, contrast: tuple[int | str, ...]
+) -> Int[ndarray, " test"] | None:
     """Turn other tails into ids, one per test triple.
 
     Raises
@@ -164,12 +161,12 @@ def resolve_contrast(store: TripleStore, tests: Int[ndarray, "test 3"], contrast
     ConfigError
         If there are neither one nor as many as test triples, one is unknown, or one is the test triple's own tail.
     """
-    given = [contrast] if isinstance(contrast, int | str) else list(contrast)
-    if len(given) not in {1, len(tests)}:
-        raise ConfigError(f"{len(given)} other tails for {len(tests)} test triples; give one for all, or one for each")
-    texts = [tail for tail in given if isinstance(tail, str)]
-    ids = np.array(store.entities.ids(texts) if texts else given, dtype=np.int64)
-    ids = np.broadcast_to(ids, len(tests)).copy()
+    if tests is None or not contrast:
+        return None
+    if len(contrast) not in {1, len(tests)}:
+        raise ConfigError(f"{len(contrast)} other tails for {len(tests)} test triples; give one for all, or one each")
+    given = [tail if isinstance(tail, int) else store.entities.ids([tail])[0] for tail in contrast]
+    ids = np.broadcast_to(np.array(given, dtype=np.int64), len(tests)).copy()
     unknown = np.flatnonzero((ids < 0) | (ids >= store.info.num_entities))
     if len(unknown):
         raise ConfigError(
@@ -178,8 +175,8 @@ def resolve_contrast(store: TripleStore, tests: Int[ndarray, "test 3"], contrast
     same = np.flatnonzero(ids == tests[:, 2])
     if len(same):
         raise ConfigError(
-            f"the other tail {store.entities.label(int(ids[same[0]]))} is that of test triple {same[0] + 1} itself; give "
-            "the tail that it should be held against"
+            f"the other tail {store.entities.label(int(ids[same[0]]))} is that of test triple {same[0] + 1} itself; "
+            "give a tail that it should be held against"
         )
     return ids
 

@@ -1,0 +1,84 @@
+"""The options of `run` and `plan` that say which loss is differentiated, and what is asked of test triples."""
+
+from typing import Literal, TypedDict
+
+import click
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.questions import Explain
+
+
+class LossOptions(TypedDict):
+    """These options, by name, and those that they depend on."""
+
+    mode: Literal["test", "self"]
+    labels: bool
+    loss: Literal["bce", "one-to-all", "slcwa"]
+    label_smoothing: float | None
+    num_negatives: int | None
+    negatives_seed: int | None
+    explain: Explain
+    contrast: tuple[str, ...]
+
+
+LOSS_OPTIONS = (
+    click.option(
+        "--loss",
+        type=click.Choice(["bce", "one-to-all", "slcwa"]),
+        default="bce",
+        show_default=True,
+        help="bce: of the triple's own score. one-to-all: of all entities' scores as its tail, as ConvE is trained. "
+        "slcwa: of the scores of the triple and of corrupted ones, as with negative sampling.",
+    ),
+    click.option("--label-smoothing", type=float, help="Of --loss one-to-all, as in training. [default: 0]"),
+    click.option("--num-negatives", type=int, help="Corrupted triples per triple, of --loss slcwa. [default: 1]"),
+    click.option("--negatives-seed", type=int, help="Draws other corrupted triples, of --loss slcwa. [default: 0]"),
+    click.option(
+        "--explain",
+        type=click.Choice(["loss", "score"]),
+        default="loss",
+        show_default=True,
+        help="What influences are on: the test triple's loss, or its score.",
+    ),
+    click.option(
+        "--contrast",
+        multiple=True,
+        metavar="TAIL",
+        help="Why the test triple's tail and not this one? Repeat it for several test triples, or give one for all.",
+    ),
+)
+_OF_ONE_LOSS = {"label_smoothing": "one-to-all", "num_negatives": "slcwa", "negatives_seed": "slcwa"}
+
+
+def refuse_other_losses(options: LossOptions) -> None:
+    """Refuse settings of a loss that is not chosen, and questions that self-influence has no test triples for.
+
+    Raises
+    ------
+    ConfigError
+        Naming both options.
+    """
+    for name, loss in _OF_ONE_LOSS.items():
+        if options.get(name) is not None and options["loss"] != loss:
+            raise ConfigError(f"--{name.replace('_', '-')} belongs to --loss {loss}; give both, or leave it out")
+    if options["mode"] == "self" and (options["contrast"] or options["explain"] != "loss"):
+        raise ConfigError("--contrast and --explain ask about test triples, and --mode self has none; leave them out")
+
+
+def loss_of(options: LossOptions) -> AnyLoss:
+    """Make the loss that is chosen."""
+    if options["loss"] == "bce":
+        return BinaryCrossEntropy()
+    if options["loss"] == "one-to-all":
+        return OneToAll(label_smoothing=options["label_smoothing"] or 0.0)
+    number = 1 if options["num_negatives"] is None else options["num_negatives"]
+    return SLCWA(num_negatives=number, seed=options["negatives_seed"] or 0)
+
+
+def contrast_of(options: LossOptions) -> tuple[int | str, ...]:
+    """Give the other tails; integers are ids, unless bare integers are labels."""
+    given = options["contrast"]
+    if options["labels"] or not all(tail.isdecimal() for tail in given):
+        return given
+    return tuple(int(tail) for tail in given)
