@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracin_dask.influence.losses import Loss
+    from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, Loss, OneToAll
     from tracin_dask.models.checkpoint import load_checkpoint
     from tracin_dask.models.series import load_checkpoints
     from tracin_dask.runs.config import RunConfig
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "SLCWA",
+    "BinaryCrossEntropy",
     "Execution",
     "InfluenceResult",
     "IngestOptions",
     "Loss",
+    "OneToAll",
     "RunConfig",
     "__version__",
     "ingest",
@@ -29,11 +32,14 @@ __all__ = [
 ]
 
 _HOME = {
+    "BinaryCrossEntropy": "tracin_dask.influence.losses",
     "Execution": "tracin_dask.runs.driver",
     "InfluenceResult": "tracin_dask.runs.result",
     "IngestOptions": "tracin_dask.triples.ingest",
     "Loss": "tracin_dask.influence.losses",
+    "OneToAll": "tracin_dask.influence.losses",
     "RunConfig": "tracin_dask.runs.config",
+    "SLCWA": "tracin_dask.influence.losses",
     "ingest": "tracin_dask.triples.ingest",
     "load_checkpoint": "tracin_dask.models.checkpoint",
     "load_checkpoints": "tracin_dask.models.series",

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.precision import cpu_has_bf16_units
 
 TOLERANCE = 1e-5
@@ -126,6 +127,71 @@ def test_gradient_checkpointing_changes_no_result_and_is_stated(everything):
     kept, again = everything(), everything("--use-gradient-checkpointing")
     assert (kept["run"]["gradient_checkpointing"], again["run"]["gradient_checkpointing"]) == (False, True)
     np.testing.assert_allclose(by_line(kept), by_line(again), rtol=1e-4, atol=1e-7)
+
+
+def truth_of(project, loss, test_loss, test):
+    """Ask plain autograd about the first lines: products with one test triple, and the norms' products."""
+    model, lines = copy.deepcopy(project.model).double(), torch.from_numpy(project.lines[:30])
+    asked = torch.tensor([test])
+    found = sum(oracle.products(model, lines, asked, loss, test_loss).values())[:, 0]
+    sizes = [
+        torch.stack(list(oracle.norms(model, triples, value).values())).norm(dim=0)
+        for triples, value in ((lines, loss), (asked, test_loss))
+    ]
+    return 0.01 * found.numpy(), 0.01 * (sizes[0] * sizes[1]).numpy()
+
+
+@pytest.mark.parametrize(
+    ("words", "loss"),
+    [
+        (["--loss", "one-to-all"], oracle.of_all_scores(OneToAll().value)),
+        (["--loss", "one-to-all", "--label-smoothing", 0.2], oracle.of_all_scores(OneToAll(label_smoothing=0.2).value)),
+        (["--loss", "slcwa"], oracle.of_negatives(SLCWA())),
+        (
+            ["--loss", "slcwa", "--num-negatives", 3, "--negatives-seed", 5],
+            oracle.of_negatives(SLCWA(num_negatives=3, seed=5)),
+        ),
+    ],
+)
+def test_the_loss_is_the_one_that_is_named(project, everything, words, loss):
+    wanted, size = truth_of(project, loss, loss, project.lines[5].tolist())
+    assert (np.abs(by_line(everything(*words))[:30] - wanted) <= TOLERANCE * size).all()
+
+
+def test_a_score_is_explained_in_place_of_a_loss(project, everything):
+    score = oracle.of_own_score(lambda scores: -scores)
+    wanted, size = truth_of(project, oracle.bce, score, project.lines[5].tolist())
+    assert (np.abs(by_line(everything("--explain", "score"))[:30] - wanted) <= TOLERANCE * size).all()
+
+
+@pytest.mark.parametrize("other", ["8", "CHEBI:56"])
+def test_a_tail_is_held_against_another_by_id_or_label(project, everything, other):
+    contents = everything("--contrast", other)
+    assert contents["contrast"] == {"tail": 8, "tail_label": "CHEBI:56"}
+    wanted, size = truth_of(project, oracle.bce, oracle.of_contrast(oracle.bce), [*project.lines[5].tolist(), 8])
+    assert (np.abs(by_line(contents)[:30] - wanted) <= TOLERANCE * size).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--label-smoothing", "0.1"], "--label-smoothing belongs to --loss one-to-all; give both, or leave it out"),
+        (["--num-negatives", "2", "--loss", "one-to-all"], "--num-negatives belongs to --loss slcwa"),
+        (["--negatives-seed", "2"], "--negatives-seed belongs to --loss slcwa"),
+        (["--loss", "slcwa", "--num-negatives", "0"], "num_negatives must be at least 1, not 0"),
+        (["--loss", "one-to-all", "--label-smoothing", "1"], "label_smoothing must be at least 0 and below 1, not 1.0"),
+        (["--contrast", "8", "--contrast", "9"], "2 other tails for 1 test triples; give one for all, or one each"),
+    ],
+)
+def test_settings_that_do_not_belong_together_are_refused(everything, words, message):
+    with pytest.raises(ConfigError, match=message):
+        everything(*words)
+
+
+@pytest.mark.parametrize("words", [["--contrast", "8"], ["--explain", "score"]])
+def test_self_influence_has_no_test_triple_to_ask_about(project, tool, tmp_path, words):
+    with pytest.raises(ConfigError, match="--contrast and --explain ask about test triples, and --mode self has none"):
+        tool("run", *project.options(), "--mode", "self", "--output", tmp_path / "a.json", *words)
 
 
 def test_test_gradients_are_computed_once_or_in_every_task(everything):

@@ -170,8 +170,8 @@ def _contrast_tails(
     unknown = np.flatnonzero((ids < 0) | (ids >= store.info.num_entities))
     if len(unknown):
         raise ConfigError(
-            f"the other tail {contrast[unknown[0] % len(contrast)]} is not among the {store.info.num_entities:,} entities "
-            f"of {store.path}"
+            f"the other tail {contrast[unknown[0] % len(contrast)]} is not among the {store.info.num_entities:,} "
+            f"entities of {store.path}"
         )
     same = np.flatnonzero(ids == tests[:, 2])
     if len(same):
