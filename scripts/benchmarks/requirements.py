@@ -54,6 +54,8 @@ REQUIREMENTS: Sequence[Requirement] = (
     *_engine(256, times_loop=4_000, per_gflops=30_000, counts="pairs"),
     Requirement(figure="engine.t1.mixed.spearman", relation="at least", bound=0.999),
     Requirement(figure="engine.t16.mixed.spearman", relation="at least", bound=0.999),
+    Requirement(figure="losses.one-to-all.t16.triples_per_second", relation="at least", bound=3_000),
+    Requirement(figure="losses.umls.seconds", relation="at most", bound=120),
     Requirement(figure="robokop.ingest.seconds", relation="at most", bound=90),
     Requirement(figure="robokop.ingest.peak", relation="less than", bound=3),
     Requirement(figure="robokop.t750.seconds", relation="at most", bound=360),

@@ -279,20 +279,33 @@ def test_a_stored_report_is_shown_and_drawn_again(tmp_path, capsys):
     assert "![benchmark speed](plots/benchmark-speed.svg)" in page.read_text()
 
 
-def test_the_engine_section_measures_a_tiny_graph(tmp_path, monkeypatch):
+def test_the_losses_section_measures_a_tiny_graph(tmp_path, monkeypatch):
     monkeypatch.delenv("TRACIN_DASK_DATA", raising=False)
+    (section,) = report.sections_of(json.loads(json.dumps(measured("losses", tmp_path))))
+    figures = {figure.name for figure in section.figures}
+    assert {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("losses.")} <= figures
+    assert {"losses.slcwa.t1.times_bce", "losses.one-to-all.t1.times_bce"} <= figures
+
+
+def measured(section: str, folder: Path) -> dict:
     settings = Settings(
-        sections=("engine",),
+        sections=(section,),
         device="cpu",
         threads=1,
         repeats=2,
         is_quick=True,
         sizes=TINY,
-        graph=tmp_path / "unused",
-        scratch=tmp_path,
+        graph=folder / "unused",
+        scratch=folder,
     )
     contents, is_complete = command.measure(settings)
     assert is_complete
+    return contents
+
+
+def test_the_engine_section_measures_a_tiny_graph(tmp_path, monkeypatch):
+    monkeypatch.delenv("TRACIN_DASK_DATA", raising=False)
+    contents = measured("engine", tmp_path)
     (section,) = report.sections_of(json.loads(json.dumps(contents)))
     figures = {figure.name: figure for figure in section.figures}
     wanted = {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("engine.")}
