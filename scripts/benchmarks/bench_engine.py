@@ -24,7 +24,7 @@ NUMBERS_OF_TESTS = (1, 16, 256)
 
 def planned(graph: Graph, settings: Settings, num_tests: int, *, mixed_precision: bool) -> Scoring:
     """Plan the engine's run for a number of test triples."""
-    precision: PrecisionName = "mixed" if mixed_precision else "full"
+    precision: PrecisionName = "mixed" if mixed_precision else "float32"
     config = RunConfig(top_k=LEADERS, device=settings.device, precision=precision)
     prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=config)
     return scoring(prepared, rows=settings.sizes.rows[num_tests], threads=settings.threads)
@@ -98,7 +98,7 @@ def measure_agreement_of_mixed_precision(
         config = RunConfig(device=settings.device, precision=precision)
         return all_scores(graph.store, graph.checkpoint, tests, config=config, threads=settings.threads)
 
-    full = scores("full")
+    full = scores("float32")
     mixed = benchmark.pedantic(scores, args=(rounding,), rounds=1)
     prefix, about = f"engine.t{num_tests}.mixed", f"{len(tests)} test triple(s), {rounding}, all rows"
     rows = list(zip(full, mixed, strict=True))

@@ -116,6 +116,15 @@ def test_emulated_bf16_rounds_and_says_so(everything):
     assert np.corrcoef(by_line(full), by_line(mixed))[0, 1] > 0.999
 
 
+def test_float64_is_more_exact_than_float32(everything, truth):
+    products, norms = truth
+    wanted = 0.01 * sum(value[:, 0] for value in products.values()).numpy()
+    size = sum(norm.square() for norm in norms.values()).sqrt().numpy()
+    contents = everything("--precision", "float64")
+    assert contents["run"]["precision"] == "float64"
+    assert (np.abs(by_line(contents)[:60] - wanted) <= 1e-9 * 0.01 * size * size[5]).all()
+
+
 def test_a_precision_is_chosen_by_name(everything):
     named, mixed = everything("--precision", "bf16"), everything("--use-mixed-precision")
     expected = "bf16 products, float32 sums" if cpu_has_bf16_units() else "float32"

@@ -67,16 +67,20 @@ def test_bf16_on_a_cpu_is_for_those_that_have_units_for_it(monkeypatch, name, un
 
 
 def test_a_precision_is_found_by_its_name():
-    on_cuda = {name: Precision.named(name, CUDA) for name in ("full", "mixed", "tf32", "bf16", "fp16", "bf16-emulated")}
+    on_cuda = {
+        name: Precision.named(name, CUDA)
+        for name in ("float32", "float64", "mixed", "tf32", "bf16", "fp16", "bf16-emulated")
+    }
     assert on_cuda == {
-        "full": Precision.FULL,
+        "float32": Precision.FULL,
+        "float64": Precision.FULL,
         "mixed": Precision.FP16,
         "tf32": Precision.TF32,
         "bf16": Precision.BF16,
         "fp16": Precision.FP16,
         "bf16-emulated": Precision.BF16,
     }
-    assert [Precision.named(name, CPU) for name in ("full", "bf16-emulated")] == [Precision.FULL, Precision.BF16]
+    assert [Precision.named(name, CPU) for name in ("float32", "bf16-emulated")] == [Precision.FULL, Precision.BF16]
 
 
 @pytest.mark.parametrize("name", ["tf32", "fp16"])

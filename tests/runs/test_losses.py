@@ -90,6 +90,25 @@ def test_sums_over_checkpoints_are_sums_under_every_loss(make_job: MakeJob, chec
     np.testing.assert_allclose(by_line(both, 0), by_line(one, 0) + by_line(two, 0), rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_float64_computes_in_float64(make_job: MakeJob, graph: Graph, checkpoint: Checkpoint, model, loss):
+    exact = load_checkpoint(checkpoint.path, dtype=torch.float64)
+    chosen, plain = LOSSES[loss]
+    job = make_job(loss=chosen, model=exact, precision="float64", top_k=NUM_ROWS)
+    result = job.carry_out()
+    assert result.run["precision"] == "float64"
+    ours, theirs = gradients(model, graph.lines[:SOME], plain), gradients(model, graph.test_triples, plain)
+    expected = LEARNING_RATE * (ours @ theirs[0]).numpy()
+    scale = LEARNING_RATE * (ours.norm(dim=1) * theirs[0].norm()).numpy()
+    assert (np.abs(by_line(result, 0)[:SOME] - expected) <= 1e-9 * scale).all()
+    assert job.plan.memory.test_triples > 1.5 * make_job(loss=chosen).plan.memory.test_triples
+
+
+def test_weights_of_another_type_than_the_precision_are_refused(make_job: MakeJob):
+    with pytest.raises(ConfigError, match=r"float64 computes in torch\.float64, and .* was loaded in torch\.float32"):
+        make_job(precision="float64")
+
+
 @pytest.mark.parametrize("loss", ["one-to-all", "slcwa"])
 def test_workers_give_the_same_bits_as_this_process(make_job: MakeJob, two_workers: Client, loss):
     job = make_job(loss=LOSSES[loss][0], contrast=("GENE:00",), explain="loss")

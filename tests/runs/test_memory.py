@@ -77,5 +77,4 @@ def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, activations
     command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), activations, loss, *models]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     planned, peak = map(int, output.split())
-    print(f"{peak / planned:.2f} of what was planned")
     assert planned / 2 < peak <= MARGIN * planned

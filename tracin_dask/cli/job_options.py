@@ -14,7 +14,7 @@ from tracin_dask.cli.loss_options import LOSS_OPTIONS, LossOptions, contrast_of,
 from tracin_dask.cli.terminal import ByteSize, byte_progress
 from tracin_dask.cli.values import FILE, BatchSize, ModelFiles
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.series import load_checkpoints
 from tracin_dask.runs.config import Device, Mode, RunConfig
@@ -152,11 +152,12 @@ _OPTIONS = (
     ),
     click.option(
         "--precision",
-        type=click.Choice(["full", "tf32", "bf16", "bf16-emulated", "fp16"]),
-        default="full",
+        type=click.Choice(["float64", "float32", "tf32", "bf16", "bf16-emulated", "fp16"]),
+        default="float32",
         show_default=True,
-        help="Round the inputs of big products; sums stay float32. tf32 and fp16 are for GPUs; bf16 also for CPUs with "
-        "bf16 units, others stay at float32; bf16-emulated shows on any CPU what bf16 would do to the results.",
+        help="float64 and float32: of weights, products and sums. The others round the inputs of big products and sum in "
+        "float32: tf32 and fp16 on GPUs; bf16 also on CPUs with bf16 units, others stay at float32; bf16-emulated shows "
+        "on any CPU what bf16 would do to the results.",
     ),
     click.option(
         "--use-mixed-precision", is_flag=True, help="--precision fp16 on a GPU, bf16 on a CPU that has bf16 units."
@@ -199,7 +200,10 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     store = _store(options)
     listed = [path for found in options["model_path"] for path in found]
     checkpoints = load_checkpoints(
-        listed, embedding_height=options["embedding_height"], embedding_width=options["embedding_width"]
+        listed,
+        embedding_height=options["embedding_height"],
+        embedding_width=options["embedding_width"],
+        dtype=working_dtype(config.precision),
     )
     if len(config.learning_rates) > 1:
         refuse_another_order(listed, checkpoints)
@@ -225,7 +229,7 @@ def _refuse_contradictions(options: JobOptions) -> None:
         )
     if options["num_last_layers"] is not None and not options["use_last_layers_only"]:
         raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
-    if options["use_mixed_precision"] and options["precision"] != "full":
+    if options["use_mixed_precision"] and options["precision"] != "float32":
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
     refuse_other_losses(options)
     of_text = ("entity_names", "edge_map", "skip_invalid")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 
-PrecisionName = Literal["full", "mixed", "tf32", "bf16", "bf16-emulated", "fp16"]
+PrecisionName = Literal["float64", "float32", "mixed", "tf32", "bf16", "bf16-emulated", "fp16"]
 """What a run can ask for; `mixed` is fp16 on CUDA and bf16 elsewhere."""
 
 
@@ -17,6 +17,7 @@ class Precision(Enum):
     """How the operands of the big products are rounded; the value is the name that the result states."""
 
     FULL = "full"
+    """Operands have the working dtype."""
     TF32 = "tf32"
     """The GPU rounds the operands of float32 products itself."""
     CPU_BF16 = "bf16"
@@ -36,11 +37,13 @@ class Precision(Enum):
         """
         on_gpu = device.type == "cuda"
         if name in {"tf32", "fp16"} and not on_gpu:
-            raise ConfigError(f"precision {name} is a format of GPUs, and this runs on a CPU; take full or bf16")
+            raise ConfigError(f"precision {name} is a format of GPUs, and this runs on a CPU; take float32 or bf16")
         if name == "mixed":
             name = "fp16" if on_gpu else "bf16"
         if name == "bf16" and not on_gpu:
             return cls.CPU_BF16 if cpu_has_bf16_units() else cls.FULL
+        if name in {"float32", "float64"}:
+            return cls.FULL
         return cls.BF16 if name in {"bf16", "bf16-emulated"} else cls(name)
 
     def let_products_round(self) -> None:
@@ -96,6 +99,11 @@ class Precision(Enum):
             total.addmm_(left, right)
         else:
             total += self.product(left, right)
+
+
+def working_dtype(name: PrecisionName) -> torch.dtype:
+    """Give the type of weights and sums: only `float64` has another than float32."""
+    return torch.float64 if name == "float64" else torch.float32
 
 
 def cpu_has_bf16_units() -> bool:

@@ -23,6 +23,7 @@ def load_checkpoints(
     *,
     embedding_height: int | None = None,
     embedding_width: int | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Checkpoint, ...]:
     """Load the checkpoints of one training, in the order of their epochs.
 
@@ -30,7 +31,7 @@ def load_checkpoints(
     ----------
     paths
         Files, folders (all `*.pt` in them) or patterns of names like `checkpoints/*_epoch_?0.pt`.
-    embedding_height, embedding_width
+    embedding_height, embedding_width, dtype
         As for `load_checkpoint`.
 
     Raises
@@ -40,7 +41,8 @@ def load_checkpoints(
     """
     given = [paths] if isinstance(paths, str | Path) else paths
     files = [file for path in given for file in find_files(path)]
-    loaded = [load_checkpoint(f, embedding_height=embedding_height, embedding_width=embedding_width) for f in files]
+    sizes = {"embedding_height": embedding_height, "embedding_width": embedding_width}
+    loaded = [load_checkpoint(file, **sizes, dtype=dtype) for file in files]
     checkpoints = in_order(loaded)
     check_series(checkpoints)
     return checkpoints

@@ -49,9 +49,10 @@ class RunConfig:
     device
         `auto`, `cpu` or `cuda`.
     precision
-        Of the operands of big products, which are summed in the model's own number type: `full`, `tf32` and `fp16`
-        (GPUs), `bf16` (GPUs, and CPUs with bf16 units; others stay at float32), `bf16-emulated` (rounds on any CPU, to
-        see what bf16 does to the results), or `mixed` (fp16 on a GPU, bf16 on a CPU).
+        `float32`, or `float64` with checkpoints that were loaded in float64: of weights, products and sums. The others
+        round the operands of big products and sum in float32: `tf32` and `fp16` (GPUs), `bf16` (GPUs, and CPUs with
+        bf16 units; others stay at float32), `bf16-emulated` (rounds on any CPU, to see what bf16 does to the results),
+        or `mixed` (fp16 on a GPU, bf16 on a CPU).
     """
 
     mode: Mode = "test"
@@ -66,7 +67,7 @@ class RunConfig:
     checkpoint_contributions: bool = False
     batch_size: int | None = None
     device: Device = "auto"
-    precision: PrecisionName = "full"
+    precision: PrecisionName = "float32"
     gradient_checkpointing: bool = False
     cache_test_gradients: bool = True
 

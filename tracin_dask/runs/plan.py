@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.precision import working_dtype
 from tracin_dask.influence.summed import sum_bytes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
@@ -15,8 +16,6 @@ from tracin_dask.runs.resources import Resources
 Rows = tuple[int, int]
 """A range of store rows, start ≤ row < stop."""
 
-ITEM_BYTES = 4
-"""Scoring works in float32."""
 PROCESS_BYTES = 420 * 2**20
 """A Python process with torch, Dask and Zarr loaded, before any data."""
 READ_ROWS = 131_072
@@ -185,16 +184,17 @@ def _memory(
     model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int, modes: Modes
 ) -> MemoryEstimate:
     columns, number = max(1, work.num_tests), work.num_checkpoints
+    itemsize = working_dtype(config.precision).itemsize
     batch = cost.batch_bytes(
-        model, batch_size, work.num_tests, modes, itemsize=ITEM_BYTES, recompute=config.gradient_checkpointing
+        model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=config.gradient_checkpointing
     )
     if number > 1:
-        batch += sum_bytes(batch_size, work.num_tests, ITEM_BYTES)
-    prepared = cost.prepared_bytes(model, work.num_tests, ITEM_BYTES)
+        batch += sum_bytes(batch_size, work.num_tests, itemsize)
+    prepared = cost.prepared_bytes(model, work.num_tests, itemsize)
     return MemoryEstimate(
         process=PROCESS_BYTES,
-        model=number * cost.model_bytes(model, ITEM_BYTES),
-        test_triples=number * (2 * prepared + cost.layout_bytes(model, work.num_tests, ITEM_BYTES, modes)),
+        model=number * cost.model_bytes(model, itemsize),
+        test_triples=number * (2 * prepared + cost.layout_bytes(model, work.num_tests, itemsize, modes)),
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),

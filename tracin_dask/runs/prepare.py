@@ -11,6 +11,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.negatives import SELF_ROWS
+from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.questions import Question
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.conve import ConvEConfig
@@ -108,6 +109,7 @@ def prepare(
             num_relations=info.num_relations,
             id_maps_sha256=info.id_maps_sha256,
         )
+        _check_dtype(checkpoint, config.precision)
     check_series(checkpoints)
     tests = None if test_triples is None else resolve_test_triples(store, test_triples)
     if tests is None and (config.contrast or config.explain != "loss"):
@@ -121,6 +123,15 @@ def prepare(
         learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
         tracked=config.tracked(checkpoints[0].config),
     )
+
+
+def _check_dtype(checkpoint: Checkpoint, precision: PrecisionName) -> None:
+    wanted, found = working_dtype(precision), checkpoint.model.fc.weight.dtype
+    if found != wanted:
+        raise ConfigError(
+            f"precision {precision} computes in {wanted}, and {checkpoint.path} was loaded in {found}; load it with "
+            f"dtype={wanted}, or choose another precision"
+        )
 
 
 def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[ndarray, "test 3"]:
