@@ -155,9 +155,9 @@ _OPTIONS = (
         type=click.Choice(["float64", "float32", "tf32", "bf16", "bf16-emulated", "fp16"]),
         default="float32",
         show_default=True,
-        help="float64 and float32: of weights, products and sums. The others round the inputs of big products and sum in "
+        help="float64, float32: of weights, products and sums. The others round the inputs of big products and sum in "
         "float32: tf32 and fp16 on GPUs; bf16 also on CPUs with bf16 units, others stay at float32; bf16-emulated shows "
-        "on any CPU what bf16 would do to the results.",
+        "on a CPU what bf16 would do to the results.",
     ),
     click.option(
         "--use-mixed-precision", is_flag=True, help="--precision fp16 on a GPU, bf16 on a CPU that has bf16 units."
