@@ -156,7 +156,7 @@ _OPTIONS = (
         default="float32",
         show_default=True,
         help="float64, float32: of weights, products and sums. The others round the inputs of big products and sum in "
-        "float32: tf32 and fp16 on GPUs; bf16 also on CPUs with bf16 units, others stay at float32; bf16-emulated shows "
+        "float32: tf32 and fp16 on GPUs; bf16 also on CPUs with bf16 units, or stays at float32; bf16-emulated shows "
         "on a CPU what bf16 would do to the results.",
     ),
     click.option(
