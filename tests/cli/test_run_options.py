@@ -167,6 +167,16 @@ def test_the_loss_is_the_one_that_is_named(project, everything, words, loss):
     assert (np.abs(by_line(everything(*words))[:30] - wanted) <= TOLERANCE * size).all()
 
 
+def test_label_smoothing_is_that_of_the_checkpoint_unless_it_is_given(project, everything):
+    contents = torch.load(project.folder / "model.pt", weights_only=True)
+    smoothed = project.folder / "smoothed.pt"
+    torch.save(contents | {"training": {"label_smoothing": 0.2}}, smoothed)
+    words = ["--model-path", smoothed, "--loss", "one-to-all"]
+    assert everything(*words)["run"]["label_smoothing"] == 0.2
+    assert everything(*words, "--label-smoothing", 0)["run"]["label_smoothing"] == 0.0
+    assert everything("--loss", "one-to-all")["run"]["label_smoothing"] == 0.0
+
+
 def test_a_score_is_explained_in_place_of_a_loss(project, everything):
     score = oracle.of_own_score(lambda scores: -scores)
     wanted, size = truth_of(project, oracle.bce, score, project.lines[5].tolist())

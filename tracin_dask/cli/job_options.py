@@ -209,6 +209,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
         refuse_another_order(listed, checkpoints)
     if schedule is not None:
         config = replace(config, learning_rate=schedule.learning_rates(checkpoints))
+    config = replace(config, loss=loss_of(options, checkpoints))
     prepared = prepare(store, checkpoints, _test_triples(options, store), config=config)
     say_order(prepared, is_stated=bool(config.learning_rates))
     return prepared

@@ -1,5 +1,6 @@
 """The options of `run` and `plan` that say which loss is differentiated, and what is asked of test triples."""
 
+from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 import click
@@ -7,6 +8,7 @@ import click
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.questions import Explain
+from tracin_dask.models.checkpoint import Checkpoint
 
 
 class LossOptions(TypedDict):
@@ -31,7 +33,9 @@ LOSS_OPTIONS = (
         help="bce: of the triple's own score. one-to-all: of all entities' scores as its tail, as ConvE is trained. "
         "slcwa: of the scores of the triple and of corrupted ones, as with negative sampling.",
     ),
-    click.option("--label-smoothing", type=float, help="Of --loss one-to-all, as in training. [default: 0]"),
+    click.option(
+        "--label-smoothing", type=float, help="Of --loss one-to-all, as in training. [default: the checkpoint's, or 0]"
+    ),
     click.option("--num-negatives", type=int, help="Corrupted triples per triple, of --loss slcwa. [default: 1]"),
     click.option("--negatives-seed", type=int, help="Draws other corrupted triples, of --loss slcwa. [default: 0]"),
     click.option(
@@ -66,14 +70,24 @@ def refuse_other_losses(options: LossOptions) -> None:
         raise ConfigError("--contrast and --explain ask about test triples, and --mode self has none; leave them out")
 
 
-def loss_of(options: LossOptions) -> AnyLoss:
-    """Make the loss that is chosen."""
+def loss_of(options: LossOptions, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:
+    """Make the loss that is chosen; what the options leave open, the checkpoints may state."""
     if options["loss"] == "bce":
         return BinaryCrossEntropy()
     if options["loss"] == "one-to-all":
-        return OneToAll(label_smoothing=options["label_smoothing"] or 0.0)
+        return OneToAll(label_smoothing=_label_smoothing(options["label_smoothing"], checkpoints))
     number = 1 if options["num_negatives"] is None else options["num_negatives"]
     return SLCWA(num_negatives=number, seed=options["negatives_seed"] or 0)
+
+
+def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> float:
+    """Take what is given, or what the first checkpoint states, and say so; else there is none."""
+    if given is not None:
+        return given
+    stated = checkpoints[0].label_smoothing if checkpoints else None
+    if stated is not None:
+        click.echo(f"label smoothing {stated:g}, as {checkpoints[0].path} states", err=True)
+    return stated or 0.0
 
 
 def contrast_of(options: LossOptions) -> tuple[int | str, ...]:

@@ -15,7 +15,7 @@ from tracin_dask.models.dialects import recognise_dialect, rename_tensors
 from tracin_dask.models.dimensions import SIZE_NAMES, ImageSize, infer_config
 from tracin_dask.models.files import file_sha256, read_torch_file
 
-Stated = TypeVar("Stated", int, str)
+Stated = TypeVar("Stated", int, str, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Checkpoint:
     learning_rate: float | None = None
     epoch: int | None = None
     id_maps_sha256: str | None = None
+    label_smoothing: float | None = None
 
 
 def load_checkpoint(
@@ -78,6 +79,7 @@ def load_checkpoint(
             learning_rate=_learning_rate(contents),
             epoch=_optional(contents, "epoch", int),
             id_maps_sha256=_optional(contents, "id_maps_sha256", str),
+            label_smoothing=_label_smoothing(contents),
         )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -200,6 +202,11 @@ def _learning_rate(contents: Mapping[object, object]) -> float | None:
 def _optimizer_learning_rate(optimizer: object) -> object:
     groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
     return groups[0].get("lr") if groups else None
+
+
+def _label_smoothing(contents: Mapping[object, object]) -> float | None:
+    training = contents.get("training")
+    return _optional(training, "label_smoothing", float) if isinstance(training, Mapping) else None
 
 
 def _optional(contents: Mapping[object, object], name: str, kind: type[Stated]) -> Stated | None:
