@@ -1,6 +1,7 @@
 """`tracin-dask run`: each option about the scores does what it says, checked on results and counters."""
 
 import copy
+import json
 from functools import partial
 
 import numpy as np
@@ -167,14 +168,20 @@ def test_the_loss_is_the_one_that_is_named(project, everything, words, loss):
     assert (np.abs(by_line(everything(*words))[:30] - wanted) <= TOLERANCE * size).all()
 
 
-def test_label_smoothing_is_that_of_the_checkpoint_unless_it_is_given(project, everything):
+def test_label_smoothing_is_that_of_the_checkpoint_unless_it_is_given(project, tool, tmp_path):
+    smoothed = tmp_path / "smoothed.pt"
     contents = torch.load(project.folder / "model.pt", weights_only=True)
-    smoothed = project.folder / "smoothed.pt"
     torch.save(contents | {"training": {"label_smoothing": 0.2}}, smoothed)
-    words = ["--model-path", smoothed, "--loss", "one-to-all"]
-    assert everything(*words)["run"]["label_smoothing"] == 0.2
-    assert everything(*words, "--label-smoothing", 0)["run"]["label_smoothing"] == 0.0
-    assert everything("--loss", "one-to-all")["run"]["label_smoothing"] == 0.0
+
+    def smoothing(model, *words):
+        options = [model if word.endswith("model.pt") else word for word in project.options()]
+        output = tmp_path / "influence.json"
+        tool("run", *options, "--loss", "one-to-all", "--test-triple", *project.test_ids, "--output", output, *words)
+        return json.loads(output.read_text())["run"]["label_smoothing"]
+
+    assert smoothing(smoothed) == 0.2
+    assert smoothing(smoothed, "--label-smoothing", 0) == 0.0
+    assert smoothing(project.folder / "model.pt") == 0.0
 
 
 def test_a_score_is_explained_in_place_of_a_loss(project, everything):
