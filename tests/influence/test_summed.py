@@ -9,11 +9,20 @@ import torch
 from conftest import random_model
 from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, engine_for
 
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.negatives import BatchScorer, make_scorer
+from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.scorer import Scorer
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.models.conve import ConvE
 
+SMOOTH, CORRUPTED = OneToAll(label_smoothing=0.1), SLCWA(num_negatives=1)
+LOSSES = {
+    "bce": (BinaryCrossEntropy(), oracle.bce),
+    "one-to-all": (SMOOTH, oracle.of_all_scores(SMOOTH.value)),
+    "slcwa": (CORRUPTED, oracle.of_negatives(CORRUPTED)),
+}
 LEARNING_RATES = (0.5, 0.03125, 2.0)
 MODES = {
     "rows": Modes(),
@@ -28,15 +37,15 @@ def models(dialect: str) -> tuple[ConvE, ...]:
 
 
 @cache
-def truth(dialect: str) -> tuple[list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]], list]:
+def truth(dialect: str, loss: str = "bce") -> tuple[list[dict[str, torch.Tensor]], list[dict[str, torch.Tensor]], list]:
     """What the oracle says of each model: products, norms of the training triples, norms of the test triples."""
-    found = models(dialect)
-    products = [oracle.products(model, TRAIN, TEST) for model in found]
-    return products, *([oracle.norms(model, triples) for model in found] for triples in (TRAIN, TEST))
+    found, plain = models(dialect), LOSSES[loss][1]
+    products = [oracle.products(model, TRAIN, TEST, plain) for model in found]
+    return products, *([oracle.norms(model, triples, plain) for model in found] for triples in (TRAIN, TEST))
 
 
 def tracked_sets(dialect: str) -> list[tuple[str, ...]]:
-    names = tuple(truth(dialect)[0][0])
+    names = tuple(dict(models(dialect)[0].named_parameters()))
     return [names, ("fc.weight", "fc.bias"), *((name,) for name in names)]
 
 
@@ -44,12 +53,20 @@ def together(norms: dict[str, torch.Tensor], tracked: tuple[str, ...]) -> torch.
     return torch.stack([norms[name] for name in tracked]).norm(dim=0)
 
 
-def engines(dialect: str, tracked: tuple[str, ...], modes: Modes) -> list:
+def engines(dialect: str, tracked: tuple[str, ...], modes: Modes, loss: str = "bce") -> list:
     pairs = zip(models(dialect), LEARNING_RATES, strict=True)
-    return [engine_for(model, tracked, learning_rate=rate, modes=modes) for model, rate in pairs]
+    return [engine_for(model, tracked, learning_rate=rate, modes=modes, loss=LOSSES[loss][0]) for model, rate in pairs]
 
 
-def summed(scorers: list[Scorer]) -> torch.Tensor:
+def scorers_of(dialect: str, tracked: tuple[str, ...], modes: Modes, loss: str) -> list[BatchScorer]:
+    """Make a scorer of each model; corrupted triples make several gradients of each test triple."""
+    made = engines(dialect, tracked, modes, loss)
+    asked = TEST.numpy()
+    tests = [prepare_question(engine, Question(), asked, batch_size=100) for engine in made]
+    return [make_scorer(engine, test, len(asked)) for engine, test in zip(made, tests, strict=True)]
+
+
+def summed(scorers: list[BatchScorer]) -> torch.Tensor:
     total = torch.full((len(TRAIN), len(TEST)), torch.nan, dtype=torch.float64)
     for part in SummedScorer(scorers).parts(TRAIN.numpy()):
         total[torch.from_numpy(part.rows)] = part.influences
@@ -58,11 +75,12 @@ def summed(scorers: list[Scorer]) -> torch.Tensor:
 
 @pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_tensor_and_all_of_them_sum_as_the_oracle_says(dialect, modes):
-    products, ours, theirs = truth(dialect)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_tensor_and_all_of_them_sum_as_the_oracle_says(dialect, modes, loss):
+    products, ours, theirs = truth(dialect, loss)
     with torch.no_grad():
         for tracked in tracked_sets(dialect):
-            scorers = [Scorer(e, e.prepare(TEST, batch_size=100)) for e in engines(dialect, tracked, modes)]
+            scorers = scorers_of(dialect, tracked, modes, loss)
             expected, bound = torch.zeros(2, len(TRAIN), len(TEST), dtype=torch.float64)
             for number, rate in enumerate(LEARNING_RATES):
                 expected += rate * sum(products[number][name] for name in tracked)
@@ -71,11 +89,12 @@ def test_every_tensor_and_all_of_them_sum_as_the_oracle_says(dialect, modes):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_self_influence_sums_the_squared_norms(dialect):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_self_influence_sums_the_squared_norms(dialect, loss):
     for tracked in tracked_sets(dialect):
         with torch.no_grad():
-            found = self_scores(engines(dialect, tracked, Modes()), TRAIN.numpy())
-        norms = (together(norms, tracked) for norms in truth(dialect)[1])
+            found = self_scores(engines(dialect, tracked, Modes(), loss), TRAIN.numpy())
+        norms = (together(norms, tracked) for norms in truth(dialect, loss)[1])
         expected = sum(rate * norm.square() for rate, norm in zip(LEARNING_RATES, norms, strict=True))
         assert ((found.influences[:, 0] - expected).abs() <= ROUNDING * expected).all(), tracked
         assert found.rows.tolist() == list(range(len(TRAIN)))
