@@ -51,6 +51,7 @@ def test_the_python_of_the_readme_runs_in_order(folder):
     assert len(names["layers"].rankings) == 2
     assert len(names["summed"].to_dict()["influences"][0]["influence_by_checkpoint"]) == 2
     assert names["contrasted"].to_dict()["contrast"]["tail"] == 7
+    assert names["line"] == names["saved"].rankings[1].train_index[0]
     assert names["spread"].rankings[0].train_index.shape == (10,)
     assert names["margin"].run["loss"] == "margin"
     trained = tracin_dask.load_checkpoint(folder / "nations" / "checkpoints" / "checkpoint_epoch_10.pt")

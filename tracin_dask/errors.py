@@ -33,5 +33,9 @@ class ResumeError(TracInDaskError, RuntimeError):
     """Recorded work that belongs to another run."""
 
 
+class ScoresError(TracInDaskError, OSError):
+    """An array of all influences that cannot be written, or belongs to another run."""
+
+
 class ClusterError(TracInDaskError, RuntimeError):
     """A cluster that cannot be started or reached."""

@@ -47,6 +47,7 @@ class JobOptions(LossOptions):
     learning_rate: tuple[float, ...]
     learning_rate_schedule: Path | None
     checkpoint_contributions: bool
+    save_scores: Path | None
     top_k: int
     rank_by: RankBy
     parameters: tuple[str, ...]
@@ -122,6 +123,13 @@ _OPTIONS = (
         "--checkpoint-contributions",
         is_flag=True,
         help="State what each checkpoint adds to every influence that is reported.",
+    ),
+    click.option(
+        "--save-scores",
+        type=ANY_PATH,
+        metavar="PATH.zarr",
+        help="Write all influences, not only the best, as a Zarr array [test, train] in the order of the store's rows. "
+        "Workers write it: all of them must see the path.",
     ),
     *LOSS_OPTIONS,
     click.option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
@@ -260,6 +268,7 @@ def _config(options: JobOptions) -> RunConfig:
         top_k=options["top_k"],
         rank_by=options["rank_by"],
         checkpoint_contributions=options["checkpoint_contributions"],
+        save_scores=options["save_scores"],
         batch_size=options["batch_size"],
         device=options["device"],
         precision="mixed" if options["use_mixed_precision"] else options["precision"],

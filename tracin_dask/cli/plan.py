@@ -12,6 +12,7 @@ from tracin_dask.cli.values import ManyValues
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.runs.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.scores import check_place, scores_of
 
 
 @click.command(cls=ManyValues)
@@ -26,6 +27,9 @@ def command(cluster: str, **options: Unpack[JobOptions]) -> None:
     """
     spec = parse_spec(cluster)
     prepared = prepared_run(options)
+    scores = scores_of(prepared)
+    if scores is not None:
+        check_place(scores)
     plan, where = plan_only(prepared, options, spec)
     Console().print(plan_table(prepared, plan, where))
 
@@ -63,6 +67,9 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     }
     if counted.scores:
         rows["  scores"] = f"{counted.scores:.3g}, of all entities, once per distinct (head, relation)"
+    scores = scores_of(prepared)
+    if scores is not None:
+        rows["saved scores"] = f"{scores}; writing takes {memory.scores / mib:,.0f} MiB of the memory"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

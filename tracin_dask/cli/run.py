@@ -22,6 +22,7 @@ from tracin_dask.report.table import influence_tables
 from tracin_dask.runs import records
 from tracin_dask.runs.driver import Execution, carry_out
 from tracin_dask.runs.result import InfluenceResult
+from tracin_dask.runs.scores import check_place, scores_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -48,7 +49,11 @@ _WRITTEN = {
 @click.option(
     "--performance-report", type=ANY_PATH, help="HTML page of what every worker did when; for runs on workers."
 )
-@click.option("--restart", is_flag=True, help="Discard what an interrupted run recorded instead of going on with it.")
+@click.option(
+    "--restart",
+    is_flag=True,
+    help="Discard what an interrupted run recorded, and its part of --save-scores, instead of going on with it.",
+)
 def command(
     cluster: str,
     output: Path | None,
@@ -88,6 +93,10 @@ def command(
             f"there are {len(prepared.test_triples)} test triples and --output takes one; "
             "give --output-dir for one file per test triple"
         )
+    scores = scores_of(prepared)
+    if scores is not None:
+        check_place(scores)
+        click.echo(f"scores: {scores}", err=True)
     recorded = _record_directory(output, output_dir)
     with open_place(prepared, options, spec) as (plan, client, where), run_progress() as progress:
         mib = plan.memory.total / 2**20
@@ -174,6 +183,8 @@ def _show(result: InfluenceResult, written: Path, *, asked: PrecisionName) -> No
     if resumed:
         click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")
     click.echo(f"wrote {written}: {_what_is_written(result)}")
+    if "saved_scores" in result.run:
+        click.echo(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
 
 
 def _what_is_written(result: InfluenceResult) -> str:

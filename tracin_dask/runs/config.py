@@ -1,6 +1,8 @@
 """What a run is asked to do, as frozen values; parsed at the border, trusted inside."""
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from tracin_dask.errors import ConfigError
@@ -44,6 +46,8 @@ class RunConfig:
         Entries reported per test triple.
     checkpoint_contributions
         State what each checkpoint adds to every influence that is reported.
+    save_scores
+        Where all influences are written, too, not only the best: a Zarr array [test, train]. Workers must see the path.
     batch_size
         Training triples of one tensor call; None chooses by memory.
     device
@@ -65,6 +69,7 @@ class RunConfig:
     top_k: int = 10
     rank_by: RankBy = "absolute"
     checkpoint_contributions: bool = False
+    save_scores: Path | str | None = None
     batch_size: int | None = None
     device: Device = "auto"
     precision: PrecisionName = "float32"
@@ -83,6 +88,8 @@ class RunConfig:
             raise ConfigError(f"top_k must be at least 1, not {self.top_k}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.save_scores is not None and re.match(r"\w+:/", str(self.save_scores)):
+            raise ConfigError(f"save_scores is a folder on a file system that all workers see, not {self.save_scores}")
         for rate in self.learning_rates:
             if not 0 < rate < float("inf"):
                 raise ConfigError(f"learning_rate must be a positive number, not {rate}")

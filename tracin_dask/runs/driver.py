@@ -3,8 +3,8 @@
 import hashlib
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -24,6 +24,8 @@ from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
 from tracin_dask.runs.records import Records
 from tracin_dask.runs.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.result import SCHEMA_VERSION, InfluenceResult, Labels
+from tracin_dask.runs.score_writer import ScoresPlace
+from tracin_dask.runs.scores import Scores, check_place, claim, complete, scores_of
 from tracin_dask.runs.worker import Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.types import Progress
 
@@ -49,7 +51,7 @@ class Execution:
         Where finished groups of rows are recorded, so that a run that was cut off goes on where it stopped. They stay
         when the run ends: `records.discard` deletes them once the result is safe. None records nothing.
     restart
-        Discard what was recorded there.
+        Discard what was recorded there, and what an interrupted run wrote to `RunConfig.save_scores`.
     progress
         Called with (rows done, all rows), possibly from another thread.
     """
@@ -103,6 +105,8 @@ def run(
         If an influence is NaN or infinite.
     ResumeError
         If the record directory belongs to another run.
+    ScoresError
+        If all influences are to be saved where something else is, or where they cannot be written.
     """
     execution = execution or Execution()
     prepared = prepare(store, checkpoints, test_triples, config=config)
@@ -117,13 +121,12 @@ def carry_out(
     """Carry out a plan that `run` would make, or one that was changed; raises as `run`."""
     execution = execution or Execution()
     started, clock = datetime.now(UTC), time.perf_counter()
-    records = None
-    if execution.record_directory is not None:
-        records = Records(execution.record_directory, _identity(prepared, plan), restart=execution.restart)
+    scores = scores_of(prepared)
+    records, place = _open_outputs(scores, _identity(prepared, plan), plan, execution)
     meter = _Meter(plan.num_triples, execution.progress)
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
-    executor = _executor(prepared, plan, client, run_id)
+    executor = _executor(prepared, replace(_job(prepared, plan), scores=place), client, run_id)
     config = prepared.config
     num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
     contributions = None
@@ -132,6 +135,16 @@ def carry_out(
         rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
         if config.checkpoint_contributions:
             contributions = executor.contributions([ranking.triples for ranking in rankings])
+        about = _about_run(prepared, plan) | {
+            "device": total.device,
+            "precision": total.precision,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+            "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
+        }
+        if scores is not None:
+            about["saved_scores"] = str(scores.path)
+            complete(scores, about)
     except BaseException as error:
         announcer.failed(error)
         raise
@@ -145,15 +158,24 @@ def carry_out(
         top_k=config.top_k,
         learning_rate=_one_or_all(prepared.learning_rates),
         labels=Labels(store=prepared.store),
-        run=_about_run(prepared, plan)
-        | {
-            "device": total.device,
-            "precision": total.precision,
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 3),
-            "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
-        },
+        run=about,
     )
+
+
+def _open_outputs(
+    scores: Scores | None, identity: Mapping[str, Any], plan: Plan, execution: Execution
+) -> tuple[Records | None, ScoresPlace | None]:
+    """Open the records of finished groups and the array of all influences, where there are to be any."""
+    records, place = None, None
+    if scores is not None:
+        check_place(scores)
+    if execution.record_directory is not None:
+        path = None if scores is None else str(scores.path)
+        records = Records(execution.record_directory, {**identity, "save_scores": path}, restart=execution.restart)
+    if scores is not None:
+        has_records = records is not None and not records.is_empty
+        place = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
+    return records, place
 
 
 def _score_all(
@@ -192,8 +214,8 @@ class _Meter:
             self._progress(self.done, self._total)
 
 
-def _executor(prepared: PreparedRun, plan: Plan, client: "Client | None", run_id: str) -> Executor:
-    job, cache = _job(prepared, plan), prepared.config.cache_test_gradients
+def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run_id: str) -> Executor:
+    cache = prepared.config.cache_test_gradients
     if client is None:
         models = [checkpoint.model for checkpoint in prepared.checkpoints]
         return InProcess(job, prepared.asked, models=models, cache=cache)

@@ -21,6 +21,7 @@ from tracin_dask.runs.contributions import Contributions, Reported, contribution
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.plan import Rows
+from tracin_dask.runs.score_writer import why_out_of_reach
 from tracin_dask.runs.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.worker import (
     Asked,
@@ -74,9 +75,11 @@ class OnDask:
         Raises
         ------
         ClusterError
-            If a worker does not see the store, or workers die again and again at the test triples.
+            If a worker does not see the store, or cannot write where all influences are to be saved, or workers die
+            again and again at the test triples.
         """
         workers, weights = self._look_for_files()
+        self._look_for_scores()
         shared = _Shared(
             job=self._job,
             test=self._asked,
@@ -143,6 +146,14 @@ class OnDask:
                 )
         unseen = {path for paths in missing.values() for path in paths}
         return list(missing), self._send_weights(unseen) if unseen else None
+
+    def _look_for_scores(self) -> None:
+        """Let every worker try whether it can write where all influences are to be saved."""
+        if self._job.scores is None:
+            return
+        for worker, reason in self._client.run(why_out_of_reach, self._job.scores).items():
+            if reason is not None:
+                raise ClusterError(f"worker {worker} cannot save scores: {reason}")
 
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
         if not groups:

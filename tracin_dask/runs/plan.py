@@ -12,6 +12,7 @@ from tracin_dask.influence.summed import sum_bytes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.resources import Resources
+from tracin_dask.runs.score_writer import writer_bytes
 
 Rows = tuple[int, int]
 """A range of store rows, start ≤ row < stop."""
@@ -52,11 +53,13 @@ class MemoryEstimate:
     batch: int
     rows: int
     top_k: int
+    scores: int = 0
+    """Of writing all influences, where they are saved."""
 
     @property
     def total(self) -> int:
         """All of them together."""
-        return self.process + self.model + self.test_triples + self.batch + self.rows + self.top_k
+        return self.process + self.model + self.test_triples + self.batch + self.rows + self.top_k + self.scores
 
     @property
     def on_device(self) -> int:
@@ -198,6 +201,7 @@ def _memory(
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),
+        scores=0 if config.save_scores is None else writer_bytes(batch_size, columns),
     )
 
 
@@ -238,7 +242,7 @@ def _models(num_checkpoints: int) -> str:
 def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int, num_checkpoints: int) -> str:
     mib = 2**20
     parts = _by_checkpoints(memory, num_checkpoints) | {
-        "a smaller --batch-size": memory.batch,
+        "a smaller --batch-size": memory.batch + memory.scores,
         "fewer test triples at a time": memory.test_triples,
         "a smaller --top-k": memory.top_k,
         "more memory per worker (fewer --workers)": memory.process + memory.model / num_checkpoints,

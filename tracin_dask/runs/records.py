@@ -37,11 +37,16 @@ class Records:
         if restart:
             _delete_files(directory)
         known = directory / _RUN_FILE
-        if any(directory.glob(_RECORDS)):
+        if not self.is_empty:
             recorded = json.loads(known.read_text()) if known.exists() else {}
             self._refuse_another(recorded, json.loads(json.dumps(identity)))
         else:
             write_whole(known, json.dumps(identity, indent=1, sort_keys=True).encode())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no group is finished."""
+        return not any(self._directory.glob(_RECORDS))
 
     def finished(self) -> Iterator[tuple[Rows, Scored]]:
         """Read the finished groups.

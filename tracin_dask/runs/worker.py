@@ -30,6 +30,7 @@ from tracin_dask.runs.config import Device
 from tracin_dask.runs.halving import InPieces
 from tracin_dask.runs.loading import CheckpointFile, Loaded
 from tracin_dask.runs.plan import Rows, read_rows
+from tracin_dask.runs.score_writer import ScoresPlace, ScoreWriter
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.store import TripleStore
 
@@ -57,6 +58,8 @@ class ScoreJob:
     threads: int
     precision: PrecisionName
     gradient_checkpointing: bool
+    scores: ScoresPlace | None = None
+    """Where all influences are written, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,14 +213,22 @@ def read_ahead(store: TripleStore, rows: Rows, step: int) -> Iterator[TripleBloc
 
 def _stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
     """Read the rows block by block, score them batch by batch on the grid of the store, and keep the best."""
-    stream = TopKStream(job.top_k, job.num_columns, seen)
+    stream, start = TopKStream(job.top_k, job.num_columns, seen), rows[0]
+    writer = None if job.scores is None else ScoreWriter(job.scores, job.batch_size, job.num_columns)
     for block in read_ahead(job.store, rows, read_rows(job.batch_size)):
         for at in range(0, len(block), job.batch_size):
             batch = block[at : at + job.batch_size]
             for part in batches.parts(batch.triples):
                 stream.add(part.influences, batch.train_index[part.rows], batch.triples[part.rows])
+                if writer is not None:
+                    writer.add(part.rows, part.influences)
+            if writer is not None:
+                writer.write(start + at, len(batch))
         if on_rows is not None:
             on_rows(len(block))
+        start += len(block)
+    if writer is not None:
+        writer.sync()
     return stream.finish()
 
 

@@ -1,0 +1,134 @@
+"""`tracin-dask run --save-scores` and what `plan` says of it."""
+
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from tracin_dask.errors import ConfigError, ScoresError
+from tracin_dask.runs import in_process, scores
+
+NUM_ROWS = 600
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "scores.zarr"
+
+
+@pytest.fixture
+def words(project, path, tmp_path) -> list[object]:
+    job = ["--test-triple", *project.test_ids, "--batch-size", 100, "--save-scores", path]
+    return ["run", *project.options(), *job, "--output", tmp_path / "a.json"]
+
+
+@pytest.fixture
+def stopped(words, tool, monkeypatch, path):
+    """The command line of a run that was stopped in its third task."""
+    tasks, score_rows = [], in_process.score_rows
+
+    def interrupted(job, test, rows, **options):
+        tasks.append(rows)
+        if len(tasks) == 3:
+            raise KeyboardInterrupt
+        return score_rows(job, test, rows, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(in_process, "score_rows", interrupted)
+        assert tool(*words).exit_code == 1
+    assert zarr.open_group(path, mode="r").attrs["complete"] is False
+    return words
+
+
+def said(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_all_influences_are_written_beside_the_result(explain, path):
+    contents = explain("--top-k", NUM_ROWS, "--save-scores", path)
+    saved = zarr.open_group(path, mode="r")
+    by_line = {entry["train_index"]: entry["influence"] for entry in contents["influences"]}
+    expected = [by_line[line] for line in saved["train_index"][:].tolist()]
+    np.testing.assert_array_equal(saved["influence"][0].astype(np.float64), expected)
+    assert saved.attrs["complete"] is True
+    assert contents["run"]["saved_scores"] == str(path)
+
+
+def test_it_says_the_size_before_and_the_place_after(words, tool, path):
+    result = tool(*words)
+    assert f"scores: 1 × {NUM_ROWS} float32, 2.34 kiB at {path}" in said(result.stderr)
+    assert f"wrote {path}: all influences, in the order of the store's rows" in said(result.stdout)
+
+
+def test_many_test_triples_on_workers(project, tool, path, tmp_path):
+    (tmp_path / "test.txt").write_text("1 2 3\n3 2 1\n")
+    job = ["--test", tmp_path / "test.txt", "--save-scores", path, "--output-dir", tmp_path / "why"]
+    assert tool("run", *project.options(), *job, "--cluster", "local", "--workers", 2).exit_code == 0
+    assert np.isfinite(zarr.open_group(path, mode="r")["influence"][:]).all()
+    assert zarr.open_group(path, mode="r")["test_triples"][:].tolist() == [[1, 2, 3], [3, 2, 1]]
+
+
+def test_self_influences(project, tool, path, tmp_path):
+    job = ["--mode", "self", "--save-scores", path, "--output", tmp_path / "a.json"]
+    result = tool("run", *project.options(), *job)
+    assert f"scores: {NUM_ROWS} float32, 2.34 kiB at" in said(result.stderr)
+    assert (zarr.open_group(path, mode="r")["self_influence"][:] > 0).all()
+
+
+def test_the_same_command_goes_on(stopped, tool, path):
+    result = tool(*stopped)
+    assert result.exit_code == 0
+    assert "of them were recorded by an earlier, interrupted run" in result.stdout
+    assert np.isfinite(zarr.open_group(path, mode="r")["influence"][:]).all()
+
+
+def test_another_run_may_take_the_place_with_restart_alone(stopped, tool, path):
+    with pytest.raises(RuntimeError, match="another run"):
+        tool(*stopped, "--learning-rate", 0.5)
+    assert tool(*stopped, "--learning-rate", 0.5, "--restart").exit_code == 0
+    assert zarr.open_group(path, mode="r").attrs["run"]["checkpoints"][0]["learning_rate"] == 0.5
+
+
+def test_complete_scores_are_not_overwritten(words, tool):
+    assert tool(*words).exit_code == 0
+    with pytest.raises(ScoresError, match="with all scores of this run; take them from there, or pass --restart"):
+        tool(*words)
+
+
+class TestRefusedBeforeScoring:
+    @pytest.fixture(params=["run", "plan"])
+    def refuse(self, request, project, tool, path, monkeypatch):
+        """Give a function that tries a command without letting it start."""
+        monkeypatch.setattr("tracin_dask.cli.run.open_place", None)
+        monkeypatch.setattr("tracin_dask.cli.plan.plan_only", None)
+        output = ["--output", path.with_name("a.json")] if request.param == "run" else []
+
+        def run(match, where=path, error=ScoresError):
+            with pytest.raises(error, match=match):
+                tool(request.param, *project.options(), "--mode", "self", "--save-scores", where, *output)
+
+        return run
+
+    def test_a_place_that_something_else_has(self, refuse, project):
+        refuse("train.txt: exists already, and is no array of scores", project.folder / "train.txt")
+
+    def test_a_disk_without_the_room(self, refuse, monkeypatch):
+        monkeypatch.setattr(scores.shutil, "disk_usage", lambda _: Usage(9_000, 7_000, 2_000))
+        refuse("up to 2,400 bytes of scores are to be written, but 2,000 bytes are free there; make room")
+
+    def test_a_place_that_cannot_be_written(self, refuse, project):
+        refuse("the scores cannot be written: Not a directory; choose", project.folder / "train.txt" / "scores.zarr")
+
+    def test_an_address(self, refuse):
+        refuse("a folder on a file system that all workers see", "s3://bucket/scores.zarr", ConfigError)
+
+
+def test_a_plan_says_the_size_and_the_memory(project, tool, path):
+    result = tool("plan", *project.options(), "--mode", "self", "--save-scores", path, "--batch-size", 100)
+    found = said(result.stdout)
+    assert f"saved scores {NUM_ROWS} float32, 2.34 kiB at" in found
+    assert "writing takes 0 MiB of the memory" in found
+    assert not path.exists()

@@ -1,0 +1,361 @@
+"""All influences of a run are saved, each under its row of the store, and never mixed with those of another run."""
+
+import errno
+import json
+import shutil
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from distributed import Client
+from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, Truth, bits
+from zarr.storage import LocalStore
+
+from tracin_dask.errors import ClusterError, ConfigError, ScoresError
+from tracin_dask.runs import score_writer, scores
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.driver import Execution
+from tracin_dask.runs.score_writer import ScoresPlace, why_out_of_reach
+from tracin_dask.runs.scores import Scores
+
+TOLERANCE = 1e-5
+"""Of float32 sums, relative to the product of the gradients' norms."""
+SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}
+STOPPED_AFTER = 6 * BATCH_SIZE
+Usage = namedtuple("Usage", "total used free")
+
+
+class PowerCutError(Exception):
+    """What ends a run in these tests."""
+
+
+def stop_late(done: int, _total: int) -> None:
+    """End the run in its fourth group: three are recorded."""
+    if done > STOPPED_AFTER:
+        raise PowerCutError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "scores.zarr"
+
+
+@pytest.fixture
+def cut_off(make_job: MakeJob, path: Path) -> Path:
+    """Give the records of a run that was cut off while it saved scores."""
+    directory = path.parent / "records"
+    execution = Execution(record_directory=directory, progress=stop_late)
+    with pytest.raises(PowerCutError):
+        make_job(save_scores=path).carry_out(execution=execution, **SMALL_TASKS)
+    assert len(list(directory.glob("*.npz"))) == 3
+    return directory
+
+
+def lines_of(graph: Graph) -> np.ndarray:
+    return graph.store.read(0, NUM_ROWS).train_index
+
+
+def chunks_of(path: Path) -> dict[str, bytes]:
+    files = (file for file in (path / "influence" / "c").rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+def assert_top_k(result, saved: zarr.Group) -> None:
+    """Rank what was saved, and compare with what the run ranked, to the last bit."""
+    lines = saved["train_index"][:]
+    for test, ranking in enumerate(result.rankings):
+        row = (saved["influence"][test] if "influence" in saved else saved["self_influence"][:]).astype(np.float64)
+        best = np.lexsort((lines, -np.abs(row)))[: result.top_k]
+        np.testing.assert_array_equal(lines[best], ranking.train_index)
+        np.testing.assert_array_equal(row[best], ranking.influence)
+
+
+@pytest.fixture(params=["here", "on two workers"])
+def anywhere(request: pytest.FixtureRequest) -> Client | None:
+    return None if request.param == "here" else request.getfixturevalue("client")
+
+
+def test_every_influence_is_that_of_the_oracle_in_the_order_of_the_store(
+    make_job: MakeJob, graph: Graph, truth: Truth, path: Path, anywhere: Client | None
+):
+    result = make_job(save_scores=path).carry_out(anywhere, **SMALL_TASKS)
+    saved = zarr.open_group(path, mode="r")
+    lines = lines_of(graph)
+    np.testing.assert_array_equal(saved["train_index"][:], lines)
+    np.testing.assert_array_equal(saved["test_triples"][:], graph.test_triples)
+    influence = saved["influence"]
+    assert (influence.shape, influence.dtype) == ((3, NUM_ROWS), np.float32)
+    assert (np.abs(influence[:].T - truth.influence[lines]) <= TOLERANCE * truth.scale[lines]).all()
+    assert_top_k(result, saved)
+
+
+def test_workers_save_the_same_bytes_as_this_process(make_job: MakeJob, client: Client, path: Path):
+    there = path.with_name("there.zarr")
+    here = make_job(save_scores=path).carry_out(task_rows=3 * BATCH_SIZE)
+    spread = make_job(save_scores=there).carry_out(client, **SMALL_TASKS)
+    assert bits(here) == bits(spread)
+    assert chunks_of(path) == chunks_of(there)
+
+
+def test_self_influences_are_saved_too(make_job: MakeJob, graph: Graph, truth: Truth, path: Path):
+    result = make_job(mode="self", save_scores=path).carry_out(**SMALL_TASKS)
+    saved = zarr.open_group(path, mode="r")
+    assert sorted(saved) == ["self_influence", "train_index"]
+    expected = truth.self_influence[lines_of(graph)]
+    assert saved["self_influence"].dtype == np.float32
+    assert (np.abs(saved["self_influence"][:] - expected) <= TOLERANCE * expected).all()
+    assert saved["self_influence"].metadata.dimension_names == ("train",)
+    assert_top_k(result, saved)
+
+
+def test_rows_that_are_scored_in_parts_are_saved_in_their_places(make_job: MakeJob, graph: Graph, truth, path: Path):
+    job = make_job(save_scores=path)
+    modes = replace(job.plan.modes, forward=False, long_run=3)
+    job.carry_out(modes=modes, **SMALL_TASKS)
+    lines, found = lines_of(graph), zarr.open_group(path, mode="r")["influence"][:]
+    assert (np.abs(found.T - truth.influence[lines]) <= TOLERANCE * truth.scale[lines]).all()
+
+
+def test_the_array_says_how_its_numbers_were_made(make_job: MakeJob, graph: Graph, path: Path):
+    result = make_job(save_scores=path).carry_out()
+    attributes = zarr.open_group(path, mode="r").attrs.asdict()
+    assert attributes["complete"] is True
+    assert attributes["run"] == json.loads(json.dumps(result.run))
+    assert attributes["run"]["loss"] == "bce"
+    assert attributes["run"]["store"]["fingerprint"] == graph.store.info.fingerprint
+    assert attributes["run"]["checkpoints"][0]["learning_rate"] == 0.01
+    assert result.run["saved_scores"] == str(path)
+    assert sorted(entry.name for entry in path.iterdir()) == ["influence", "test_triples", "train_index", "zarr.json"]
+
+
+def test_dimensions_have_names(make_job: MakeJob, path: Path):
+    make_job(save_scores=path, contrast=(5,)).carry_out()
+    names = {name: array.metadata.dimension_names for name, array in zarr.open_group(path, mode="r").arrays()}
+    assert names == {
+        "influence": ("test", "train"),
+        "train_index": ("train",),
+        "test_triples": ("test", "part"),
+        "contrast_tails": ("test",),
+    }
+
+
+def test_xarray_opens_it(make_job: MakeJob, path: Path):
+    xarray = pytest.importorskip("xarray")
+    result = make_job(save_scores=path).carry_out()
+    with xarray.open_zarr(path) as opened:
+        assert dict(opened.sizes) == {"test": 3, "train": NUM_ROWS, "part": 3}
+        best = opened.influence[1].load()
+        assert best.train_index[np.abs(best.to_numpy()).argmax()] == result.rankings[1].train_index[0]
+        assert opened.attrs["run"]["loss"] == "bce"
+
+
+def test_a_run_that_was_cut_off_has_saved_what_it_recorded_and_goes_on(make_job: MakeJob, cut_off: Path, path: Path):
+    saved = zarr.open_group(path, mode="r")
+    assert saved.attrs["complete"] is False
+    assert np.isfinite(saved["influence"][:, :STOPPED_AFTER]).all()
+    before = {name: (path / name).stat().st_mtime_ns for name in chunks_of(path)}
+    result = make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
+    assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
+    after = {name: (path / name).stat().st_mtime_ns for name in chunks_of(path)}
+    finished = {name for name in before if int(name.rsplit("/", 1)[1]) < STOPPED_AFTER // BATCH_SIZE}
+    assert len(finished) == STOPPED_AFTER // BATCH_SIZE
+    assert {after[name] for name in finished} == {before[name] for name in finished}
+    assert zarr.open_group(path, mode="r").attrs["complete"] is True
+    undisturbed = path.with_name("undisturbed.zarr")
+    make_job(save_scores=undisturbed).carry_out()
+    assert chunks_of(path) == chunks_of(undisturbed)
+
+
+def test_a_run_that_was_cut_off_goes_on_on_workers(make_job: MakeJob, cut_off: Path, path: Path, client: Client):
+    job = make_job(save_scores=path)
+    result = job.carry_out(client, execution=Execution(record_directory=cut_off), **SMALL_TASKS)
+    assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
+    assert_top_k(result, zarr.open_group(path, mode="r"))
+
+
+def test_a_finished_run_whose_result_was_lost_is_not_computed_again(make_job: MakeJob, path: Path, tmp_path: Path):
+    job, execution = make_job(save_scores=path), Execution(record_directory=tmp_path / "records")
+    first, before = job.carry_out(execution=execution), chunks_of(path)
+    again = job.carry_out(execution=execution)
+    assert again.run["statistics"]["resumed_rows"] == NUM_ROWS
+    assert (bits(again), chunks_of(path)) == (bits(first), before)
+
+
+def test_without_records_a_run_writes_its_own_unfinished_array_anew(make_job: MakeJob, path: Path):
+    job = make_job(save_scores=path)
+    with pytest.raises(PowerCutError):
+        job.carry_out(execution=Execution(progress=stop_late), **SMALL_TASKS)
+    assert_top_k(job.carry_out(), zarr.open_group(path, mode="r"))
+
+
+def test_records_count_only_for_the_same_place(make_job: MakeJob, cut_off: Path, path: Path):
+    for other, now in (({}, "None"), ({"save_scores": path.with_name("other.zarr")}, ".*other.zarr")):
+        with pytest.raises(RuntimeError, match=rf"\(save_scores: .*/scores\.zarr then, {now} now\)"):
+            make_job(**other).carry_out(execution=Execution(record_directory=cut_off))
+    assert not path.with_name("other.zarr").exists()
+
+
+def test_restart_makes_the_array_anew(make_job: MakeJob, cut_off: Path, path: Path):
+    execution = Execution(record_directory=cut_off, restart=True)
+    for top_k in (7, 7):  # of another run that was cut off, and of this one, complete
+        result = make_job(save_scores=path, top_k=top_k).carry_out(execution=execution)
+        assert result.run["statistics"]["resumed_rows"] == 0
+    assert_top_k(result, zarr.open_group(path, mode="r"))
+
+
+def test_finished_rows_that_are_gone_are_missed(make_job: MakeJob, cut_off: Path, path: Path):
+    shutil.rmtree(path)
+    with pytest.raises(
+        ScoresError, match=r"scores\.zarr: missing, but it holds the rows .* put it back, or pass --rest"
+    ):
+        make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
+
+
+def test_a_chunk_that_is_gone_is_missed(make_job: MakeJob, cut_off: Path, path: Path):
+    (path / min(chunks_of(path))).unlink()
+    with pytest.raises(ScoresError, match="1 of 11 chunks of influence are missing"):
+        make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
+    assert zarr.open_group(path, mode="r").attrs["complete"] is False
+
+
+@pytest.mark.usefixtures("cut_off")
+def test_the_array_of_another_run_is_refused_and_stays(make_job: MakeJob, path: Path):
+    before = chunks_of(path)
+    with pytest.raises(ScoresError, match=r"exists already, with a part of the scores of another run .*--restart"):
+        make_job(save_scores=path, learning_rate=0.5).carry_out()
+    assert chunks_of(path) == before
+
+
+def test_complete_scores_are_never_overwritten_by_another_run(make_job: MakeJob, path: Path):
+    make_job(save_scores=path).carry_out()
+    before = chunks_of(path)
+    for execution in (Execution(), Execution(restart=True)):
+        with pytest.raises(ScoresError, match=r"with the scores of another run .*; choose another path, or delete it$"):
+            make_job(save_scores=path, learning_rate=0.5).carry_out(execution=execution)
+    with pytest.raises(ScoresError, match="with all scores of this run; take them from there, or pass --restart"):
+        make_job(save_scores=path).carry_out()
+    assert chunks_of(path) == before
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_no_array_of_scores_is_never_overwritten(make_job: MakeJob, graph: Graph, tmp_path: Path, restart):
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("precious")
+    folder.mkdir()
+    for other in (file, folder, Path(graph.store.path)):
+        with pytest.raises(ScoresError, match=f"{other}: exists already, and is no array of scores"):
+            make_job(save_scores=other).carry_out(execution=Execution(restart=restart))
+    assert file.read_text() == "precious"
+    assert len(graph.store.read(0, 3)) == 3
+
+
+def test_a_disk_without_the_room_is_refused_with_both_numbers(make_job: MakeJob, path: Path, monkeypatch):
+    monkeypatch.setattr(scores.shutil, "disk_usage", lambda _: Usage(10_000, 1_601, 8_399))
+    with pytest.raises(ScoresError, match=r"up to 8,400 bytes of scores .* but 8,399 bytes are free there; make room"):
+        make_job(save_scores=path).carry_out()
+    assert not path.parent.exists()
+
+
+def test_a_run_that_goes_on_needs_room_for_the_rest_only(make_job: MakeJob, cut_off: Path, path: Path, monkeypatch):
+    monkeypatch.setattr(scores.shutil, "disk_usage", lambda _: Usage(10_000, 5_000, 5_000))
+    make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
+
+
+def test_a_disk_that_runs_full_leaves_nothing_that_looks_complete(make_job: MakeJob, path: Path, monkeypatch):
+    put, calls = LocalStore.set, []
+
+    async def full(self, key, value, *rest):
+        if key.startswith("influence/c/"):
+            calls.append(key)
+            if len(calls) > 7:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        await put(self, key, value, *rest)
+
+    execution = Execution(record_directory=path.parent / "records")
+    job = make_job(save_scores=path)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "set", full)
+        with pytest.raises(ScoresError, match="scores are not complete, and the disk is full; make room and start the"):
+            job.carry_out(execution=execution, **SMALL_TASKS)
+    assert zarr.open_group(path, mode="r").attrs["complete"] is False
+    result = job.carry_out(execution=execution, **SMALL_TASKS)
+    assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
+    assert_top_k(result, zarr.open_group(path, mode="r"))
+
+
+def test_rows_are_not_recorded_before_the_disk_has_their_scores(make_job: MakeJob, path: Path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(score_writer, "_sync", fail)
+    directory = path.parent / "records"
+    with pytest.raises(ScoresError, match="the scores cannot be written: Input/output error; choose another place"):
+        make_job(save_scores=path).carry_out(execution=Execution(record_directory=directory))
+    assert not list(directory.glob("*.npz"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
+def test_a_place_that_cannot_be_written_is_told(make_job: MakeJob):
+    with pytest.raises(
+        ScoresError, match=r"/proc/scores\.zarr: the scores cannot be written: .*; choose another place"
+    ):
+        make_job(save_scores=Path("/proc/scores.zarr")).carry_out()
+
+
+def test_an_address_is_no_place():
+    with pytest.raises(ConfigError, match="save_scores is a folder on a file system that all workers see, not s3:/"):
+        RunConfig(save_scores="s3://bucket/scores.zarr")
+
+
+def test_workers_that_do_not_see_the_place_are_named(make_job: MakeJob, client: Client, path: Path, monkeypatch):
+    monkeypatch.setattr("tracin_dask.runs.on_dask.why_out_of_reach", lambda place: f"{place.path}: a remote machine")
+    with pytest.raises(ClusterError, match=r"worker tcp://.* cannot save scores: .*scores\.zarr: a remote machine"):
+        make_job(save_scores=path).carry_out(client)
+
+
+def test_a_worker_knows_why_it_cannot_write(make_job: MakeJob, path: Path, monkeypatch):
+    here = ScoresPlace(path=path, identity="0" * 64)
+    assert "does not see the scores there; choose a place for --save-scores that all workers" in why_out_of_reach(here)
+    make_job(save_scores=path).carry_out()
+    assert "a worker sees the scores of another run there" in why_out_of_reach(here)
+    right = replace(here, identity=zarr.open_group(path, mode="r").attrs["identity"])
+    assert why_out_of_reach(right) is None
+
+    def fail(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(score_writer.tempfile, "TemporaryFile", fail)
+    assert "the scores cannot be written: Permission denied" in why_out_of_reach(right)
+
+
+@pytest.mark.parametrize(
+    ("num_tests", "batch_size", "chunks"),
+    [(None, 8192, (8192,)), (1, 8192, (1, 8192)), (500, 8192, (128, 8192)), (2, 5_000_000, (1, 5_000_000))],
+)
+def test_chunks_are_whole_batches_of_some_test_triples(graph: Graph, path: Path, num_tests, batch_size, chunks):
+    tests = None if num_tests is None else np.zeros((num_tests, 3), np.int64)
+    what = Scores(path=path, store=graph.store, test_triples=tests, contrast_tails=None)
+    assert what.chunks(batch_size) == chunks
+
+
+def test_the_memory_of_writing_is_planned(make_job: MakeJob, path: Path):
+    with_scores, without = make_job(save_scores=path).plan.memory, make_job().plan.memory
+    assert with_scores.scores == with_scores.total - without.total == 3 * 4 * BATCH_SIZE * 3
+    assert not path.exists()
+
+
+def test_a_repeated_task_writes_the_same_again(make_job: MakeJob, path: Path):
+    job = make_job(save_scores=path)
+    job.carry_out()
+    before = chunks_of(path)
+    place = ScoresPlace(path=path, identity=zarr.open_group(path, mode="r").attrs["identity"])
+    writer = score_writer.ScoreWriter(place, BATCH_SIZE, 3)
+    saved = zarr.open_group(path, mode="r")["influence"][:, BATCH_SIZE : 2 * BATCH_SIZE]
+    writer.add(np.arange(BATCH_SIZE), torch.from_numpy(saved.T.copy()))
+    writer.write(BATCH_SIZE, BATCH_SIZE)
+    writer.sync()
+    assert chunks_of(path) == before
