@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
 from tracin_dask.influence.summed import sum_bytes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
@@ -130,7 +131,10 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     """
     tracked = config.tracked(model)
     modes = cost.choose_modes(model, work, tracked)
-    multiply_adds = cost.multiply_adds(model, work, tracked, modes).times(work.num_checkpoints)
+    multiply_adds = cost.multiply_adds(model, work, tracked, modes)
+    if config.normalize != "none":
+        multiply_adds += norm_multiply_adds(model, work, tracked, config.loss)
+    multiply_adds = multiply_adds.times(work.num_checkpoints)
     batch_size = config.batch_size or _automatic_batch(model, work, config, resources, modes)
     memory = _memory(model, work, config, batch_size, modes)
     if memory.total > resources.memory_bytes:
@@ -185,9 +189,10 @@ def _memory(
     model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int, modes: Modes
 ) -> MemoryEstimate:
     columns, number = max(1, work.num_tests), work.num_checkpoints
-    batch = cost.batch_bytes(
-        model, batch_size, work.num_tests, modes, itemsize=ITEM_BYTES, recompute=config.gradient_checkpointing
-    )
+    again = config.gradient_checkpointing
+    batch = cost.batch_bytes(model, batch_size, work.num_tests, modes, itemsize=ITEM_BYTES, recompute=again)
+    if config.normalize != "none":
+        batch = max(batch, norm_bytes(model, batch_size, config.loss, itemsize=ITEM_BYTES, recompute=again))
     if number > 1:
         batch += sum_bytes(batch_size, work.num_tests, ITEM_BYTES)
     prepared = cost.prepared_bytes(model, work.num_tests, ITEM_BYTES)
