@@ -71,6 +71,13 @@ class TestCommand:
         assert found["memory per worker"].endswith("of 1,024 MiB")
         assert found["tracked"] == "3 parameter tensors: bn2.bias, fc.bias, fc.weight"
 
+    @pytest.mark.parametrize("normalize", ["cosine", "relatif"])
+    def test_it_counts_the_training_triples_own_gradients_where_influences_are_divided(self, plan, project, normalize):
+        plain, divided = (plan("--test-triple", *project.test_ids, "--normalize", way) for way in ("none", normalize))
+        assert "normalized" not in plain
+        assert normalize in divided["normalized"]
+        assert float(divided["multiply-adds"]) > 2 * float(plain["multiply-adds"])
+
     def test_it_refuses_what_run_would_refuse(self, tool, project):
         for match, words in {
             "say what to explain": [],

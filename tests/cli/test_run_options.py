@@ -230,3 +230,24 @@ def test_test_gradients_are_computed_once_or_in_every_task(everything):
 def test_a_test_triple_without_its_tail_is_told_as_that(refused, project):
     said = refused("run", *project.options(), "--test-triple", "3", "1", "--output", "a.json")
     assert "--test-triple needs a head, a relation and a tail" in said
+
+
+@pytest.mark.parametrize("normalize", ["cosine", "relatif"])
+def test_normalised_influences_are_quotients_by_the_stated_norms(everything, normalize):
+    plain, divided = everything(), everything("--normalize", normalize)
+    assert (plain["run"]["normalize"], divided["run"]["normalize"]) == ("none", normalize)
+    by = np.array([e["train_gradient_norm"] for e in sorted(divided["influences"], key=lambda e: e["train_index"])])
+    if normalize == "cosine":
+        by = by * divided["test_gradient_norm"]
+    np.testing.assert_allclose(by_line(divided) * by, by_line(plain), rtol=1e-4, atol=1e-9)
+
+
+def test_the_table_says_what_a_normalised_influence_is(project, tool, tmp_path):
+    words = ["--test-triple", *project.test_ids, "--normalize", "cosine", "--output", tmp_path / "a.json"]
+    said = " ".join(tool("run", *project.options(), *words).stdout.split())
+    assert "size: cosine of the gradients." in said
+
+
+def test_self_influence_is_not_normalised(project, tool):
+    with pytest.raises(ConfigError, match=r"--normalize is for influences on test triples: .* leave --normalize out"):
+        tool("run", *project.options(), "--mode", "self", "--normalize", "cosine", "--output", "a.json")

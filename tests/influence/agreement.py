@@ -47,6 +47,8 @@ MODULES = [
     "scorer",
     "questions",
     "negatives",
+    "summed",
+    "normalised",
 ]
 
 TRAIN = torch.tensor(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence.cost import MultiplyAdds, Workload
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.modes import Modes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
@@ -242,3 +243,17 @@ def test_too_many_checkpoints_for_a_gpu_are_refused_too():
 def test_the_refusal_is_also_a_memory_error():
     with pytest.raises(MemoryError, match="MiB"):
         planned(gib=0.1)
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SLCWA(num_negatives=4)], ids=lambda loss: loss.name)
+def test_norms_of_training_triples_are_planned_for_every_checkpoint(loss):
+    options = {"loss": loss, "batch_size": 16, "num_tests": 1}
+    plain, once, twice = (
+        planned(**options, normalize=way, num_checkpoints=number)
+        for way, number in (("none", 1), ("cosine", 1), ("cosine", 2))
+    )
+    assert once.multiply_adds.total > 1.5 * plain.multiply_adds.total
+    assert twice.multiply_adds.total == 2 * once.multiply_adds.total
+    assert once.worker_seconds > plain.worker_seconds
+    assert once.memory.batch >= plain.memory.batch
+    assert (once.memory.batch > 2 * plain.memory.batch) == isinstance(loss, SLCWA)

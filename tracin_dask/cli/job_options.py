@@ -262,6 +262,7 @@ def _config(options: JobOptions) -> RunConfig:
         loss=loss_of(options),
         explain=options["explain"],
         contrast=contrast_of(options),
+        normalize=options["normalize"],
         parameters=options["parameters"],
         last_layers=_last_layers(options),
         learning_rate=options["learning_rate"] or None,

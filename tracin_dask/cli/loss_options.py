@@ -7,6 +7,7 @@ import click
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.questions import Explain
 from tracin_dask.models.checkpoint import Checkpoint
 
@@ -22,6 +23,7 @@ class LossOptions(TypedDict):
     negatives_seed: int | None
     explain: Explain
     contrast: tuple[str, ...]
+    normalize: Normalize
 
 
 LOSS_OPTIONS = (
@@ -51,6 +53,14 @@ LOSS_OPTIONS = (
         metavar="TAIL",
         help="Why the test triple's tail and not this one? Repeat it for several test triples, or give one for all.",
     ),
+    click.option(
+        "--normalize",
+        type=click.Choice(["none", "cosine", "relatif"]),
+        default="none",
+        show_default=True,
+        help="Rank influences divided by the lengths of gradients, so that triples that push everything do not lead "
+        "every list. cosine: of both gradients. relatif: of the training triple's only.",
+    ),
 )
 _OF_ONE_LOSS = {"label_smoothing": "one-to-all", "num_negatives": "slcwa", "negatives_seed": "slcwa"}
 
@@ -68,6 +78,11 @@ def refuse_other_losses(options: LossOptions) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} belongs to --loss {loss}; give both, or leave it out")
     if options["mode"] == "self" and (options["contrast"] or options["explain"] != "loss"):
         raise ConfigError("--contrast and --explain ask about test triples, and --mode self has none; leave them out")
+    if options["mode"] == "self" and options["normalize"] != "none":
+        raise ConfigError(
+            "--normalize is for influences on test triples: with --mode self a triple meets itself only, and its "
+            "cosine with itself is 1; leave --normalize out"
+        )
 
 
 def loss_of(options: LossOptions, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:

@@ -14,6 +14,11 @@ from tracin_dask.runs.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.scores import check_place, scores_of
 
+_NORMALIZED = {
+    "cosine": "by the lengths of both gradients (cosine); each training triple's own gradient is counted below",
+    "relatif": "by the training triples' lengths (relatif); each one's own gradient is counted below",
+}
+
 
 @click.command(cls=ManyValues)
 @job_options
@@ -46,10 +51,12 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         tests = "1 test triple" if num_tests == 1 else f"{num_tests:,} test triples"
     number = plan.num_checkpoints
     of_all = "" if number == 1 else f", of all {number} checkpoints"
+    divided = {} if prepared.config.normalize == "none" else {"normalized": _NORMALIZED[prepared.config.normalize]}
     summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
     rows = {
         "what": f"{plan.num_triples:,} training triples on {tests}",
         **summed,
+        **divided,
         "tracked": f"{len(prepared.tracked)} parameter tensors: {', '.join(sorted(prepared.tracked))}",
         "where": where,
         "engine": str(plan.modes),

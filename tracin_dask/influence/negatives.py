@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import PairEngine, TestFactors
-from tracin_dask.influence.losses import SLCWA
+from tracin_dask.influence.losses import SLCWA, AnyLoss
 from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.scorer import Scorer, Scores
 
@@ -51,6 +51,11 @@ def make_scorer(engine: PairEngine, test: TestFactors, num_tests: int | None = N
     """Choose what scores under the engine's loss."""
     scorer = ScorerWithNegatives if isinstance(engine.loss, SLCWA) else Scorer
     return scorer(engine, test, num_tests)
+
+
+def self_columns(loss: AnyLoss) -> int:
+    """Count the gradients that are compared with each other for influences of triples on themselves; 0 if none are."""
+    return SELF_ROWS * Question().num_gradients(loss) if isinstance(loss, SLCWA) else 0
 
 
 def self_influence(engine: PairEngine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:

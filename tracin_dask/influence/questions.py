@@ -36,8 +36,8 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """A gradient of each test triple; all of them are added up."""
+class Asked:
+    """A gradient of each test triple, that of a loss at a triple; all of them are added up with their signs."""
 
     triples: Int[ndarray, "test 3"]
     loss: AnyLoss
@@ -59,31 +59,41 @@ def prepare_question(
     NonFiniteError
         If a factor is NaN or infinite; the triple is named.
     """
+    prepared = []
+    for asked in gradients_of(engine, question, test_triples, contrast_tails):
+        factors = replace(engine, loss=asked.loss).prepare(torch.from_numpy(asked.triples), batch_size=batch_size)
+        prepared.append(replace(factors, scale=asked.sign * factors.scale))
+    return concatenate(prepared)
+
+
+def gradients_of(
+    engine: PairEngine,
+    question: Question,
+    test_triples: Int[ndarray, "test 3"],
+    contrast_tails: Int[ndarray, " test"] | None = None,
+) -> Iterator[Asked]:
+    """Give the gradients that a question asks for."""
     sides = [(test_triples, 1)]
     if question.is_contrast:
         assert contrast_tails is not None  # noqa: S101 - belongs to the question
         sides.append((np.column_stack([test_triples[:, :2], contrast_tails]), -1))
-    prepared = []
     for triples, sign in sides:
-        for asked in _asked(engine.loss, question, triples, engine.model.config, sign):
-            factors = replace(engine, loss=asked.loss).prepare(torch.from_numpy(asked.triples), batch_size=batch_size)
-            prepared.append(replace(factors, scale=asked.sign * factors.scale))
-    return concatenate(prepared)
+        yield from _of_one_side(engine.loss, question, triples, engine.model.config, sign)
 
 
-def _asked(
+def _of_one_side(
     loss: AnyLoss, question: Question, triples: Int[ndarray, "test 3"], config: ConvEConfig, sign: int
-) -> Iterator[_Asked]:
+) -> Iterator[Asked]:
     """Give the gradients of triples that a question asks for."""
     if question.explain == "score":
-        yield _Asked(triples=triples, loss=NegatedScore(), sign=sign)
+        yield Asked(triples=triples, loss=NegatedScore(), sign=sign)
     elif question.is_contrast and isinstance(loss, OneToAll):
         # the other entities' parts are the same for both tails: what is left is the difference of two scores
         weight = loss.lower_at_tail(config.num_entities)
-        yield _Asked(triples=triples, loss=NegatedScore(weight=weight), sign=sign)
+        yield Asked(triples=triples, loss=NegatedScore(weight=weight), sign=sign)
     elif isinstance(loss, SLCWA):
-        yield _Asked(triples=triples, loss=loss.part(is_positive=True), sign=sign)
+        yield Asked(triples=triples, loss=loss.part(is_positive=True), sign=sign)
         for corrupted in loss.corrupted(triples, config.num_entities):
-            yield _Asked(triples=corrupted, loss=loss.part(is_positive=False), sign=sign)
+            yield Asked(triples=corrupted, loss=loss.part(is_positive=False), sign=sign)
     else:
-        yield _Asked(triples=triples, loss=loss, sign=sign)
+        yield Asked(triples=triples, loss=loss, sign=sign)

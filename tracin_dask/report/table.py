@@ -8,7 +8,10 @@ from tracin_dask.influence.topk import Ranking, ranked
 from tracin_dask.runs.result import InfluenceResult
 
 MEANING = "> 0 speaks for the prediction, < 0 against; size: drop of loss per step on it."
+COSINE_MEANING = "> 0 speaks for the prediction, < 0 against; size: cosine of the gradients."
+RELATIF_MEANING = "> 0 speaks for the prediction, < 0 against; size: drop of loss by equal steps."
 SELF_MEANING = "The size: how far a step on a triple lowers its own loss; large for odd facts."
+_MEANINGS = {"none": MEANING, "cosine": COSINE_MEANING, "relatif": RELATIF_MEANING}
 
 
 def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
@@ -25,7 +28,7 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
         for side in ("proponents", "opponents")
         if result.run["rank_by"] in ("absolute", side)
     ]
-    return Group(*sides, Text(MEANING, style="dim"))
+    return Group(*sides, Text(_MEANINGS[result.run["normalize"]], style="dim"))
 
 
 def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) -> Table:

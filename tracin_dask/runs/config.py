@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
+from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.parameters import last_layers, matching
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.questions import Explain
@@ -39,6 +40,9 @@ class RunConfig:
     contrast
         Other tails, ids or labels, one for each test triple or one for all: influences are on the loss (or score) of
         the test triple less that of the triple with the other tail.
+    normalize
+        `cosine`: divide influences by the norms of both gradients. `relatif`: by that of the training triple's only,
+        so that triples with long gradients do not lead every list. Influences are ranked after that.
     learning_rate
         Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
         checkpoint's own, or else 0.001.
@@ -63,6 +67,7 @@ class RunConfig:
     loss: AnyLoss = field(default_factory=BinaryCrossEntropy)
     explain: Explain = "loss"
     contrast: tuple[int | str, ...] = ()
+    normalize: Normalize = "none"
     parameters: tuple[str, ...] = ()
     last_layers: int | None = None
     learning_rate: float | tuple[float, ...] | None = None
@@ -93,6 +98,13 @@ class RunConfig:
         for rate in self.learning_rates:
             if not 0 < rate < float("inf"):
                 raise ConfigError(f"learning_rate must be a positive number, not {rate}")
+        if self.normalize not in get_args(Normalize):
+            raise ConfigError(f"normalize must be none, cosine or relatif, not {self.normalize!r}")
+        if self.normalize != "none" and self.mode == "self":
+            raise ConfigError(
+                f"normalize {self.normalize} is for influences on test triples: in mode 'self' a triple meets itself "
+                "only, and its cosine with itself is 1; leave normalize out"
+            )
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":
             raise ConfigError(f"precision {self.precision} is a format of GPUs, and device cpu is asked for")
         if self.parameters and self.last_layers is not None:

@@ -19,6 +19,7 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.contributions import Contributions, Reported
 from tracin_dask.runs.in_process import InProcess
 from tracin_dask.runs.loading import CheckpointFile
+from tracin_dask.runs.norms import Norms, divided
 from tracin_dask.runs.plan import Plan, Rows, make_plan
 from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
 from tracin_dask.runs.records import Records
@@ -75,7 +76,11 @@ class Executor(Protocol):
         ...
 
     def contributions(self, reported: Reported) -> Contributions:
-        """Tell what each checkpoint adds to the influences of the reported training triples."""
+        """Tell what each checkpoint adds to the influences of the reported training triples, before any division."""
+        ...
+
+    def norms(self, reported: Reported) -> Norms:
+        """Give the norms of the gradients of the test triples and of the reported training triples."""
         ...
 
 
@@ -129,12 +134,17 @@ def carry_out(
     executor = _executor(prepared, replace(_job(prepared, plan), scores=place), client, run_id)
     config = prepared.config
     num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
-    contributions = None
+    norms = contributions = None
     try:
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
         rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
+        reported = [ranking.triples for ranking in rankings]
+        if config.normalize != "none":
+            norms = executor.norms(reported)
         if config.checkpoint_contributions:
-            contributions = executor.contributions([ranking.triples for ranking in rankings])
+            contributions = executor.contributions(reported)
+            if norms is not None:
+                contributions = divided(contributions, norms, config.normalize)
         about = _about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
@@ -154,6 +164,7 @@ def carry_out(
         contrast_tails=prepared.contrast_tails,
         rankings=rankings,
         contributions=contributions,
+        norms=norms,
         top=total.top,
         top_k=config.top_k,
         learning_rate=_one_or_all(prepared.learning_rates),
@@ -241,6 +252,7 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
         num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
         loss=config.loss,
         question=prepared.question,
+        normalize=config.normalize,
         tracked=prepared.tracked,
         modes=plan.modes,
         top_k=config.top_k,
@@ -262,6 +274,7 @@ def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "loss": prepared.config.loss.name,
         **_loss_settings(prepared.config.loss),
         "explain": prepared.config.explain,
+        "normalize": prepared.config.normalize,
         "rank_by": prepared.config.rank_by,
         "parameters": sorted(prepared.tracked),
         "checkpoints": [
@@ -296,6 +309,7 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "test_triples": "none" if asked is None else hashlib.sha256(asked.tobytes()).hexdigest(),
         "loss": [config.loss.name, _loss_digest(config.loss)],
         "question": asdict(prepared.question),
+        "normalize": config.normalize,
         "parameters": sorted(prepared.tracked),
         "learning_rate": _one_or_all(prepared.learning_rates),
         "top_k": config.top_k,

@@ -6,6 +6,7 @@ from numpy import ndarray
 
 from tracin_dask.models.conve import ConvE
 from tracin_dask.runs.contributions import Contributions, Reported, contributions
+from tracin_dask.runs.norms import Norms, reported_norms
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.worker import (
     Asked,
@@ -51,3 +52,8 @@ class InProcess:
     def contributions(self, reported: Reported) -> Contributions:
         """Score what is reported once more, checkpoint by checkpoint."""
         return contributions(self._job, self._asked, reported)
+
+    def norms(self, reported: Reported) -> Norms:
+        """Compute the norms of the test triples' gradients and of those that are reported."""
+        assert self._asked is not None  # noqa: S101 - refused for self-influence
+        return reported_norms(self._job, self._asked, reported)

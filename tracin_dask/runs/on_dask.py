@@ -20,6 +20,7 @@ from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.runs.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.loading import CheckpointFile
+from tracin_dask.runs.norms import Norms, reported_norms
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.score_writer import why_out_of_reach
 from tracin_dask.runs.task_graph import TaskFunctions, one_task_per_worker, task_graph
@@ -124,15 +125,23 @@ class OnDask:
 
     def contributions(self, reported: Reported) -> Contributions:
         """Let a worker score what is reported once more, checkpoint by checkpoint; raises as `prepare`."""
+        found: Contributions = self._afterwards("contributions", contributions, reported)
+        return found
+
+    def norms(self, reported: Reported) -> Norms:
+        """Let a worker compute the norms of the test triples and of what is reported; raises as `prepare`."""
+        found: Norms = self._afterwards("norms", reported_norms, reported)
+        return found
+
+    def _afterwards(self, name: str, function: Any, reported: Reported) -> Any:  # noqa: ANN401 - as `_submit`
+        """Let a worker look at what is reported once more."""
         _, weights = self._look_for_files()
-        job = self._submit("job-again", _with_weights, self._job, weights)
+        job = self._submit(f"job-for-{name}", _with_weights, self._job, weights)
         try:
             with _killed_workers_explained(), _large_graphs_allowed():
-                future = self._submit("contributions", contributions, job, self._asked, reported)
-                found: Contributions = future.result()
+                return self._submit(name, function, job, self._asked, reported).result()
         finally:
             self._let_go()
-        return found
 
     def _look_for_files(self) -> "tuple[list[str], Future[Any] | None]":
         """Give the workers' addresses, and the weights of the checkpoints that one of them does not see."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.influence.summed import sum_bytes
 from tracin_dask.models.conve import ConvEConfig
@@ -132,7 +133,10 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     """
     tracked = config.tracked(model)
     modes = cost.choose_modes(model, work, tracked)
-    multiply_adds = cost.multiply_adds(model, work, tracked, modes).times(work.num_checkpoints)
+    multiply_adds = cost.multiply_adds(model, work, tracked, modes)
+    if config.normalize != "none":
+        multiply_adds += norm_multiply_adds(model, work, tracked, config.loss)
+    multiply_adds = multiply_adds.times(work.num_checkpoints)
     batch_size = config.batch_size or _automatic_batch(model, work, config, resources, modes)
     memory = _memory(model, work, config, batch_size, modes)
     if memory.total > resources.memory_bytes:
@@ -187,10 +191,10 @@ def _memory(
     model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int, modes: Modes
 ) -> MemoryEstimate:
     columns, number = max(1, work.num_tests), work.num_checkpoints
-    itemsize = working_dtype(config.precision).itemsize
-    batch = cost.batch_bytes(
-        model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=config.gradient_checkpointing
-    )
+    itemsize, again = working_dtype(config.precision).itemsize, config.gradient_checkpointing
+    batch = cost.batch_bytes(model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=again)
+    if config.normalize != "none":
+        batch = max(batch, norm_bytes(model, batch_size, config.loss, itemsize=itemsize, recompute=again))
     if number > 1:
         batch += sum_bytes(batch_size, work.num_tests, itemsize)
     prepared = cost.prepared_bytes(model, work.num_tests, itemsize)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.influence.topk import Ranking, TopK
+from tracin_dask.runs.norms import Norms
 from tracin_dask.triples.part import write_whole
 from tracin_dask.triples.store import TripleStore
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 """2: `learning_rate` is a list where there are several checkpoints."""
 _ROLES = ("head", "relation", "tail")
+_SUMMARISED = ("test_triple", "contrast", "test_gradient_norm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class InfluenceResult:
         One per test triple, best first; a single one for self-influence.
     contributions
         What each checkpoint adds to the influences of every ranking [entry, checkpoint], where that was asked for.
+    norms
+        The norms of the gradients of test triples and of what is reported, where influences were divided by them.
     top
         The `top_k` highest and lowest of every test triple, however `rankings` are chosen from them.
     learning_rate
@@ -68,6 +72,7 @@ class InfluenceResult:
     contrast_tails: Int[ndarray, " test"] | None = field(default=None, repr=False)
     rankings: tuple[Ranking, ...] = field(repr=False)
     contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)
+    norms: Norms | None = field(default=None, repr=False)
     top: TopK = field(repr=False)
     top_k: int
     learning_rate: float | list[float]
@@ -84,6 +89,7 @@ class InfluenceResult:
             entries = "influences"
         if self.contrast_tails is not None:
             about["contrast"] = self._contrast(test_index)
+        about |= self._test_norm(test_index)
         return about | {
             "top_k": self.top_k,
             "learning_rate": self.learning_rate,
@@ -99,9 +105,8 @@ class InfluenceResult:
         for test_index in range(len(self.rankings)):
             test: dict[str, Any] = {}
             if self.test_triples is not None:
-                test = {"test_index": test_index} | self.labels.describe(
-                    self.test_triples[test_index].tolist(), "test_"
-                )
+                described = self.labels.describe(self.test_triples[test_index].tolist(), "test_")
+                test = {"test_index": test_index} | described | self._test_norm(test_index)
             entries = enumerate(self._entries(test_index), start=1)
             rows += [test | {"rank": rank} | entry for rank, entry in entries]
         return pd.DataFrame(rows, columns=None if rows else self._columns())
@@ -125,7 +130,7 @@ class InfluenceResult:
                 name = f"{self._file_stem(index)}.json"
             write_json(directory / name, contents)
             summary = {"index": index, "file": name, "num_influences": len(ranking)}
-            results.append(summary | {key: contents[key] for key in ("test_triple", "contrast") if key in contents})
+            results.append(summary | {key: contents[key] for key in _SUMMARISED if key in contents})
         summary_path = directory / "summary.json"
         write_json(
             summary_path,
@@ -153,14 +158,20 @@ class InfluenceResult:
         )
         return {key: value for key, value in described.items() if key.startswith("tail")}
 
+    def _test_norm(self, test_index: int) -> dict[str, float]:
+        """Give the norm of a test triple's gradient, where influences were divided by norms."""
+        return {} if self.norms is None else {"test_gradient_norm": float(self.norms.test[test_index])}
+
     def _columns(self) -> list[str]:
         """Name the columns of a table that has no rows."""
         test: list[str] = []
         if self.test_triples is not None:
-            test = ["test_index", *self.labels.describe(self.test_triples[0].tolist(), "test_")]
+            described = self.labels.describe(self.test_triples[0].tolist(), "test_")
+            test = ["test_index", *described, *self._test_norm(0)]
         train = self.labels.describe((0, 0, 0), "train_")
         parts = [] if self.contributions is None else [f"{self._value_name}_by_checkpoint"]
-        return [*test, "rank", *train, self._value_name, *parts, "train_index"]
+        norms = [] if self.norms is None else ["train_gradient_norm"]
+        return [*test, "rank", *train, self._value_name, *parts, *norms, "train_index"]
 
     @property
     def _value_name(self) -> str:
@@ -173,6 +184,8 @@ class InfluenceResult:
             entry = self.labels.describe(triple, "train_") | {self._value_name: float(ranking.influence[place])}
             if self.contributions is not None:
                 entry[f"{self._value_name}_by_checkpoint"] = self.contributions[test_index][place].tolist()
+            if self.norms is not None:
+                entry["train_gradient_norm"] = float(self.norms.train[test_index][place])
             yield entry | {"train_index": int(ranking.train_index[place])}
 
 

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence import topk
@@ -18,6 +19,7 @@ from tracin_dask.influence.folded import FoldedConvE
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.negatives import make_scorer
+from tracin_dask.influence.normalised import NormalisedScorer, Normalize, question_norms
 from tracin_dask.influence.precision import Precision, PrecisionName
 from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.summed import SummedScorer, self_scores
@@ -50,6 +52,7 @@ class ScoreJob:
     """Influences per training triple: one per test triple, or its own."""
     loss: AnyLoss
     question: Question
+    normalize: Normalize
     tracked: frozenset[str]
     modes: Modes
     top_k: int
@@ -106,6 +109,8 @@ class Prepared:
 
     tests: tuple[TestFactors, ...]
     """One per checkpoint."""
+    norms: Float[Tensor, " test"] | None = None
+    """Of the test triples' gradients, where influences are divided by them."""
     counters: Counters
 
 
@@ -128,14 +133,24 @@ def prepare_test(job: ScoreJob, asked: Asked) -> Prepared:
     """Compute the test triples' factors, once for all tasks."""
     engines, loads = engines_of(job)
     with torch.no_grad():
+        norms = asked_norms(job, engines, asked).cpu() if job.normalize == "cosine" else None
         tests = tuple(move(factors_of(job, engine, asked), "cpu") for engine in engines)
-    return Prepared(tests=tests, counters=Counters(checkpoint_loads=loads, test_factor_computations=1))
+    return Prepared(tests=tests, norms=norms, counters=Counters(checkpoint_loads=loads, test_factor_computations=1))
 
 
 def factors_of(job: ScoreJob, engine: PairEngine, asked: Asked) -> TestFactors:
     """Compute what a question needs of test triples."""
-    other = asked[:, 3] if job.question.is_contrast else None
-    return prepare_question(engine, job.question, asked[:, :3], other, batch_size=job.batch_size)
+    return prepare_question(engine, job.question, *_triples_and_tails(job, asked), batch_size=job.batch_size)
+
+
+def asked_norms(job: ScoreJob, engines: Sequence[PairEngine], asked: Asked) -> Float[Tensor, " test"]:
+    """Compute the norms of what a question asks of test triples."""
+    return question_norms(engines, job.question, *_triples_and_tails(job, asked))
+
+
+def _triples_and_tails(job: ScoreJob, asked: Asked) -> tuple[ndarray, ndarray | None]:
+    """Take test triples and the tails apart that they are held against, where there are any."""
+    return asked[:, :3], asked[:, 3] if job.question.is_contrast else None
 
 
 def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
@@ -314,7 +329,8 @@ def _run_here(job: ScoreJob, engines: Sequence[PairEngine], test: Prepared) -> _
     pairs = zip(engines, test.tests, strict=True)
     scorers = [make_scorer(engine, factors, job.num_columns) for engine, factors in pairs]
     scorer = scorers[0] if len(scorers) == 1 else SummedScorer(scorers)
-    _runs_here[:] = [_RunHere(job, test.tests, models, InPieces(scorer.parts), topk.empty(job.top_k))]
+    score = scorer.parts if job.normalize == "none" else NormalisedScorer(scorer, engines, test.norms).parts
+    _runs_here[:] = [_RunHere(job, test.tests, models, InPieces(score), topk.empty(job.top_k))]
     return _runs_here[0]
 
 

@@ -1,0 +1,48 @@
+"""The bytes and multiply-adds that a plan states for the training triples' norms are those that they take."""
+
+import pytest
+import torch
+from influence.agreement import engine_for
+from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
+from torch.utils.flop_counter import FlopCounterMode
+
+from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
+from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.parameters import parameter_names
+
+LOSSES = [BinaryCrossEntropy(), OneToAll(), SLCWA(), SLCWA(num_negatives=3)]
+
+
+@pytest.fixture(params=[(32, 8, "width"), (200, 10, "height")], ids=["32", "200"])
+def model(request):
+    return float32_model(*request.param)
+
+
+@pytest.fixture(params=["all", "fc"])
+def tracked(request, model) -> frozenset[str]:
+    return frozenset(parameter_names(model.config) if request.param == "all" else ("fc.weight", "fc.bias"))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["bce", "one-to-all", "slcwa", "slcwa with 3"])
+def test_norms_take_about_the_counted_multiply_adds(model, tracked, loss):
+    engine = engine_for(model, tracked, loss=loss)
+    negatives = loss.num_negatives if isinstance(loss, SLCWA) else 0
+    sizes = {"num_triples": BATCH, "num_heads": BATCH, "num_pairs": BATCH, "num_negatives": negatives}
+    work = Workload(num_tests=5, all_scores=isinstance(loss, OneToAll), **sizes)
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm})
+    with torch.no_grad(), counter:
+        training_norms([engine], ALL_DISTINCT.numpy())
+    counted = norm_multiply_adds(model.config, work, tracked, loss).total
+    assert 0.8 < counter.get_total_flops() / 2 / counted < 1.25
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["bce", "one-to-all", "slcwa", "slcwa with 3"])
+def test_norms_take_no_more_bytes_than_estimated_and_not_much_less(model, tracked, loss):
+    engine = engine_for(model, tracked, loss=loss)
+    with torch.no_grad():
+        peak = peak_of(lambda: training_norms([engine], ALL_DISTINCT.numpy()))
+    estimate = norm_bytes(model.config, BATCH, loss, itemsize=FLOAT32, recompute=False)
+    assert peak <= estimate + jacobian_bytes(engine)
+    assert estimate <= 2.2 * peak

@@ -1,0 +1,234 @@
+"""Influences divided by the norms of gradients agree with the oracle, and so do the norms of all that can be asked."""
+
+from functools import cache
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from conftest import random_model
+from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, Case, case_of, engine_for, fresh_room, imported_room
+from influence.test_questions import CONTRASTED, LOSSES, SCORE
+from torch import Tensor
+
+from tracin_dask.errors import NonFiniteError
+from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.normalised import question_norms, training_norms
+from tracin_dask.influence.questions import Question
+from tracin_dask.models.conve import ConvE
+
+RATES = (0.5, 0.03125, 2.0)
+QUESTIONS = {
+    "loss": Question(),
+    "score": Question(explain="score"),
+    "contrast": Question(is_contrast=True),
+    "contrast of scores": Question(explain="score", is_contrast=True),
+}
+ALL, FC = "all", "fc"
+MODES = [
+    Modes(),
+    Modes(forward=True, relation_table=True),
+    Modes(head_jacobians=True, long_run=2, relation_table=True),
+]
+
+
+@cache
+def model(dialect: str, seed: int) -> ConvE:
+    return random_model(seed, **DIALECTS[dialect])
+
+
+@cache
+def case(dialect: str, loss: str, question: str, seed: int) -> Case:
+    asked, plain = QUESTIONS[question], LOSSES[loss][1]
+    test, test_loss = TEST, plain if asked.explain == "loss" else SCORE
+    if asked.is_contrast:
+        test, test_loss = CONTRASTED, oracle.of_contrast(test_loss)
+    return case_of(model(dialect, seed), test=test, loss=plain, test_loss=test_loss)
+
+
+def tracked_of(cases: list[Case], tracked: str) -> tuple[str, ...]:
+    return cases[0].names if tracked == ALL else ("fc.weight", "fc.bias")
+
+
+def side_by_side(norms: list[dict[str, Tensor]], names: tuple[str, ...]) -> Tensor:
+    """Give the norm of the gradients of all checkpoints, each times the root of its learning rate."""
+    squares = [rate * sum(n[name].square() for name in names) for rate, n in zip(RATES, norms, strict=False)]
+    return sum(squares).sqrt()
+
+
+def expected(cases: list[Case], names: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ask the oracle for influences and the norms of both sides."""
+    influences = sum(r * sum(c.products[name] for name in names) for r, c in zip(RATES, cases, strict=False))
+    ours, theirs = ([getattr(c, f"{side}_norms") for c in cases] for side in ("train", "test"))
+    return influences, side_by_side(ours, names), side_by_side(theirs, names)
+
+
+def engines_of(models, names, loss, modes: Modes, room=None) -> list:
+    pairs = zip(models, RATES, strict=False)
+    return [engine_for(one, names, room, learning_rate=rate, loss=loss, modes=modes) for one, rate in pairs]
+
+
+def asked_of(question) -> tuple[np.ndarray, np.ndarray | None]:
+    asked = CONTRASTED.numpy()
+    return asked[:, :3], asked[:, 3] if question.is_contrast else None
+
+
+def normalised(engines: list, question, *, cosine: bool, room=None, train: Tensor = TRAIN) -> Tensor:
+    """Score the training triples as a run does."""
+    room = room or imported_room()
+    tests, tails = asked_of(question)
+    scorers = []
+    for engine in engines:
+        prepared = room["questions"].prepare_question(engine, question, tests, tails, batch_size=100)
+        scorers.append(room["negatives"].make_scorer(engine, prepared, len(tests)))
+    norms = room["normalised"].question_norms(engines, question, tests, tails) if cosine else None
+    scorer = room["normalised"].NormalisedScorer(room["summed"].SummedScorer(scorers), engines, norms)
+    found = torch.full((len(train), len(tests)), torch.nan, dtype=engines[0].model.kernel.dtype)
+    for part in scorer.parts(train.numpy()):
+        found[torch.from_numpy(part.rows)] = part.influences
+    return found
+
+
+@pytest.mark.parametrize("tracked", [ALL, FC])
+@pytest.mark.parametrize(
+    ("question", "number"), [("loss", 1), ("loss", 3), ("score", 1), ("contrast", 3), ("contrast of scores", 1)]
+)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_norms_and_quotients_agree_with_the_oracle(dialect, loss, question, tracked, number):
+    cases = [case(dialect, loss, question, seed) for seed in range(number)]
+    names = tracked_of(cases, tracked)
+    influences, ours, theirs = expected(cases, names)
+    asked = QUESTIONS[question]
+    engines = engines_of([c.model for c in cases], names, LOSSES[loss][0], Modes())
+    with torch.no_grad():
+        torch.testing.assert_close(training_norms(engines, TRAIN.numpy()), ours, rtol=ROUNDING, atol=0)
+        torch.testing.assert_close(question_norms(engines, asked, *asked_of(asked)), theirs, rtol=ROUNDING, atol=0)
+        cosine, relatif = (normalised(engines, asked, cosine=cosine) for cosine in (True, False))
+    assert ((cosine - influences / ours[:, None] / theirs).abs() <= ROUNDING).all()
+    assert ((relatif - influences / ours[:, None]).abs() <= ROUNDING * theirs).all()
+
+
+@pytest.mark.parametrize("modes", MODES, ids=str)
+@pytest.mark.parametrize("loss", ["bce", "slcwa"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_they_do_in_every_mode(dialect, loss, modes):
+    cases = [case(dialect, loss, "loss", 0)]
+    influences, ours, theirs = expected(cases, cases[0].names)
+    engines = engines_of([cases[0].model], cases[0].names, LOSSES[loss][0], modes)
+    with torch.no_grad():
+        found = normalised(engines, Question(), cosine=True)
+    assert ((found - influences / ours[:, None] / theirs).abs() <= ROUNDING).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_cosines_lie_between_one_and_minus_one_and_duplicates_tie(loss):
+    cases = [case("width", loss, "loss", seed) for seed in range(3)]
+    engines = engines_of([c.model for c in cases], cases[0].names, LOSSES[loss][0], Modes())
+    with torch.no_grad():
+        found = normalised(engines, Question(), cosine=True)
+    assert found.abs().max() <= 1 + ROUNDING
+    same = (TRAIN[:, None] == TEST).all(dim=2)
+    torch.testing.assert_close(found[same], torch.ones_like(found[same]), rtol=ROUNDING, atol=0)
+    assert (found[~same] < 1 - 1e-6).all()
+    torch.testing.assert_close(found[[0, 10]], found[[1, 11]], rtol=0, atol=ROUNDING)
+
+
+def test_many_test_triples_have_the_norms_of_few():
+    engines = engines_of([model("width", 0)], case("width", "slcwa", "loss", 0).names, LOSSES["slcwa"][0], Modes())
+    with torch.no_grad():
+        few = question_norms(engines, Question(), TEST.numpy())
+        many = question_norms(engines, Question(), TEST.repeat(9, 1).numpy())
+    torch.testing.assert_close(many, few.repeat(9), rtol=1e-12, atol=0)
+
+
+class Margin:
+    """Has no gradient from a score of 0 on."""
+
+    name = "margin"
+
+    def value(self, scores: Tensor) -> Tensor:
+        return torch.relu(-scores)
+
+
+class Faint:
+    """Has gradients whose squares are no normal numbers in float32."""
+
+    name = "faint"
+
+    def value(self, scores: Tensor) -> Tensor:
+        return 1e-24 * scores
+
+
+@pytest.mark.parametrize("cosine", [True, False])
+def test_a_zero_gradient_gives_zero_on_either_side(cosine):
+    wanted = case("width", "bce", "loss", 0)
+    with torch.no_grad():
+        above, test_above = (oracle.scores(wanted.model, triples) >= 0 for triples in (TRAIN, TEST))
+        found = normalised(engines_of([wanted.model], wanted.names, Margin(), Modes()), Question(), cosine=cosine)
+    assert 0 < above.sum() < len(TRAIN)
+    assert 0 < test_above.sum() < len(TEST)
+    assert (found[above] == 0).all()
+    assert (found[:, test_above] == 0).all()
+    assert (found[~above][:, ~test_above] != 0).all()
+
+
+def test_a_gradient_too_small_for_a_square_counts_as_zero():
+    wanted = case("width", "bce", "loss", 0)
+    engines = engines_of([random_model(**DIALECTS["width"]).float()], wanted.names, Faint(), Modes())
+    with torch.no_grad():
+        assert (training_norms(engines, TRAIN.numpy()) == 0).all()
+        assert (normalised(engines, Question(), cosine=True) == 0).all()
+
+
+TERMS = {
+    "the training triples' norms": ("normalised", "part.influences.mul_(chosen)", "pass"),
+    "the test triples' norms": ("normalised", "part.influences.mul_(self._by_test)", "pass"),
+    "the sum over checkpoints": (
+        "normalised",
+        "some], tails) for engine in engines)",
+        "some], tails) for engine in engines[:1])",
+    ),
+    "the order of rows": (
+        "normalised",
+        "by_row[torch.from_numpy(part.rows).to(by_row.device)]",
+        "by_row[: len(part.rows)]",
+    ),
+    "the signs": ("normalised", "asked.sign * part", "part"),
+    "the roots": ("normalised", ", 0, squares).sqrt()", ", 0, squares)"),
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_quotients_without_a_part_of_the_norms_disagree_with_the_oracle(term):
+    cases = [case("width", "bce", "contrast", seed) for seed in range(3)]
+    influences, ours, theirs = expected(cases, cases[0].names)
+
+    def error(room) -> Tensor:
+        question = room["questions"].Question(is_contrast=True)
+        modes = room["modes"].Modes(long_run=2)
+        engines = engines_of([c.model for c in cases], cases[0].names, room["losses"].BinaryCrossEntropy(), modes, room)
+        with torch.no_grad():
+            found = normalised(engines, question, cosine=True, room=room)
+        return (found - influences / ours[:, None] / theirs).abs().max()
+
+    assert error(fresh_room()) <= ROUNDING
+    assert error(fresh_room([TERMS[term]])) > 1e-3
+
+
+class Steep:
+    """Has gradients whose squares are beyond float32."""
+
+    name = "steep"
+
+    def value(self, scores: Tensor) -> Tensor:
+        return 1e24 * scores
+
+
+def test_a_norm_beyond_the_numbers_names_the_test_triple():
+    engines = engines_of([random_model(**DIALECTS["width"]).float()], ("fc.bias",), Steep(), Modes())
+    with (
+        torch.no_grad(),
+        pytest.raises(NonFiniteError, match=r"8 test triple\(s\) is NaN or infinite, first"),
+    ):
+        question_norms(engines, Question(), TEST.numpy())

@@ -1,0 +1,114 @@
+"""Influences divided by the lengths of gradients, so that triples with long ones do not lead every list."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.influence.engine import PairEngine
+from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.negatives import SELF_ROWS, BatchScorer
+from tracin_dask.influence.questions import Question, gradients_of, prepare_question
+from tracin_dask.influence.scorer import Scorer, Scores
+from tracin_dask.influence.summed import SummedScorer, self_scores
+
+Normalize = Literal["none", "cosine", "relatif"]
+"""Divide by nothing; by the norms of both gradients; or by the training triple's only [1]_.
+
+.. [1] Barshan, Brunet, Dziugaite: RelatIF, AISTATS 2020: the ℓ-relative influence, with the identity as the Hessian.
+"""
+
+
+class NormalisedScorer:
+    """Scores batches, and divides by the norms of the training triples' gradients, and of the test triples' if given.
+
+    A norm is that of the gradients of all checkpoints side by side, each times the root of its learning rate, so that
+    no quotient by both norms is beyond 1. Where a gradient is zero the influence is 0.
+    """
+
+    def __init__(
+        self,
+        scorer: BatchScorer | SummedScorer,
+        engines: Sequence[PairEngine],
+        test_norms: Float[Tensor, " test"] | None = None,
+    ) -> None:
+        """Take what scores, the engines of its checkpoints, and norms from any device."""
+        self._scorer, self._engines = scorer, tuple(engines)
+        self._by_test = None if test_norms is None else _reciprocals(test_norms.to(engines[0].model.device))
+
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
+        """Score a batch in the parts that the scorer makes of it."""
+        by_row = _reciprocals(training_norms(self._engines, ids))[:, None]
+        for part in self._scorer.parts(ids):
+            chosen = by_row if len(part.rows) == len(ids) else by_row[torch.from_numpy(part.rows).to(by_row.device)]
+            part.influences.mul_(chosen)
+            if self._by_test is not None:
+                part.influences.mul_(self._by_test)
+            yield part
+
+
+def training_norms(engines: Sequence[PairEngine], ids: Int[ndarray, "batch 3"]) -> Float[Tensor, " batch"]:
+    """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_scores`."""
+    return _norms(self_scores([_by_rows(engine) for engine in engines], ids).influences[:, 0])
+
+
+def question_norms(
+    engines: Sequence[PairEngine],
+    question: Question,
+    test_triples: Int[ndarray, "test 3"],
+    contrast_tails: Int[ndarray, " test"] | None = None,
+) -> Float[Tensor, " test"]:
+    """Compute √(Σ over checkpoints of learning_rate · ‖∇j‖²), where ∇j is all that a question asks of test triple j.
+
+    Where a question adds gradients up, it is the norm of their sum.
+
+    Raises
+    ------
+    NonFiniteError
+        If one is NaN or infinite; the triple is named.
+    """
+    found = []
+    for start in range(0, len(test_triples), SELF_ROWS):
+        some = slice(start, start + SELF_ROWS)
+        tails = None if contrast_tails is None else contrast_tails[some]
+        squares = sum(_question_squares(_by_rows(engine), question, test_triples[some], tails) for engine in engines)
+        assert isinstance(squares, Tensor)  # noqa: S101 - there is at least one engine
+        found.append(_norms(squares))
+    return torch.cat(found)
+
+
+def _question_squares(
+    engine: PairEngine,
+    question: Question,
+    test_triples: Int[ndarray, "test 3"],
+    contrast_tails: Int[ndarray, " test"] | None,
+) -> Float[Tensor, " test"]:
+    """Score all gradients that are asked for as if they were training triples', against their sums."""
+    number = len(test_triples)
+    test = prepare_question(engine, question, test_triples, contrast_tails, batch_size=number)
+    total = engine.model.kernel.new_zeros(number)
+    for asked in gradients_of(engine, question, test_triples, contrast_tails):
+        for part in Scorer(replace(engine, loss=asked.loss), test, number).parts(asked.triples):
+            total += asked.sign * part.influences.diagonal()  # by rows, a batch has one part
+    refuse_non_finite(test_triples, total[:, None], what="test")
+    return total
+
+
+def _by_rows(engine: PairEngine) -> PairEngine:
+    """Give the engine that shares nothing between triples: what few of them share does not pay for tables."""
+    return replace(engine, modes=Modes(), relations=None)
+
+
+def _norms(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
+    """Take roots; squares below the normal numbers have lost their digits and count as 0, as do sums that cancel."""
+    return torch.where(squares < torch.finfo(squares.dtype).tiny, 0, squares).sqrt()
+
+
+def _reciprocals(norms: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
+    """Invert norms, and leave 0 where one is 0."""
+    return torch.where(norms > 0, norms.reciprocal(), 0)
