@@ -344,7 +344,7 @@ def test_chunks_are_whole_batches_of_some_test_triples(graph: Graph, path: Path,
 
 def test_the_memory_of_writing_is_planned(make_job: MakeJob, path: Path):
     with_scores, without = make_job(save_scores=path).plan.memory, make_job().plan.memory
-    assert with_scores.scores == with_scores.total - without.total == 3 * 4 * BATCH_SIZE * 3
+    assert with_scores.scores == with_scores.total - without.total == score_writer.COPIES * 4 * BATCH_SIZE * 3
     assert not path.exists()
 
 

@@ -20,8 +20,8 @@ from tracin_dask.errors import ScoresError
 INFLUENCE, SELF_INFLUENCE = "influence", "self_influence"
 ITEM_BYTES = 4
 """Influences are saved as float32."""
-COPIES = 3
-"""Of a batch's influences while they are written: as they were computed, cut into chunks, compressed."""
+COPIES = 5
+"""Of a batch's influences while they are written, by measuring: gathered, cut into chunks, compressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
