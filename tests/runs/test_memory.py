@@ -30,10 +30,12 @@ from tracin_dask.runs.prepare import prepare
 from tracin_dask.runs.resources import Resources
 from tracin_dask.triples.store import open_store
 
-store, again, loss = open_store(sys.argv[1]), sys.argv[2] == "again", sys.argv[3]
+store, kind, loss = open_store(sys.argv[1]), sys.argv[2], sys.argv[3]
 models = [load_checkpoint(path) for path in sys.argv[4:]]
 losses = {"bce": BinaryCrossEntropy(), "one-to-all": OneToAll(), "slcwa": SLCWA()}
-config = RunConfig(gradient_checkpointing=again, loss=losses[loss])
+config = RunConfig(
+    gradient_checkpointing=kind == "again", normalize="cosine" if kind == "divided" else "none", loss=losses[loss]
+)
 prepared = prepare(store, models, store.read(0, 16).triples, config=config)
 plan = make_plan(prepared.model_config, prepared.workload, config, Resources(memory_bytes=2 << 30))
 carry_out(prepared, plan)
@@ -63,18 +65,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize(
-    ("activations", "loss", "number"),
+    ("kind", "loss", "number"),
     [
         ("kept", "bce", 1),
         ("again", "bce", 1),
+        ("divided", "bce", 1),
         ("kept", "bce", MOST_CHECKPOINTS),
         ("kept", "one-to-all", 1),
         ("kept", "slcwa", 1),
     ],
 )
-def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, activations, loss, number):
+def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, kind, loss, number):
     models = [str(folder / f"{seed}.pt") for seed in range(number)]
-    command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), activations, loss, *models]
+    command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), kind, loss, *models]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     planned, peak = map(int, output.split())
     assert planned / 2 < peak <= MARGIN * planned
