@@ -42,9 +42,15 @@ class Project:
         """The options that name the id maps."""
         return ["--entity-to-id", f"{self.folder}/node_dict.txt", "--relation-to-id", f"{self.folder}/rel_dict.txt"]
 
-    def options(self) -> list[str]:
-        """The options that name all files; a cache beside them."""
-        files = ["--model-path", f"{self.folder}/model.pt", "--train", f"{self.folder}/train.txt", *self.maps()]
+    def options(self, model: Path | None = None) -> list[str]:
+        """The options that name all files, or another model; a cache beside them."""
+        files = [
+            "--model-path",
+            f"{model or self.folder / 'model.pt'}",
+            "--train",
+            f"{self.folder}/train.txt",
+            *self.maps(),
+        ]
         return [*files, "--cache-dir", f"{self.folder}/cache", "--threads-per-worker", "1"]
 
 
@@ -108,9 +114,9 @@ def tool() -> Tool:
 def explain(project: Project, tool: Tool, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Run on the project's test triple, with more words; give the JSON."""
 
-    def run(*words, triple=project.test_ids):
+    def run(*words, triple=project.test_ids, model=None):
         output = tmp_path / "influence.json"
-        result = tool("run", *project.options(), "--test-triple", *triple, "--output", output, *words)
+        result = tool("run", *project.options(model), "--test-triple", *triple, "--output", output, *words)
         assert result.exit_code == 0, result.output
         return json.loads(output.read_text())
 

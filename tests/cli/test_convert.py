@@ -64,7 +64,7 @@ def test_nothing_is_compared_unasked(convert):
 
 def test_a_converted_model_explains_alike_but_for_the_biases_that_it_has_more(convert, explain):
     common = ["--parameters", "*_embeddings.*", "bn*", "conv1.*", "fc.*"]
-    given, made = explain(), explain("--model-path", convert()[0], *common)
+    given, made = explain(), explain(*common, model=convert()[0])
     assert made["learning_rate"] == given["learning_rate"]
     rows = [[entry["train_index"] for entry in result["influences"]] for result in (given, made)]
     assert rows[0] == rows[1]

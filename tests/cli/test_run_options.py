@@ -1,7 +1,6 @@
 """`tracin-dask run`: each option about the scores does what it says, checked on results and counters."""
 
 import copy
-import json
 from functools import partial
 
 import numpy as np
@@ -168,20 +167,17 @@ def test_the_loss_is_the_one_that_is_named(project, everything, words, loss):
     assert (np.abs(by_line(everything(*words))[:30] - wanted) <= TOLERANCE * size).all()
 
 
-def test_label_smoothing_is_that_of_the_checkpoint_unless_it_is_given(project, tool, tmp_path):
+def test_label_smoothing_is_that_of_the_checkpoint_unless_it_is_given(project, everything, tmp_path):
     smoothed = tmp_path / "smoothed.pt"
     contents = torch.load(project.folder / "model.pt", weights_only=True)
     torch.save(contents | {"training": {"label_smoothing": 0.2}}, smoothed)
 
     def smoothing(model, *words):
-        options = [model if word.endswith("model.pt") else word for word in project.options()]
-        output = tmp_path / "influence.json"
-        tool("run", *options, "--loss", "one-to-all", "--test-triple", *project.test_ids, "--output", output, *words)
-        return json.loads(output.read_text())["run"]["label_smoothing"]
+        return everything("--loss", "one-to-all", *words, model=model)["run"]["label_smoothing"]
 
     assert smoothing(smoothed) == 0.2
     assert smoothing(smoothed, "--label-smoothing", 0) == 0.0
-    assert smoothing(project.folder / "model.pt") == 0.0
+    assert smoothing(None) == 0.0
 
 
 def test_a_score_is_explained_in_place_of_a_loss(project, everything):
