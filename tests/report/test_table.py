@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from tracin_dask.influence.topk import Ranking, TopK, ranked
-from tracin_dask.report.table import COSINE_MEANING, MEANING, RELATIF_MEANING, SELF_MEANING, influence_tables
+from tracin_dask.report.table import SELF_MEANING, SIGNS, influence_tables
 from tracin_dask.runs.result import InfluenceResult, Labels
 from tracin_dask.triples.ingest import IngestOptions, ingest
 
@@ -34,7 +34,7 @@ def side(influence, first_index=0):
     )
 
 
-def result(store, *, high=(), low=(), is_self=False, normalize="none"):
+def result(store, *, high=(), low=(), is_self=False, contrast_tails=None, **run):
     top = TopK(k=20, highest=side(high), lowest=side(low, first_index=100))
     return InfluenceResult(
         test_triples=None if is_self else np.array([[0, 1, 2]]),
@@ -42,7 +42,8 @@ def result(store, *, high=(), low=(), is_self=False, normalize="none"):
         top=top,
         top_k=20,
         learning_rate=0.1,
-        run={"rank_by": "absolute", "normalize": normalize},
+        run={"rank_by": "absolute", "normalize": "none", "explain": "loss", "loss": "bce"} | run,
+        contrast_tails=contrast_tails,
         labels=Labels(store=store),
     )
 
@@ -73,16 +74,27 @@ def test_proponents_and_opponents_have_tables_of_their_own(store):
     ]
 
 
-def test_the_meaning_of_sign_and_size_stands_below(store):
-    assert " ".join(shown(result(store, high=[1.0])).split()).endswith(MEANING)
-    assert "> 0 speaks for the prediction, < 0 against" in MEANING
+@pytest.mark.parametrize(
+    ("run", "size"),
+    [
+        ({}, "drop of loss per step on it."),
+        ({"explain": "score"}, "rise of score per step on it."),
+        ({"normalize": "cosine"}, "cosine of the gradients."),
+        ({"normalize": "relatif"}, "drop of loss by equal steps."),
+        ({"normalize": "relatif", "explain": "score"}, "rise of score by equal steps."),
+    ],
+)
+def test_the_meaning_of_sign_and_size_stands_below(store, run, size):
+    assert SIGNS.startswith("> 0 speaks for the prediction, < 0 against")
+    assert " ".join(shown(result(store, high=[1.0], **run)).split()).endswith(SIGNS + size)
+    assert len(SIGNS + size) <= 80
 
 
-@pytest.mark.parametrize(("normalize", "meaning"), [("cosine", COSINE_MEANING), ("relatif", RELATIF_MEANING)])
-def test_what_was_divided_has_a_meaning_of_its_own(store, normalize, meaning):
-    assert " ".join(shown(result(store, high=[1.0], normalize=normalize)).split()).endswith(meaning)
-    assert "> 0 speaks for the prediction, < 0 against" in meaning
-    assert len(meaning) <= 80
+def test_the_other_tail_and_the_loss_stand_in_the_title(store):
+    asked = result(store, high=[1.0], contrast_tails=np.array([1]), loss="one-to-all")
+    title = "Proponents of CHEBI:1 — predicate:1 — MONDO:2"
+    assert f"{title}, and not CHEBI:3 (loss one-to-all)" in " ".join(shown(asked).split())
+    assert f"{title} ┏" in " ".join(shown(result(store, high=[1.0])).split())
 
 
 def test_a_side_without_entries_says_none(store):

@@ -195,4 +195,6 @@ def _what_is_written(result: InfluenceResult) -> str:
     found = len(result.rankings[0])
     if found == 0:
         return "an empty list, for no influence has this sign"
+    if result.test_triples is None:
+        return f"the {found} of largest self-influence"
     return _WRITTEN[rank_by].format(found)

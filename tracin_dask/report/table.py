@@ -7,11 +7,14 @@ from rich.text import Text
 from tracin_dask.influence.topk import Ranking, ranked
 from tracin_dask.runs.result import InfluenceResult
 
-MEANING = "> 0 speaks for the prediction, < 0 against; size: drop of loss per step on it."
-COSINE_MEANING = "> 0 speaks for the prediction, < 0 against; size: cosine of the gradients."
-RELATIF_MEANING = "> 0 speaks for the prediction, < 0 against; size: drop of loss by equal steps."
+SIGNS = "> 0 speaks for the prediction, < 0 against; size: "
+_SIZES = {
+    "none": "{change} per step on it.",
+    "cosine": "cosine of the gradients.",
+    "relatif": "{change} by equal steps.",
+}
+_CHANGES = {"loss": "drop of loss", "score": "rise of score"}
 SELF_MEANING = "The size: how far a step on a triple lowers its own loss; large for odd facts."
-_MEANINGS = {"none": MEANING, "cosine": COSINE_MEANING, "relatif": RELATIF_MEANING}
 
 
 def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
@@ -22,13 +25,29 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
     if result.test_triples is None:
         title = "Training triples of the largest self-influence"
         return Group(_table(result, result.rankings[0], title=title, rows=rows), Text(SELF_MEANING, style="dim"))
-    test = " — ".join(_words(result, result.test_triples[test_index].tolist()))
+    test = _question(result, test_index)
     sides = [
         _table(result, ranked(result.top, test_index, side), title=f"{side.capitalize()} of {test}", rows=rows)
         for side in ("proponents", "opponents")
         if result.run["rank_by"] in ("absolute", side)
     ]
-    return Group(*sides, Text(_MEANINGS[result.run["normalize"]], style="dim"))
+    return Group(*sides, Text(_meaning(result), style="dim"))
+
+
+def _question(result: InfluenceResult, test_index: int) -> str:
+    """Name a test triple, the tail that it is held against, and a loss that is not the default."""
+    assert result.test_triples is not None  # noqa: S101 - self-influence asks about none
+    triple = result.test_triples[test_index].tolist()
+    asked = " — ".join(_words(result, triple))
+    if result.contrast_tails is not None:
+        other = _words(result, [*triple[:2], int(result.contrast_tails[test_index])])[2]
+        asked = f"{asked}, and not {other}"
+    return asked if result.run["loss"] == "bce" else f"{asked} (loss {result.run['loss']})"
+
+
+def _meaning(result: InfluenceResult) -> str:
+    """Say what sign and size mean."""
+    return SIGNS + _SIZES[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
 
 
 def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) -> Table:
