@@ -97,7 +97,8 @@ def test_the_pages_show_a_run_while_it_goes_on(browser, dashboard, tmp_path):
         browser.get(f"{dashboard}/{page}")
         WebDriverWait(browser, 30).until(title_is(title))
     first = figures(browser, until=lambda found: triples_done(found) > 0 and found["best.tail"])
-    later = figures(browser, until=lambda found: triples_done(found) > triples_done(first))
+    moved = figures(browser, until=lambda found: triples_done(found) > triples_done(first))
+    later = figures(browser, until=lambda found: len(found["speed.rate"]) > len(moved["speed.rate"]))
     assert re.search(r"triples/s.*</b> left", later["headline"])
     assert len(later["workers.worker"]) == 2
     assert min(later["workers.rate"]) > 0

@@ -131,7 +131,7 @@ class OtherLoss:
         ({"learning_rate": 0.5}, r"learning_rate: 0.01 then, 0.5 now"),
         ({"loss": OtherLoss()}, r"loss: \['bce', '\w+'\] then, \['bce', '\w+'\] now"),
         ({"last_layers": 2}, r"parameters: \[.*\] then, \['fc.bias', 'fc.weight'\] now"),
-        ({"precision": "bf16"}, r"precision: full then, bf16 now"),
+        ({"precision": "bf16"}, r"precision: float32 then, bf16 now"),
         ({"gradient_checkpointing": True}, r"gradient_checkpointing: False then, True now"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

@@ -163,7 +163,7 @@ def test_a_job_that_is_cancelled_is_replaced_and_changes_nothing(site, undisturb
 
 
 def test_workers_leave_before_their_walltime_and_others_take_over(site, undisturbed):
-    spec = site.spec(walltime="00:01:00", more="leave_before: 00:00:40\n")
+    spec = site.spec(walltime="00:01:00", more="leave_before: 00:00:52\n")  # after eight seconds
     site.call("run", *site.job("long", *LONG_JOB), "--cluster", spec)
     logs = [path.read_text() for path in site.logs.glob("*.err")]
     assert len(logs) > 2
