@@ -113,12 +113,17 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(slurm, made_graph, tmp_path_factory):
+def undisturbed_site(slurm, made_graph, tmp_path_factory):
     """The long job on two plain workers, with nothing in its way."""
     site = Site(tmp_path_factory.mktemp("undisturbed"), made_graph, slurm)
     told = site.call("run", *site.job("long", *LONG_JOB), "--cluster", site.spec())
     assert "running in 2 worker(s) of Slurm" in told
-    return site.influences("long")
+    return site
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_site):
+    return undisturbed_site.influences("long")
 
 
 @pytest.fixture
@@ -162,8 +167,9 @@ def test_a_job_that_is_cancelled_is_replaced_and_changes_nothing(site, undisturb
     assert site.influences("long") == undisturbed
 
 
-def test_workers_leave_before_their_walltime_and_others_take_over(site, undisturbed):
-    spec = site.spec(walltime="00:01:00", more="leave_before: 00:00:52\n")  # after eight seconds
+def test_workers_leave_before_their_walltime_and_others_take_over(site, undisturbed, undisturbed_site):
+    stays = min(50, round(0.6 * undisturbed_site.about("long")["seconds"]))  # longer than a task, shorter than the run
+    spec = site.spec(walltime="00:01:00", more=f"leave_before: 00:00:{60 - stays}\n")
     site.call("run", *site.job("long", *LONG_JOB), "--cluster", spec)
     logs = [path.read_text() for path in site.logs.glob("*.err")]
     assert len(logs) > 2
