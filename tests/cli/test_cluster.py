@@ -35,7 +35,6 @@ def test_show_says_what_would_be_started(tool, tmp_path):
 
 
 def test_show_prints_the_script_of_a_slurm_job(tool, tmp_path):
-    pytest.importorskip("dask_jobqueue")
     path = tmp_path / "site.yaml"
     path.write_text("kind: slurm\njobs: 3\nwalltime: 01:00:00\nmemory_per_job: 4GiB\nqueue: long\n")
     shown = tool("cluster", "show", path).output
@@ -43,6 +42,7 @@ def test_show_prints_the_script_of_a_slurm_job(tool, tmp_path):
     assert "#SBATCH -p long" in shown
 
 
+# Tornado leaves a socket to the garbage collector where the dashboard's port is in use
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 def test_check_tries_every_worker_and_fails_where_one_errs(tool, tmp_path, monkeypatch):
     path = tmp_path / "here.yaml"

@@ -207,6 +207,7 @@ def test_contributions_stand_beside_every_influence(over, folder):
         assert sum(entry["influence_by_checkpoint"]) == pytest.approx(entry["influence"], rel=1e-4, abs=1e-5 * largest)
 
 
+# Tornado leaves a socket to the garbage collector where the dashboard's port is in use
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 def test_a_run_on_workers_finds_the_same(over, folder):
     here, _ = over("--model-path", folder, "--checkpoint-contributions", "--batch-size", 100)

@@ -54,7 +54,6 @@ def test_a_job_with_gpus_is_one_worker_per_gpu():
 
 
 def test_the_script_of_a_job_says_what_the_site_asked_for():
-    pytest.importorskip("dask_jobqueue")
     script = job_script(GPUS, "tcp://10.0.0.1:8786")
     for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=64G", "#SBATCH -t 1-00:00:00", "#SBATCH --gres=gpu:4"):
         assert line in script.splitlines(), script

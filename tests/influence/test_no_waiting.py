@@ -8,7 +8,10 @@ from influence.agreement import engine_for, random_case
 from torch.profiler import ProfilerActivity, profile
 
 from tracin_dask.influence import long_runs
+from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.negatives import make_scorer
+from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.scorer import Scorer
 
 WAITING = {
@@ -29,6 +32,7 @@ def operators(scorer, case):
     return {event.key for event in trace.key_averages()}
 
 
+# torch says of its own profiler which devices it cannot see
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
 @pytest.mark.parametrize("dialect", ["width", "height"])
 @pytest.mark.parametrize("modes", MODES, ids=str)
@@ -39,6 +43,19 @@ def test_scoring_asks_the_device_for_nothing(dialect, modes, monkeypatch):
     monkeypatch.setattr(long_runs, "open_units", long_runs.every_unit)  # as on a GPU
     found = operators(scorer, case)
     assert "aten::mm" in found or "aten::addmm" in found or "aten::bmm" in found
+    assert not found & WAITING
+
+
+# torch says of its own profiler which devices it cannot see
+@pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
+@pytest.mark.parametrize("loss", [OneToAll(label_smoothing=0.1), SLCWA(num_negatives=2)], ids=lambda loss: loss.name)
+def test_other_losses_ask_the_device_for_nothing_either(loss):
+    case = random_case("height")
+    engine = engine_for(case.model, case.names, loss=loss)
+    asked = case.test.numpy()
+    scorer = make_scorer(engine, prepare_question(engine, Question(), asked, batch_size=8), len(asked))
+    found = operators(scorer, case)
+    assert "aten::mm" in found
     assert not found & WAITING
 
 

@@ -130,7 +130,7 @@ def test_one_entity_cannot_be_corrupted():
 
 
 TERMS = {
-    "the triple itself": ("negatives", "total = self._positive.score", "total = 0 * self._positive.score"),
+    "the triple itself": ("negatives", "total = self._positive.whole", "total = 0 * self._positive.whole"),
     "the corrupted triples": ("negatives", "total.index_add_(", "(lambda *_: None)("),
     "their order": ("negatives", "send(order[part.rows], total.device)", "send(part.rows, total.device)"),
     "the test triples' corrupted triples": (

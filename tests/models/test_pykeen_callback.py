@@ -139,18 +139,24 @@ def test_inverse_triples_are_trained_on_and_so_they_are_written(train, with_inve
         torch.testing.assert_close(ours.score(backward), inverse, rtol=0, atol=1e-5)
 
 
-def test_it_works_in_a_pipeline(tmp_path):
-    dataset = Nations()
-    callback = TracInCheckpointTrainingCallback(tmp_path / "model", dataset.training, frequency=2)
-    result = pipeline(
+def trained_by_pipeline(dataset, folder, *, num_epochs, **more):
+    """Train a ConvE by PyKEEN's pipeline, with a checkpoint after every second epoch."""
+    callback = TracInCheckpointTrainingCallback(folder, dataset.training, frequency=2)
+    return pipeline(
         dataset=dataset,
         model="ConvE",
         training_loop="lcwa",
         model_kwargs=SIZES,
-        training_kwargs={"num_epochs": 2, "use_tqdm": False, "callbacks": callback},
+        training_kwargs={"num_epochs": num_epochs, "use_tqdm": False, "callbacks": callback},
         evaluation_kwargs={"use_tqdm": False},
         random_seed=0,
+        **more,
     )
+
+
+def test_it_works_in_a_pipeline(tmp_path):
+    dataset = Nations()
+    result = trained_by_pipeline(dataset, tmp_path / "model", num_epochs=2)
     ours = load_checkpoint(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_2.pt").model
     triples = dataset.training.mapped_triples
     with torch.no_grad():
@@ -160,18 +166,13 @@ def test_it_works_in_a_pipeline(tmp_path):
 
 def test_the_epoch_that_an_early_stopper_takes_is_among_the_checkpoints(tmp_path):
     dataset = Nations()
-    callback = TracInCheckpointTrainingCallback(tmp_path / "model", dataset.training, frequency=2)
-    result = pipeline(
-        dataset=dataset,
-        model="ConvE",
-        model_kwargs=SIZES,
-        training_loop="lcwa",
+    result = trained_by_pipeline(
+        dataset,
+        tmp_path / "model",
+        num_epochs=40,
         optimizer_kwargs={"lr": 0.1},
         stopper="early",
         stopper_kwargs={"frequency": 2, "patience": 1, "evaluation_batch_size": 256},
-        training_kwargs={"num_epochs": 40, "use_tqdm": False, "callbacks": callback},
-        evaluation_kwargs={"use_tqdm": False},
-        random_seed=0,
     )
     assert result.stopper.stopped
     assert len(checkpoint_files(tmp_path)) < 20

@@ -10,14 +10,11 @@ from pathlib import Path
 
 import pytest
 from needs import need
-
-selenium = pytest.importorskip("selenium")
-
-from selenium import webdriver  # noqa: E402 - only where it is installed
-from selenium.webdriver.chrome.options import Options  # noqa: E402 - the same
-from selenium.webdriver.chrome.service import Service  # noqa: E402 - the same
-from selenium.webdriver.support.expected_conditions import title_is  # noqa: E402 - the same
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402 - the same
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.expected_conditions import title_is
+from selenium.webdriver.support.ui import WebDriverWait
 
 LONG_JOB = ["--batch-size", "1", "--top-k", "20"]
 """Takes longer than the test, which ends it."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xarray
 import zarr
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, Truth, bits
@@ -144,7 +145,6 @@ def test_dimensions_have_names(make_job: MakeJob, path: Path):
 
 
 def test_xarray_opens_it(make_job: MakeJob, path: Path):
-    xarray = pytest.importorskip("xarray")
     result = make_job(save_scores=path).carry_out()
     with xarray.open_zarr(path) as opened:
         assert dict(opened.sizes) == {"test": 3, "train": NUM_ROWS, "part": 3}

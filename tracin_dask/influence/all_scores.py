@@ -69,10 +69,11 @@ class Reader:
         squares, operand = x.new_zeros(len(x)), self.precision.operand
         outputs = operand(x)
         for entities in self.tiles(len(x)):
-            gradients = self._tile(outputs, tails, entities)
+            table = operand(self.model.entities[entities])
+            gradients = self._tile(outputs, table, tails, entities)
             squares += torch.linalg.vector_norm(gradients, dim=1).square_()
             gradients = operand(gradients)
-            self.precision.add_product(at_output, gradients, operand(self.model.entities[entities]))
+            self.precision.add_product(at_output, gradients, table)
             if test_gradients is not None:
                 self.precision.add_product(products, gradients, operand(test_gradients[entities]))
         return AtScores(at_output=at_output, squares=squares, products=None if test_gradients is None else products)
@@ -82,7 +83,8 @@ class Reader:
         whole = x.new_empty(self.model.config.num_entities, len(x))
         outputs = self.precision.operand(x)
         for entities in self.tiles(len(x)):
-            whole[entities] = self._tile(outputs, tails, entities).T
+            table = self.precision.operand(self.model.entities[entities])
+            whole[entities] = self._tile(outputs, table, tails, entities).T
         return whole
 
     def at_heads(
@@ -109,11 +111,15 @@ class Reader:
         return [slice(start, min(start + step, num_entities)) for start in range(0, num_entities, step)]
 
     def _tile(
-        self, outputs: Float[Tensor, "row dim"], tails: Int[ndarray, " row"], entities: slice
+        self,
+        outputs: Float[Tensor, "row dim"],
+        table: Float[Tensor, "some_entity dim"],
+        tails: Int[ndarray, " row"],
+        entities: slice,
     ) -> Float[Tensor, "row some_entity"]:
-        """Compute the gradients at the scores of some entities."""
+        """Compute the gradients at the scores of some entities, from outputs and their embeddings, both operands."""
         model = self.model
-        scores = self.precision.product(outputs, self.precision.operand(model.entities[entities]).T)
+        scores = self.precision.product(outputs, table.T)
         if model.entity_bias is not None:
             scores += model.entity_bias[entities]
         gradients = self.loss.derivative_elsewhere(scores, model.config.num_entities)
@@ -150,9 +156,9 @@ def moved_rows(batch: Batch) -> Moved:
     return Moved(rows=send(rows, device), tails=send(batch.ids[rows, 2], device), first_tails=send(first[rows], device))
 
 
-def at_output(reader: Reader, at_pairs: AtScores, batch: Batch) -> Float[Tensor, "batch dim"]:
+def at_output(reader: Reader, at_pairs: AtScores, batch: Batch, moved: Moved) -> Float[Tensor, "batch dim"]:
     """Give each triple's gradient at x from that of its pair."""
-    vectors, moved = at_pairs.at_output.index_select(0, batch.pair), moved_rows(batch)
+    vectors = at_pairs.at_output.index_select(0, batch.pair)
     return vectors.index_add_(0, moved.rows, moved.difference(reader.model.entities), alpha=-reader.lower_at_tail)
 
 
@@ -178,7 +184,7 @@ class AllScoresTerms:
             self._gradients = reader.gradients(test.tail, tails)
         elif self._tracked:
             self._gradients = test.tail.new_zeros(reader.model.config.num_entities, len(tails))
-            self._gradients[test.triples[:, 2], torch.arange(len(tails))] = 1
+            self._gradients.scatter_(0, test.triples[None, :, 2], 1)
         self._heads = IdIndex(heads, reader.model.config.num_entities)
 
     def read(self, ahead: Forward) -> AtScores:
@@ -186,13 +192,18 @@ class AllScoresTerms:
         return self.reader.read(ahead.x, first_tails(ahead.batch), self._gradients)
 
     def add(
-        self, total: Float[Tensor, "batch test"], ahead: Forward, at_pairs: AtScores, heads: Float[Tensor, "row dim"]
+        self,
+        total: Float[Tensor, "batch test"],
+        ahead: Forward,
+        at_pairs: AtScores,
+        moved: Moved,
+        heads: Float[Tensor, "row dim"],
     ) -> None:
         """Add all terms, in place; `heads` are the gradients of the heads' embeddings, of all rows where they count."""
         if at_pairs.products is None or self._gradients is None:
             return
         batch, test, x = ahead.batch, self._test, ahead.x
-        products, moved = at_pairs.products.index_select(0, batch.pair), moved_rows(batch)
+        products = at_pairs.products.index_select(0, batch.pair)
         products.index_add_(0, moved.rows, moved.difference(self._gradients), alpha=-self.reader.lower_at_tail)
         if ENTITY_BIAS in self._tracked:
             total += products

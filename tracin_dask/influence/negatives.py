@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
@@ -36,7 +35,7 @@ class ScorerWithNegatives:
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
         """Score a batch; corrupted triples are sorted, so that equal (head, relation) share their forward pass."""
-        total = self._positive.score(torch.from_numpy(ids))
+        total = self._positive.whole(ids)
         for corrupted in self._loss.corrupted(ids, self._num_entities):
             order = np.lexsort(corrupted.T[::-1])
             for part in self._negative.parts(corrupted[order]):

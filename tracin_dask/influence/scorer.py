@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.all_scores import AllScoresTerms, at_output
+from tracin_dask.influence.all_scores import AllScoresTerms, at_output, moved_rows
 from tracin_dask.influence.batch import Batch, index_batch, runs, send
 from tracin_dask.influence.directions import moved_images, moved_projection
 from tracin_dask.influence.embedding_terms import EmbeddingTerms
@@ -93,10 +93,15 @@ class Scorer:
         NonFiniteError
             If an influence is NaN or infinite; the training triple is named.
         """
-        total = self.engine.model.kernel.new_empty(len(triples), len(self))
-        for part in self.parts(triples.numpy()):
-            total[send(part.rows, total.device)] = part.influences
+        total = self.whole(triples.numpy())
         refuse_non_finite(triples.numpy(), total, what="training")
+        return total
+
+    def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
+        """Put the parts of a batch together, without a look at their values, which a device would be waited for."""
+        total = self.engine.model.kernel.new_empty(len(ids), len(self))
+        for part in self.parts(ids):
+            total[send(part.rows, total.device)] = part.influences
         return total
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
@@ -156,8 +161,8 @@ class Scorer:
         """Do the same where the loss looks at all scores, with its gradient at x in place of the tail's embedding."""
         assert self._all_scores is not None  # noqa: S101 - made for such losses
         ahead = self.engine.ahead(batch, known=self._known, test_features=self._features)
-        at_pairs = self._all_scores.read(ahead)
-        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch))
+        at_pairs, moved = self._all_scores.read(ahead), moved_rows(batch)
+        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch, moved))
         wanted = Wanted(
             moments=self.engine.tracks_convolution,
             head_rows=np.arange(len(batch) if ENTITIES in self.engine.tracked else 0),
@@ -167,7 +172,7 @@ class Scorer:
         lower = self._lower(ahead, output.at_projection, wanted)
         total = self._products(ahead, output, lower.moments)
         self._embeddings.add_relations(total, batch, output.at_projection, lower, wanted)
-        self._all_scores.add(total, ahead, at_pairs, lower.head)
+        self._all_scores.add(total, ahead, at_pairs, moved, lower.head)
         return total.mul_(self._test.scale)
 
     def _products(

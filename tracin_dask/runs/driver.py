@@ -134,17 +134,10 @@ def carry_out(
     executor = _executor(prepared, replace(_job(prepared, plan), scores=place), client, run_id)
     config = prepared.config
     num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
-    norms = contributions = None
     try:
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
         rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
-        reported = [ranking.triples for ranking in rankings]
-        if config.normalize != "none":
-            norms = executor.norms(reported)
-        if config.checkpoint_contributions:
-            contributions = executor.contributions(reported)
-            if norms is not None:
-                contributions = divided(contributions, norms, config.normalize)
+        norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
         about = _about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
@@ -210,6 +203,17 @@ def _score_all(
         announcer.best(total.top)
     assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files
     return total.counting(shared), resumed_rows
+
+
+def _about_reported(
+    executor: Executor, config: RunConfig, reported: Reported
+) -> tuple[Norms | None, Contributions | None]:
+    """Give the norms and the contributions of what is reported, where they are asked for."""
+    norms = executor.norms(reported) if config.normalize != "none" else None
+    if not config.checkpoint_contributions:
+        return norms, None
+    contributions = executor.contributions(reported)
+    return norms, contributions if norms is None else divided(contributions, norms, config.normalize)
 
 
 class _Meter:

@@ -78,7 +78,7 @@ class ScoreWriter:
         ScoresError
             If that cannot be written.
         """
-        assert start % self._batch_size == 0, "tasks begin on the grid of batches"  # noqa: S101
+        assert start % self._batch_size == 0, "not on the grid of batches"  # noqa: S101 - tasks begin on it
         columns = self._batch[:num_rows].T
         with explained(self._path):
             self._array[..., start : start + num_rows] = columns if self._array.ndim == 2 else columns[0]
