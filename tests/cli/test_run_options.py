@@ -90,15 +90,12 @@ def test_the_learning_rate_is_a_factor_and_stated(everything):
     np.testing.assert_allclose(by_line(double), 2 * by_line(own), rtol=1e-6)
 
 
-def test_a_checkpoint_without_a_learning_rate_takes_a_thousandth(everything, project, tmp_path, monkeypatch):
+def test_a_checkpoint_without_a_learning_rate_takes_a_thousandth(everything, project, tmp_path):
     bare = tmp_path / "bare.pt"
     contents = torch.load(project.folder / "model.pt", weights_only=True)
     torch.save({name: value for name, value in contents.items() if name != "learning_rate"}, bare)
-    words = [word if word != f"{project.folder}/model.pt" else str(bare) for word in project.options()]
-    monkeypatch.setattr(type(project), "options", lambda _: words)
-    small = everything()
+    small = everything(model=bare)
     assert small["learning_rate"] == 0.001
-    monkeypatch.undo()
     np.testing.assert_allclose(by_line(small), 0.1 * by_line(everything()), rtol=1e-6)
 
 
