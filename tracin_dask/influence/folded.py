@@ -35,7 +35,7 @@ class FoldedConvE:
     bn2_inverse_std: Float[Tensor, " dim"]
     bn2_weight: Float[Tensor, " dim"]
     bn2_bias: Float[Tensor, " dim"]
-    convolution_jacobian: dict[str, Float[Tensor, "moment parameter"]]
+    convolution_jacobian: dict[str, Float[Tensor, "moment _"]]
     """For each of `CONVOLUTION_TENSORS`: the linear map from the moments (G, S) to the tensor's gradient."""
 
     @property

@@ -13,9 +13,9 @@ from tracin_dask.influence.summed import self_scores
 from tracin_dask.runs.halving import InPieces
 from tracin_dask.runs.worker import Asked, ScoreJob, engines_of, factors_of, forget_test
 
-Reported = Sequence[Int[ndarray, "entry 3"]]
+Reported = Sequence[Int[ndarray, "_ 3"]]
 """The training triples that are reported of each test triple; of all together for self-influence."""
-Contributions = tuple[Float[ndarray, "entry checkpoint"], ...]
+Contributions = tuple[Float[ndarray, "_ checkpoint"], ...]
 """What every checkpoint adds to the influence of each of them."""
 
 TESTS_AT_A_TIME = 16

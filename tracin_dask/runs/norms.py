@@ -20,7 +20,7 @@ from tracin_dask.runs.worker import Asked, ScoreJob, asked_norms, engines_of, fo
 class Norms:
     """Norms of gradients: of all checkpoints side by side, each times the root of its learning rate."""
 
-    train: tuple[Float[ndarray, " entry"], ...]
+    train: tuple[Float[ndarray, " _"], ...]
     """Of the training triples that are reported of each test triple."""
     test: Float[ndarray, " test"]
 
