@@ -47,6 +47,7 @@ MODULES = [
     "scorer",
     "questions",
     "negatives",
+    "squares",
     "summed",
     "normalised",
 ]
@@ -188,7 +189,7 @@ def check_self_influence(
     """
     tracked = list(tracked)
     engine = engine_for(case.model, tracked, room, **options)
-    found = (room or imported_room())["negatives"].self_influence(engine, case.train) / LEARNING_RATE
+    found = (room or imported_room())["squares"].self_influence(engine, case.train) / LEARNING_RATE
     expected = _together(case.train_norms, tracked).square()
     _compare(found, expected, expected, tracked)
 

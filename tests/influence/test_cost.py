@@ -50,7 +50,7 @@ def full_engine(model, **options):
 
 def jacobian_bytes(engine) -> int:
     """Count the maps to the tracked gradients put side by side: as large for any batch, kept within model_bytes."""
-    return FLOAT32 * engine._jacobian().numel()
+    return FLOAT32 * engine.jacobian().numel()
 
 
 def peak_of(work) -> int:

@@ -155,3 +155,28 @@ def test_a_contrast_without_the_other_tail_disagrees_with_the_oracle():
     )
     with pytest.raises(Disagreement):
         check_scores(wanted, wanted.names, room)
+
+
+SQUARES = {
+    "the overlap": ("self._gram(self._features()) if", "0 * self._gram(self._features()) if", "fc.weight"),
+    "the layers between": ("total += self._gram(linear)", "pass", "conv1.weight"),
+    "the relation": ("total += self._gram(lower.relation)", "pass", "relation_embeddings.weight"),
+    "heads": ("total += _where_equal(head, head, heads, heads) +", "total +=", "entity_embeddings.weight"),
+    "tails": (" + _where_equal(tail, tail, tails, tails)", "", "entity_embeddings.weight"),
+    "heads that are tails": ("total += crossed +", "total +=", "entity_embeddings.weight"),
+    "tails that are heads": ("crossed + crossed.transpose(1, 2)", "crossed", "entity_embeddings.weight"),
+    "the order": ("np.argsort(order), engine", "order, engine", "fc.weight"),
+    "the entity bias": (
+        "tails[:, :, None] == tails[:, None, :]",
+        "tails[:, :, None] < 0 * tails[:, None, :]",
+        "entity_bias",
+    ),
+}
+
+
+@pytest.mark.parametrize("term", SQUARES)
+def test_squares_without_a_term_disagree_with_the_oracle(term):
+    text, replacement, tensor = SQUARES[term]
+    wanted, room = case("height", "slcwa"), fresh_room([("squares", text, replacement)])
+    with pytest.raises(Disagreement):
+        check_self_influence(wanted, [tensor], room, loss=room["losses"].SLCWA(num_negatives=2))

@@ -10,7 +10,7 @@ from tracin_dask.influence.all_scores import TILE_BYTES
 from tracin_dask.influence.jacobians import CHUNK_BYTES, table_bytes
 from tracin_dask.influence.layout import Region, Sees, regions
 from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.product import BELOW_PROJECTION, CONVOLUTION, ENTITIES, ENTITY_BIAS, FC
+from tracin_dask.influence.product import BELOW_PROJECTION, CONVOLUTION, ENTITIES, ENTITY_BIAS, FC, RELATIONS
 from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve import ConvEConfig
 
@@ -38,7 +38,7 @@ class Workload:
     num_pairs: int
     """Distinct (head, relation)."""
     num_tests: int
-    """Gradients of test triples; 0 for self-influence, unless that takes products of some triples with each other."""
+    """Gradients of test triples; 0 for self-influence."""
     all_scores: bool = False
     """Whether the loss looks at the scores of all entities."""
     num_negatives: int = 0
@@ -112,9 +112,11 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
     overlap = sum(work.keys(r) * _features(config, r) for r in parts) if "fc.weight" in tracked else 0
     if work.num_negatives:
         rows = work.num_triples * work.num_negatives
-        corrupted = replace(work, num_triples=rows, num_heads=rows, num_pairs=rows, num_negatives=0)
-        plain = replace(work, num_negatives=0)
-        return multiply_adds(config, plain, tracked, modes) + multiply_adds(config, corrupted, tracked, modes)
+        keys = rows if work.num_tests else rows // 2  # computed beside their triple, half of them have its features
+        corrupted = replace(work, num_triples=rows, num_heads=keys, num_pairs=keys, num_negatives=0)
+        both = multiply_adds(config, replace(work, num_negatives=0), tracked, modes)
+        both += multiply_adds(config, corrupted, tracked, modes)
+        return both if work.num_tests else replace(both, products=_own_products(config, work, tracked))
     if modes.forward:
         lower = work.num_tests * sum(work.keys(r) * _pass(config, r) for r in parts)
         by_row = config.embedding_dim
@@ -127,6 +129,18 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
         products=max(1, work.num_tests) * (overlap + work.num_triples * by_row),
         scores=_through_entities(config, work, tracked) if modes.all_scores else 0,
     )
+
+
+def _own_products(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
+    """Count the products of each triple's gradients with each other: its own, and those of its corrupted triples."""
+    width = _width(config, tracked)
+    if "fc.weight" in tracked:
+        width += config.num_features
+    if ENTITIES in tracked:
+        width += 3 * config.embedding_dim
+    if RELATIONS in tracked:
+        width += config.embedding_dim
+    return work.num_triples * (1 + work.num_negatives) ** 2 * width
 
 
 def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:

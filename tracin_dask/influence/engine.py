@@ -95,27 +95,27 @@ class PairEngine:
         """
         return concatenate([self._prepare_batch(batch) for batch in torch.split(test_triples, batch_size)])
 
-    def self_influence(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+    def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
         """Compute learning_rate · ‖∇loss_i‖² for every triple i.
 
         Raises
         ------
         NonFiniteError
-            If one is NaN or infinite; the triple is named.
+            If one is NaN or infinite; the triple is named, and `what` it is for.
         """
         batch = self.index(triples)
         ahead, read = self.read(batch)
         output = read.output
         weight = weigh_overlap(self.tracked, self._feature_squares(ahead) if "fc.weight" in self.tracked else None)
         total = weight * dot_rows(output.at_projection, output.at_projection)
-        lower = self._everything_below(ahead, output)
-        moments = lower.moments @ self._jacobian() if lower.moments is not None else None
+        lower = self.everything_below(ahead, output)
+        moments = lower.moments @ self.jacobian() if lower.moments is not None else None
         linear = linear_factors(self.tracked, output, moments)
         if linear is not None:
             total += dot_rows(linear, linear)
         total += self._embedding_self_terms(ahead, read, self._embeddings(ahead, lower))
         total *= self.learning_rate * read.scale.square()
-        refuse_non_finite(batch.ids, total[:, None], what="training")
+        refuse_non_finite(batch.ids, total[:, None], what=what)
         return total
 
     def index(self, triples: Int[Tensor, "batch 3"]) -> Batch:
@@ -154,16 +154,32 @@ class PairEngine:
         assert not isinstance(self.loss, OneToAll | SLCWA)  # noqa: S101 - these look at other scores, too
         return derivative(self.loss, scores(self.model, ahead, tails))
 
+    def everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
+        """Carry every triple's gradient all the way back."""
+        every = np.arange(len(ahead.batch))
+        wanted = Wanted(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
+        return lower_factors(self.model, ahead, output.at_projection, wanted, precision=self.precision)
+
+    def features(self, ahead: Forward) -> Float[Tensor, "batch feature"]:
+        """Give each triple's features."""
+        return torch.cat(
+            [part.activations(self.model)[1][part.key_of_row(ahead.batch)] for part in ahead.passes], dim=1
+        )
+
+    def jacobian(self) -> Float[Tensor, "moment parameter"]:
+        """Put the maps from the moments to the tracked gradients of bn0, conv1 and bn1 side by side (L)."""
+        maps = [self.model.convolution_jacobian[name] for name in CONVOLUTION_TENSORS if name in self.tracked]
+        return torch.cat([self.model.kernel.new_zeros(self.model.kernel.numel(), 0), *maps], dim=1)
+
     def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> TestFactors:
         batch = self.index(triples)
         ahead, read = self.read(batch)
-        lower = self._everything_below(ahead, read.output)
+        lower = self.everything_below(ahead, read.output)
         assert lower.moments is not None  # noqa: S101 - everything is wanted
-        jacobian = self._jacobian()
-        features = [part.activations(self.model)[1][part.key_of_row(batch)] for part in ahead.passes]
+        jacobian = self.jacobian()
         prepared = TestFactors(
             scale=self.learning_rate * read.scale,
-            features=torch.cat(features, dim=1),
+            features=self.features(ahead),
             output=read.output,
             moments=lower.moments @ jacobian @ jacobian.T,
             embeddings=self._embeddings(ahead, lower),
@@ -172,11 +188,6 @@ class PairEngine:
         sums = [tensor.reshape(len(triples), -1).sum(dim=1, dtype=torch.float64) for tensor in leaves(prepared)]
         refuse_non_finite(batch.ids, torch.stack(sums, dim=1), what="test")
         return prepared
-
-    def _everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
-        every = np.arange(len(ahead.batch))
-        wanted = Wanted(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
-        return lower_factors(self.model, ahead, output.at_projection, wanted, precision=self.precision)
 
     def _embeddings(self, ahead: Forward, lower: LowerFactors) -> EmbeddingRows:
         batch = ahead.batch
@@ -195,11 +206,6 @@ class PairEngine:
             features = self.precision.operand(part.activations(self.model)[1]).to(total.dtype)
             total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
         return total
-
-    def _jacobian(self) -> Float[Tensor, "moment parameter"]:
-        """Put the maps from the moments to the tracked gradients of bn0, conv1 and bn1 side by side (L)."""
-        maps = [self.model.convolution_jacobian[name] for name in CONVOLUTION_TENSORS if name in self.tracked]
-        return torch.cat([self.model.kernel.new_zeros(self.model.kernel.numel(), 0), *maps], dim=1)
 
     @property
     def reader(self) -> Reader | None:

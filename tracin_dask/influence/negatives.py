@@ -5,18 +5,13 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
-from torch import Tensor
 
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import PairEngine, TestFactors
-from tracin_dask.influence.losses import SLCWA, AnyLoss
-from tracin_dask.influence.questions import Question, prepare_question
+from tracin_dask.influence.losses import SLCWA
 from tracin_dask.influence.scorer import Scorer, Scores
-
-SELF_ROWS = 32
-"""Triples whose gradients meet at a time for their influences on themselves: of all pairs only the diagonal is kept."""
 
 
 class ScorerWithNegatives:
@@ -50,27 +45,3 @@ def make_scorer(engine: PairEngine, test: TestFactors, num_tests: int | None = N
     """Choose what scores under the engine's loss."""
     scorer = ScorerWithNegatives if isinstance(engine.loss, SLCWA) else Scorer
     return scorer(engine, test, num_tests)
-
-
-def self_columns(loss: AnyLoss) -> int:
-    """Count the gradients that are compared with each other for influences of triples on themselves; 0 if none are."""
-    return SELF_ROWS * Question().num_gradients(loss) if isinstance(loss, SLCWA) else 0
-
-
-def self_influence(engine: PairEngine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-    """Compute learning_rate · ‖∇loss_i‖² for every triple i, under any loss.
-
-    Raises
-    ------
-    NonFiniteError
-        If one is NaN or infinite; the triple is named.
-    """
-    if not isinstance(engine.loss, SLCWA):
-        return engine.self_influence(triples)
-    found = engine.model.kernel.new_empty(len(triples))
-    for start in range(0, len(triples), SELF_ROWS):
-        ids = triples[start : start + SELF_ROWS].numpy()
-        test = prepare_question(engine, Question(), ids, batch_size=len(ids))
-        for part in ScorerWithNegatives(engine, test, len(ids)).parts(ids):
-            found[start : start + len(ids)] = part.influences.diagonal()
-    return found

@@ -1,40 +1,39 @@
-"""What the norms of the training triples' gradients take, counted before they are computed batch by batch."""
+"""What the lengths of the training triples' gradients take, counted before they are computed batch by batch."""
 
 from dataclasses import replace
 
 from tracin_dask.influence import cost
 from tracin_dask.influence.cost import MultiplyAdds, Workload
-from tracin_dask.influence.losses import AnyLoss, OneToAll
+from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
 from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.negatives import SELF_ROWS, self_columns
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.product import CONVOLUTION
+from tracin_dask.influence.squares import GRADIENTS_AT_A_TIME
 from tracin_dask.models.conve import ConvEConfig
 
 
 def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], loss: AnyLoss) -> MultiplyAdds:
-    """Count the multiply-adds: every training triple's gradient is carried all the way back, whatever is tracked.
-
-    Where a loss has several gradients, all of them are prepared like test triples first, which takes three more passes
-    through the feature map: forward, back, and along the test triples' own moves.
-    """
-    own, modes, every = replace(work, num_tests=self_columns(loss)), _modes(loss), frozenset(parameter_names(config))
+    """Count the multiply-adds: every training triple's gradient is carried all the way back, whatever is tracked."""
+    own, modes, every = replace(work, num_tests=0), _modes(loss), frozenset(parameter_names(config))
     counted = cost.multiply_adds(config, own, tracked, modes)
     back = cost.multiply_adds(config, own, every, modes).lower
     gradients = (1 + work.num_negatives) * work.num_triples
     to_tensors = gradients * _moments_to_tensors(config) if tracked & CONVOLUTION else 0
-    lower = counted.lower + 3 * back + 2 * to_tensors if own.num_tests else back + to_tensors
-    return replace(counted, lower=lower)
+    return replace(counted, lower=back + to_tensors)
 
 
 def norm_bytes(config: ConvEConfig, batch_size: int, loss: AnyLoss, *, itemsize: int, recompute: bool) -> int:
-    """Bound the bytes that live at once for the norms of a batch: two vectors of each row more than scoring holds."""
-    columns, modes, waiting = self_columns(loss), _modes(loss), 2 * (1 + config.embedding_dim) * batch_size * itemsize
-    if columns == 0:
+    """Bound the bytes that live at once for the norms of a batch: two vectors of each row more than scoring holds.
+
+    Where a loss has several gradients, some triples' are held at a time: their features twice, and the rest.
+    """
+    modes, waiting = _modes(loss), 2 * (1 + config.embedding_dim) * batch_size * itemsize
+    if not isinstance(loss, SLCWA):
         return waiting + cost.batch_bytes(config, batch_size, 0, modes, itemsize=itemsize, recompute=recompute)
-    laid_out = 2 * cost.prepared_bytes(config, columns, itemsize) + cost.layout_bytes(config, columns, itemsize, modes)
-    rows = cost.batch_bytes(config, SELF_ROWS, columns, modes, itemsize=itemsize, recompute=recompute)
-    return waiting + laid_out + rows
+    each = 1 + loss.num_negatives
+    held = min(each * batch_size, max(each, GRADIENTS_AT_A_TIME))
+    features = 2 * held * config.num_features * itemsize
+    return waiting + features + cost.batch_bytes(config, held, 0, modes, itemsize=itemsize, recompute=recompute)
 
 
 def _modes(loss: AnyLoss) -> Modes:

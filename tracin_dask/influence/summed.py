@@ -8,8 +8,9 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.influence.engine import PairEngine
-from tracin_dask.influence.negatives import BatchScorer, self_influence
+from tracin_dask.influence.negatives import BatchScorer
 from tracin_dask.influence.scorer import Scores
+from tracin_dask.influence.squares import self_influence
 from tracin_dask.influence.tensors import laid_out
 
 

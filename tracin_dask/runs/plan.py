@@ -192,8 +192,10 @@ def _memory(
 ) -> MemoryEstimate:
     columns, number = max(1, work.num_tests), work.num_checkpoints
     itemsize, again = working_dtype(config.precision).itemsize, config.gradient_checkpointing
-    batch = cost.batch_bytes(model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=again)
-    if config.normalize != "none":
+    batch = 0
+    if work.num_tests:
+        batch = cost.batch_bytes(model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=again)
+    if work.num_tests == 0 or config.normalize != "none":
         batch = max(batch, norm_bytes(model, batch_size, config.loss, itemsize=itemsize, recompute=again))
     if number > 1:
         batch += sum_bytes(batch_size, work.num_tests, itemsize)

@@ -10,7 +10,6 @@ from numpy import ndarray
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.influence.negatives import self_columns
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.questions import Question
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
@@ -71,9 +70,9 @@ class PreparedRun:
 
     @property
     def _num_gradients(self) -> int:
-        """Count the gradients that training triples are multiplied with at a time."""
+        """Count the gradients that training triples are multiplied with."""
         if self.test_triples is None:
-            return self_columns(self.config.loss)
+            return 0
         return self.question.num_gradients(self.config.loss) * len(self.test_triples)
 
 
