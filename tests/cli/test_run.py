@@ -54,6 +54,13 @@ class TestTrainingTriples:
         result = tool("run", *files, "--test-triple", *project.test_ids, "--output", tmp_path / "a.json")
         (store,) = (tmp_path / "xdg" / "tracin-dask").glob("train-*.zarr")
         assert f"training triples: 600 from {project.folder}/train.txt, kept as {store}" in result.stderr
+        assert "ids without a map" not in result.stderr
+
+    def test_that_ids_were_made_up_is_said(self, project, tool, tmp_path):
+        files = ["--model-path", project.folder / "model.pt", "--train", project.folder / "train.txt"]
+        words = ["--test-triple", *project.test_ids, "--output", tmp_path / "a.json", "--cache-dir", tmp_path / "cache"]
+        result = tool("run", *files, *project.maps()[:2], *words)
+        assert "ids without a map follow the order of the labels" in result.stderr
 
     def test_a_store_is_used_as_it_is(self, project, tool, tmp_path, graph, explain):
         files = ["--model-path", project.folder / "model.pt", "--train", graph, "--threads-per-worker", 1]

@@ -137,6 +137,12 @@ class TestLearningRates:
         assert taken(contents) == [(2, 0.5), (9, 0.25), (10, 0.125)]
         assert "default" not in result.stderr
 
+    def test_a_name_in_a_schedule_that_no_checkpoint_has_is_said(self, over, folder, tmp_path):
+        schedule = tmp_path / "rates.tsv"
+        schedule.write_text("9\t0.25\n2\t0.5\n10\t1\nepoch_3.pt\t0.125\n")
+        _, result = over("--model-path", folder, "--learning-rate-schedule", schedule)
+        assert f"{schedule}: no checkpoint of this run is called epoch_3.pt\n" in result.stderr
+
     def test_a_schedule_without_an_epoch_is_refused(self, over, folder, tmp_path):
         schedule = tmp_path / "rates.tsv"
         schedule.write_text("9\t0.25\n2\t0.5\n")

@@ -72,6 +72,22 @@ def finish(words, output):
     return json.loads(output.read_text())
 
 
+@pytest.mark.parametrize("tasks", [0, 1])
+def test_what_is_kept_of_a_stopped_run_is_said(words, tool, tmp_path, monkeypatch, tasks):
+    left = iter(range(tasks))
+
+    def interrupted(job, test, rows, **options):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return in_process_score_rows(job, test, rows, **options)
+
+    in_process_score_rows = in_process.score_rows
+    monkeypatch.setattr(in_process, "score_rows", interrupted)
+    result = tool(*words, "--batch-size", "100", "--output", str(tmp_path / "a.json"))
+    assert result.exit_code == 1
+    assert "stopped; " + ("finished rows are kept in" if tasks else "nothing was finished yet") in result.stderr
+
+
 @pytest.mark.slow
 def test_a_run_that_was_killed_and_stopped_by_ctrl_c_goes_on(words, tmp_path):
     output = tmp_path / "out" / "a.json"

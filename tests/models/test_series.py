@@ -115,6 +115,12 @@ def test_the_same_weights_in_another_file_are_refused_with_both_paths(tmp_path):
         load_checkpoints([one, best])
 
 
+def test_other_weights_of_the_same_epoch_are_refused_with_both_paths(tmp_path):
+    one, other = (save(tmp_path / f"{name}.pt", seed, epoch=7) for seed, name in enumerate("ab"))
+    with pytest.raises(CheckpointError, match=rf"{one} and {other} both state epoch 7, .* not of one training"):
+        load_checkpoints([one, other])
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 @pytest.mark.parametrize(
     ("sizes", "difference"),

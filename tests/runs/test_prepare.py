@@ -30,8 +30,7 @@ def test_test_triples_as_labels_and_as_ids_are_the_same(graph: Graph):
     ("triple", "role", "limit"),
     [
         (("GENE:xx", "predicate:1", "GENE:00"), "head GENE:xx", NUM_ENTITIES),
-        (("GENE:00", "predicate:9", "GENE:00"), "relation predicate:9", NUM_RELATIONS),
-        (("GENE:00", "predicate:1", "gene:00"), "tail gene:00", NUM_ENTITIES),
+        (("GENE:00", "9", "GENE:00"), "relation 9", NUM_RELATIONS),
         ((NUM_ENTITIES, 0, 0), f"head {NUM_ENTITIES}", NUM_ENTITIES),
         ((0, NUM_RELATIONS, 0), f"relation {NUM_RELATIONS}", NUM_RELATIONS),
         ((0, 0, -1), "tail -1", NUM_ENTITIES),
@@ -45,6 +44,20 @@ def test_an_unknown_part_of_a_test_triple_is_named(graph: Graph, triple, role, l
     )
     with pytest.raises(ConfigError, match=re.escape(expected)):
         resolve_test_triples(graph.store, [known, triple, triple])
+
+
+@pytest.mark.parametrize(
+    ("triple", "meant"),
+    [
+        (("GENE:00", "predicate:1", "gene:00"), r"tail gene:00 is .* \(did you mean GENE:00.*\?\)"),
+        (("GENE:00", "predicat:1", "GENE:00"), r"relation predicat:1 is .* \(did you mean predicate:1.*\?\)"),
+        (("predicate:1", "GENE:00", "GENE:00"), r"head predicate:1 is .* \(it is a relation: .* not exchanged\?\)"),
+        (("GENE:00", "GENE:00", "GENE:00"), r"relation GENE:00 is .* \(it is an entity: .* not exchanged\?\)"),
+    ],
+)
+def test_what_an_unknown_label_may_be_meant_for_is_said(graph: Graph, triple, meant):
+    with pytest.raises(ConfigError, match=meant):
+        resolve_test_triples(graph.store, [triple])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import click
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.runs.learning_rates import Schedule
 from tracin_dask.runs.prepare import PreparedRun
 
 
@@ -24,6 +25,14 @@ def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[Checkpoin
             "--learning-rate gives one number per checkpoint, but they are taken in the order of their epochs or "
             f"names: {', '.join(map(str, taken))}; list them, and the numbers, in this order"
         )
+
+
+def learning_rates_of(schedule: Schedule, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
+    """Look the checkpoints' learning rates up, and say which names of files in the schedule are none of them."""
+    unused = schedule.unused_names(checkpoints)
+    if unused:
+        click.echo(f"{schedule.path}: no checkpoint of this run is called {', '.join(unused)}", err=True)
+    return schedule.learning_rates(checkpoints)
 
 
 def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
-from tracin_dask.cli.checkpoints import refuse_another_order, say_order
+from tracin_dask.cli.checkpoints import learning_rates_of, refuse_another_order, say_order
 from tracin_dask.cli.loss_options import LOSS_OPTIONS, LossOptions, contrast_of, loss_of, refuse_other_losses
 from tracin_dask.cli.terminal import ByteSize, byte_progress
 from tracin_dask.cli.values import FILE, BatchSize, ModelFiles
@@ -117,7 +117,8 @@ _OPTIONS = (
     click.option(
         "--learning-rate-schedule",
         type=FILE,
-        help="Lines of `epoch TAB learning rate` or `checkpoint's file name TAB learning rate`.",
+        help="Lines of `epoch TAB learning rate`, epochs counted from 0 as in checkpoints, or `checkpoint's file name "
+        "TAB learning rate`.",
     ),
     click.option(
         "--checkpoint-contributions",
@@ -216,7 +217,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     if len(config.learning_rates) > 1:
         refuse_another_order(listed, checkpoints)
     if schedule is not None:
-        config = replace(config, learning_rate=schedule.learning_rates(checkpoints))
+        config = replace(config, learning_rate=learning_rates_of(schedule, checkpoints))
     config = replace(config, loss=loss_of(options, checkpoints))
     prepared = prepare(store, checkpoints, _test_triples(options, store), config=config)
     say_order(prepared, is_stated=bool(config.learning_rates))
@@ -300,6 +301,8 @@ def _store(options: JobOptions) -> TripleStore:
             ),
         )
     click.echo(f"training triples: {len(store):,} from {train}, kept as {store.path}", err=True)
+    if options["entity_to_id"] is None or options["relation_to_id"] is None:
+        click.echo("ids without a map follow the order of the labels: those of the training must, too", err=True)
     return store
 
 

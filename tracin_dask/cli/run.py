@@ -108,13 +108,20 @@ def command(
             with _reported(performance_report, client):
                 result = carry_out(prepared, plan, client=client, execution=execution)
         except KeyboardInterrupt:
-            click.echo(f"\nstopped; finished rows are kept in {recorded}: the same command goes on with them", err=True)
+            click.echo(f"\nstopped; {_what_is_kept(recorded)}", err=True)
             raise
     written = _write(result, output, output_dir)
     records.discard(recorded)
     _show(result, written, asked=prepared.config.precision)
     if plan.resources.device_bytes is not None and prepared.config.device == "auto" and result.run["device"] == "cpu":
         click.echo("workers have GPUs, but scored on their CPUs: their PyTorch finds no CUDA; install one that has it")
+
+
+def _what_is_kept(recorded: Path) -> str:
+    """Say what the same command would find of an interrupted run."""
+    if records.is_empty(recorded):
+        return "nothing was finished yet: the same command starts from the beginning"
+    return f"finished rows are kept in {recorded}: the same command goes on with them"
 
 
 @contextmanager

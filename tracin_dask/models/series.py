@@ -86,7 +86,8 @@ def check_series(checkpoints: Sequence[Checkpoint]) -> None:
     Raises
     ------
     CheckpointError
-        If there are none, sizes or number types differ, or two are the same file or hold the same weights.
+        If there are none, sizes or number types differ, or two are the same file, hold the same weights or state the
+        same epoch.
     """
     if not checkpoints:
         raise CheckpointError("no checkpoint is given; give at least one")
@@ -102,6 +103,11 @@ def check_series(checkpoints: Sequence[Checkpoint]) -> None:
         same = _same(one, other)
         if same:
             raise CheckpointError(f"{one.path} and {other.path} {same}, which would count twice; leave one of them out")
+        if one.epoch is not None and one.epoch == other.epoch:
+            raise CheckpointError(
+                f"{one.path} and {other.path} both state epoch {one.epoch}, with other weights: they are not of one "
+                "training; leave one of them out"
+            )
 
 
 def _kind(checkpoint: Checkpoint) -> tuple[object, ...]:

@@ -27,8 +27,13 @@ class Schedule:
         """
         return tuple(self._learning_rate(checkpoint) for checkpoint in checkpoints)
 
+    def unused_names(self, checkpoints: Sequence[Checkpoint]) -> list[str]:
+        """List the file names that none of the checkpoints has; epochs may be those of a whole training."""
+        known = {key for checkpoint in checkpoints for key in _keys(checkpoint)}
+        return [key for key in self.rates if not key.isdecimal() and key not in known]
+
     def _learning_rate(self, checkpoint: Checkpoint) -> float:
-        for key in (str(checkpoint.path), checkpoint.path.name, str(checkpoint.epoch)):
+        for key in _keys(checkpoint):
             if key in self.rates:
                 return self.rates[key]
         if checkpoint.epoch is None:
@@ -86,6 +91,11 @@ def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[Checkpo
             f"for each in this order: {', '.join(str(checkpoint.path) for checkpoint in checkpoints)}"
         )
     return tuple(stated)
+
+
+def _keys(checkpoint: Checkpoint) -> tuple[str, str, str]:
+    """Give what a line for a checkpoint may begin with, the most particular first."""
+    return str(checkpoint.path), checkpoint.path.name, str(checkpoint.epoch)
 
 
 def _parsed(line: str, where: str) -> tuple[str, float]:

@@ -154,10 +154,23 @@ def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[n
         limit = info.num_relations if column == 1 else info.num_entities
         raise ConfigError(
             f"test triple {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} is "
-            f"not among the {limit:,} that {store.path} knows; {int(wrong.any(axis=1).sum())} test triple(s) in all "
-            "are unknown to it"
+            f"not among the {limit:,} that {store.path} knows{_meant(store, table[row, column].item(), role)}; "
+            f"{int(wrong.any(axis=1).sum())} test triple(s) in all are unknown to it"
         )
     return ids
+
+
+def _meant(store: TripleStore, given: str | int, role: str) -> str:
+    """Say what an unknown label may have been meant for."""
+    if not isinstance(given, str):
+        return ""
+    mine, others, other_kind = store.entities, store.relations, "a relation"
+    if role == "relation":
+        mine, others, other_kind = store.relations, store.entities, "an entity"
+    if others.ids([given])[0] >= 0:
+        return f" (it is {other_kind}: are they in the order head, relation, tail, and the id maps not exchanged?)"
+    found = mine.like(given)
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 
 def _contrast_tails(

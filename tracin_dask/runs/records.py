@@ -46,7 +46,7 @@ class Records:
     @property
     def is_empty(self) -> bool:
         """Whether no group is finished."""
-        return not any(self._directory.glob(_RECORDS))
+        return is_empty(self._directory)
 
     def finished(self) -> Iterator[tuple[Rows, Scored]]:
         """Read the finished groups.
@@ -85,6 +85,11 @@ class Records:
                 f"{self._directory} holds the finished part of another run ({'; '.join(other)}); "
                 "start the same run again to go on with it, or pass --restart to discard it"
             )
+
+
+def is_empty(directory: Path) -> bool:
+    """Tell whether a directory holds no finished group."""
+    return not any(directory.glob(_RECORDS))
 
 
 def discard(directory: Path) -> None:

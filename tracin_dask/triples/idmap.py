@@ -1,5 +1,6 @@
 """Id maps: the labels of entities or relations in the order of their ids, and the files that hold them."""
 
+import difflib
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from tracin_dask.triples.part import write_whole
 
 Kind = Literal["entity", "relation"]
 NOT_AN_INTEGER = -1
+_OTHER_LENGTH = 3
+"""By how many letters the length of a label that is meant may differ."""
 _BARE_INTEGER = "^(0|[1-9][0-9]{0,17})$"
 
 
@@ -47,6 +50,16 @@ class IdMap:
         found = pc.fill_null(pc.index_in(values, value_set=self.labels), -1)
         ids: np.ndarray = found.to_numpy().astype(np.int64)
         return ids
+
+    def like(self, label: str) -> list[str]:
+        """Find up to three labels that an unknown one may be meant for, the most similar first.
+
+        Only labels of about its length that share its first letter, in either case, are compared.
+        """
+        initial = pc.equal(pc.utf8_lower(pc.utf8_slice_codeunits(self.labels, 0, 1)), label[:1].lower())
+        length = pc.less_equal(pc.abs(pc.subtract(pc.utf8_length(self.labels), len(label))), _OTHER_LENGTH)
+        near = {other.lower(): other for other in self.labels.filter(pc.and_(initial, length)).to_pylist()}
+        return [near[other] for other in difflib.get_close_matches(label.lower(), near, cutoff=0.75)]
 
 
 def bare_integers(values: pa.StringArray) -> Int64[np.ndarray, " row"]:
