@@ -33,6 +33,13 @@ TINY = Sizes(
 )
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """Measure on the shipped graph; beside other tests, too, where pytest-benchmark would measure nothing."""
+    for name in ("TRACIN_DASK_DATA", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def figure(*values: float, name: str = "engine.t1.ratio", unit: str = "×") -> Figure:
     return Figure(name=name, title="a title", unit=unit, values=values)
 
@@ -279,8 +286,8 @@ def test_a_stored_report_is_shown_and_drawn_again(tmp_path, capsys):
     assert "![benchmark speed](plots/benchmark-speed.svg)" in page.read_text()
 
 
-def test_the_losses_section_measures_a_tiny_graph(tmp_path, monkeypatch):
-    monkeypatch.delenv("TRACIN_DASK_DATA", raising=False)
+@pytest.mark.usefixtures("alone")
+def test_the_losses_section_measures_a_tiny_graph(tmp_path):
     (section,) = report.sections_of(json.loads(json.dumps(measured("losses", tmp_path))))
     figures = {figure.name for figure in section.figures}
     assert {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("losses.")} <= figures
@@ -303,8 +310,8 @@ def measured(section: str, folder: Path) -> dict:
     return contents
 
 
-def test_the_engine_section_measures_a_tiny_graph(tmp_path, monkeypatch):
-    monkeypatch.delenv("TRACIN_DASK_DATA", raising=False)
+@pytest.mark.usefixtures("alone")
+def test_the_engine_section_measures_a_tiny_graph(tmp_path):
     contents = measured("engine", tmp_path)
     (section,) = report.sections_of(json.loads(json.dumps(contents)))
     figures = {figure.name: figure for figure in section.figures}

@@ -94,11 +94,17 @@ class Site:
     def running_jobs(self):
         return self.slurm("squeue", "--noheader", "--states=RUNNING", "--format=%A").split()
 
-    def halt_processes(self, job):
-        """Let a job hang: it cannot end before its walltime, however fast this machine is."""
+    def halt(self, job):
+        """Let a job hang: it cannot end, nor a run that waits for it, however fast this machine is."""
+        self._signal(job, signal.SIGSTOP)
+
+    def let_go_on(self, job):
+        self._signal(job, signal.SIGCONT)
+
+    def _signal(self, job, number):
         listed = self.slurm("scontrol", "listpids", job).splitlines()[1:]
         for pid in {int(line.split()[0]) for line in listed} - {-1}:
-            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, number)
 
     def records(self, output):
         return len(list((self.folder / output / ".progress").glob("rows-*.npz")))
@@ -160,17 +166,26 @@ def test_a_job_that_is_cancelled_is_replaced_and_changes_nothing(site, undisturb
         wait_until(lambda: site.records("long") > 0, seconds=120, process=process)
         before = site.running_jobs()
         assert len(before) == 2
+        site.halt(before[1])
         site.slurm("scancel", before[0])
         wait_until(lambda: set(site.running_jobs()) - set(before), seconds=60, process=process)
+        site.let_go_on(before[1])
         told, _ = process.communicate(timeout=300)
     assert process.returncode == 0, told
     assert site.influences("long") == undisturbed
 
 
 def test_workers_leave_before_their_walltime_and_others_take_over(site, undisturbed, undisturbed_site):
-    stays = min(50, round(0.6 * undisturbed_site.about("long")["seconds"]))  # longer than a task, shorter than the run
+    stays = min(40, round(0.6 * undisturbed_site.about("long")["seconds"]))  # longer than a task
     spec = site.spec(walltime="00:01:00", more=f"leave_before: 00:00:{60 - stays}\n")
-    site.call("run", *site.job("long", *LONG_JOB), "--cluster", spec)
+    with site.start("run", *site.job("long", *LONG_JOB), "--cluster", spec) as process:
+        wait_until(lambda: site.records("long") > 0, seconds=120, process=process)
+        before = site.running_jobs()
+        site.halt(before[0])  # its task is waited for until both have to leave
+        time.sleep(stays)
+        site.let_go_on(before[0])
+        told, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, told
     logs = [path.read_text() for path in site.logs.glob("*.err")]
     assert len(logs) > 2
     assert not any("TIME LIMIT" in log for log in logs)
@@ -182,7 +197,7 @@ def test_a_run_in_one_job_is_cut_off_by_its_walltime_and_goes_on_when_submitted_
     job = site.submit(spec, "long", *LONG_JOB)
     wait_until(lambda: site.records("long") > 0, seconds=300)
     site.slurm("scontrol", "update", f"JobId={job}", "TimeLimit=1")  # minutes: Slurm ends it at its next look
-    site.halt_processes(job)
+    site.halt(job)
     wait_until(lambda: not site.is_queued(job), seconds=150)
     log = (site.logs / f"run-{job}.log").read_text()
     assert "TIME LIMIT" in log
