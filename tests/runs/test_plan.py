@@ -15,12 +15,12 @@ from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.modes import Modes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.memory import MemoryEstimate
 from tracin_dask.runs.plan import (
     LAST_TASKS,
     MOST_GROUPS,
     MOST_TASKS,
     MOST_TASKS_PER_SECOND,
-    MemoryEstimate,
     Plan,
     make_plan,
 )
