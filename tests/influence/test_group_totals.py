@@ -107,6 +107,7 @@ def test_several_groupings_are_added_up_at_once():
     first, second = sums.finish()
     assert first.net(0).tolist() == [-7.0, 5.0]
     assert first.negative(0).tolist() == [-7.0, 0.0]
+    assert first.positive(0).tolist() == [0.0, 5.0]
     assert (second.groups.tolist(), second.num_triples.tolist()) == ([0, 2], [1, 3])
     assert second.positive(2).tolist() == [0.0, 9.0]
     assert second.negative(2).tolist() == [0.0, -3.0]

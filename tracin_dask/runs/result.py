@@ -117,6 +117,16 @@ class InfluenceResult:
             rows += [test | {"rank": rank} | entry for rank, entry in entries]
         return pd.DataFrame(rows, columns=None if rows else self._columns())
 
+    def groups_to_pandas(self, test_index: int = 0) -> "pd.DataFrame":
+        """Give the groups of training triples as one table: a row per grouping and group, largest first."""
+        import pandas as pd  # noqa: PLC0415 - a second of import that only tables need
+
+        tables = [found.table(test_index, self.run["rank_by"]).to_pandas() for found in self.groups]
+        names = [found.grouping.name for found in self.groups]
+        for name, table in zip(names, tables, strict=True):
+            table.insert(0, "group_by", name)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
     def write_json(self, path: Path | str, test_index: int = 0) -> None:
         """Write one test triple's result, whole or not at all."""
         write_json(Path(path), self.to_dict(test_index))
