@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from influence.live_bytes import LiveBytes
 
 from tracin_dask.errors import NonFiniteError
 from tracin_dask.influence import group_totals
@@ -112,6 +113,19 @@ def test_several_groupings_are_added_up_at_once():
     assert second.positive(2).tolist() == [0.0, 9.0]
     assert second.negative(2).tolist() == [0.0, -3.0]
     assert values.tolist() == (np.arange(12.0).reshape(4, NUM_TESTS) - 5).tolist()  # left as they were
+
+
+def test_adding_up_takes_the_bytes_that_are_counted(monkeypatch):
+    monkeypatch.setattr(group_totals, "ELEMENTS_AT_A_TIME", 1 << 10)
+    num_groups, num_tests = 1000, 50
+    sums, influences = GroupSums([num_groups], num_tests), torch.ones(num_groups, num_tests)
+    with LiveBytes() as live:
+        sums.add(influences, [np.arange(num_groups)])
+        sums._carry()
+    few = 12 * 8 * (1 << 10)
+    assert 0 < group_totals.sums_bytes(num_groups, num_tests) - live.peak_bytes + few < 2 * few
+    totals = sums.finish()[0]
+    assert totals.num_bytes == group_totals.totals_bytes(num_groups, num_tests)
 
 
 def test_no_rows_have_no_groups():

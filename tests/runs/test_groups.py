@@ -284,8 +284,8 @@ def test_influences_that_are_too_large_to_be_added_stop_the_run(make_job: MakeJo
 
 def test_the_memory_of_groups_is_planned(make_job: MakeJob):
     with_groups, without = make_job(group_by=("relation", "head")).plan.memory, make_job().plan.memory
-    one = group_totals.totals_bytes(5 + 60, 3)
-    assert with_groups.group_sums == one
-    assert with_groups.group_totals == (1 + memory.TOTALS_BESIDE) * one
-    assert with_groups.total - without.total == 4 * one
-    assert with_groups.on_device - without.on_device == one
+    sums, totals = group_totals.sums_bytes(5 + 60, 3), group_totals.totals_bytes(5 + 60, 3)
+    assert with_groups.group_sums == sums
+    assert with_groups.group_totals == (1 + memory.TOTALS_BESIDE) * totals
+    assert with_groups.total - without.total == sums + 3 * totals
+    assert with_groups.on_device - without.on_device == sums

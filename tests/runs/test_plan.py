@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence.cost import MultiplyAdds, Workload
+from tracin_dask.influence.group_totals import totals_bytes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.modes import Modes
 from tracin_dask.models.conve import ConvEConfig
@@ -248,12 +249,12 @@ GROUPS_HELP = r"helps most is fewer groups \(--group-by\), or fewer test triples
 
 
 def test_too_many_groups_are_refused():
-    with pytest.raises(MemoryLimitError, match=rf"the groups 23,\d{{3}} and a batch \d+ MiB; what {GROUPS_HELP}"):
+    with pytest.raises(MemoryLimitError, match=rf"the groups 25,\d{{3}} and a batch \d+ MiB; what {GROUPS_HELP}"):
         planned(num_tests=256, num_groups=500_000)
 
 
 def test_too_many_groups_for_a_gpu_are_refused_too():
-    with pytest.raises(MemoryLimitError, match=rf"of each GPU .*, the groups 5,\d{{3}} and the model .* {GROUPS_HELP}"):
+    with pytest.raises(MemoryLimitError, match=rf"of each GPU .*, the groups 7,\d{{3}} and the model .* {GROUPS_HELP}"):
         planned(num_tests=256, num_groups=500_000, gib=64, device_gib=4)
 
 
@@ -265,14 +266,14 @@ def test_outcomes_that_are_merged_at_a_time_count_once_groups_have_many_tasks():
     few, many = (planned(num_triples=n, num_groups=1000, num_workers=4) for n in (10**6, 10**9))
     assert few.tasks_per_group == 1
     assert many.tasks_per_group > MERGE_FAN_IN
-    assert few.memory.group_totals == (1 + TOTALS_BESIDE) * few.memory.group_sums
-    assert many.memory.group_totals == (MERGE_FAN_IN + TOTALS_BESIDE) * many.memory.group_sums
+    assert few.memory.group_totals == (1 + TOTALS_BESIDE) * totals_bytes(1000, 16)
+    assert many.memory.group_totals == (MERGE_FAN_IN + TOTALS_BESIDE) * totals_bytes(1000, 16)
 
 
 @given(st.integers(1, 10**9), st.integers(1, 300))
 def test_no_more_outcomes_are_merged_than_were_counted(num_triples, num_workers):
     plan = planned(num_triples=num_triples, num_groups=1, num_workers=num_workers)
-    counted = plan.memory.group_totals // plan.memory.group_sums - TOTALS_BESIDE
+    counted = plan.memory.group_totals // totals_bytes(1, 16) - TOTALS_BESIDE
     assert min(MERGE_FAN_IN, plan.tasks_per_group) <= counted
 
 

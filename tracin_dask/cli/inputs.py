@@ -82,7 +82,7 @@ def _groups(path: Path, options: InputOptions, store: TripleStore) -> GroupStore
         chosen = GroupOptions(labels=options["labels"], skip_invalid=options["skip_invalid"], progress=progress)
         groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
     skipped = groups.info.skipped
-    left_out = f"; {sum(skipped.values()):,} lines left out" if skipped else ""
+    left_out = f"; {sum(skipped.values()):,} line(s) left out" if skipped else ""
     click.echo(f"groups: {len(groups):,} from {path}, kept as {groups.path}{left_out}", err=True)
     return groups
 

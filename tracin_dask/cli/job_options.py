@@ -118,8 +118,8 @@ _OPTIONS = (
         type=GroupBy(),
         multiple=True,
         metavar="relation|head|tail|FILE",
-        help="Add up the positive and the negative influences of all training triples of a relation, head or tail, or of "
-        "a group of your own: lines of `head TAB relation TAB tail TAB group`, .gz or not. May be repeated.",
+        help="Add up the positive and the negative influences of all training triples of a relation, head or tail, or "
+        "of a group of your own: lines of `head TAB relation TAB tail TAB group`, .gz or not. May be repeated.",
     ),
     click.option(
         "--save-scores",

@@ -113,7 +113,7 @@ class GroupSums:
         found = []
         for num_triples, digits in zip(self._num_triples, self._digits, strict=True):
             groups = np.flatnonzero(num_triples)
-            chosen = digits.index_select(1, send(groups, digits.device)).cpu().numpy()
+            chosen = digits.cpu().numpy()[:, groups]
             found.append(GroupTotals(groups=groups, num_triples=num_triples[groups], digits=chosen))
         return tuple(found)
 
@@ -174,17 +174,25 @@ def merge(parts: Sequence[GroupTotals]) -> GroupTotals:
     return GroupTotals(groups=groups, num_triples=num_triples, digits=digits)
 
 
+def sums_bytes(num_groups: int, num_tests: int) -> int:
+    """Count the bytes that adding up takes: one digit is held twice while it is carried."""
+    return 8 * num_groups * (1 + 2 * (DIGITS + 1) * num_tests)
+
+
 def totals_bytes(num_groups: int, num_tests: int) -> int:
-    """Count the bytes of the totals of so many groups on test triples, while they are added up and afterwards."""
+    """Bound the bytes of the totals of so many groups, which have training triples."""
     return 8 * num_groups * (2 + 2 * DIGITS * num_tests)
 
 
 def _carry(digits: Digits) -> None:
-    """Carry what a digit has beyond its bits to the one before it, in place."""
+    """Carry what a digit has beyond its bits to the one before it, in place but for one digit."""
     for number in range(DIGITS - 1, 0, -1):
-        carried = (digits[number] + (1 << DIGIT_BITS - 1)) >> DIGIT_BITS
+        carried = digits[number] + (1 << DIGIT_BITS - 1)
+        carried >>= DIGIT_BITS
         digits[number - 1] += carried
-        digits[number] -= carried << DIGIT_BITS
+        carried <<= DIGIT_BITS
+        digits[number] -= carried
+        del carried  # before the next one is made
 
 
 def _whole(digits: Int64[ndarray, "digit group"]) -> Float64[ndarray, " group"]:
