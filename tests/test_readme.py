@@ -28,6 +28,10 @@ def folder(tmp_path, monkeypatch) -> Path:
     tracin_dask.ingest(tmp_path / "train.txt", tmp_path / "made.zarr")
     for kind in ("entity", "relation"):
         (tmp_path / f"made.{kind}_to_id.tsv").rename(tmp_path / f"{kind}_to_id.tsv")
+    lines = (tmp_path / "train.txt").read_text().splitlines()
+    (tmp_path / "sources.tsv").write_text(
+        "".join(f"{line}\tsource {number % 3}\n" for number, line in enumerate(lines))
+    )
     sizes = {"embedding_dim": 32, "embedding_height": 8, "embedding_width": 4}
     model = ConvE(ConvEConfig(num_entities=135, num_relations=46, **sizes))
     torch.save({"model_state_dict": model.state_dict(), "model_config": sizes}, tmp_path / "model.pt")
@@ -52,6 +56,8 @@ def test_the_python_of_the_readme_runs_in_order(folder):
     assert len(names["summed"].to_dict()["influences"][0]["influence_by_checkpoint"]) == 2
     assert names["contrasted"].to_dict()["contrast"]["tail"] == 7
     assert names["line"] == names["saved"].rankings[1].train_index[0]
+    assert names["totals"].groupby("group_by").num_training_triples.sum().nunique() == 1
+    assert set(names["totals"].group_by) == {"relation", "sources.tsv"}
     assert names["spread"].rankings[0].train_index.shape == (10,)
     assert names["margin"].run["loss"] == "margin"
     trained = tracin_dask.load_checkpoint(folder / "nations" / "checkpoints" / "checkpoint_epoch_10.pt")

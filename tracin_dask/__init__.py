@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from tracin_dask.runs.config import RunConfig
     from tracin_dask.runs.driver import Execution, run
     from tracin_dask.runs.result import InfluenceResult
+    from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
+    from tracin_dask.triples.groups import open_groups
     from tracin_dask.triples.ingest import IngestOptions, ingest
     from tracin_dask.triples.store import open_store
 
@@ -18,6 +20,7 @@ __all__ = [
     "SLCWA",
     "BinaryCrossEntropy",
     "Execution",
+    "GroupOptions",
     "InfluenceResult",
     "IngestOptions",
     "Loss",
@@ -25,8 +28,10 @@ __all__ = [
     "RunConfig",
     "__version__",
     "ingest",
+    "ingest_groups",
     "load_checkpoint",
     "load_checkpoints",
+    "open_groups",
     "open_store",
     "run",
 ]
@@ -34,6 +39,7 @@ __all__ = [
 _HOME = {
     "BinaryCrossEntropy": "tracin_dask.influence.losses",
     "Execution": "tracin_dask.runs.driver",
+    "GroupOptions": "tracin_dask.triples.group_ingest",
     "InfluenceResult": "tracin_dask.runs.result",
     "IngestOptions": "tracin_dask.triples.ingest",
     "Loss": "tracin_dask.influence.losses",
@@ -41,8 +47,10 @@ _HOME = {
     "RunConfig": "tracin_dask.runs.config",
     "SLCWA": "tracin_dask.influence.losses",
     "ingest": "tracin_dask.triples.ingest",
+    "ingest_groups": "tracin_dask.triples.group_ingest",
     "load_checkpoint": "tracin_dask.models.checkpoint",
     "load_checkpoints": "tracin_dask.models.series",
+    "open_groups": "tracin_dask.triples.groups",
     "open_store": "tracin_dask.triples.store",
     "run": "tracin_dask.runs.driver",
 }

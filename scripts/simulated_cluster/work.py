@@ -12,8 +12,9 @@ from distributed import get_worker
 from simulated_cluster.sizes import NUM_RELATIONS
 from tracin_dask.influence.topk import Ranking, TopK
 from tracin_dask.runs import on_dask
-from tracin_dask.runs.plan import Rows, read_rows
-from tracin_dask.runs.worker import Counters, OnRows, Prepared, Scored, ScoreJob
+from tracin_dask.runs.job import Counters, OnRows, Prepared, Scored, ScoreJob
+from tracin_dask.runs.memory import read_rows
+from tracin_dask.runs.plan import Rows
 
 Interval = tuple[float, float]
 """When a task started and when it ended, in seconds of this machine's clock."""

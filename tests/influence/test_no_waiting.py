@@ -3,11 +3,14 @@
 What would wait on a GPU reads a value back (`item`) or makes a tensor whose size depends on values (`nonzero`).
 """
 
+import numpy as np
 import pytest
+import torch
 from influence.agreement import engine_for, random_case
 from torch.profiler import ProfilerActivity, profile
 
 from tracin_dask.influence import long_runs
+from tracin_dask.influence.group_totals import GroupSums
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.negatives import make_scorer
@@ -56,6 +59,17 @@ def test_other_losses_ask_the_device_for_nothing_either(loss):
     scorer = make_scorer(engine, prepare_question(engine, Question(), asked, batch_size=8), len(asked))
     found = operators(scorer, case)
     assert "aten::mm" in found
+    assert not found & WAITING
+
+
+# torch says of its own profiler which devices it cannot see
+@pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
+def test_adding_up_by_groups_asks_the_device_for_nothing():
+    sums, influences = GroupSums([3, 5], 2), torch.randn(9, 2)
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        sums.add(influences, [np.arange(9) % 3, np.arange(9) % 5])
+    found = {event.key for event in trace.key_averages()}
+    assert "aten::index_add_" in found
     assert not found & WAITING
 
 

@@ -67,10 +67,10 @@ def test_a_run_goes_on_in_pieces_and_counts_them(make_job: MakeJob, monkeypatch:
     owner, name = (Scorer, "parts") if mode == "test" else (PairEngine, "self_influence")
     real = getattr(owner, name)
 
-    def scarce_now(self, ids):
+    def scarce_now(self, ids, **options):
         if len(ids) > 40:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(self, ids)
+        return real(self, ids, **options)
 
     monkeypatch.setattr(owner, name, scarce_now)
     pieces = make_job(mode=mode).carry_out()

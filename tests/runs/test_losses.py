@@ -13,8 +13,8 @@ from small_graph import LEARNING_RATE, NUM_ROWS, Graph, MakeJob, bits, save_chec
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.runs.driver import _identity
 from tracin_dask.runs.result import InfluenceResult
+from tracin_dask.runs.statement import identity_of
 
 TOLERANCE = 1e-5
 """Of float32 sums, relative to the product of the gradients' norms."""
@@ -156,7 +156,7 @@ def test_runs_of_other_losses_and_questions_are_not_resumed(make_job: MakeJob):
             {"contrast": (2,)},
         )
     ]
-    identities = [repr(_identity(job.prepared, job.plan)) for job in jobs]
+    identities = [repr(identity_of(job.prepared, job.plan)) for job in jobs]
     assert len(set(identities)) == len(jobs)
 
 

@@ -12,9 +12,12 @@ from tracin_dask.models.conve import ConvE, ConvEConfig
 from tracin_dask.triples.ingest import ingest
 
 MODEL = ConvEConfig(num_entities=14_541, num_relations=237)
-NUM_ROWS = 1_500
+NUM_ROWS, MANY_ROWS = 1_500, 30_000
+"""Of the many, seven of eight entities are heads, and as many are tails."""
 MARGIN = 1.3
 MOST_CHECKPOINTS = 4
+GROUPS_SHARE = 0.3
+"""Part of the planned memory that groups take at least, where they are asked for."""
 
 PROGRAM = """
 import sys
@@ -24,7 +27,7 @@ import distributed
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.models.checkpoint import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import carry_out
+from tracin_dask.runs.driver import Execution, carry_out
 from tracin_dask.runs.plan import make_plan
 from tracin_dask.runs.prepare import prepare
 from tracin_dask.runs.resources import Resources
@@ -34,13 +37,19 @@ store, kind, loss = open_store(sys.argv[1]), sys.argv[2], sys.argv[3]
 models = [load_checkpoint(path) for path in sys.argv[4:]]
 losses = {"bce": BinaryCrossEntropy(), "one-to-all": OneToAll(), "slcwa": SLCWA()}
 config = RunConfig(
-    gradient_checkpointing=kind == "again", normalize="cosine" if kind == "divided" else "none", loss=losses[loss]
+    gradient_checkpointing=kind == "again",
+    normalize="cosine" if kind == "divided" else "none",
+    group_by=("head", "tail") if kind == "groups" else (),
+    loss=losses[loss],
 )
-prepared = prepare(store, models, store.read(0, 16).triples, config=config)
-plan = make_plan(prepared.model_config, prepared.workload, config, Resources(memory_bytes=2 << 30))
-carry_out(prepared, plan)
+prepared = prepare(store, models, store.read(0, 128 if kind == "groups" else 16).triples, config=config)
+memory = Resources(memory_bytes=(3 if kind == "groups" else 2) << 30)
+plan = make_plan(prepared.model_config, prepared.workload, config, memory)
+records = Path(sys.argv[1]).parent / f"{kind} {loss} {len(models)}"
+carry_out(prepared, plan, execution=Execution(record_directory=records))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-print(plan.memory.total, 1024 * int(status["VmHWM"].split()[0]))
+groups = plan.memory.group_sums + plan.memory.group_totals
+print(plan.memory.total, 1024 * int(status["VmHWM"].split()[0]), groups)
 """
 
 
@@ -55,11 +64,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.save({"model_state_dict": model.state_dict(), "model_config": sizes}, folder / f"{seed}.pt")
     random = np.random.default_rng(0)
     limits = (MODEL.num_entities, MODEL.num_relations, MODEL.num_entities)
-    np.savetxt(folder / "train.txt", random.integers(limits, size=(NUM_ROWS, 3)), fmt="%d", delimiter="\t")
     for name, count in (("entity", MODEL.num_entities), ("relation", MODEL.num_relations)):
         (folder / f"{name}_to_id.tsv").write_text("".join(f"{name}{number}\t{number}\n" for number in range(count)))
     maps = {f"{name}_to_id": folder / f"{name}_to_id.tsv" for name in ("entity", "relation")}
-    ingest(folder / "train.txt", folder / "graph.zarr", **maps)
+    for name, number in (("graph", NUM_ROWS), ("many", MANY_ROWS)):
+        np.savetxt(folder / "train.txt", random.integers(limits, size=(number, 3)), fmt="%d", delimiter="\t")
+        ingest(folder / "train.txt", folder / f"{name}.zarr", **maps)
     return folder
 
 
@@ -70,6 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("kept", "bce", 1),
         ("again", "bce", 1),
         ("divided", "bce", 1),
+        ("groups", "bce", 1),
         ("kept", "bce", MOST_CHECKPOINTS),
         ("kept", "one-to-all", 1),
         ("kept", "slcwa", 1),
@@ -77,7 +88,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_run_takes_about_the_memory_that_was_planned(folder: Path, kind, loss, number):
     models = [str(folder / f"{seed}.pt") for seed in range(number)]
-    command = [sys.executable, "-c", PROGRAM, str(folder / "graph.zarr"), kind, loss, *models]
+    store = folder / f"{'many' if kind == 'groups' else 'graph'}.zarr"
+    command = [sys.executable, "-c", PROGRAM, str(store), kind, loss, *models]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    planned, peak = map(int, output.split())
+    planned, peak, groups = map(int, output.split())
+    assert groups >= GROUPS_SHARE * planned if kind == "groups" else groups == 0
     assert planned / 2 < peak <= MARGIN * planned

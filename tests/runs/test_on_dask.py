@@ -12,7 +12,8 @@ from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits
 
 from tracin_dask.runs import loading, on_dask
 from tracin_dask.runs.driver import Execution, _job
-from tracin_dask.runs.worker import Counters, Prepared, prepare_test, score_rows
+from tracin_dask.runs.job import Counters, Prepared
+from tracin_dask.runs.worker import prepare_test, score_rows
 
 NUM_TASKS = -(-NUM_ROWS // BATCH_SIZE)
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence.cost import MultiplyAdds, Workload
+from tracin_dask.influence.group_totals import totals_bytes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.modes import Modes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.memory import TOTALS_BESIDE, MemoryEstimate
 from tracin_dask.runs.plan import (
     LAST_TASKS,
+    MERGE_FAN_IN,
     MOST_GROUPS,
     MOST_TASKS,
     MOST_TASKS_PER_SECOND,
-    MemoryEstimate,
     Plan,
     make_plan,
 )
@@ -53,6 +55,7 @@ def planned(
     num_workers: int = 1,
     num_checkpoints: int = 1,
     device_gib: float | None = None,
+    num_groups: int = 0,
     **options,
 ) -> Plan:
     work = Workload(
@@ -61,6 +64,8 @@ def planned(
         num_pairs=num_triples // 2,
         num_tests=num_tests,
         num_checkpoints=num_checkpoints,
+        num_columns=num_tests,
+        num_groups=num_groups,
     )
     device_bytes = None if device_gib is None else int(device_gib * GIB)
     resources = Resources(
@@ -238,6 +243,38 @@ def test_too_many_checkpoints_for_a_gpu_are_refused_too():
     numbers = r"needs about [\d,]+ MiB of each GPU .* may take 1,024 MiB; .* and the 30 checkpoints [\d,]+ MiB"
     with pytest.raises(MemoryLimitError, match=rf"{numbers}; what helps most is fewer checkpoints \(--model-path\)"):
         planned(num_checkpoints=30, gib=8, device_gib=1)
+
+
+GROUPS_HELP = r"helps most is fewer groups \(--group-by\), or fewer test triples at a time"
+
+
+def test_too_many_groups_are_refused():
+    with pytest.raises(MemoryLimitError, match=rf"the groups 25,\d{{3}} and a batch \d+ MiB; what {GROUPS_HELP}"):
+        planned(num_tests=256, num_groups=500_000)
+
+
+def test_too_many_groups_for_a_gpu_are_refused_too():
+    with pytest.raises(MemoryLimitError, match=rf"of each GPU .*, the groups 7,\d{{3}} and the model .* {GROUPS_HELP}"):
+        planned(num_tests=256, num_groups=500_000, gib=64, device_gib=4)
+
+
+def test_groups_that_fit_leave_the_batch_less_room():
+    assert planned(num_groups=400_000, gib=2).batch_size < planned(gib=2).batch_size
+
+
+def test_outcomes_that_are_merged_at_a_time_count_once_groups_have_many_tasks():
+    few, many = (planned(num_triples=n, num_groups=1000, num_workers=4) for n in (10**6, 10**9))
+    assert few.tasks_per_group == 1
+    assert many.tasks_per_group > MERGE_FAN_IN
+    assert few.memory.group_totals == (1 + TOTALS_BESIDE) * totals_bytes(1000, 16)
+    assert many.memory.group_totals == (MERGE_FAN_IN + TOTALS_BESIDE) * totals_bytes(1000, 16)
+
+
+@given(st.integers(1, 10**9), st.integers(1, 300))
+def test_no_more_outcomes_are_merged_than_were_counted(num_triples, num_workers):
+    plan = planned(num_triples=num_triples, num_groups=1, num_workers=num_workers)
+    counted = plan.memory.group_totals // totals_bytes(1, 16) - TOTALS_BESIDE
+    assert min(MERGE_FAN_IN, plan.tasks_per_group) <= counted
 
 
 def test_the_refusal_is_also_a_memory_error():

@@ -12,9 +12,10 @@ from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence.tensors import leaves
 from tracin_dask.influence.topk import Ranking
-from tracin_dask.runs import loading, worker
+from tracin_dask.runs import loading, stream, worker
 from tracin_dask.runs.driver import _job
-from tracin_dask.runs.worker import Counters, Scored, ScoreJob, merge_scored, prepare_test, score_rows
+from tracin_dask.runs.job import Counters, Scored, ScoreJob, merge_scored
+from tracin_dask.runs.worker import prepare_test, score_rows
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.store import TripleStore
 
@@ -109,7 +110,7 @@ def test_counters_add_field_by_field():
 
 
 def test_rows_are_reported_as_they_are_scored(job: ScoreJob, tests: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(worker, "read_rows", lambda batch_size: 2 * batch_size)
+    monkeypatch.setattr(stream, "read_rows", lambda batch_size: 2 * batch_size)
     seen: list[int] = []
     prepared = prepare_test(job, tests)
     in_pieces = score_rows(job, prepared, (BATCH_SIZE, NUM_ROWS), on_rows=seen.append)
@@ -154,7 +155,7 @@ def test_blocks_are_read_one_ahead_and_in_order(job: ScoreJob, monkeypatch: pyte
         return read(store, start, stop)
 
     monkeypatch.setattr(TripleStore, "read", noted)
-    blocks = worker.read_ahead(job.store, (64, NUM_ROWS), 100)
+    blocks = stream.read_ahead(job.store.read, (64, NUM_ROWS), 100)
     taken = [next(blocks), next(blocks)]
     assert started[:2] == [64, 164]
     assert len(started) <= 3  # never more than the next one

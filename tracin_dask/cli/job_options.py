@@ -1,18 +1,17 @@
 """The options that `run` and `plan` share, and how they become a checked run."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import numpy as np
 
 from tracin_dask.cli.checkpoints import learning_rates_of, refuse_another_order, say_order
+from tracin_dask.cli.inputs import InputOptions, groupings_of, store_of, test_triples_of
 from tracin_dask.cli.loss_options import LOSS_OPTIONS, LossOptions, contrast_of, loss_of, refuse_other_losses
-from tracin_dask.cli.terminal import ByteSize, byte_progress
-from tracin_dask.cli.values import FILE, BatchSize, ModelFiles
+from tracin_dask.cli.terminal import ByteSize
+from tracin_dask.cli.values import FILE, BatchSize, GroupBy, ModelFiles
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.topk import RankBy
@@ -20,30 +19,16 @@ from tracin_dask.models.series import load_checkpoints
 from tracin_dask.runs.config import Device, Mode, RunConfig
 from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
-from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
-from tracin_dask.triples.ingest import IngestOptions, ingest_cached
-from tracin_dask.triples.store import TripleStore, open_store
-from tracin_dask.triples.text import read_triples
 
 ANY_PATH = click.Path(path_type=Path)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class JobOptions(LossOptions):
+class JobOptions(InputOptions, LossOptions):
     """The shared options, by name."""
 
     model_path: tuple[list[Path], ...]
-    train: Path
-    entity_to_id: Path | None
-    relation_to_id: Path | None
-    test_triple: tuple[tuple[str, str, str], ...]
-    test: Path | None
     mode: Mode
-    labels: bool
-    skip_invalid: bool
-    entity_names: Path | None
-    edge_map: Path | None
-    cache_dir: Path | None
     learning_rate: tuple[float, ...]
     learning_rate_schedule: Path | None
     checkpoint_contributions: bool
@@ -100,7 +85,11 @@ _OPTIONS = (
         help="Explain test triples, or find training triples of large self-influence.",
     ),
     click.option("--labels", is_flag=True, help="Bare integers in triples are labels, not ids."),
-    click.option("--skip-invalid", is_flag=True, help="Skip and count unusable lines of a text file of triples."),
+    click.option(
+        "--skip-invalid",
+        is_flag=True,
+        help="Skip and count unusable lines of a text file of triples, and of a file of groups.",
+    ),
     click.option("--entity-names", type=FILE, help="Lines of `readable name TAB entity id`; with a text file."),
     click.option("--edge-map", type=FILE, help="JSON of readable relations; with a text file."),
     click.option(
@@ -124,6 +113,14 @@ _OPTIONS = (
         "--checkpoint-contributions",
         is_flag=True,
         help="State what each checkpoint adds to every influence that is reported.",
+    ),
+    click.option(
+        "--group-by",
+        type=GroupBy(),
+        multiple=True,
+        metavar="relation|head|tail|FILE",
+        help="Add up the positive and the negative influences of all training triples of a relation, head or tail, or "
+        "of a group of your own: lines of `head TAB relation TAB tail TAB group`, .gz or not. May be repeated.",
     ),
     click.option(
         "--save-scores",
@@ -206,7 +203,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     _refuse_contradictions(options)
     config = _config(options)
     schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
-    store = _store(options)
+    store = store_of(options)
     listed = [path for found in options["model_path"] for path in found]
     checkpoints = load_checkpoints(
         listed,
@@ -218,8 +215,8 @@ def prepared_run(options: JobOptions) -> PreparedRun:
         refuse_another_order(listed, checkpoints)
     if schedule is not None:
         config = replace(config, learning_rate=learning_rates_of(schedule, checkpoints))
-    config = replace(config, loss=loss_of(options, checkpoints))
-    prepared = prepare(store, checkpoints, _test_triples(options, store), config=config)
+    config = replace(config, loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
+    prepared = prepare(store, checkpoints, test_triples_of(options, store), config=config)
     say_order(prepared, is_stated=bool(config.learning_rates))
     return prepared
 
@@ -242,7 +239,8 @@ def _refuse_contradictions(options: JobOptions) -> None:
     if options["use_mixed_precision"] and options["precision"] != "float32":
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
     refuse_other_losses(options)
-    of_text = ("entity_names", "edge_map", "skip_invalid")
+    has_files_of_groups = any(isinstance(by, Path) for by in options["group_by"])
+    of_text = ("entity_names", "edge_map", *(() if has_files_of_groups else ("skip_invalid",)))
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
     if given and options["train"].is_dir():
         raise ConfigError(
@@ -277,58 +275,3 @@ def _config(options: JobOptions) -> RunConfig:
         gradient_checkpointing=options["use_gradient_checkpointing"],
         cache_test_gradients=options["cache_test_gradients"],
     )
-
-
-def _store(options: JobOptions) -> TripleStore:
-    train = options["train"]
-    if train.is_dir():
-        store = open_store(train)
-        _refuse_other_maps(store, options)
-        return store
-    cache = options["cache_dir"] or _default_cache()
-    with byte_progress() as progress:
-        store = ingest_cached(
-            train,
-            cache,
-            entity_to_id=options["entity_to_id"],
-            relation_to_id=options["relation_to_id"],
-            options=IngestOptions(
-                labels=options["labels"],
-                skip_invalid=options["skip_invalid"],
-                entity_names=options["entity_names"],
-                edge_map=options["edge_map"],
-                progress=progress,
-            ),
-        )
-    click.echo(f"training triples: {len(store):,} from {train}, kept as {store.path}", err=True)
-    if options["entity_to_id"] is None or options["relation_to_id"] is None:
-        click.echo("ids without a map follow the order of the labels: those of the training must, too", err=True)
-    return store
-
-
-def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
-    """Compare given id maps with those that the store was made with."""
-    entities = read_id_map(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
-    relations = read_id_map(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
-    if id_maps_sha256(entities, relations) != store.info.id_maps_sha256:
-        raise ConfigError(
-            f"{store.path} was made with other labels or ids (for {store.info.num_entities:,} entities and "
-            f"{store.info.num_relations:,} relations) than the given id maps have (for {len(entities):,} and "
-            f"{len(relations):,}); ingest the text file again with these maps, or leave out --entity-to-id and "
-            "--relation-to-id"
-        )
-
-
-def _default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
-
-
-def _test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
-    some, file = options["test_triple"], options["test"]
-    if file:
-        return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
-    if not some:
-        return None
-    if not options["labels"] and all(part.isdecimal() for triple in some for part in triple):
-        return np.array([[int(part) for part in triple] for triple in some])
-    return list(some)

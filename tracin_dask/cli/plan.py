@@ -74,6 +74,10 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     }
     if counted.scores:
         rows["  scores"] = f"{counted.scores:.3g}, of all entities, once per distinct (head, relation)"
+    if prepared.groupings:
+        counted_groups = ", ".join(f"{grouping.num_groups:,} by {grouping.name}" for grouping in prepared.groupings)
+        size = (memory.group_sums + memory.group_totals) / mib
+        rows["groups"] = f"{counted_groups}; adding up takes {size:,.0f} MiB of the memory"
     scores = scores_of(prepared)
     if scores is not None:
         rows["saved scores"] = f"{scores}; writing takes {memory.scores / mib:,.0f} MiB of the memory"

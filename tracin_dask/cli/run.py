@@ -18,6 +18,7 @@ from tracin_dask.cli.values import ManyValues
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.report.group_table import group_tables, write_groups
 from tracin_dask.report.table import influence_tables
 from tracin_dask.runs import records
 from tracin_dask.runs.driver import Execution, carry_out
@@ -47,6 +48,12 @@ _WRITTEN = {
 @click.option("--output", type=ANY_PATH, help="JSON file of the result of one test triple, or of --mode self.")
 @click.option("--output-dir", type=ANY_PATH, help="Folder for one JSON per test triple and summary.json.")
 @click.option(
+    "--save-groups",
+    type=ANY_PATH,
+    metavar="PATH.parquet",
+    help="Write the totals of all groups of --group-by as a table; the JSON lists the largest.",
+)
+@click.option(
     "--performance-report", type=ANY_PATH, help="HTML page of what every worker did when; for runs on workers."
 )
 @click.option(
@@ -58,6 +65,7 @@ def command(
     cluster: str,
     output: Path | None,
     output_dir: Path | None,
+    save_groups: Path | None,
     performance_report: Path | None,
     *,
     restart: bool,
@@ -82,11 +90,13 @@ def command(
           --mode self --output surprising.json
       tracin-dask run ... --parameters 'fc.*' 'bn2.*'     (some tensors only)
       tracin-dask run --model-path model/checkpoints/ ... (all of a training)
+      tracin-dask run ... --group-by relation --group-by sources.tsv.gz
       tracin-dask run ... --cluster slurm.yaml            (on jobs of Slurm)
       tracin-dask run ... --cluster tcp://10.0.0.1:8786   (on a Dask cluster)
     """
     spec = parse_spec(cluster)
     _check_outputs(output, output_dir)
+    _check_save_groups(save_groups, options)
     prepared = prepared_run(options)
     if output is not None and prepared.test_triples is not None and len(prepared.test_triples) > 1:
         raise ConfigError(
@@ -111,8 +121,12 @@ def command(
             click.echo(f"\nstopped; {_what_is_kept(recorded)}", err=True)
             raise
     written = _write(result, output, output_dir)
+    if save_groups is not None:
+        write_groups(result, save_groups)
     records.discard(recorded)
     _show(result, written, asked=prepared.config.precision)
+    if save_groups is not None:
+        click.echo(f"wrote {save_groups}: the totals of all groups")
     if plan.resources.device_bytes is not None and prepared.config.device == "auto" and result.run["device"] == "cpu":
         click.echo("workers have GPUs, but scored on their CPUs: their PyTorch finds no CUDA; install one that has it")
 
@@ -146,14 +160,27 @@ def _check_outputs(output: Path | None, output_dir: Path | None) -> None:
         raise ConfigError(f"--output {output} is a folder; name a file in it, or give --output-dir {output}")
     target = output.parent if output is not None else output_dir
     assert target is not None  # noqa: S101 - one of the two is given
+    _check_folder(target, "the result")
+
+
+def _check_save_groups(path: Path | None, options: JobOptions) -> None:
+    """Do the same for the table of groups."""
+    if path is None:
+        return
+    if not options["group_by"]:
+        raise ConfigError("--save-groups writes what --group-by adds up; give both, or none")
+    if path.is_dir():
+        raise ConfigError(f"--save-groups {path} is a folder; name a file in it")
+    _check_folder(path.parent, "the table of groups")
+
+
+def _check_folder(target: Path, what: str) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=target):
             pass
     except OSError as error:
-        raise ConfigError(
-            f"the result cannot be written to {target}: {error.strerror}; choose another place"
-        ) from error
+        raise ConfigError(f"{what} cannot be written to {target}: {error.strerror}; choose another place") from error
 
 
 def _record_directory(output: Path | None, output_dir: Path | None) -> Path:
@@ -175,6 +202,8 @@ def _show(result: InfluenceResult, written: Path, *, asked: PrecisionName) -> No
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
         Console().print(influence_tables(result, rows=TABLE_ROWS))
+        if result.groups:
+            Console().print(group_tables(result, rows=TABLE_ROWS))
     done, seconds = result.run["num_training_triples"], result.run["seconds"]
     tests = f" against {len(result.rankings):,} test triples" if len(result.rankings) > 1 else ""
     click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s")

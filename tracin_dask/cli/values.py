@@ -8,6 +8,7 @@ import click
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.series import find_files
+from tracin_dask.runs.groupings import PARTS, Part
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 MANY = {
@@ -31,6 +32,21 @@ class BatchSize(click.ParamType[int | None]):
             return int(value)
         except ValueError:
             self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
+
+
+class GroupBy(click.ParamType[Part | Path]):
+    """A part of a triple, or a file of groups."""
+
+    name = "grouping"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part | Path:  # noqa: ANN401 - click's signature
+        """Take a part by its name; anything else is a file."""
+        for part in PARTS:
+            if value == part:
+                return part
+        if not Path(value).is_file():
+            self.fail(f"{value!r} is neither relation, head or tail, nor a file of groups", param, ctx)
+        return Path(value)
 
 
 class ModelFiles(click.ParamType[list[Path]]):

@@ -45,6 +45,10 @@ class Workload:
     """Corrupted triples that are scored beside each training triple."""
     num_checkpoints: int = 1
     """Each is scored like the first; what is counted here is of one."""
+    num_columns: int = 1
+    """Influences per training triple: one for each test triple, or its own."""
+    num_groups: int = 0
+    """Groups of training triples whose influences are added up, by all groupings."""
 
     def keys(self, region: Region) -> int:
         """Count how often a region's features are computed; relations come back in almost every batch."""

@@ -13,6 +13,8 @@ from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.questions import Explain
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.runs.groupings import PARTS, Part
+from tracin_dask.triples.groups import GroupStore
 
 Mode = Literal["test", "self"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -50,6 +52,9 @@ class RunConfig:
         Entries reported per test triple.
     checkpoint_contributions
         State what each checkpoint adds to every influence that is reported.
+    group_by
+        `relation`, `head`, `tail`, or groups of a file (`ingest_groups`): sum the positive and the negative influences
+        of every group, over all training triples.
     save_scores
         Where all influences are written, too, not only the best: a Zarr array [test, train]. Workers must see the path.
     batch_size
@@ -74,6 +79,7 @@ class RunConfig:
     top_k: int = 10
     rank_by: RankBy = "absolute"
     checkpoint_contributions: bool = False
+    group_by: tuple[Part | GroupStore, ...] = ()
     save_scores: Path | str | None = None
     batch_size: int | None = None
     device: Device = "auto"
@@ -93,6 +99,7 @@ class RunConfig:
             raise ConfigError(f"top_k must be at least 1, not {self.top_k}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
+        _refuse_groupings(self.group_by)
         if self.save_scores is not None and re.match(r"\w+:/", str(self.save_scores)):
             raise ConfigError(f"save_scores is a folder on a file system that all workers see, not {self.save_scores}")
         for rate in self.learning_rates:
@@ -128,3 +135,12 @@ class RunConfig:
         if self.last_layers is not None:
             return last_layers(self.last_layers)
         return matching(model, self.parameters or ("*",))
+
+
+def _refuse_groupings(group_by: tuple[Part | GroupStore, ...]) -> None:
+    for by in group_by:
+        if not isinstance(by, GroupStore) and by not in PARTS:
+            raise ConfigError(f"group_by takes head, relation, tail and what ingest_groups gives, not {by!r}")
+    identities = [by.info.fingerprint if isinstance(by, GroupStore) else by for by in group_by]
+    if len(set(identities)) < len(identities):
+        raise ConfigError("group_by names the same groups twice; name them once")

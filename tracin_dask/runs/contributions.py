@@ -11,7 +11,8 @@ from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.runs.halving import InPieces
-from tracin_dask.runs.worker import Asked, ScoreJob, engines_of, factors_of, forget_test
+from tracin_dask.runs.job import Asked, ScoreJob
+from tracin_dask.runs.worker import engines_of, factors_of, forget_test
 
 Reported = Sequence[Int[ndarray, "_ 3"]]
 """The training triples that are reported of each test triple; of all together for self-influence."""

@@ -1,33 +1,30 @@
 """Carries out a plan: hands its tasks out, merges and records what comes back, makes the result."""
 
-import hashlib
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import torch
-
-from tracin_dask import __version__
 from tracin_dask.influence import topk
-from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
 from tracin_dask.runs.announce import Announcer
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.contributions import Contributions, Reported
+from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.in_process import InProcess
+from tracin_dask.runs.job import Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.norms import Norms, divided
 from tracin_dask.runs.plan import Plan, Rows, make_plan
 from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
 from tracin_dask.runs.records import Records
 from tracin_dask.runs.resources import Resources, of_client, of_this_process
-from tracin_dask.runs.result import SCHEMA_VERSION, InfluenceResult, Labels
+from tracin_dask.runs.result import InfluenceResult, Labels
 from tracin_dask.runs.score_writer import ScoresPlace
 from tracin_dask.runs.scores import Scores, check_place, claim, complete, scores_of
-from tracin_dask.runs.worker import Counters, OnRows, Scored, ScoreJob, merge_scored
+from tracin_dask.runs.statement import about_run, grouping_identity, identity_of, one_or_all
 from tracin_dask.types import Progress
 
 if TYPE_CHECKING:
@@ -35,9 +32,6 @@ if TYPE_CHECKING:
 
     from tracin_dask.models.checkpoint import Checkpoint
     from tracin_dask.triples.store import TripleStore
-
-
-Stated = TypeVar("Stated", float, str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +121,7 @@ def carry_out(
     execution = execution or Execution()
     started, clock = datetime.now(UTC), time.perf_counter()
     scores = scores_of(prepared)
-    records, place = _open_outputs(scores, _identity(prepared, plan), plan, execution)
+    records, place = _open_outputs(scores, prepared, plan, execution)
     meter = _Meter(plan.num_triples, execution.progress)
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
@@ -138,7 +132,7 @@ def carry_out(
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
         rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
         norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
-        about = _about_run(prepared, plan) | {
+        about = about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
             "started": started.isoformat(timespec="seconds"),
@@ -158,24 +152,30 @@ def carry_out(
         rankings=rankings,
         contributions=contributions,
         norms=norms,
+        groups=tuple(
+            GroupInfluences(grouping=grouping, totals=totals, store=prepared.store)
+            for grouping, totals in zip(prepared.groupings, total.totals, strict=True)
+        ),
         top=total.top,
         top_k=config.top_k,
-        learning_rate=_one_or_all(prepared.learning_rates),
+        learning_rate=one_or_all(prepared.learning_rates),
         labels=Labels(store=prepared.store),
         run=about,
     )
 
 
 def _open_outputs(
-    scores: Scores | None, identity: Mapping[str, Any], plan: Plan, execution: Execution
+    scores: Scores | None, prepared: PreparedRun, plan: Plan, execution: Execution
 ) -> tuple[Records | None, ScoresPlace | None]:
     """Open the records of finished groups and the array of all influences, where there are to be any."""
     records, place = None, None
+    identity = identity_of(prepared, plan)
     if scores is not None:
         check_place(scores)
     if execution.record_directory is not None:
         path = None if scores is None else str(scores.path)
-        records = Records(execution.record_directory, {**identity, "save_scores": path}, restart=execution.restart)
+        kept = {"save_scores": path, "group_by": grouping_identity(prepared)}
+        records = Records(execution.record_directory, identity | kept, restart=execution.restart)
     if scores is not None:
         has_records = records is not None and not records.is_empty
         place = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
@@ -265,79 +265,5 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
         threads=plan.resources.threads_per_worker,
         precision=config.precision,
         gradient_checkpointing=config.gradient_checkpointing,
+        groupings=prepared.groupings,
     )
-
-
-def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
-    """State how the numbers are made, for the result."""
-    info = prepared.store.info
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "tracin_dask_version": __version__,
-        "mode": prepared.config.mode,
-        "loss": prepared.config.loss.name,
-        **_loss_settings(prepared.config.loss),
-        "explain": prepared.config.explain,
-        "normalize": prepared.config.normalize,
-        "rank_by": prepared.config.rank_by,
-        "parameters": sorted(prepared.tracked),
-        "checkpoints": [
-            {
-                "path": str(checkpoint.path),
-                "sha256": checkpoint.sha256,
-                "epoch": checkpoint.epoch,
-                "learning_rate": learning_rate,
-            }
-            for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True)
-        ],
-        "store": {"path": prepared.store.path, "fingerprint": info.fingerprint, "skipped_lines": dict(info.skipped)},
-        "num_training_triples": info.num_triples,
-        "num_test_triples": 0 if prepared.test_triples is None else len(prepared.test_triples),
-        "engine": str(plan.modes),
-        "batch_size": plan.batch_size,
-        "gradient_checkpointing": prepared.config.gradient_checkpointing,
-        "workers": plan.resources.num_workers,
-        "threads_per_worker": plan.resources.threads_per_worker,
-    }
-
-
-def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
-    """State all that the bits of the scores depend on, for the records of finished work."""
-    config, asked = prepared.config, prepared.asked
-    return {
-        "tracin_dask_version": __version__,
-        "store": prepared.store.info.fingerprint,
-        "checkpoint": _one_or_all([checkpoint.sha256 for checkpoint in prepared.checkpoints]),
-        "dtype": str(prepared.checkpoints[0].model.fc.weight.dtype),
-        "image": [prepared.model_config.embedding_height, prepared.model_config.embedding_width],
-        "test_triples": "none" if asked is None else hashlib.sha256(asked.tobytes()).hexdigest(),
-        "loss": [config.loss.name, _loss_digest(config.loss)],
-        "question": asdict(prepared.question),
-        "normalize": config.normalize,
-        "parameters": sorted(prepared.tracked),
-        "learning_rate": _one_or_all(prepared.learning_rates),
-        "top_k": config.top_k,
-        "batch_size": plan.batch_size,
-        "device": config.device,
-        "precision": config.precision,
-        "gradient_checkpointing": config.gradient_checkpointing,
-        "threads_per_worker": plan.resources.threads_per_worker,
-    }
-
-
-def _one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:
-    """Give what is stated of a single checkpoint, or a list of what is stated of several."""
-    return values[0] if len(values) == 1 else list(values)
-
-
-def _loss_settings(loss: AnyLoss) -> dict[str, Any]:
-    """State the settings of a loss that has any."""
-    return asdict(loss) if isinstance(loss, OneToAll | SLCWA) else {}
-
-
-def _loss_digest(loss: AnyLoss) -> str:
-    """Tell losses of the same name apart by their values on a fixed grid of scores, or by their settings."""
-    if isinstance(loss, OneToAll | SLCWA):
-        return repr(loss)
-    values = loss.value(torch.linspace(-20, 20, 401, dtype=torch.float64))
-    return hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from tracin_dask.runs.job import OnRows
 from tracin_dask.runs.plan import Rows
-from tracin_dask.runs.worker import OnRows
 
 LEAST_SECONDS = 1.0
 """Time between two reports of a worker."""

@@ -6,20 +6,10 @@ from numpy import ndarray
 
 from tracin_dask.models.conve import ConvE
 from tracin_dask.runs.contributions import Contributions, Reported, contributions
+from tracin_dask.runs.job import Asked, Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
 from tracin_dask.runs.norms import Norms, reported_norms
 from tracin_dask.runs.plan import Rows
-from tracin_dask.runs.worker import (
-    Asked,
-    Counters,
-    OnRows,
-    Scored,
-    ScoreJob,
-    TestSide,
-    merge_scored,
-    prepare_test,
-    remember_models,
-    score_rows,
-)
+from tracin_dask.runs.worker import prepare_test, remember_models, score_rows
 
 
 class InProcess:
@@ -46,8 +36,10 @@ class InProcess:
     def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
         """Give each group's rows and outcome when it is finished."""
         for tasks in groups:
-            parts = [score_rows(self._job, self._test, rows, on_rows=on_rows) for rows in tasks]
-            yield (tasks[0][0], tasks[-1][1]), merge_scored(parts)
+            scored = score_rows(self._job, self._test, tasks[0], on_rows=on_rows)
+            for rows in tasks[1:]:
+                scored = merge_scored([scored, score_rows(self._job, self._test, rows, on_rows=on_rows)])
+            yield (tasks[0][0], tasks[-1][1]), scored
 
     def contributions(self, reported: Reported) -> Contributions:
         """Score what is reported once more, checkpoint by checkpoint."""

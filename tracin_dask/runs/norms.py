@@ -13,7 +13,8 @@ from tracin_dask.influence.normalised import Normalize, training_norms
 from tracin_dask.influence.scorer import Scores
 from tracin_dask.runs.contributions import Contributions, Reported
 from tracin_dask.runs.halving import InPieces
-from tracin_dask.runs.worker import Asked, ScoreJob, asked_norms, engines_of, forget_test
+from tracin_dask.runs.job import Asked, ScoreJob
+from tracin_dask.runs.worker import asked_norms, engines_of, forget_test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

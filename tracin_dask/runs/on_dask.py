@@ -19,24 +19,13 @@ from tracin_dask.influence.topk import Ranking
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.runs.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
+from tracin_dask.runs.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
 from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.norms import Norms, reported_norms
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.score_writer import why_out_of_reach
 from tracin_dask.runs.task_graph import TaskFunctions, one_task_per_worker, task_graph
-from tracin_dask.runs.worker import (
-    Asked,
-    Counters,
-    OnRows,
-    Prepared,
-    Scored,
-    ScoreJob,
-    TestSide,
-    load_ahead,
-    merge_scored,
-    prepare_test,
-    score_rows,
-)
+from tracin_dask.runs.worker import load_ahead, prepare_test, score_rows
 
 Weights = tuple[bytes | None, ...] | None
 """The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
@@ -145,12 +134,14 @@ class OnDask:
 
     def _look_for_files(self) -> "tuple[list[str], Future[Any] | None]":
         """Give the workers' addresses, and the weights of the checkpoints that one of them does not see."""
-        store, files = self._job.store.path, [str(file.path) for file in self._job.checkpoints]
-        missing = self._client.run(_missing, [store, *files])
+        files = [str(file.path) for file in self._job.checkpoints]
+        needed = {self._job.store.path: "store"}
+        needed |= {grouping.path: "groups" for grouping in self._job.groupings if grouping.path is not None}
+        missing = self._client.run(_missing, [*needed, *files])
         for worker, paths in missing.items():
-            if store in paths:
+            for path in needed.keys() & set(paths):
                 raise ClusterError(
-                    f"worker {worker} does not see the store {store}; "
+                    f"worker {worker} does not see the {needed[path]} {path}; "
                     "put it on a file system that all workers share and give that path"
                 )
         unseen = {path for paths in missing.values() for path in paths}
@@ -263,4 +254,5 @@ def _shared_bytes(shared: _Shared) -> int:
 @sizeof.register(Scored)  # type: ignore[untyped-decorator] # Dask has no types
 def _scored_bytes(scored: Scored) -> int:
     sides = (scored.top.highest, scored.top.lowest)
-    return sum(getattr(side, field.name).nbytes for side in sides for field in fields(Ranking))
+    best = sum(int(getattr(side, field.name).nbytes) for side in sides for field in fields(Ranking))
+    return best + sum(totals.num_bytes for totals in scored.totals)

@@ -1,29 +1,20 @@
 """From sizes and limits to a frozen plan: tasks, engine, bytes and multiply-adds. Pure: touches no data."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
 from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
-from tracin_dask.influence.precision import working_dtype
-from tracin_dask.influence.summed import sum_bytes
+from tracin_dask.influence.norm_cost import norm_multiply_adds
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.memory import MemoryEstimate, estimate, refuse_too_large
 from tracin_dask.runs.resources import Resources
-from tracin_dask.runs.score_writer import writer_bytes
 
 Rows = tuple[int, int]
 """A range of store rows, start ≤ row < stop."""
 
-PROCESS_BYTES = 420 * 2**20
-"""A Python process with torch, Dask and Zarr loaded, before any data."""
-READ_ROWS = 131_072
-"""Rows read from the store at a time, rounded down to whole batches; the next ones are read ahead."""
-ROW_BYTES = 56
-"""One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
 SMALLEST_BATCH = 16
 LARGEST_BATCH = 8192
 """The largest automatic batch: larger ones save no more of what every batch costs."""
@@ -37,35 +28,13 @@ MULTIPLY_ADDS_PER_SECOND = 1.5e10
 TRIPLES_PER_SECOND = 5e5
 """Of one CPU thread when there is next to nothing to multiply."""
 TASKS_PER_WORKER, MOST_TASKS, MOST_GROUPS = 4, 20_000, 64
+MERGE_FAN_IN = 8
+"""Outcomes that are merged at a time, where a group has several tasks."""
 LAST_TASKS = 16
 """The last tasks are down to so many times smaller than the first, so that all workers end at about the same time."""
 LEAST_TASK_SECONDS = 0.5
 MOST_TASKS_PER_SECOND = 250
 """Of all workers together; half of what a Dask scheduler can hand out. Smaller tasks at the end keep to it, too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryEstimate:
-    """Peak bytes of one worker, by what they are for."""
-
-    process: int
-    model: int
-    test_triples: int
-    batch: int
-    rows: int
-    top_k: int
-    scores: int = 0
-    """Of writing all influences, where they are saved."""
-
-    @property
-    def total(self) -> int:
-        """All of them together."""
-        return self.process + self.model + self.test_triples + self.batch + self.rows + self.top_k + self.scores
-
-    @property
-    def on_device(self) -> int:
-        """What of them lies on a worker's GPU, where it has one."""
-        return self.model + self.test_triples + self.batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,15 +106,17 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     if config.normalize != "none":
         multiply_adds += norm_multiply_adds(model, work, tracked, config.loss)
     multiply_adds = multiply_adds.times(work.num_checkpoints)
-    batch_size = config.batch_size or _automatic_batch(model, work, config, resources, modes)
-    memory = _memory(model, work, config, batch_size, modes)
-    if memory.total > resources.memory_bytes:
-        raise MemoryLimitError(_too_large(memory, resources, batch_size, work.num_checkpoints))
-    device = device_bytes(config, resources)
-    if device is not None and memory.on_device > device:
-        raise MemoryLimitError(_too_large_for_device(memory, device, batch_size, work.num_checkpoints))
     num_rows = work.num_triples * work.num_checkpoints
     seconds = _worker_seconds(num_rows, multiply_adds.total, resources.threads_per_worker)
+    outcomes = min(MERGE_FAN_IN, _most_tasks_per_group(seconds, resources.num_workers))
+
+    def measure(batch_size: int) -> MemoryEstimate:
+        return estimate(model, work, config, modes, batch_size=batch_size, outcomes=outcomes)
+
+    batch_size = config.batch_size or _automatic_batch(measure, config, resources)
+    memory = measure(batch_size)
+    limits = (resources.memory_bytes, device_bytes(config, resources))
+    refuse_too_large(memory, limits, batch_size=batch_size, num_checkpoints=work.num_checkpoints)
     task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
     plan = Plan(
         modes=modes,
@@ -167,19 +138,12 @@ def device_bytes(config: RunConfig, resources: Resources) -> int | None:
     return None if config.device == "cpu" else resources.device_bytes
 
 
-def read_rows(batch_size: int) -> int:
-    """Give the rows to read at a time: whole batches."""
-    return max(1, READ_ROWS // batch_size) * batch_size
-
-
-def _automatic_batch(
-    model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources, modes: Modes
-) -> int:
+def _automatic_batch(measure: Callable[[int], MemoryEstimate], config: RunConfig, resources: Resources) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
     batch_size, device = LARGEST_BATCH, device_bytes(config, resources)
     most = min(BATCH_SHARE * resources.memory_bytes, BATCH_BYTES if device is None else BATCH_SHARE * device)
     while batch_size > SMALLEST_BATCH:
-        memory = _memory(model, work, config, batch_size, modes)
+        memory = measure(batch_size)
         fits_device = device is None or memory.on_device <= device
         if memory.batch <= most and memory.total <= resources.memory_bytes and fits_device:
             break
@@ -187,34 +151,19 @@ def _automatic_batch(
     return batch_size
 
 
-def _memory(
-    model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int, modes: Modes
-) -> MemoryEstimate:
-    columns, number = max(1, work.num_tests), work.num_checkpoints
-    itemsize, again = working_dtype(config.precision).itemsize, config.gradient_checkpointing
-    batch = 0
-    if work.num_tests:
-        batch = cost.batch_bytes(model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=again)
-    if work.num_tests == 0 or config.normalize != "none":
-        batch = max(batch, norm_bytes(model, batch_size, config.loss, itemsize=itemsize, recompute=again))
-    if number > 1:
-        batch += sum_bytes(batch_size, work.num_tests, itemsize)
-    prepared = cost.prepared_bytes(model, work.num_tests, itemsize)
-    return MemoryEstimate(
-        process=PROCESS_BYTES,
-        model=number * cost.model_bytes(model, itemsize),
-        test_triples=number * (2 * prepared + cost.layout_bytes(model, work.num_tests, itemsize, modes)),
-        batch=batch,
-        rows=2 * read_rows(batch_size) * ROW_BYTES,
-        top_k=cost.top_k_bytes(config.top_k, columns),
-        scores=0 if config.save_scores is None else writer_bytes(batch_size, columns),
-    )
-
-
 def _task_rows(num_triples: int, batch_size: int, *, seconds: float, num_workers: int) -> int:
     """Choose a task's rows: some seconds of work, enough tasks for all workers, not too many in all."""
-    wanted = max(num_workers * TASKS_PER_WORKER, math.ceil(seconds / TASK_SECONDS))
-    return _whole_batches(num_triples / min(wanted, MOST_TASKS), batch_size)
+    return _whole_batches(num_triples / _wanted_tasks(seconds, num_workers), batch_size)
+
+
+def _wanted_tasks(seconds: float, num_workers: int) -> int:
+    return min(MOST_TASKS, max(num_workers * TASKS_PER_WORKER, math.ceil(seconds / TASK_SECONDS)))
+
+
+def _most_tasks_per_group(seconds: float, num_workers: int) -> int:
+    """Bound the tasks of a group: of all tasks, the last ones are smaller, and so they are more than wanted."""
+    smaller = 2 * num_workers * (1 + math.log(LAST_TASKS))
+    return math.ceil((_wanted_tasks(seconds, num_workers) + smaller) / MOST_GROUPS)
 
 
 def _whole_batches(rows: float, batch_size: int) -> int:
@@ -233,46 +182,3 @@ def _gaps(done: Sequence[Rows], stop: int) -> Iterator[Rows]:
         if start > at:
             yield at, start
         at = max(at, end)
-
-
-def _by_checkpoints(memory: MemoryEstimate, num_checkpoints: int) -> dict[str, float]:
-    """Tell what all checkpoints but one take, by the remedy."""
-    all_but_one = (num_checkpoints - 1) / num_checkpoints
-    return {"fewer checkpoints (--model-path)": all_but_one * (memory.model + memory.test_triples)}
-
-
-def _models(num_checkpoints: int) -> str:
-    return "the model" if num_checkpoints == 1 else f"the {num_checkpoints} checkpoints"
-
-
-def _too_large(memory: MemoryEstimate, resources: Resources, batch_size: int, num_checkpoints: int) -> str:
-    mib = 2**20
-    parts = _by_checkpoints(memory, num_checkpoints) | {
-        "a smaller --batch-size": memory.batch + memory.scores,
-        "fewer test triples at a time": memory.test_triples,
-        "a smaller --top-k": memory.top_k,
-        "more memory per worker (fewer --workers)": memory.process + memory.model / num_checkpoints,
-    }
-    helps = max(parts, key=lambda remedy: parts[remedy])
-    return (
-        f"the run needs about {memory.total / mib:,.0f} MiB per worker with batches of {batch_size}, but a worker may "
-        f"take {resources.memory_bytes / mib:,.0f} MiB; of it the process takes {memory.process / mib:,.0f}, "
-        f"{_models(num_checkpoints)} {memory.model / mib:,.0f}, the test triples {memory.test_triples / mib:,.0f}, the "
-        f"top k {memory.top_k / mib:,.0f} and a batch {memory.batch / mib:,.0f} MiB; what helps most is {helps}"
-    )
-
-
-def _too_large_for_device(memory: MemoryEstimate, device: int, batch_size: int, num_checkpoints: int) -> str:
-    mib = 2**20
-    parts = _by_checkpoints(memory, num_checkpoints) | {
-        "a smaller --batch-size": memory.batch,
-        "fewer test triples at a time": memory.test_triples,
-        "--device cpu, since the model fills the GPU": memory.model / num_checkpoints,
-    }
-    helps = max(parts, key=lambda remedy: parts[remedy])
-    return (
-        f"the run needs about {memory.on_device / mib:,.0f} MiB of each GPU with batches of {batch_size}, but may take "
-        f"{device / mib:,.0f} MiB; of it a batch takes {memory.batch / mib:,.0f}, the test triples "
-        f"{memory.test_triples / mib:,.0f} and {_models(num_checkpoints)} {memory.model / mib:,.0f} MiB; what helps "
-        f"most is {helps}"
-    )

@@ -16,7 +16,9 @@ from tracin_dask.models.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.models.series import check_series
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.groupings import Grouping, Part
 from tracin_dask.runs.learning_rates import settle_learning_rates
+from tracin_dask.triples.groups import GroupStore
 from tracin_dask.triples.store import TripleStore
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
@@ -37,6 +39,8 @@ class PreparedRun:
     learning_rates: tuple[float, ...]
     """One per checkpoint."""
     tracked: frozenset[str]
+    groupings: tuple[Grouping, ...] = ()
+    """By which influences are added up."""
 
     @property
     def model_config(self) -> ConvEConfig:
@@ -66,6 +70,8 @@ class PreparedRun:
             num_negatives=self.config.loss.num_negatives if isinstance(self.config.loss, SLCWA) else 0,
             all_scores=isinstance(self.config.loss, OneToAll),
             num_checkpoints=len(self.checkpoints),
+            num_columns=1 if self.test_triples is None else len(self.test_triples),
+            num_groups=sum(grouping.num_groups for grouping in self.groupings),
         )
 
     @property
@@ -91,7 +97,7 @@ def prepare(
         If a checkpoint does not fit the store's id maps, or several are not models of one training.
     ConfigError
         If the mode and the test triples contradict each other, a test triple is not of this graph, a pattern of
-        parameters matches nothing, or there are not as many learning rates as checkpoints.
+        parameters matches nothing, there are not as many learning rates as checkpoints, or groups are of another store.
     """
     config = config or RunConfig(mode="self" if test_triples is None else "test")
     if config.mode == "test" and test_triples is None:
@@ -120,7 +126,23 @@ def prepare(
         config=config,
         learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
         tracked=config.tracked(checkpoints[0].config),
+        groupings=tuple(_grouping(store, by) for by in config.group_by),
     )
+
+
+def _grouping(store: TripleStore, by: Part | GroupStore) -> Grouping:
+    """Count the groups, and refuse those of another store's rows.
+
+    Raises
+    ------
+    ConfigError
+        If they are of another store.
+    """
+    if not isinstance(by, GroupStore):
+        return Grouping(by=by, num_groups=store.info.num_relations if by == "relation" else store.info.num_entities)
+    if by.info.store_fingerprint != store.info.fingerprint:
+        raise ConfigError(f"{by.path} has the groups of another store than {store.path}; make them again for this one")
+    return Grouping(by=by, num_groups=len(by))
 
 
 def _check_dtype(checkpoint: Checkpoint, precision: PrecisionName) -> None:

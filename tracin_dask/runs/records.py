@@ -11,9 +11,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tracin_dask.errors import ResumeError
+from tracin_dask.influence.group_totals import GroupTotals
 from tracin_dask.influence.topk import Ranking, TopK
+from tracin_dask.runs.job import Counters, Scored
 from tracin_dask.runs.plan import Rows
-from tracin_dask.runs.worker import Counters, Scored
 from tracin_dask.triples.part import write_whole
 
 _RUN_FILE = "run.json"
@@ -105,11 +106,14 @@ def _delete_files(directory: Path) -> None:
 
 
 def _pack(rows: Rows, scored: Scored) -> dict[str, Any]:
-    about = {"rows": rows, "k": scored.top.k, "device": scored.device, "precision": scored.precision}
-    packed = {"about": np.array(json.dumps(about | {"counters": asdict(scored.counters)}))}
+    about: dict[str, Any] = {"rows": rows, "k": scored.top.k, "device": scored.device, "precision": scored.precision}
+    about |= {"counters": asdict(scored.counters), "num_groupings": len(scored.totals)}
+    packed = {"about": np.array(json.dumps(about))}
     for side in _SIDES:
         ranking: Ranking = getattr(scored.top, side)
         packed |= {f"{side}_{field.name}": getattr(ranking, field.name) for field in fields(Ranking)}
+    for number, totals in enumerate(scored.totals):
+        packed |= {f"totals_{number}_{field.name}": getattr(totals, field.name) for field in fields(GroupTotals)}
     return packed
 
 
@@ -121,5 +125,9 @@ def _unpack(arrays: Mapping[str, np.ndarray]) -> tuple[Rows, Scored]:
         counters=Counters(**about["counters"]),
         device=about["device"],
         precision=about["precision"],
+        totals=tuple(
+            GroupTotals(**{f.name: arrays[f"totals_{number}_{f.name}"] for f in fields(GroupTotals)})
+            for number in range(about["num_groupings"])
+        ),
     )
     return (about["rows"][0], about["rows"][1]), scored

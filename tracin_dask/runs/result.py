@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.influence.topk import Ranking, TopK
+from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.norms import Norms
 from tracin_dask.triples.part import write_whole
 from tracin_dask.triples.store import TripleStore
@@ -58,6 +59,8 @@ class InfluenceResult:
         One per test triple, best first; a single one for self-influence.
     contributions
         What each checkpoint adds to the influences of every ranking [entry, checkpoint], where that was asked for.
+    groups
+        The totals of the groups of training triples, by every grouping that was asked for.
     norms
         The norms of the gradients of test triples and of what is reported, where influences were divided by them.
     top
@@ -73,6 +76,7 @@ class InfluenceResult:
     rankings: tuple[Ranking, ...] = field(repr=False)
     contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
+    groups: tuple[GroupInfluences, ...] = ()
     top: TopK = field(repr=False)
     top_k: int
     learning_rate: float | list[float]
@@ -90,12 +94,14 @@ class InfluenceResult:
         if self.contrast_tails is not None:
             about["contrast"] = self._contrast(test_index)
         about |= self._test_norm(test_index)
-        return about | {
+        about |= {
             "top_k": self.top_k,
             "learning_rate": self.learning_rate,
             entries: list(self._entries(test_index)),
-            "run": dict(self.run),
         }
+        if self.groups:
+            about["group_totals"] = [found.to_dict(test_index, self.run["rank_by"]) for found in self.groups]
+        return about | {"run": dict(self.run)}
 
     def to_pandas(self) -> "pd.DataFrame":
         """Give all rankings as one table: a row per test triple and training triple, best first."""
@@ -110,6 +116,16 @@ class InfluenceResult:
             entries = enumerate(self._entries(test_index), start=1)
             rows += [test | {"rank": rank} | entry for rank, entry in entries]
         return pd.DataFrame(rows, columns=None if rows else self._columns())
+
+    def groups_to_pandas(self, test_index: int = 0) -> "pd.DataFrame":
+        """Give the groups of training triples as one table: a row per grouping and group, largest first."""
+        import pandas as pd  # noqa: PLC0415 - a second of import that only tables need
+
+        tables = [found.table(test_index, self.run["rank_by"]).to_pandas() for found in self.groups]
+        names = [found.grouping.name for found in self.groups]
+        for name, table in zip(names, tables, strict=True):
+            table.insert(0, "group_by", name)
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     def write_json(self, path: Path | str, test_index: int = 0) -> None:
         """Write one test triple's result, whole or not at all."""

@@ -7,9 +7,8 @@ from typing import Any
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from tracin_dask.monitor.events import SCORE_TASK
-from tracin_dask.runs.plan import Rows
+from tracin_dask.runs.plan import MERGE_FAN_IN, Rows
 
-MERGE_FAN_IN = 8
 Key = tuple[str, int, int]
 """A name, and the rows that the task is about."""
 

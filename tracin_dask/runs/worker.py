@@ -2,13 +2,11 @@
 
 import operator
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
@@ -16,108 +14,22 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence import topk
 from tracin_dask.influence.engine import PairEngine, TestFactors
 from tracin_dask.influence.folded import FoldedConvE
-from tracin_dask.influence.losses import AnyLoss
-from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.negatives import make_scorer
-from tracin_dask.influence.normalised import NormalisedScorer, Normalize, question_norms
-from tracin_dask.influence.precision import Precision, PrecisionName
-from tracin_dask.influence.questions import Question, prepare_question
+from tracin_dask.influence.normalised import NormalisedScorer, question_norms
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.questions import prepare_question
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
-from tracin_dask.influence.topk import TopK, TopKStream
+from tracin_dask.influence.topk import TopK
 from tracin_dask.models.conve import ConvE
 from tracin_dask.runs import loading
 from tracin_dask.runs.allocator import keep_freed_memory
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.halving import InPieces
-from tracin_dask.runs.loading import CheckpointFile, Loaded
-from tracin_dask.runs.plan import Rows, read_rows
-from tracin_dask.runs.score_writer import ScoresPlace, ScoreWriter
-from tracin_dask.triples.block import TripleBlock
-from tracin_dask.triples.store import TripleStore
-
-OnRows = Callable[[int], None]
-"""Called with the number of rows that were just scored."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreJob:
-    """All that a worker must know of a run; small, and the same for every task."""
-
-    store: TripleStore
-    checkpoints: tuple[CheckpointFile, ...]
-    learning_rates: tuple[float, ...]
-    """One per checkpoint; influences are summed over both in this order."""
-    num_columns: int
-    """Influences per training triple: one per test triple, or its own."""
-    loss: AnyLoss
-    question: Question
-    normalize: Normalize
-    tracked: frozenset[str]
-    modes: Modes
-    top_k: int
-    batch_size: int
-    device: Device
-    threads: int
-    precision: PrecisionName
-    gradient_checkpointing: bool
-    scores: ScoresPlace | None = None
-    """Where all influences are written, too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """What was done, summed over tasks."""
-
-    rows: int = 0
-    tasks: int = 0
-    task_seconds: float = 0.0
-    checkpoint_loads: int = 0
-    test_factor_computations: int = 0
-    batch_halvings: int = 0
-    """How often a GPU's memory did not do for a batch, which was then scored in pieces."""
-
-    def __add__(self, other: "Counters") -> "Counters":
-        """Add up field by field."""
-        return Counters(
-            rows=self.rows + other.rows,
-            tasks=self.tasks + other.tasks,
-            task_seconds=self.task_seconds + other.task_seconds,
-            checkpoint_loads=self.checkpoint_loads + other.checkpoint_loads,
-            test_factor_computations=self.test_factor_computations + other.test_factor_computations,
-            batch_halvings=self.batch_halvings + other.batch_halvings,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """The outcome of some tasks."""
-
-    top: TopK
-    counters: Counters
-    device: str
-    precision: str
-
-    def counting(self, more: Counters) -> "Scored":
-        """Add to the counters."""
-        return replace(self, counters=self.counters + more)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """The test triples' factors on the CPU, as they are broadcast."""
-
-    tests: tuple[TestFactors, ...]
-    """One per checkpoint."""
-    norms: Float[Tensor, " test"] | None = None
-    """Of the test triples' gradients, where influences are divided by them."""
-    counters: Counters
-
-
-TestSide = Prepared | ndarray | None
-"""The broadcast factors; or what is asked, to compute the factors anew; or nothing for self-influence."""
-Asked = Int[ndarray, "test asked"]
-"""Test triples, with the other tail in a fourth column where the question is about two."""
+from tracin_dask.runs.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide
+from tracin_dask.runs.loading import Loaded
+from tracin_dask.runs.plan import Rows
+from tracin_dask.runs.stream import stream
 
 
 def load_ahead(job: ScoreJob) -> None:
@@ -164,14 +76,15 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
     with torch.no_grad():
         if test is None:
             batches, halved = InPieces(lambda ids: [self_scores(engines, ids)]), 0
-            top = _stream(job, batches, rows, on_rows)
+            kept = stream(job, batches, rows, on_rows)
         else:
             work = _run_here(job, engines, test)
             batches, halved = work.batches, work.batches.halvings
-            top = _stream(job, batches, rows, on_rows, work.seen)
-            work.remember(rows, top)
+            kept = stream(job, batches, rows, on_rows, work.seen)
+            work.remember(rows, kept.top)
     return Scored(
-        top=top,
+        top=kept.top,
+        totals=kept.totals,
         counters=replace(
             counters,
             task_seconds=time.perf_counter() - started,
@@ -179,15 +92,6 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
         ),
         device=engines[0].model.device.type,
         precision=_precision_name(engines[0]),
-    )
-
-
-def merge_scored(parts: Sequence[Scored]) -> Scored:
-    """Merge the outcomes of different rows."""
-    return replace(
-        parts[0],
-        top=topk.merge([part.top for part in parts]),
-        counters=sum((part.counters for part in parts), Counters()),
     )
 
 
@@ -208,43 +112,6 @@ def resolve_device(device: Device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if is_available else "cpu")
     return torch.device(device)
-
-
-def read_ahead(store: TripleStore, rows: Rows, step: int) -> Iterator[TripleBlock]:
-    """Read rows block by block, the next one in a thread of its own while this one is scored.
-
-    Reading takes a tenth of the time of one test triple, and more where the store is far away.
-    """
-    start, stop = rows
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
-        ahead = deque([reader.submit(store.read, start, min(start + step, stop))])
-        while ahead:
-            block = ahead.popleft().result()
-            start += step
-            if start < stop:
-                ahead.append(reader.submit(store.read, start, min(start + step, stop)))
-            yield block
-
-
-def _stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> TopK:
-    """Read the rows block by block, score them batch by batch on the grid of the store, and keep the best."""
-    stream, start = TopKStream(job.top_k, job.num_columns, seen), rows[0]
-    writer = None if job.scores is None else ScoreWriter(job.scores, job.batch_size, job.num_columns)
-    for block in read_ahead(job.store, rows, read_rows(job.batch_size)):
-        for at in range(0, len(block), job.batch_size):
-            batch = block[at : at + job.batch_size]
-            for part in batches.parts(batch.triples):
-                stream.add(part.influences, batch.train_index[part.rows], batch.triples[part.rows])
-                if writer is not None:
-                    writer.add(part.rows, part.influences)
-            if writer is not None:
-                writer.write(start + at, len(batch))
-        if on_rows is not None:
-            on_rows(len(block))
-        start += len(block)
-    if writer is not None:
-        writer.sync()
-    return stream.finish()
 
 
 def engines_of(job: ScoreJob) -> tuple[list[PairEngine], int]:

@@ -25,6 +25,10 @@ class TripleBlock:
         """Take a range of rows, as views."""
         return TripleBlock(triples=self.triples[rows], train_index=self.train_index[rows])
 
+    def where(self, chosen: np.ndarray) -> "TripleBlock":
+        """Take the rows that a mask or numbers choose."""
+        return TripleBlock(triples=self.triples[chosen], train_index=self.train_index[chosen])
+
 
 def concatenate(blocks: Iterable[TripleBlock]) -> TripleBlock:
     """Put blocks one after another; none at all give an empty block."""

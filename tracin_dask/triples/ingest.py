@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.5
 _ROW_BYTES = 32  # three ids and a train_index in memory
 
 
-def _no_progress(_stage: str, _done: int, _total: int) -> None:
+def no_progress(_stage: str, _done: int, _total: int) -> None:
     """Show nothing."""
 
 
@@ -54,11 +54,11 @@ class IngestOptions:
     memory_bytes: int = 1 << 30
     entity_names: Path | None = None
     edge_map: Path | None = None
-    progress: StageProgress = field(default=_no_progress, compare=False)
+    progress: StageProgress = field(default=no_progress, compare=False)
 
 
 @dataclass(slots=True)
-class _Meter:
+class Meter:
     """Adds up the progress of one stage."""
 
     progress: StageProgress
@@ -67,6 +67,7 @@ class _Meter:
     done: int = 0
 
     def add(self, amount: int) -> None:
+        """Report so much more."""
         self.done += amount
         self.progress(self.stage, self.done, self.total)
 
@@ -97,7 +98,7 @@ def ingest(
         has_ids=not options.labels and holds_ids(train),
         block_bytes=min(BLOCK_BYTES, max(MAX_LINE_BYTES, options.memory_bytes // 8)),
     )
-    with _disk_explained(train, output), new_directory(output, overwrite=options.overwrite) as part:
+    with disk_explained(train, output), new_directory(output, overwrite=options.overwrite) as part:
         given = (
             None if entity_to_id is None else read_id_map(entity_to_id, "entity"),
             None if relation_to_id is None else read_id_map(relation_to_id, "relation"),
@@ -146,7 +147,7 @@ def _texts(
     made: dict[Path, IdMap] = {}
     entities, relations = given
     if entities is None or relations is None:
-        meter = _Meter(options.progress, "reading labels", text.path.stat().st_size)
+        meter = Meter(options.progress, "reading labels", text.path.stat().st_size)
         found_entities, found_relations = discover_id_maps(text, lambda data: meter.add(len(data)))
         if entities is None:
             entities = made[id_map_path(output, "entity")] = found_entities
@@ -174,7 +175,7 @@ def _refuse_other_map(made: Mapping[Path, IdMap]) -> None:
 def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOptions) -> None:
     """Read, sort and write; nothing is written to the store before the whole text was found to be usable."""
     invalid, digest, size_bytes = InvalidLines(), hashlib.sha256(), text.path.stat().st_size
-    meter = _Meter(options.progress, "reading triples", size_bytes)
+    meter = Meter(options.progress, "reading triples", size_bytes)
 
     def on_bytes(data: bytes) -> None:
         digest.update(data)
@@ -196,7 +197,7 @@ def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOption
             "expected lines of `head TAB relation TAB tail`"
         )
     source = Source(name=text.path.name, size_bytes=size_bytes, sha256=digest.hexdigest())
-    rows = _Meter(options.progress, "writing store", triples.num_triples * _ROW_BYTES)
+    rows = Meter(options.progress, "writing store", triples.num_triples * _ROW_BYTES)
     write_store(
         part,
         triples,
@@ -209,8 +210,14 @@ def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOption
 
 
 @contextlib.contextmanager
-def _disk_explained(train: Path, output: Path) -> Iterator[None]:
-    """Say what is wrong with a place; of a full disk, what was free and what a store and a sort on disk can take."""
+def disk_explained(train: Path, output: Path) -> Iterator[None]:
+    """Say what is wrong with a place; of a full disk, what was free and what a store and a sort on disk can take.
+
+    Raises
+    ------
+    StoreError
+        In place of the file system's error.
+    """
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     free_bytes = shutil.disk_usage(folder).free
     try:
@@ -231,11 +238,18 @@ def _content_key(
     train: Path | str, entity_to_id: Path | str | None, relation_to_id: Path | str | None, options: IngestOptions
 ) -> str:
     files = (train, entity_to_id, relation_to_id, options.entity_names, options.edge_map)
-    key = [FORMAT_VERSION, options.labels, options.skip_invalid, *map(_file_sha256, files)]
+    key = [FORMAT_VERSION, options.labels, options.skip_invalid, *map(file_sha256, files)]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
-def _file_sha256(path: Path | str | None) -> str | None:
+def file_sha256(path: Path | str | None) -> str | None:
+    """Hash the content of a file, where there is one.
+
+    Raises
+    ------
+    TriplesError
+        If it cannot be read.
+    """
     if path is None:
         return None
     try:

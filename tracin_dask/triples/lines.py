@@ -1,10 +1,12 @@
 """Text files as columns of strings, read in blocks of whole lines, with exact line numbers for whatever is wrong."""
 
+import gzip
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -75,19 +77,23 @@ class Table:
 
 
 def read_blocks(
-    path: Path, *, block_bytes: int = BLOCK_BYTES, on_bytes: Callable[[bytes], object] | None = None
+    path: Path,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    on_bytes: Callable[[bytes], object] | None = None,
+    is_gzip: bool = False,
 ) -> Iterator[Block]:
     """Cut a file into blocks of whole lines, in bounded memory.
 
     A byte order mark at the start and one blank line at the end are left out. `on_bytes` is given every byte of
-    the file, in order.
+    the text, in order.
 
     Raises
     ------
     TriplesError
         If the file cannot be read, or a line is longer than a block.
     """
-    with _open(path) as file:
+    with _open(path, is_gzip=is_gzip) as file:
         first_line = 0
         for whole_lines in _cut(file, path, block_bytes, on_bytes or _ignore):
             data = whole_lines if first_line else whole_lines.removeprefix(_BYTE_ORDER_MARK)
@@ -128,9 +134,9 @@ def read_table(path: Path, num_columns: int, *, expected: str) -> Table:
     )
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path, *, is_gzip: bool) -> BufferedReader | gzip.GzipFile:
     try:
-        return path.open("rb")
+        return gzip.open(path) if is_gzip else path.open("rb")
     except OSError as error:
         raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error
 
@@ -139,18 +145,27 @@ def _ignore(_: bytes) -> None:
     """See nothing of the bytes."""
 
 
-def _cut(file: BinaryIO, path: Path, block_bytes: int, on_bytes: Callable[[bytes], object]) -> Iterator[bytes]:
-    size, rest, at_end = path.stat().st_size, b"", False
+def _cut(
+    file: BufferedReader | gzip.GzipFile, path: Path, block_bytes: int, on_bytes: Callable[[bytes], object]
+) -> Iterator[bytes]:
+    rest, at_end = b"", False
     while not at_end:
-        chunk = file.read(block_bytes)
+        chunk, at_end = _read(file, path, block_bytes)
         on_bytes(chunk)
-        at_end = not chunk or file.tell() >= size
         data = rest + chunk
         end = len(data) if at_end else data.rfind(b"\n") + 1
         rest = data[end:]
         if len(rest) > max(block_bytes, MAX_LINE_BYTES):
             raise TriplesError(f"{path}: a line has more than {MAX_LINE_BYTES:,} bytes; expected a text file of lines")
         yield _without_blank_end(data) if at_end else data[:end]
+
+
+def _read(file: BufferedReader | gzip.GzipFile, path: Path, num_bytes: int) -> tuple[bytes, bool]:
+    """Read so many bytes, or up to the end; tells whether that is reached."""
+    try:
+        return file.read(num_bytes), not file.peek(1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise TriplesError(f"{path}: no gzip file, or a damaged one: {error}; pack it again, or unpack it") from error
 
 
 def _without_blank_end(data: bytes) -> bytes:

@@ -49,11 +49,7 @@ class TripleText:
     ) -> Iterator[TripleBlock]:
         """Read ids, block by block; lines that are malformed or not of this graph go to `invalid`."""
         for table in self.tables(invalid, on_bytes):
-            if self.has_ids:
-                triples = integer_triples(table, (len(entities), len(relations), len(entities)))
-            else:
-                triples = _labelled_triples(table, entities, relations)
-            yield _keep_valid(table, triples, invalid)
+            yield known_triples(table, entities, relations, has_ids=self.has_ids, invalid=invalid)
 
     def refuse(self, invalid: InvalidLines, *, hint: str = "") -> None:
         """Raise if there are invalid lines.
@@ -102,6 +98,17 @@ def read_triples(
     if not len(block):
         raise TriplesError(f"{path}: the file has no triples; expected lines of `head TAB relation TAB tail`")
     return block.triples
+
+
+def known_triples(
+    table: Table, entities: IdMap, relations: IdMap, *, has_ids: bool, invalid: InvalidLines
+) -> TripleBlock:
+    """Turn three columns into ids; lines that are not of this graph go to `invalid`."""
+    if has_ids:
+        triples = integer_triples(table, (len(entities), len(relations), len(entities)))
+    else:
+        triples = _labelled_triples(table, entities, relations)
+    return _keep_valid(table, triples, invalid)
 
 
 def integer_triples(table: Table, limits: tuple[int, int, int]) -> Int64[np.ndarray, "row 3"]:

@@ -56,7 +56,7 @@ def write_store(
     """Fill an empty directory with a store; `on_rows` is told how many rows each written shard has."""
     group = zarr.create_group(directory, zarr_format=3)
     for name, values in texts.arrays().items():
-        _write_texts(group, name, values)
+        write_texts(group, name, values)
     tally = _write_rows(group, triples, texts, on_rows)
     maps_sha256 = id_maps_sha256(texts.entities, texts.relations)
     content = [triples.num_triples, len(texts.entities), len(texts.relations), maps_sha256, *tally.sha256()]
@@ -75,16 +75,17 @@ def write_store(
     return info
 
 
-def _write_texts(group: zarr.Group, name: str, values: pa.StringArray) -> None:
-    _create(group, name, (len(values),), str, fill_value=MISSING_TEXT)[:] = values.to_numpy(zero_copy_only=False)
+def write_texts(group: zarr.Group, name: str, values: pa.StringArray) -> None:
+    """Write an array of texts."""
+    create_array(group, name, (len(values),), str, fill_value=MISSING_TEXT)[:] = values.to_numpy(zero_copy_only=False)
 
 
 def _write_rows(
     group: zarr.Group, triples: SortedTriples, texts: StoreTexts, on_rows: Callable[[int], object]
 ) -> "_Tally":
     id_type = smallest_integer_type(max(len(texts.entities), len(texts.relations)) - 1)
-    ids = _create(group, "triples", (triples.num_triples, 3), id_type, fill_value=MISSING_ID)
-    train_index = _create(group, "train_index", (triples.num_triples,), np.dtype(np.int64), fill_value=MISSING_ID)
+    ids = create_array(group, "triples", (triples.num_triples, 3), id_type, fill_value=MISSING_ID)
+    train_index = create_array(group, "train_index", (triples.num_triples,), np.dtype(np.int64), fill_value=MISSING_ID)
     tally = _Tally()
     starts = itertools.count(step=SHARD_ROWS)
     for start, block in zip(starts, regroup(triples.blocks, SHARD_ROWS), strict=False):
@@ -95,7 +96,7 @@ def _write_rows(
     return tally
 
 
-def _create(
+def create_array(
     group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type[str], *, fill_value: int | str
 ) -> zarr.Array[Any]:
     """Make a sharded array; the checksum lies in every chunk, because without it a flipped bit passes unseen."""

@@ -1,0 +1,111 @@
+"""The tables of groups: the largest first, named as people name things, and all of them in a file."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from rich.console import Console
+
+from tracin_dask.influence.group_totals import GroupSums
+from tracin_dask.influence.topk import empty, ranked
+from tracin_dask.report.group_table import TOTALS_MEANING, group_tables, write_groups
+from tracin_dask.runs.group_influences import LISTED_GROUPS, GroupInfluences
+from tracin_dask.runs.groupings import Grouping
+from tracin_dask.runs.result import InfluenceResult, Labels
+from tracin_dask.triples.ingest import IngestOptions, ingest
+
+NUM_ENTITIES = 130
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "train.txt").write_text("".join(f"{n}\t{n % 2}\t{(n + 1) % NUM_ENTITIES}\n" for n in range(NUM_ENTITIES)))
+    (folder / "names.txt").write_text("[bold] acid\t1\n")
+    options = IngestOptions(entity_names=folder / "names.txt")
+    return ingest(folder / "train.txt", folder / "graph.zarr", options=options)
+
+
+def result(store, influences, rank_by="absolute", by=("head", "relation")):
+    """Give the result of rows whose heads are 0, 1, 2, ..., and whose relations alternate."""
+    numbers = {"head": np.arange(len(influences)), "relation": np.arange(len(influences)) % 2}
+    groupings = [Grouping(by=part, num_groups=store.info.num_entities if part == "head" else 2) for part in by]
+    sums = GroupSums([grouping.num_groups for grouping in groupings], len(influences[0]))
+    sums.add(torch.tensor(influences), [numbers[part] for part in by])
+    pairs = zip(groupings, sums.finish(), strict=True)
+    return InfluenceResult(
+        test_triples=np.array([[0, 1, 2], [3, 0, 4]])[: len(influences[0])],
+        rankings=tuple(ranked(empty(1), test, "absolute") for test in range(len(influences[0]))),
+        groups=tuple(GroupInfluences(grouping=g, totals=totals, store=store) for g, totals in pairs),
+        top=empty(1),
+        top_k=1,
+        learning_rate=0.1,
+        run={"rank_by": rank_by},
+        labels=Labels(store=store),
+    )
+
+
+def shown(given, **options):
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(group_tables(given, **options))
+    return capture.get()
+
+
+def rows(text, title):
+    lines = text[text.index(title) :].splitlines()[4:]
+    until = next(number for number, line in enumerate(lines) if line.startswith("└"))
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines[:until]]
+
+
+INFLUENCES = [[0.5], [-2.0], [1.0], [0.75]]
+
+
+def test_the_largest_net_influence_comes_first_and_names_stand_for_labels(store):
+    text = shown(result(store, INFLUENCES))
+    assert rows(text, "Groups by relation: 2") == [
+        ["1", "+1.500e+00", "+1.500e+00", "+0.000e+00", "2", "0"],
+        ["2", "-1.250e+00", "+7.500e-01", "-2.000e+00", "2", "1"],
+    ]
+    by_head = rows(text, "Groups by head: 4")
+    assert [row[1] for row in by_head] == ["-2.000e+00", "+1.000e+00", "+7.500e-01", "+5.000e-01"]
+    assert [row[5] for row in by_head] == ["[bold] acid", "2", "3", "0"]
+    assert TOTALS_MEANING in " ".join(text.split())
+
+
+@pytest.mark.parametrize(("rank_by", "first"), [("proponents", "0"), ("opponents", "1"), ("absolute", "0")])
+def test_one_side_comes_first_where_only_that_is_asked_for(store, rank_by, first):
+    assert rows(shown(result(store, INFLUENCES, rank_by)), "Groups by relation")[0][5] == first
+
+
+def test_no_more_rows_than_asked_for_and_the_title_says_of_how_many(store):
+    text = shown(result(store, INFLUENCES), rows=3)
+    assert len(rows(text, "Groups by head: the 3 largest of 4")) == 3
+
+
+def test_ties_go_to_the_lower_number(store):
+    found = result(store, [[1.0], [-1.0], [1.0]]).groups[0].table(0)
+    assert found["group"].to_pylist() == [0, 1, 2]
+
+
+def test_the_json_lists_some_and_the_file_all_of_every_test_triple(store, tmp_path):
+    influences = np.random.default_rng(0).normal(size=(NUM_ENTITIES, 2))
+    given = result(store, influences.tolist())
+    listed = given.to_dict(1)["group_totals"][0]
+    assert (listed["num_groups"], len(listed["groups"])) == (NUM_ENTITIES, LISTED_GROUPS)
+    write_groups(given, tmp_path / "groups.parquet")
+    table = pq.read_table(tmp_path / "groups.parquet").to_pandas()
+    assert len(table) == 2 * (NUM_ENTITIES + 2)
+    heads = table[(table.test_index == 1) & (table.group_by == "head")].sort_values("group")
+    np.testing.assert_allclose(heads.net_influence, influences[:, 1], rtol=1e-6)
+    assert set(heads.test_head) == {3}
+    assert heads.group_name.fillna("").tolist()[:3] == ["", "[bold] acid", ""]
+    assert [path.name for path in tmp_path.iterdir()] == ["groups.parquet"]
+    again = given.groups_to_pandas(1)
+    mine = table[table.test_index == 1].drop(columns=["test_index", "test_head", "test_relation", "test_tail"])
+    pd.testing.assert_frame_equal(again, mine.reset_index(drop=True), check_dtype=False)
+
+
+def test_without_groups_the_table_is_empty(store):
+    assert len(result(store, INFLUENCES, by=()).groups_to_pandas()) == 0

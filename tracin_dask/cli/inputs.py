@@ -1,0 +1,107 @@
+"""What the options of `run` and `plan` name: the store, the test triples, and groups of training triples."""
+
+import os
+from pathlib import Path
+from typing import TypedDict
+
+import click
+import numpy as np
+
+from tracin_dask.cli.terminal import byte_progress
+from tracin_dask.errors import ConfigError
+from tracin_dask.runs.groupings import Part
+from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups_cached
+from tracin_dask.triples.groups import GroupStore
+from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
+from tracin_dask.triples.ingest import IngestOptions, ingest_cached
+from tracin_dask.triples.store import TripleStore, open_store
+from tracin_dask.triples.text import read_triples
+
+
+class InputOptions(TypedDict):
+    """These options, by name."""
+
+    train: Path
+    entity_to_id: Path | None
+    relation_to_id: Path | None
+    test_triple: tuple[tuple[str, str, str], ...]
+    test: Path | None
+    group_by: tuple[Part | Path, ...]
+    labels: bool
+    skip_invalid: bool
+    entity_names: Path | None
+    edge_map: Path | None
+    cache_dir: Path | None
+
+
+def store_of(options: InputOptions) -> TripleStore:
+    """Open the store, or make one of the text file and say so; raises as `open_store` and `ingest_cached`."""
+    train = options["train"]
+    if train.is_dir():
+        store = open_store(train)
+        _refuse_other_maps(store, options)
+        return store
+    with byte_progress() as progress:
+        store = ingest_cached(
+            train,
+            _cache(options),
+            entity_to_id=options["entity_to_id"],
+            relation_to_id=options["relation_to_id"],
+            options=IngestOptions(
+                labels=options["labels"],
+                skip_invalid=options["skip_invalid"],
+                entity_names=options["entity_names"],
+                edge_map=options["edge_map"],
+                progress=progress,
+            ),
+        )
+    click.echo(f"training triples: {len(store):,} from {train}, kept as {store.path}", err=True)
+    if options["entity_to_id"] is None or options["relation_to_id"] is None:
+        click.echo("ids without a map follow the order of the labels: those of the training must, too", err=True)
+    return store
+
+
+def _refuse_other_maps(store: TripleStore, options: InputOptions) -> None:
+    """Compare given id maps with those that the store was made with."""
+    entities = read_id_map(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
+    relations = read_id_map(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
+    if id_maps_sha256(entities, relations) != store.info.id_maps_sha256:
+        raise ConfigError(
+            f"{store.path} was made with other labels or ids (for {store.info.num_entities:,} entities and "
+            f"{store.info.num_relations:,} relations) than the given id maps have (for {len(entities):,} and "
+            f"{len(relations):,}); ingest the text file again with these maps, or leave out --entity-to-id and "
+            "--relation-to-id"
+        )
+
+
+def groupings_of(options: InputOptions, store: TripleStore) -> tuple[Part | GroupStore, ...]:
+    """Read the files of groups, and say so; raises as `ingest_groups_cached`."""
+    return tuple(_groups(by, options, store) if isinstance(by, Path) else by for by in options["group_by"])
+
+
+def _groups(path: Path, options: InputOptions, store: TripleStore) -> GroupStore:
+    with byte_progress() as progress:
+        chosen = GroupOptions(labels=options["labels"], skip_invalid=options["skip_invalid"], progress=progress)
+        groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
+    skipped = groups.info.skipped
+    left_out = f"; {sum(skipped.values()):,} line(s) left out" if skipped else ""
+    click.echo(f"groups: {len(groups):,} from {path}, kept as {groups.path}{left_out}", err=True)
+    return groups
+
+
+def _cache(options: InputOptions) -> Path:
+    """Choose where stores of text files are kept."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
+    return options["cache_dir"] or default
+
+
+def test_triples_of(options: InputOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
+    """Read the test triples, where there are any; integers are ids, unless bare integers are labels."""
+    some, file = options["test_triple"], options["test"]
+    if file:
+        return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
+    if not some:
+        return None
+    if not options["labels"] and all(part.isdecimal() for triple in some for part in triple):
+        return np.array([[int(part) for part in triple] for triple in some])
+    return list(some)

@@ -1,0 +1,49 @@
+"""By which groups a run adds influences up: relations, heads, tails, or the groups of a file."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxtyping import Int
+from numpy import ndarray
+
+from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.groups import GroupStore
+
+Part = Literal["head", "relation", "tail"]
+PARTS: tuple[Part, ...] = ("head", "relation", "tail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """Groups of training triples, numbered from 0; a training triple is in one of them."""
+
+    by: Part | GroupStore
+    num_groups: int
+
+    @property
+    def name(self) -> str:
+        """The part of a triple, or the file's name."""
+        return self.by.info.source.name if isinstance(self.by, GroupStore) else self.by
+
+    @property
+    def path(self) -> str | None:
+        """Where workers read the groups, if these do not follow from the triples."""
+        return self.by.path if isinstance(self.by, GroupStore) else None
+
+    def numbers(self, block: TripleBlock, start: int) -> Int[ndarray, " row"]:
+        """Give the groups of rows that were read from `start` on; raises as `GroupStore.read`."""
+        if isinstance(self.by, GroupStore):
+            return self.by.read(start, start + len(block))
+        return block.triples[:, PARTS.index(self.by)]
+
+    def about(self) -> dict[str, Any]:
+        """State what the groups are, for the result."""
+        if not isinstance(self.by, GroupStore):
+            return {"group_by": self.by}
+        info = self.by.info
+        return {"group_by": self.name, "sha256": info.source.sha256, "skipped_lines": dict(info.skipped)}
+
+    @property
+    def identity(self) -> str:
+        """What the totals depend on, for the records of finished work."""
+        return self.by.info.fingerprint if isinstance(self.by, GroupStore) else self.by

@@ -1,0 +1,256 @@
+"""From a text file of `head TAB relation TAB tail TAB group` to the groups of a store's rows, in bounded memory."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import zarr
+from jaxtyping import Int64
+from numpy import ndarray
+
+from tracin_dask.errors import TriplesError
+from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.group_lines import Fault, LineFinder
+from tracin_dask.triples.groups import FORMAT_VERSION, GroupInfo, GroupStore, open_groups
+from tracin_dask.triples.idmap import bare_integers
+from tracin_dask.triples.ingest import Meter, StageProgress, disk_explained, file_sha256, no_progress
+from tracin_dask.triples.lines import (
+    BLOCK_BYTES,
+    MAX_LINE_BYTES,
+    SHOWN_LINES,
+    Block,
+    InvalidLines,
+    Table,
+    read_blocks,
+    read_columns,
+)
+from tracin_dask.triples.part import BusyError, StoreExistsError, new_directory
+from tracin_dask.triples.sort import KeyLayout, sort_triples
+from tracin_dask.triples.store import MISSING_ID, SHARD_ROWS, Source, TripleStore
+from tracin_dask.triples.text import known_triples
+from tracin_dask.triples.write import create_array, smallest_integer_type, write_texts
+
+FORM = "`head TAB relation TAB tail TAB group`"
+NOT_A_TRAINING_TRIPLE = "triple that the training set does not have"
+_POLL_SECONDS = 0.5
+_ROW_BYTES = 8
+_LINE_TYPE = np.dtype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupOptions:
+    """What is seldom changed about reading a file of groups.
+
+    Parameters
+    ----------
+    labels
+        Take bare integers as labels of entities and relations, not as ids.
+    skip_invalid
+        Leave out lines that are malformed or of no training triple, and count them, instead of stopping.
+    memory_bytes
+        What sorting may hold at a time; more lines than fit are sorted in parts on disk.
+    """
+
+    labels: bool = False
+    skip_invalid: bool = False
+    memory_bytes: int = 1 << 30
+    progress: StageProgress = field(default=no_progress, compare=False)
+
+
+def ingest_groups(
+    path: Path | str, store: TripleStore, output: Path | str, *, options: GroupOptions | None = None
+) -> GroupStore:
+    """Read which group each training triple of a store is in, and write that in the order of the store's rows.
+
+    A line is `head TAB relation TAB tail TAB group`: ids or labels, in any order; a name that ends with .gz is one of
+    a gzip file. A triple that stands several times in the training set has one group, or as many lines as it stands
+    there, which are taken in the order of the training file.
+
+    Raises
+    ------
+    TriplesError
+        If a line is malformed or of a triple that the training set does not have, a training triple has no group, or
+        a triple has several and not as many lines as the training set.
+    StoreError
+        If `output` exists, another process is writing it, or the disk is full.
+    """
+    path, output, options = Path(path), Path(output), options or GroupOptions()
+    text = _GroupText(path=path, store=store, options=options)
+    with disk_explained(path, output), new_directory(output) as part:
+        _fill(part, text)
+    return open_groups(output)
+
+
+def ingest_groups_cached(
+    path: Path | str, store: TripleStore, cache: Path | str, *, options: GroupOptions | None = None
+) -> GroupStore:
+    """Read groups into the directory `cache`, or open those that the same file, store and options gave before."""
+    options = options or GroupOptions()
+    key = [FORMAT_VERSION, store.info.fingerprint, options.labels, options.skip_invalid, file_sha256(path)]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    output = Path(cache) / f"{Path(path).name.split('.')[0]}-groups-{digest}.zarr"
+    while not output.exists():
+        try:
+            return ingest_groups(path, store, output, options=options)
+        except BusyError:
+            time.sleep(_POLL_SECONDS)
+        except StoreExistsError:
+            break
+    return open_groups(output)
+
+
+@dataclass(slots=True, kw_only=True)
+class _GroupText:
+    """A file of groups, and what is learnt of it while it is read."""
+
+    path: Path
+    store: TripleStore
+    options: GroupOptions
+    numbers: dict[str, int] = field(default_factory=dict)
+    """Labels of the groups, and their numbers in the order in which they were seen."""
+    invalid: InvalidLines = field(default_factory=InvalidLines)
+    has_ids: bool | None = None
+
+    @property
+    def is_gzip(self) -> bool:
+        return self.path.suffix == ".gz"
+
+    def blocks(self, group_of_line: Path) -> Iterator[TripleBlock]:
+        """Read ids block by block; the group of every line goes to a file of int32."""
+        meter = Meter(self.options.progress, "reading groups", 0 if self.is_gzip else self.path.stat().st_size)
+        block_bytes = min(BLOCK_BYTES, max(MAX_LINE_BYTES, self.options.memory_bytes // 8))
+        blocks = read_blocks(
+            self.path, block_bytes=block_bytes, on_bytes=lambda data: meter.add(len(data)), is_gzip=self.is_gzip
+        )
+        with group_of_line.open("wb") as file:
+            for block in blocks:
+                found, groups = self._read(block)
+                file.write(groups.data)
+                yield found
+
+    def _read(self, block: Block) -> tuple[TripleBlock, ndarray]:
+        """Give the lines of a block that name triples of this graph, and the groups of all its lines."""
+        table = read_columns(block, 4, self.invalid)
+        if self.has_ids is None and len(table.line_index):
+            self.has_ids = not self.options.labels and self._holds_ids(table)
+        entities, relations = self.store.entities, self.store.relations
+        triples = replace(table, columns=table.columns[:3])
+        found = known_triples(triples, entities, relations, has_ids=bool(self.has_ids), invalid=self.invalid)
+        rows = np.searchsorted(table.line_index, found.train_index)
+        groups = np.full(block.num_lines, MISSING_ID, _LINE_TYPE)
+        groups[found.train_index - block.first_line] = self._numbered(table.columns[3].take(pa.array(rows)))
+        return found, groups
+
+    @staticmethod
+    def _holds_ids(table: Table) -> bool:
+        """Tell whether the first lines hold nothing but bare integers before the group."""
+        return all((bare_integers(column.slice(0, 1000)) >= 0).all() for column in table.columns[:3])
+
+    def _numbered(self, labels: pa.StringArray) -> Int64[ndarray, " row"]:
+        """Give the number of each label; new ones get the next."""
+        encoded = labels.dictionary_encode()
+        known = [self.numbers.setdefault(label, len(self.numbers)) for label in encoded.dictionary.to_pylist()]
+        numbers: ndarray = np.array(known, np.int64)[encoded.indices.to_numpy()]
+        return numbers
+
+    def add_unknown(self, found: TripleBlock) -> None:
+        """Take in lines whose triples are not in the training set."""
+        if len(found):
+            found = found.where(np.argsort(found.train_index))
+            shown = [self._words(triple) for triple in found.triples[:SHOWN_LINES].tolist()]
+            self.invalid.add(NOT_A_TRAINING_TRIPLE, found.train_index.tolist(), shown)
+
+    def refuse_invalid(self) -> None:
+        """Raise for lines that cannot be used, unless they are to be left out."""
+        if self.options.skip_invalid or not self.invalid.counts:
+            return
+        labels = "; if its integers are labels, pass --labels" if self.has_ids else ""
+        raise TriplesError(
+            f"{self.invalid.describe(self.path)}\nExpected lines of {FORM}, each of a training triple. Correct the "
+            f"file{labels}, or pass --skip-invalid to leave such lines out."
+        )
+
+    def refuse_unsettled(self, missing: Fault, ambiguous: Fault) -> None:
+        """Raise if some training triple's group cannot be told."""
+        if missing.count:
+            raise TriplesError(
+                f"{self.path}: {missing.count:,} of {len(self.store):,} training triples have no group, first of all "
+                f"{self._words(missing.triple)!r} in line {missing.line + 1} of the training file; add a line for "
+                "each, be it of a group `other`"
+            )
+        if ambiguous.count:
+            raise TriplesError(
+                f"{self.path}, line {ambiguous.line + 1}: {self._words(ambiguous.triple)!r}: the lines of this triple "
+                f"name different groups, and are not as many as it has in the training set ({ambiguous.count:,} such "
+                "triples in all); give each one group, or as many lines as the training set has"
+            )
+
+    def _words(self, triple: Sequence[int]) -> str:
+        """Write a triple as the file does."""
+        if self.has_ids:
+            return "\t".join(map(str, triple))
+        maps = (self.store.entities, self.store.relations, self.store.entities)
+        return "\t".join(labels.label(part) for labels, part in zip(maps, triple, strict=True))
+
+
+def _fill(part: Path, text: _GroupText) -> None:
+    """Read and sort the lines, find that of every row of the store, and write the rows' groups."""
+    store, scratch = text.store, part / "sort"
+    scratch.mkdir()
+    layout = KeyLayout(num_entities=store.info.num_entities, num_relations=store.info.num_relations)
+    of_line = scratch / "group_of_line"
+    lines = sort_triples(text.blocks(of_line), layout, memory_bytes=text.options.memory_bytes, scratch=scratch)
+    text.refuse_invalid()
+    if not lines.num_triples:
+        raise TriplesError(f"{text.path}: no line of a triple of this graph; expected lines of {FORM}")
+    group_of_line = np.memmap(of_line, dtype=_LINE_TYPE, mode="r")
+    finder = LineFinder(store, lines.blocks, group_of_line, text.add_unknown)
+    group = zarr.create_group(part, zarr_format=3)
+    number_type = smallest_integer_type(len(text.numbers) - 1)
+    rows = create_array(group, "group", (len(store),), number_type, fill_value=MISSING_ID)
+    digest = hashlib.sha256()
+    meter = Meter(text.options.progress, "writing groups", len(store) * _ROW_BYTES)
+    start = 0
+    for shard in _in_shards(finder.lines()):
+        numbers = group_of_line[shard].astype(number_type)
+        rows[start : start + len(shard)] = numbers
+        digest.update(numbers.astype("<i8").data)
+        start += len(shard)
+        meter.add(len(shard) * _ROW_BYTES)
+    text.refuse_invalid()
+    text.refuse_unsettled(finder.missing, finder.ambiguous)
+    write_texts(group, "group_label", pa.array(list(text.numbers), pa.string()))
+    shutil.rmtree(scratch)
+    group.attrs.put(_info(text, digest.hexdigest()).attributes())
+
+
+def _info(text: _GroupText, numbers_sha256: str) -> GroupInfo:
+    content = [text.store.info.fingerprint, list(text.numbers), numbers_sha256]
+    digest = file_sha256(text.path)
+    assert digest is not None  # noqa: S101 - there is a path
+    return GroupInfo(
+        num_triples=len(text.store),
+        num_groups=len(text.numbers),
+        store_fingerprint=text.store.info.fingerprint,
+        skipped=dict(text.invalid.counts),
+        source=Source(name=text.path.name, size_bytes=text.path.stat().st_size, sha256=digest),
+        fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+    )
+
+
+def _in_shards(parts: Iterator[Int64[ndarray, " row"]]) -> Iterator[Int64[ndarray, " row"]]:
+    """Cut a stream anew, so that every piece but the last is a whole shard."""
+    pending = np.empty(0, np.int64)
+    for part in parts:
+        pending = np.concatenate([pending, part])
+        while len(pending) >= SHARD_ROWS:
+            yield pending[:SHARD_ROWS]
+            pending = pending[SHARD_ROWS:]
+    if len(pending):
+        yield pending

@@ -1,0 +1,131 @@
+"""Which group every training triple is in, on disk (Zarr v3): its layout, and how it is opened and read."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import zarr
+from jaxtyping import Int64
+
+from tracin_dask.errors import StoreError
+from tracin_dask.triples.idmap import IdMap
+from tracin_dask.triples.store import MISSING_TEXT, Source
+
+FORMAT_VERSION = 1
+FORMAT_NAME = "tracin-dask groups"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupInfo:
+    """What a store of groups says of itself: its attributes."""
+
+    num_triples: int
+    num_groups: int
+    store_fingerprint: str
+    """Of the store whose rows are in the groups."""
+    skipped: Mapping[str, int]
+    source: Source
+    fingerprint: str
+
+    def attributes(self) -> dict[str, Any]:
+        """Turn into the attributes of the Zarr group."""
+        return {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(self)}
+
+    @classmethod
+    def parse(cls, attributes: Mapping[str, Any], path: str) -> "GroupInfo":
+        """Read the attributes of the Zarr group at `path`.
+
+        Raises
+        ------
+        StoreError
+            If these are no groups, or of another format version, or an attribute is missing.
+        """
+        if attributes.get("format") != FORMAT_NAME or attributes.get("format_version") != FORMAT_VERSION:
+            raise StoreError(
+                f"{path}: no groups of training triples (format version {FORMAT_VERSION}); make them of a text file of "
+                "`head TAB relation TAB tail TAB group`"
+            )
+        try:
+            values = {name: attributes[name] for name in (field.name for field in fields(cls))}
+            return cls(**values | {"source": Source(**values["source"])})
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{path}: damaged attributes ({error}); delete it and make it again") from error
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps what was read
+class GroupStore:
+    """The group of every row of a store, open for reading; pickles as its path and attributes."""
+
+    path: str
+    info: GroupInfo
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open arrays and labels behind."""
+        return {"path": self.path, "info": self.info}
+
+    def __len__(self) -> int:
+        """Return the number of groups."""
+        return self.info.num_groups
+
+    def read(self, start: int, stop: int) -> Int64[np.ndarray, " row"]:
+        """Read the numbers of the groups of the rows start ≤ row < stop.
+
+        Raises
+        ------
+        StoreError
+            If a shard is missing or damaged, or this was replaced since it was opened.
+        """
+        groups = self._read("group", start, stop).astype(np.int64)
+        if len(groups) != stop - start or ((groups < 0) | (groups >= len(self))).any():
+            raise StoreError(f"{self.path}: group[{start}:{stop}] is missing or damaged; delete it and make it again")
+        return groups
+
+    @cached_property
+    def labels(self) -> IdMap:
+        """The labels of the groups."""
+        labels = pa.array(self._read("group_label", 0, len(self)).astype(object), pa.string())
+        if pc.any(pc.equal(labels, MISSING_TEXT)).as_py():
+            raise StoreError(f"{self.path}: a part of group_label is missing; delete it and make it again")
+        return IdMap(labels=labels)
+
+    @cached_property
+    def _group(self) -> zarr.Group:
+        """The Zarr group, once it is known to be the one that `info` describes."""
+        group = _open_group(self.path)
+        if GroupInfo.parse(group.attrs, self.path) != self.info:
+            raise StoreError(f"{self.path}: the groups were replaced by others since they were opened; open them again")
+        return group
+
+    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
+        try:
+            array = self._group[name]
+            assert isinstance(array, zarr.Array)  # noqa: S101 - made with the attributes
+            return np.asarray(array[start:stop])
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise StoreError(
+                f"{self.path}: {name}[{start}:{stop}] is damaged ({error}); delete it and make it again"
+            ) from error
+
+
+def open_groups(path: str | PathLike[str]) -> GroupStore:
+    """Open groups for reading; cheap: reads their attributes.
+
+    Raises
+    ------
+    StoreError
+        If there are none, or of another format version.
+    """
+    name = fspath(path)
+    return GroupStore(path=name, info=GroupInfo.parse(_open_group(name).attrs, name))
+
+
+def _open_group(path: str) -> zarr.Group:
+    try:
+        return zarr.open_group(path, mode="r", zarr_format=3)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: no groups that can be read ({error}); make them again") from error
