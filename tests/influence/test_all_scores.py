@@ -122,7 +122,10 @@ SELF_TERMS = {
     ),
     "scores at the head": ("entity_embeddings.weight", "total += 2 * at_heads * dot_rows(own.tail, along.head)"),
     "head": ("entity_embeddings.weight", "total += dot_rows(own.head, along.head)"),
-    "heads that are tails": ("entity_embeddings.weight", ".sub_((heads == tails).to(elsewhere.dtype), alpha=self.lower_at_tail)"),
+    "heads that are tails": (
+        "entity_embeddings.weight",
+        ".sub_((heads == tails).to(elsewhere.dtype), alpha=self.lower_at_tail)",
+    ),
 }
 
 

@@ -10,7 +10,14 @@ import click
 import numpy as np
 
 from tracin_dask.cli.checkpoints import refuse_another_order, say_order
-from tracin_dask.cli.loss_options import LOSS_OPTIONS, LossOptions, contrast_of, loss_of, refuse_other_losses
+from tracin_dask.cli.loss_options import (
+    LOSS_OPTIONS,
+    LossOptions,
+    contrast_of,
+    loss_of,
+    refuse_other_losses,
+    say_cancelled,
+)
 from tracin_dask.cli.terminal import ByteSize, byte_progress
 from tracin_dask.cli.values import FILE, BatchSize, ModelFiles
 from tracin_dask.errors import ConfigError
@@ -220,6 +227,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     config = replace(config, loss=loss_of(options, checkpoints))
     prepared = prepare(store, checkpoints, _test_triples(options, store), config=config)
     say_order(prepared, is_stated=bool(config.learning_rates))
+    say_cancelled(prepared)
     return prepared
 
 
@@ -263,6 +271,7 @@ def _config(options: JobOptions) -> RunConfig:
         explain=options["explain"],
         contrast=contrast_of(options),
         normalize=options["normalize"],
+        preconditioner=options["preconditioner"],
         parameters=options["parameters"],
         last_layers=_last_layers(options),
         learning_rate=options["learning_rate"] or None,

@@ -89,9 +89,9 @@ class Reader:
         return self.loss.derivative_elsewhere(scores, self.model.config.num_entities)
 
     def tiles(self, num_rows: int) -> list[slice]:
-        """Cut the entities so that a tile's scores take no more than TILE_BYTES."""
-        num_entities = self.model.config.num_entities
-        step = max(1, TILE_BYTES // (max(1, num_rows) * self.model.entities.element_size()))
+        """Cut the entities so that neither a tile's scores nor its embeddings take more than TILE_BYTES."""
+        num_entities, dim = self.model.entities.shape
+        step = max(1, TILE_BYTES // (max(dim, num_rows) * self.model.entities.element_size()))
         return [slice(start, min(start + step, num_entities)) for start in range(0, num_entities, step)]
 
     def _tile(

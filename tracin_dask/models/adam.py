@@ -12,11 +12,13 @@ from tracin_dask.models.checkpoint import Checkpoint, split_contents
 from tracin_dask.models.dialects import find_dialect, in_our_shape
 from tracin_dask.models.files import file_sha256, read_torch_file
 
+Scales = Mapping[str, Tensor]
+"""The diagonal of a preconditioner by parameter tensor, in its shape."""
 _SETTINGS = ("betas", "eps", "amsgrad")
 """What the parameter groups of torch.optim.Adam and AdamW have, and those of no other optimiser all."""
 
 
-def adam_scales(checkpoint: Checkpoint, names: Collection[str]) -> dict[str, Tensor]:
+def adam_scales(checkpoint: Checkpoint, names: Collection[str]) -> Scales:
     """Read the diagonal of Adam's preconditioner at a checkpoint, P = 1 / (√v̂ + ε), of some parameter tensors.
 
     v̂ = exp_avg_sq / (1 − β2^step), with max_exp_avg_sq in its place under AMSGrad, as in Algorithm 1 of [1]_, where a

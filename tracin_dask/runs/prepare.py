@@ -13,6 +13,7 @@ from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.negatives import self_columns
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.questions import Question
+from tracin_dask.models.adam import Scales, adam_scales
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.models.series import check_series
@@ -38,6 +39,8 @@ class PreparedRun:
     learning_rates: tuple[float, ...]
     """One per checkpoint."""
     tracked: frozenset[str]
+    scales: tuple[Scales, ...]
+    """The preconditioner at each checkpoint, of the tracked tensors; empty without one."""
 
     @property
     def model_config(self) -> ConvEConfig:
@@ -67,6 +70,7 @@ class PreparedRun:
             num_negatives=self.config.loss.num_negatives if isinstance(self.config.loss, SLCWA) else 0,
             all_scores=isinstance(self.config.loss, OneToAll),
             num_checkpoints=len(self.checkpoints),
+            is_preconditioned=self.config.preconditioner != "none",
         )
 
     @property
@@ -89,7 +93,8 @@ def prepare(
     Raises
     ------
     CheckpointError
-        If a checkpoint does not fit the store's id maps, or several are not models of one training.
+        If a checkpoint does not fit the store's id maps, or several are not models of one training; or if a
+        preconditioner is asked for and the state of the optimiser is missing or does not fit.
     ConfigError
         If the mode and the test triples contradict each other, a test triple is not of this graph, a pattern of
         parameters matches nothing, or there are not as many learning rates as checkpoints.
@@ -113,6 +118,7 @@ def prepare(
     tests = None if test_triples is None else resolve_test_triples(store, test_triples)
     if tests is None and (config.contrast or config.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
+    tracked = config.tracked(checkpoints[0].config)
     return PreparedRun(
         store=store,
         checkpoints=checkpoints,
@@ -120,7 +126,8 @@ def prepare(
         contrast_tails=_contrast_tails(store, tests, config.contrast),
         config=config,
         learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
-        tracked=config.tracked(checkpoints[0].config),
+        tracked=tracked,
+        scales=tuple(adam_scales(one, tracked) if config.preconditioner == "adam" else {} for one in checkpoints),
     )
 
 
