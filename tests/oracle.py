@@ -62,7 +62,9 @@ def adam_scales(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str,
     return found
 
 
-def products(model: nn.Module, train: Tensor, test: Tensor, loss=bce, test_loss=None, scales=None) -> dict[str, Tensor]:
+def products(
+    model: nn.Module, train: Tensor, test: Tensor, loss=bce, test_loss=None, *, scales=None
+) -> dict[str, Tensor]:
     """Multiply the gradients of every training and every test triple: one [train, test] matrix per tensor.
 
     `scales` multiply the gradients of the test triples elementwise.

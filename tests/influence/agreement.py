@@ -40,11 +40,11 @@ MODULES = [
     "factors",
     "product",
     "preconditioner",
-    "weight_terms",
     "all_scores",
     "all_scores_terms",
     "directions",
     "engine",
+    "weight_terms",
     "embedding_terms",
     "long_runs",
     "scorer",
@@ -154,14 +154,14 @@ class Case:
 
 
 def case_of(
-    model: ConvE, train: Tensor = TRAIN, test: Tensor = TEST, loss=oracle.bce, test_loss=None, scales=None
+    model: ConvE, train: Tensor = TRAIN, test: Tensor = TEST, loss=oracle.bce, test_loss=None, *, scales=None
 ) -> Case:
     """Ask the oracle."""
     return Case(
         model=model,
         train=train,
         test=test,
-        products=oracle.products(model, train, test, loss, test_loss, scales),
+        products=oracle.products(model, train, test, loss, test_loss, scales=scales),
         train_norms=oracle.norms(model, train, loss, scales),
         test_norms=oracle.norms(model, test, test_loss or loss, scales),
         scales=scales,

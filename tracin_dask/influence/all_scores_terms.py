@@ -177,11 +177,13 @@ class _OfAllScores:
     def _outer_products(
         self, x: Float[Tensor, "row dim"], gradients: Float[Tensor, "row some_entity"], entities: slice
     ) -> Float[Tensor, "row test"]:
-        """Sum g[e] g_j[e] ⟨x, P_e x_j⟩, in the working dtype: the numbers in P span more than short formats hold."""
+        """Sum g[e] g_j[e] ⟨x, P_e x_j⟩."""
+        precision, mine = self._reader.precision, self._reader.precision.operand(gradients)
         scale, theirs = self._preconditioner.scales[ENTITIES][entities], self._gradients[entities]
         found = x.new_empty(len(x), len(self._test.tail))
         for test, tail in enumerate(self._test.tail):
-            found[:, test] = (gradients @ (scale * theirs[:, test, None])).mul_(x) @ tail
+            along = precision.product(mine, precision.operand(scale * theirs[:, test, None]))
+            found[:, test] = along.mul_(x) @ tail
         return found
 
     def _outer(self, x: Float[Tensor, "moved dim"], ids: Int[Tensor, " moved"]) -> Float[Tensor, "moved test"]:

@@ -32,7 +32,6 @@ from tracin_dask.influence.product import (
     weigh_overlap,
 )
 from tracin_dask.influence.tensors import concatenate, leaves
-from tracin_dask.influence.weight_terms import weight_self_terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +223,8 @@ class PairEngine:
         squares = self._feature_squares(ahead) if FC_WEIGHT in self.tracked and scale is None else None
         total = weigh_overlap(self.tracked, squares) * dot_rows(output.at_projection, along.at_projection)
         if FC_WEIGHT in self.tracked and scale is not None:
-            total += weight_self_terms(self.model, scale, ahead, output.at_projection)
+            squares = self._scaled_feature_squares(ahead, scale)
+            total += dot_rows(output.at_projection.square(), squares.index_select(0, ahead.batch.pair))
         return total
 
     def _linear_self_terms(
@@ -244,6 +244,14 @@ class PairEngine:
         for part in ahead.passes:
             features = self.precision.operand(part.activations(self.model)[1]).to(total.dtype)
             total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
+        return total
+
+    def _scaled_feature_squares(self, ahead: Forward, scale: Float[Tensor, "feature dim"]) -> Float[Tensor, "pair dim"]:
+        """Multiply the squared features of each pair with P of fc.weight."""
+        total, operand = torch.zeros_like(ahead.x), self.precision.operand
+        for part in ahead.passes:
+            squares = part.activations(self.model)[1].square()
+            total += part.by_pair(self.precision.product(operand(squares), operand(scale[part.region.features])))
         return total
 
     def _jacobian(self) -> Float[Tensor, "moment parameter"]:

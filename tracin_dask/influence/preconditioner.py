@@ -88,7 +88,7 @@ def lay_out_scales(
     """Bring P of tensors, in their shapes as parameters, into the order of their gradients: see `FoldedConvE`."""
     laid_out = dict(scales)
     if FC_WEIGHT in scales:
-        laid_out[FC_WEIGHT] = scales[FC_WEIGHT].T[feature_order(config)]
+        laid_out[FC_WEIGHT] = scales[FC_WEIGHT].T.index_select(0, feature_order(config))
     if "conv1.weight" in scales:
         laid_out["conv1.weight"] = scales["conv1.weight"].view(config.output_channels, config.num_taps).T.flatten()
     if ENTITY_BIAS in scales:

@@ -8,13 +8,13 @@ from tracin_dask.models.conve import ConvEConfig
 
 
 def preconditioner_bytes(config: ConvEConfig, tracked: frozenset[str], itemsize: int) -> int:
-    """Bound the bytes of P itself: a number per parameter, and those of fc.weight in two orders for a time."""
+    """Bound the bytes of P: a number per parameter, and while it is laid out those of fc.weight in both orders."""
     dim = config.embedding_dim
     sizes = {
         ENTITIES: config.num_entities * dim,
         RELATIONS: config.num_relations * dim,
         ENTITY_BIAS: config.num_entities,
-        FC_WEIGHT: 2 * config.num_features * dim,
+        FC_WEIGHT: config.num_features * (2 * dim + 4),
     }
     others = 4 * dim + (config.num_taps + 4) * config.output_channels
     return itemsize * (sum(size for name, size in sizes.items() if name in tracked) + others)

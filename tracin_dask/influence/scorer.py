@@ -58,8 +58,9 @@ class Scorer:
         self._columns = len(test) if engine.modes.forward else laid_out(len(test))
         wide = with_rows(test, self._columns)
         operand, tracked = engine.precision.operand, engine.tracked
-        weight_scale = engine.preconditioner.scales.get(FC_WEIGHT) if FC_WEIGHT in tracked else None
-        self._features = operand(wide.features) if FC_WEIGHT in tracked and weight_scale is None else None
+        is_scaled = FC_WEIGHT in engine.preconditioner
+        self._weights = WeightTerms(engine, own) if FC_WEIGHT in tracked and is_scaled else None
+        self._features = operand(wide.features) if FC_WEIGHT in tracked and not is_scaled else None
         self._at_projection = operand(wide.output.at_projection)
         linear = linear_factors(tracked, wide.output, wide.moments if engine.tracks_convolution else None)
         self._linear = None if linear is None else operand(linear)
@@ -70,10 +71,6 @@ class Scorer:
             self._constant += engine.model.bn2_scale * wide.output.at_projection
         self._maker = None if engine.modes.long_run is None else DirectionMaker(engine, wide, self._constant)
         self._known = self._look_ahead()
-        self._weights = None
-        if weight_scale is not None:
-            factors = own.features, own.output.at_projection
-            self._weights = WeightTerms(engine.model, weight_scale, *factors, engine.relations)
         self._relation_directions: Tensor | None = None
         if engine.modes.forward and engine.relations is not None:
             jacobian = engine.relations.jacobian.to(test.moments.dtype)

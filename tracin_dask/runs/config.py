@@ -111,6 +111,11 @@ class RunConfig:
                 f"normalize {self.normalize} is for influences on test triples: in mode 'self' a triple meets itself "
                 "only, and its cosine with itself is 1; leave normalize out"
             )
+        if self.precision in {"fp16", "mixed"} and self.preconditioner != "none":
+            raise ConfigError(
+                f"precision {self.precision}: fp16, which mixed takes on a GPU, holds no number above 65,504, and "
+                "Adam's 1 / (√v̂ + ε) is larger; take bf16 or tf32"
+            )
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":
             raise ConfigError(f"precision {self.precision} is a format of GPUs, and device cpu is asked for")
         if self.parameters and self.last_layers is not None:
