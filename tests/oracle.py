@@ -50,9 +50,26 @@ def gradients(model: nn.Module, triple: Tensor, loss=bce) -> dict[str, Tensor]:
     return {n: torch.zeros_like(p) if g is None else g for n, p, g in pairs}
 
 
-def products(model: nn.Module, train: Tensor, test: Tensor, loss=bce, test_loss=None) -> dict[str, Tensor]:
-    """Multiply the gradients of every training and every test triple: one [train, test] matrix per tensor."""
-    theirs = _stack([_flat(gradients(model, triple, test_loss or loss)) for triple in test])
+def adam_scales(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Compute 1 / (√v̂ + ε) of every parameter tensor, as Adam's step does."""
+    state = optimizer.state_dict()
+    (group,) = state["param_groups"]
+    found = {}
+    for number, (name, _) in enumerate(model.named_parameters()):
+        mine = state["state"][number]
+        second = mine["max_exp_avg_sq"] if group["amsgrad"] else mine["exp_avg_sq"]
+        found[name] = 1 / ((second / (1 - group["betas"][1] ** int(mine["step"]))).sqrt() + group["eps"])
+    return found
+
+
+def products(
+    model: nn.Module, train: Tensor, test: Tensor, loss=bce, test_loss=None, *, scales=None
+) -> dict[str, Tensor]:
+    """Multiply the gradients of every training and every test triple: one [train, test] matrix per tensor.
+
+    `scales` multiply the gradients of the test triples elementwise.
+    """
+    theirs = _stack([_flat(_scaled(gradients(model, triple, test_loss or loss), scales)) for triple in test])
     rows = []
     for triple in train:
         ours = _flat(gradients(model, triple, loss))
@@ -60,10 +77,11 @@ def products(model: nn.Module, train: Tensor, test: Tensor, loss=bce, test_loss=
     return _stack(rows)
 
 
-def norms(model: nn.Module, triples: Tensor, loss=bce) -> dict[str, Tensor]:
-    """Give the norm of every triple's gradient: one [triple] vector per tensor."""
-    rows = ({name: g.norm() for name, g in gradients(model, triple, loss).items()} for triple in triples)
-    return _stack(list(rows))
+def norms(model: nn.Module, triples: Tensor, loss=bce, scales=None) -> dict[str, Tensor]:
+    """Give the norm of every triple's gradient, or √⟨g, scales ∘ g⟩: one [triple] vector per tensor."""
+    roots = scales and {name: scale.sqrt() for name, scale in scales.items()}
+    found = (_scaled(gradients(model, triple, loss), roots) for triple in triples)
+    return _stack([{name: g.norm() for name, g in one.items()} for one in found])
 
 
 def near_a_kink(model: nn.Module, triples: Tensor, margin: float = 1e-5) -> Tensor:
@@ -79,6 +97,10 @@ def near_a_kink(model: nn.Module, triples: Tensor, margin: float = 1e-5) -> Tens
     for hook in hooks:
         hook.remove()
     return near
+
+
+def _scaled(gradient: dict[str, Tensor], scales: dict[str, Tensor] | None) -> dict[str, Tensor]:
+    return gradient if scales is None else {name: g * scales[name] for name, g in gradient.items()}
 
 
 def _flat(gradient: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -39,9 +39,12 @@ MODULES = [
     "jacobians",
     "factors",
     "product",
+    "preconditioner",
     "all_scores",
+    "all_scores_terms",
     "directions",
     "engine",
+    "weight_terms",
     "embedding_terms",
     "long_runs",
     "scorer",
@@ -108,6 +111,15 @@ def engine_for(model: ConvE, tracked: Iterable[str], room: dict[str, ModuleType]
     return room["engine"].PairEngine(model=folded, tracked=frozenset(tracked), **settings)
 
 
+def engine_of(case: "Case", tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object):
+    """Make an engine of a case's model, with the case's scales of the tracked tensors as its preconditioner."""
+    if case.scales is not None:
+        lay_out = (room or imported_room())["preconditioner"].lay_out_scales
+        dtype = case.model.fc.weight.dtype
+        options["preconditioner"] = lay_out({n: case.scales[n].to(dtype) for n in tracked}, case.model.config)
+    return engine_for(case.model, tracked, room, **options)
+
+
 def scores(
     engine, train: Tensor, test, room: dict[str, ModuleType] | None = None, num_tests: int | None = None
 ) -> Tensor:
@@ -129,6 +141,8 @@ class Case:
     products: dict[str, Tensor]
     train_norms: dict[str, Tensor]
     test_norms: dict[str, Tensor]
+    scales: dict[str, Tensor] | None = None
+    """The diagonal between the gradients, where there is one; norms are √⟨g, scales ∘ g⟩ then."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -140,15 +154,18 @@ class Case:
         return left[:, None] * right[None, :]
 
 
-def case_of(model: ConvE, train: Tensor = TRAIN, test: Tensor = TEST, loss=oracle.bce, test_loss=None) -> Case:
+def case_of(
+    model: ConvE, train: Tensor = TRAIN, test: Tensor = TEST, loss=oracle.bce, test_loss=None, *, scales=None
+) -> Case:
     """Ask the oracle."""
     return Case(
         model=model,
         train=train,
         test=test,
-        products=oracle.products(model, train, test, loss, test_loss),
-        train_norms=oracle.norms(model, train, loss),
-        test_norms=oracle.norms(model, test, test_loss or loss),
+        products=oracle.products(model, train, test, loss, test_loss, scales=scales),
+        train_norms=oracle.norms(model, train, loss, scales),
+        test_norms=oracle.norms(model, test, test_loss or loss, scales),
+        scales=scales,
     )
 
 
@@ -168,7 +185,7 @@ def check_scores(case: Case, tracked: Iterable[str], room: dict[str, ModuleType]
     """
     tracked, questions = list(tracked), (room or imported_room())["questions"]
     question = questions.Question(explain=options.pop("explain", "loss"), is_contrast=case.test.shape[1] == 4)
-    engine = engine_for(case.model, tracked, room, **options)
+    engine = engine_of(case, tracked, room, **options)
     asked, others = case.test[:, :3].numpy(), case.test[:, 3].numpy() if question.is_contrast else None
     test = questions.prepare_question(engine, question, asked, others, batch_size=100)
     assert len(test) == len(asked) * question.num_gradients(engine.loss)
@@ -188,7 +205,7 @@ def check_self_influence(
         If they differ by more than rounding.
     """
     tracked = list(tracked)
-    engine = engine_for(case.model, tracked, room, **options)
+    engine = engine_of(case, tracked, room, **options)
     found = (room or imported_room())["squares"].self_influence(engine, case.train) / LEARNING_RATE
     expected = _together(case.train_norms, tracked).square()
     _compare(found, expected, expected, tracked)

@@ -55,35 +55,35 @@ def test_tiles_of_any_size_agree_with_the_oracle(monkeypatch, entities_at_a_time
 
 # Each entry: the tensor whose gradient loses a part, the module, the text that is taken out, what is left.
 TERMS = {
-    "bias": ("entity_bias", "all_scores", "total += products", "pass"),
+    "bias": ("entity_bias", "all_scores_terms", "total += products", "pass"),
     "scores and outputs": (
         "entity_embeddings.weight",
-        "all_scores",
-        "total.addcmul_(products, (x @ test.tail.T).index_select(0, batch.pair))",
+        "all_scores_terms",
+        "total.addcmul_(products, train.outputs(self._test.tail))",
         "pass",
     ),
     "scores at the test triples' heads": (
         "entity_embeddings.weight",
-        "all_scores",
-        "total.addcmul_(self._at_test_heads(ahead), (x @ test.head.T).index_select(0, batch.pair))",
+        "all_scores_terms",
+        "total.addcmul_(train.scores(self.reader, along.triples[:, 0]), train.outputs(along.head))",
         "pass",
     ),
     "test triples' scores at the heads": (
         "entity_embeddings.weight",
-        "all_scores",
-        "total.addcmul_(heads @ test.tail.T, self._gradients.index_select(0, batch.triples[:, 0]))",
+        "all_scores_terms",
+        "total.addcmul_(heads @ self._test.tail.T, self._gradients.index_select(0, ids))",
         "pass",
     ),
     "equal heads": (
         "entity_embeddings.weight",
-        "all_scores",
-        "add_where_equal(total, self._heads, IdVectors(ids=batch.ids[:, 0], vectors=heads), test.head)",
+        "all_scores_terms",
+        "add_where_equal(total, self._heads, train.head_rows, along.head)",
         "pass",
     ),
     "tails of later rows, in the products": (
         "entity_bias",
-        "all_scores",
-        "products.index_add_(0, moved.rows, moved.difference(self._gradients), alpha=-self.reader.lower_at_tail)",
+        "all_scores_terms",
+        "self._move(products, moved, moved.difference(self._along))",
         "pass",
     ),
     "tails of later rows, at the output": (
@@ -94,8 +94,8 @@ TERMS = {
     ),
     "tails that are the test triple's head": (
         "entity_embeddings.weight",
-        "all_scores",
-        ".sub_(self.reader.lower_at_tail * (batch.triples[:, 2, None] == heads))",
+        "all_scores_terms",
+        ".sub_(at_tail, alpha=reader.lower_at_tail)",
         "",
     ),
     "the tail": ("fc.weight", "all_scores", "gradients[place] -= self.lower_at_tail", "pass"),
@@ -114,12 +114,18 @@ TERMS = {
     ),
 }
 SELF_TERMS = {
-    "relation": ("relation_embeddings.weight", "total += dot_rows(own.relation, own.relation)"),
-    "bias": ("entity_bias", "total += at_scores.squares\n"),
-    "scores and outputs": ("entity_embeddings.weight", "total += at_scores.squares * dot_rows(own.tail, own.tail)"),
-    "scores at the head": ("entity_embeddings.weight", "total += 2 * at_heads * dot_rows(own.tail, own.head)"),
-    "head": ("entity_embeddings.weight", "total += dot_rows(own.head, own.head)"),
-    "heads that are tails": ("entity_embeddings.weight", " - self.lower_at_tail * (heads == tails)"),
+    "relation": ("relation_embeddings.weight", "total += dot_rows(own.relation, along.relation)"),
+    "bias": ("entity_bias", "total += squares\n"),
+    "scores and outputs": (
+        "entity_embeddings.weight",
+        "total += at_scores.sums[1][:, 0] if len(self.sums) == 2 else squares * dot_rows(own.tail, own.tail)",
+    ),
+    "scores at the head": ("entity_embeddings.weight", "total += 2 * at_heads * dot_rows(own.tail, along.head)"),
+    "head": ("entity_embeddings.weight", "total += dot_rows(own.head, along.head)"),
+    "heads that are tails": (
+        "entity_embeddings.weight",
+        ".sub_((heads == tails).to(elsewhere.dtype), alpha=self.lower_at_tail)",
+    ),
 }
 
 
@@ -136,7 +142,8 @@ def test_scores_without_a_term_disagree_with_the_oracle(term):
 def test_self_influences_without_a_term_disagree_with_the_oracle(term):
     tensor, text = SELF_TERMS[term]
     case = all_scores_case("height")
-    room = fresh_room([("all_scores", text, "pass\n" if text.startswith("total") else "")])
+    module = "all_scores_terms" if text.startswith("total") else "all_scores"
+    room = fresh_room([(module, text, "pass\n" if text.startswith("total") else "")])
     with pytest.raises(Disagreement):
         check_self_influence(case, [tensor], room, loss=room["losses"].OneToAll(label_smoothing=0.1))
 

@@ -57,7 +57,7 @@ TERMS_OF_SCORES = {
     "entity bias": (
         BIAS,
         "embedding_terms",
-        "add_where_equal(total, self._tails, tails, one.expand(len(self.ids), 1))",
+        "add_where_equal(total, self._tails, tails, test.tail_bias[:, None])",
         "pass",
     ),
     "rows that share a relation": (RELATIONS, "embedding_terms", "self._relations.holds(ids[:, 1])", "ids[:, 1] < 0"),
@@ -66,18 +66,23 @@ TERMS_OF_SCORES = {
 }
 TERMS_OF_SELF = {
     "fc.weight": ("fc.weight", "engine", "total += dot_rows(features, features)", "0 * dot_rows(features, features)"),
-    "all of bn0, conv1, bn1": ("conv1.bias", "engine", "total += dot_rows(linear, linear)", "pass"),
-    "relation": (RELATIONS, "product", "total += dot_rows(own.relation, own.relation)", "pass"),
-    "head": (ENTITIES, "product", "total += dot_rows(own.head, own.head)", "pass"),
-    "tail": (ENTITIES, "product", "total += dot_rows(own.tail, own.tail)", "pass"),
+    "all of bn0, conv1, bn1": (
+        "conv1.bias",
+        "engine",
+        "total += self._linear_self_terms(lower, output, along)",
+        "pass",
+    ),
+    "relation": (RELATIONS, "product", "total += dot_rows(own.relation, along.relation)", "pass"),
+    "head": (ENTITIES, "product", "total += dot_rows(own.head, along.head)", "pass"),
+    "tail": (ENTITIES, "product", "total += dot_rows(own.tail, along.tail)", "pass"),
     "head == tail": (
         ENTITIES,
         "product",
-        "total += 2 * dot_rows(own.head, own.tail) * (own.triples[:, 0] == own.triples[:, 2])",
+        "total += 2 * dot_rows(own.head, along.tail) * (own.triples[:, 0] == own.triples[:, 2])",
         "pass",
     ),
     "head == tail only where equal": (ENTITIES, "product", " * (own.triples[:, 0] == own.triples[:, 2])"),
-    "entity bias": (BIAS, "product", "total += 1", "pass"),
+    "entity bias": (BIAS, "product", "total += own.tail_bias * along.tail_bias", "pass"),
 }
 
 

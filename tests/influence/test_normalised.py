@@ -186,15 +186,15 @@ TERMS = {
     "the test triples' norms": ("normalised", "part.influences.mul_(self._by_test)", "pass"),
     "the sum over checkpoints": (
         "normalised",
-        "some], tails) for engine in engines)",
-        "some], tails) for engine in engines[:1])",
+        "contrast_tails) for engine in engines]",
+        "contrast_tails) for engine in engines[:1]]",
     ),
     "the order of rows": (
         "normalised",
         "by_row[torch.from_numpy(part.rows).to(by_row.device)]",
         "by_row[: len(part.rows)]",
     ),
-    "the signs": ("normalised", "asked.sign * part", "part"),
+    "the signs": ("squares", "one.sign * derivative", "derivative"),
     "the roots": ("normalised", ", 0, squares).sqrt()", ", 0, squares)"),
 }
 

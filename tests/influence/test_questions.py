@@ -158,19 +158,20 @@ def test_a_contrast_without_the_other_tail_disagrees_with_the_oracle():
 
 
 SQUARES = {
-    "the overlap": ("self._gram(self._features()) if", "0 * self._gram(self._features()) if", "fc.weight"),
-    "the layers between": ("total += self._gram(linear)", "pass", "conv1.weight"),
-    "the relation": ("total += self._gram(lower.relation)", "pass", "relation_embeddings.weight"),
-    "heads": ("total += _where_equal(head, head, heads, heads) +", "total +=", "entity_embeddings.weight"),
-    "tails": (" + _where_equal(tail, tail, tails, tails)", "", "entity_embeddings.weight"),
-    "heads that are tails": ("total += crossed +", "total +=", "entity_embeddings.weight"),
+    "the overlap": ("* (features @ features.transpose(1, 2))", "", "fc.weight"),
+    "the layers between": ("+ self._gram(own, times)", "", "conv1.weight"),
+    "the bias": ("total = total + self._gram(output.at_projection", "self._gram(output.at_projection", "fc.bias"),
+    "the relation": (
+        "self._gram(rows.relation, along.relation)",
+        "0 * self.scores[:1, :1, None]",
+        "relation_embeddings.weight",
+    ),
+    "heads": ("+ _where_equal(head, along_head, heads, heads)", "", "entity_embeddings.weight"),
+    "tails": ("+ _where_equal(tail, along_tail, tails, tails)", "", "entity_embeddings.weight"),
+    "heads that are tails": ("+ crossed + crossed", "+ crossed", "entity_embeddings.weight"),
     "tails that are heads": ("crossed + crossed.transpose(1, 2)", "crossed", "entity_embeddings.weight"),
     "the order": ("np.argsort(order), engine", "order, engine", "fc.weight"),
-    "the entity bias": (
-        "tails[:, :, None] == tails[:, None, :]",
-        "tails[:, :, None] < 0 * tails[:, None, :]",
-        "entity_bias",
-    ),
+    "the entity bias": ("total = total + _where_equal(one", "_where_equal(one", "entity_bias"),
 }
 
 

@@ -42,7 +42,8 @@ def result(store, *, high=(), low=(), is_self=False, contrast_tails=None, **run)
         top=top,
         top_k=20,
         learning_rate=0.1,
-        run={"rank_by": "absolute", "normalize": "none", "explain": "loss", "loss": "bce"} | run,
+        run={"rank_by": "absolute", "normalize": "none", "preconditioner": "none", "explain": "loss", "loss": "bce"}
+        | run,
         contrast_tails=contrast_tails,
         labels=Labels(store=store),
     )
@@ -82,6 +83,9 @@ def test_proponents_and_opponents_have_tables_of_their_own(store):
         ({"normalize": "cosine"}, "cosine of the gradients."),
         ({"normalize": "relatif"}, "drop of loss by equal steps."),
         ({"normalize": "relatif", "explain": "score"}, "rise of score by equal steps."),
+        ({"preconditioner": "adam"}, "drop of loss per Adam step."),
+        ({"preconditioner": "adam", "normalize": "cosine"}, "cosine in Adam's norm."),
+        ({"preconditioner": "adam", "normalize": "relatif", "explain": "score"}, "rise of score by Adam's norm."),
     ],
 )
 def test_the_meaning_of_sign_and_size_stands_below(store, run, size):

@@ -9,7 +9,14 @@ import click
 
 from tracin_dask.cli.checkpoints import learning_rates_of, refuse_another_order, say_order
 from tracin_dask.cli.inputs import InputOptions, groupings_of, store_of, test_triples_of
-from tracin_dask.cli.loss_options import LOSS_OPTIONS, LossOptions, contrast_of, loss_of, refuse_other_losses
+from tracin_dask.cli.loss_options import (
+    LOSS_OPTIONS,
+    LossOptions,
+    contrast_of,
+    loss_of,
+    refuse_other_losses,
+    say_cancelled,
+)
 from tracin_dask.cli.terminal import ByteSize
 from tracin_dask.cli.values import FILE, BatchSize, GroupBy, ModelFiles
 from tracin_dask.errors import ConfigError
@@ -218,6 +225,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     config = replace(config, loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
     prepared = prepare(store, checkpoints, test_triples_of(options, store), config=config)
     say_order(prepared, is_stated=bool(config.learning_rates))
+    say_cancelled(prepared)
     return prepared
 
 
@@ -262,6 +270,7 @@ def _config(options: JobOptions) -> RunConfig:
         explain=options["explain"],
         contrast=contrast_of(options),
         normalize=options["normalize"],
+        preconditioner=options["preconditioner"],
         parameters=options["parameters"],
         last_layers=_last_layers(options),
         learning_rate=options["learning_rate"] or None,

@@ -8,8 +8,11 @@ import click
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import Normalize
+from tracin_dask.influence.parameters import CANCELLED, without_cancelled
+from tracin_dask.influence.preconditioner import Preconditioning
 from tracin_dask.influence.questions import Explain
 from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.runs.prepare import PreparedRun
 
 
 class LossOptions(TypedDict):
@@ -24,6 +27,7 @@ class LossOptions(TypedDict):
     explain: Explain
     contrast: tuple[str, ...]
     normalize: Normalize
+    preconditioner: Preconditioning
 
 
 LOSS_OPTIONS = (
@@ -60,6 +64,14 @@ LOSS_OPTIONS = (
         show_default=True,
         help="Rank influences divided by the lengths of gradients, so that triples that push everything do not lead "
         "every list. cosine: of both gradients. relatif: of the training triple's only.",
+    ),
+    click.option(
+        "--preconditioner",
+        type=click.Choice(["none", "adam"]),
+        default="none",
+        show_default=True,
+        help="The step that influences are about. none: of plain gradient descent. adam: of the Adam that trained the "
+        "model, from the optimizer_state_dict of its checkpoints.",
     ),
 )
 _OF_ONE_LOSS = {"label_smoothing": "one-to-all", "num_negatives": "slcwa", "negatives_seed": "slcwa"}
@@ -111,3 +123,18 @@ def contrast_of(options: LossOptions) -> tuple[int | str, ...]:
     if options["labels"] or not all(tail.isdecimal() for tail in given):
         return given
     return tuple(int(tail) for tail in given)
+
+
+def say_cancelled(prepared: PreparedRun) -> None:
+    """Say that a preconditioner has nothing but rounding for some tensors, which are left out unless asked for."""
+    if prepared.config.preconditioner == "none":
+        return
+    tracked, because = prepared.tracked & CANCELLED, "batch norm cancels their gradients in training"
+    if tracked:
+        click.echo(
+            f"{', '.join(sorted(tracked))}: {because}, so that Adam divides by rounding errors there, and they "
+            "outweigh all others; without --parameters they are left out",
+            err=True,
+        )
+    elif prepared.tracked == without_cancelled(prepared.model_config):
+        click.echo(f"{', '.join(sorted(CANCELLED))} are left out: {because}", err=True)

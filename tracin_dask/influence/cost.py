@@ -10,7 +10,15 @@ from tracin_dask.influence.all_scores import TILE_BYTES
 from tracin_dask.influence.jacobians import CHUNK_BYTES, table_bytes
 from tracin_dask.influence.layout import Region, Sees, regions
 from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.product import BELOW_PROJECTION, CONVOLUTION, ENTITIES, ENTITY_BIAS, FC, RELATIONS
+from tracin_dask.influence.product import (
+    BELOW_PROJECTION,
+    CONVOLUTION,
+    ENTITIES,
+    ENTITY_BIAS,
+    FC,
+    FC_WEIGHT,
+    RELATIONS,
+)
 from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve import ConvEConfig
 
@@ -23,7 +31,7 @@ JACOBIAN_PASSES = 6
 DIRECTION_PASSES = 4
 """Elementwise passes over a pair's directions: what does not come from the Jacobian is gathered and added."""
 OPEN_SHARE = 0.5
-"""Part of x's units that the last ReLU lets through: all else is left out of directions."""
+"""Part of the units that a ReLU lets through: all else is left out of directions, and of test triples' features."""
 SHORTEST_LONG_RUN = 8
 """Shorter runs do not pay for a matrix product of their own."""
 
@@ -43,6 +51,8 @@ class Workload:
     """Whether the loss looks at the scores of all entities."""
     num_negatives: int = 0
     """Corrupted triples that are scored beside each training triple."""
+    is_preconditioned: bool = False
+    """Whether a preconditioner stands between the gradients."""
     num_checkpoints: int = 1
     """Each is scored like the first; what is counted here is of one."""
     num_columns: int = 1
@@ -113,7 +123,9 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
     short, since the store does not say how many there are: with them it is less.
     """
     parts = [r for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION)]
-    overlap = sum(work.keys(r) * _features(config, r) for r in parts) if "fc.weight" in tracked else 0
+    overlap = sum(work.keys(r) * _features(config, r) for r in parts) if FC_WEIGHT in tracked else 0
+    if work.is_preconditioned:
+        overlap = int(overlap * config.embedding_dim * (OPEN_SHARE if work.num_tests else 1))
     if work.num_negatives:
         rows = work.num_triples * work.num_negatives
         keys = rows if work.num_tests else rows // 2  # computed beside their triple, half of them have its features
@@ -138,8 +150,8 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
 def _own_products(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
     """Count the products of each triple's gradients with each other: its own, and those of its corrupted triples."""
     width = _width(config, tracked)
-    if "fc.weight" in tracked:
-        width += config.num_features
+    if FC_WEIGHT in tracked:
+        width += config.num_features * (config.embedding_dim if work.is_preconditioned else 1)
     if ENTITIES in tracked:
         width += 3 * config.embedding_dim
     if RELATIONS in tracked:
@@ -151,11 +163,14 @@ def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[st
     """Count what the scores of all entities take, where a loss looks at them.
 
     The way to the scores and back once per (head, relation), or per triple for self-influence; the products with the
-    test triples' gradients at all scores; and the heads' and the outputs' terms of the entity table.
+    test triples' gradients at all scores, and with the entity table's preconditioner in between; and the heads' and
+    the outputs' terms of the entity table.
     """
     dim, tests = config.embedding_dim, work.num_tests
     rows = work.num_pairs if tests else work.num_triples
     total = rows * config.num_entities * 2 * dim
+    if ENTITIES in tracked and work.is_preconditioned:
+        total += rows * config.num_entities * max(1, tests) * dim
     if tracked & {ENTITIES, ENTITY_BIAS}:
         total += rows * config.num_entities * tests
     if ENTITIES in tracked:
@@ -240,7 +255,7 @@ def model_bytes(config: ConvEConfig, itemsize: int) -> int:
 
 def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
     """Count the bytes of the prepared test triples, as they are broadcast."""
-    return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 1) + 25)
+    return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 2) + 25)
 
 
 def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
@@ -249,7 +264,7 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
     That side is laid out in whole steps of columns. On the way, the test triples' own moves hold one region's patches
     and features, the table its last Jacobians.
     """
-    vectors = config.num_features + 2 * _moments(config) + 12 * config.embedding_dim
+    vectors = config.num_features + 3 * _moments(config) + 12 * config.embedding_dim
     widest = max(region.num_positions for region in regions(config))
     moves = widest * (2 * (config.num_taps + 1) + 4 * config.output_channels)
     look_ups = 2 * 4 * config.num_entities + 4 * config.num_relations

@@ -1,5 +1,7 @@
 """The terms of the embedding tables where the loss looks at the triple's own score only: few rows have a gradient."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -31,7 +33,7 @@ class EmbeddingTerms:
     """
 
     def __init__(self, engine: PairEngine, test: EmbeddingRows) -> None:
-        """Take the test triples' rows on the engine's device."""
+        """Take P times the gradients of the test triples' rows, on the engine's device."""
         config = engine.model.config
         self._tracked, self._test = engine.tracked, test
         self.ids: Int[ndarray, "test 3"] = test.triples.cpu().numpy()
@@ -86,9 +88,8 @@ class EmbeddingTerms:
             add_where_equal(total, self._heads, tails, test.head)
             add_where_equal(total, self._tails, tails, test.tail)
         if ENTITY_BIAS in tracked:
-            one = total.new_ones(1, 1)
-            tails = IdVectors(ids=ids, vectors=one, vector_of_row=np.zeros_like(pair))
-            add_where_equal(total, self._tails, tails, one.expand(len(self.ids), 1))
+            tails = IdVectors(ids=ids, vectors=total.new_ones(1, 1), vector_of_row=np.zeros_like(pair))
+            add_where_equal(total, self._tails, tails, test.tail_bias[:, None])
 
     def add_own_moves(self, total: Float[Tensor, "pair dim"], batch: Batch, test: int) -> None:
         """Add to the directions of pairs what moves with their head or relation alone, in place."""
@@ -106,8 +107,8 @@ class EmbeddingTerms:
 
 def _with_moves(test: EmbeddingRows, moves: OwnMoves) -> EmbeddingRows:
     """Put each embedding's gradient beside how the projection's output moves along it."""
-    return EmbeddingRows(
-        triples=test.triples,
+    return replace(
+        test,
         head=torch.cat([test.head, moves.head], dim=1),
         relation=torch.cat([test.relation, moves.relation], dim=1),
         tail=torch.cat([test.tail, moves.tail], dim=1),

@@ -1,6 +1,7 @@
 """The pair-product engine: what it tracks, the factors of the test triples, and self-influence."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -8,7 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.all_scores import AtScores, Reader, all_scores_self_terms
+from tracin_dask.influence.all_scores import AtScores, Reader, TileSum
+from tracin_dask.influence.all_scores_terms import AllScoresSelfTerms
 from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.factors import LowerFactors, OutputFactors, Wanted, lower_factors, output_factors
 from tracin_dask.influence.finite import refuse_non_finite
@@ -20,8 +22,10 @@ from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.passes import Forward, Known, dot_rows, forward, scores
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioner import Preconditioner
 from tracin_dask.influence.product import (
     CONVOLUTION,
+    FC_WEIGHT,
     EmbeddingRows,
     embedding_self_terms,
     linear_factors,
@@ -41,7 +45,7 @@ class TestFactors:
     features: Float[Tensor, "test feature"]
     output: OutputFactors
     moments: Float[Tensor, "test moment"]
-    """L Lᵀ (G, S), where L maps moments to the tracked gradients of bn0, conv1 and bn1."""
+    """(G, S): the gradients of bn0, conv1 and bn1 are fixed linear maps of them."""
     embeddings: EmbeddingRows
     all_scores: Bool[Tensor, " test"]
     """Whether it is the gradient of a loss of all scores."""
@@ -63,27 +67,30 @@ class Read:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairEngine:
-    """Computes gradients of triples as factors, and their products.
+    """Computes gradients of triples as factors, and their products ⟨∇loss_i, P ∇loss_j⟩.
 
-    `tracked` names the parameter tensors whose gradients count. The `model` is folded in the same `precision`. With
-    `recompute`, activations are computed again in the backward pass instead of kept (gradient checkpointing).
+    `tracked` names the parameter tensors whose gradients count, and P is the identity unless there is a
+    `preconditioner` for them. The `model` is folded in the same `precision`. With `recompute`, activations are computed
+    again in the backward pass instead of kept (gradient checkpointing).
     """
 
     model: FoldedConvE
     tracked: frozenset[str]
     loss: AnyLoss
     learning_rate: float
+    preconditioner: Preconditioner = field(default_factory=Preconditioner)
     precision: Precision = Precision.FULL
     recompute: bool = False
     modes: Modes = field(default_factory=Modes)
     relations: RelationTable | None = None
 
     def __post_init__(self) -> None:
-        """Refuse to track nothing, or what the model does not have."""
+        """Refuse to track nothing, or what the model or the preconditioner does not have."""
         names = parameter_names(self.model.config)
         if not self.tracked or not self.tracked <= set(names):
             wrong = ", ".join(sorted(self.tracked - set(names))) or "no parameter tensor at all"
             raise ConfigError(f"cannot track {wrong}; the model has: {', '.join(names)}")
+        self.preconditioner.check_covers(self.tracked)
 
     def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> TestFactors:
         """Compute the factors of the test triples, `batch_size` at a time.
@@ -96,7 +103,7 @@ class PairEngine:
         return concatenate([self._prepare_batch(batch) for batch in torch.split(test_triples, batch_size)])
 
     def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
-        """Compute learning_rate · ‖∇loss_i‖² for every triple i.
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
 
         Raises
         ------
@@ -104,19 +111,37 @@ class PairEngine:
             If one is NaN or infinite; the triple is named, and `what` it is for.
         """
         batch = self.index(triples)
-        ahead, read = self.read(batch)
-        output = read.output
-        weight = weigh_overlap(self.tracked, self._feature_squares(ahead) if "fc.weight" in self.tracked else None)
-        total = weight * dot_rows(output.at_projection, output.at_projection)
+        all_scores = AllScoresSelfTerms(self.tracked, self.preconditioner)
+        ahead, read = self.read(batch, all_scores.sums)
+        output, along = read.output, self.preconditioner.times_output(read.output)
+        total = self._projection_self_terms(ahead, output, along)
         lower = self.everything_below(ahead, output)
-        moments = lower.moments @ self.jacobian() if lower.moments is not None else None
-        linear = linear_factors(self.tracked, output, moments)
-        if linear is not None:
-            total += dot_rows(linear, linear)
-        total += self._embedding_self_terms(ahead, read, self._embeddings(ahead, lower))
+        total += self._linear_self_terms(lower, output, along)
+        rows = self.embeddings(ahead, lower)
+        along_rows = self.preconditioner.times_rows(rows)
+        if self.reader is not None and read.at_scores is not None:
+            heads, _, tails = batch.triples.T
+            at_heads = self.reader.at_heads(rows.tail, tails, heads)
+            total += all_scores.total(rows, along_rows, read.at_scores, at_heads)
+        else:
+            total += embedding_self_terms(self.tracked, rows, along_rows)
         total *= self.learning_rate * read.scale.square()
         refuse_non_finite(batch.ids, total[:, None], what=what)
         return total
+
+    def along(self, test: TestFactors) -> TestFactors:
+        """Give the factors of P ∇loss_j, the moments as those of training triples meet them.
+
+        Moments become L P Lᵀ (G, S), where L maps moments to the tracked gradients of bn0, conv1 and bn1. The factors
+        of fc.weight's gradient, which is an outer product, are left as they are: see `WeightTerms`.
+        """
+        jacobian = self.jacobian()
+        return replace(
+            test,
+            output=self.preconditioner.times_output(test.output),
+            moments=test.moments @ self.preconditioner.times_convolution(self.tracked, jacobian) @ jacobian.T,
+            embeddings=self.preconditioner.times_rows(test.embeddings),
+        )
 
     def index(self, triples: Int[Tensor, "batch 3"]) -> Batch:
         """Find the runs of a batch of triples on the CPU."""
@@ -139,13 +164,16 @@ class PairEngine:
             test_features=test_features,
         )
 
-    def read(self, batch: Batch) -> tuple[Forward, "Read"]:
-        """Give the forward pass without look-ups, and the upper factors of the losses' gradients."""
+    def read(self, batch: Batch, sums: Sequence[TileSum] = ()) -> tuple[Forward, Read]:
+        """Give the forward pass without look-ups, and the upper factors of the losses' gradients.
+
+        `sums` are taken of the gradients at all scores, where the loss looks at these.
+        """
         ahead = self.ahead(batch)
         if self.reader is not None:
-            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.ids[:, 2])
+            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.ids[:, 2], sums)
             output = output_factors(self.model, ahead, at_scores.at_output)
-            return ahead, Read(output=output, scale=torch.ones_like(at_scores.squares), at_scores=at_scores)
+            return ahead, Read(output=output, scale=ahead.x.new_ones(len(batch)), at_scores=at_scores)
         tails = self.model.entities[batch.triples[:, 2]]
         return ahead, Read(output=output_factors(self.model, ahead, tails), scale=self.delta(ahead, tails))
 
@@ -176,28 +204,51 @@ class PairEngine:
         ahead, read = self.read(batch)
         lower = self.everything_below(ahead, read.output)
         assert lower.moments is not None  # noqa: S101 - everything is wanted
-        jacobian = self.jacobian()
         prepared = TestFactors(
             scale=self.learning_rate * read.scale,
             features=self.features(ahead),
             output=read.output,
-            moments=lower.moments @ jacobian @ jacobian.T,
-            embeddings=self._embeddings(ahead, lower),
+            moments=lower.moments,
+            embeddings=self.embeddings(ahead, lower),
             all_scores=torch.full_like(read.scale, self.reader is not None, dtype=torch.bool),
         )
         sums = [tensor.reshape(len(triples), -1).sum(dim=1, dtype=torch.float64) for tensor in leaves(prepared)]
         refuse_non_finite(batch.ids, torch.stack(sums, dim=1), what="test")
         return prepared
 
-    def _embeddings(self, ahead: Forward, lower: LowerFactors) -> EmbeddingRows:
+    def embeddings(self, ahead: Forward, lower: LowerFactors) -> EmbeddingRows:
+        """Give the gradients of rows of embedding tables, of a loss of the own score."""
         batch = ahead.batch
-        return EmbeddingRows(triples=batch.triples, head=lower.head, relation=lower.relation, tail=ahead.x[batch.pair])
+        return EmbeddingRows(
+            triples=batch.triples,
+            head=lower.head,
+            relation=lower.relation,
+            tail=ahead.x[batch.pair],
+            tail_bias=ahead.x.new_ones(len(batch)),
+        )
 
-    def _embedding_self_terms(self, ahead: Forward, read: "Read", own: EmbeddingRows) -> Float[Tensor, " batch"]:
-        if self.reader is None or read.at_scores is None:
-            return embedding_self_terms(self.tracked, own)
-        heads, _, tails = ahead.batch.triples.T
-        return all_scores_self_terms(self.tracked, own, read.at_scores, self.reader.at_heads(own.tail, tails, heads))
+    def _projection_self_terms(
+        self, ahead: Forward, output: OutputFactors, along: OutputFactors
+    ) -> Float[Tensor, " batch"]:
+        """Add up the terms of fc."""
+        scale = self.preconditioner.scales.get(FC_WEIGHT)
+        squares = self._feature_squares(ahead) if FC_WEIGHT in self.tracked and scale is None else None
+        total = weigh_overlap(self.tracked, squares) * dot_rows(output.at_projection, along.at_projection)
+        if FC_WEIGHT in self.tracked and scale is not None:
+            squares = self._scaled_feature_squares(ahead, scale)
+            total += dot_rows(output.at_projection.square(), squares.index_select(0, ahead.batch.pair))
+        return total
+
+    def _linear_self_terms(
+        self, lower: LowerFactors, output: OutputFactors, along: OutputFactors
+    ) -> Float[Tensor, " batch"]:
+        """Add up the terms of bn0, conv1, bn1 and bn2."""
+        assert lower.moments is not None  # noqa: S101 - everything is wanted
+        gradients = lower.moments @ self.jacobian()
+        own = linear_factors(self.tracked, output, gradients)
+        times = linear_factors(self.tracked, along, self.preconditioner.times_convolution(self.tracked, gradients))
+        assert own is not None and times is not None  # noqa: S101, PT018 - there are moments
+        return dot_rows(own, times)
 
     def _feature_squares(self, ahead: Forward) -> Float[Tensor, " batch"]:
         """Give ‖features‖² of each triple."""
@@ -205,6 +256,14 @@ class PairEngine:
         for part in ahead.passes:
             features = self.precision.operand(part.activations(self.model)[1]).to(total.dtype)
             total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
+        return total
+
+    def _scaled_feature_squares(self, ahead: Forward, scale: Float[Tensor, "feature dim"]) -> Float[Tensor, "pair dim"]:
+        """Multiply the squared features of each pair with P of fc.weight."""
+        total, operand = torch.zeros_like(ahead.x), self.precision.operand
+        for part in ahead.passes:
+            squares = part.activations(self.model)[1].square()
+            total += part.by_pair(self.precision.product(operand(squares), operand(scale[part.region.features])))
         return total
 
     @property

@@ -15,6 +15,12 @@ _BEFORE_FC = (
     "bn1.bias",
 )
 
+CANCELLED = frozenset({"bn0.weight", "bn0.bias", "conv1.bias"})
+"""Tensors whose gradients are 0 in training, up to rounding, and not in eval mode, where influences are computed.
+
+bn1 takes from what conv1 gives off the mean and the scale of the batch, and so all that these tensors change.
+"""
+
 
 def parameter_names(config: ConvEConfig) -> tuple[str, ...]:
     """Name every parameter tensor of a ConvE, in the order of its definition."""
@@ -37,6 +43,11 @@ def matching(config: ConvEConfig, patterns: Sequence[str]) -> frozenset[str]:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ConfigError(f"no parameter tensor matches {pattern!r}; the model has: {', '.join(names)}")
     return frozenset(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def without_cancelled(config: ConvEConfig) -> frozenset[str]:
+    """Select all tensors whose gradients are not 0 in training: what an optimiser knows of the others is rounding."""
+    return frozenset(parameter_names(config)) - CANCELLED
 
 
 def last_layers(num_last_layers: int) -> frozenset[str]:

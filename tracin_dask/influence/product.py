@@ -23,7 +23,8 @@ ENTITY_BIAS = "entity_bias"
 CONVOLUTION = frozenset(CONVOLUTION_TENSORS)
 BELOW_PROJECTION = CONVOLUTION | {ENTITIES, RELATIONS}
 """The tensors whose gradients need the pass back through the projection."""
-FC = frozenset({"fc.weight", "fc.bias"})
+FC_WEIGHT = "fc.weight"
+FC = frozenset({FC_WEIGHT, "fc.bias"})
 
 
 def linear_factors(
@@ -55,19 +56,21 @@ class EmbeddingRows:
     relation: Float[Tensor, "row dim"]
     tail: Float[Tensor, "row dim"]
     """x(h, r): the score is linear in the tail's row."""
+    tail_bias: Float[Tensor, " row"]
+    """1, if there are biases or not."""
 
 
-def embedding_self_terms(tracked: frozenset[str], own: EmbeddingRows) -> Float[Tensor, " row"]:
-    """Add up the terms of the embedding tables for each triple with itself."""
-    total = torch.zeros_like(own.tail[:, 0])
+def embedding_self_terms(tracked: frozenset[str], own: EmbeddingRows, along: EmbeddingRows) -> Float[Tensor, " row"]:
+    """Add up the terms of the embedding tables for each triple with itself: of its gradient, and P times that."""
+    total = torch.zeros_like(own.tail_bias)
     if RELATIONS in tracked:
-        total += dot_rows(own.relation, own.relation)
+        total += dot_rows(own.relation, along.relation)
     if ENTITIES in tracked:
-        total += dot_rows(own.head, own.head)
-        total += dot_rows(own.tail, own.tail)
-        total += 2 * dot_rows(own.head, own.tail) * (own.triples[:, 0] == own.triples[:, 2])
+        total += dot_rows(own.head, along.head)
+        total += dot_rows(own.tail, along.tail)
+        total += 2 * dot_rows(own.head, along.tail) * (own.triples[:, 0] == own.triples[:, 2])
     if ENTITY_BIAS in tracked:
-        total += 1
+        total += own.tail_bias * along.tail_bias
     return total
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.all_scores import AllScoresTerms, at_output, moved_rows
+from tracin_dask.influence.all_scores import at_output, moved_rows
+from tracin_dask.influence.all_scores_terms import AllScoresTerms, TrainingSide
 from tracin_dask.influence.batch import Batch, index_batch, runs, send
 from tracin_dask.influence.directions import moved_images, moved_projection
 from tracin_dask.influence.embedding_terms import EmbeddingTerms
@@ -28,8 +29,9 @@ from tracin_dask.influence.layout import Sees
 from tracin_dask.influence.long_runs import DirectionMaker
 from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.passes import Forward, Known, dot_rows
-from tracin_dask.influence.product import BELOW_PROJECTION, ENTITIES, FC, linear_factors, weigh_overlap
+from tracin_dask.influence.product import BELOW_PROJECTION, ENTITIES, FC, FC_WEIGHT, linear_factors, weigh_overlap
 from tracin_dask.influence.tensors import laid_out, move, with_rows
+from tracin_dask.influence.weight_terms import WeightTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +53,14 @@ class Scorer:
         """
         self.engine = engine
         self._num_tests = len(test) if num_tests is None else num_tests
-        self._test = test = move(test, engine.model.device)
+        own = move(test, engine.model.device)
+        self._test = test = engine.along(own)
         self._columns = len(test) if engine.modes.forward else laid_out(len(test))
         wide = with_rows(test, self._columns)
         operand, tracked = engine.precision.operand, engine.tracked
-        self._features = operand(wide.features) if "fc.weight" in tracked else None
+        is_scaled = FC_WEIGHT in engine.preconditioner
+        self._weights = WeightTerms(engine, own) if FC_WEIGHT in tracked and is_scaled else None
+        self._features = operand(wide.features) if FC_WEIGHT in tracked and not is_scaled else None
         self._at_projection = operand(wide.output.at_projection)
         linear = linear_factors(tracked, wide.output, wide.moments if engine.tracks_convolution else None)
         self._linear = None if linear is None else operand(linear)
@@ -73,7 +78,13 @@ class Scorer:
         self._embeddings = EmbeddingTerms(engine, test.embeddings)
         self._all_scores = None
         if engine.reader is not None:
-            self._all_scores = AllScoresTerms(engine.reader, tracked, test.embeddings, test.all_scores)
+            self._all_scores = AllScoresTerms(
+                engine.reader,
+                tracked,
+                own.embeddings,
+                engine.preconditioner,
+                all_scores=bool(own.all_scores.all()),
+            )
 
     def __len__(self) -> int:
         """Count the test triples."""
@@ -86,7 +97,7 @@ class Scorer:
         return scorer
 
     def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, "batch test"]:
-        """Compute learning_rate · ⟨∇loss_i, ∇loss_j⟩ for every training triple i and test triple j.
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_j⟩ for every training triple i and test triple j.
 
         Raises
         ------
@@ -172,7 +183,7 @@ class Scorer:
         lower = self._lower(ahead, output.at_projection, wanted)
         total = self._products(ahead, output, lower.moments)
         self._embeddings.add_relations(total, batch, output.at_projection, lower, wanted)
-        self._all_scores.add(total, ahead, at_pairs, moved, lower.head)
+        self._all_scores.add(total, TrainingSide(ahead=ahead, at_pairs=at_pairs, moved=moved, heads=lower.head))
         return total.mul_(self._test.scale)
 
     def _products(
@@ -190,7 +201,10 @@ class Scorer:
         linear = linear_factors(tracked, output, moments)
         if linear is not None and self._linear is not None:
             precision.add_product(total, precision.operand(linear), self._linear.T)
-        return total[:, : len(self._test)]
+        total = total[:, : len(self._test)]
+        if self._weights is not None:
+            self._weights.add(total, ahead, output.at_projection)
+        return total
 
     def _by_long_runs(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Multiply the open units of each training triple's tail with the directions of its pair."""
@@ -207,6 +221,8 @@ class Scorer:
         wanted = self._embeddings.wanted(batch.ids, moments=False)
         lower = self._lower(ahead, output.at_projection, wanted)
         total = total[:, : len(self._test)]
+        if self._weights is not None:
+            self._weights.add(total, ahead, output.at_projection)
         self._embeddings.add(total, ahead, output.at_projection, lower, wanted)
         return self._scale(total, ahead, tails)
 
@@ -215,7 +231,10 @@ class Scorer:
         engine = self.engine
         ahead, tails = self._forward(batch)
         total = engine.model.kernel.new_empty(len(batch), len(self._test))
+        moves = None if self._weights is None else self._weights.moves(ahead)
         for test, projected in enumerate(self._projected_directions(ahead)):
+            if moves is not None:
+                projected.add_(next(moves))
             direction = self._open_direction(ahead, projected, test)
             total[:, test] = dot_rows(tails, direction.index_select(0, batch.pair))
         self._embeddings.add_tails(total, ahead)

@@ -1,7 +1,8 @@
 """Squared lengths of gradients that are sums over several triples: of triples and those corrupted, of two tails.
 
 One triple has few gradients: their inner products with each other are a small matrix per triple, term by term, and the
-square is the sum of its entries times both derivatives, Σ_kl δ_k δ_l ⟨∇score_k, ∇score_l⟩.
+square is the sum of its entries times both derivatives, Σ_kl δ_k δ_l ⟨∇score_k, P ∇score_l⟩; lengths are those that a
+preconditioner P, if there is one, gives to gradients.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from tracin_dask.influence.factors import output_factors
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.losses import SLCWA, OneToAll, derivative
 from tracin_dask.influence.passes import scores
-from tracin_dask.influence.product import ENTITIES, ENTITY_BIAS, FC, RELATIONS, linear_factors, weigh_overlap
+from tracin_dask.influence.product import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS, EmbeddingRows, linear_factors
 from tracin_dask.influence.questions import Asked, Question, gradients_of
 
 GRADIENTS_AT_A_TIME = 256
@@ -83,7 +84,7 @@ class _Together:
 
     def __init__(self, engine: PairEngine, ids: Int[ndarray, "triple gradient 3"]) -> None:
         """Sort what is computed, so that equal (head, relation) share their forward pass."""
-        self._engine, self._ids = engine, ids
+        self._engine, self._tracked, self._ids = engine, engine.tracked, ids
         flat = ids.reshape(-1, 3)
         order = np.lexsort(flat.T[::-1])
         self._place = send(np.argsort(order), engine.model.device)
@@ -93,41 +94,55 @@ class _Together:
         self.scores = self._sorted_back(scores(engine.model, self._ahead, tails)[:, None])[:, :, 0]
 
     def products(self) -> Float[Tensor, "triple gradient gradient"]:
-        """Multiply the gradients of the scores of each triple with each other."""
-        engine, output, tracked = self._engine, self._output, self._engine.tracked
-        lower = engine.everything_below(self._ahead, output)
-        number, each, _ = self._ids.shape
-        total = engine.model.kernel.new_zeros(number, each, each)
-        if tracked & FC:
-            overlap = self._gram(self._features()) if "fc.weight" in tracked else None
-            total += self._gram(output.at_projection) * weigh_overlap(tracked, overlap)
+        """Multiply the gradients of the scores of each triple with each other, the preconditioner between them."""
+        engine, output, tracked, preconditioner = self._engine, self._output, self._tracked, self._engine.preconditioner
+        along, lower = preconditioner.times_output(output), engine.everything_below(self._ahead, output)
+        total = self._weight_products(output.at_projection) if FC_WEIGHT in tracked else self.scores.new_zeros(1, 1, 1)
+        if "fc.bias" in tracked:
+            total = total + self._gram(output.at_projection, along.at_projection)
         assert lower.moments is not None  # noqa: S101 - everything is wanted
-        moments = lower.moments @ engine.jacobian() if engine.tracks_convolution else None
-        linear = linear_factors(tracked, output, moments)
-        if linear is not None:
-            total += self._gram(linear)
-        if RELATIONS in tracked:
-            total += self._gram(lower.relation)  # of one relation, whatever is corrupted
+        gradients = lower.moments @ engine.jacobian()
+        own = linear_factors(tracked, output, gradients)
+        times = linear_factors(tracked, along, preconditioner.times_convolution(tracked, gradients))
+        assert own is not None and times is not None  # noqa: S101, PT018 - there are moments
+        return total + self._gram(own, times) + self._row_products(engine.embeddings(self._ahead, lower))
+
+    def _weight_products(self, at_projection: Float[Tensor, "sorted dim"]) -> Float[Tensor, "triple gradient gradient"]:
+        """Multiply the gradients of fc.weight, d ⊗ features: ⟨d_k, d_l ∘ P (features_k ∘ features_l)⟩."""
+        engine = self._engine
+        features = engine.features(self._ahead)
+        features = self._sorted_back(engine.precision.operand(features).to(features.dtype))
+        mine, scale = self._sorted_back(at_projection), engine.preconditioner.scales.get(FC_WEIGHT)
+        if scale is None:
+            return (mine @ mine.transpose(1, 2)) * (features @ features.transpose(1, 2))
+        columns = []
+        for k in range(mine.shape[1]):
+            along = (features * features[:, k, None]) @ scale
+            columns.append((mine * along.mul_(mine[:, k, None])).sum(dim=2))
+        return torch.stack(columns, dim=2)
+
+    def _row_products(self, rows: EmbeddingRows) -> Float[Tensor, "triple gradient gradient"]:
+        """Multiply the gradients of rows of embedding tables; the relation is one, whatever is corrupted."""
+        tracked, along = self._tracked, self._engine.preconditioner.times_rows(rows)
+        total = self._gram(rows.relation, along.relation) if RELATIONS in tracked else self.scores.new_zeros(1, 1, 1)
         heads, tails = self._ids[:, :, 0], self._ids[:, :, 2]
         if ENTITIES in tracked:
-            head, tail = self._sorted_back(lower.head), self._sorted_back(self._ahead.x[self._ahead.batch.pair])
-            crossed = _where_equal(head, tail, heads, tails)
-            total += _where_equal(head, head, heads, heads) + _where_equal(tail, tail, tails, tails)
-            total += crossed + crossed.transpose(1, 2)
+            head, tail, along_head, along_tail = map(self._sorted_back, (rows.head, rows.tail, along.head, along.tail))
+            crossed = _where_equal(head, along_tail, heads, tails)
+            total = total + _where_equal(head, along_head, heads, heads) + _where_equal(tail, along_tail, tails, tails)
+            total = total + crossed + crossed.transpose(1, 2)
         if ENTITY_BIAS in tracked:
-            total += send(tails[:, :, None] == tails[:, None, :], total.device)
+            one, along_one = self._sorted_back(rows.tail_bias[:, None]), self._sorted_back(along.tail_bias[:, None])
+            total = total + _where_equal(one, along_one, tails, tails)
         return total
-
-    def _features(self) -> Float[Tensor, "sorted feature"]:
-        features = self._engine.features(self._ahead)
-        return self._engine.precision.operand(features).to(features.dtype)
 
     def _sorted_back(self, values: Float[Tensor, "sorted width"]) -> Float[Tensor, "triple gradient width"]:
         return values.index_select(0, self._place).view(*self._ids.shape[:2], values.shape[1])
 
-    def _gram(self, values: Float[Tensor, "sorted width"]) -> Float[Tensor, "triple gradient gradient"]:
-        mine = self._sorted_back(values)
-        return mine @ mine.transpose(1, 2)
+    def _gram(
+        self, values: Float[Tensor, "sorted width"], along: Float[Tensor, "sorted width"]
+    ) -> Float[Tensor, "triple gradient gradient"]:
+        return self._sorted_back(values) @ self._sorted_back(along).transpose(1, 2)
 
 
 def _where_equal(

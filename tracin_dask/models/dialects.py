@@ -50,6 +50,11 @@ class Dialect:
         return next(theirs for theirs, ours in self.tensors.items() if ours == "entity_embeddings.weight")
 
     @property
+    def parameters(self) -> dict[str, str]:
+        """The file's names of the tensors that are trained, and ours."""
+        return {theirs: ours for theirs, ours in self.tensors.items() if "running_" not in ours}
+
+    @property
     def counters(self) -> dict[str, str]:
         """The file's names of batch norm's counters of batches, and ours; a file may lack them."""
         return {
@@ -126,10 +131,12 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
         parts = [("misses", missing), ("has the unknown", unknown)]
         text = " and ".join(f"{verb} {_first(names)}" for verb, names in parts if names)
         raise CheckpointError(f"this ConvE of the dialect {dialect.name} {text}; it would be another model")
-    renamed = {ours: relevant[theirs] for theirs, ours in dialect.tensors.items()}
-    if dialect.has_entity_bias:
-        renamed["entity_bias"] = renamed["entity_bias"].flatten()
-    return renamed
+    return {ours: in_our_shape(ours, relevant[theirs]) for theirs, ours in dialect.tensors.items()}
+
+
+def in_our_shape(name: str, tensor: Tensor) -> Tensor:
+    """Give a file's tensor, of the name in `ConvE`, the shape that it has there: a bias per entity is no table."""
+    return tensor.flatten() if name == "entity_bias" else tensor
 
 
 def file_state(tensors: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:

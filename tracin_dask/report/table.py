@@ -9,10 +9,18 @@ from tracin_dask.runs.result import InfluenceResult
 
 SIGNS = "> 0 speaks for the prediction, < 0 against; size: "
 _SIZES = {
-    "none": "{change} per step on it.",
-    "cosine": "cosine of the gradients.",
-    "relatif": "{change} by equal steps.",
+    "none": {
+        "none": "{change} per step on it.",
+        "cosine": "cosine of the gradients.",
+        "relatif": "{change} by equal steps.",
+    },
+    "adam": {
+        "none": "{change} per Adam step.",
+        "cosine": "cosine in Adam's norm.",
+        "relatif": "{change} by Adam's norm.",
+    },
 }
+"""By the preconditioner, and by what influences are divided by."""
 _CHANGES = {"loss": "drop of loss", "score": "rise of score"}
 SELF_MEANING = "The size: how far a step on a triple lowers its own loss; large for odd facts."
 
@@ -47,7 +55,8 @@ def _question(result: InfluenceResult, test_index: int) -> str:
 
 def _meaning(result: InfluenceResult) -> str:
     """Say what sign and size mean."""
-    return SIGNS + _SIZES[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
+    sizes = _SIZES[result.run["preconditioner"]]
+    return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
 
 
 def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) -> Table:

@@ -8,8 +8,9 @@ from typing import Literal, get_args
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
 from tracin_dask.influence.normalised import Normalize
-from tracin_dask.influence.parameters import last_layers, matching
+from tracin_dask.influence.parameters import last_layers, matching, without_cancelled
 from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.influence.preconditioner import Preconditioning
 from tracin_dask.influence.questions import Explain
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.conve import ConvEConfig
@@ -33,7 +34,8 @@ class RunConfig:
         `BinaryCrossEntropy()` of the triple's own score, or a loss of your own of that score; or `OneToAll(...)`, of
         the scores of all entities as the tail; or `SLCWA(...)`, of the scores of the triple and of corrupted ones.
     parameters
-        Shell-style patterns of the parameter tensors that count; empty means all.
+        Shell-style patterns of the parameter tensors that count; empty means all, or with a preconditioner all but
+        those of `tracin_dask.influence.parameters.CANCELLED`.
     last_layers
         Track fc.* and this many tensors in all, counted backwards from fc; None for no such limit.
     explain
@@ -45,6 +47,9 @@ class RunConfig:
     normalize
         `cosine`: divide influences by the norms of both gradients. `relatif`: by that of the training triple's only,
         so that triples with long gradients do not lead every list. Influences are ranked after that.
+    preconditioner
+        `adam`: P in ⟨∇i, P ∇j⟩ is that of the Adam that trained the model, from the checkpoint's optimiser state: see
+        `tracin_dask.models.adam`. `none`: plain gradient descent.
     learning_rate
         Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
         checkpoint's own, or else 0.001.
@@ -73,6 +78,7 @@ class RunConfig:
     explain: Explain = "loss"
     contrast: tuple[int | str, ...] = ()
     normalize: Normalize = "none"
+    preconditioner: Preconditioning = "none"
     parameters: tuple[str, ...] = ()
     last_layers: int | None = None
     learning_rate: float | tuple[float, ...] | None = None
@@ -105,12 +111,17 @@ class RunConfig:
         for rate in self.learning_rates:
             if not 0 < rate < float("inf"):
                 raise ConfigError(f"learning_rate must be a positive number, not {rate}")
-        if self.normalize not in get_args(Normalize):
-            raise ConfigError(f"normalize must be none, cosine or relatif, not {self.normalize!r}")
+        _refuse_unknown("normalize", self.normalize, get_args(Normalize))
+        _refuse_unknown("preconditioner", self.preconditioner, get_args(Preconditioning))
         if self.normalize != "none" and self.mode == "self":
             raise ConfigError(
                 f"normalize {self.normalize} is for influences on test triples: in mode 'self' a triple meets itself "
                 "only, and its cosine with itself is 1; leave normalize out"
+            )
+        if self.precision in {"fp16", "mixed"} and self.preconditioner != "none":
+            raise ConfigError(
+                f"precision {self.precision}: fp16, which mixed takes on a GPU, holds no number above 65,504, and "
+                "Adam's 1 / (√v̂ + ε) is larger; take bf16 or tf32"
             )
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":
             raise ConfigError(f"precision {self.precision} is a format of GPUs, and device cpu is asked for")
@@ -134,6 +145,8 @@ class RunConfig:
         """
         if self.last_layers is not None:
             return last_layers(self.last_layers)
+        if self.preconditioner != "none" and not self.parameters:
+            return without_cancelled(model)
         return matching(model, self.parameters or ("*",))
 
 
@@ -144,3 +157,8 @@ def _refuse_groupings(group_by: tuple[Part | GroupStore, ...]) -> None:
     identities = [by.info.fingerprint if isinstance(by, GroupStore) else by for by in group_by]
     if len(set(identities)) < len(identities):
         raise ConfigError("group_by names the same groups twice; name them once")
+
+
+def _refuse_unknown(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}")

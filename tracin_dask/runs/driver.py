@@ -15,7 +15,7 @@ from tracin_dask.runs.contributions import Contributions, Reported
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.in_process import InProcess
 from tracin_dask.runs.job import Counters, OnRows, Scored, ScoreJob, merge_scored
-from tracin_dask.runs.loading import CheckpointFile
+from tracin_dask.runs.loading import CheckpointFile, Contents
 from tracin_dask.runs.norms import Norms, divided
 from tracin_dask.runs.plan import Plan, Rows, make_plan
 from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
@@ -232,7 +232,8 @@ class _Meter:
 def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run_id: str) -> Executor:
     cache = prepared.config.cache_test_gradients
     if client is None:
-        models = [checkpoint.model for checkpoint in prepared.checkpoints]
+        pairs = zip(prepared.checkpoints, prepared.scales, strict=True)
+        models = [Contents(model=checkpoint.model, scales=scales) for checkpoint, scales in pairs]
         return InProcess(job, prepared.asked, models=models, cache=cache)
     from tracin_dask.runs.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
@@ -249,8 +250,9 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
                 sha256=checkpoint.sha256,
                 config=checkpoint.config,
                 dtype=checkpoint.model.fc.weight.dtype,
+                preconditioned=frozenset(scales),
             )
-            for checkpoint in prepared.checkpoints
+            for checkpoint, scales in zip(prepared.checkpoints, prepared.scales, strict=True)
         ),
         learning_rates=prepared.learning_rates,
         num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),

@@ -8,6 +8,11 @@ from tracin_dask.influence.group_totals import sums_bytes, totals_bytes
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.norm_cost import norm_bytes
 from tracin_dask.influence.precision import working_dtype
+from tracin_dask.influence.preconditioner_cost import (
+    preconditioned_batch_bytes,
+    preconditioned_layout_bytes,
+    preconditioner_bytes,
+)
 from tracin_dask.influence.summed import sum_bytes
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
@@ -71,12 +76,17 @@ def estimate(
         batch = max(batch, norm_bytes(model, batch_size, config.loss, itemsize=itemsize, recompute=again))
     if number > 1:
         batch += sum_bytes(batch_size, work.num_tests, itemsize)
-    prepared = cost.prepared_bytes(model, work.num_tests, itemsize)
+    weights = cost.model_bytes(model, itemsize)
+    laid_out = cost.layout_bytes(model, work.num_tests, itemsize, modes)
+    if work.is_preconditioned:
+        weights += preconditioner_bytes(model, config.tracked(model), itemsize)
+        laid_out += preconditioned_layout_bytes(model, work.num_tests, itemsize, modes)
+        batch += preconditioned_batch_bytes(model, batch_size, modes, itemsize=itemsize, recompute=again)
     totals = totals_bytes(work.num_groups, work.num_columns)
     return MemoryEstimate(
         process=PROCESS_BYTES,
-        model=number * cost.model_bytes(model, itemsize),
-        test_triples=number * (2 * prepared + cost.layout_bytes(model, work.num_tests, itemsize, modes)),
+        model=number * weights,
+        test_triples=number * (2 * cost.prepared_bytes(model, work.num_tests, itemsize) + laid_out),
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),

@@ -1,6 +1,5 @@
 """Carries out a plan on the workers of a Dask client."""
 
-import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import torch
 from dask.sizeof import sizeof
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
 from numpy import ndarray
@@ -203,9 +201,7 @@ def _missing(paths: list[str]) -> list[str]:
 
 
 def _dumped(file: CheckpointFile) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(file.load().state_dict(), buffer)
-    return buffer.getvalue()
+    return file.load().dumped()
 
 
 def _share(shared: _Shared, weights: Weights) -> _Shared:

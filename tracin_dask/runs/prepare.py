@@ -12,6 +12,7 @@ from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.questions import Question
+from tracin_dask.models.adam import Scales, adam_scales
 from tracin_dask.models.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.models.series import check_series
@@ -39,6 +40,8 @@ class PreparedRun:
     learning_rates: tuple[float, ...]
     """One per checkpoint."""
     tracked: frozenset[str]
+    scales: tuple[Scales, ...]
+    """The preconditioner at each checkpoint, of the tracked tensors; empty without one."""
     groupings: tuple[Grouping, ...] = ()
     """By which influences are added up."""
 
@@ -72,6 +75,7 @@ class PreparedRun:
             num_checkpoints=len(self.checkpoints),
             num_columns=1 if self.test_triples is None else len(self.test_triples),
             num_groups=sum(grouping.num_groups for grouping in self.groupings),
+            is_preconditioned=self.config.preconditioner != "none",
         )
 
     @property
@@ -94,7 +98,8 @@ def prepare(
     Raises
     ------
     CheckpointError
-        If a checkpoint does not fit the store's id maps, or several are not models of one training.
+        If a checkpoint does not fit the store's id maps, or several are not models of one training; or if a
+        preconditioner is asked for and the state of the optimiser is missing or does not fit.
     ConfigError
         If the mode and the test triples contradict each other, a test triple is not of this graph, a pattern of
         parameters matches nothing, there are not as many learning rates as checkpoints, or groups are of another store.
@@ -118,6 +123,7 @@ def prepare(
     tests = None if test_triples is None else resolve_test_triples(store, test_triples)
     if tests is None and (config.contrast or config.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
+    tracked = config.tracked(checkpoints[0].config)
     return PreparedRun(
         store=store,
         checkpoints=checkpoints,
@@ -125,7 +131,8 @@ def prepare(
         contrast_tails=_contrast_tails(store, tests, config.contrast),
         config=config,
         learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
-        tracked=config.tracked(checkpoints[0].config),
+        tracked=tracked,
+        scales=tuple(adam_scales(one, tracked) if config.preconditioner == "adam" else {} for one in checkpoints),
         groupings=tuple(_grouping(store, by) for by in config.group_by),
     )
 

@@ -27,6 +27,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         **_loss_settings(prepared.config.loss),
         "explain": prepared.config.explain,
         "normalize": prepared.config.normalize,
+        "preconditioner": prepared.config.preconditioner,
         "rank_by": prepared.config.rank_by,
         "parameters": sorted(prepared.tracked),
         "checkpoints": [
@@ -63,6 +64,7 @@ def identity_of(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "loss": [config.loss.name, _loss_digest(config.loss)],
         "question": asdict(prepared.question),
         "normalize": config.normalize,
+        "preconditioner": config.preconditioner,
         "parameters": sorted(prepared.tracked),
         "learning_rate": one_or_all(prepared.learning_rates),
         "top_k": config.top_k,

@@ -21,13 +21,12 @@ from tracin_dask.influence.questions import prepare_question
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK
-from tracin_dask.models.conve import ConvE
 from tracin_dask.runs import loading
 from tracin_dask.runs.allocator import keep_freed_memory
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.halving import InPieces
 from tracin_dask.runs.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide
-from tracin_dask.runs.loading import Loaded
+from tracin_dask.runs.loading import Contents, Loaded
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.stream import stream
 
@@ -123,7 +122,7 @@ def engines_of(job: ScoreJob) -> tuple[list[PairEngine], int]:
     return engines, sum(is_new for _, is_new in found)
 
 
-def remember_models(job: ScoreJob, models: Sequence[ConvE]) -> None:
+def remember_models(job: ScoreJob, models: Sequence[Contents]) -> None:
     """Fold the models of a job, which are loaded already, and keep them in place of those before."""
     device, precision = _set_up(job)
     _runs_here.clear()
@@ -154,6 +153,7 @@ def _engine(job: ScoreJob, loaded: Loaded, learning_rate: float, precision: Prec
         tracked=job.tracked,
         loss=job.loss,
         learning_rate=learning_rate,
+        preconditioner=loaded.preconditioner,
         precision=precision,
         recompute=job.gradient_checkpointing,
         modes=job.modes,

@@ -1,0 +1,331 @@
+"""Influences through Adam's preconditioner agree with the oracle, which reads it from a real optimiser's state."""
+
+import copy
+from dataclasses import replace
+from functools import cache
+
+import oracle
+import pytest
+import torch
+from conftest import random_model
+from influence.agreement import (
+    DIALECTS,
+    LEARNING_RATE,
+    ROUNDING,
+    TEST,
+    TRAIN,
+    Case,
+    Disagreement,
+    case_of,
+    check_scores,
+    check_self_influence,
+    engine_for,
+    engine_of,
+    fresh_room,
+    scores,
+    trained_scale_model,
+)
+from influence.test_normalised import RATES, expected, normalised
+from influence.test_questions import CONTRASTED, LOSSES, SCORE
+from influence.test_single_precision import MOST_EXCLUDED, TOLERANCE, random_triples
+from torch import Tensor
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence import all_scores
+from tracin_dask.influence.losses import OneToAll
+from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.parameters import CANCELLED
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioner import lay_out_scales
+from tracin_dask.influence.questions import Question
+from tracin_dask.models.conve import ConvE
+
+WAYS = [Modes(), Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=2)]
+ALL_MODES = [replace(modes, relation_table=table) for modes in WAYS for table in (False, True)]
+FC = ["fc.weight", "fc.bias"]
+
+
+def train(model: ConvE, triples: Tensor) -> dict[str, Tensor]:
+    """Take a few steps of Adam; give what Adam multiplies gradients with then."""
+    optimizer = torch.optim.Adam(model.train().parameters(), lr=1e-3)
+    heads, relations, tails = triples.T
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(3):
+            optimizer.zero_grad()
+            OneToAll(label_smoothing=0.1).value(model(heads, relations), tails).mean().backward()
+            optimizer.step()
+    return oracle.adam_scales(model.eval(), optimizer)
+
+
+@cache
+def trained(dialect: str, seed: int = 0) -> tuple[ConvE, dict[str, Tensor]]:
+    model = random_model(seed, **DIALECTS[dialect])
+    return model, train(model, TRAIN)
+
+
+@cache
+def case(dialect: str, loss: str = "bce", *, explain: str = "loss", is_contrast: bool = False, seed: int = 0) -> Case:
+    model, scales = trained(dialect, seed)
+    plain, test = LOSSES[loss][1], TEST
+    test_loss = plain if explain == "loss" else SCORE
+    if is_contrast:
+        test, test_loss = CONTRASTED, oracle.of_contrast(test_loss)
+    return case_of(model, test=test, loss=plain, test_loss=test_loss, scales=scales)
+
+
+def subsets(wanted: Case) -> list[list[str]]:
+    return [*([name] for name in wanted.names), list(wanted.names), FC]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_tensor_and_all_together_agree_with_the_oracle(dialect, loss):
+    wanted = case(dialect, loss)
+    for tracked in subsets(wanted):
+        check_scores(wanted, tracked, loss=LOSSES[loss][0])
+        check_self_influence(wanted, tracked, loss=LOSSES[loss][0])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("modes", ALL_MODES, ids=str)
+def test_they_do_in_every_mode(dialect, modes):
+    wanted = case(dialect)
+    for tracked in subsets(wanted):
+        check_scores(wanted, tracked, modes=modes)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("explain", "is_contrast"), [("score", False), ("loss", True), ("score", True)], ids=["score", "contrast", "both"]
+)
+def test_scores_and_contrasts_agree_with_the_oracle(dialect, loss, explain, is_contrast):
+    wanted = case(dialect, loss, explain=explain, is_contrast=is_contrast)
+    for tracked in subsets(wanted):
+        check_scores(wanted, tracked, loss=LOSSES[loss][0], explain=explain)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "loss"), [("width", "bce"), ("height", "bce"), ("width", "one-to-all"), ("height", "slcwa")]
+)
+def test_sums_over_checkpoints_and_their_norms_agree_with_the_oracle(dialect, loss):
+    cases = [case(dialect, loss, is_contrast=True, seed=seed) for seed in range(3)]
+    for names in (cases[0].names, FC):
+        pairs = list(zip(cases, RATES, strict=True))
+        engines = [engine_of(c, names, loss=LOSSES[loss][0], learning_rate=rate) for c, rate in pairs]
+        influences, ours, theirs = expected(cases, names)
+        with torch.no_grad():
+            torch.testing.assert_close(training_norms(engines, TRAIN.numpy()), ours, rtol=ROUNDING, atol=0)
+            cosine = normalised(engines, Question(is_contrast=True), cosine=True)
+        assert ((cosine - influences / ours[:, None] / theirs).abs() <= ROUNDING).all()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_gradients_through_a_gamma_of_zero_agree_with_the_oracle(dialect):
+    model, scales = copy.deepcopy(trained(dialect))
+    with torch.no_grad():
+        for norm in (model.bn0, model.bn1, model.bn2):
+            norm.weight[0] = 0
+    wanted = case_of(model, scales=scales)
+    for tracked in subsets(wanted):
+        check_scores(wanted, tracked)
+        check_self_influence(wanted, tracked)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_tiles_of_a_few_entities_and_recomputed_activations_change_nothing_but_rounding(monkeypatch, loss):
+    monkeypatch.setattr(all_scores, "TILE_BYTES", 5 * 24 * 8)
+    wanted = case("height", loss)
+    check_scores(wanted, wanted.names, loss=LOSSES[loss][0], recompute=True)
+    check_self_influence(wanted, wanted.names, loss=LOSSES[loss][0], recompute=True)
+
+
+@pytest.mark.parametrize(
+    ("dim", "height", "stacking", "modes"),
+    [(32, 8, "width", Modes(forward=True, relation_table=True)), (200, 10, "height", Modes())],
+    ids=str,
+)
+def test_float32_agrees_with_the_float64_oracle(dim, height, stacking, modes):
+    model = trained_scale_model(dim, height, stacking=stacking)
+    scales = train(model, random_triples(200, model.config))
+    triples = random_triples(30, model.config)
+    near = oracle.near_a_kink(model, triples)
+    assert near.double().mean() <= MOST_EXCLUDED[dim]
+    kept = triples[~near]
+    for loss in ("bce", "one-to-all"):
+        wanted = case_of(model.double(), kept, kept[::10], loss=LOSSES[loss][1], scales=scales)
+        for names in (wanted.names, sorted(set(wanted.names) - CANCELLED)):
+            of_loss = modes if loss == "bce" else Modes(all_scores=True)
+            engine = engine_of(replace(wanted, model=model.float()), names, loss=LOSSES[loss][0], modes=of_loss)
+            found = scores(engine, kept, engine.prepare(kept[::10], batch_size=4)) / engine.learning_rate
+            own = engine.self_influence(kept) / engine.learning_rate
+            truth = torch.stack([wanted.products[name] for name in names]).sum(dim=0)
+            assert ((found - truth).abs() <= TOLERANCE * wanted.bound(names)).all()
+            squares = torch.stack([wanted.train_norms[name] for name in names]).square().sum(dim=0)
+            assert ((own - squares).abs() <= TOLERANCE * squares).all()
+
+
+def test_bf16_rounds_the_operands_of_its_products():
+    wanted = case("width")
+    names = sorted(set(wanted.names) - CANCELLED)
+    single = replace(wanted, model=copy.deepcopy(wanted.model).float())
+    for modes in (Modes(), Modes(forward=True)):
+        full, rounded = (
+            scores(engine, TRAIN, engine.prepare(TEST, batch_size=8))
+            for engine in (engine_of(single, names, precision=p, modes=modes) for p in (Precision.FULL, Precision.BF16))
+        )
+        assert not torch.equal(full, rounded)
+        assert ((full - rounded).abs() <= 2**-6 * LEARNING_RATE * wanted.bound(names)).all()
+
+
+def test_a_preconditioner_of_some_tracked_tensors_only_is_refused():
+    wanted = case("width")
+    preconditioner = lay_out_scales({"fc.bias": wanted.scales["fc.bias"]}, wanted.model.config)
+    with pytest.raises(ConfigError, match=r"the preconditioner has nothing for bn2\.bias, which are tracked"):
+        engine_for(wanted.model, ["fc.bias", "bn2.bias"], preconditioner=preconditioner)
+
+
+ENTITIES, TABLE = "entity_embeddings.weight", Modes(forward=True, relation_table=True)
+# Each entry: the tensor, the module, the text that is taken out, what is left, and the modes.
+TERMS = {
+    "bn2.bias": ("bn2.bias", "preconditioner", 'self.times("bn2.bias", output.at_bn2)', "output.at_bn2", Modes()),
+    "bn2.weight": (
+        "bn2.weight",
+        "preconditioner",
+        'self.times("bn2.weight", output.at_bn2_weight)',
+        "output.at_bn2_weight",
+        Modes(),
+    ),
+    "fc.bias": (
+        "fc.bias",
+        "preconditioner",
+        'self.times("fc.bias", output.at_projection)',
+        "output.at_projection",
+        Modes(),
+    ),
+    "bn0, conv1, bn1": (
+        "conv1.weight",
+        "preconditioner",
+        "gradients * torch.cat(scales) if scales else gradients",
+        "gradients",
+        Modes(),
+    ),
+    "the order of conv1.weight": (
+        "conv1.weight",
+        "preconditioner",
+        "view(config.output_channels, config.num_taps).T.flatten()",
+        "flatten()",
+        Modes(),
+    ),
+    "the order of fc.weight": (
+        "fc.weight",
+        "preconditioner",
+        ".T.index_select(0, feature_order(config))",
+        ".T",
+        Modes(),
+    ),
+    "heads": (ENTITIES, "preconditioner", "self.times(ENTITIES, rows.head, heads)", "rows.head", Modes()),
+    "tails": (ENTITIES, "preconditioner", "self.times(ENTITIES, rows.tail, tails)", "rows.tail", Modes()),
+    "relations": (
+        "relation_embeddings.weight",
+        "preconditioner",
+        "self.times(RELATIONS, rows.relation, relations)",
+        "rows.relation",
+        Modes(),
+    ),
+    "biases": (
+        "entity_bias",
+        "preconditioner",
+        "self.times(ENTITY_BIAS, rows.tail_bias[:, None], tails)[:, 0]",
+        "rows.tail_bias",
+        Modes(),
+    ),
+    "fc.weight": ("fc.weight", "weight_terms", "total[:, test] += dot_rows", "0 * dot_rows", Modes()),
+    "fc.weight, forward": ("fc.weight", "scorer", "projected.add_(next(moves))", "next(moves)", TABLE),
+    "fc.weight, of relations": (
+        "fc.weight",
+        "weight_terms",
+        "total += self._of_relations[test].index_select(0, relation)",
+        "pass",
+        TABLE,
+    ),
+    "fc.weight, of other regions": (
+        "fc.weight",
+        "weight_terms",
+        "total += part.by_pair(next(through))",
+        "next(through)",
+        TABLE,
+    ),
+}
+TERMS_OF_ALL_SCORES = {
+    "biases": ("entity_bias", "self._along = preconditioner.times(ENTITY_BIAS, self._gradients)", "pass"),
+    "scores and outputs": (ENTITIES, "total += train.at_pairs.sums[1].index_select(0, pair)", "pass"),
+    "tails of later rows": (
+        ENTITIES,
+        "self._move(total, moved, self._outer(x, moved.tails) - self._outer(x, moved.first_tails))",
+        "pass",
+    ),
+    "rows of later tails": (ENTITIES, "along = self._preconditioner.times(ENTITIES, x, ids)", "along = x"),
+    "training triples' heads": (
+        ENTITIES,
+        "heads = self._preconditioner.times(ENTITIES, train.heads, ids)",
+        "heads = train.heads",
+    ),
+    "test triples' heads": (ENTITIES, "preconditioner.times_rows(test)", "test"),
+}
+ALONG = "operand(squares), operand({}scale[part.region.features])"
+SELF_TERMS = {
+    "fc.weight": ("bce", "fc.weight", "engine", ALONG.format(""), ALONG.format("0 * ")),
+    "bn0, conv1, bn1": (
+        "bce",
+        "conv1.weight",
+        "engine",
+        "self.preconditioner.times_convolution(self.tracked, gradients)",
+        "gradients",
+    ),
+    "bn2": ("bce", "bn2.bias", "engine", "linear_factors(self.tracked, along", "linear_factors(self.tracked, output"),
+    "rows": ("bce", ENTITIES, "engine", "self.preconditioner.times_rows(rows)", "rows"),
+    "biases": ("one-to-all", "entity_bias", "all_scores_terms", "return gradients.square() @", "return gradients @"),
+    "scores and outputs": ("one-to-all", ENTITIES, "all_scores_terms", "at_scores.sums[1][:, 0] if", "0 if"),
+    "scores at the head": (
+        "one-to-all",
+        ENTITIES,
+        "all_scores_terms",
+        "dot_rows(own.tail, along.head)",
+        "dot_rows(own.tail, own.head)",
+    ),
+    "head": (
+        "one-to-all",
+        ENTITIES,
+        "all_scores_terms",
+        "dot_rows(own.head, along.head)",
+        "dot_rows(own.head, own.head)",
+    ),
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_scores_without_a_part_of_the_preconditioner_disagree_with_the_oracle(term):
+    tensor, module, text, replacement, modes = TERMS[term]
+    room = fresh_room([(module, text, replacement)])
+    with pytest.raises(Disagreement):
+        check_scores(case("height"), [tensor], room, modes=modes)
+
+
+@pytest.mark.parametrize("term", TERMS_OF_ALL_SCORES)
+def test_scores_of_all_entities_without_a_part_of_it_disagree_with_the_oracle(term):
+    tensor, text, replacement = TERMS_OF_ALL_SCORES[term]
+    room = fresh_room([("all_scores_terms", text, replacement)])
+    with pytest.raises(Disagreement):
+        check_scores(case("height", "one-to-all"), [tensor], room, loss=room["losses"].OneToAll(label_smoothing=0.1))
+
+
+@pytest.mark.parametrize("term", SELF_TERMS)
+def test_self_influences_without_a_part_of_it_disagree_with_the_oracle(term):
+    loss, tensor, *edit = SELF_TERMS[term]
+    room = fresh_room([tuple(edit)])
+    losses = {"bce": room["losses"].BinaryCrossEntropy(), "one-to-all": room["losses"].OneToAll(label_smoothing=0.1)}
+    with pytest.raises(Disagreement):
+        check_self_influence(case("height", loss), [tensor], room, loss=losses[loss])

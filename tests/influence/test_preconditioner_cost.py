@@ -1,0 +1,111 @@
+"""The bytes and multiply-adds that a plan adds for a preconditioner are those that it takes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from influence.agreement import engine_for
+from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
+from torch.utils.flop_counter import FlopCounterMode
+
+from tracin_dask.influence import cost
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.norm_cost import norm_multiply_adds
+from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.preconditioner import lay_out_scales
+from tracin_dask.influence.preconditioner_cost import (
+    preconditioned_batch_bytes,
+    preconditioned_layout_bytes,
+    preconditioner_bytes,
+)
+from tracin_dask.influence.scorer import Scorer
+
+MODES = [Modes(), Modes(forward=True, relation_table=True), Modes(all_scores=True)]
+
+
+@pytest.fixture(params=[(32, 8, "width"), (200, 10, "height")], ids=["32", "200"])
+def model(request):
+    return float32_model(*request.param)
+
+
+def engine_of(model, modes: Modes, *, recompute: bool = False):
+    scales = {name: torch.rand_like(weight) + 1 for name, weight in model.named_parameters()}
+    loss = OneToAll() if modes.all_scores else BinaryCrossEntropy()
+    options = {"modes": modes, "loss": loss, "recompute": recompute}
+    return engine_for(model, scales, preconditioner=lay_out_scales(scales, model.config), **options)
+
+
+@pytest.mark.parametrize("num_tests", [1, 64])
+@pytest.mark.parametrize("modes", MODES, ids=str)
+def test_scoring_takes_no_more_bytes_than_estimated_and_not_much_less(model, modes, num_tests):
+    for recompute in (False, True):
+        engine, scorers = engine_of(model, modes, recompute=recompute), []
+        test = engine.prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
+        sizes = {"itemsize": FLOAT32, "recompute": recompute}
+
+        peak = peak_of(lambda: scorers.append(Scorer(engine, test)))  # noqa: B023 - called at once
+        estimate = cost.layout_bytes(model.config, num_tests, FLOAT32, modes)
+        estimate += preconditioned_layout_bytes(model.config, num_tests, FLOAT32, modes)
+        assert peak <= estimate + 2 * jacobian_bytes(engine)
+
+        peak = peak_of(lambda: [part.influences for part in scorers[0].parts(ALL_DISTINCT.numpy())])  # noqa: B023 - as above
+        estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, **sizes)
+        assert peak <= estimate + preconditioned_batch_bytes(model.config, BATCH, modes, **sizes) <= 2.5 * peak
+
+
+@pytest.mark.parametrize("modes", [Modes(), Modes(all_scores=True)], ids=str)
+def test_self_influence_takes_no_more_bytes_than_estimated_and_not_much_less(model, modes):
+    engine, sizes = engine_of(model, modes), {"itemsize": FLOAT32, "recompute": False}
+    peak = peak_of(lambda: engine.self_influence(ALL_DISTINCT))
+    estimate = cost.batch_bytes(model.config, BATCH, 0, modes, **sizes)
+    estimate += preconditioned_batch_bytes(model.config, BATCH, modes, **sizes) + 2 * jacobian_bytes(engine)
+    assert peak <= estimate <= 2.5 * peak
+
+
+def test_a_preconditioner_takes_no_more_bytes_than_estimated_and_not_much_less(model):
+    weights = {name: torch.rand_like(weight) for name, weight in model.named_parameters()}
+    taken = peak_of(lambda: lay_out_scales({name: 2 * weight for name, weight in weights.items()}, model.config))
+    estimate = preconditioner_bytes(model.config, frozenset(weights), FLOAT32)
+    assert taken <= estimate <= 1.5 * taken
+    fc = preconditioner_bytes(model.config, frozenset({"fc.weight"}), FLOAT32)
+    assert fc == estimate - FLOAT32 * (
+        weights["entity_embeddings.weight"].numel() + weights["relation_embeddings.weight"].numel()
+    )
+
+
+def flops_of(work) -> int:
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm})
+    with torch.no_grad(), counter:
+        work()
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("num_tests", [1, 3])
+@pytest.mark.parametrize("modes", MODES, ids=str)
+def test_scoring_takes_about_the_counted_multiply_adds(model, modes, num_tests):
+    engine = engine_of(model, modes := replace(modes, relation_table=False))
+    train, test = ALL_DISTINCT[:40], ALL_DISTINCT[50 : 50 + num_tests]  # nothing in common
+    scorer = Scorer(engine, engine.prepare(test, batch_size=BATCH))
+    sizes = {"num_triples": 40, "num_heads": 40, "num_pairs": 40, "all_scores": modes.all_scores}
+    plain, counted = (
+        cost.multiply_adds(
+            model.config,
+            cost.Workload(num_tests=num_tests, is_preconditioned=choice, **sizes),
+            engine.tracked,
+            modes,
+        ).total
+        for choice in (False, True)
+    )
+    assert 0.9 < flops_of(lambda: scorer.score(train)) / 2 / counted < 1.1
+    assert counted > 1.1 * plain
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), OneToAll(), SLCWA()], ids=lambda loss: loss.name)
+def test_norms_take_about_the_counted_multiply_adds(model, loss):
+    engine = replace(engine_of(model, Modes(all_scores=isinstance(loss, OneToAll))), loss=loss)
+    negatives = loss.num_negatives if isinstance(loss, SLCWA) else 0
+    sizes = {"num_triples": BATCH, "num_heads": BATCH, "num_pairs": BATCH, "num_negatives": negatives}
+    work = cost.Workload(num_tests=5, all_scores=isinstance(loss, OneToAll), is_preconditioned=True, **sizes)
+    counted = norm_multiply_adds(model.config, work, engine.tracked, loss).total
+    assert 0.8 < flops_of(lambda: training_norms([engine], ALL_DISTINCT.numpy())) / 2 / counted < 1.25
