@@ -1,5 +1,6 @@
 """A small project as a user has it: text files, id maps, readable names, a checkpoint; and `tracin-dask` in-process."""
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,3 +134,18 @@ def refused(tool: Tool) -> Callable[..., str]:
         return " ".join(result.output.split())
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def adam(project: Project) -> tuple[Path, ConvE, torch.optim.Optimizer]:
+    """The project's model after some steps of Adam: its file, itself, and the optimiser."""
+    model = copy.deepcopy(project.model).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
+    heads, relations, _ = torch.from_numpy(project.lines[:64]).T
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(heads, relations).sigmoid().sum().backward()
+        optimizer.step()
+    path = project.folder / "adam.pt"
+    state = optimizer.state_dict()
+    return save_model(path, model.eval(), learning_rate=LEARNING_RATE, optimizer_state_dict=state), model, optimizer

@@ -21,8 +21,8 @@ class TestCommand:
     def plan(self, project, tool):
         """Give the plan's lines, by their first words."""
 
-        def run(*words):
-            result = tool("plan", *project.options(), *words)
+        def run(*words, model=None):
+            result = tool("plan", *project.options(model), *words)
             assert result.exit_code == 0, result.output
             pairs = (line.strip().split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip())
             return {name: text.strip() for name, text in pairs}
@@ -39,6 +39,13 @@ class TestCommand:
         for name in ("multiply-adds", "forward", "lower", "products"):
             assert float(found[name].split(",")[0]) > 0
         assert found["tracked"].startswith("12 parameter tensors: bn0.bias, bn0.weight")
+
+    def test_it_says_what_adam_adds(self, plan, adam, project):
+        words = ["--test-triple", *project.test_ids, "--parameters", "*"]
+        plain, scaled = (plan(*words, "--preconditioner", way, model=adam[0]) for way in ("none", "adam"))
+        assert "preconditioner" not in plain
+        assert scaled["preconditioner"].startswith("adam, as large as the tracked tensors")
+        assert float(scaled["products"].split(",")[0]) > float(plain["products"].split(",")[0])
 
     def test_it_runs_nothing(self, plan, project, tmp_path, monkeypatch):
         def fail(*_, **__):

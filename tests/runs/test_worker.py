@@ -55,7 +55,8 @@ def test_another_checkpoint_takes_the_place_of_the_one_before(job: ScoreJob, tes
     renamed = replace(job, checkpoints=(replace(job.checkpoints[0], sha256="0" * 64),))
     with pytest.raises(CheckpointError, match="changed since the run was planned"):
         prepare_test(renamed, tests)
-    worker.remember_models(renamed, [make_job().prepared.checkpoints[0].model])
+    model = make_job().prepared.checkpoints[0].model
+    worker.remember_models(renamed, [loading.Contents(model=model, scales={})])
     assert [sha256 for sha256, *_ in loading._models] == ["0" * 64]
 
 
@@ -128,11 +129,10 @@ def test_what_travels_to_a_worker_is_small_and_arrives_whole(job: ScoreJob, test
     assert same(score_rows(arrived, tests, (0, BATCH_SIZE)), score_rows(job, tests, (0, BATCH_SIZE)))
 
 
-def test_weights_take_the_place_of_a_path_that_is_not_seen(job: ScoreJob, tests: np.ndarray, tmp_path: Path, make_job):
-    torch.save(make_job().prepared.checkpoints[0].model.state_dict(), tmp_path / "weights.pt")
+def test_weights_take_the_place_of_a_path_that_is_not_seen(job: ScoreJob, tests: np.ndarray, make_job):
     expected = score_rows(job, tests, (0, BATCH_SIZE))
     loading._models.clear()
-    weights = (tmp_path / "weights.pt").read_bytes()
+    weights = loading.Contents(model=make_job().prepared.checkpoints[0].model, scales={}).dumped()
     sent = replace(job.checkpoints[0], path=Path("/nowhere/model.pt"), weights=weights)
     found = score_rows(replace(job, checkpoints=(sent,)), tests, (0, BATCH_SIZE))
     assert found.counters.checkpoint_loads == 1

@@ -18,7 +18,7 @@ _NORMALIZED = {
     "cosine": "by the lengths of both gradients (cosine); each training triple's own gradient is counted below",
     "relatif": "by the training triples' lengths (relatif); each one's own gradient is counted below",
 }
-_ADAM = "by Adam (adam); its own products are counted below"
+_PRECONDITIONED = "as large as the tracked tensors; its products are counted below"
 
 
 @click.command(cls=ManyValues)
@@ -53,7 +53,8 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     number = plan.num_checkpoints
     of_all = "" if number == 1 else f", of all {number} checkpoints"
     divided = {} if prepared.config.normalize == "none" else {"normalized": _NORMALIZED[prepared.config.normalize]}
-    preconditioned = {} if prepared.config.preconditioner == "none" else {"preconditioned": _ADAM}
+    way = prepared.config.preconditioner
+    preconditioned = {} if way == "none" else {"preconditioner": f"{way}, {_PRECONDITIONED}"}
     summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
     rows = {
         "what": f"{plan.num_triples:,} training triples on {tests}",
