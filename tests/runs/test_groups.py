@@ -166,9 +166,9 @@ def test_parts_of_a_batch_find_their_groups(make_job: MakeJob, graph: Graph, sou
 def test_workers_and_task_sizes_change_nothing(make_job: MakeJob, client: Client, every_grouping, mode):
     job = make_job(mode=mode, **every_grouping)
     whole = bits(job.carry_out())
-    for cut in ({"task_rows": BATCH_SIZE}, {"task_rows": 3 * BATCH_SIZE, "tasks_per_group": 2}):
-        assert bits(job.carry_out(**cut)) == whole
-        assert bits(job.carry_out(client, **cut)) == whole
+    assert bits(job.carry_out(task_rows=BATCH_SIZE)) == whole
+    assert bits(job.carry_out(task_rows=3 * BATCH_SIZE, tasks_per_group=2)) == whole
+    assert bits(job.carry_out(client, task_rows=BATCH_SIZE, tasks_per_group=9)) == whole
 
 
 @pytest.fixture
@@ -269,6 +269,9 @@ def test_groupings_that_make_no_sense_are_refused(sources, monkeypatch):
     for twice in (("head", "tail", "head"), (sources, sources)):
         with pytest.raises(ConfigError, match="group_by names the same groups twice"):
             RunConfig(group_by=twice)
+    other = replace(sources, info=replace(sources.info, fingerprint="other"))
+    with pytest.raises(ConfigError, match=r"groupings of one name \(sources.tsv, sources.tsv\), .* rename a file"):
+        RunConfig(group_by=(sources, other))
 
 
 def test_workers_that_do_not_see_the_groups_are_named(make_job: MakeJob, client: Client, sources, monkeypatch):
