@@ -9,6 +9,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import zarr
+from dask.sizeof import sizeof
 from distributed import Client
 from small_graph import (
     BATCH_SIZE,
@@ -30,8 +31,9 @@ from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.models.checkpoint import load_checkpoint
 from tracin_dask.runs import memory, on_dask
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import Execution
+from tracin_dask.runs.driver import Execution, _job
 from tracin_dask.runs.result import InfluenceResult
+from tracin_dask.runs.worker import prepare_test, score_rows
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
 from tracin_dask.triples.groups import GroupStore
 
@@ -278,6 +280,17 @@ def test_workers_that_do_not_see_the_groups_are_named(make_job: MakeJob, client:
     monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith("sources.zarr")])
     with pytest.raises(ClusterError, match=r"worker tcp://.* does not see the groups .*sources.zarr; put it on a file"):
         make_job(group_by=(sources,)).carry_out(client)
+
+
+def test_dask_is_told_what_moving_totals_costs(make_job: MakeJob):
+    sizes = []
+    for group_by in ((), ("head", "relation")):
+        planned = make_job(group_by=group_by)
+        job = _job(planned.prepared, planned.plan)
+        scored = score_rows(job, prepare_test(job, planned.prepared.asked), (0, BATCH_SIZE))
+        sizes.append(sizeof(scored))
+    assert [len(totals) for totals in scored.totals] == [5, 5]
+    assert sizes[1] - sizes[0] == sum(totals.num_bytes for totals in scored.totals) == 10 * 8 * (2 + 6 * 3)
 
 
 def test_influences_that_are_too_large_to_be_added_stop_the_run(make_job: MakeJob):
