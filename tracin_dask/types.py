@@ -14,6 +14,7 @@ tap            entries of the kernel, kh * kw
 entity         entities of the graph, K
 relation       relations of the graph
 row            rows of the store
+group          groups of training triples, by relation, head, tail or a file
 =============  ==========================================================================
 """
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from tracin_dask.errors import ConfigError
 from tracin_dask.influence.group_totals import GroupSums
 from tracin_dask.influence.topk import empty, ranked
 from tracin_dask.report.group_table import TOTALS_MEANING, group_tables, write_groups
@@ -107,5 +108,9 @@ def test_the_json_lists_some_and_the_file_all_of_every_test_triple(store, tmp_pa
     pd.testing.assert_frame_equal(again, mine.reset_index(drop=True), check_dtype=False)
 
 
-def test_without_groups_the_table_is_empty(store):
-    assert len(result(store, INFLUENCES, by=()).groups_to_pandas()) == 0
+def test_without_groups_the_table_is_empty_and_no_file_is_written(store, tmp_path):
+    given = result(store, INFLUENCES, by=())
+    assert len(given.groups_to_pandas()) == 0
+    with pytest.raises(ConfigError, match="the run added up no groups; ask for some with group_by"):
+        write_groups(given, tmp_path / "groups.parquet")
+    assert not list(tmp_path.iterdir())

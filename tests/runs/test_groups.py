@@ -9,6 +9,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import zarr
+from dask.sizeof import sizeof
 from distributed import Client
 from small_graph import (
     BATCH_SIZE,
@@ -30,8 +31,9 @@ from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.models.checkpoint import load_checkpoint
 from tracin_dask.runs import memory, on_dask
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import Execution
+from tracin_dask.runs.driver import Execution, _job
 from tracin_dask.runs.result import InfluenceResult
+from tracin_dask.runs.worker import prepare_test, score_rows
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
 from tracin_dask.triples.groups import GroupStore
 
@@ -166,9 +168,9 @@ def test_parts_of_a_batch_find_their_groups(make_job: MakeJob, graph: Graph, sou
 def test_workers_and_task_sizes_change_nothing(make_job: MakeJob, client: Client, every_grouping, mode):
     job = make_job(mode=mode, **every_grouping)
     whole = bits(job.carry_out())
-    for cut in ({"task_rows": BATCH_SIZE}, {"task_rows": 3 * BATCH_SIZE, "tasks_per_group": 2}):
-        assert bits(job.carry_out(**cut)) == whole
-        assert bits(job.carry_out(client, **cut)) == whole
+    assert bits(job.carry_out(task_rows=BATCH_SIZE)) == whole
+    assert bits(job.carry_out(task_rows=3 * BATCH_SIZE, tasks_per_group=2)) == whole
+    assert bits(job.carry_out(client, task_rows=BATCH_SIZE, tasks_per_group=9)) == whole
 
 
 @pytest.fixture
@@ -269,12 +271,26 @@ def test_groupings_that_make_no_sense_are_refused(sources, monkeypatch):
     for twice in (("head", "tail", "head"), (sources, sources)):
         with pytest.raises(ConfigError, match="group_by names the same groups twice"):
             RunConfig(group_by=twice)
+    other = replace(sources, info=replace(sources.info, fingerprint="other"))
+    with pytest.raises(ConfigError, match=r"groupings of one name \(sources.tsv, sources.tsv\), .* rename a file"):
+        RunConfig(group_by=(sources, other))
 
 
 def test_workers_that_do_not_see_the_groups_are_named(make_job: MakeJob, client: Client, sources, monkeypatch):
     monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith("sources.zarr")])
     with pytest.raises(ClusterError, match=r"worker tcp://.* does not see the groups .*sources.zarr; put it on a file"):
         make_job(group_by=(sources,)).carry_out(client)
+
+
+def test_dask_is_told_what_moving_totals_costs(make_job: MakeJob):
+    sizes = []
+    for group_by in ((), ("head", "relation")):
+        planned = make_job(group_by=group_by)
+        job = _job(planned.prepared, planned.plan)
+        scored = score_rows(job, prepare_test(job, planned.prepared.asked), (0, BATCH_SIZE))
+        sizes.append(sizeof(scored))
+    assert [len(totals) for totals in scored.totals] == [5, 5]
+    assert sizes[1] - sizes[0] == sum(totals.num_bytes for totals in scored.totals) == 10 * 8 * (2 + 6 * 3)
 
 
 def test_influences_that_are_too_large_to_be_added_stop_the_run(make_job: MakeJob):

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.errors import MemoryLimitError
@@ -270,6 +270,7 @@ def test_outcomes_that_are_merged_at_a_time_count_once_groups_have_many_tasks():
     assert many.memory.group_totals == (MERGE_FAN_IN + TOTALS_BESIDE) * totals_bytes(1000, 16)
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 10**9), st.integers(1, 300))
 def test_no_more_outcomes_are_merged_than_were_counted(num_triples, num_workers):
     plan = planned(num_triples=num_triples, num_groups=1, num_workers=num_workers)

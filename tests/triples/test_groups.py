@@ -193,7 +193,7 @@ TRIPLES = st.tuples(st.sampled_from("ab"), st.sampled_from("rs"), st.sampled_fro
 
 
 @pytest.mark.usefixtures("_small_shards")
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(train=st.lists(TRIPLES, min_size=1, max_size=25), data=st.data())
 def test_any_file_in_any_cut_gives_what_a_look_at_everything_gives(tmp_path_factory, train, data):
     folder = tmp_path_factory.mktemp("groups")
@@ -241,6 +241,25 @@ def test_cached_groups_are_made_once_for_each_content_and_store(write, store, tm
     again = ingest_groups_cached(path, store, cache)
     assert again.path != first.path
     assert by_line(store, again) == by_line(store, first)
+
+
+def test_a_file_that_is_not_there_is_named(store, tmp_path):
+    for make in (ingest_groups, ingest_groups_cached):
+        with pytest.raises(
+            TriplesError, match=r"nothing.tsv: cannot be read: No such file or directory; check the path"
+        ):
+            make(tmp_path / "nothing.tsv", store, tmp_path / "groups.zarr")
+
+
+def test_groups_are_replaced_only_where_that_is_asked_for(write, store, tmp_path):
+    path, output = write("groups.tsv", text(GROUPS)), tmp_path / "groups.zarr"
+    first = ingest_groups(path, store, output)
+    path.write_text(text(GROUPS).replace("papers", "articles"))
+    with pytest.raises(StoreError, match="exists already; choose another output or pass --overwrite"):
+        ingest_groups(path, store, output)
+    assert open_groups(output) == first
+    ingest_groups(path, store, output, options=GroupOptions(overwrite=True))
+    assert by_line(store, open_groups(output))[0] == "articles"
 
 
 class TestDamage:

@@ -95,7 +95,7 @@ def _cache(options: InputOptions) -> Path:
     return options["cache_dir"] or default
 
 
-def test_triples_of(options: InputOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
+def read_test_triples(options: InputOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
     """Read the test triples, where there are any; integers are ids, unless bare integers are labels."""
     some, file = options["test_triple"], options["test"]
     if file:

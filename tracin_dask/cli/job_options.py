@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from tracin_dask.cli.checkpoints import learning_rates_of, refuse_another_order, say_order
-from tracin_dask.cli.inputs import InputOptions, groupings_of, store_of, test_triples_of
+from tracin_dask.cli.inputs import InputOptions, groupings_of, read_test_triples, store_of
 from tracin_dask.cli.loss_options import (
     LOSS_OPTIONS,
     LossOptions,
@@ -223,7 +223,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     if schedule is not None:
         config = replace(config, learning_rate=learning_rates_of(schedule, checkpoints))
     config = replace(config, loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
-    prepared = prepare(store, checkpoints, test_triples_of(options, store), config=config)
+    prepared = prepare(store, checkpoints, read_test_triples(options, store), config=config)
     say_order(prepared, is_stated=bool(config.learning_rates))
     say_cancelled(prepared)
     return prepared

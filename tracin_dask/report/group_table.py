@@ -1,5 +1,7 @@
 """The totals of groups of training triples: as tables on the terminal, and all of them as a Parquet file."""
 
+import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.errors import ConfigError
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.triples.part import part_of
@@ -23,20 +26,29 @@ def group_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10
 
 
 def write_groups(result: InfluenceResult, path: Path | str) -> None:
-    """Write the groups of all test triples and groupings as a Parquet file, whole or not at all.
+    """Write the groups of all test triples and groupings as a Parquet file, whole or not at all, and synced.
 
     A row is a test triple, a grouping and a group that has training triples: `test_index` and the ids `test_head`,
     `test_relation` and `test_tail` (null for self-influence), `group_by`, and what `GroupInfluences.table` gives.
+
+    Raises
+    ------
+    ConfigError
+        If the run had no groupings.
     """
+    if not result.groups:
+        raise ConfigError("the run added up no groups; ask for some with group_by")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
     tables = _tables(result)
     first = next(tables)
-    with pq.ParquetWriter(part, first.schema, compression="zstd") as writer:
-        writer.write_table(first)
-        for table in tables:
-            writer.write_table(table)
+    with part.open("wb") as file:
+        with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+            for table in itertools.chain([first], tables):
+                writer.write_table(table)
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
 
 

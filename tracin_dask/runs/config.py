@@ -157,6 +157,11 @@ def _refuse_groupings(group_by: tuple[Part | GroupStore, ...]) -> None:
     identities = [by.info.fingerprint if isinstance(by, GroupStore) else by for by in group_by]
     if len(set(identities)) < len(identities):
         raise ConfigError("group_by names the same groups twice; name them once")
+    names = [by.info.source.name if isinstance(by, GroupStore) else by for by in group_by]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"group_by has groupings of one name ({', '.join(names)}), by which results tell them apart; rename a file"
+        )
 
 
 def _refuse_unknown(name: str, value: str, known: tuple[str, ...]) -> None:

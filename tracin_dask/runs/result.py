@@ -76,7 +76,7 @@ class InfluenceResult:
     rankings: tuple[Ranking, ...] = field(repr=False)
     contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
-    groups: tuple[GroupInfluences, ...] = ()
+    groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
     top: TopK = field(repr=False)
     top_k: int
     learning_rate: float | list[float]

@@ -53,12 +53,15 @@ class GroupOptions:
         Take bare integers as labels of entities and relations, not as ids.
     skip_invalid
         Leave out lines that are malformed or of no training triple, and count them, instead of stopping.
+    overwrite
+        Replace what is at the output.
     memory_bytes
         What sorting may hold at a time; more lines than fit are sorted in parts on disk.
     """
 
     labels: bool = False
     skip_invalid: bool = False
+    overwrite: bool = False
     memory_bytes: int = 1 << 30
     progress: StageProgress = field(default=no_progress, compare=False)
 
@@ -81,8 +84,10 @@ def ingest_groups(
         If `output` exists, another process is writing it, or the disk is full.
     """
     path, output, options = Path(path), Path(output), options or GroupOptions()
-    text = _GroupText(path=path, store=store, options=options)
-    with disk_explained(path, output), new_directory(output) as part:
+    digest = file_sha256(path)
+    assert digest is not None  # noqa: S101 - there is a path
+    text = _GroupText(path=path, sha256=digest, store=store, options=options)
+    with disk_explained(path, output), new_directory(output, overwrite=options.overwrite) as part:
         _fill(part, text)
     return open_groups(output)
 
@@ -91,7 +96,7 @@ def ingest_groups_cached(
     path: Path | str, store: TripleStore, cache: Path | str, *, options: GroupOptions | None = None
 ) -> GroupStore:
     """Read groups into the directory `cache`, or open those that the same file, store and options gave before."""
-    options = options or GroupOptions()
+    options = replace(options or GroupOptions(), overwrite=False)
     key = [FORMAT_VERSION, store.info.fingerprint, options.labels, options.skip_invalid, file_sha256(path)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     output = Path(cache) / f"{Path(path).name.split('.')[0]}-groups-{digest}.zarr"
@@ -110,6 +115,7 @@ class _GroupText:
     """A file of groups, and what is learnt of it while it is read."""
 
     path: Path
+    sha256: str
     store: TripleStore
     options: GroupOptions
     numbers: dict[str, int] = field(default_factory=dict)
@@ -232,14 +238,12 @@ def _fill(part: Path, text: _GroupText) -> None:
 
 def _info(text: _GroupText, numbers_sha256: str) -> GroupInfo:
     content = [text.store.info.fingerprint, list(text.numbers), numbers_sha256]
-    digest = file_sha256(text.path)
-    assert digest is not None  # noqa: S101 - there is a path
     return GroupInfo(
         num_triples=len(text.store),
         num_groups=len(text.numbers),
         store_fingerprint=text.store.info.fingerprint,
         skipped=dict(text.invalid.counts),
-        source=Source(name=text.path.name, size_bytes=text.path.stat().st_size, sha256=digest),
+        source=Source(name=text.path.name, size_bytes=text.path.stat().st_size, sha256=text.sha256),
         fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
     )
 

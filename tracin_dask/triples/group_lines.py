@@ -59,7 +59,9 @@ class LineFinder:
     def lines(self) -> Iterator[Int64[ndarray, " row"]]:
         """Give the line of every row of the store, from 0; `missing` and `ambiguous` count where it cannot be told."""
         for rows in self._whole_triples():
-            yield self._settle(rows, self._take(np.unique(self._layout.pack(rows.triples))))
+            keys = self._layout.pack(rows.triples)
+            first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+            yield self._settle(rows, first, keys=keys[first], lines=self._take(keys[first]))
         for block in (self._ahead, *self._lines):
             self._on_unknown(block)
 
@@ -96,16 +98,19 @@ class LineFinder:
             self._ahead = block
         return concatenate(taken)
 
-    def _settle(self, rows: TripleBlock, lines: TripleBlock) -> Int64[ndarray, " row"]:
-        """Choose the line of each row of some whole triples."""
-        keys, first, of_row = np.unique(self._layout.pack(rows.triples), return_index=True, return_inverse=True)
+    def _settle(
+        self, rows: TripleBlock, first: Int64[ndarray, " triple"], *, keys: ndarray, lines: TripleBlock
+    ) -> Int64[ndarray, " row"]:
+        """Choose the line of each row of some whole triples, each with its first row and its key."""
+        num_rows = np.diff(first, append=len(rows))
+        of_row = np.repeat(np.arange(len(first)), num_rows)
         line_keys = self._layout.pack(lines.triples)
         begin, end = (np.searchsorted(line_keys, keys, side=side) for side in ("left", "right"))
         is_missing = begin == end
         groups = self._group_of_line[lines.train_index]
         changes = np.concatenate([[0, 0], np.cumsum(groups[1:] != groups[:-1])])
         differ = changes[end] != changes[np.minimum(begin + 1, end)]
-        is_ambiguous = differ & (end - begin != np.diff(first, append=len(rows)))
+        is_ambiguous = differ & (end - begin != num_rows)
         self.missing.add(rows.where(is_missing[of_row]))
         self.ambiguous.add(lines.where(begin[is_ambiguous]))
         take_in_order = differ & ~is_ambiguous
