@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.models.checkpoint import AnyCheckpoint
 from tracin_dask.runs.prepare import PreparedRun
 
 
-def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[AnyCheckpoint]) -> None:
     """Refuse to deal out learning rates to checkpoints that were listed in another order than they are taken in.
 
     Raises

@@ -1,6 +1,6 @@
 """The pair-product engine: what it tracks, the factors of the test triples, and self-influence."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.all_scores import AtScores, Reader, all_scores_self_terms
 from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.factors import LowerFactors, OutputFactors, Wanted, lower_factors, output_factors
-from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.folded import CONVOLUTION_TENSORS, FoldedConvE
 from tracin_dask.influence.jacobians import RelationTable
 from tracin_dask.influence.layout import Sees
@@ -27,7 +27,7 @@ from tracin_dask.influence.product import (
     linear_factors,
     weigh_overlap,
 )
-from tracin_dask.influence.tensors import concatenate, leaves
+from tracin_dask.influence.tensors import concatenate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,10 @@ class PairEngine:
         refuse_non_finite(batch.ids, total[:, None], what="training")
         return total
 
+    def sharing_nothing(self) -> "PairEngine":
+        """Give the engine that shares nothing between triples: what few of them share does not pay for tables."""
+        return replace(self, modes=Modes(), relations=None)
+
     def index(self, triples: Int[Tensor, "batch 3"]) -> Batch:
         """Find the runs of a batch of triples on the CPU."""
         return index_batch(triples.numpy(), self.model.device)
@@ -169,8 +173,7 @@ class PairEngine:
             embeddings=self._embeddings(ahead, lower),
             all_scores=torch.full_like(read.scale, self.reader is not None, dtype=torch.bool),
         )
-        sums = [tensor.reshape(len(triples), -1).sum(dim=1, dtype=torch.float64) for tensor in leaves(prepared)]
-        refuse_non_finite(batch.ids, torch.stack(sums, dim=1), what="test")
+        refuse_non_finite_factors(batch.ids, prepared)
         return prepared
 
     def _everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:

@@ -5,28 +5,44 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.engine import PairEngine, TestFactors
+from tracin_dask.influence.engine import TestFactors
+from tracin_dask.influence.gradient_engine import GradientEngine, GradientFactors
+from tracin_dask.influence.gradient_scorer import GradientScorer
 from tracin_dask.influence.losses import SLCWA, AnyLoss
-from tracin_dask.influence.questions import Question, prepare_question
+from tracin_dask.influence.questions import Engine, Factors, Question, prepare_question
 from tracin_dask.influence.scorer import Scorer, Scores
 
 SELF_ROWS = 32
 """Triples whose gradients meet at a time for their influences on themselves: of all pairs only the diagonal is kept."""
 
 
+OwnScorer: TypeAlias = Scorer | GradientScorer
+"""What scores the triples of a batch as they are."""
+
+
+def own_scorer(engine: Engine, test: Factors, num_tests: int | None = None) -> OwnScorer:
+    """Give what scores triples as they are, by the engine."""
+    if isinstance(engine, GradientEngine):
+        assert isinstance(test, GradientFactors)  # noqa: S101 - prepared by such an engine
+        return GradientScorer(engine, test, num_tests)
+    assert isinstance(test, TestFactors)  # noqa: S101 - as above
+    return Scorer(engine, test, num_tests)
+
+
 class ScorerWithNegatives:
     """Scores training triples and their corrupted triples; both use one layout of the test triples' side."""
 
-    def __init__(self, engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> None:
+    def __init__(self, engine: Engine, test: Factors, num_tests: int | None = None) -> None:
         """Take the test triples' factors from any device; the engine's loss is `SLCWA`."""
         assert isinstance(engine.loss, SLCWA)  # noqa: S101 - chosen by `make_scorer`
         self._loss, self._num_entities = engine.loss, engine.model.config.num_entities
-        self._positive = Scorer(replace(engine, loss=self._loss.part(is_positive=True)), test, num_tests)
+        self._positive = own_scorer(replace(engine, loss=self._loss.part(is_positive=True)), test, num_tests)
         self._negative = self._positive.with_loss(self._loss.part(is_positive=False))
 
     def __len__(self) -> int:
@@ -43,12 +59,12 @@ class ScorerWithNegatives:
         yield Scores(rows=np.arange(len(ids)), influences=total)
 
 
-BatchScorer: TypeAlias = Scorer | ScorerWithNegatives
+BatchScorer: TypeAlias = OwnScorer | ScorerWithNegatives
 
 
-def make_scorer(engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> BatchScorer:
+def make_scorer(engine: Engine, test: Factors, num_tests: int | None = None) -> BatchScorer:
     """Choose what scores under the engine's loss."""
-    scorer = ScorerWithNegatives if isinstance(engine.loss, SLCWA) else Scorer
+    scorer = ScorerWithNegatives if isinstance(engine.loss, SLCWA) else own_scorer
     return scorer(engine, test, num_tests)
 
 
@@ -57,7 +73,7 @@ def self_columns(loss: AnyLoss) -> int:
     return SELF_ROWS * Question().num_gradients(loss) if isinstance(loss, SLCWA) else 0
 
 
-def self_influence(engine: PairEngine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
     """Compute learning_rate · ‖∇loss_i‖² for every triple i, under any loss.
 
     Raises
@@ -67,7 +83,7 @@ def self_influence(engine: PairEngine, triples: Int[Tensor, "batch 3"]) -> Float
     """
     if not isinstance(engine.loss, SLCWA):
         return engine.self_influence(triples)
-    found = engine.model.kernel.new_empty(len(triples))
+    found = torch.empty(len(triples), dtype=engine.model.dtype, device=engine.model.device)
     for start in range(0, len(triples), SELF_ROWS):
         ids = triples[start : start + SELF_ROWS].numpy()
         test = prepare_question(engine, Question(), ids, batch_size=len(ids))

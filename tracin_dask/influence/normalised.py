@@ -9,12 +9,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.finite import refuse_non_finite
-from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.negatives import SELF_ROWS, BatchScorer
-from tracin_dask.influence.questions import Question, gradients_of, prepare_question
-from tracin_dask.influence.scorer import Scorer, Scores
+from tracin_dask.influence.negatives import SELF_ROWS, BatchScorer, own_scorer
+from tracin_dask.influence.questions import Engine, Question, gradients_of, prepare_question
+from tracin_dask.influence.scorer import Scores
 from tracin_dask.influence.summed import SummedScorer, self_scores
 
 Normalize = Literal["none", "cosine", "relatif"]
@@ -34,7 +32,7 @@ class NormalisedScorer:
     def __init__(
         self,
         scorer: BatchScorer | SummedScorer,
-        engines: Sequence[PairEngine],
+        engines: Sequence[Engine],
         test_norms: Float[Tensor, " test"] | None = None,
     ) -> None:
         """Take what scores, the engines of its checkpoints, and norms from any device."""
@@ -52,13 +50,13 @@ class NormalisedScorer:
             yield part
 
 
-def training_norms(engines: Sequence[PairEngine], ids: Int[ndarray, "batch 3"]) -> Float[Tensor, " batch"]:
+def training_norms(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Float[Tensor, " batch"]:
     """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_scores`."""
-    return _norms(self_scores([_by_rows(engine) for engine in engines], ids).influences[:, 0])
+    return _norms(self_scores([engine.sharing_nothing() for engine in engines], ids).influences[:, 0])
 
 
 def question_norms(
-    engines: Sequence[PairEngine],
+    engines: Sequence[Engine],
     question: Question,
     test_triples: Int[ndarray, "test 3"],
     contrast_tails: Int[ndarray, " test"] | None = None,
@@ -76,14 +74,16 @@ def question_norms(
     for start in range(0, len(test_triples), SELF_ROWS):
         some = slice(start, start + SELF_ROWS)
         tails = None if contrast_tails is None else contrast_tails[some]
-        squares = sum(_question_squares(_by_rows(engine), question, test_triples[some], tails) for engine in engines)
+        squares = sum(
+            _question_squares(engine.sharing_nothing(), question, test_triples[some], tails) for engine in engines
+        )
         assert isinstance(squares, Tensor)  # noqa: S101 - there is at least one engine
         found.append(_norms(squares))
     return torch.cat(found)
 
 
 def _question_squares(
-    engine: PairEngine,
+    engine: Engine,
     question: Question,
     test_triples: Int[ndarray, "test 3"],
     contrast_tails: Int[ndarray, " test"] | None,
@@ -91,17 +91,12 @@ def _question_squares(
     """Score all gradients that are asked for as if they were training triples', against their sums."""
     number = len(test_triples)
     test = prepare_question(engine, question, test_triples, contrast_tails, batch_size=number)
-    total = engine.model.kernel.new_zeros(number)
+    total = torch.zeros(number, dtype=engine.model.dtype, device=engine.model.device)
     for asked in gradients_of(engine, question, test_triples, contrast_tails):
-        for part in Scorer(replace(engine, loss=asked.loss), test, number).parts(asked.triples):
+        for part in own_scorer(replace(engine, loss=asked.loss), test, number).parts(asked.triples):
             total += asked.sign * part.influences.diagonal()  # by rows, a batch has one part
     refuse_non_finite(test_triples, total[:, None], what="test")
     return total
-
-
-def _by_rows(engine: PairEngine) -> PairEngine:
-    """Give the engine that shares nothing between triples: what few of them share does not pay for tables."""
-    return replace(engine, modes=Modes(), relations=None)
 
 
 def _norms(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:

@@ -13,6 +13,7 @@ from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.questions import Explain
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.scoring import ScoringConfig
 
 Mode = Literal["test", "self"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -117,7 +118,7 @@ class RunConfig:
             return ()
         return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
 
-    def tracked(self, model: ConvEConfig) -> frozenset[str]:
+    def tracked(self, model: ConvEConfig | ScoringConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.
 
         Raises

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.negatives import make_scorer
+from tracin_dask.influence.questions import Engine
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.runs.halving import InPieces
 from tracin_dask.runs.worker import Asked, ScoreJob, engines_of, factors_of, forget_test
@@ -35,7 +35,7 @@ def contributions(job: ScoreJob, tests: Asked | None, reported: Reported) -> Con
 
 
 def _by_checkpoint(
-    job: ScoreJob, engine: PairEngine, tests: Asked | None, reported: Reported
+    job: ScoreJob, engine: Engine, tests: Asked | None, reported: Reported
 ) -> Iterator[Float[ndarray, " entry"]]:
     if tests is None:
         yield _scored(job, InPieces(lambda ids: [self_scores([engine], ids)]), reported[0])[:, 0]

@@ -33,7 +33,7 @@ from tracin_dask.types import Progress
 if TYPE_CHECKING:
     from distributed import Client
 
-    from tracin_dask.models.checkpoint import Checkpoint
+    from tracin_dask.models.checkpoint import AnyCheckpoint
     from tracin_dask.triples.store import TripleStore
 
 
@@ -86,7 +86,7 @@ class Executor(Protocol):
 
 def run(
     store: "TripleStore",
-    checkpoints: "Checkpoint | Sequence[Checkpoint]",
+    checkpoints: "AnyCheckpoint | Sequence[AnyCheckpoint]",
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
@@ -248,7 +248,9 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
                 path=checkpoint.path.absolute(),
                 sha256=checkpoint.sha256,
                 config=checkpoint.config,
-                dtype=checkpoint.model.fc.weight.dtype,
+                dtype=checkpoint.dtype,
+                description=checkpoint.description,
+                is_pickle=checkpoint.is_pickle,
             )
             for checkpoint in prepared.checkpoints
         ),
@@ -275,6 +277,7 @@ def _about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "tracin_dask_version": __version__,
         "mode": prepared.config.mode,
+        "model": prepared.checkpoints[0].name,
         "loss": prepared.config.loss.name,
         **_loss_settings(prepared.config.loss),
         "explain": prepared.config.explain,
@@ -308,8 +311,8 @@ def _identity(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "tracin_dask_version": __version__,
         "store": prepared.store.info.fingerprint,
         "checkpoint": _one_or_all([checkpoint.sha256 for checkpoint in prepared.checkpoints]),
-        "dtype": str(prepared.checkpoints[0].model.fc.weight.dtype),
-        "image": [prepared.model_config.embedding_height, prepared.model_config.embedding_width],
+        "dtype": str(prepared.checkpoints[0].dtype),
+        "model": repr(prepared.model_config),
         "test_triples": "none" if asked is None else hashlib.sha256(asked.tobytes()).hexdigest(),
         "loss": [config.loss.name, _loss_digest(config.loss)],
         "question": asdict(prepared.question),

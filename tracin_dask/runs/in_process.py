@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from numpy import ndarray
 
-from tracin_dask.models.conve import ConvE
 from tracin_dask.runs.contributions import Contributions, Reported, contributions
+from tracin_dask.runs.loading import AnyModel
 from tracin_dask.runs.norms import Norms, reported_norms
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.worker import (
@@ -25,7 +25,7 @@ from tracin_dask.runs.worker import (
 class InProcess:
     """Scores group after group, task after task."""
 
-    def __init__(self, job: ScoreJob, asked: Asked | None, *, models: Sequence[ConvE], cache: bool) -> None:
+    def __init__(self, job: ScoreJob, asked: Asked | None, *, models: Sequence[AnyModel], cache: bool) -> None:
         """Take a job and its loaded models.
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.models.checkpoint import AnyCheckpoint
 from tracin_dask.runs.config import DEFAULT_LEARNING_RATE
 
 
@@ -17,7 +17,7 @@ class Schedule:
     rates: dict[str, float]
     """By what stands in front of the tab."""
 
-    def learning_rates(self, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
+    def learning_rates(self, checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
         """Look up every checkpoint, by its path, its file's name, or the epoch that it states.
 
         Raises
@@ -27,7 +27,7 @@ class Schedule:
         """
         return tuple(self._learning_rate(checkpoint) for checkpoint in checkpoints)
 
-    def _learning_rate(self, checkpoint: Checkpoint) -> float:
+    def _learning_rate(self, checkpoint: AnyCheckpoint) -> float:
         for key in (str(checkpoint.path), checkpoint.path.name, str(checkpoint.epoch)):
             if key in self.rates:
                 return self.rates[key]
@@ -68,7 +68,7 @@ def read_schedule(path: Path) -> Schedule:
     return Schedule(path=path, rates=rates)
 
 
-def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
+def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
     """Give one learning rate per checkpoint: those that are stated, or else the checkpoints' own, or the default.
 
     Raises

@@ -1,18 +1,27 @@
-"""The folded models that this process holds: each checkpoint is loaded once for all tasks of a run."""
+"""The models that this process holds: each checkpoint is loaded once for all tasks of a run."""
 
 import io
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
 from tracin_dask.errors import CheckpointError
+from tracin_dask.influence.counts import AnyConfig
 from tracin_dask.influence.folded import FoldedConvE, fold
 from tracin_dask.influence.jacobians import RelationTable, relation_table
 from tracin_dask.influence.precision import Precision
-from tracin_dask.models.checkpoint import build_model, load_checkpoint
+from tracin_dask.models.checkpoint import build_model
 from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.description import ModelDescription
+from tracin_dask.models.files import file_sha256, read_pickled_model
+from tracin_dask.models.load import face_of, load_checkpoint
+from tracin_dask.models.rowwise import RowwiseModel
+
+AnyModel: TypeAlias = ConvE | RowwiseModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +30,15 @@ class CheckpointFile:
 
     path: Path
     sha256: str
-    config: ConvEConfig
+    config: AnyConfig
     dtype: torch.dtype
+    description: ModelDescription | None = field(default=None, hash=False)
+    """What the weights are those of, where it is no ConvE."""
+    is_pickle: bool = False
+    """Whether the file is a whole model: the client alone unpickles it, and sends it."""
     weights: bytes | None = field(default=None, compare=False, hash=False)
 
-    def load(self) -> ConvE:
+    def load(self) -> AnyModel:
         """Load the model.
 
         Raises
@@ -34,37 +47,57 @@ class CheckpointFile:
             If the file is not the one that the run was planned with.
         """
         if self.weights is not None:
-            state = torch.load(io.BytesIO(self.weights), weights_only=True)
-            return build_model(self.config, state, dtype=self.dtype)
-        height, width = self.config.embedding_height, self.config.embedding_width
-        checkpoint = load_checkpoint(self.path, embedding_height=height, embedding_width=width, dtype=self.dtype)
-        if checkpoint.sha256 != self.sha256:
+            return self._of_weights(io.BytesIO(self.weights))
+        if file_sha256(self.path) != self.sha256:
             raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
-        return checkpoint.model
+        image = {}
+        if isinstance(self.config, ConvEConfig) and not self.is_pickle:
+            image = {"embedding_height": self.config.embedding_height, "embedding_width": self.config.embedding_width}
+        return load_checkpoint(
+            self.path, description=self.description, trust_pickle=self.is_pickle, **image, dtype=self.dtype
+        ).model
+
+    def dump(self) -> bytes:
+        """Give what `weights` takes."""
+        model, buffer = self.load(), io.BytesIO()
+        whole = isinstance(model, RowwiseModel) and self.is_pickle
+        inner = model.model if isinstance(model, RowwiseModel) else model
+        torch.save(inner if whole else inner.state_dict(), buffer)
+        return buffer.getvalue()
+
+    def _of_weights(self, weights: io.BytesIO) -> AnyModel:
+        if self.is_pickle and not isinstance(self.config, ConvEConfig):
+            return face_of(read_pickled_model(weights))
+        state = torch.load(weights, weights_only=True)
+        if isinstance(self.config, ConvEConfig):
+            return build_model(self.config, state, dtype=self.dtype)
+        assert self.description is not None  # noqa: S101 - such a model has one, unless it is pickled
+        return self.description.build(state, dtype=self.dtype)
 
 
 class Loaded:
-    """A folded model, and its relation table once that is asked for."""
+    """A model as an engine takes it, and a ConvE's relation table once that is asked for."""
 
-    def __init__(self, folded: FoldedConvE, precision: Precision) -> None:
-        """Take a model that was folded in this precision."""
-        self.folded, self._precision = folded, precision
+    def __init__(self, model: FoldedConvE | RowwiseModel, precision: Precision) -> None:
+        """Take a model that was made ready in this precision."""
+        self.model, self._precision = model, precision
         self.is_counted = True
         """Whether a task has stated that the checkpoint was loaded."""
         self._relations: RelationTable | None = None
 
     def relations(self) -> RelationTable | None:
         """Give the relation table, made once; None where no region sees the relation alone."""
+        assert isinstance(self.model, FoldedConvE)  # noqa: S101 - asked for a ConvE only
         if self._relations is None:
             with torch.no_grad():
-                self._relations = relation_table(self.folded, self._precision)
+                self._relations = relation_table(self.model, self._precision)
         return self._relations
 
 
-ModelKey = tuple[str, ConvEConfig, torch.dtype, torch.device, Precision]
+ModelKey = tuple[str, AnyConfig, torch.dtype, torch.device, Precision]
 """The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
 _models: dict[ModelKey, Loaded] = {}
-"""The folded models of the last run."""
+"""The models of the last run."""
 
 
 def keep_only(files: Iterable[CheckpointFile], device: torch.device, precision: Precision) -> bool:
@@ -83,11 +116,18 @@ def loaded(file: CheckpointFile, device: torch.device, precision: Precision) -> 
     return model, is_new
 
 
-def remember(file: CheckpointFile, model: ConvE, device: torch.device, precision: Precision) -> Loaded:
-    """Fold a checkpoint's model, which is loaded already, and keep it."""
-    made = Loaded(fold(model, device=device, precision=precision), precision)
+def remember(file: CheckpointFile, model: AnyModel, device: torch.device, precision: Precision) -> Loaded:
+    """Make a checkpoint's model ready, which is loaded already, and keep it."""
+    made = Loaded(_ready(model, device, precision), precision)
     _models[_key(file, device, precision)] = made
     return made
+
+
+def _ready(model: AnyModel, device: torch.device, precision: Precision) -> FoldedConvE | RowwiseModel:
+    """Fold a ConvE; put a copy of any other model on a GPU, or take it as it is."""
+    if isinstance(model, ConvE):
+        return fold(model, device=device, precision=precision)
+    return model if device.type == "cpu" else deepcopy(model).to(device)
 
 
 def _key(file: CheckpointFile, device: torch.device, precision: Precision) -> ModelKey:

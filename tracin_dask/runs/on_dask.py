@@ -1,6 +1,5 @@
 """Carries out a plan on the workers of a Dask client."""
 
-import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import torch
 from dask.sizeof import sizeof
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
 from numpy import ndarray
@@ -19,7 +17,6 @@ from tracin_dask.influence.topk import Ranking
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.runs.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
-from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.norms import Norms, reported_norms
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.score_writer import why_out_of_reach
@@ -144,7 +141,7 @@ class OnDask:
             self._let_go()
 
     def _look_for_files(self) -> "tuple[list[str], Future[Any] | None]":
-        """Give the workers' addresses, and the weights of the checkpoints that one of them does not see."""
+        """Give the workers' addresses, and the weights of checkpoints that some of them do not see or may not read."""
         store, files = self._job.store.path, [str(file.path) for file in self._job.checkpoints]
         missing = self._client.run(_missing, [store, *files])
         for worker, paths in missing.items():
@@ -154,6 +151,7 @@ class OnDask:
                     "put it on a file system that all workers share and give that path"
                 )
         unseen = {path for paths in missing.values() for path in paths}
+        unseen |= {str(file.path) for file in self._job.checkpoints if file.is_pickle}
         return list(missing), self._send_weights(unseen) if unseen else None
 
     def _look_for_scores(self) -> None:
@@ -185,7 +183,7 @@ class OnDask:
 
     def _send_weights(self, unseen: Collection[str]) -> "Future[Any]":
         """Put the weights into a task, which Dask can repeat wherever a worker is lost."""
-        weights = [_dumped(file) if str(file.path) in unseen else None for file in self._job.checkpoints]
+        weights = [file.dump() if str(file.path) in unseen else None for file in self._job.checkpoints]
         with _large_graphs_allowed():
             return self._submit("weights", tuple, weights)
 
@@ -209,12 +207,6 @@ def _killed_workers_explained() -> Iterator[None]:
 
 def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not Path(path).exists()]
-
-
-def _dumped(file: CheckpointFile) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(file.load().state_dict(), buffer)
-    return buffer.getvalue()
 
 
 def _share(shared: _Shared, weights: Weights) -> _Shared:

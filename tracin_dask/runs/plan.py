@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
-from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
+from tracin_dask.influence.counts import AnyConfig, Computing, Counts, counts_of
+from tracin_dask.influence.modes import AnyModes
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.influence.summed import sum_bytes
-from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.resources import Resources
 from tracin_dask.runs.score_writer import writer_bytes
@@ -72,7 +71,7 @@ class MemoryEstimate:
 class Plan:
     """What will be done, in numbers."""
 
-    modes: Modes
+    modes: AnyModes
     num_triples: int
     num_tests: int
     batch_size: int
@@ -123,7 +122,7 @@ class Plan:
             start += rows
 
 
-def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> Plan:
+def make_plan(model: AnyConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> Plan:
     """Fit a run into the memory of its workers and cut it into tasks of a few seconds.
 
     Raises
@@ -131,14 +130,10 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     MemoryLimitError
         If it cannot fit, with both numbers and what helps.
     """
-    tracked = config.tracked(model)
-    modes = cost.choose_modes(model, work, tracked)
-    multiply_adds = cost.multiply_adds(model, work, tracked, modes)
-    if config.normalize != "none":
-        multiply_adds += norm_multiply_adds(model, work, tracked, config.loss)
-    multiply_adds = multiply_adds.times(work.num_checkpoints)
-    batch_size = config.batch_size or _automatic_batch(model, work, config, resources, modes)
-    memory = _memory(model, work, config, batch_size, modes)
+    counts = _counts(model, work, config)
+    multiply_adds = counts.multiply_adds.times(work.num_checkpoints)
+    batch_size = config.batch_size or _automatic_batch(counts, work, config, resources)
+    memory = _memory(counts, work, config, batch_size)
     if memory.total > resources.memory_bytes:
         raise MemoryLimitError(_too_large(memory, resources, batch_size, work.num_checkpoints))
     device = device_bytes(config, resources)
@@ -148,7 +143,7 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     seconds = _worker_seconds(num_rows, multiply_adds.total, resources.threads_per_worker)
     task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
     plan = Plan(
-        modes=modes,
+        modes=counts.modes,
         num_triples=work.num_triples,
         num_tests=work.num_tests,
         batch_size=batch_size,
@@ -172,14 +167,24 @@ def read_rows(batch_size: int) -> int:
     return max(1, READ_ROWS // batch_size) * batch_size
 
 
-def _automatic_batch(
-    model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources, modes: Modes
-) -> int:
+def _counts(model: AnyConfig, work: cost.Workload, config: RunConfig) -> Counts:
+    how = Computing(
+        work=work,
+        tracked=config.tracked(model),
+        loss=config.loss,
+        is_normalised=config.normalize != "none",
+        itemsize=working_dtype(config.precision).itemsize,
+        recompute=config.gradient_checkpointing,
+    )
+    return counts_of(model, how)
+
+
+def _automatic_batch(counts: Counts, work: cost.Workload, config: RunConfig, resources: Resources) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
     batch_size, device = LARGEST_BATCH, device_bytes(config, resources)
     most = min(BATCH_SHARE * resources.memory_bytes, BATCH_BYTES if device is None else BATCH_SHARE * device)
     while batch_size > SMALLEST_BATCH:
-        memory = _memory(model, work, config, batch_size, modes)
+        memory = _memory(counts, work, config, batch_size)
         fits_device = device is None or memory.on_device <= device
         if memory.batch <= most and memory.total <= resources.memory_bytes and fits_device:
             break
@@ -187,21 +192,15 @@ def _automatic_batch(
     return batch_size
 
 
-def _memory(
-    model: ConvEConfig, work: cost.Workload, config: RunConfig, batch_size: int, modes: Modes
-) -> MemoryEstimate:
+def _memory(counts: Counts, work: cost.Workload, config: RunConfig, batch_size: int) -> MemoryEstimate:
     columns, number = max(1, work.num_tests), work.num_checkpoints
-    itemsize, again = working_dtype(config.precision).itemsize, config.gradient_checkpointing
-    batch = cost.batch_bytes(model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=again)
-    if config.normalize != "none":
-        batch = max(batch, norm_bytes(model, batch_size, config.loss, itemsize=itemsize, recompute=again))
+    batch = counts.batch_bytes(batch_size)
     if number > 1:
-        batch += sum_bytes(batch_size, work.num_tests, itemsize)
-    prepared = cost.prepared_bytes(model, work.num_tests, itemsize)
+        batch += sum_bytes(batch_size, work.num_tests, working_dtype(config.precision).itemsize)
     return MemoryEstimate(
         process=PROCESS_BYTES,
-        model=number * cost.model_bytes(model, itemsize),
-        test_triples=number * (2 * prepared + cost.layout_bytes(model, work.num_tests, itemsize, modes)),
+        model=number * counts.model_bytes,
+        test_triples=number * counts.test_bytes,
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),
