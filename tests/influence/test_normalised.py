@@ -186,8 +186,8 @@ TERMS = {
     "the test triples' norms": ("normalised", "part.influences.mul_(self._by_test)", "pass"),
     "the sum over checkpoints": (
         "normalised",
-        "some], tails) for engine in engines)",
-        "some], tails) for engine in engines[:1])",
+        "some], tails) for engine in apart)",
+        "some], tails) for engine in apart[:1])",
     ),
     "the order of rows": (
         "normalised",

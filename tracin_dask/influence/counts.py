@@ -1,7 +1,7 @@
 """What a run takes in multiply-adds and bytes, asked in one way of either engine's cost model."""
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from tracin_dask.influence import cost, gradient_cost
 from tracin_dask.influence.cost import MultiplyAdds, Workload
@@ -27,6 +27,7 @@ class Computing:
     recompute: bool
 
 
+@runtime_checkable
 class Counts(Protocol):
     """What one checkpoint takes, in the way that is chosen for it."""
 

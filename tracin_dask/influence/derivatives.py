@@ -18,7 +18,10 @@ from tracin_dask.models.scoring import Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowGradients:
-    """Scores, and their gradients by the tracked tables' rows, side by side."""
+    """Scores, and their gradients by the tracked tables' rows, side by side.
+
+    Where head and tail are the same row, its gradient is in `head`, and `tail` is zero.
+    """
 
     scores: Float[Tensor, " batch"]
     head: Float[Tensor, "batch entity_row"]
@@ -52,11 +55,14 @@ class Derivatives:
                 inputs = list(tracked.values())
                 found = torch.autograd.grad(scores.sum(), inputs, allow_unused=True, materialize_grads=True)
         gradients = dict(zip(tracked, found, strict=True))
+        head = self._side_by_side(gradients, "entity", 0, scores)
+        tail = self._side_by_side(gradients, "entity", 1, scores)
+        is_one_row = (triples[:, 0] == triples[:, 2])[:, None]
         return RowGradients(
             scores=scores.detach(),
-            head=self._side_by_side(gradients, "entity", 0, scores),
+            head=torch.where(is_one_row, head + tail, head),
             relation=self._side_by_side(gradients, "relation", 0, scores),
-            tail=self._side_by_side(gradients, "entity", 1, scores),
+            tail=torch.where(is_one_row, 0, tail),
         )
 
     def along(
@@ -71,8 +77,8 @@ class Derivatives:
             return scores, derivative
 
         some = torch.split(directions, DIRECTIONS_AT_A_TIME)
-        scores, parts = zip(*(vmap(moved, out_dims=1)(part) for part in some), strict=True)
-        return scores[0][:, 0], torch.cat(parts, dim=1)
+        scores, parts = zip(*(vmap(moved, out_dims=(0, 1))(part) for part in some), strict=True)
+        return scores[0][0], torch.cat(parts, dim=1)
 
     def of_each(
         self, triples: Int[Tensor, "batch 3"]

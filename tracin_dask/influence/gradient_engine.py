@@ -128,7 +128,6 @@ class GradientEngine:
         triples = triples.to(self.model.device)
         rows = self.derivatives.by_rows(triples)
         total = dot_rows(rows.head, rows.head) + dot_rows(rows.tail, rows.tail) + dot_rows(rows.relation, rows.relation)
-        total += 2 * dot_rows(rows.head, rows.tail) * (triples[:, 0] == triples[:, 2])
         if self.derivatives.dense:
             for gradient in self.derivatives.of_each(triples)[1].values():
                 total += dot_rows(gradient, gradient)

@@ -70,13 +70,11 @@ def question_norms(
     NonFiniteError
         If one is NaN or infinite; the triple is named.
     """
-    found = []
+    found, apart = [], [engine.sharing_nothing() for engine in engines]
     for start in range(0, len(test_triples), SELF_ROWS):
         some = slice(start, start + SELF_ROWS)
         tails = None if contrast_tails is None else contrast_tails[some]
-        squares = sum(
-            _question_squares(engine.sharing_nothing(), question, test_triples[some], tails) for engine in engines
-        )
+        squares = sum(_question_squares(engine, question, test_triples[some], tails) for engine in apart)
         assert isinstance(squares, Tensor)  # noqa: S101 - there is at least one engine
         found.append(_norms(squares))
     return torch.cat(found)
