@@ -1,15 +1,27 @@
 """The engine for any model agrees with plain autograd on that model, tensor by tensor."""
 
+import numpy as np
 import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
-from influence.any_model import SETTINGS, face, truth_of
+from influence.agreement import engine_for as pair_engine
+from influence.any_model import NUM_ENTITIES, SETTINGS, ask, face, own_bce, score, truth_of
+from influence.live_bytes import LiveBytes
+from pykeen.models import model_resolver
+from pykeen.triples import CoreTriplesFactory
 
+from tracin_dask.influence import gradient_cost
 from tracin_dask.influence.gradient_engine import GradientEngine
-from tracin_dask.influence.losses import BinaryCrossEntropy
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.modes import GradientModes
 from tracin_dask.influence.negatives import make_scorer, self_influence
+from tracin_dask.influence.normalised import question_norms, training_norms
+from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.questions import Question, prepare_question
+from tracin_dask.models.checkpoint import build_model
+from tracin_dask.models.dialects import PYKEEN, rename_tensors
+from tracin_dask.models.load import face_of
+from tracin_dask.models.pykeen_model import read_config
 
 MODELS = [*SETTINGS, "own"]
 
@@ -86,3 +98,106 @@ def test_float32_agrees_with_float64_to_its_own_precision(name):
     engine = engine_for(face(name, torch.float32), truth.products, forward=True)
     assert scores(engine).dtype == torch.float32
     check(scores(engine).double(), truth, list(truth.products), rounding=1e-4)
+
+
+class Squared:
+    name = "squared"
+
+    def value(self, scores):
+        return (scores - 1.0) ** 2
+
+
+def of_own(value):
+    """Make a loss of a triple from one of its score."""
+    return lambda model, triple: value(score(model, triple[None]))[0]
+
+
+def of_negatives(loss):
+    """Make a loss of a triple from one of its score and those of its corrupted triples."""
+
+    def value(model, triple):
+        drawn = torch.from_numpy(loss.corrupted(triple[None].numpy(), NUM_ENTITIES)[:, 0])
+        return loss.value(score(model, torch.cat([triple[None], drawn]))[None])[0]
+
+    return value
+
+
+def of_contrast(loss):
+    return lambda model, asked: loss(model, asked[:3]) - loss(model, asked[[0, 1, 3]])
+
+
+NEGATIVES = SLCWA(num_negatives=2, seed=3)
+LOSSES = {"squared": (Squared(), of_own(Squared().value)), "slcwa": (NEGATIVES, of_negatives(NEGATIVES))}
+OTHER_TAILS = (TEST[:, 2] + 3) % NUM_ENTITIES
+
+
+@pytest.mark.parametrize("forward", [False, True])
+@pytest.mark.parametrize("name", ["TransE", "TuckER", "own"])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_other_losses_contrasts_and_norms_agree_with_autograd(name, kind, forward):
+    model, (loss, oracle) = face(name), LOSSES[kind]
+    asked = torch.column_stack([TEST, OTHER_TAILS])
+    truth = ask(model.model, TRAIN, asked, oracle, of_contrast(oracle))
+    tracked = list(truth.products)
+    engine, question = engine_for(model, tracked, forward=forward, loss=loss), Question(is_contrast=True)
+    tests, tails = TEST.numpy(), OTHER_TAILS.numpy()
+    with torch.no_grad():
+        factors = prepare_question(engine, question, tests, tails, batch_size=3)
+        scorer = make_scorer(engine, factors, len(TEST))
+        found = next(iter(scorer.parts(TRAIN.numpy()))).influences / LEARNING_RATE
+        norms = training_norms([engine, engine], TRAIN.numpy()), question_norms([engine], question, tests, tails)
+    check(found, truth, tracked)
+    lengths = [torch.stack(list(side.values())).norm(dim=0) for side in (truth.train_norms, truth.test_norms)]
+    torch.testing.assert_close(norms[0], (2 * LEARNING_RATE) ** 0.5 * lengths[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(norms[1], LEARNING_RATE**0.5 * lengths[1], rtol=1e-7, atol=1e-12)
+
+
+def test_scores_of_test_triples_can_be_explained():
+    model = face("TuckER")
+    truth = ask(model.model, TRAIN, TEST, own_bce, of_own(lambda scores: -scores))
+    found = scores(engine_for(model, truth.products, forward=True), question=Question(explain="score"))
+    check(found, truth, list(truth.products))
+
+
+def test_pykeens_conve_gets_what_the_engine_for_conve_gives():
+    theirs = face("ConvE")
+    ours = build_model(
+        read_config(theirs.model), rename_tensors(theirs.model.state_dict(), PYKEEN), dtype=torch.float64
+    )
+    expected = scores(pair_engine(ours, parameter_names(ours.config)))
+    truth = truth_of("ConvE")
+    found = scores(engine_for(theirs, truth.products, forward=True))
+    assert ((found - expected).abs() <= ROUNDING * truth.together(truth.products)[1]).all()
+
+
+@pytest.mark.parametrize("name", ["RotatE", "TuckER"])
+def test_nothing_as_large_as_a_table_is_made(name):
+    graph = CoreTriplesFactory(torch.empty((0, 3), dtype=torch.int64), num_entities=50_000, num_relations=9)
+    model = face_of(model_resolver.lookup(name)(triples_factory=graph, random_seed=0, embedding_dim=4))
+    table = 4 * 50_000 * max(entry.row_size for entry in model.config.tables)
+    engine = engine_for(model, model.config.parameter_names, forward=True)
+    with LiveBytes() as live, torch.no_grad():
+        test = prepare_question(engine, Question(), TEST.numpy(), batch_size=8)
+        scorer = make_scorer(engine, test, len(TEST))
+        assert next(iter(scorer.parts(TRAIN.numpy()))).influences.any()
+        assert (self_influence(engine, TRAIN) > 0).all()
+    assert 0 < live.peak_bytes < table / 4
+
+
+@pytest.mark.parametrize("forward", [False, True])
+@pytest.mark.parametrize("name", ["ComplEx", "TuckER", "ConvE"])
+def test_a_batch_takes_no_more_than_is_counted_for_it(name, forward, monkeypatch):
+    monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**17)
+    model = face(name)
+    engine = engine_for(model, model.config.parameter_names, forward=forward)
+    train = torch.from_numpy(np.tile(TRAIN.numpy(), (40, 1)))
+    with torch.no_grad():
+        test = prepare_question(engine, Question(), TEST.numpy(), batch_size=8)
+        scorer = make_scorer(engine, test, len(TEST))
+        next(iter(scorer.parts(train.numpy())))
+        with LiveBytes() as live:
+            next(iter(scorer.parts(train.numpy())))
+    counted = gradient_cost.batch_bytes(
+        model.config, len(train), len(TEST), engine.tracked, engine.modes, itemsize=engine.itemsize
+    )
+    assert counted / 8 < live.peak_bytes <= counted

@@ -53,7 +53,7 @@ class RowwiseModel(nn.Module):
             ),
             dense=tuple((name, tensor.numel()) for name, tensor in rest.items() if is_trained(tensor)),
             untrained_size=sum(tensor.numel() for tensor in rest.values() if not is_trained(tensor)),
-            effort=effort_of(lambda number: self._on_rows(self._some_triples(number))),
+            effort=effort_of(lambda number: self._on_rows(self.some_triples(number))),
         )
         self._check()
 
@@ -113,7 +113,7 @@ class RowwiseModel(nn.Module):
             raise CheckpointError(f"neither a table nor the model tells how many of each {role} there are")
         return number
 
-    def _some_triples(self, number: int) -> Int[Tensor, "batch 3"]:
+    def some_triples(self, number: int) -> Int[Tensor, "batch 3"]:
         """Draw triples; the first of them joins an entity with itself."""
         generator = torch.Generator().manual_seed(0)
         limits = (self._size("entity"), self._size("relation"), self._size("entity"))
@@ -126,7 +126,7 @@ class RowwiseModel(nn.Module):
 
     def _check(self) -> None:
         """Compare scores of a whole batch with those of single triples from their rows."""
-        triples = self._some_triples(_NUM_CHECKED)
+        triples = self.some_triples(_NUM_CHECKED)
         with torch.no_grad():
             expected, rows = self(triples), self.rows(triples)
             found = torch.cat([self.score_rows(self.rows(triple), {}, triple) for triple in torch.split(triples, 1)])
