@@ -23,13 +23,13 @@ SETTINGS = {
 }
 
 
-def pykeen_model(name: str, num_relations: int = NUM_RELATIONS, dtype: torch.dtype = torch.float64) -> ERModel:
+def pykeen_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 1) -> ERModel:
     """Make a model in eval mode in which no batch norm, bias or statistic is at its neutral value."""
     graph = CoreTriplesFactory(
-        mapped_triples=torch.empty((0, 3), dtype=torch.int64), num_entities=NUM_ENTITIES, num_relations=num_relations
+        mapped_triples=torch.empty((0, 3), dtype=torch.int64), num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS
     )
-    model = model_resolver.lookup(name)(triples_factory=graph, random_seed=0, **SETTINGS[name]).eval()
-    generator = torch.Generator().manual_seed(1)
+    model = model_resolver.lookup(name)(triples_factory=graph, random_seed=seed, **SETTINGS[name]).eval()
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in [*model.parameters(), *model.buffers()]:
             if tensor.is_floating_point():

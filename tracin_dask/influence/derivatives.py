@@ -111,5 +111,5 @@ class Derivatives:
         return dict(zip(self.dense, torch.split(directions, sizes, dim=-1), strict=True))
 
     def _side_by_side(self, gradients: dict[str, Tensor], role: Role, place: int, like: Tensor) -> Tensor:
-        parts = [gradients[name][:, place].flatten(1) for name in self._tables[role]]
+        parts = [gradients[name][:, place].reshape(len(like), -1) for name in self._tables[role]]
         return torch.cat(parts, dim=1) if parts else like.new_empty(len(like), 0)
