@@ -14,6 +14,8 @@ tap            entries of the kernel, kh * kw
 entity         entities of the graph, K
 relation       relations of the graph
 row            rows of the store
+entity_row     numbers of all tracked tables' rows of one entity, side by side; relation_row of one relation
+dense          numbers of the tracked tensors that are no tables, side by side
 =============  ==========================================================================
 """
 

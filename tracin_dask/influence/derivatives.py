@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import grad_and_value, jvp, vmap
 
-from tracin_dask.influence.gradient_cost import DIRECTIONS_AT_A_TIME
+from tracin_dask.influence.gradient_cost import directions_at_a_time
 from tracin_dask.models.rowwise import Rows, RowwiseModel
 from tracin_dask.models.scoring import Role
 
@@ -76,7 +76,8 @@ class Derivatives:
             scores, derivative, *_ = jvp(lambda dense: self._score(rows, dense, triples), (self.dense,), (one,))
             return scores, derivative
 
-        some = torch.split(directions, DIRECTIONS_AT_A_TIME)
+        at_a_time = directions_at_a_time(self._model.config, directions.element_size())
+        some = torch.split(directions, at_a_time)
         scores, parts = zip(*(vmap(moved, out_dims=(0, 1))(part) for part in some), strict=True)
         return scores[0][0], torch.cat(parts, dim=1)
 

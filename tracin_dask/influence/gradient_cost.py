@@ -11,8 +11,8 @@ PIECE_BYTES = 256 * 2**20
 """What the intermediate values of some rows of a batch may take, unless one row takes more."""
 LARGEST_PIECE = 2048
 """Rows that are differentiated at a time: more leave the caches."""
-DIRECTIONS_AT_A_TIME = 16
-"""Test triples along whose gradients scores move at a time."""
+MOST_DIRECTIONS = 16
+"""Test triples along whose gradients scores move at a time, where that takes little memory."""
 DENSE_PASSES = 3
 """Elementwise passes over one triple's dense gradient: it is summed up, written, and laid out for the product."""
 IDS_PER_ENTITY = 8
@@ -78,6 +78,11 @@ def piece_rows(bytes_per_row: int) -> int:
     return max(1, min(LARGEST_PIECE, PIECE_BYTES // bytes_per_row))
 
 
+def directions_at_a_time(config: ScoringConfig, itemsize: int) -> int:
+    """Tell along how many test triples' gradients scores move at a time: each has values of its own per call."""
+    return max(1, min(MOST_DIRECTIONS, PIECE_BYTES // max(1, 2 * itemsize * config.effort.values_per_call)))
+
+
 def row_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int) -> int:
     """Bound the bytes of one triple's rows and their gradients, with all intermediate values twice."""
     rows = 2 * sum(t.row_size for t in config.tables if t.role == "entity")
@@ -88,7 +93,7 @@ def row_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int) -> 
 
 def direction_bytes(config: ScoringConfig, num_tests: int, itemsize: int) -> int:
     """Bound the bytes of one triple's score that moves along test triples' gradients."""
-    moving = min(num_tests, DIRECTIONS_AT_A_TIME)
+    moving = min(num_tests, directions_at_a_time(config, itemsize))
     return itemsize * (2 * (1 + moving) * config.effort.values + 2 * num_tests + 2)
 
 
@@ -135,8 +140,8 @@ def batch_bytes(
         pieces.append(direction_bytes(config, num_tests, itemsize))
     elif modes.has_dense:
         pieces.append(gradient_bytes(config, tracked, itemsize))
-    per_call = 3 * itemsize * config.effort.values_per_call
+    per_call = 2 * itemsize * config.effort.values_per_call
     if modes.forward:
-        per_call *= 1 + min(num_tests, DIRECTIONS_AT_A_TIME)
+        per_call *= 1 + min(num_tests, directions_at_a_time(config, itemsize))
     piece = max(min(batch_size, piece_rows(size)) * size for size in pieces)
     return batch_size * (4 * max(1, num_tests) * itemsize + 64) + piece + per_call

@@ -130,5 +130,5 @@ class GradientEngine:
         total = dot_rows(rows.head, rows.head) + dot_rows(rows.tail, rows.tail) + dot_rows(rows.relation, rows.relation)
         if self.derivatives.dense:
             for gradient in self.derivatives.of_each(triples)[1].values():
-                total += dot_rows(gradient, gradient)
+                total += torch.linalg.vector_norm(gradient, dim=1).square()  # in one pass, for it can be large
         return total * self.delta(rows.scores).square()
