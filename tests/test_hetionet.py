@@ -65,7 +65,6 @@ def test_every_held_out_treatment_gets_its_hundred_triples(out, graph):
 
 
 # torch's forward mode compiles its own rules with a function that it deprecates
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_the_top_ten_agree_with_autograd_on_the_full_training_set(out, graph, maps):
     model = load_checkpoint(out / "model" / "final_model.pt").model.double()
     train = torch.from_numpy(read_triples(graph / "train.txt", *maps))

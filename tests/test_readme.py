@@ -60,6 +60,8 @@ def test_the_python_of_the_readme_runs_in_order(folder):
     assert set(names["totals"].group_by) == {"relation", "sources.tsv"}
     assert names["spread"].rankings[0].train_index.shape == (10,)
     assert names["margin"].run["loss"] == "margin"
+    assert names["own"].run["model"] == "__main__:Bilinear(dim=16)"
+    assert len(names["own"].rankings[0]) == 10
     trained = tracin_dask.load_checkpoint(folder / "nations" / "checkpoints" / "checkpoint_epoch_10.pt")
     assert trained.config.num_relations == names["trained"].model.num_relations == 110
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, Loss, OneToAll
-    from tracin_dask.models.checkpoint import load_checkpoint
+    from tracin_dask.models.description import ModelDescription
+    from tracin_dask.models.load import load_checkpoint
+    from tracin_dask.models.scoring import ScoringModel
     from tracin_dask.models.series import load_checkpoints
     from tracin_dask.runs.config import RunConfig
     from tracin_dask.runs.driver import Execution, run
@@ -24,8 +26,10 @@ __all__ = [
     "InfluenceResult",
     "IngestOptions",
     "Loss",
+    "ModelDescription",
     "OneToAll",
     "RunConfig",
+    "ScoringModel",
     "__version__",
     "ingest",
     "ingest_groups",
@@ -43,12 +47,14 @@ _HOME = {
     "InfluenceResult": "tracin_dask.runs.result",
     "IngestOptions": "tracin_dask.triples.ingest",
     "Loss": "tracin_dask.influence.losses",
+    "ModelDescription": "tracin_dask.models.description",
     "OneToAll": "tracin_dask.influence.losses",
     "RunConfig": "tracin_dask.runs.config",
     "SLCWA": "tracin_dask.influence.losses",
+    "ScoringModel": "tracin_dask.models.scoring",
     "ingest": "tracin_dask.triples.ingest",
     "ingest_groups": "tracin_dask.triples.group_ingest",
-    "load_checkpoint": "tracin_dask.models.checkpoint",
+    "load_checkpoint": "tracin_dask.models.load",
     "load_checkpoints": "tracin_dask.models.series",
     "open_groups": "tracin_dask.triples.groups",
     "open_store": "tracin_dask.triples.store",

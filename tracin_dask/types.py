@@ -15,6 +15,8 @@ entity         entities of the graph, K
 relation       relations of the graph
 row            rows of the store
 group          groups of training triples, by relation, head, tail or a file
+entity_row     numbers of all tracked tables' rows of one entity, side by side; relation_row of one relation
+dense          numbers of the tracked tensors that are no tables, side by side
 =============  ==========================================================================
 """
 

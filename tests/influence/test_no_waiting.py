@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from influence.agreement import engine_for, random_case
+from influence.any_model import face
 from torch.profiler import ProfilerActivity, profile
 
 from tracin_dask.influence import long_runs
+from tracin_dask.influence.gradient_engine import GradientEngine
 from tracin_dask.influence.group_totals import GroupSums
-from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.modes import GradientModes, Modes
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.scorer import Scorer
@@ -77,3 +79,23 @@ def test_on_a_cpu_the_open_units_are_counted_and_the_trace_shows_it():
     case = random_case("width")
     engine = engine_for(case.model, case.names, modes=Modes(long_run=1))
     assert "aten::nonzero" in operators(Scorer(engine, engine.prepare(case.test, batch_size=8)), case)
+
+
+# torch says of its own profiler which devices it cannot see
+@pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
+@pytest.mark.parametrize("forward", [False, True])
+@pytest.mark.parametrize("name", ["RotatE", "TuckER"])
+def test_the_engine_for_any_model_asks_the_device_for_nothing_either(name, forward):
+    case, model = random_case("width"), face(name)
+    engine = GradientEngine(
+        model=model,
+        tracked=frozenset(model.config.parameter_names),
+        loss=BinaryCrossEntropy(),
+        learning_rate=1.0,
+        modes=GradientModes(has_dense=name == "TuckER", forward=forward),
+    )
+    with torch.no_grad():
+        scorer = make_scorer(engine, engine.prepare(case.test, batch_size=8))
+        found = operators(scorer, case)
+    assert "aten::embedding" in found
+    assert not found & WAITING

@@ -166,12 +166,12 @@ SQUARES = {
         "0 * self.scores[:1, :1, None]",
         "relation_embeddings.weight",
     ),
-    "heads": ("+ _where_equal(head, along_head, heads, heads)", "", "entity_embeddings.weight"),
-    "tails": ("+ _where_equal(tail, along_tail, tails, tails)", "", "entity_embeddings.weight"),
+    "heads": ("+ products_where_equal(head, along_head, heads, heads)", "", "entity_embeddings.weight"),
+    "tails": ("+ products_where_equal(tail, along_tail, tails, tails)", "", "entity_embeddings.weight"),
     "heads that are tails": ("+ crossed + crossed", "+ crossed", "entity_embeddings.weight"),
     "tails that are heads": ("crossed + crossed.transpose(1, 2)", "crossed", "entity_embeddings.weight"),
     "the order": ("np.argsort(order), engine", "order, engine", "fc.weight"),
-    "the entity bias": ("total = total + _where_equal(one", "_where_equal(one", "entity_bias"),
+    "the entity bias": ("total = total + products_where_equal(one", "products_where_equal(one", "entity_bias"),
 }
 
 

@@ -7,13 +7,15 @@ import sys
 import pytest
 import torch
 from pykeen.datasets import Nations
-from pykeen.models import ConvE, TransE
+from pykeen.models import ConvE, HolE, TransE, model_resolver
 from pykeen.pipeline import pipeline
 from pykeen.training import LCWATrainingLoop
 from pykeen.triples import CoreTriplesFactory, TriplesFactory
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoint import check_fits, load_checkpoint
+from tracin_dask.models.description import ModelDescription
+from tracin_dask.models.load import load_checkpoint as load_any_checkpoint
 from tracin_dask.models.pykeen_callback import TracInCheckpointTrainingCallback
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.text import read_triples
@@ -122,6 +124,28 @@ def test_the_id_maps_are_the_rows_of_the_tables(train, nations, tmp_path):
     assert checkpoint.id_maps_sha256 == sha256
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("ComplEx", {"embedding_dim": 4}),
+        ("DistMult", {"embedding_dim": 4}),
+        ("RotatE", {"embedding_dim": 4}),
+        ("TransE", {"embedding_dim": 4, "scoring_fct_norm": 2, "power_norm": True}),
+        ("TuckER", {"embedding_dim": 4, "relation_dim": 3, "apply_batch_normalization": False}),
+    ],
+)
+def test_checkpoints_of_other_models_tell_what_they_are_of(train, with_inverses, tmp_path, name, settings):
+    theirs = model_resolver.lookup(name)(triples_factory=with_inverses, random_seed=0, **settings)
+    trained = train(with_inverses, num_epochs=2, model=theirs)
+    checkpoint = load_any_checkpoint(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_2.pt")
+    assert checkpoint.description == ModelDescription(model=name, model_kwargs=settings)
+    assert (checkpoint.epoch, checkpoint.learning_rate) == (1, 0.05)
+    check_fits(checkpoint, num_entities=14, num_relations=110, id_maps_sha256=checkpoint.id_maps_sha256)
+    triples = with_inverses.mapped_triples
+    with torch.no_grad():
+        torch.testing.assert_close(checkpoint.model(triples), trained.score_hrt(triples).flatten())
+
+
 def test_inverse_triples_are_trained_on_and_so_they_are_written(train, with_inverses, tmp_path):
     model = train(with_inverses, num_epochs=1)
     entities, relations = read_maps(tmp_path / "model")
@@ -201,9 +225,17 @@ class TestRefusals:
             train(frequency=0)
 
     def test_another_model(self, train, nations, tmp_path):
-        with pytest.raises(ConfigError, match="the model is PyKEEN's TransE; only its ConvE can be explained"):
-            train(model=TransE(triples_factory=nations, embedding_dim=4, random_seed=0))
+        with pytest.raises(
+            ConfigError, match="the model is PyKEEN's HolE; checkpoints can tell what they are of for ConvE, "
+        ):
+            train(model=HolE(triples_factory=nations, embedding_dim=4, random_seed=0))
         assert not (tmp_path / "model").exists()
+
+    def test_settings_that_cannot_be_told(self, train, nations):
+        model = TransE(triples_factory=nations, embedding_dim=4, random_seed=0)
+        model.entity_representations[0].normalizer = torch.tanh
+        with pytest.raises(ConfigError, match=r"TransE with .* scores or trains otherwise than this model"):
+            train(model=model)
 
     def test_several_input_channels(self, train, nations):
         model = ConvE(nations, embedding_dim=24, embedding_height=3, embedding_width=4, random_seed=0)

@@ -137,13 +137,13 @@ def test_a_worker_holds_the_checkpoints_of_its_last_run_only(make, make_job: Mak
 @pytest.mark.parametrize("unseen", ["51.pt", ".pt"])
 def test_workers_get_the_weights_that_they_do_not_see(make_job: MakeJob, client: Client, tmp_path, monkeypatch, unseen):
     sent, files = [], save_series(tmp_path, (51, 52))
-    send_weights = on_dask._dumped
+    dump = loading.CheckpointFile.dump
 
     def note(file):
         sent.append(file.path.name)
-        return send_weights(file)
+        return dump(file)
 
-    monkeypatch.setattr(on_dask, "_dumped", note)
+    monkeypatch.setattr(loading.CheckpointFile, "dump", note)
     monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith(unseen)])
     job = make_job(model=files)
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())

@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.models.checkpoint import AnyCheckpoint
 from tracin_dask.runs.learning_rates import Schedule
 from tracin_dask.runs.prepare import PreparedRun
 
 
-def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[AnyCheckpoint]) -> None:
     """Refuse to deal out learning rates to checkpoints that were listed in another order than they are taken in.
 
     Raises
@@ -27,7 +27,7 @@ def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[Checkpoin
         )
 
 
-def learning_rates_of(schedule: Schedule, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
+def learning_rates_of(schedule: Schedule, checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
     """Look the checkpoints' learning rates up, and say which names of files in the schedule are none of them."""
     unused = schedule.unused_names(checkpoints)
     if unused:

@@ -17,12 +17,12 @@ from tracin_dask.cli.loss_options import (
     refuse_other_losses,
     say_cancelled,
 )
+from tracin_dask.cli.model_options import MODEL_OPTIONS, ModelOptions, listed_files, load_models
 from tracin_dask.cli.terminal import ByteSize
-from tracin_dask.cli.values import FILE, BatchSize, GroupBy, ModelFiles
+from tracin_dask.cli.values import FILE, BatchSize, GroupBy
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.topk import RankBy
-from tracin_dask.models.series import load_checkpoints
 from tracin_dask.runs.config import Device, Mode, RunConfig
 from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
@@ -31,10 +31,9 @@ ANY_PATH = click.Path(path_type=Path)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class JobOptions(InputOptions, LossOptions):
+class JobOptions(InputOptions, ModelOptions, LossOptions):
     """The shared options, by name."""
 
-    model_path: tuple[list[Path], ...]
     mode: Mode
     learning_rate: tuple[float, ...]
     learning_rate_schedule: Path | None
@@ -51,23 +50,13 @@ class JobOptions(InputOptions, LossOptions):
     use_mixed_precision: bool
     use_gradient_checkpointing: bool
     cache_test_gradients: bool
-    embedding_height: int | None
-    embedding_width: int | None
     workers: int | None
     threads_per_worker: int | None
     memory_per_worker: int | None
 
 
 _OPTIONS = (
-    click.option(
-        "--model-path",
-        type=ModelFiles(),
-        multiple=True,
-        required=True,
-        metavar="PATH...",
-        help="Checkpoint of the trained ConvE (.pt); or several of one training, a folder of them, or a pattern in "
-        "quotes: influences are summed over them, in the order of their epochs.",
-    ),
+    *MODEL_OPTIONS,
     click.option(
         "--train",
         type=click.Path(exists=True, path_type=Path),
@@ -182,8 +171,6 @@ _OPTIONS = (
         show_default=True,
         help="Compute the test triples' gradients once, or again for every task.",
     ),
-    click.option("--embedding-height", type=int, help="Image rows, where the checkpoint does not tell."),
-    click.option("--embedding-width", type=int, help="Image columns, where the checkpoint does not tell."),
     click.option("--workers", type=click.IntRange(min=1), help="Worker processes. [default: by the CPUs]"),
     click.option(
         "--threads-per-worker", type=click.IntRange(min=1), help="CPU threads of each. [default: CPUs / workers]"
@@ -211,15 +198,9 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     config = _config(options)
     schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
     store = store_of(options)
-    listed = [path for found in options["model_path"] for path in found]
-    checkpoints = load_checkpoints(
-        listed,
-        embedding_height=options["embedding_height"],
-        embedding_width=options["embedding_width"],
-        dtype=working_dtype(config.precision),
-    )
+    checkpoints = load_models(options, working_dtype(config.precision))
     if len(config.learning_rates) > 1:
-        refuse_another_order(listed, checkpoints)
+        refuse_another_order(listed_files(options), checkpoints)
     if schedule is not None:
         config = replace(config, learning_rate=learning_rates_of(schedule, checkpoints))
     config = replace(config, loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))

@@ -11,7 +11,7 @@ from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.parameters import CANCELLED, without_cancelled
 from tracin_dask.influence.preconditioner import Preconditioning
 from tracin_dask.influence.questions import Explain
-from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.models.checkpoint import AnyCheckpoint
 from tracin_dask.runs.prepare import PreparedRun
 
 
@@ -97,7 +97,7 @@ def refuse_other_losses(options: LossOptions) -> None:
         )
 
 
-def loss_of(options: LossOptions, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:
+def loss_of(options: LossOptions, checkpoints: Sequence[AnyCheckpoint] = ()) -> AnyLoss:
     """Make the loss that is chosen; what the options leave open, the checkpoints may state."""
     if options["loss"] == "bce":
         return BinaryCrossEntropy()
@@ -107,7 +107,7 @@ def loss_of(options: LossOptions, checkpoints: Sequence[Checkpoint] = ()) -> Any
     return SLCWA(num_negatives=number, seed=options["negatives_seed"] or 0)
 
 
-def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> float:
+def _label_smoothing(given: float | None, checkpoints: Sequence[AnyCheckpoint]) -> float:
     """Take what is given, or what the first checkpoint states, and say so; else there is none."""
     if given is not None:
         return given

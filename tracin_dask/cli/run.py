@@ -88,6 +88,8 @@ def command(
           --test test.txt --top-k 100 --output-dir why/
       tracin-dask run --model-path model.pt --train graph.zarr
           --mode self --output surprising.json
+      tracin-dask run --model-path state.pt --model-description model.json
+          --train graph.zarr --test test.txt --output-dir why/   (no ConvE)
       tracin-dask run ... --parameters 'fc.*' 'bn2.*'     (some tensors only)
       tracin-dask run --model-path model/checkpoints/ ... (all of a training)
       tracin-dask run ... --group-by relation --group-by sources.tsv.gz

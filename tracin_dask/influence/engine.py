@@ -13,7 +13,7 @@ from tracin_dask.influence.all_scores import AtScores, Reader, TileSum
 from tracin_dask.influence.all_scores_terms import AllScoresSelfTerms
 from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.factors import LowerFactors, OutputFactors, Wanted, lower_factors, output_factors
-from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.folded import CONVOLUTION_TENSORS, FoldedConvE
 from tracin_dask.influence.jacobians import RelationTable
 from tracin_dask.influence.layout import Sees
@@ -31,7 +31,10 @@ from tracin_dask.influence.product import (
     linear_factors,
     weigh_overlap,
 )
-from tracin_dask.influence.tensors import concatenate, leaves
+from tracin_dask.influence.tensors import concatenate
+
+GRADIENTS_AT_A_TIME = 256
+"""Gradients whose features are held together, where those of one triple meet; at least all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,11 @@ class PairEngine:
             embeddings=self.preconditioner.times_rows(test.embeddings),
         )
 
+    @property
+    def gradients_at_a_time(self) -> int:
+        """How many gradients are held whole, where several of a triple meet each other."""
+        return GRADIENTS_AT_A_TIME
+
     def index(self, triples: Int[Tensor, "batch 3"]) -> Batch:
         """Find the runs of a batch of triples on the CPU."""
         return index_batch(triples.numpy(), self.model.device)
@@ -212,8 +220,7 @@ class PairEngine:
             embeddings=self.embeddings(ahead, lower),
             all_scores=torch.full_like(read.scale, self.reader is not None, dtype=torch.bool),
         )
-        sums = [tensor.reshape(len(triples), -1).sum(dim=1, dtype=torch.float64) for tensor in leaves(prepared)]
-        refuse_non_finite(batch.ids, torch.stack(sums, dim=1), what="test")
+        refuse_non_finite_factors(batch.ids, prepared)
         return prepared
 
     def embeddings(self, ahead: Forward, lower: LowerFactors) -> EmbeddingRows:

@@ -6,6 +6,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
+from tracin_dask.influence.tensors import leaves
 
 
 def refuse_non_finite(
@@ -27,3 +28,15 @@ def refuse_non_finite(
             f"the influence of {len(wrong)} {what} triple(s) is NaN or infinite, first of all of (head {head}, "
             f"relation {relation}, tail {tail}); look at the checkpoint's weights for these ids"
         )
+
+
+def refuse_non_finite_factors(ids: Int[ndarray, "test 3"], factors: object) -> None:
+    """Raise if any number of the test triples' factors, a dataclass of tensors, is NaN or infinite.
+
+    Raises
+    ------
+    NonFiniteError
+        Naming the first such triple.
+    """
+    sums = [tensor.reshape(len(ids), -1).sum(dim=1, dtype=torch.float64) for tensor in leaves(factors)]
+    refuse_non_finite(ids, torch.stack(sums, dim=1), what="test")

@@ -1,11 +1,12 @@
-"""How what passes through the feature map is computed; all ways give the same sums."""
+"""How influences are computed; all ways give the same sums."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modes:
-    """The ways that a run takes; the cost model chooses.
+    """The ways that a run of a ConvE takes through the feature map; the cost model chooses.
 
     With `forward`, each distinct head, relation or pair moves its features along every test triple's gradient, and a
     training triple costs two inner products: for few test triples. Else each training triple's gradient is carried
@@ -33,3 +34,26 @@ class Modes:
             ways.append(f"directions for (head, relation) of {self.long_run} rows or more")
         first = "scores of all entities per (head, relation), " if self.all_scores else ""
         return f"pair product: {first}{', '.join(ways)}{table}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientModes:
+    """The way that a run of any other model takes; the cost model chooses.
+
+    Rows of tables meet where ids are equal. Of the tensors that all scores share, if any is tracked (`has_dense`),
+    either each training triple's score moves along every test triple's gradient (`forward`), or each training
+    triple's own gradient is made.
+    """
+
+    has_dense: bool = False
+    forward: bool = False
+
+    def __str__(self) -> str:
+        """Say what is done per training triple."""
+        if not self.has_dense:
+            return "automatic differentiation: gradients of rows that test triples share"
+        way = "forward mode along each test triple's gradient" if self.forward else "gradients of each triple"
+        return f"automatic differentiation: {way}, and of rows that test triples share"
+
+
+AnyModes: TypeAlias = Modes | GradientModes

@@ -9,19 +9,34 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.engine import PairEngine, TestFactors
+from tracin_dask.influence.engine import TestFactors
+from tracin_dask.influence.gradient_engine import GradientEngine, GradientFactors
+from tracin_dask.influence.gradient_scorer import GradientScorer
 from tracin_dask.influence.losses import SLCWA
+from tracin_dask.influence.questions import Engine, Factors
 from tracin_dask.influence.scorer import Scorer, Scores
+
+OwnScorer: TypeAlias = Scorer | GradientScorer
+"""What scores the triples of a batch as they are."""
+
+
+def own_scorer(engine: Engine, test: Factors, num_tests: int | None = None) -> OwnScorer:
+    """Give what scores triples as they are, by the engine."""
+    if isinstance(engine, GradientEngine):
+        assert isinstance(test, GradientFactors)  # noqa: S101 - prepared by such an engine
+        return GradientScorer(engine, test, num_tests)
+    assert isinstance(test, TestFactors)  # noqa: S101 - as above
+    return Scorer(engine, test, num_tests)
 
 
 class ScorerWithNegatives:
     """Scores training triples and their corrupted triples; both use one layout of the test triples' side."""
 
-    def __init__(self, engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> None:
+    def __init__(self, engine: Engine, test: Factors, num_tests: int | None = None) -> None:
         """Take the test triples' factors from any device; the engine's loss is `SLCWA`."""
         assert isinstance(engine.loss, SLCWA)  # noqa: S101 - chosen by `make_scorer`
         self._loss, self._num_entities = engine.loss, engine.model.config.num_entities
-        self._positive = Scorer(replace(engine, loss=self._loss.part(is_positive=True)), test, num_tests)
+        self._positive = own_scorer(replace(engine, loss=self._loss.part(is_positive=True)), test, num_tests)
         self._negative = self._positive.with_loss(self._loss.part(is_positive=False))
 
     def __len__(self) -> int:
@@ -38,10 +53,10 @@ class ScorerWithNegatives:
         yield Scores(rows=np.arange(len(ids)), influences=total)
 
 
-BatchScorer: TypeAlias = Scorer | ScorerWithNegatives
+BatchScorer: TypeAlias = OwnScorer | ScorerWithNegatives
 
 
-def make_scorer(engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> BatchScorer:
+def make_scorer(engine: Engine, test: Factors, num_tests: int | None = None) -> BatchScorer:
     """Choose what scores under the engine's loss."""
-    scorer = ScorerWithNegatives if isinstance(engine.loss, SLCWA) else Scorer
+    scorer = ScorerWithNegatives if isinstance(engine.loss, SLCWA) else own_scorer
     return scorer(engine, test, num_tests)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from tracin_dask.influence import cost
 from tracin_dask.influence.cost import MultiplyAdds, Workload
+from tracin_dask.influence.engine import GRADIENTS_AT_A_TIME
 from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
 from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.product import CONVOLUTION
-from tracin_dask.influence.squares import GRADIENTS_AT_A_TIME
 from tracin_dask.models.conve import ConvEConfig
 
 

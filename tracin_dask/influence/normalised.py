@@ -8,9 +8,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.negatives import BatchScorer
-from tracin_dask.influence.questions import Question
+from tracin_dask.influence.questions import Engine, Question
 from tracin_dask.influence.scorer import Scores
 from tracin_dask.influence.squares import squared_lengths
 from tracin_dask.influence.summed import SummedScorer, self_scores
@@ -32,7 +31,7 @@ class NormalisedScorer:
     def __init__(
         self,
         scorer: BatchScorer | SummedScorer,
-        engines: Sequence[PairEngine],
+        engines: Sequence[Engine],
         test_norms: Float[Tensor, " test"] | None = None,
     ) -> None:
         """Take what scores, the engines of its checkpoints, and norms from any device."""
@@ -50,13 +49,13 @@ class NormalisedScorer:
             yield part
 
 
-def training_norms(engines: Sequence[PairEngine], ids: Int[ndarray, "batch 3"]) -> Float[Tensor, " batch"]:
+def training_norms(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Float[Tensor, " batch"]:
     """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_scores`."""
     return _norms(self_scores(engines, ids).influences[:, 0])
 
 
 def question_norms(
-    engines: Sequence[PairEngine],
+    engines: Sequence[Engine],
     question: Question,
     test_triples: Int[ndarray, "test 3"],
     contrast_tails: Int[ndarray, " test"] | None = None,

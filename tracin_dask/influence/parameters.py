@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.scoring import ScoringConfig
 
 _BEFORE_FC = (
     "bn0.weight",
@@ -22,15 +23,17 @@ bn1 takes from what conv1 gives off the mean and the scale of the batch, and so 
 """
 
 
-def parameter_names(config: ConvEConfig) -> tuple[str, ...]:
-    """Name every parameter tensor of a ConvE, in the order of its definition."""
+def parameter_names(config: ConvEConfig | ScoringConfig) -> tuple[str, ...]:
+    """Name every trained parameter tensor of a model, those of ConvE in the order of its definition."""
+    if isinstance(config, ScoringConfig):
+        return config.parameter_names
     names = ("entity_embeddings.weight", "relation_embeddings.weight", *_BEFORE_FC)
     after = ("fc.weight", "fc.bias", "bn2.weight", "bn2.bias")
     bias = ("entity_bias",) if config.has_entity_bias else ()
     return (*names, *after, *bias)
 
 
-def matching(config: ConvEConfig, patterns: Sequence[str]) -> frozenset[str]:
+def matching(config: ConvEConfig | ScoringConfig, patterns: Sequence[str]) -> frozenset[str]:
     """Select the tensors whose names match any of the shell-style patterns, e.g. `fc.*`.
 
     Raises
@@ -45,7 +48,7 @@ def matching(config: ConvEConfig, patterns: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
-def without_cancelled(config: ConvEConfig) -> frozenset[str]:
+def without_cancelled(config: ConvEConfig | ScoringConfig) -> frozenset[str]:
     """Select all tensors whose gradients are not 0 in training: what an optimiser knows of the others is rounding."""
     return frozenset(parameter_names(config)) - CANCELLED
 

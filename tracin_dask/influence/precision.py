@@ -12,6 +12,9 @@ from tracin_dask.errors import ConfigError
 PrecisionName = Literal["float64", "float32", "mixed", "tf32", "bf16", "bf16-emulated", "fp16"]
 """What a run can ask for; `mixed` is fp16 on CUDA and bf16 elsewhere."""
 
+WorkingPrecision = Literal["float64", "float32"]
+"""Those in which nothing is rounded but to the type of the weights."""
+
 
 class Precision(Enum):
     """How the operands of the big products are rounded; the value is the name that the result states."""

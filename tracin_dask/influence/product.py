@@ -74,6 +74,16 @@ def embedding_self_terms(tracked: frozenset[str], own: EmbeddingRows, along: Emb
     return total
 
 
+def products_where_equal(
+    left: Float[Tensor, "triple gradient width"],
+    right: Float[Tensor, "triple gradient width"],
+    left_ids: Int[ndarray, "triple gradient"],
+    right_ids: Int[ndarray, "triple gradient"],
+) -> Float[Tensor, "triple gradient gradient"]:
+    """Multiply the rows of each triple's gradients with each other where both are gradients of the same row."""
+    return (left @ right.transpose(1, 2)) * send(left_ids[:, :, None] == right_ids[:, None, :], left.device)
+
+
 class IdIndex:
     """A look-up of the test triples that hold an id; on the host."""
 

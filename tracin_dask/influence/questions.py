@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -10,10 +10,14 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.influence.engine import PairEngine, TestFactors
+from tracin_dask.influence.gradient_engine import GradientEngine, GradientFactors
 from tracin_dask.influence.losses import SLCWA, AnyLoss, NegatedScore, OneToAll
 from tracin_dask.influence.tensors import concatenate
-from tracin_dask.models.conve import ConvEConfig
 
+Engine: TypeAlias = PairEngine | GradientEngine
+"""The two engines, which have one face: of ConvE, and of any other model."""
+Factors: TypeAlias = TestFactors | GradientFactors
+"""What each of them prepares of test triples."""
 Explain = Literal["loss", "score"]
 
 
@@ -45,13 +49,13 @@ class Asked:
 
 
 def prepare_question(
-    engine: PairEngine,
+    engine: Engine,
     question: Question,
     test_triples: Int[ndarray, "test 3"],
     contrast_tails: Int[ndarray, " test"] | None = None,
     *,
     batch_size: int,
-) -> TestFactors:
+) -> Factors:
     """Compute the factors of all gradients that a question asks for: of all test triples, one kind after the other.
 
     Raises
@@ -67,7 +71,7 @@ def prepare_question(
 
 
 def gradients_of(
-    engine: PairEngine,
+    engine: Engine,
     question: Question,
     test_triples: Int[ndarray, "test 3"],
     contrast_tails: Int[ndarray, " test"] | None = None,
@@ -78,22 +82,22 @@ def gradients_of(
         assert contrast_tails is not None  # noqa: S101 - belongs to the question
         sides.append((np.column_stack([test_triples[:, :2], contrast_tails]), -1))
     for triples, sign in sides:
-        yield from _of_one_side(engine.loss, question, triples, engine.model.config, sign)
+        yield from _of_one_side(engine.loss, question, triples, engine.model.config.num_entities, sign)
 
 
 def _of_one_side(
-    loss: AnyLoss, question: Question, triples: Int[ndarray, "test 3"], config: ConvEConfig, sign: int
+    loss: AnyLoss, question: Question, triples: Int[ndarray, "test 3"], num_entities: int, sign: int
 ) -> Iterator[Asked]:
     """Give the gradients of triples that a question asks for."""
     if question.explain == "score":
         yield Asked(triples=triples, loss=NegatedScore(), sign=sign)
     elif question.is_contrast and isinstance(loss, OneToAll):
         # the other entities' parts are the same for both tails: what is left is the difference of two scores
-        weight = loss.lower_at_tail(config.num_entities)
+        weight = loss.lower_at_tail(num_entities)
         yield Asked(triples=triples, loss=NegatedScore(weight=weight), sign=sign)
     elif isinstance(loss, SLCWA):
         yield Asked(triples=triples, loss=loss.part(is_positive=True), sign=sign)
-        for corrupted in loss.corrupted(triples, config.num_entities):
+        for corrupted in loss.corrupted(triples, num_entities):
             yield Asked(triples=corrupted, loss=loss.part(is_positive=False), sign=sign)
     else:
         yield Asked(triples=triples, loss=loss, sign=sign)

@@ -18,16 +18,22 @@ from tracin_dask.influence.batch import index_batch, send
 from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.factors import output_factors
 from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.gradient_engine import GradientEngine
 from tracin_dask.influence.losses import SLCWA, OneToAll, derivative
 from tracin_dask.influence.passes import scores
-from tracin_dask.influence.product import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS, EmbeddingRows, linear_factors
-from tracin_dask.influence.questions import Asked, Question, gradients_of
+from tracin_dask.influence.product import (
+    ENTITIES,
+    ENTITY_BIAS,
+    FC_WEIGHT,
+    RELATIONS,
+    EmbeddingRows,
+    linear_factors,
+    products_where_equal,
+)
+from tracin_dask.influence.questions import Asked, Engine, Question, gradients_of
 
-GRADIENTS_AT_A_TIME = 256
-"""Gradients whose features are held together; at least those of one triple."""
 
-
-def self_influence(engine: PairEngine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
     """Compute learning_rate · ‖∇loss_i‖² for every triple i, under any loss.
 
     Raises
@@ -39,7 +45,7 @@ def self_influence(engine: PairEngine, triples: Int[Tensor, "batch 3"]) -> Float
 
 
 def squared_lengths(
-    engine: PairEngine,
+    engine: Engine,
     question: Question,
     triples: Int[ndarray, "batch 3"],
     contrast_tails: Int[ndarray, " batch"] | None = None,
@@ -56,8 +62,8 @@ def squared_lengths(
     if question.num_gradients(engine.loss) == 1:
         (asked,) = gradients_of(engine, question, triples, contrast_tails)
         return replace(engine, loss=asked.loss).self_influence(torch.from_numpy(triples), what=what)
-    found = [engine.model.kernel.new_empty(0)]
-    step = max(1, GRADIENTS_AT_A_TIME // question.num_gradients(engine.loss))
+    found = [torch.empty(0, dtype=engine.model.dtype, device=engine.model.device)]
+    step = max(1, engine.gradients_at_a_time // question.num_gradients(engine.loss))
     for start in range(0, len(triples), step):
         some = slice(start, start + step)
         tails = None if contrast_tails is None else contrast_tails[some]
@@ -67,16 +73,26 @@ def squared_lengths(
     return total
 
 
-def _of_sums(engine: PairEngine, asked: Sequence[Asked]) -> Float[Tensor, " triple"]:
+def _of_sums(engine: Engine, asked: Sequence[Asked]) -> Float[Tensor, " triple"]:
     """Square the sums of the gradients that are asked for of each triple; each is one of the triple's own score."""
     ids = np.stack([one.triples for one in asked], axis=1)
-    together = _Together(engine, ids)
+    scores, products = (
+        engine.products_within(ids) if isinstance(engine, GradientEngine) else products_within(engine, ids)
+    )
     derivatives = []
     for column, one in enumerate(asked):
         assert not isinstance(one.loss, OneToAll | SLCWA)  # noqa: S101 - gradients that are added up are of one score
-        derivatives.append(one.sign * derivative(one.loss, together.scores[:, column]))
+        derivatives.append(one.sign * derivative(one.loss, scores[:, column]))
     by = torch.stack(derivatives, dim=1)[:, :, None]
-    return (by * together.products() * by.transpose(1, 2)).sum(dim=(1, 2))
+    return (by * products * by.transpose(1, 2)).sum(dim=(1, 2))
+
+
+def products_within(
+    engine: PairEngine, ids: Int[ndarray, "triple gradient 3"]
+) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
+    """Give the scores of several triples of one relation each, and multiply their gradients with each other."""
+    together = _Together(engine, ids)
+    return together.scores, together.products()
 
 
 class _Together:
@@ -128,12 +144,16 @@ class _Together:
         heads, tails = self._ids[:, :, 0], self._ids[:, :, 2]
         if ENTITIES in tracked:
             head, tail, along_head, along_tail = map(self._sorted_back, (rows.head, rows.tail, along.head, along.tail))
-            crossed = _where_equal(head, along_tail, heads, tails)
-            total = total + _where_equal(head, along_head, heads, heads) + _where_equal(tail, along_tail, tails, tails)
+            crossed = products_where_equal(head, along_tail, heads, tails)
+            total = (
+                total
+                + products_where_equal(head, along_head, heads, heads)
+                + products_where_equal(tail, along_tail, tails, tails)
+            )
             total = total + crossed + crossed.transpose(1, 2)
         if ENTITY_BIAS in tracked:
             one, along_one = self._sorted_back(rows.tail_bias[:, None]), self._sorted_back(along.tail_bias[:, None])
-            total = total + _where_equal(one, along_one, tails, tails)
+            total = total + products_where_equal(one, along_one, tails, tails)
         return total
 
     def _sorted_back(self, values: Float[Tensor, "sorted width"]) -> Float[Tensor, "triple gradient width"]:
@@ -143,13 +163,3 @@ class _Together:
         self, values: Float[Tensor, "sorted width"], along: Float[Tensor, "sorted width"]
     ) -> Float[Tensor, "triple gradient gradient"]:
         return self._sorted_back(values) @ self._sorted_back(along).transpose(1, 2)
-
-
-def _where_equal(
-    left: Float[Tensor, "triple gradient dim"],
-    right: Float[Tensor, "triple gradient dim"],
-    left_ids: Int[ndarray, "triple gradient"],
-    right_ids: Int[ndarray, "triple gradient"],
-) -> Float[Tensor, "triple gradient gradient"]:
-    """Multiply rows of an embedding table where both are gradients of the same."""
-    return (left @ right.transpose(1, 2)) * send(left_ids[:, :, None] == right_ids[:, None, :], left.device)

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.negatives import BatchScorer
+from tracin_dask.influence.questions import Engine
 from tracin_dask.influence.scorer import Scores
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.influence.tensors import laid_out
@@ -33,7 +33,7 @@ class SummedScorer:
             yield total
 
 
-def self_scores(engines: Sequence[PairEngine], ids: Int[ndarray, "batch 3"]) -> Scores:
+def self_scores(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Scores:
     """Sum learning_rate · ‖∇loss_i‖² over the checkpoints, for every triple i of a batch."""
     triples = torch.from_numpy(ids)
     total = self_influence(engines[0], triples)

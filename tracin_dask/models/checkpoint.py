@@ -1,26 +1,27 @@
-"""Trained ConvE models from the checkpoint files that exist: four shapes, two dialects, one `Checkpoint`."""
+"""Trained models and what their files say; ConvE from the files that exist: four shapes, two dialects."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.dialects import recognise_dialect, rename_tensors
 from tracin_dask.models.dimensions import SIZE_NAMES, ImageSize, infer_config
+from tracin_dask.models.facts import check_values, stated_facts
 from tracin_dask.models.files import file_sha256, read_torch_file
-
-Stated = TypeVar("Stated", int, str, float)
+from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.scoring import ScoringConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A trained model and what its file says about it.
+    """A trained ConvE and what its file says about it.
 
     `model` is in eval mode on the CPU. `sha256` is that of the file. `epoch` counts from 0. `id_maps_sha256`
     tells which entity and relation ids the model was trained with. What the file does not state is None.
@@ -35,6 +36,56 @@ class Checkpoint:
     epoch: int | None = None
     id_maps_sha256: str | None = None
     label_smoothing: float | None = None
+    description: ClassVar[None] = None
+    is_pickle: bool = False
+    """Whether the file is a whole model, which only the process that was told to trust it reads."""
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return "ConvE"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the model's weights."""
+        return self.model.fc.weight.dtype
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowwiseCheckpoint:
+    """Any other trained model, as `Checkpoint` is of a ConvE; a file without a `description` is a whole model."""
+
+    model: RowwiseModel
+    description: ModelDescription | None
+    path: Path
+    sha256: str
+    learning_rate: float | None = None
+    epoch: int | None = None
+    id_maps_sha256: str | None = None
+    label_smoothing: float | None = None
+
+    @property
+    def config(self) -> ScoringConfig:
+        """What is known of the model."""
+        return self.model.config
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self.config.name
+
+    @property
+    def is_pickle(self) -> bool:
+        """Whether the file is a whole model, which only the process that was told to trust it reads."""
+        return self.description is None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the model's weights."""
+        return self.model.dtype
+
+
+AnyCheckpoint: TypeAlias = Checkpoint | RowwiseCheckpoint
 
 
 def load_checkpoint(
@@ -76,17 +127,14 @@ def load_checkpoint(
             path=path,
             sha256=file_sha256(path),
             dialect=dialect.name,
-            learning_rate=_learning_rate(contents),
-            epoch=_optional(contents, "epoch", int),
-            id_maps_sha256=_optional(contents, "id_maps_sha256", str),
-            label_smoothing=_label_smoothing(contents),
+            **stated_facts(contents),
         )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
 def check_fits(
-    checkpoint: Checkpoint, *, num_entities: int, num_relations: int, id_maps_sha256: str | None = None
+    checkpoint: AnyCheckpoint, *, num_entities: int, num_relations: int, id_maps_sha256: str | None = None
 ) -> None:
     """Refuse a checkpoint that was not trained with these id maps.
 
@@ -101,9 +149,11 @@ def check_fits(
         ("relations", config.num_relations, num_relations),
     ):
         if trained != given:
+            is_doubled = kind == "relations" and trained == 2 * given
+            inverses = ", in which every relation has a row for its inverse, too: PyKEEN's `create_inverse_triples`"
             raise CheckpointError(
                 f"{checkpoint.path} was trained with {trained:,} {kind}, the id map has {given:,}; "
-                "give the id maps that the model was trained with"
+                f"give the id maps that the model was trained with{inverses if is_doubled else ''}"
             )
     if None not in (checkpoint.id_maps_sha256, id_maps_sha256) and checkpoint.id_maps_sha256 != id_maps_sha256:
         raise CheckpointError(
@@ -132,7 +182,7 @@ def build_model(config: ConvEConfig, tensors: Mapping[str, Tensor], *, dtype: to
             found, wanted = tuple(tensors[name].shape), tuple(expected.shape)
             raise CheckpointError(f"{name} has the shape {found}; the other tensors ask for {wanted}")
         state[name] = tensors[name].to(dtype, copy=True).contiguous()
-        _check_values(name, state[name])
+        check_values(name, state[name])
     model.load_state_dict(state, assign=True)
     return model.eval()
 
@@ -160,20 +210,6 @@ def split_contents(contents: Mapping[object, object]) -> tuple[dict[str, Tensor]
     return dict(state), _stated_sizes(config)
 
 
-def _check_values(name: str, tensor: Tensor) -> None:
-    bad = int(tensor.numel() - torch.isfinite(tensor).sum())
-    if bad:
-        raise CheckpointError(
-            f"{name} has {bad:,} NaN or infinite values of {tensor.numel():,}; the training diverged, "
-            "take an earlier checkpoint"
-        )
-    negative = int((tensor < 0).sum()) if name.endswith("running_var") else 0
-    if negative:
-        raise CheckpointError(
-            f"{name} has {negative:,} negative values of {tensor.numel():,}; variances are not below 0"
-        )
-
-
 def _stated_sizes(config: object) -> list[tuple[str, int]]:
     """Gather the sizes that a configuration states, at any depth."""
     if not isinstance(config, Mapping):
@@ -186,31 +222,3 @@ def _stated_sizes(config: object) -> list[tuple[str, int]]:
             found.append((name, value))
         found.extend(_stated_sizes(value))
     return found
-
-
-def _learning_rate(contents: Mapping[object, object]) -> float | None:
-    rate = contents.get("learning_rate")
-    if rate is None:
-        rate = _optimizer_learning_rate(contents.get("optimizer_state_dict"))
-    if rate is None:
-        return None
-    if not isinstance(rate, int | float) or not math.isfinite(rate) or rate <= 0:
-        raise CheckpointError(f"its learning rate is {rate!r}; expected a number above 0")
-    return float(rate)
-
-
-def _optimizer_learning_rate(optimizer: object) -> object:
-    groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
-    return groups[0].get("lr") if groups else None
-
-
-def _label_smoothing(contents: Mapping[object, object]) -> float | None:
-    training = contents.get("training")
-    return _optional(training, "label_smoothing", float) if isinstance(training, Mapping) else None
-
-
-def _optional(contents: Mapping[object, object], name: str, kind: type[Stated]) -> Stated | None:
-    value = contents.get(name)
-    if value is not None and not isinstance(value, kind):
-        raise CheckpointError(f"its {name} is {value!r}; expected a {kind.__name__}")
-    return value

@@ -7,8 +7,10 @@ import pickle  # only the name of its error: nothing is unpickled
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
+from torch import nn
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.triples.part import part_of, write_whole
@@ -33,13 +35,35 @@ def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, obje
         raise CheckpointError(
             f"loading it would unpickle objects, which can run code ({_reason(error)}). A safe checkpoint holds "
             "only tensors, numbers and texts: in the program that wrote it, load the model and save it again with "
-            "torch.save({'model_state_dict': model.state_dict()}, path)"
+            "torch.save({'model_state_dict': model.state_dict()}, path). If it is a whole model, as PyKEEN's "
+            "trained_model.pkl, and you trust whoever wrote it as you would trust a program: --trust-pickle"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f"no torch file, or a damaged one ({_reason(error)}); copy it again") from error
     if not isinstance(contents, Mapping):
         raise CheckpointError(f"holds a {type(contents).__name__}; a checkpoint is a dictionary of named tensors")
     return contents
+
+
+def read_pickled_model(source: Path | BinaryIO) -> nn.Module:
+    """Unpickle a whole model into CPU memory, which runs whatever code the file holds.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, or holds no model.
+    """
+    if isinstance(source, Path) and not source.is_file():
+        raise CheckpointError("there is no such file")
+    try:
+        found = torch.load(source, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ImportError, AttributeError, KeyError) as error:
+        raise CheckpointError(f"cannot be unpickled: {error}") from error
+    if not isinstance(found, nn.Module):
+        raise CheckpointError(
+            f"holds a {type(found).__name__}, no whole model; a file of weights is read without --trust-pickle"
+        )
+    return found
 
 
 def write_torch_file(path: Path, contents: Mapping[str, object]) -> None:

@@ -13,8 +13,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.files import write_torch_file
 from tracin_dask.models.pykeen_graph import read_id_maps, write_graph
 from tracin_dask.models.pykeen_imports import CoreTriplesFactory, TrainingCallback, TrainingLoop
-from tracin_dask.models.pykeen_model import read_config
-from tracin_dask.models.resume import model_sizes
+from tracin_dask.models.pykeen_settings import checkpoint_tells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +26,12 @@ class _Epoch:
 
 
 class TracInCheckpointTrainingCallback(TrainingCallback):
-    """Write what TracIn needs while PyKEEN trains a ConvE.
+    """Write what TracIn needs while PyKEEN trains a ConvE, ComplEx, DistMult, RotatE, TransE or TuckER.
 
     When the training starts, `output_dir` gets `entity_to_id.tsv`, `relation_to_id.tsv` and `train.txt`: the triples
     that are trained on, as ids (with inverse triples: these, too). After every `frequency` epochs and after the last
-    one `output_dir/checkpoints/checkpoint_epoch_N.pt` is written: weights by PyKEEN's names, the model's sizes, the
-    optimiser's state, the epoch's learning rate and loss, and a hash of the id maps.
+    one `output_dir/checkpoints/checkpoint_epoch_N.pt` is written: weights by PyKEEN's names, the model's sizes or
+    settings, the optimiser's state, the epoch's learning rate and loss, and a hash of the id maps.
 
     With an early stopper give its frequency: then the epoch that PyKEEN returns to, `result.stopper.best_epoch`, is
     among the checkpoints. (Where it ends the training PyKEEN does not tell callbacks, and nothing more is written.)
@@ -69,6 +68,7 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         self.triples_factory = triples_factory
         self._id_maps = read_id_maps(triples_factory)
         self._last: _Epoch | None = None
+        self._told: dict[str, object] = {}
 
     def register_training_loop(self, training_loop: TrainingLoop[Any]) -> None:
         """Check that this model can be explained, and write the graph's files.
@@ -76,13 +76,13 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         Raises
         ------
         ConfigError
-            If it is no ConvE or of another graph, or if files of another training are in the folder.
+            If it is none of these models or of another graph, or if files of another training are in the folder.
         """
         super().register_training_loop(training_loop)
-        config = read_config(self.model)
+        self._told = checkpoint_tells(self.model)
         for kind, trained, given in (
-            ("entities", config.num_entities, len(self._id_maps.entities)),
-            ("relations", config.num_relations, len(self._id_maps.relations)),
+            ("entities", self.model.num_entities, len(self._id_maps.entities)),
+            ("relations", self.model.num_relations, len(self._id_maps.relations)),
         ):
             if trained != given:
                 raise ConfigError(
@@ -126,7 +126,7 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
             "epoch": epoch.number - 1,
             "model_state_dict": _on_cpu(self.model),
             "optimizer_state_dict": self.optimizer.state_dict(),
-            "model_config": model_sizes(read_config(self.model)),
+            **self._told,
             "metrics": {"train_loss": epoch.loss},
             "learning_rate": epoch.learning_rate,
             "id_maps_sha256": self._id_maps.sha256,

@@ -3,7 +3,8 @@
 from tracin_dask.errors import ConfigError
 
 try:
-    from pykeen.models import ConvE
+    from pykeen.models import ConvE, ERModel, model_resolver
+    from pykeen.nn import Embedding
     from pykeen.nn.modules import ConvEInteraction
     from pykeen.training import TrainingCallback, TrainingLoop
     from pykeen.triples import CoreTriplesFactory, TriplesFactory
@@ -17,8 +18,11 @@ __all__ = [
     "ConvE",
     "ConvEInteraction",
     "CoreTriplesFactory",
+    "ERModel",
+    "Embedding",
     "NoRandomSeedNecessary",
     "TrainingCallback",
     "TrainingLoop",
     "TriplesFactory",
+    "model_resolver",
 ]

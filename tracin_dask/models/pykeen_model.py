@@ -45,7 +45,7 @@ def build(config: ConvEConfig, state: Mapping[str, Tensor], *, dtype: torch.dtyp
         num_entities=config.num_entities,
         num_relations=config.num_relations,
     )
-    with _without_training_advice(), torch.random.fork_rng(devices=[]):
+    with without_training_advice(), torch.random.fork_rng(devices=[]):
         model = pykeen.ConvE(
             graph,
             random_seed=pykeen.NoRandomSeedNecessary,
@@ -69,9 +69,9 @@ def score(model: pykeen.ConvE, triples: Int[Tensor, "batch 3"]) -> Float[Tensor,
 
 
 @contextmanager
-def _without_training_advice() -> Iterator[None]:
-    """Silence PyKEEN's advice on inverse triples: nothing is trained here."""
-    logger = logging.getLogger(pykeen.ConvE.__module__)
+def without_training_advice() -> Iterator[None]:
+    """Silence PyKEEN's advice on training: nothing is trained here."""
+    logger = logging.getLogger("pykeen")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -14,6 +14,7 @@ from tracin_dask.influence.preconditioner import Preconditioning
 from tracin_dask.influence.questions import Explain
 from tracin_dask.influence.topk import RankBy
 from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.scoring import ScoringConfig
 from tracin_dask.runs.groupings import PARTS, Part
 from tracin_dask.triples.groups import GroupStore
 
@@ -135,7 +136,7 @@ class RunConfig:
             return ()
         return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
 
-    def tracked(self, model: ConvEConfig) -> frozenset[str]:
+    def tracked(self, model: ConvEConfig | ScoringConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.
 
         Raises

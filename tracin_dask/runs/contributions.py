@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.negatives import make_scorer
+from tracin_dask.influence.questions import Engine
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.runs.halving import InPieces
 from tracin_dask.runs.job import Asked, ScoreJob
@@ -36,7 +36,7 @@ def contributions(job: ScoreJob, tests: Asked | None, reported: Reported) -> Con
 
 
 def _by_checkpoint(
-    job: ScoreJob, engine: PairEngine, tests: Asked | None, reported: Reported
+    job: ScoreJob, engine: Engine, tests: Asked | None, reported: Reported
 ) -> Iterator[Float[ndarray, " entry"]]:
     if tests is None:
         yield _scored(job, InPieces(lambda ids: [self_scores([engine], ids)]), reported[0])[:, 0]

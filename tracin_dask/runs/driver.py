@@ -30,7 +30,7 @@ from tracin_dask.types import Progress
 if TYPE_CHECKING:
     from distributed import Client
 
-    from tracin_dask.models.checkpoint import Checkpoint
+    from tracin_dask.models.checkpoint import AnyCheckpoint
     from tracin_dask.triples.store import TripleStore
 
 
@@ -80,7 +80,7 @@ class Executor(Protocol):
 
 def run(
     store: "TripleStore",
-    checkpoints: "Checkpoint | Sequence[Checkpoint]",
+    checkpoints: "AnyCheckpoint | Sequence[AnyCheckpoint]",
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
@@ -249,7 +249,9 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
                 path=checkpoint.path.absolute(),
                 sha256=checkpoint.sha256,
                 config=checkpoint.config,
-                dtype=checkpoint.model.fc.weight.dtype,
+                dtype=checkpoint.dtype,
+                description=checkpoint.description,
+                is_pickle=checkpoint.is_pickle,
                 preconditioned=frozenset(scales),
             )
             for checkpoint, scales in zip(prepared.checkpoints, prepared.scales, strict=True)

@@ -8,13 +8,12 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence import group_totals, topk
-from tracin_dask.influence.engine import TestFactors
 from tracin_dask.influence.group_totals import GroupTotals
 from tracin_dask.influence.losses import AnyLoss
-from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.modes import AnyModes
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.precision import PrecisionName
-from tracin_dask.influence.questions import Question
+from tracin_dask.influence.questions import Factors, Question
 from tracin_dask.influence.topk import TopK
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.groupings import Grouping
@@ -40,7 +39,7 @@ class ScoreJob:
     question: Question
     normalize: Normalize
     tracked: frozenset[str]
-    modes: Modes
+    modes: AnyModes
     top_k: int
     batch_size: int
     device: Device
@@ -97,7 +96,7 @@ class Scored:
 class Prepared:
     """The test triples' factors on the CPU, as they are broadcast."""
 
-    tests: tuple[TestFactors, ...]
+    tests: tuple[Factors, ...]
     """One per checkpoint."""
     norms: Float[Tensor, " test"] | None = None
     """Of the test triples' gradients, where influences are divided by them."""

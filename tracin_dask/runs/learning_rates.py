@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.models.checkpoint import AnyCheckpoint
 from tracin_dask.runs.config import DEFAULT_LEARNING_RATE
 
 
@@ -17,7 +17,7 @@ class Schedule:
     rates: dict[str, float]
     """By what stands in front of the tab."""
 
-    def learning_rates(self, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
+    def learning_rates(self, checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
         """Look up every checkpoint, by its path, its file's name, or the epoch that it states.
 
         Raises
@@ -27,12 +27,12 @@ class Schedule:
         """
         return tuple(self._learning_rate(checkpoint) for checkpoint in checkpoints)
 
-    def unused_names(self, checkpoints: Sequence[Checkpoint]) -> list[str]:
+    def unused_names(self, checkpoints: Sequence[AnyCheckpoint]) -> list[str]:
         """List the file names that none of the checkpoints has; epochs may be those of a whole training."""
         known = {key for checkpoint in checkpoints for key in _keys(checkpoint)}
         return [key for key in self.rates if not key.isdecimal() and key not in known]
 
-    def _learning_rate(self, checkpoint: Checkpoint) -> float:
+    def _learning_rate(self, checkpoint: AnyCheckpoint) -> float:
         for key in _keys(checkpoint):
             if key in self.rates:
                 return self.rates[key]
@@ -73,7 +73,7 @@ def read_schedule(path: Path) -> Schedule:
     return Schedule(path=path, rates=rates)
 
 
-def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
+def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
     """Give one learning rate per checkpoint: those that are stated, or else the checkpoints' own, or the default.
 
     Raises
@@ -93,7 +93,7 @@ def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[Checkpo
     return tuple(stated)
 
 
-def _keys(checkpoint: Checkpoint) -> tuple[str, str, str]:
+def _keys(checkpoint: AnyCheckpoint) -> tuple[str, str, str]:
     """Give what a line for a checkpoint may begin with, the most particular first."""
     return str(checkpoint.path), checkpoint.path.name, str(checkpoint.epoch)
 

@@ -4,17 +4,10 @@ from dataclasses import dataclass
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence import cost
+from tracin_dask.influence.counts import Counts
 from tracin_dask.influence.group_totals import sums_bytes, totals_bytes
-from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.norm_cost import norm_bytes
 from tracin_dask.influence.precision import working_dtype
-from tracin_dask.influence.preconditioner_cost import (
-    preconditioned_batch_bytes,
-    preconditioned_layout_bytes,
-    preconditioner_bytes,
-)
 from tracin_dask.influence.summed import sum_bytes
-from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.score_writer import writer_bytes
 
@@ -64,29 +57,17 @@ def read_rows(batch_size: int) -> int:
 
 
 def estimate(
-    model: ConvEConfig, work: cost.Workload, config: RunConfig, modes: Modes, *, batch_size: int, outcomes: int
+    counts: Counts, work: cost.Workload, config: RunConfig, *, batch_size: int, outcomes: int
 ) -> MemoryEstimate:
     """Estimate the peak of a worker; `outcomes` of tasks are merged at a time."""
-    columns, number = max(1, work.num_tests), work.num_checkpoints
-    itemsize, again = working_dtype(config.precision).itemsize, config.gradient_checkpointing
-    batch = 0
-    if work.num_tests:
-        batch = cost.batch_bytes(model, batch_size, work.num_tests, modes, itemsize=itemsize, recompute=again)
-    if work.num_tests == 0 or config.normalize != "none":
-        batch = max(batch, norm_bytes(model, batch_size, config.loss, itemsize=itemsize, recompute=again))
+    columns, number, batch = max(1, work.num_tests), work.num_checkpoints, counts.batch_bytes(batch_size)
     if number > 1:
-        batch += sum_bytes(batch_size, work.num_tests, itemsize)
-    weights = cost.model_bytes(model, itemsize)
-    laid_out = cost.layout_bytes(model, work.num_tests, itemsize, modes)
-    if work.is_preconditioned:
-        weights += preconditioner_bytes(model, config.tracked(model), itemsize)
-        laid_out += preconditioned_layout_bytes(model, work.num_tests, itemsize, modes)
-        batch += preconditioned_batch_bytes(model, batch_size, modes, itemsize=itemsize, recompute=again)
+        batch += sum_bytes(batch_size, work.num_tests, working_dtype(config.precision).itemsize)
     totals = totals_bytes(work.num_groups, work.num_columns)
     return MemoryEstimate(
         process=PROCESS_BYTES,
-        model=number * weights,
-        test_triples=number * (2 * cost.prepared_bytes(model, work.num_tests, itemsize) + laid_out),
+        model=number * counts.model_bytes,
+        test_triples=number * counts.test_bytes,
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         top_k=cost.top_k_bytes(config.top_k, columns),

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.normalised import Normalize, training_norms
+from tracin_dask.influence.questions import Engine
 from tracin_dask.influence.scorer import Scores
 from tracin_dask.runs.contributions import Contributions, Reported
 from tracin_dask.runs.halving import InPieces
@@ -51,9 +51,7 @@ def divided(contributions: Contributions, norms: Norms, normalize: Normalize) ->
     return tuple(found)
 
 
-def _training_norms(
-    engines: Sequence[PairEngine], ids: Int[ndarray, "row 3"], batch_size: int
-) -> Float[ndarray, " row"]:
+def _training_norms(engines: Sequence[Engine], ids: Int[ndarray, "row 3"], batch_size: int) -> Float[ndarray, " row"]:
     """Compute norms in batches of the job's size."""
     found = np.zeros(len(ids))
     batches = InPieces(

@@ -18,7 +18,6 @@ from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.runs.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
-from tracin_dask.runs.loading import CheckpointFile
 from tracin_dask.runs.norms import Norms, reported_norms
 from tracin_dask.runs.plan import Rows
 from tracin_dask.runs.score_writer import why_out_of_reach
@@ -131,7 +130,7 @@ class OnDask:
             self._let_go()
 
     def _look_for_files(self) -> "tuple[list[str], Future[Any] | None]":
-        """Give the workers' addresses, and the weights of the checkpoints that one of them does not see."""
+        """Give the workers' addresses, and the weights of checkpoints that some of them do not see or may not read."""
         files = [str(file.path) for file in self._job.checkpoints]
         needed = {self._job.store.path: "store"}
         needed |= {grouping.path: "groups" for grouping in self._job.groupings if grouping.path is not None}
@@ -143,6 +142,7 @@ class OnDask:
                     "put it on a file system that all workers share and give that path"
                 )
         unseen = {path for paths in missing.values() for path in paths}
+        unseen |= {str(file.path) for file in self._job.checkpoints if file.is_pickle}
         return list(missing), self._send_weights(unseen) if unseen else None
 
     def _look_for_scores(self) -> None:
@@ -174,7 +174,7 @@ class OnDask:
 
     def _send_weights(self, unseen: Collection[str]) -> "Future[Any]":
         """Put the weights into a task, which Dask can repeat wherever a worker is lost."""
-        weights = [_dumped(file) if str(file.path) in unseen else None for file in self._job.checkpoints]
+        weights = [file.dump() if str(file.path) in unseen else None for file in self._job.checkpoints]
         with _large_graphs_allowed():
             return self._submit("weights", tuple, weights)
 
@@ -198,10 +198,6 @@ def _killed_workers_explained() -> Iterator[None]:
 
 def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not Path(path).exists()]
-
-
-def _dumped(file: CheckpointFile) -> bytes:
-    return file.load().dumped()
 
 
 def _share(shared: _Shared, weights: Weights) -> _Shared:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tracin_dask.influence import cost
-from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.norm_cost import norm_multiply_adds
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.influence.counts import AnyConfig, Computing, Counts, counts_of
+from tracin_dask.influence.modes import AnyModes
+from tracin_dask.influence.precision import working_dtype
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.memory import MemoryEstimate, estimate, refuse_too_large
 from tracin_dask.runs.resources import Resources
@@ -41,7 +41,7 @@ MOST_TASKS_PER_SECOND = 250
 class Plan:
     """What will be done, in numbers."""
 
-    modes: Modes
+    modes: AnyModes
     num_triples: int
     num_tests: int
     batch_size: int
@@ -92,7 +92,7 @@ class Plan:
             start += rows
 
 
-def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> Plan:
+def make_plan(model: AnyConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> Plan:
     """Fit a run into the memory of its workers and cut it into tasks of a few seconds.
 
     Raises
@@ -100,18 +100,14 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     MemoryLimitError
         If it cannot fit, with both numbers and what helps.
     """
-    tracked = config.tracked(model)
-    modes = cost.choose_modes(model, work, tracked)
-    multiply_adds = cost.multiply_adds(model, work, tracked, modes)
-    if config.normalize != "none":
-        multiply_adds += norm_multiply_adds(model, work, tracked, config.loss)
-    multiply_adds = multiply_adds.times(work.num_checkpoints)
+    counts = _counts(model, work, config)
+    multiply_adds = counts.multiply_adds.times(work.num_checkpoints)
     num_rows = work.num_triples * work.num_checkpoints
     seconds = _worker_seconds(num_rows, multiply_adds.total, resources.threads_per_worker)
     outcomes = min(MERGE_FAN_IN, _most_tasks_per_group(seconds, resources.num_workers))
 
     def measure(batch_size: int) -> MemoryEstimate:
-        return estimate(model, work, config, modes, batch_size=batch_size, outcomes=outcomes)
+        return estimate(counts, work, config, batch_size=batch_size, outcomes=outcomes)
 
     batch_size = config.batch_size or _automatic_batch(measure, config, resources)
     memory = measure(batch_size)
@@ -119,7 +115,7 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
     refuse_too_large(memory, limits, batch_size=batch_size, num_checkpoints=work.num_checkpoints)
     task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
     plan = Plan(
-        modes=modes,
+        modes=counts.modes,
         num_triples=work.num_triples,
         num_tests=work.num_tests,
         batch_size=batch_size,
@@ -136,6 +132,18 @@ def make_plan(model: ConvEConfig, work: cost.Workload, config: RunConfig, resour
 def device_bytes(config: RunConfig, resources: Resources) -> int | None:
     """Give the memory of a GPU that the run may take; None if it computes on CPUs."""
     return None if config.device == "cpu" else resources.device_bytes
+
+
+def _counts(model: AnyConfig, work: cost.Workload, config: RunConfig) -> Counts:
+    how = Computing(
+        work=work,
+        tracked=config.tracked(model),
+        loss=config.loss,
+        is_normalised=config.normalize != "none",
+        itemsize=working_dtype(config.precision).itemsize,
+        recompute=config.gradient_checkpointing,
+    )
+    return counts_of(model, how)
 
 
 def _automatic_batch(measure: Callable[[int], MemoryEstimate], config: RunConfig, resources: Resources) -> int:

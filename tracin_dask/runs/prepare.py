@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -9,12 +10,12 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.counts import AnyConfig
 from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.influence.precision import PrecisionName, working_dtype
+from tracin_dask.influence.precision import PrecisionName, WorkingPrecision, working_dtype
 from tracin_dask.influence.questions import Question
 from tracin_dask.models.adam import Scales, adam_scales
-from tracin_dask.models.checkpoint import Checkpoint, check_fits
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.checkpoint import AnyCheckpoint, Checkpoint, check_fits
 from tracin_dask.models.series import check_series
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, Part
@@ -31,7 +32,7 @@ class PreparedRun:
     """What is asked, checked: everything fits, and nothing is left open."""
 
     store: TripleStore
-    checkpoints: tuple[Checkpoint, ...]
+    checkpoints: tuple[AnyCheckpoint, ...]
     """In the order of the sum over them."""
     test_triples: Int[ndarray, "test 3"] | None
     contrast_tails: Int[ndarray, " test"] | None
@@ -46,7 +47,7 @@ class PreparedRun:
     """By which influences are added up."""
 
     @property
-    def model_config(self) -> ConvEConfig:
+    def model_config(self) -> AnyConfig:
         """The sizes, which all checkpoints have."""
         return self.checkpoints[0].config
 
@@ -88,7 +89,7 @@ class PreparedRun:
 
 def prepare(
     store: TripleStore,
-    checkpoints: Checkpoint | Sequence[Checkpoint],
+    checkpoints: AnyCheckpoint | Sequence[AnyCheckpoint],
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
@@ -110,7 +111,7 @@ def prepare(
     if config.mode == "self" and test_triples is not None:
         raise ConfigError("mode 'self' is about the training triples alone; leave the test triples out")
     info = store.info
-    checkpoints = (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(checkpoints)
+    checkpoints = (checkpoints,) if isinstance(checkpoints, AnyCheckpoint) else tuple(checkpoints)
     for checkpoint in checkpoints:
         check_fits(
             checkpoint,
@@ -118,6 +119,7 @@ def prepare(
             num_relations=info.num_relations,
             id_maps_sha256=info.id_maps_sha256,
         )
+        _refuse_what_is_for_conve(checkpoint, config)
         _check_dtype(checkpoint, config.precision)
     check_series(checkpoints)
     tests = None if test_triples is None else resolve_test_triples(store, test_triples)
@@ -132,9 +134,45 @@ def prepare(
         config=config,
         learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
         tracked=tracked,
-        scales=tuple(adam_scales(one, tracked) if config.preconditioner == "adam" else {} for one in checkpoints),
+        scales=tuple(_scales(one, tracked, config) for one in checkpoints),
         groupings=tuple(_grouping(store, by) for by in config.group_by),
     )
+
+
+def _refuse_what_is_for_conve(checkpoint: AnyCheckpoint, config: RunConfig) -> None:
+    """Refuse options that other models do not have.
+
+    Raises
+    ------
+    ConfigError
+        Saying why.
+    """
+    if isinstance(checkpoint, Checkpoint):
+        return
+    what = f"{checkpoint.path} is {checkpoint.config.name}, no ConvE: "
+    if isinstance(config.loss, OneToAll):
+        raise ConfigError(
+            f"{what}loss {config.loss.name} needs the scores of all {checkpoint.config.num_entities:,} entities for "
+            "every (head, relation), which other models give one triple at a time only: that many times the work of "
+            "any other loss; take bce, slcwa, or a loss of your own"
+        )
+    if config.precision not in get_args(WorkingPrecision):
+        raise ConfigError(f"{what}precision {config.precision} is of ConvE's big products; take float32 or float64")
+    if config.gradient_checkpointing:
+        raise ConfigError(
+            f"{what}gradient_checkpointing is of ConvE's feature map; a smaller batch_size takes less memory"
+        )
+    if config.preconditioner != "none":
+        raise ConfigError(f"{what}preconditioner {config.preconditioner} is for ConvE only; take none")
+    if config.last_layers is not None:
+        raise ConfigError(f"{what}last_layers count back from ConvE's fc; name tensors as parameters")
+
+
+def _scales(checkpoint: AnyCheckpoint, tracked: frozenset[str], config: RunConfig) -> Scales:
+    """Read the preconditioner at a checkpoint, where one is asked for: that is refused for other models than ConvE."""
+    if config.preconditioner == "none" or not isinstance(checkpoint, Checkpoint):
+        return {}
+    return adam_scales(checkpoint, tracked)
 
 
 def _grouping(store: TripleStore, by: Part | GroupStore) -> Grouping:
@@ -152,8 +190,8 @@ def _grouping(store: TripleStore, by: Part | GroupStore) -> Grouping:
     return Grouping(by=by, num_groups=len(by))
 
 
-def _check_dtype(checkpoint: Checkpoint, precision: PrecisionName) -> None:
-    wanted, found = working_dtype(precision), checkpoint.model.fc.weight.dtype
+def _check_dtype(checkpoint: AnyCheckpoint, precision: PrecisionName) -> None:
+    wanted, found = working_dtype(precision), checkpoint.dtype
     if found != wanted:
         raise ConfigError(
             f"precision {precision} computes in {wanted}, and {checkpoint.path} was loaded in {found}; load it with "

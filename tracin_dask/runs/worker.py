@@ -12,15 +12,18 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence import topk
-from tracin_dask.influence.engine import PairEngine, TestFactors
+from tracin_dask.influence.engine import PairEngine
 from tracin_dask.influence.folded import FoldedConvE
+from tracin_dask.influence.gradient_engine import GradientEngine
+from tracin_dask.influence.modes import GradientModes, Modes
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import NormalisedScorer, question_norms
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.questions import prepare_question
+from tracin_dask.influence.questions import Engine, Factors, prepare_question
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.topk import TopK
+from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.runs import loading
 from tracin_dask.runs.allocator import keep_freed_memory
 from tracin_dask.runs.config import Device
@@ -49,12 +52,12 @@ def prepare_test(job: ScoreJob, asked: Asked) -> Prepared:
     return Prepared(tests=tests, norms=norms, counters=Counters(checkpoint_loads=loads, test_factor_computations=1))
 
 
-def factors_of(job: ScoreJob, engine: PairEngine, asked: Asked) -> TestFactors:
+def factors_of(job: ScoreJob, engine: Engine, asked: Asked) -> Factors:
     """Compute what a question needs of test triples."""
     return prepare_question(engine, job.question, *_triples_and_tails(job, asked), batch_size=job.batch_size)
 
 
-def asked_norms(job: ScoreJob, engines: Sequence[PairEngine], asked: Asked) -> Float[Tensor, " test"]:
+def asked_norms(job: ScoreJob, engines: Sequence[Engine], asked: Asked) -> Float[Tensor, " test"]:
     """Compute the norms of what a question asks of test triples."""
     return question_norms(engines, job.question, *_triples_and_tails(job, asked))
 
@@ -113,7 +116,7 @@ def resolve_device(device: Device) -> torch.device:
     return torch.device(device)
 
 
-def engines_of(job: ScoreJob) -> tuple[list[PairEngine], int]:
+def engines_of(job: ScoreJob) -> tuple[list[Engine], int]:
     """Give an engine per checkpoint of a job, and how many checkpoints had to be loaded for them."""
     device, precision = _set_up(job)
     found = [loading.loaded(file, device, precision) for file in job.checkpoints]
@@ -123,7 +126,7 @@ def engines_of(job: ScoreJob) -> tuple[list[PairEngine], int]:
 
 
 def remember_models(job: ScoreJob, models: Sequence[Contents]) -> None:
-    """Fold the models of a job, which are loaded already, and keep them in place of those before."""
+    """Make the models of a job ready, which are loaded already, and keep them in place of those before."""
     device, precision = _set_up(job)
     _runs_here.clear()
     for file, model in zip(job.checkpoints, models, strict=True):
@@ -147,9 +150,15 @@ def _set_up(job: ScoreJob) -> tuple[torch.device, Precision]:
     return device, precision
 
 
-def _engine(job: ScoreJob, loaded: Loaded, learning_rate: float, precision: Precision) -> PairEngine:
+def _engine(job: ScoreJob, loaded: Loaded, learning_rate: float, precision: Precision) -> Engine:
+    if isinstance(loaded.model, RowwiseModel):
+        assert isinstance(job.modes, GradientModes)  # noqa: S101 - chosen for such a model
+        return GradientEngine(
+            model=loaded.model, tracked=job.tracked, loss=job.loss, learning_rate=learning_rate, modes=job.modes
+        )
+    assert isinstance(job.modes, Modes)  # noqa: S101 - chosen for a ConvE
     return PairEngine(
-        model=loaded.folded,
+        model=loaded.model,
         tracked=job.tracked,
         loss=job.loss,
         learning_rate=learning_rate,
@@ -166,8 +175,8 @@ class _RunHere:
     """What this process keeps of a run from task to task."""
 
     job: ScoreJob
-    tests: tuple[TestFactors, ...]
-    models: list[FoldedConvE]
+    tests: tuple[Factors, ...]
+    models: list[FoldedConvE | RowwiseModel]
     batches: InPieces
     seen: TopK
     """The best of all rows that were scored here: later tasks need not return what these surpass."""
@@ -186,7 +195,7 @@ _runs_here: list[_RunHere] = []
 """The last run, so that the test triples are laid out once for all its tasks."""
 
 
-def _run_here(job: ScoreJob, engines: Sequence[PairEngine], test: Prepared) -> _RunHere:
+def _run_here(job: ScoreJob, engines: Sequence[Engine], test: Prepared) -> _RunHere:
     """Give what is kept of a run; its tasks on one worker get the very same factors."""
     models = [engine.model for engine in engines]
     for known in _runs_here:
@@ -201,6 +210,6 @@ def _run_here(job: ScoreJob, engines: Sequence[PairEngine], test: Prepared) -> _
     return _runs_here[0]
 
 
-def _precision_name(engine: PairEngine) -> str:
+def _precision_name(engine: Engine) -> str:
     working = str(engine.model.dtype).removeprefix("torch.")
     return working if engine.precision is Precision.FULL else f"{engine.precision.value} products, {working} sums"

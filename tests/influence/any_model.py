@@ -1,0 +1,120 @@
+"""Small models of PyKEEN's and of our own, and what plain autograd says about them, tensor by tensor."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from pykeen.models import ERModel, model_resolver
+from pykeen.triples import CoreTriplesFactory
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from tracin_dask.models.load import face_of
+from tracin_dask.models.rowwise import RowwiseModel
+
+NUM_ENTITIES, NUM_RELATIONS = 17, 4
+SETTINGS = {
+    "RotatE": {"embedding_dim": 6},
+    "ComplEx": {"embedding_dim": 6},
+    "DistMult": {"embedding_dim": 7},
+    "TransE": {"embedding_dim": 7, "scoring_fct_norm": 2},
+    "TuckER": {"embedding_dim": 6, "relation_dim": 4},
+    "ConvE": {"embedding_dim": 12, "embedding_height": 3, "embedding_width": 4, "output_channels": 3},
+}
+
+
+def pykeen_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 1) -> ERModel:
+    """Make a model in eval mode in which no batch norm, bias or statistic is at its neutral value."""
+    graph = CoreTriplesFactory(
+        mapped_triples=torch.empty((0, 3), dtype=torch.int64), num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS
+    )
+    model = model_resolver.lookup(name)(triples_factory=graph, random_seed=seed, **SETTINGS[name]).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in [*model.parameters(), *model.buffers()]:
+            if tensor.is_floating_point():
+                tensor.mul_(0.6).add_(0.2 * torch.rand(tensor.shape, generator=generator))
+    return model.to(dtype)
+
+
+class Bilinear(nn.Module):
+    """A model of one's own: tables, a dense layer, and a bias of every entity that is no parameter."""
+
+    tables = {"entities": "entity", "prior": "entity", "relations.weight": "relation"}  # noqa: RUF012 - as the README has it
+
+    def __init__(self, num_entities: int, num_relations: int, dim: int = 5) -> None:
+        super().__init__()
+        self.entities = nn.Parameter(torch.randn(num_entities, 1, dim))
+        self.relations = nn.Embedding(num_relations, dim)
+        self.mix = nn.Linear(dim, dim)
+        self.register_buffer("prior", torch.randn(num_entities))
+
+    def score(self, triples: Tensor) -> Tensor:
+        head, relation, tail = triples.T
+        moved = torch.tanh(self.mix(self.entities[head, 0] * self.relations(relation)))
+        return (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
+
+
+def face(name: str, dtype: torch.dtype = torch.float64) -> RowwiseModel:
+    if name == "own":
+        torch.manual_seed(0)
+        return face_of(Bilinear(NUM_ENTITIES, NUM_RELATIONS).to(dtype))
+    return face_of(pykeen_model(name, dtype=dtype))
+
+
+def score(model: nn.Module, triples: Tensor) -> Tensor:
+    """Score triples as the model itself does."""
+    return model.score_hrt(triples).flatten() if isinstance(model, ERModel) else model.score(triples)
+
+
+def bce(scores: Tensor, _: Tensor) -> Tensor:
+    return binary_cross_entropy_with_logits(scores, torch.ones_like(scores))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """Products [train, test] of gradients and their norms, by tensor."""
+
+    products: dict[str, Tensor]
+    train_norms: dict[str, Tensor]
+    test_norms: dict[str, Tensor]
+
+    def together(self, names) -> tuple[Tensor, Tensor]:
+        """Give the products over some tensors, and what none can be beyond (Cauchy-Schwarz)."""
+        left, right = (
+            torch.stack([norms[name] for name in names]).norm(dim=0) for norms in (self.train_norms, self.test_norms)
+        )
+        return sum(self.products[name] for name in names), left[:, None] * right
+
+
+def gradients(model: nn.Module, triple: Tensor, loss) -> dict[str, Tensor]:
+    """Differentiate the loss of one triple by every parameter, whole tables included."""
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    found = torch.autograd.grad(loss(model, triple), parameters, allow_unused=True, materialize_grads=True)
+    return {name: gradient.flatten() for name, gradient in zip(names, found, strict=True)}
+
+
+def own_bce(model: nn.Module, triple: Tensor) -> Tensor:
+    own = score(model, triple[None])
+    return binary_cross_entropy_with_logits(own, torch.ones_like(own))
+
+
+def ask(model: nn.Module, train: Tensor, test: Tensor, loss=own_bce, test_loss=None) -> Truth:
+    """Let autograd say it, one backward pass per triple."""
+    sides = []
+    for triples, its_loss in ((train, loss), (test, test_loss or loss)):
+        rows = [gradients(model, triple, its_loss) for triple in triples]
+        sides.append({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+    ours, theirs = sides
+    return Truth(
+        products={name: ours[name] @ theirs[name].T for name in ours},
+        train_norms={name: rows.norm(dim=1) for name, rows in ours.items()},
+        test_norms={name: rows.norm(dim=1) for name, rows in theirs.items()},
+    )
+
+
+@cache
+def truth_of(name: str) -> Truth:
+    from influence.agreement import TEST, TRAIN  # noqa: PLC0415
+
+    return ask(face(name).model, TRAIN, TEST)

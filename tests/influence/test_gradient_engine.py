@@ -1,0 +1,262 @@
+"""The engine for any model agrees with plain autograd on that model, tensor by tensor."""
+
+import numpy as np
+import pytest
+import torch
+from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room
+from influence.agreement import engine_for as pair_engine
+from influence.any_model import NUM_ENTITIES, SETTINGS, ask, face, own_bce, score, truth_of
+from influence.live_bytes import LiveBytes
+from pykeen.models import model_resolver
+from pykeen.triples import CoreTriplesFactory
+
+from tracin_dask.influence import gradient_cost
+from tracin_dask.influence.gradient_engine import GradientEngine
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
+from tracin_dask.influence.modes import GradientModes
+from tracin_dask.influence.negatives import make_scorer
+from tracin_dask.influence.normalised import question_norms, training_norms
+from tracin_dask.influence.parameters import parameter_names
+from tracin_dask.influence.questions import Question, prepare_question
+from tracin_dask.influence.squares import self_influence
+from tracin_dask.models.checkpoint import build_model
+from tracin_dask.models.dialects import PYKEEN, rename_tensors
+from tracin_dask.models.load import face_of
+from tracin_dask.models.pykeen_model import read_config
+
+MODELS = [*SETTINGS, "own"]
+
+
+def engine_for(model, tracked, *, forward=False, loss=None):
+    return GradientEngine(
+        model=model,
+        tracked=frozenset(tracked),
+        loss=loss or BinaryCrossEntropy(),
+        learning_rate=LEARNING_RATE,
+        modes=GradientModes(has_dense=model.config.dense_size(frozenset(tracked)) > 0, forward=forward),
+    )
+
+
+def scores(engine, train=TRAIN, test=TEST, question=None):
+    with torch.no_grad():
+        prepared = prepare_question(engine, question or Question(), test.numpy(), batch_size=3)
+        scorer = make_scorer(engine, prepared, len(test))
+        (part,) = scorer.parts(train.numpy())
+    assert part.rows.tolist() == list(range(len(train)))
+    return part.influences / LEARNING_RATE
+
+
+def own(engine):
+    with torch.no_grad():
+        return self_influence(engine, TRAIN) / LEARNING_RATE
+
+
+def check(found, truth, names, rounding=ROUNDING):
+    expected, bound = truth.together(names)
+    assert ((found - expected).abs() <= rounding * bound).all(), names
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_tensor_by_itself_and_all_of_them_agree_with_autograd(name):
+    model, truth = face(name), truth_of(name)
+    assert set(model.config.parameter_names) == set(truth.products)
+    for tracked in ([n] for n in truth.products):
+        for forward in (False, True):
+            check(scores(engine_for(model, tracked, forward=forward)), truth, tracked)
+    everything = list(truth.products)
+    for forward in (False, True):
+        check(scores(engine_for(model, everything, forward=forward)), truth, everything)
+
+
+def of_parts(tracked, truth):
+    return torch.stack([truth.train_norms[name] for name in tracked]).norm(dim=0).square()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_self_influence_agrees_with_autograd(name):
+    model, truth = face(name), truth_of(name)
+    for tracked in (*([n] for n in truth.products), list(truth.products)):
+        found = own(engine_for(model, tracked))
+        expected = of_parts(tracked, truth)
+        assert ((found - expected).abs() <= ROUNDING * expected).all(), tracked
+
+
+@pytest.mark.parametrize("forward", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_pieces_of_a_batch_give_what_it_gives_as_a_whole(name, forward, monkeypatch):
+    model, truth = face(name), truth_of(name)
+    monkeypatch.setattr("tracin_dask.influence.gradient_cost.LARGEST_PIECE", 3)
+    monkeypatch.setattr("tracin_dask.influence.gradient_cost.MOST_DIRECTIONS", 3)
+    check(scores(engine_for(model, truth.products, forward=forward)), truth, list(truth.products))
+    found = own(engine_for(model, truth.products))
+    expected = of_parts(truth.products, truth)
+    assert ((found - expected).abs() <= ROUNDING * expected).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_float32_agrees_with_float64_to_its_own_precision(name):
+    truth = truth_of(name)
+    engine = engine_for(face(name, torch.float32), truth.products, forward=True)
+    assert scores(engine).dtype == torch.float32
+    check(scores(engine).double(), truth, list(truth.products), rounding=1e-4)
+
+
+class Squared:
+    name = "squared"
+
+    def value(self, scores):
+        return (scores - 1.0) ** 2
+
+
+def of_own(value):
+    """Make a loss of a triple from one of its score."""
+    return lambda model, triple: value(score(model, triple[None]))[0]
+
+
+def of_negatives(loss):
+    """Make a loss of a triple from one of its score and those of its corrupted triples."""
+
+    def value(model, triple):
+        drawn = torch.from_numpy(loss.corrupted(triple[None].numpy(), NUM_ENTITIES)[:, 0])
+        return loss.value(score(model, torch.cat([triple[None], drawn]))[None])[0]
+
+    return value
+
+
+def of_contrast(loss):
+    return lambda model, asked: loss(model, asked[:3]) - loss(model, asked[[0, 1, 3]])
+
+
+NEGATIVES = SLCWA(num_negatives=2, seed=3)
+LOSSES = {"squared": (Squared(), of_own(Squared().value)), "slcwa": (NEGATIVES, of_negatives(NEGATIVES))}
+OTHER_TAILS = (TEST[:, 2] + 3) % NUM_ENTITIES
+
+
+@pytest.mark.parametrize("forward", [False, True])
+@pytest.mark.parametrize("name", ["TransE", "TuckER", "own"])
+@pytest.mark.parametrize("kind", LOSSES)
+def test_other_losses_contrasts_and_norms_agree_with_autograd(name, kind, forward):
+    model, (loss, oracle) = face(name), LOSSES[kind]
+    asked = torch.column_stack([TEST, OTHER_TAILS])
+    truth = ask(model.model, TRAIN, asked, oracle, of_contrast(oracle))
+    tracked = list(truth.products)
+    engine, question = engine_for(model, tracked, forward=forward, loss=loss), Question(is_contrast=True)
+    tests, tails = TEST.numpy(), OTHER_TAILS.numpy()
+    with torch.no_grad():
+        factors = prepare_question(engine, question, tests, tails, batch_size=3)
+        scorer = make_scorer(engine, factors, len(TEST))
+        found = next(iter(scorer.parts(TRAIN.numpy()))).influences / LEARNING_RATE
+        norms = training_norms([engine, engine], TRAIN.numpy()), question_norms([engine], question, tests, tails)
+    check(found, truth, tracked)
+    lengths = [torch.stack(list(side.values())).norm(dim=0) for side in (truth.train_norms, truth.test_norms)]
+    torch.testing.assert_close(norms[0], (2 * LEARNING_RATE) ** 0.5 * lengths[0], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(norms[1], LEARNING_RATE**0.5 * lengths[1], rtol=1e-7, atol=1e-12)
+
+
+def test_scores_of_test_triples_can_be_explained():
+    model = face("TuckER")
+    truth = ask(model.model, TRAIN, TEST, own_bce, of_own(lambda scores: -scores))
+    found = scores(engine_for(model, truth.products, forward=True), question=Question(explain="score"))
+    check(found, truth, list(truth.products))
+
+
+def test_pykeens_conve_gets_what_the_engine_for_conve_gives():
+    theirs = face("ConvE")
+    ours = build_model(
+        read_config(theirs.model), rename_tensors(theirs.model.state_dict(), PYKEEN), dtype=torch.float64
+    )
+    expected = scores(pair_engine(ours, parameter_names(ours.config)))
+    truth = truth_of("ConvE")
+    found = scores(engine_for(theirs, truth.products, forward=True))
+    assert ((found - expected).abs() <= ROUNDING * truth.together(truth.products)[1]).all()
+
+
+@pytest.mark.parametrize("name", ["RotatE", "TuckER"])
+def test_nothing_as_large_as_a_table_is_made(name):
+    graph = CoreTriplesFactory(torch.empty((0, 3), dtype=torch.int64), num_entities=50_000, num_relations=9)
+    model = face_of(model_resolver.lookup(name)(triples_factory=graph, random_seed=0, embedding_dim=4))
+    table = 4 * 50_000 * max(entry.row_size for entry in model.config.tables)
+    engine = engine_for(model, model.config.parameter_names, forward=True)
+    with LiveBytes() as live, torch.no_grad():
+        test = prepare_question(engine, Question(), TEST.numpy(), batch_size=8)
+        scorer = make_scorer(engine, test, len(TEST))
+        assert next(iter(scorer.parts(TRAIN.numpy()))).influences.any()
+        assert (self_influence(engine, TRAIN) > 0).all()
+    assert 0 < live.peak_bytes < table / 4
+
+
+@pytest.mark.parametrize(("name", "forward"), [("ComplEx", True), ("TuckER", False), ("TuckER", True), ("ConvE", True)])
+def test_a_batch_takes_no_more_than_is_counted_for_it(name, forward, monkeypatch):
+    monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**16)
+    model = face(name)
+    engine = engine_for(model, model.config.parameter_names, forward=forward)
+    train = torch.from_numpy(np.tile(TRAIN.numpy(), (12, 1)))
+    with torch.no_grad():
+        test = prepare_question(engine, Question(), TEST.numpy(), batch_size=8)
+        scorer = make_scorer(engine, test, len(TEST))
+        next(iter(scorer.parts(train.numpy())))
+        with LiveBytes() as live:
+            next(iter(scorer.parts(train.numpy())))
+    counted = gradient_cost.batch_bytes(
+        model.config, len(train), len(TEST), engine.tracked, engine.modes, itemsize=engine.itemsize
+    )
+    assert counted / 8 < live.peak_bytes <= counted
+
+
+TERMS = {
+    "heads with heads": ("gradient_scorer", "add_where_equal(total, self._heads, mine, test.head)", "pass"),
+    "with tails": ("gradient_scorer", "add_where_equal(total, self._tails, mine, test.tail)", "pass"),
+    "relations": ("gradient_scorer", "add_by_relation(total, self._relations, mine, test.relation)", "pass"),
+    "dense tensors": ("gradient_scorer", "total[some] = self._dense_products(ids[some])", "pass"),
+    "the losses' derivatives": ("gradient_scorer", "vectors=gradients * delta", "vectors=gradients"),
+    "those of dense tensors": ("gradient_scorer", "products * self.engine.delta(scores)[:, None]", "products"),
+    "the test triples' scale": ("gradient_scorer", "total *= test.scale", "pass"),
+    "rows that only tails meet": ("gradient_scorer", "for column in (heads, tails):", "for column in (heads,):"),
+    "one row for both": ("derivatives", "torch.where(is_one_row, head + tail, head)", "head"),
+    "a tensor of several": ("derivatives", "        for product in others:\n            first += product\n", ""),
+}
+OF_SELF = {
+    "heads": ("gradient_engine", "dot_rows(rows.head, rows.head) + ", ""),
+    "tails": ("gradient_engine", "dot_rows(rows.tail, rows.tail) + ", ""),
+    "relations": ("gradient_engine", " + dot_rows(rows.relation, rows.relation)", ""),
+    "dense tensors": ("gradient_engine", "total += torch.linalg.vector_norm(gradient, dim=1).square()", "pass"),
+    "the loss's derivative": ("gradient_engine", "total * self.delta(rows.scores).square()", "total"),
+}
+
+
+def of_room(edits):
+    """Score with a copy of the room that has been edited: forward, by each gradient, and triples with themselves."""
+    room, model = fresh_room(edits), face("own")
+    engines = [
+        room["gradient_engine"].GradientEngine(
+            model=model,
+            tracked=frozenset(model.config.parameter_names),
+            loss=room["losses"].BinaryCrossEntropy(),
+            learning_rate=1.0,
+            modes=GradientModes(has_dense=True, forward=forward),
+        )
+        for forward in (True, False)
+    ]
+    with torch.no_grad():
+        found = [
+            room["negatives"].make_scorer(engine, engine.prepare(TEST, batch_size=8)).whole(TRAIN.numpy())
+            for engine in engines
+        ]
+        return torch.cat(found), engines[0].self_influence(TRAIN)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_influences_without_a_term_disagree(term):
+    expected, bound = truth_of("own").together(truth_of("own").products)
+    right, wrong = of_room([])[0], of_room([TERMS[term]])[0]
+    scale = torch.cat([bound, bound])
+    assert ((right - torch.cat([expected, expected])).abs() <= ROUNDING * scale).all()
+    assert ((wrong - torch.cat([expected, expected])).abs() > 1e-3 * scale).any()
+
+
+@pytest.mark.parametrize("term", OF_SELF)
+def test_self_influences_without_a_term_disagree(term):
+    expected = of_parts(truth_of("own").products, truth_of("own"))
+    right, wrong = of_room([])[1], of_room([OF_SELF[term]])[1]
+    torch.testing.assert_close(right, expected, rtol=ROUNDING, atol=0)
+    assert ((wrong - expected).abs() > 1e-3 * expected).any()

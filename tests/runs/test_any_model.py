@@ -1,0 +1,165 @@
+"""Runs of any model: summed over checkpoints, divided, saved, cut off, and on workers, as autograd has it."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from distributed import Client
+from influence.any_model import SETTINGS, gradients, own_bce
+from pykeen.models import ERModel, model_resolver
+from pykeen.triples import CoreTriplesFactory
+from small_graph import BATCH_SIZE, NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS, Graph, MakeJob, bits
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.losses import SLCWA, OneToAll
+from tracin_dask.models.checkpoint import AnyCheckpoint
+from tracin_dask.models.description import ModelDescription
+from tracin_dask.models.load import face_of, load_checkpoint
+from tracin_dask.runs import loading
+from tracin_dask.runs.driver import Execution
+
+SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}
+LEARNING_RATES = (0.5, 0.25)
+
+
+def model_of(name: str, seed: int) -> ERModel:
+    graph = CoreTriplesFactory(
+        torch.empty((0, 3), dtype=torch.int64), num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS
+    )
+    return model_resolver.lookup(name)(triples_factory=graph, random_seed=seed, **SETTINGS[name]).double().eval()
+
+
+def write(folder, name: str, seed: int) -> AnyCheckpoint:
+    path = folder / f"{name}_{seed}.pt"
+    torch.save(model_of(name, seed).state_dict(), path)
+    description = ModelDescription(model=name, model_kwargs=SETTINGS[name])
+    return load_checkpoint(path, description=description, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module", params=["DistMult", "TuckER"])
+def checkpoints(request, tmp_path_factory) -> list[AnyCheckpoint]:
+    """Two checkpoints of a model, one whose gradients are rows only and one with dense tensors."""
+    folder = tmp_path_factory.mktemp("any_model")
+    return [write(folder, request.param, seed) for seed in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def rows(checkpoints, graph: Graph):
+    """Whole gradients of all checkpoints side by side, each times the root of its learning rate: [triple, numbers]."""
+
+    def of(triples):
+        return torch.cat(
+            [
+                rate**0.5 * torch.stack([torch.cat([*gradients(c.model.model, t, own_bce).values()]) for t in triples])
+                for c, rate in zip(checkpoints, LEARNING_RATES, strict=True)
+            ],
+            dim=1,
+        ).numpy()
+
+    return of(torch.from_numpy(graph.lines)), of(torch.from_numpy(graph.test_triples))
+
+
+@pytest.fixture
+def options(checkpoints):
+    return {"model": checkpoints, "learning_rate": LEARNING_RATES, "precision": "float64"}
+
+
+def test_sums_over_checkpoints_are_saved_and_told_apart(make_job: MakeJob, options, rows, tmp_path):
+    job = make_job(**options, checkpoint_contributions=True, save_scores=tmp_path / "scores.zarr")
+    result = job.carry_out()
+    train, test = rows
+    scale = np.linalg.norm(train, axis=1)[:, None] * np.linalg.norm(test, axis=1)
+    saved = zarr.open_group(tmp_path / "scores.zarr", mode="r")
+    by_line = np.empty((NUM_ROWS, 3))
+    by_line[saved["train_index"][:]] = saved["influence"][:].T
+    assert (np.abs(by_line - train @ test.T) <= 1e-6 * scale).all()  # saved in float32
+    for index, ranking in enumerate(result.rankings):
+        expected = (train @ test.T)[ranking.train_index, index]
+        assert (np.abs(ranking.influence - expected) <= 1e-9 * scale[ranking.train_index, index]).all()
+        parts = result.contributions[index]
+        assert parts.shape == (len(ranking), 2)
+        np.testing.assert_allclose(parts.sum(axis=1), ranking.influence, rtol=1e-9, atol=1e-15)
+
+
+def test_quotients_by_norms_agree_with_autograd(make_job: MakeJob, options, rows):
+    result = make_job(**options, normalize="cosine").carry_out()
+    train, test = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in rows)
+    for index, ranking in enumerate(result.rankings):
+        np.testing.assert_allclose(ranking.influence, (train @ test.T)[ranking.train_index, index], rtol=0, atol=1e-9)
+
+
+def test_self_influences_agree_with_autograd(make_job: MakeJob, options, rows):
+    (ranking,) = make_job(**options, mode="self").carry_out().rankings
+    squares = (rows[0] ** 2).sum(axis=1)
+    np.testing.assert_allclose(ranking.influence, squares[ranking.train_index], rtol=1e-9)
+    assert ranking.influence[-1] == pytest.approx(np.sort(squares)[-20])
+
+
+@pytest.mark.parametrize("more", [{}, {"loss": SLCWA(), "normalize": "relatif"}, {"mode": "self"}])
+def test_workers_find_what_is_found_in_this_process(make_job: MakeJob, client: Client, options, more):
+    job = make_job(**options, **more)
+    here = job.carry_out()
+    assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(here)
+    assert job.prepared.model_config.name.startswith(("DistMult(", "TuckER("))
+    assert here.run["engine"].startswith("automatic differentiation: ")
+
+
+def test_whole_models_are_sent_to_workers(make_job: MakeJob, client: Client, tmp_path):
+    torch.save(model_of("ComplEx", 3), tmp_path / "trained_model.pkl")
+    torch.save(model_of("ConvE", 3), tmp_path / "conve.pkl")
+    for name in ("trained_model.pkl", "conve.pkl"):
+        checkpoint = load_checkpoint(tmp_path / name, trust_pickle=True, dtype=torch.float64)
+        job = make_job(model=checkpoint, precision="float64")
+        assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
+
+
+def test_weights_are_sent_where_workers_do_not_see_them(make_job: MakeJob, client: Client, tmp_path, monkeypatch):
+    checkpoint = write(tmp_path, "RotatE", 4)
+    job = make_job(model=checkpoint, precision="float64")
+    here, dump, sent = job.carry_out(), loading.CheckpointFile.dump, []
+    monkeypatch.setattr("tracin_dask.runs.on_dask._missing", lambda paths: paths[1:])
+    monkeypatch.setattr(loading.CheckpointFile, "dump", lambda file: sent.append(file) or dump(file))
+    assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(here)
+    assert [file.path for file in sent] == [checkpoint.path]
+
+
+def test_a_run_that_was_cut_off_goes_on(make_job: MakeJob, options, tmp_path):
+    job, directory = make_job(**options), tmp_path / "records"
+
+    def stop(done, _):
+        if done > 6 * BATCH_SIZE:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        job.carry_out(execution=Execution(record_directory=directory, progress=stop), **SMALL_TASKS)
+    result = job.carry_out(execution=Execution(record_directory=directory), **SMALL_TASKS)
+    assert result.run["statistics"]["resumed_rows"] == 6 * BATCH_SIZE
+    assert bits(result) == bits(job.carry_out())
+
+
+def test_a_copy_of_a_model_for_a_gpu_stands_alone(checkpoints, graph: Graph):
+    model = face_of(deepcopy(checkpoints[0].model.model))
+    copied, triples = deepcopy(model), torch.from_numpy(graph.lines)
+    expected = model(triples)
+    with torch.no_grad():
+        for tensor in model.parameters():
+            tensor.zero_()
+    assert torch.equal(copied(triples), expected)
+    assert not torch.equal(model(triples), expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"loss": OneToAll()}, r"is DistMult\(.*\), no ConvE: loss one-to-all needs the scores of all 60 entities"),
+        ({"precision": "bf16"}, "no ConvE: precision bf16 is of ConvE's big products; take float32 or float64"),
+        ({"gradient_checkpointing": True}, "no ConvE: gradient_checkpointing is of ConvE's feature map"),
+        ({"last_layers": 2}, "no ConvE: last_layers count back from ConvE's fc; name tensors as parameters"),
+    ],
+)
+def test_what_only_conve_has_is_refused(make_job: MakeJob, tmp_path, option, message):
+    checkpoint = write(tmp_path, "DistMult", 1)
+    with pytest.raises(ConfigError, match=message):
+        make_job(**{"model": checkpoint, "precision": "float64"} | option)

@@ -1,0 +1,141 @@
+"""What a model is built from beside its weights: a class of PyKEEN's, or of your own, and its settings."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.models.making import make, with_weights
+from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.scoring import Role, ScoringModel
+
+_KEYS = {"model", "model_kwargs"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDescription:
+    """A model's class and settings: all that its weights do not say.
+
+    Attributes
+    ----------
+    model
+        The name of a model of PyKEEN's, as its pipeline takes it (`RotatE`); or a class of your own that is a
+        `ScoringModel`, or where it is imported from: `package.module:Class`. Workers must be able to import it, too.
+    model_kwargs
+        The settings that the class is made with; the numbers of entities and relations are added to them.
+    """
+
+    model: str | type[nn.Module]
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The class and its settings, for messages and for telling runs apart."""
+        settings = ", ".join(f"{name}={value!r}" for name, value in sorted(self.model_kwargs.items()))
+        kind = self.model if isinstance(self.model, str) else f"{self.model.__module__}:{self.model.__qualname__}"
+        return f"{kind}({settings})"
+
+    @property
+    def is_of_pykeen(self) -> bool:
+        """Whether PyKEEN has the class."""
+        return isinstance(self.model, str) and ":" not in self.model
+
+    def build(self, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> RowwiseModel:
+        """Build the model with the weights of a state dict, in eval mode.
+
+        Raises
+        ------
+        CheckpointError
+            If the class does not take the settings, or its model other tensors.
+        ConfigError
+            If there is no such class, or it is no `ScoringModel`.
+        """
+        if self.is_of_pykeen:
+            from tracin_dask.models import pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+
+            made, face = pykeen_any.build(str(self.model), self.model_kwargs, state), pykeen_any.rowwise
+        else:
+            made, face = self._build_own(state), own_rowwise
+        return face(with_weights(made, state, dtype, self.name), self.name)
+
+    def _build_own(self, state: Mapping[str, Tensor]) -> nn.Module:
+        made_from = _imported(self.model) if isinstance(self.model, str) else self.model
+        tables: Mapping[str, Role] = getattr(made_from, "tables", {})
+        sizes: dict[str, int] = {}
+        for role, size in (("entity", "num_entities"), ("relation", "num_relations")):
+            rows = [len(state[name]) for name, its_role in tables.items() if its_role == role and name in state]
+            sizes |= {size: rows[0]} if rows else {}
+        return make(made_from, sizes | dict(self.model_kwargs))
+
+
+def read_description(path: Path | str) -> ModelDescription:
+    """Read a JSON file {"model": ..., "model_kwargs": {...}}.
+
+    Raises
+    ------
+    ConfigError
+        If it is no such file.
+    """
+    try:
+        return parse_description(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path} is no JSON file of a model description: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def parse_description(contents: object) -> ModelDescription:
+    """Check what a file says about a model.
+
+    Raises
+    ------
+    ConfigError
+        If a key is missing, unknown, or of another type.
+    """
+    expected = 'expected {"model": "RotatE", "model_kwargs": {"embedding_dim": 200}}'
+    if not isinstance(contents, Mapping):
+        raise ConfigError(f"a model description is an object; {expected}")
+    unknown = sorted(map(str, contents.keys() - _KEYS))
+    if unknown:
+        raise ConfigError(f"unknown key(s) {', '.join(unknown)}; {expected}")
+    model, kwargs = contents.get("model"), contents.get("model_kwargs", {})
+    if not isinstance(model, str) or not model:
+        raise ConfigError(f"model is {model!r}; {expected}")
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise ConfigError(f"model_kwargs is {kwargs!r}; {expected}")
+    return ModelDescription(model=model, model_kwargs=dict(kwargs))
+
+
+def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
+    """Give a model of the user's own its face.
+
+    Raises
+    ------
+    ConfigError
+        If it is no `ScoringModel`.
+    """
+    if not isinstance(model, ScoringModel):
+        raise ConfigError(f"{name} has no `tables` or no `score(triples)`; see tracin_dask.ScoringModel")
+    return RowwiseModel(model, model.score, name=name, tables=model.tables)
+
+
+def _imported(where: str) -> type[nn.Module]:
+    module, _, name = where.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{where} cannot be imported ({error}); install its package, or name its folder in PYTHONPATH, here and "
+            "on all workers"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module) and hasattr(found, "tables")):
+        raise ConfigError(
+            f"{where} is no class of an nn.Module with `tables` and `score`: see tracin_dask.ScoringModel"
+        )
+    return found

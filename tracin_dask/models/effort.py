@@ -1,0 +1,36 @@
+"""What one score of a model takes, found out by scoring a few triples."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from tracin_dask.models.scoring import Effort
+
+
+def effort_of(score: Callable[[int], Tensor]) -> Effort:
+    """Measure a function that scores so many triples: what two more of them take is not paid once per call."""
+    (few, kept_of_few), (more, kept_of_more) = _measured(score, 2), _measured(score, 4)
+    values = max(0, kept_of_more - kept_of_few) // 2
+    return Effort(
+        multiply_adds=max(0, more - few) // 4,  # a multiply-add counts as two operations
+        values=values,
+        values_per_call=max(0, kept_of_few - 2 * values),
+    )
+
+
+def _measured(score: Callable[[int], Tensor], number: int) -> tuple[int, int]:
+    """Count the operations of products, and all that autograd keeps in numbers of a score's type, each storage once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    with torch.enable_grad(), counter, saved_tensors_hooks(keep, lambda tensor: tensor):
+        scores = score(number)
+    return counter.get_total_flops(), sum(kept.values()) // scores.element_size()

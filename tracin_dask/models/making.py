@@ -1,0 +1,74 @@
+"""A model made by its class, and the weights of a file put into it."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.models.facts import check_values
+
+_IRRELEVANT = ("regularizer", "loss.", "num_batches_tracked")
+"""Parts of names of a training's state that no score depends on."""
+
+
+def make(made_from: type[nn.Module], settings: Mapping[str, Any]) -> nn.Module:
+    """Make a model; the global random generator is left as it is.
+
+    Raises
+    ------
+    CheckpointError
+        If the class refuses the settings.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return made_from(**settings)
+    except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+        takes = ", ".join(name for name in inspect.signature(made_from).parameters if name != "kwargs")
+        raise CheckpointError(f"{made_from.__name__} refuses {dict(settings)}: {error}; it takes: {takes}") from error
+
+
+def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dtype, name: str) -> nn.Module:
+    """Put the weights of a file into a model.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the tensors that are missing, unknown, of another shape, or not finite.
+    """
+    own = model.state_dict()
+    problems = _misfits(own, state)
+    if problems:
+        raise CheckpointError(f"the weights are not those of {name}: the file {'; it '.join(problems)}")
+    weights = {
+        part: state[part].to(dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+        for part, tensor in own.items()
+        if part in state
+    }
+    for part, tensor in weights.items():
+        check_values(part, tensor)
+    model.to(dtype).load_state_dict(weights, strict=False, assign=True)
+    return model
+
+
+def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Say in what a file's tensors are not those of a model."""
+    problems = []
+    for verb, names in (("lacks", own.keys() - state.keys()), ("has unknown", state.keys() - own.keys())):
+        relevant = sorted(part for part in names if not any(word in part for word in _IRRELEVANT))
+        if relevant:
+            problems.append(f"{verb} {_first(relevant)}")
+    shapes = [
+        f"{part} {tuple(state[part].shape)}, not {tuple(own[part].shape)}"
+        for part in sorted(own.keys() & state.keys())
+        if state[part].shape != own[part].shape
+    ]
+    if shapes:
+        problems.append(f"has other shapes: {_first(shapes)}")
+    return problems
+
+
+def _first(texts: Sequence[str], limit: int = 5) -> str:
+    return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")

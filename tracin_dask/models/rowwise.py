@@ -1,0 +1,172 @@
+"""A model with one face, whichever it is: a function of triples, or of the rows that they read and of dense tensors.
+
+What `torch.func` maps has plain types, since the shape of a tensor that is mapped cannot be asked for.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.models.effort import effort_of
+from tracin_dask.models.scoring import Role, ScoringConfig, Table
+
+Rows: TypeAlias = dict[str, Tensor]
+"""The rows [batch, place, ...] of each table that triples read: head and tail of an entity table, else one place."""
+Score: TypeAlias = Callable[[Tensor], Tensor]
+"""From triples [batch, 3] to as many scores."""
+_MODEL = "model."
+"""Where the model's tensors stand in `RowwiseModel`."""
+_NUM_CHECKED = 5
+"""Triples by which the tables of a model are checked."""
+
+
+class RowwiseModel(nn.Module):
+    """A model in eval mode and its tensors; small tables of the rows that some triples read stand in for whole ones."""
+
+    def __init__(self, model: nn.Module, score: Score, *, name: str, tables: Mapping[str, Role]) -> None:
+        """Take a model and what scores with it: a method of its own, or a function that calls one.
+
+        Raises
+        ------
+        CheckpointError
+            If a table is none, or a score depends on anything but the tables' rows of its ids and on other tensors.
+        """
+        super().__init__()
+        self.model = model.eval()
+        self._score = score
+        self._columns = {"entity": [0, 2], "relation": [1]}
+        tensors = self.tensors()
+        self._tables = _checked_tables(tensors, tables)
+        rest = {name: tensor for name, tensor in tensors.items() if name not in tables}
+        self.config = ScoringConfig(
+            name=name,
+            num_entities=self._num_rows("entity", tensors),
+            num_relations=self._num_rows("relation", tensors),
+            tables=tuple(
+                Table(name=table, role=role, row_size=tensors[table][0].numel(), is_trained=is_trained(tensors[table]))
+                for table, role in self._tables.items()
+            ),
+            dense=tuple((name, tensor.numel()) for name, tensor in rest.items() if is_trained(tensor)),
+            untrained_size=sum(tensor.numel() for tensor in rest.values() if not is_trained(tensor)),
+            effort=effort_of(lambda number: self._on_rows(self.some_triples(number))),
+        )
+        self._check()
+
+    def forward(self, triples: Tensor) -> Tensor:
+        """Score triples [batch, 3], one number each."""
+        return self._score(triples).reshape(len(triples))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give all parameters and buffers by their names in the model; those that are shared once."""
+        return dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the trained tensors."""
+        return next(tensor.dtype for tensor in self.model.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return next(tensor.device for tensor in self.model.parameters())
+
+    def rows(self, triples: Int[Tensor, "batch 3"]) -> Rows:
+        """Copy the rows that triples read out of every table."""
+        tensors = self.tensors()
+        return {name: tensors[name].detach()[triples[:, self._columns[role]]] for name, role in self._tables.items()}
+
+    def score_rows(self, rows: Rows, dense: Mapping[str, Tensor], triples: Tensor) -> Tensor:
+        """Score triples [batch, 3] from their rows; `dense` tensors stand in for the model's own, where given."""
+        number, roles = len(triples), set(self._tables.values())
+        place = torch.arange(number, device=triples.device)
+        head, relation, tail = triples.unbind(dim=1)
+        if "entity" in roles:
+            head, tail = 2 * place, 2 * place + 1
+        if "relation" in roles:
+            relation = place
+        small = {name: table.flatten(0, 1) for name, table in rows.items()}
+        stand_in = {f"{_MODEL}{name}": tensor for name, tensor in (small | dict(dense)).items()}
+        scores: Tensor = functional_call(self, stand_in, (torch.stack([head, relation, tail], dim=1),))
+        return scores
+
+    def score_one(self, dense: Mapping[str, Tensor], rows: Rows, triple: Tensor) -> Tensor:
+        """Score one triple [3] from its rows [place, ...]."""
+        return self.score_rows({name: table[None] for name, table in rows.items()}, dense, triple[None])[0]
+
+    def _on_rows(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        rows = {name: table.requires_grad_(table.is_floating_point()) for name, table in self.rows(triples).items()}
+        return self.score_rows(rows, {}, triples)
+
+    def _num_rows(self, role: Role, tensors: Mapping[str, Tensor]) -> int:
+        """Count entities or relations by the tables; by what the model says where there are none."""
+        counted = {name: len(tensors[name]) for name, its_role in self._tables.items() if its_role == role}
+        if len(set(counted.values())) > 1:
+            raise CheckpointError(f"the tables have different numbers of rows: {counted}; each has one per {role}")
+        stated = getattr(self.model, "num_entities" if role == "entity" else "num_relations", None)
+        number = next(iter(counted.values()), stated)
+        if not isinstance(number, int):
+            raise CheckpointError(f"neither a table nor the model tells how many of each {role} there are")
+        return number
+
+    def some_triples(self, number: int) -> Int[Tensor, "batch 3"]:
+        """Draw triples; the first of them joins an entity with itself."""
+        generator = torch.Generator().manual_seed(0)
+        limits = (self._size("entity"), self._size("relation"), self._size("entity"))
+        triples = torch.stack([torch.randint(limit, (number,), generator=generator) for limit in limits], dim=1)
+        triples[0, 2] = triples[0, 0]
+        return triples.to(self.device)
+
+    def _size(self, role: Role) -> int:
+        return self._num_rows(role, self.tensors())
+
+    def _check(self) -> None:
+        """Compare scores of a whole batch with those of single triples from their rows."""
+        triples = self.some_triples(_NUM_CHECKED)
+        with torch.no_grad():
+            expected, rows = self(triples), self.rows(triples)
+            found = torch.cat([self.score_rows(self.rows(triple), {}, triple) for triple in torch.split(triples, 1)])
+            if self.config.dense:
+                found = self._scored_apart(rows, triples)
+        tolerance = (1e-4 if self.dtype == torch.float32 else 1e-9) * float(1 + expected.abs().max())
+        if not torch.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True):
+            raise CheckpointError(
+                f"{self.config.name} scores otherwise by the rows of {', '.join(self._tables) or 'no table'} than as a "
+                "whole: every tensor that has a row per entity or relation must be among its tables, buffers "
+                "included, and a score must not depend on the other triples of a batch"
+            )
+
+    def _scored_apart(self, rows: Rows, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Score triples on the way to the gradient of each by the dense tensors."""
+        tensors = self.tensors()
+        dense = {name: tensors[name].detach() for name, _ in self.config.dense}
+        try:
+            _, scores = vmap(grad_and_value(self.score_one), in_dims=(None, 0, 0))(dense, rows, triples)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise CheckpointError(
+                f"{self.config.name} cannot be differentiated triple by triple with torch.func.vmap: {error}"
+            ) from error
+        found: Tensor = scores
+        return found
+
+
+def is_trained(tensor: Tensor) -> bool:
+    """Tell whether a tensor is a parameter that the training moved."""
+    return tensor.requires_grad
+
+
+def _checked_tables(tensors: Mapping[str, Tensor], tables: Mapping[str, Role]) -> dict[str, Role]:
+    for name, role in tables.items():
+        if name not in tensors:
+            raise CheckpointError(f"the table {name} is no parameter or buffer; there are: {', '.join(tensors)}")
+        if role not in {"entity", "relation"}:
+            raise CheckpointError(f"the table {name} has a row per {role!r}; expected 'entity' or 'relation'")
+        if tensors[name].dim() == 0 or len(tensors[name]) == 0:
+            raise CheckpointError(f"the table {name} has no rows: its shape is {tuple(tensors[name].shape)}")
+    if not any(map(is_trained, tensors.values())):
+        raise CheckpointError("no tensor of the model requires a gradient: nothing was trained, nothing has influence")
+    return dict(tables)

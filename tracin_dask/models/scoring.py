@@ -1,0 +1,88 @@
+"""What a model must offer to be explained: scores of triples, and which of its tensors are tables of rows.
+
+A table has a row per entity or per relation, and a score reads its own triple's rows only. So its gradient is a few
+rows beside the tensors that all scores share, and nothing as large as a table is ever made.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Role = Literal["entity", "relation"]
+
+
+@runtime_checkable
+class ScoringModel(Protocol):
+    """A model of your own: an `nn.Module`, made as `cls(num_entities=..., num_relations=..., **model_kwargs)`.
+
+    A score reads the rows of its own head and tail, or relation, and nothing else of a table; it may read all of any
+    other tensor. It must not depend on the other triples of the batch, nor on the ids but by the tables. Parameters
+    that require no gradient are not trained, and have no influence. The model is taken in eval mode.
+    """
+
+    tables: Mapping[str, Role]
+    """The parameters and buffers that have a row per entity, or per relation, by their names; of the class."""
+
+    def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Score triples (head, relation, tail), with operations that autograd and `torch.func` know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table: its name, what it has a row of, and the numbers of a row. Only a trained one has gradients."""
+
+    name: str
+    role: Role
+    row_size: int
+    is_trained: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """What one score takes, and what every call takes beside its scores."""
+
+    multiply_adds: int
+    """Of matrix products and convolutions."""
+    values: int
+    """Numbers that are kept on the way for a gradient, in the type of a score."""
+    values_per_call: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringConfig:
+    """What is known of a model that scores triples: enough to plan a run."""
+
+    name: str
+    """What the model is called, its settings included."""
+    num_entities: int
+    num_relations: int
+    tables: tuple[Table, ...]
+    dense: tuple[tuple[str, int], ...]
+    """The other trained tensors, with their sizes: the gradient of a score may fill them."""
+    untrained_size: int
+    """Numbers of all tensors that are neither trained nor tables."""
+    effort: Effort
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The trained tensors."""
+        return (*(table.name for table in self.tables if table.is_trained), *(name for name, _ in self.dense))
+
+    @property
+    def size(self) -> int:
+        """All numbers of the model."""
+        rows = {"entity": self.num_entities, "relation": self.num_relations}
+        tables = sum(rows[table.role] * table.row_size for table in self.tables)
+        return tables + sum(size for _, size in self.dense) + self.untrained_size
+
+    def row_size(self, role: Role, tracked: frozenset[str]) -> int:
+        """Count the numbers of one id's rows in the tracked tables."""
+        return sum(table.row_size for table in self.tables if table.role == role and table.name in tracked)
+
+    def dense_size(self, tracked: frozenset[str]) -> int:
+        """Count the numbers of the tracked tensors that are no tables."""
+        return sum(size for name, size in self.dense if name in tracked)
