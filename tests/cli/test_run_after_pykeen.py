@@ -2,6 +2,7 @@
 
 import json
 
+import oracle
 import pytest
 import torch
 from pykeen.datasets import Nations
@@ -26,7 +27,7 @@ def trained(nations, tmp_path):
     loop = LCWATrainingLoop(model=model, triples_factory=nations, optimizer="adam", optimizer_kwargs={"lr": 0.02})
     callback = TracInCheckpointTrainingCallback(tmp_path / "nations", nations, frequency=2)
     loop.train(nations, num_epochs=2, batch_size=64, use_tqdm=False, callbacks=callback)
-    return model.eval()
+    return model.eval(), loop.optimizer
 
 
 def gradient(model, triple):
@@ -36,21 +37,26 @@ def gradient(model, triple):
     return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
 
 
-def test_run_explains_a_model_of_pykeen_by_labels(trained, tool, tmp_path):
+@pytest.mark.parametrize("preconditioner", ["none", "adam"])
+def test_run_explains_a_model_of_pykeen_by_labels(trained, tool, tmp_path, preconditioner):
+    model, optimizer = trained
     folder, output = tmp_path / "nations", tmp_path / "why.json"
     files = ["--model-path", folder / "checkpoints" / "checkpoint_epoch_2.pt", "--train", folder / "train.txt"]
     maps = ["--entity-to-id", folder / "entity_to_id.tsv", "--relation-to-id", folder / "relation_to_id.tsv"]
     words = ["--test-triple", "uk", "embassy", "usa", "--output", output, "--cache-dir", tmp_path / "cache"]
-    done = tool("run", *files, *maps, *words, "--threads-per-worker", 1)
+    words += ["--preconditioner", preconditioner, "--parameters", "*", "--threads-per-worker", 1]
+    done = tool("run", *files, *maps, *words)
     assert done.exit_code == 0, done.output
     contents = json.loads(output.read_text())
     assert contents["learning_rate"] == 0.02
     lines = [[int(number) for number in line.split("\t")] for line in (folder / "train.txt").read_text().splitlines()]
     test = contents["test_triple"]
-    explained = gradient(trained, [test["head"], test["relation"], test["tail"]])
+    explained = gradient(model, [test["head"], test["relation"], test["tail"]])
+    if preconditioner == "adam":
+        explained *= torch.cat([scale.flatten() for scale in oracle.adam_scales(model, optimizer).values()])
     assert len(contents["influences"]) == 10
     for entry in contents["influences"]:
         triple = [entry["train_head"], entry["train_relation"], entry["train_tail"]]
         assert lines[entry["train_index"]] == triple
-        expected = 0.02 * float(gradient(trained, triple) @ explained)
+        expected = 0.02 * float(gradient(model, triple) @ explained)
         assert entry["influence"] == pytest.approx(expected, rel=1e-4)

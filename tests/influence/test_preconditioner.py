@@ -25,6 +25,7 @@ from influence.agreement import (
     scores,
     trained_scale_model,
 )
+from influence.test_no_waiting import WAITING, operators
 from influence.test_normalised import RATES, expected, normalised
 from influence.test_questions import CONTRASTED, LOSSES, SCORE
 from influence.test_single_precision import MOST_EXCLUDED, TOLERANCE, random_triples
@@ -34,11 +35,12 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence import all_scores
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.parameters import CANCELLED
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioner import lay_out_scales
-from tracin_dask.influence.questions import Question
+from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.models.conve import ConvE
 
 WAYS = [Modes(), Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=2)]
@@ -178,6 +180,19 @@ def test_bf16_rounds_the_operands_of_its_products():
         )
         assert not torch.equal(full, rounded)
         assert ((full - rounded).abs() <= 2**-6 * LEARNING_RATE * wanted.bound(names)).all()
+
+
+# torch says of its own profiler which devices it cannot see
+@pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_scoring_asks_the_device_for_nothing(loss):
+    wanted = case("height", loss)
+    engine, asked = engine_of(wanted, wanted.names, loss=LOSSES[loss][0]), TEST.numpy()
+    found = operators(
+        make_scorer(engine, prepare_question(engine, Question(), asked, batch_size=8), len(asked)), wanted
+    )
+    assert "aten::mm" in found
+    assert not found & WAITING
 
 
 def test_a_preconditioner_of_some_tracked_tensors_only_is_refused():
