@@ -11,7 +11,7 @@ from influence.live_bytes import LiveBytes
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence import cost
-from tracin_dask.influence.folded import fold
+from tracin_dask.influence.folded import fold, model_bytes
 from tracin_dask.influence.jacobians import relation_table
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.modes import Modes
@@ -145,8 +145,8 @@ def test_folding_a_model_takes_no_more_than_estimated_and_not_much_less(dim, hei
     model = trained_scale_model(dim, height, stacking=stacking, output_channels=channels).float()
     checkpoint = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     taken = checkpoint + peak_of(lambda: fold(model))
-    assert taken <= 1.05 * cost.model_bytes(model.config, FLOAT32)  # biases and statistics are left out
-    assert cost.model_bytes(model.config, FLOAT32) <= 1.5 * taken
+    assert taken <= 1.05 * model_bytes(model.config, FLOAT32)  # biases and statistics are left out
+    assert model_bytes(model.config, FLOAT32) <= 1.5 * taken
 
 
 @pytest.mark.parametrize("dialect", ["width", "height"])

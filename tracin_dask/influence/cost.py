@@ -240,19 +240,6 @@ def _table_bytes(config: ConvEConfig, itemsize: int) -> int:
     return table_bytes(config.num_relations, config.embedding_dim, _moments(config), features, itemsize)
 
 
-def model_bytes(config: ConvEConfig, itemsize: int) -> int:
-    """Bound the bytes of the weights while they are folded, which is more than they take later.
-
-    The checkpoint's own projection lies beside the reordered one, which is kept in two orders; the maps from the
-    moments to the gradients of bn0, conv1 and bn1 are made in float64, a little over three tables of moments by
-    moments at a time. Embedding tables are shared.
-    """
-    tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
-    moments = _moments(config)
-    maps = 3 * 8 * moments * (moments + config.output_channels)
-    return itemsize * (tables + 3 * config.embedding_dim * config.num_features) + maps
-
-
 def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
     """Count the bytes of the prepared test triples, as they are broadcast."""
     return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 2) + 25)
@@ -310,9 +297,3 @@ def batch_bytes(
         vectors += 8 * dim
         chunks = 2 * min(TILE_BYTES, batch_size * config.num_entities * itemsize)
     return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + chunks
-
-
-def top_k_bytes(k: int, num_tests: int) -> int:
-    """Bound the bytes of both sides' best and waiting entries, twice while they are ranked."""
-    entry = 3 * 8 + 3 * 8
-    return 2 * 2 * (3 * k * num_tests + 4096) * entry

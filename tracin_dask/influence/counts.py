@@ -5,6 +5,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from tracin_dask.influence import cost, gradient_cost
 from tracin_dask.influence.cost import MultiplyAdds, Workload
+from tracin_dask.influence.folded import model_bytes
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.modes import AnyModes, GradientModes, Modes
 from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
@@ -81,7 +82,7 @@ class ConvECounts:
     def model_bytes(self) -> int:
         """Bound the bytes of the model, while it is loaded."""
         how = self.how
-        weights = cost.model_bytes(self.config, how.itemsize)
+        weights = model_bytes(self.config, how.itemsize)
         return weights + (
             preconditioner_bytes(self.config, how.tracked, how.itemsize) if self._is_preconditioned else 0
         )

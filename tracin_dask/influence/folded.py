@@ -136,3 +136,16 @@ def _inverse_std(norm: nn.BatchNorm2d | nn.BatchNorm1d) -> Tensor:
 def _double(tensor: Tensor | None) -> Tensor:
     assert tensor is not None, "ConvE's layers have biases and running statistics"  # noqa: S101 - impossible state
     return tensor.detach().double()
+
+
+def model_bytes(config: ConvEConfig, itemsize: int) -> int:
+    """Bound the bytes of the weights while they are folded, which is more than they take later.
+
+    The checkpoint's own projection lies beside the reordered one, which is kept in two orders; the maps from the
+    moments to the gradients of bn0, conv1 and bn1 are made in float64, a little over three tables of moments by
+    moments at a time. Embedding tables are shared.
+    """
+    tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
+    moments = (config.num_taps + 1) * config.output_channels
+    maps = 3 * 8 * moments * (moments + config.output_channels)
+    return itemsize * (tables + 3 * config.embedding_dim * config.num_features) + maps

@@ -249,3 +249,9 @@ def _reach_kth(test_index: Int[ndarray, " entry"], signed: Float[ndarray, " entr
     kth = np.partition(table, width - k, axis=1)[:, width - k]
     reaches: ndarray = signed >= kth[test_index]
     return reaches
+
+
+def top_k_bytes(k: int, num_tests: int) -> int:
+    """Bound the bytes of both sides' best and waiting entries, twice while they are ranked."""
+    entry = 3 * 8 + 3 * 8
+    return 2 * 2 * (3 * k * num_tests + 4096) * entry

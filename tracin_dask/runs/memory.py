@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tracin_dask.errors import MemoryLimitError
-from tracin_dask.influence import cost
+from tracin_dask.influence import cost, topk
 from tracin_dask.influence.counts import Counts
 from tracin_dask.influence.group_totals import sums_bytes, totals_bytes
 from tracin_dask.influence.precision import working_dtype
@@ -70,7 +70,7 @@ def estimate(
         test_triples=number * counts.test_bytes,
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
-        top_k=cost.top_k_bytes(config.top_k, columns),
+        top_k=topk.top_k_bytes(config.top_k, columns),
         group_sums=sums_bytes(work.num_groups, work.num_columns),
         group_totals=(outcomes + TOTALS_BESIDE) * totals,
         scores=0 if config.save_scores is None else writer_bytes(batch_size, columns),
