@@ -69,6 +69,7 @@ class PreparedRun:
             num_tests=self._num_gradients,
             num_negatives=self.config.loss.num_negatives if isinstance(self.config.loss, SLCWA) else 0,
             all_scores=isinstance(self.config.loss, OneToAll),
+            tests_at_all_scores=self.question == Question(),
             num_checkpoints=len(self.checkpoints),
             is_preconditioned=self.config.preconditioner != "none",
         )
