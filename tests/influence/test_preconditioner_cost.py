@@ -19,6 +19,7 @@ from tracin_dask.influence.preconditioner_cost import (
     preconditioned_layout_bytes,
     preconditioner_bytes,
 )
+from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.scorer import Scorer
 
 MODES = [Modes(), Modes(forward=True, relation_table=True), Modes(all_scores=True)]
@@ -99,6 +100,15 @@ def test_scoring_takes_about_the_counted_multiply_adds(model, modes, num_tests):
     )
     assert 0.9 < flops_of(lambda: scorer.score(train)) / 2 / counted < 1.1
     assert counted > 1.1 * plain
+
+
+def test_explaining_scores_under_a_loss_of_all_scores_takes_about_the_counted_multiply_adds(model):
+    engine, asked = engine_of(model, modes := Modes(all_scores=True)), ALL_DISTINCT[50:53].numpy()
+    scorer = Scorer(engine, prepare_question(engine, Question(explain="score"), asked, batch_size=BATCH))
+    sizes = {"num_triples": 40, "num_heads": 40, "num_pairs": 40, "num_tests": 3, "is_preconditioned": True}
+    work = cost.Workload(all_scores=True, tests_at_all_scores=False, **sizes)
+    counted = cost.multiply_adds(model.config, work, engine.tracked, modes).total
+    assert 0.9 < flops_of(lambda: scorer.score(ALL_DISTINCT[:40])) / 2 / counted < 1.1
 
 
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy(), OneToAll(), SLCWA()], ids=lambda loss: loss.name)

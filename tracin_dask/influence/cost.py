@@ -49,6 +49,8 @@ class Workload:
     """Gradients of test triples; 0 for self-influence."""
     all_scores: bool = False
     """Whether the loss looks at the scores of all entities."""
+    tests_at_all_scores: bool = True
+    """Whether the test triples' gradients do then, too; those of scores, and of contrasts, are at one score each."""
     num_negatives: int = 0
     """Corrupted triples that are scored beside each training triple."""
     is_preconditioned: bool = False
@@ -169,10 +171,11 @@ def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[st
     dim, tests = config.embedding_dim, work.num_tests
     rows = work.num_pairs if tests else work.num_triples
     total = rows * config.num_entities * 2 * dim
+    columns = tests if work.tests_at_all_scores else 0
     if ENTITIES in tracked and work.is_preconditioned:
-        total += rows * config.num_entities * max(1, tests) * dim
+        total += rows * config.num_entities * (columns if tests else 1) * dim
     if tracked & {ENTITIES, ENTITY_BIAS}:
-        total += rows * config.num_entities * tests
+        total += rows * config.num_entities * columns
     if ENTITIES in tracked:
         total += tests * dim * (3 * work.num_pairs + work.num_triples)
     return total

@@ -73,6 +73,7 @@ class PreparedRun:
             num_tests=self._num_gradients,
             num_negatives=self.config.loss.num_negatives if isinstance(self.config.loss, SLCWA) else 0,
             all_scores=isinstance(self.config.loss, OneToAll),
+            tests_at_all_scores=self.question == Question(),
             num_checkpoints=len(self.checkpoints),
             num_columns=1 if self.test_triples is None else len(self.test_triples),
             num_groups=sum(grouping.num_groups for grouping in self.groupings),
