@@ -1,7 +1,6 @@
-"""What scoring takes with any model, counted before it starts from what one score of it takes.
+"""What scoring takes with any model, counted before it starts from what one score of it takes."""
 
-Letters: A multiply-adds of a score, P numbers of the dense tensors that are tracked, T gradients of test triples.
-"""
+from dataclasses import replace
 
 from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
 from tracin_dask.influence.modes import GradientModes
@@ -47,14 +46,12 @@ def multiply_adds(config: ScoringConfig, work: Workload, tracked: frozenset[str]
     return MultiplyAdds(forward=forward, lower=lower, products=products)
 
 
-def norm_multiply_adds(config: ScoringConfig, work: Workload, tracked: frozenset[str], columns: int) -> MultiplyAdds:
+def norm_multiply_adds(
+    config: ScoringConfig, work: Workload, tracked: frozenset[str], modes: GradientModes, columns: int
+) -> MultiplyAdds:
     """Count what the norms of the training triples' gradients take; `columns` gradients meet for that, if any."""
-    triples = work.num_triples * (1 + work.num_negatives)
-    own = _own(config, triples, tracked)
-    if not columns:
-        return own
-    gathered = triples * columns * (config.dense_size(tracked) + config.row_size("entity", tracked))
-    return own + MultiplyAdds(forward=0, lower=own.lower, products=gathered)
+    own = _own(config, work.num_triples * (1 + work.num_negatives), tracked)
+    return own + multiply_adds(config, replace(work, num_tests=columns), tracked, modes) if columns else own
 
 
 def _own(config: ScoringConfig, triples: int, tracked: frozenset[str]) -> MultiplyAdds:
