@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+from influence.agreement import TEST, TRAIN
 from pykeen.models import ERModel, model_resolver
 from pykeen.triples import CoreTriplesFactory
 from torch import Tensor, nn
@@ -84,10 +85,6 @@ def score(model: nn.Module, triples: Tensor) -> Tensor:
     return model.score_hrt(triples).flatten() if isinstance(model, ERModel) else model.score(triples)
 
 
-def bce(scores: Tensor, _: Tensor) -> Tensor:
-    return binary_cross_entropy_with_logits(scores, torch.ones_like(scores))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """Products [train, test] of gradients and their norms, by tensor."""
@@ -132,6 +129,4 @@ def ask(model: nn.Module, train: Tensor, test: Tensor, loss=own_bce, test_loss=N
 
 @cache
 def truth_of(name: str) -> Truth:
-    from influence.agreement import TEST, TRAIN  # noqa: PLC0415
-
     return ask(face(name).model, TRAIN, TEST)

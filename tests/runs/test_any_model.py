@@ -98,7 +98,7 @@ def test_self_influences_agree_with_autograd(make_job: MakeJob, options, rows):
     assert ranking.influence[-1] == pytest.approx(np.sort(squares)[-20])
 
 
-@pytest.mark.parametrize("more", [{}, {"loss": SLCWA(), "normalize": "relatif"}, {"mode": "self"}])
+@pytest.mark.parametrize("more", [{}, {"loss": SLCWA(), "normalize": "relatif"}])
 def test_workers_find_what_is_found_in_this_process(make_job: MakeJob, client: Client, options, more):
     job = make_job(**options, **more)
     here = job.carry_out()
