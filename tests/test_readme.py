@@ -62,6 +62,7 @@ def test_the_python_of_the_readme_runs_in_order(folder):
     assert names["margin"].run["loss"] == "margin"
     assert names["own"].run["model"] == "__main__:Bilinear(dim=16)"
     assert len(names["own"].rankings[0]) == 10
+    assert (folder / "graph" / "train.txt").read_bytes() == (folder / "nations" / "train.txt").read_bytes()
     trained = tracin_dask.load_checkpoint(folder / "nations" / "checkpoints" / "checkpoint_epoch_10.pt")
     assert trained.config.num_relations == names["trained"].model.num_relations == 110
 

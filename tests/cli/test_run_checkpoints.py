@@ -181,7 +181,9 @@ class TestRefused:
         assert "epoch_3.pt' does not exist" in said
 
     def test_a_folder_without_checkpoints(self, refuse, tmp_path):
-        assert f"the folder {tmp_path} holds no *.pt file" in refuse("--model-path", tmp_path)
+        assert f"the folder {tmp_path} holds neither a *.pt file nor trained_model.pkl" in refuse(
+            "--model-path", tmp_path
+        )
 
     def test_a_pattern_that_matches_nothing(self, refuse, folder):
         said = refuse("--model-path", folder / "step_*.pt")

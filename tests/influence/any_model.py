@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+from influence.agreement import TEST, TRAIN
 from pykeen.models import ERModel, model_resolver
 from pykeen.triples import CoreTriplesFactory
 from torch import Tensor, nn
@@ -55,20 +56,33 @@ class Bilinear(nn.Module):
         return (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
 
 
+class AllDense(nn.Module):
+    """A model without tables: one tensor that every score reads in one place."""
+
+    tables = {}  # noqa: RUF012 - as the README has it
+
+    def __init__(self, num_entities: int, num_relations: int) -> None:
+        super().__init__()
+        self.num_entities, self.num_relations = num_entities, num_relations
+        self.scores = nn.Parameter(torch.randn(num_entities, num_relations, num_entities))
+
+    def score(self, triples: Tensor) -> Tensor:
+        return self.scores[triples[:, 0], triples[:, 1], triples[:, 2]]
+
+
+OWN = {"own": Bilinear, "dense": AllDense}
+
+
 def face(name: str, dtype: torch.dtype = torch.float64) -> RowwiseModel:
-    if name == "own":
+    if name in OWN:
         torch.manual_seed(0)
-        return face_of(Bilinear(NUM_ENTITIES, NUM_RELATIONS).to(dtype))
+        return face_of(OWN[name](NUM_ENTITIES, NUM_RELATIONS).to(dtype))
     return face_of(pykeen_model(name, dtype=dtype))
 
 
 def score(model: nn.Module, triples: Tensor) -> Tensor:
     """Score triples as the model itself does."""
     return model.score_hrt(triples).flatten() if isinstance(model, ERModel) else model.score(triples)
-
-
-def bce(scores: Tensor, _: Tensor) -> Tensor:
-    return binary_cross_entropy_with_logits(scores, torch.ones_like(scores))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +129,4 @@ def ask(model: nn.Module, train: Tensor, test: Tensor, loss=own_bce, test_loss=N
 
 @cache
 def truth_of(name: str) -> Truth:
-    from influence.agreement import TEST, TRAIN  # noqa: PLC0415
-
     return ask(face(name).model, TRAIN, TEST)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room
 from influence.agreement import engine_for as pair_engine
-from influence.any_model import NUM_ENTITIES, SETTINGS, ask, face, own_bce, score, truth_of
+from influence.any_model import NUM_ENTITIES, OWN, SETTINGS, ask, face, own_bce, score, truth_of
 from influence.live_bytes import LiveBytes
 from pykeen.models import model_resolver
 from pykeen.triples import CoreTriplesFactory
@@ -24,7 +24,7 @@ from tracin_dask.models.dialects import PYKEEN, rename_tensors
 from tracin_dask.models.load import face_of
 from tracin_dask.models.pykeen_model import read_config
 
-MODELS = [*SETTINGS, "own"]
+MODELS = [*SETTINGS, *OWN]
 
 
 def engine_for(model, tracked, *, forward=False, loss=None):

@@ -78,7 +78,9 @@ def test_one_file_may_be_given_alone(tmp_path):
 
 
 def test_an_empty_folder_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match=rf"the folder {tmp_path} holds no \*\.pt file; name the checkpoints"):
+    with pytest.raises(
+        CheckpointError, match=rf"the folder {tmp_path} holds neither a \*\.pt file nor trained_model\.pkl; name"
+    ):
         load_checkpoints(tmp_path)
 
 

@@ -7,18 +7,19 @@ import pytest
 import torch
 import zarr
 from distributed import Client
-from influence.any_model import SETTINGS, gradients, own_bce
+from influence.any_model import SETTINGS, Bilinear, gradients, own_bce
 from pykeen.models import ERModel, model_resolver
 from pykeen.triples import CoreTriplesFactory
 from small_graph import BATCH_SIZE, NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS, Graph, MakeJob, bits
 
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import ConfigError, MemoryLimitError
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.models.checkpoint import AnyCheckpoint
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import face_of, load_checkpoint
 from tracin_dask.runs import loading
 from tracin_dask.runs.driver import Execution
+from tracin_dask.runs.resources import Resources
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}
 LEARNING_RATES = (0.5, 0.25)
@@ -97,7 +98,7 @@ def test_self_influences_agree_with_autograd(make_job: MakeJob, options, rows):
     assert ranking.influence[-1] == pytest.approx(np.sort(squares)[-20])
 
 
-@pytest.mark.parametrize("more", [{}, {"loss": SLCWA(), "normalize": "relatif"}, {"mode": "self"}])
+@pytest.mark.parametrize("more", [{}, {"loss": SLCWA(), "normalize": "relatif"}])
 def test_workers_find_what_is_found_in_this_process(make_job: MakeJob, client: Client, options, more):
     job = make_job(**options, **more)
     here = job.carry_out()
@@ -163,3 +164,19 @@ def test_what_only_conve_has_is_refused(make_job: MakeJob, tmp_path, option, mes
     checkpoint = write(tmp_path, "DistMult", 1)
     with pytest.raises(ConfigError, match=message):
         make_job(**{"model": checkpoint, "precision": "float64"} | option)
+
+
+@pytest.mark.parametrize("model", [Bilinear, "influence.any_model:Bilinear"], ids=["class", "name"])
+def test_workers_make_models_of_a_class_of_ones_own(make_job: MakeJob, client: Client, tmp_path, model):
+    torch.save(Bilinear(NUM_ENTITIES, NUM_RELATIONS, dim=4).state_dict(), tmp_path / "own.pt")
+    description = ModelDescription(model=model, model_kwargs={"dim": 4})
+    job = make_job(model=load_checkpoint(tmp_path / "own.pt", description=description))
+    assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
+
+
+def test_a_run_that_cannot_fit_is_refused_with_the_numbers(make_job: MakeJob, tmp_path):
+    small = Resources(num_workers=1, threads_per_worker=1, memory_bytes=300 << 20)
+    with pytest.raises(
+        MemoryLimitError, match=r"the run needs about \d+ MiB per worker with batches of 64, but a worker"
+    ):
+        make_job(model=write(tmp_path, "RotatE", 1), precision="float64", resources=small)

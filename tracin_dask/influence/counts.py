@@ -74,9 +74,9 @@ class ConvECounts:
         """The multiply-adds of all training triples, norms included."""
         how = self.how
         counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
-        return (
-            counted + norm_multiply_adds(self.config, how.work, how.tracked, how.loss) if how.is_normalised else counted
-        )
+        if not how.is_normalised:
+            return counted
+        return counted + norm_multiply_adds(self.config, how.work, how.tracked, how.loss)
 
     @property
     def model_bytes(self) -> int:

@@ -1,7 +1,4 @@
-"""What scoring takes with any model, counted before it starts from what one score of it takes.
-
-Letters: A multiply-adds of a score, P numbers of the dense tensors that are tracked, T gradients of test triples.
-"""
+"""What scoring takes with any model, counted before it starts from what one score of it takes."""
 
 from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
 from tracin_dask.influence.modes import GradientModes

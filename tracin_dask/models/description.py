@@ -28,7 +28,8 @@ class ModelDescription:
         The name of a model of PyKEEN's, as its pipeline takes it (`RotatE`); or a class of your own that is a
         `ScoringModel`, or where it is imported from: `package.module:Class`. Workers must be able to import it, too.
     model_kwargs
-        The settings that the class is made with; the numbers of entities and relations are added to them.
+        The settings that the class is made with; the numbers of entities and relations are added to them, if the
+        class names tables of them.
     """
 
     model: str | type[nn.Module]

@@ -113,7 +113,10 @@ def recognise_dialect(names: Iterable[str]) -> Dialect:
         if dialect.entity_tensor in found:
             return dialect
     known = " nor ".join(f"{dialect.entity_tensor} ({dialect.name})" for dialect in DIALECTS)
-    raise CheckpointError(f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}")
+    raise CheckpointError(
+        f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}; --model-description tells "
+        "what another model is"
+    )
 
 
 def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:
@@ -130,7 +133,10 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
     if missing or unknown:
         parts = [("misses", missing), ("has the unknown", unknown)]
         text = " and ".join(f"{verb} {_first(names)}" for verb, names in parts if names)
-        raise CheckpointError(f"this ConvE of the dialect {dialect.name} {text}; it would be another model")
+        raise CheckpointError(
+            f"this ConvE of the dialect {dialect.name} {text}; it would be another model. If it is none, "
+            "--model-description tells what it is"
+        )
     return {ours: in_our_shape(ours, relevant[theirs]) for theirs, ours in dialect.tensors.items()}
 
 

@@ -89,10 +89,9 @@ def _load_pickle(path: Path, dtype: torch.dtype) -> AnyCheckpoint:
     found, sha256 = read_pickled_model(path), file_sha256(path)
     for name, tensor in found.state_dict().items():
         check_values(name, tensor)
-    model = face_of(found.to(dtype))
-    config = _conve_config(found)
+    config = _conve_config(found.to(dtype))
     if config is None:
-        return RowwiseCheckpoint(model=model, description=None, path=path, sha256=sha256)
+        return RowwiseCheckpoint(model=face_of(found), description=None, path=path, sha256=sha256)
     tensors = rename_tensors(found.state_dict(), PYKEEN)
     return Checkpoint(
         model=conve.build_model(config, tensors, dtype=dtype),

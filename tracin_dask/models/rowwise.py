@@ -21,6 +21,9 @@ Score: TypeAlias = Callable[[Tensor], Tensor]
 """From triples [batch, 3] to as many scores."""
 _MODEL = "model."
 """Where the model's tensors stand in `RowwiseModel`."""
+_ROLES: dict[str, Role] = {"entity": "entity", "relation": "relation"}
+_COLUMNS = {"entity": slice(0, 3, 2), "relation": slice(1, 2)}
+"""Where the ids of a table's rows stand in a triple."""
 _NUM_CHECKED = 5
 """Triples by which the tables of a model are checked."""
 
@@ -28,7 +31,7 @@ _NUM_CHECKED = 5
 class RowwiseModel(nn.Module):
     """A model in eval mode and its tensors; small tables of the rows that some triples read stand in for whole ones."""
 
-    def __init__(self, model: nn.Module, score: Score, *, name: str, tables: Mapping[str, Role]) -> None:
+    def __init__(self, model: nn.Module, score: Score, *, name: str, tables: Mapping[str, str]) -> None:
         """Take a model and what scores with it: a method of its own, or a function that calls one.
 
         Raises
@@ -39,23 +42,10 @@ class RowwiseModel(nn.Module):
         super().__init__()
         self.model = model.eval()
         self._score = score
-        self._columns = {"entity": [0, 2], "relation": [1]}
-        tensors = self.tensors()
-        self._tables = _checked_tables(tensors, tables)
-        rest = {name: tensor for name, tensor in tensors.items() if name not in tables}
-        self.config = ScoringConfig(
-            name=name,
-            num_entities=self._num_rows("entity", tensors),
-            num_relations=self._num_rows("relation", tensors),
-            tables=tuple(
-                Table(name=table, role=role, row_size=tensors[table][0].numel(), is_trained=is_trained(tensors[table]))
-                for table, role in self._tables.items()
-            ),
-            dense=tuple((name, tensor.numel()) for name, tensor in rest.items() if is_trained(tensor)),
-            untrained_size=sum(tensor.numel() for tensor in rest.values() if not is_trained(tensor)),
-            effort=effort_of(lambda number: self._on_rows(self.some_triples(number))),
-        )
-        self._check()
+        _refuse_gradients_by_id(model)
+        self._tables = _checked_tables(self.tensors(), tables)
+        self._check(name)
+        self.config = self._described(name)
 
     def forward(self, triples: Tensor) -> Tensor:
         """Score triples [batch, 3], one number each."""
@@ -78,7 +68,7 @@ class RowwiseModel(nn.Module):
     def rows(self, triples: Int[Tensor, "batch 3"]) -> Rows:
         """Copy the rows that triples read out of every table."""
         tensors = self.tensors()
-        return {name: tensors[name].detach()[triples[:, self._columns[role]]] for name, role in self._tables.items()}
+        return {name: tensors[name].detach()[triples[:, _COLUMNS[role]]] for name, role in self._tables.items()}
 
     def score_rows(self, rows: Rows, dense: Mapping[str, Tensor], triples: Tensor) -> Tensor:
         """Score triples [batch, 3] from their rows; `dense` tensors stand in for the model's own, where given."""
@@ -98,12 +88,34 @@ class RowwiseModel(nn.Module):
         """Score one triple [3] from its rows [place, ...]."""
         return self.score_rows({name: table[None] for name, table in rows.items()}, dense, triple[None])[0]
 
+    def _described(self, name: str) -> ScoringConfig:
+        tensors = self.tensors()
+        rest = {part: tensor for part, tensor in tensors.items() if part not in self._tables}
+        return ScoringConfig(
+            name=name,
+            num_entities=self._num_rows("entity"),
+            num_relations=self._num_rows("relation"),
+            tables=tuple(
+                Table(
+                    name=table,
+                    role=role,
+                    row_size=tensors[table][0].numel(),
+                    is_trained=tensors[table].requires_grad,
+                )
+                for table, role in self._tables.items()
+            ),
+            dense=tuple((part, tensor.numel()) for part, tensor in rest.items() if tensor.requires_grad),
+            untrained_size=sum(tensor.numel() for tensor in rest.values() if not tensor.requires_grad),
+            effort=effort_of(lambda number: self._on_rows(self.some_triples(number))),
+        )
+
     def _on_rows(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
         rows = {name: table.requires_grad_(table.is_floating_point()) for name, table in self.rows(triples).items()}
         return self.score_rows(rows, {}, triples)
 
-    def _num_rows(self, role: Role, tensors: Mapping[str, Tensor]) -> int:
+    def _num_rows(self, role: Role) -> int:
         """Count entities or relations by the tables; by what the model says where there are none."""
+        tensors = self.tensors()
         counted = {name: len(tensors[name]) for name, its_role in self._tables.items() if its_role == role}
         if len(set(counted.values())) > 1:
             raise CheckpointError(f"the tables have different numbers of rows: {counted}; each has one per {role}")
@@ -116,57 +128,63 @@ class RowwiseModel(nn.Module):
     def some_triples(self, number: int) -> Int[Tensor, "batch 3"]:
         """Draw triples; the first of them joins an entity with itself."""
         generator = torch.Generator().manual_seed(0)
-        limits = (self._size("entity"), self._size("relation"), self._size("entity"))
+        limits = (self._num_rows("entity"), self._num_rows("relation"), self._num_rows("entity"))
         triples = torch.stack([torch.randint(limit, (number,), generator=generator) for limit in limits], dim=1)
         triples[0, 2] = triples[0, 0]
         return triples.to(self.device)
 
-    def _size(self, role: Role) -> int:
-        return self._num_rows(role, self.tensors())
-
-    def _check(self) -> None:
+    def _check(self, name: str) -> None:
         """Compare scores of a whole batch with those of single triples from their rows."""
         triples = self.some_triples(_NUM_CHECKED)
         with torch.no_grad():
-            expected, rows = self(triples), self.rows(triples)
-            found = torch.cat([self.score_rows(self.rows(triple), {}, triple) for triple in torch.split(triples, 1)])
-            if self.config.dense:
-                found = self._scored_apart(rows, triples)
+            expected, found = self(triples), self._scored_apart(name, triples)
         tolerance = (1e-4 if self.dtype == torch.float32 else 1e-9) * float(1 + expected.abs().max())
         if not torch.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True):
             raise CheckpointError(
-                f"{self.config.name} scores otherwise by the rows of {', '.join(self._tables) or 'no table'} than as a "
-                "whole: every tensor that has a row per entity or relation must be among its tables, buffers "
-                "included, and a score must not depend on the other triples of a batch"
+                f"{name} scores otherwise by the rows of {', '.join(self._tables) or 'no table'} than as a whole: "
+                "every tensor that has a row per entity or relation must be among its tables, buffers included, and a "
+                "score must not depend on the other triples of a batch"
             )
 
-    def _scored_apart(self, rows: Rows, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Score triples on the way to the gradient of each by the dense tensors."""
-        tensors = self.tensors()
-        dense = {name: tensors[name].detach() for name, _ in self.config.dense}
+    def _scored_apart(self, name: str, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Score triples one by one; on the way to the gradient of each, if there are dense tensors."""
+        dense = {part: t.detach() for part, t in self.tensors().items() if t.requires_grad and part not in self._tables}
+        if not dense:
+            return torch.cat([self._on_rows(triple) for triple in torch.split(triples, 1)])
         try:
-            _, scores = vmap(grad_and_value(self.score_one), in_dims=(None, 0, 0))(dense, rows, triples)
+            _, scores = vmap(grad_and_value(self.score_one), in_dims=(None, 0, 0))(dense, self.rows(triples), triples)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             raise CheckpointError(
-                f"{self.config.name} cannot be differentiated triple by triple with torch.func.vmap: {error}"
+                f"{name} cannot be differentiated triple by triple with torch.func.vmap: {error}"
             ) from error
         found: Tensor = scores
         return found
 
 
-def is_trained(tensor: Tensor) -> bool:
-    """Tell whether a tensor is a parameter that the training moved."""
-    return tensor.requires_grad
-
-
-def _checked_tables(tensors: Mapping[str, Tensor], tables: Mapping[str, Role]) -> dict[str, Role]:
+def _checked_tables(tensors: Mapping[str, Tensor], tables: Mapping[str, str]) -> dict[str, Role]:
+    checked: dict[str, Role] = {}
     for name, role in tables.items():
         if name not in tensors:
             raise CheckpointError(f"the table {name} is no parameter or buffer; there are: {', '.join(tensors)}")
-        if role not in {"entity", "relation"}:
+        if role not in _ROLES:
             raise CheckpointError(f"the table {name} has a row per {role!r}; expected 'entity' or 'relation'")
         if tensors[name].dim() == 0 or len(tensors[name]) == 0:
             raise CheckpointError(f"the table {name} has no rows: its shape is {tuple(tensors[name].shape)}")
-    if not any(map(is_trained, tensors.values())):
+        checked[name] = _ROLES[role]
+    if not any(tensor.requires_grad for tensor in tensors.values()):
         raise CheckpointError("no tensor of the model requires a gradient: nothing was trained, nothing has influence")
-    return dict(tables)
+    return checked
+
+
+def _refuse_gradients_by_id(model: nn.Module) -> None:
+    """Refuse look-ups that treat some ids' gradients otherwise, or change rows: small tables have other ids."""
+    for name, module in model.named_modules():
+        if not isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            continue
+        for option in ("padding_idx", "max_norm", "scale_grad_by_freq", "sparse"):
+            value = getattr(module, option)
+            if value is not None and value is not False:
+                raise CheckpointError(
+                    f"{name} is a torch.nn.{type(module).__name__} with {option}={value}, under which gradients are "
+                    "not those of its rows alone; look rows up without it"
+                )

@@ -1,0 +1,95 @@
+"""A model of one's own is taken as it is, or refused where a score is no function of its own rows."""
+
+import pytest
+import torch
+from influence.any_model import AllDense, Bilinear
+from torch import nn
+
+from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.models.load import face_of
+from tracin_dask.models.scoring import ScoringModel
+
+TRIPLES = torch.tensor([[0, 1, 2], [5, 0, 5], [3, 2, 0], [2, 1, 2]])
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Bilinear(7, 3).double()
+
+
+def test_scores_from_rows_are_those_of_the_model(model):
+    assert isinstance(model, ScoringModel)
+    taken = face_of(model)
+    with torch.no_grad():
+        assert torch.equal(taken.score_rows(taken.rows(TRIPLES), {}, TRIPLES), model.score(TRIPLES))
+    assert taken.config.size == 7 * 5 + 7 + 3 * 5 + 5 * 5 + 5
+    assert (taken.config.num_entities, taken.config.num_relations) == (7, 3)
+    assert taken.config.effort.multiply_adds == 25
+
+
+def test_tensors_that_are_not_trained_are_no_parameters(model):
+    model.mix.requires_grad_(False)
+    model.relations.requires_grad_(False)
+    assert face_of(model).config.parameter_names == ("entities",)
+
+
+def test_a_model_without_tables_reads_ids_as_they_are():
+    taken = face_of(AllDense(7, 3))
+    assert taken.config.dense == (("scores", 147),)
+    assert torch.equal(taken.score_rows({}, {}, TRIPLES), taken(TRIPLES))
+
+
+def changed(model, **values):
+    for name, value in values.items():
+        setattr(model, name, value)
+    return model
+
+
+class WithinBatch(Bilinear):
+    def score(self, triples):
+        scores = super().score(triples)
+        return scores - scores.mean()
+
+
+class Unmapped(Bilinear):
+    def score(self, triples):
+        return super().score(triples) * (2.0 if (self.entities[triples[:, 0]] > 0).any() else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda m: changed(m, tables={"entities": "entity", "relations.weight": "relation"}),
+            "scores otherwise by the",
+        ),
+        (lambda _: WithinBatch(7, 3), "must not depend on the other triples of a batch"),
+        (lambda _: Unmapped(7, 3), r"cannot be differentiated triple by triple with torch\.func\.vmap"),
+        (
+            lambda m: changed(m, tables={"entity": "entity"}),
+            "the table entity is no parameter or buffer; there are: ent",
+        ),
+        (lambda m: changed(m, tables={"entities": "entities"}), "has a row per 'entities'; expected 'entity' or"),
+        (lambda m: changed(m, prior=torch.zeros(())), r"the table prior has no rows: its shape is \(\)"),
+        (lambda m: changed(m, prior=torch.zeros(6)), r"different numbers of rows: \{'entities': 7, 'prior': 6\}"),
+        (lambda m: m.requires_grad_(False), "no tensor of the model requires a gradient"),
+        (lambda m: changed(m, tables={}), "neither a table nor the model tells how many of each entity there are"),
+        (
+            lambda m: changed(m, relations=nn.Embedding(3, 5, padding_idx=0)),
+            "relations is .*Embedding with padding_idx=0",
+        ),
+        (
+            lambda m: changed(m, relations=nn.Embedding(3, 5, max_norm=1.0)),
+            r"with max_norm=1\.0, under which gradients are",
+        ),
+    ],
+)
+def test_what_is_no_function_of_its_rows_is_refused(model, make, message):
+    with pytest.raises(CheckpointError, match=message):
+        face_of(make(model))
+
+
+def test_what_scores_nothing_is_refused():
+    with pytest.raises(ConfigError, match=r"has no `tables` or no `score\(triples\)`"):
+        face_of(nn.Linear(2, 2))
