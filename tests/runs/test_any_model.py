@@ -157,6 +157,7 @@ def test_a_copy_of_a_model_for_a_gpu_stands_alone(checkpoints, graph: Graph):
         ({"loss": OneToAll()}, r"is DistMult\(.*\), no ConvE: loss one-to-all needs the scores of all 60 entities"),
         ({"precision": "bf16"}, "no ConvE: precision bf16 is of ConvE's big products; take float32 or float64"),
         ({"gradient_checkpointing": True}, "no ConvE: gradient_checkpointing is of ConvE's feature map"),
+        ({"preconditioner": "adam"}, "no ConvE: preconditioner adam is for ConvE only; take none"),
         ({"last_layers": 2}, "no ConvE: last_layers count back from ConvE's fc; name tensors as parameters"),
     ],
 )
