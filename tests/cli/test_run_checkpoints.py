@@ -137,6 +137,13 @@ class TestLearningRates:
         assert taken(contents) == [(2, 0.5), (9, 0.25), (10, 0.125)]
         assert "default" not in result.stderr
 
+    def test_one_that_nobody_stated_is_told(self, over, folder):
+        (path,), (stated,) = files(folder, 10), files(folder, 2)
+        told = f"learning rate 0.001: the default, since {path} states none (--learning-rate)"
+        assert told in over("--model-path", path)[1].stderr
+        assert told not in over("--model-path", path, "--learning-rate", 0.001)[1].stderr
+        assert "the default" not in over("--model-path", stated)[1].stderr
+
     def test_a_name_in_a_schedule_that_no_checkpoint_has_is_said(self, over, folder, tmp_path):
         schedule = tmp_path / "rates.tsv"
         schedule.write_text("9\t0.25\n2\t0.5\n10\t1\nepoch_3.pt\t0.125\n")

@@ -140,6 +140,8 @@ def test_a_table_without_groups_is_refused(project, tool, tmp_path):
         tool("run", *project.options(), *words, tmp_path / "groups.parquet")
     with pytest.raises(ConfigError, match="is a folder; name a file in it"):
         tool("run", *project.options(), *words, tmp_path, "--group-by", "head")
+    with pytest.raises(ConfigError, match=r"writes a Parquet table; call it .*/groups\.parquet$"):
+        tool("run", *project.options(), *words, tmp_path / "groups.csv", "--group-by", "head")
     with pytest.raises(ConfigError, match=r"the table of groups cannot be written to .*train.txt: "):
         tool("run", *project.options(), *words, project.folder / "train.txt" / "g.parquet", "--group-by", "head")
 

@@ -63,7 +63,10 @@ def run(project, tool, tmp_path, adam):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "bn0.bias, bn0.weight, conv1.bias are left out: batch norm cancels their gradients in training"),
+        (
+            [],
+            "bn0.bias, bn0.weight, conv1.bias are left out (--parameters '*' takes them): batch norm cancels",
+        ),
         (["--parameters", "*"], "bn0.bias, bn0.weight, conv1.bias: batch norm cancels their gradients in training, so"),
         (["--parameters", "fc.*", "conv1.*"], "conv1.bias: batch norm cancels their gradients in training, so"),
         (["--parameters", "fc.*"], None),

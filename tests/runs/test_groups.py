@@ -268,6 +268,8 @@ def test_groupings_that_make_no_sense_are_refused(sources, monkeypatch):
         ConfigError, match="group_by takes head, relation, tail and what ingest_groups gives, not 'tale'"
     ):
         RunConfig(group_by=("tale",))
+    with pytest.raises(ConfigError, match=r"group_by is a tuple, of one grouping, too: \('head',\)"):
+        RunConfig(group_by="head")
     for twice in (("head", "tail", "head"), (sources, sources)):
         with pytest.raises(ConfigError, match="group_by names the same groups twice"):
             RunConfig(group_by=twice)

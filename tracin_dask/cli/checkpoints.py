@@ -36,8 +36,14 @@ def learning_rates_of(schedule: Schedule, checkpoints: Sequence[AnyCheckpoint]) 
 
 
 def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:
-    """Say in which order several checkpoints are summed, with which learning rates, and where these are the default."""
-    if len(prepared.checkpoints) == 1:
+    """Say in which order several checkpoints are summed, with which learning rates, and where one is the default."""
+    first, *others = prepared.checkpoints
+    if not others:
+        if first.learning_rate is None and not is_stated:
+            rate = prepared.learning_rates[0]
+            click.echo(
+                f"learning rate {rate:g}: the default, since {first.path} states none (--learning-rate)", err=True
+            )
         return
     click.echo(f"influences are summed over {len(prepared.checkpoints)} checkpoints, in this order:", err=True)
     for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True):

@@ -137,4 +137,4 @@ def say_cancelled(prepared: PreparedRun) -> None:
             err=True,
         )
     elif prepared.tracked == without_cancelled(prepared.model_config):
-        click.echo(f"{', '.join(sorted(CANCELLED))} are left out: {because}", err=True)
+        click.echo(f"{', '.join(sorted(CANCELLED))} are left out (--parameters '*' takes them): {because}", err=True)

@@ -173,6 +173,8 @@ def _check_save_groups(path: Path | None, options: JobOptions) -> None:
         raise ConfigError("--save-groups writes what --group-by adds up; give both, or none")
     if path.is_dir():
         raise ConfigError(f"--save-groups {path} is a folder; name a file in it")
+    if path.suffix != ".parquet":
+        raise ConfigError(f"--save-groups writes a Parquet table; call it {path.with_suffix('.parquet')}")
     _check_folder(path.parent, "the table of groups")
 
 

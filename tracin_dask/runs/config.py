@@ -120,9 +120,9 @@ class RunConfig:
                 "only, and its cosine with itself is 1; leave normalize out"
             )
         if self.precision in {"fp16", "mixed"} and self.preconditioner != "none":
+            taken = "fp16" if self.precision == "fp16" else "mixed takes fp16 on a GPU, which"
             raise ConfigError(
-                f"precision {self.precision}: fp16, which mixed takes on a GPU, holds no number above 65,504, and "
-                "Adam's 1 / (√v̂ + ε) is larger; take bf16 or tf32"
+                f"precision {taken} holds no number above 65,504, and Adam's 1 / (√v̂ + ε) is larger; take bf16 or tf32"
             )
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":
             raise ConfigError(f"precision {self.precision} is a format of GPUs, and device cpu is asked for")
@@ -152,6 +152,8 @@ class RunConfig:
 
 
 def _refuse_groupings(group_by: tuple[Part | GroupStore, ...]) -> None:
+    if not isinstance(group_by, tuple):
+        raise ConfigError(f"group_by is a tuple, of one grouping, too: ({group_by!r},)")
     for by in group_by:
         if not isinstance(by, GroupStore) and by not in PARTS:
             raise ConfigError(f"group_by takes head, relation, tail and what ingest_groups gives, not {by!r}")

@@ -267,7 +267,7 @@ def _contrast_tails(
     if len(same):
         raise ConfigError(
             f"the other tail {store.entities.label(int(ids[same[0]]))} is that of test triple {same[0] + 1} itself; "
-            "give a tail that it should be held against"
+            "leave that test triple out, or give one tail for each that it should be held against"
         )
     return ids
 

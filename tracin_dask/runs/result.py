@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from tracin_dask.errors import ConfigError
 from tracin_dask.influence.topk import Ranking, TopK
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.norms import Norms
@@ -117,15 +119,43 @@ class InfluenceResult:
             rows += [test | {"rank": rank} | entry for rank, entry in entries]
         return pd.DataFrame(rows, columns=None if rows else self._columns())
 
-    def groups_to_pandas(self, test_index: int = 0) -> "pd.DataFrame":
-        """Give the groups of training triples as one table: a row per grouping and group, largest first."""
+    def groups_to_pandas(self) -> "pd.DataFrame":
+        """Give all groups of training triples as one table: `group_tables`, one below the other.
+
+        Raises
+        ------
+        ConfigError
+            If the run had no groupings.
+        """
         import pandas as pd  # noqa: PLC0415 - a second of import that only tables need
 
-        tables = [found.table(test_index, self.run["rank_by"]).to_pandas() for found in self.groups]
-        names = [found.grouping.name for found in self.groups]
-        for name, table in zip(names, tables, strict=True):
-            table.insert(0, "group_by", name)
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        return pd.concat([table.to_pandas() for table in self.group_tables()], ignore_index=True)
+
+    def group_tables(self) -> Iterator[pa.Table]:
+        """Give the groups of each test triple by each grouping, largest first, so that only one table is in memory.
+
+        A row is a group that has training triples: `test_index` and the ids `test_head`, `test_relation` and
+        `test_tail` (null for self-influence), `group_by`, and what `GroupInfluences.table` gives.
+
+        Raises
+        ------
+        ConfigError
+            If the run had no groupings.
+        """
+        if not self.groups:
+            raise ConfigError("the run added up no groups; ask for some with group_by")
+        for test_index in range(len(self.rankings)):
+            triple = [None] * 3 if self.test_triples is None else self.test_triples[test_index].tolist()
+            names = ("test_index", "test_head", "test_relation", "test_tail")
+            for found in self.groups:
+                table = found.table(test_index, self.run["rank_by"])
+                size = len(table)
+                test = {
+                    name: pa.repeat(pa.scalar(value, pa.int64()), size)
+                    for name, value in zip(names, [test_index, *triple], strict=True)
+                }
+                by = {"group_by": pa.repeat(found.grouping.name, size)}
+                yield pa.table({**test, **by, **{name: table[name] for name in table.column_names}})
 
     def write_json(self, path: Path | str, test_index: int = 0) -> None:
         """Write one test triple's result, whole or not at all."""

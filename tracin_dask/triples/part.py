@@ -92,7 +92,7 @@ def _lock(file: BinaryIO) -> None:
 
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise StoreExistsError(f"{path}: exists already; choose another output or pass --overwrite")
+        raise StoreExistsError(f"{path}: exists already; choose another output or pass --overwrite (overwrite=True)")
 
 
 def _clear(part: Path) -> None:
