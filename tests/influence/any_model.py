@@ -113,18 +113,33 @@ def own_bce(model: nn.Module, triple: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(own, torch.ones_like(own))
 
 
-def ask(model: nn.Module, train: Tensor, test: Tensor, loss=own_bce, test_loss=None) -> Truth:
-    """Let autograd say it, one backward pass per triple."""
+def ask(model: nn.Module, train: Tensor, test: Tensor, loss=own_bce, test_loss=None, *, scales=None) -> Truth:
+    """Let autograd say it, one backward pass per triple; `scales` are P of each tensor, and stand in every product."""
     sides = []
     for triples, its_loss in ((train, loss), (test, test_loss or loss)):
         rows = [gradients(model, triple, its_loss) for triple in triples]
-        sides.append({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+        side = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        sides.append({name: rows * scales[name].flatten().sqrt() if scales else rows for name, rows in side.items()})
     ours, theirs = sides
     return Truth(
         products={name: ours[name] @ theirs[name].T for name in ours},
         train_norms={name: rows.norm(dim=1) for name, rows in ours.items()},
         test_norms={name: rows.norm(dim=1) for name, rows in theirs.items()},
     )
+
+
+def step(model: nn.Module, triples: Tensor, parameters=None) -> torch.optim.Adam:
+    """Train a model, or some parameters of one, for three steps of Adam; give the optimiser."""
+    optimizer = torch.optim.Adam(parameters or list(model.parameters()), lr=1e-3)
+    model.train()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(3):
+            optimizer.zero_grad()
+            score(model, triples).sigmoid().sum().backward()
+            optimizer.step()
+    model.eval()
+    return optimizer
 
 
 @cache

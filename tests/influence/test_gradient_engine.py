@@ -216,10 +216,10 @@ TERMS = {
     "a tensor of several": ("derivatives", "        for product in others:\n            first += product\n", ""),
 }
 OF_SELF = {
-    "heads": ("gradient_engine", "dot_rows(rows.head, rows.head) + ", ""),
-    "tails": ("gradient_engine", "dot_rows(rows.tail, rows.tail) + ", ""),
-    "relations": ("gradient_engine", " + dot_rows(rows.relation, rows.relation)", ""),
-    "dense tensors": ("gradient_engine", "total += torch.linalg.vector_norm(gradient, dim=1).square()", "pass"),
+    "heads": ("gradient_engine", "dot_rows(rows.head, along.head) + ", ""),
+    "tails": ("gradient_engine", " + dot_rows(rows.tail, along.tail)", ""),
+    "relations": ("gradient_engine", "total += dot_rows(rows.relation, along.relation)", "pass"),
+    "dense tensors": ("gradient_engine", "total += self.preconditioner.squares(name, gradient)", "pass"),
     "the loss's derivative": ("gradient_engine", "total * self.delta(rows.scores).square()", "total"),
 }
 

@@ -6,15 +6,19 @@ from pathlib import Path
 import oracle
 import pytest
 import torch
+from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, Bilinear, step
 from models.conftest import PYKEEN_NAMES, TRAIN_PYTORCH
 from pykeen.datasets import Nations
 from pykeen.models import ConvE as PykeenConvE
+from pykeen.models import TuckER
 from pykeen.training import LCWATrainingLoop
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.adam import adam_scales
 from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.description import ModelDescription
+from tracin_dask.models.load import load_checkpoint as load_any_checkpoint
 from tracin_dask.models.pykeen_callback import TracInCheckpointTrainingCallback
 
 NAMES = {
@@ -135,6 +139,51 @@ def test_it_is_read_from_a_training_of_pykeen_in_our_shapes_and_in_float32(tmp_p
     assert found["entity_bias"].shape == (factory.num_entities,)
     assert {scale.dtype for scale in found.values()} == {torch.float32}
     assert_equal(found, ours | {"entity_bias": ours["entity_bias"].flatten()}, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
+def test_it_is_read_from_checkpoints_of_other_models_ours_and_pykeens(tmp_path):
+    factory, settings = Nations().training, {"embedding_dim": 5, "relation_dim": 3}
+    model = TuckER(triples_factory=factory, random_seed=0, **settings)
+    loop = LCWATrainingLoop(model=model, triples_factory=factory, optimizer="adam")
+    own = {"checkpoint_directory": tmp_path, "checkpoint_name": "pykeens.pt", "checkpoint_frequency": 0}
+    callback = TracInCheckpointTrainingCallback(tmp_path, factory)
+    loop.train(factory, num_epochs=2, batch_size=64, use_tqdm=False, callbacks=callback, **own)
+    theirs = oracle.adam_scales(model, loop.optimizer)
+    for path in (tmp_path / "checkpoints" / "checkpoint_epoch_2.pt", tmp_path / "pykeens.pt"):
+        description = ModelDescription(model="TuckER", model_kwargs=settings)
+        checkpoint = load_any_checkpoint(path, description=description)
+        assert_equal(adam_scales(checkpoint, checkpoint.config.parameter_names), theirs, rtol=1e-5)
+
+
+class Frozen(Bilinear):
+    """A model whose first parameter is not trained, and one that is called like a bias of ConvE's."""
+
+    def __init__(self, num_entities: int, num_relations: int) -> None:
+        super().__init__(num_entities, num_relations)
+        self.entities.requires_grad_(requires_grad=False)
+        self.entity_bias = nn.Parameter(torch.zeros(num_entities, 1))
+
+    def score(self, triples: Tensor) -> Tensor:
+        return super().score(triples) + self.entity_bias[triples[:, 2], 0]
+
+
+@pytest.mark.parametrize("of_all", [True, False])
+def test_parameters_that_are_not_trained_may_be_the_optimisers_or_not(tmp_path, of_all):
+    torch.manual_seed(0)
+    model = Frozen(NUM_ENTITIES, NUM_RELATIONS).double()
+    given = [weight for weight in model.parameters() if of_all or weight.requires_grad]
+    optimizer = step(model, torch.tensor([[0, 1, 2], [3, 2, 1]]), given)
+    contents = {"state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}
+    torch.save(contents, tmp_path / "model.pt")
+    description = ModelDescription(model=Frozen)
+    checkpoint = load_any_checkpoint(tmp_path / "model.pt", description=description, dtype=torch.float64)
+    wanted = {
+        name: 1 / ((optimizer.state[weight]["exp_avg_sq"] / (1 - 0.999**3)).sqrt() + 1e-8)
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+    assert_equal(adam_scales(checkpoint, checkpoint.config.parameter_names), wanted)
 
 
 def without_state_of(number):

@@ -12,6 +12,7 @@ from tracin_dask.influence.parameters import CANCELLED, without_cancelled
 from tracin_dask.influence.preconditioner import Preconditioning
 from tracin_dask.influence.questions import Explain
 from tracin_dask.models.checkpoint import AnyCheckpoint
+from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.runs.prepare import PreparedRun
 
 
@@ -126,8 +127,8 @@ def contrast_of(options: LossOptions) -> tuple[int | str, ...]:
 
 
 def say_cancelled(prepared: PreparedRun) -> None:
-    """Say that a preconditioner has nothing but rounding for some tensors, which are left out unless asked for."""
-    if prepared.config.preconditioner == "none":
+    """Say that a preconditioner has nothing but rounding for some of a ConvE's tensors; unasked they are left out."""
+    if prepared.config.preconditioner == "none" or not isinstance(prepared.model_config, ConvEConfig):
         return
     tracked, because = prepared.tracked & CANCELLED, "batch norm cancels their gradients in training"
     if tracked:

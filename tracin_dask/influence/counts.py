@@ -134,7 +134,11 @@ class GradientCounts:
     @property
     def model_bytes(self) -> int:
         """Bound the bytes of the model, while it is loaded."""
-        return gradient_cost.model_bytes(self.config, self.how.itemsize)
+        how = self.how
+        weights = gradient_cost.model_bytes(self.config, how.itemsize)
+        if not how.work.is_preconditioned:
+            return weights
+        return weights + gradient_cost.preconditioner_bytes(self.config, how.tracked, how.itemsize)
 
     @property
     def test_bytes(self) -> int:

@@ -30,15 +30,15 @@ class RowGradients:
 
 
 class Derivatives:
-    """A model's scores, differentiated by its tracked tensors; `dense` are those of them that are no tables."""
+    """A model's scores, differentiated by its tracked tensors: `tables` by role, and `dense` ones, that are none."""
 
     def __init__(self, model: RowwiseModel, tracked: frozenset[str]) -> None:
         """Tell the tensors apart."""
         self._model = model
-        self._tables: dict[Role, list[str]] = {"entity": [], "relation": []}
+        self.tables: dict[Role, list[str]] = {"entity": [], "relation": []}
         for table in model.config.tables:
             if table.name in tracked:
-                self._tables[table.role].append(table.name)
+                self.tables[table.role].append(table.name)
         tables = {table.name for table in model.config.tables}
         shared = {name: tensor.detach() for name, tensor in model.tensors().items() if name not in tables}
         self.dense = {name: tensor for name, tensor in shared.items() if name in tracked}
@@ -47,7 +47,7 @@ class Derivatives:
     def by_rows(self, triples: Int[Tensor, "batch 3"]) -> RowGradients:
         """Differentiate by the rows of the tracked tables."""
         rows = self._model.rows(triples)
-        tracked = {name: rows[name].requires_grad_() for names in self._tables.values() for name in names}
+        tracked = {name: rows[name].requires_grad_() for names in self.tables.values() for name in names}
         found: tuple[Tensor, ...] = tuple(map(torch.zeros_like, tracked.values()))
         with torch.enable_grad():
             scores = self._score(rows, self.dense, triples)
@@ -112,5 +112,5 @@ class Derivatives:
         return dict(zip(self.dense, torch.split(directions, sizes, dim=-1), strict=True))
 
     def _side_by_side(self, gradients: dict[str, Tensor], role: Role, place: int, like: Tensor) -> Tensor:
-        parts = [gradients[name][:, place].reshape(len(like), -1) for name in self._tables[role]]
+        parts = [gradients[name][:, place].reshape(len(like), -1) for name in self.tables[role]]
         return torch.cat(parts, dim=1) if parts else like.new_empty(len(like), 0)

@@ -50,6 +50,8 @@ def own_multiply_adds(config: ScoringConfig, work: Workload, tracked: frozenset[
     triples = each * work.num_triples
     width = 2 * config.row_size("entity", tracked) + config.row_size("relation", tracked)
     lower = triples * (2 * score + (2 * score + _written(dense) if dense else 0))
+    if work.is_preconditioned:
+        lower += triples * ELEMENTWISE * (width + dense)
     return MultiplyAdds(forward=triples * score, lower=lower, products=triples * each * (width + dense))
 
 
@@ -93,6 +95,11 @@ def gradient_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int
 def model_bytes(config: ScoringConfig, itemsize: int) -> int:
     """Bound the bytes of a model while it is loaded: it is made with other weights first."""
     return 2 * itemsize * config.size
+
+
+def preconditioner_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int) -> int:
+    """Count the bytes of P: a number per tracked parameter."""
+    return itemsize * config.tracked_size(tracked)
 
 
 def prepared_bytes(config: ScoringConfig, num_tests: int, tracked: frozenset[str], itemsize: int) -> int:

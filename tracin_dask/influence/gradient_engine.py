@@ -1,6 +1,6 @@
 """The engine for any model that scores triples: gradients by automatic differentiation, tables row by row."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -10,13 +10,14 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.derivatives import Derivatives
+from tracin_dask.influence.derivatives import Derivatives, RowGradients
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.gradient_cost import gradient_bytes, piece_rows, row_bytes
 from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
 from tracin_dask.influence.modes import GradientModes
 from tracin_dask.influence.passes import dot_rows
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioner import Preconditioner
 from tracin_dask.influence.product import products_where_equal
 from tracin_dask.influence.tensors import concatenate
 from tracin_dask.models.rowwise import RowwiseModel
@@ -24,7 +25,10 @@ from tracin_dask.models.rowwise import RowwiseModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradientFactors:
-    """The gradients of the test triples: rows of the tracked tables side by side, and all dense tensors flattened."""
+    """The gradients of the test triples: rows of the tracked tables side by side, and all dense tensors flattened.
+
+    They are multiplied with the preconditioner P, if there is one.
+    """
 
     scale: Float[Tensor, " test"]
     """learning_rate · δ."""
@@ -44,7 +48,7 @@ class GradientEngine:
     """Computes gradients of triples, and their norms; `GradientScorer` multiplies them.
 
     The loss is one of the triple's own score, or `SLCWA`, whose parts are. `tracked` names the parameter tensors whose
-    gradients count.
+    gradients count, and the `preconditioner` is for them.
     """
 
     precision: ClassVar[Precision] = Precision.FULL
@@ -53,14 +57,16 @@ class GradientEngine:
     loss: AnyLoss
     learning_rate: float
     modes: GradientModes
+    preconditioner: Preconditioner = field(default_factory=Preconditioner)
     derivatives: Derivatives = field(init=False)
 
     def __post_init__(self) -> None:
-        """Refuse to track nothing, or what the model does not have."""
+        """Refuse to track nothing, or what the model or the preconditioner does not have."""
         names = self.model.config.parameter_names
         if not self.tracked or not self.tracked <= set(names):
             wrong = ", ".join(sorted(self.tracked - set(names))) or "no parameter tensor at all"
             raise ConfigError(f"cannot track {wrong}; the model has: {', '.join(names)}")
+        self.preconditioner.check_covers(self.tracked)
         object.__setattr__(self, "derivatives", Derivatives(self.model, self.tracked))
 
     def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> GradientFactors:
@@ -75,7 +81,7 @@ class GradientEngine:
         return concatenate([self._prepare_piece(piece) for piece in torch.split(test_triples, rows)])
 
     def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
-        """Compute learning_rate · ‖∇loss_i‖² for every triple i.
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
 
         Raises
         ------
@@ -90,21 +96,23 @@ class GradientEngine:
     def products_within(
         self, ids: Int[ndarray, "triple gradient 3"]
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
-        """Give the scores of several triples of one relation each, and multiply their gradients with each other."""
+        """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
         triples = send(ids.reshape(-1, 3), self.model.device)
         rows = self.derivatives.by_rows(triples)
 
         def apart(values: Tensor) -> Tensor:
             return values.view(*ids.shape[:2], values.shape[1])
 
-        head, relation, tail = apart(rows.head), apart(rows.relation), apart(rows.tail)
+        along = self._along(triples, rows)
+        head, tail, along_head, along_tail = map(apart, (rows.head, rows.tail, along.head, along.tail))
         heads, tails = ids[:, :, 0], ids[:, :, 2]
-        crossed = products_where_equal(head, tail, heads, tails)
-        total = relation @ relation.transpose(1, 2) + crossed + crossed.transpose(1, 2)
-        total += products_where_equal(head, head, heads, heads) + products_where_equal(tail, tail, tails, tails)
+        crossed = products_where_equal(head, along_tail, heads, tails)
+        total = apart(rows.relation) @ apart(along.relation).transpose(1, 2) + crossed + crossed.transpose(1, 2)
+        total += products_where_equal(head, along_head, heads, heads)
+        total += products_where_equal(tail, along_tail, tails, tails)
         if self.derivatives.dense:
-            for gradient in map(apart, self.derivatives.of_each(triples)[1].values()):
-                total += gradient @ gradient.transpose(1, 2)
+            for name, gradient in self.derivatives.of_each(triples)[1].items():
+                total += apart(gradient) @ apart(self.preconditioner.times(name, gradient)).transpose(1, 2)
         return apart(rows.scores[:, None])[:, :, 0], total
 
     def delta(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
@@ -124,13 +132,25 @@ class GradientEngine:
         most = row_bytes(config, self.tracked, itemsize) + gradient_bytes(config, self.tracked, itemsize)
         return piece_rows(most)
 
+    def _along(self, triples: Int[Tensor, "batch 3"], rows: RowGradients) -> RowGradients:
+        """Multiply rows' gradients with P."""
+        heads, relations, tails = triples.unbind(dim=1)
+        times, tables = self.preconditioner.times_side_by_side, self.derivatives.tables
+        return replace(
+            rows,
+            head=times(tables["entity"], rows.head, heads),
+            relation=times(tables["relation"], rows.relation, relations),
+            tail=times(tables["entity"], rows.tail, tails),
+        )
+
     def _prepare_piece(self, triples: Int[Tensor, "batch 3"]) -> GradientFactors:
         device = self.model.device
         placed = triples.to(device)
-        rows = self.derivatives.by_rows(placed)
+        rows = self._along(placed, self.derivatives.by_rows(placed))
         dense = rows.scores.new_empty(len(triples), 0)
         if self.derivatives.dense:
-            dense = torch.cat(list(self.derivatives.of_each(placed)[1].values()), dim=1)
+            gradients = self.derivatives.of_each(placed)[1]
+            dense = torch.cat([self.preconditioner.times(name, gradients.pop(name)) for name in list(gradients)], dim=1)
         prepared = GradientFactors(
             scale=self.learning_rate * self.delta(rows.scores),
             triples=placed,
@@ -143,11 +163,13 @@ class GradientEngine:
         return prepared
 
     def _squares(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Compute ‖∇loss_i‖² of every triple i."""
+        """Compute ⟨∇loss_i, P ∇loss_i⟩ of every triple i."""
         triples = triples.to(self.model.device)
         rows = self.derivatives.by_rows(triples)
-        total = dot_rows(rows.head, rows.head) + dot_rows(rows.tail, rows.tail) + dot_rows(rows.relation, rows.relation)
+        along = self._along(triples, rows)
+        total = dot_rows(rows.head, along.head) + dot_rows(rows.tail, along.tail)
+        total += dot_rows(rows.relation, along.relation)
         if self.derivatives.dense:
-            for gradient in self.derivatives.of_each(triples)[1].values():
-                total += torch.linalg.vector_norm(gradient, dim=1).square()  # in one pass, for it can be large
+            for name, gradient in self.derivatives.of_each(triples)[1].items():
+                total += self.preconditioner.squares(name, gradient)
         return total * self.delta(rows.scores).square()

@@ -17,7 +17,7 @@ _BEFORE_FC = (
 )
 
 CANCELLED = frozenset({"bn0.weight", "bn0.bias", "conv1.bias"})
-"""Tensors whose gradients are 0 in training, up to rounding, and not in eval mode, where influences are computed.
+"""Tensors of a ConvE whose gradients are 0 in training, up to rounding, and not in eval mode, as influences need it.
 
 bn1 takes from what conv1 gives off the mean and the scale of the batch, and so all that these tensors change.
 """
@@ -49,8 +49,9 @@ def matching(config: ConvEConfig | ScoringConfig, patterns: Sequence[str]) -> fr
 
 
 def without_cancelled(config: ConvEConfig | ScoringConfig) -> frozenset[str]:
-    """Select all tensors whose gradients are not 0 in training: what an optimiser knows of the others is rounding."""
-    return frozenset(parameter_names(config)) - CANCELLED
+    """Select all tensors but a ConvE's with gradients of 0 in training: an optimiser knows only rounding of these."""
+    names = frozenset(parameter_names(config))
+    return names - CANCELLED if isinstance(config, ConvEConfig) else names
 
 
 def last_layers(num_last_layers: int) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """The diagonal P in ⟨∇loss_i, P ∇loss_j⟩: what an optimiser multiplies each parameter's step with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ from tracin_dask.influence.folded import CONVOLUTION_TENSORS
 from tracin_dask.influence.layout import feature_order
 from tracin_dask.influence.product import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS, EmbeddingRows
 from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.scoring import ScoringConfig
 
 Preconditioning = Literal["none", "adam"]
 """P is the identity, for plain gradient descent; or 1 / (√v̂ + ε), for Adam."""
@@ -23,12 +24,12 @@ Preconditioning = Literal["none", "adam"]
 class Preconditioner:
     """P by parameter tensor; without any it is the identity.
 
-    It multiplies factors of gradients that each are the gradient of one tensor. What is an outer product, fc.weight's
-    gradient and those of entity tables that lie in all rows, meets P in products of their own.
+    It multiplies factors of gradients that each are the gradient of one tensor. Of a ConvE, what is an outer product,
+    fc.weight's gradient and those of entity tables that lie in all rows, meets P in products of their own.
     """
 
     scales: Mapping[str, Float[Tensor, "..."]] = field(default_factory=dict)
-    """In the order that gradients have here; fc.weight's is transposed, as its products take it."""
+    """In the order that gradients have here; ConvE's fc.weight's is transposed, as its products take it."""
 
     def check_covers(self, tracked: frozenset[str]) -> None:
         """Refuse to be the preconditioner of some tracked tensors only.
@@ -54,6 +55,20 @@ class Preconditioner:
             return gradients
         scale = self.scales[name]
         return gradients * (scale if ids is None else scale.index_select(0, ids))
+
+    def times_side_by_side(
+        self, names: Sequence[str], gradients: Float[Tensor, "row width"], ids: Int[Tensor, " row"]
+    ) -> Float[Tensor, "row width"]:
+        """Multiply gradients of the rows `ids` of several tables, side by side."""
+        scales = [self.scales[name].index_select(0, ids) for name in names if name in self.scales]
+        return gradients * torch.cat(scales, dim=1) if scales else gradients
+
+    def squares(self, name: str, gradients: Float[Tensor, "row parameter"]) -> Float[Tensor, " row"]:
+        """Compute ⟨∇, P ∇⟩ of each gradient of a tensor, flattened, in one pass: they can be large."""
+        if name in self.scales:
+            return gradients.square() @ self.scales[name]
+        lengths: Tensor = torch.linalg.vector_norm(gradients, dim=1)
+        return lengths.square()
 
     def times_convolution(
         self, tracked: frozenset[str], gradients: Float[Tensor, "row parameter"]
@@ -94,3 +109,16 @@ def lay_out_scales(
     if ENTITY_BIAS in scales:
         laid_out[ENTITY_BIAS] = scales[ENTITY_BIAS][:, None]
     return Preconditioner(scales={name: scale.to(device).contiguous() for name, scale in laid_out.items()})
+
+
+def flatten_scales(
+    scales: Mapping[str, Tensor], config: ScoringConfig, *, device: torch.device | str = "cpu"
+) -> Preconditioner:
+    """Bring P of any other model's tensors into the order of their gradients: tables row by row, others flattened."""
+    tables = {table.name for table in config.tables}
+    return Preconditioner(
+        scales={
+            name: (scale.reshape(len(scale), -1) if name in tables else scale.flatten()).to(device)
+            for name, scale in scales.items()
+        }
+    )

@@ -75,9 +75,12 @@ class ScoringConfig:
     @property
     def size(self) -> int:
         """All numbers of the model."""
-        rows = {"entity": self.num_entities, "relation": self.num_relations}
-        tables = sum(rows[table.role] * table.row_size for table in self.tables)
-        return tables + sum(size for _, size in self.dense) + self.untrained_size
+        return sum(map(self._size_of, self.tables)) + sum(size for _, size in self.dense) + self.untrained_size
+
+    def tracked_size(self, tracked: frozenset[str]) -> int:
+        """Count all numbers of the tracked tensors."""
+        tables = sum(self._size_of(table) for table in self.tables if table.name in tracked)
+        return tables + self.dense_size(tracked)
 
     def row_size(self, role: Role, tracked: frozenset[str]) -> int:
         """Count the numbers of one id's rows in the tracked tables."""
@@ -86,3 +89,6 @@ class ScoringConfig:
     def dense_size(self, tracked: frozenset[str]) -> int:
         """Count the numbers of the tracked tensors that are no tables."""
         return sum(size for name, size in self.dense if name in tracked)
+
+    def _size_of(self, table: Table) -> int:
+        return table.row_size * (self.num_entities if table.role == "entity" else self.num_relations)

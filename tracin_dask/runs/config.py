@@ -36,7 +36,7 @@ class RunConfig:
         the scores of all entities as the tail; or `SLCWA(...)`, of the scores of the triple and of corrupted ones.
     parameters
         Shell-style patterns of the parameter tensors that count; empty means all, or with a preconditioner all but
-        those of `tracin_dask.influence.parameters.CANCELLED`.
+        a ConvE's `tracin_dask.influence.parameters.CANCELLED`.
     last_layers
         Track fc.* and this many tensors in all, counted backwards from fc; None for no such limit.
     explain

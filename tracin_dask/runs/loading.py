@@ -14,9 +14,9 @@ from tracin_dask.influence.counts import AnyConfig
 from tracin_dask.influence.folded import FoldedConvE, fold
 from tracin_dask.influence.jacobians import RelationTable, relation_table
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioner import Preconditioner, lay_out_scales
+from tracin_dask.influence.preconditioner import Preconditioner, flatten_scales, lay_out_scales
 from tracin_dask.models.adam import Scales, adam_scales
-from tracin_dask.models.checkpoint import Checkpoint, build_model
+from tracin_dask.models.checkpoint import build_model
 from tracin_dask.models.conve import ConvE, ConvEConfig
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.files import file_sha256, read_pickled_model
@@ -60,9 +60,8 @@ class CheckpointFile:
         checkpoint = load_checkpoint(
             self.path, description=self.description, trust_pickle=self.is_pickle, **image, dtype=self.dtype
         )
-        if not self.preconditioned or not isinstance(checkpoint, Checkpoint):
-            return Contents(model=checkpoint.model, scales={})
-        return Contents(model=checkpoint.model, scales=adam_scales(checkpoint, self.preconditioned))
+        scales = adam_scales(checkpoint, self.preconditioned) if self.preconditioned else {}
+        return Contents(model=checkpoint.model, scales=scales)
 
     def dump(self) -> bytes:
         """Give what `weights` takes."""
@@ -137,9 +136,10 @@ def loaded(file: CheckpointFile, device: torch.device, precision: Precision) -> 
 
 def remember(file: CheckpointFile, contents: Contents, device: torch.device, precision: Precision) -> Loaded:
     """Make a checkpoint's model ready, which is loaded already, and keep it."""
-    preconditioner = Preconditioner()
     if isinstance(file.config, ConvEConfig):
         preconditioner = lay_out_scales(contents.scales, file.config, device=device)
+    else:
+        preconditioner = flatten_scales(contents.scales, file.config, device=device)
     made = Loaded(_ready(contents.model, device, precision), preconditioner, precision)
     _models[_key(file, device, precision)] = made
     return made

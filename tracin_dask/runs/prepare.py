@@ -135,7 +135,7 @@ def prepare(
         config=config,
         learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
         tracked=tracked,
-        scales=tuple(_scales(one, tracked, config) for one in checkpoints),
+        scales=tuple({} if config.preconditioner == "none" else adam_scales(one, tracked) for one in checkpoints),
         groupings=tuple(_grouping(store, by) for by in config.group_by),
     )
 
@@ -163,17 +163,8 @@ def _refuse_what_is_for_conve(checkpoint: AnyCheckpoint, config: RunConfig) -> N
         raise ConfigError(
             f"{what}gradient_checkpointing is of ConvE's feature map; a smaller batch_size takes less memory"
         )
-    if config.preconditioner != "none":
-        raise ConfigError(f"{what}preconditioner {config.preconditioner} is for ConvE only; take none")
     if config.last_layers is not None:
         raise ConfigError(f"{what}last_layers count back from ConvE's fc; name tensors as parameters")
-
-
-def _scales(checkpoint: AnyCheckpoint, tracked: frozenset[str], config: RunConfig) -> Scales:
-    """Read the preconditioner at a checkpoint, where one is asked for: that is refused for other models than ConvE."""
-    if config.preconditioner == "none" or not isinstance(checkpoint, Checkpoint):
-        return {}
-    return adam_scales(checkpoint, tracked)
 
 
 def _grouping(store: TripleStore, by: Part | GroupStore) -> Grouping:

@@ -154,7 +154,12 @@ def _engine(job: ScoreJob, loaded: Loaded, learning_rate: float, precision: Prec
     if isinstance(loaded.model, RowwiseModel):
         assert isinstance(job.modes, GradientModes)  # noqa: S101 - chosen for such a model
         return GradientEngine(
-            model=loaded.model, tracked=job.tracked, loss=job.loss, learning_rate=learning_rate, modes=job.modes
+            model=loaded.model,
+            tracked=job.tracked,
+            loss=job.loss,
+            learning_rate=learning_rate,
+            modes=job.modes,
+            preconditioner=loaded.preconditioner,
         )
     assert isinstance(job.modes, Modes)  # noqa: S101 - chosen for a ConvE
     return PairEngine(

@@ -1,0 +1,165 @@
+"""The engine for any model puts Adam's preconditioner between gradients as plain autograd times P has it."""
+
+from dataclasses import replace
+from functools import cache
+
+import oracle
+import pytest
+import torch
+from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room, imported_room
+from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, ask, face, score, step
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.modes import GradientModes
+from tracin_dask.influence.questions import Question
+from tracin_dask.models.load import face_of
+
+MODELS = ["DistMult", "TuckER", "own", "dense"]
+OTHER_TAILS = (TEST[:, 2] + 3) % NUM_ENTITIES
+
+
+@cache
+def trained(name):
+    """Take steps of Adam on triples of all ids; give the model, and what Adam multiplies gradients with then."""
+    model, generator = face(name).model, torch.Generator().manual_seed(2)
+    limits = (NUM_ENTITIES, NUM_RELATIONS, NUM_ENTITIES)
+    triples = torch.stack([torch.randint(limit, (60,), generator=generator) for limit in limits], dim=1)
+    optimizer = step(model, triples)
+    return face_of(model), oracle.adam_scales(model, optimizer)
+
+
+@cache
+def truth_of(name):
+    model, scales = trained(name)
+    return ask(model.model, TRAIN, TEST, scales=scales)
+
+
+def engine_for(name, tracked, *, forward=False, loss=None, room=None):
+    room, (model, scales) = room or imported_room(), trained(name)
+    tracked = frozenset(tracked)
+    return room["gradient_engine"].GradientEngine(
+        model=model,
+        tracked=tracked,
+        loss=loss or room["losses"].BinaryCrossEntropy(),
+        learning_rate=LEARNING_RATE,
+        modes=GradientModes(has_dense=model.config.dense_size(tracked) > 0, forward=forward),
+        preconditioner=room["preconditioner"].flatten_scales({n: scales[n] for n in tracked}, model.config),
+    )
+
+
+def scores(engine, question=None, room=None):
+    room = room or imported_room()
+    with torch.no_grad():
+        asked = question or room["questions"].Question(), TEST.numpy(), OTHER_TAILS.numpy()
+        test = room["questions"].prepare_question(engine, *asked, batch_size=3)
+        (part,) = room["negatives"].make_scorer(engine, test, len(TEST)).parts(TRAIN.numpy())
+    return part.influences / LEARNING_RATE
+
+
+def error(found, truth, names):
+    """Give the largest difference, as a part of what Cauchy and Schwarz allow in Adam's norm."""
+    expected, bound = truth.together(names)
+    return float(((found - expected).abs() / bound.clamp_min(1e-300)).max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_tensor_by_itself_and_all_of_them_agree_with_autograd(name):
+    truth = truth_of(name)
+    for tracked in (*([tensor] for tensor in truth.products), list(truth.products)):
+        for forward in (False, True):
+            assert error(scores(engine_for(name, tracked, forward=forward)), truth, tracked) <= ROUNDING, tracked
+        with torch.no_grad():
+            own = engine_for(name, tracked).self_influence(TRAIN) / LEARNING_RATE
+        expected = torch.stack([truth.train_norms[tensor] for tensor in tracked]).norm(dim=0).square()
+        assert ((own - expected).abs() <= ROUNDING * expected).all(), tracked
+
+
+def of_negatives(loss):
+    def value(model, triple):
+        drawn = torch.from_numpy(loss.corrupted(triple[None].numpy(), NUM_ENTITIES)[:, 0])
+        return loss.value(score(model, torch.cat([triple[None], drawn]))[None])[0]
+
+    return value
+
+
+def of_contrast(loss):
+    return lambda model, asked: loss(model, asked[:3]) - loss(model, asked[[0, 1, 3]])
+
+
+@cache
+def truth_of_sums(name):
+    """Ask about a loss with corrupted triples, and about the difference of two tails' losses."""
+    (model, scales), loss = trained(name), of_negatives(imported_room()["losses"].SLCWA(num_negatives=2, seed=3))
+    asked = torch.column_stack([TEST, OTHER_TAILS])
+    return ask(model.model, TRAIN, asked, loss, of_contrast(loss), scales=scales)
+
+
+def norm_errors(name, room=None):
+    """Compute norms of both sides; give the largest errors."""
+    room, truth = room or imported_room(), truth_of_sums(name)
+    engine = engine_for(name, truth.products, loss=room["losses"].SLCWA(num_negatives=2, seed=3), room=room)
+    question, tests, tails = room["questions"].Question(is_contrast=True), TEST.numpy(), OTHER_TAILS.numpy()
+    with torch.no_grad():
+        found = (
+            room["normalised"].training_norms([engine], TRAIN.numpy()),
+            room["normalised"].question_norms([engine], question, tests, tails),
+        )
+    lengths = [torch.stack(list(side.values())).norm(dim=0) for side in (truth.train_norms, truth.test_norms)]
+    return [
+        float((norms / LEARNING_RATE**0.5 / length - 1).abs().max())
+        for norms, length in zip(found, lengths, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", ["DistMult", "TuckER", "own"])
+def test_corrupted_triples_contrasts_and_norms_agree_with_autograd(name):
+    truth = truth_of_sums(name)
+    loss = imported_room()["losses"].SLCWA(num_negatives=2, seed=3)
+    for forward in (False, True):
+        found = scores(engine_for(name, truth.products, forward=forward, loss=loss), Question(is_contrast=True))
+        assert error(found, truth, truth.products) <= ROUNDING
+    assert max(norm_errors(name)) <= 1e-7
+
+
+def test_a_preconditioner_of_some_tracked_tensors_only_is_refused():
+    engine = engine_for("own", ["mix.bias"])
+    with pytest.raises(ConfigError, match=r"the preconditioner has nothing for mix\.weight, which are tracked"):
+        replace(engine, tracked=engine.tracked | {"mix.weight"})
+
+
+ALONG = "along = self._along(triples, rows)\n        "
+OF_SCORES = {
+    "heads": ('times(tables["entity"], rows.head, heads)', "rows.head"),
+    "relations": ('times(tables["relation"], rows.relation, relations)', "rows.relation"),
+    "tails": ('times(tables["entity"], rows.tail, tails)', "rows.tail"),
+    "dense tensors": ("self.preconditioner.times(name, gradients.pop(name))", "gradients.pop(name)"),
+}
+OF_SQUARES = {
+    "rows": (f"{ALONG}total = dot_rows", "along = rows\n        total = dot_rows"),
+    "dense tensors": ("self.preconditioner.squares(name, gradient)", "gradient.square().sum(dim=1)"),
+}
+OF_SUMS = {
+    "rows": (f"{ALONG}head, tail, along_head", "along = rows\n        head, tail, along_head"),
+    "dense tensors": ("apart(self.preconditioner.times(name, gradient))", "apart(gradient)"),
+    "crossed rows": ("products_where_equal(head, along_tail, heads", "products_where_equal(head, tail, heads"),
+}
+
+
+@pytest.mark.parametrize("term", OF_SCORES)
+def test_influences_without_a_part_of_it_disagree(term):
+    truth, room = truth_of("own"), fresh_room([("gradient_engine", *OF_SCORES[term])])
+    assert error(scores(engine_for("own", truth.products, room=room), room=room), truth, truth.products) > 1e-3
+
+
+@pytest.mark.parametrize("term", OF_SQUARES)
+def test_self_influences_without_a_part_of_it_disagree(term):
+    truth, room = truth_of("own"), fresh_room([("gradient_engine", *OF_SQUARES[term])])
+    with torch.no_grad():
+        own = engine_for("own", truth.products, room=room).self_influence(TRAIN) / LEARNING_RATE
+    expected = torch.stack(list(truth.train_norms.values())).norm(dim=0).square()
+    assert ((own / expected - 1).abs() > 1e-3).any()
+
+
+@pytest.mark.parametrize("term", OF_SUMS)
+def test_norms_of_sums_without_a_part_of_it_disagree(term):
+    assert max(norm_errors("own", fresh_room([("gradient_engine", *OF_SUMS[term])]))) > 1e-3
