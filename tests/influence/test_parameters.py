@@ -6,8 +6,9 @@ from conftest import random_model
 from influence.agreement import TEST, TRAIN, engine_for
 
 from tracin_dask.errors import ConfigError, NonFiniteError
-from tracin_dask.influence.parameters import last_layers, matching, parameter_names
+from tracin_dask.influence.parameters import CANCELLED, last_layers, matching, parameter_names, without_cancelled
 from tracin_dask.influence.scorer import Scorer
+from tracin_dask.models.scoring import Effort, ScoringConfig
 
 # What N = 3, 4, ... adds to fc.weight and fc.bias.
 ADDED = ["bn1.bias", "bn1.weight", "conv1.bias", "conv1.weight", "bn0.bias", "bn0.weight"]
@@ -46,6 +47,21 @@ def test_a_pattern_without_a_match_is_refused_with_the_names_there_are():
     config = random_model().config
     with pytest.raises(ConfigError, match=r"no parameter tensor matches 'entity_bias'; the model has: entity_emb"):
         matching(config, ["fc.*", "entity_bias"])
+
+
+def test_what_batch_norm_cancels_is_told_of_conve_alone():
+    config, names = random_model().config, ("bn0.bias", "conv1.bias", "fc.bias")
+    assert without_cancelled(config) == set(parameter_names(config)) - CANCELLED
+    other = ScoringConfig(
+        name="another model with tensors of these names",
+        num_entities=3,
+        num_relations=2,
+        tables=(),
+        dense=tuple((name, 4) for name in names),
+        untrained_size=0,
+        effort=Effort(multiply_adds=1, values=1, values_per_call=1),
+    )
+    assert without_cancelled(other) == set(names)
 
 
 @pytest.mark.parametrize(

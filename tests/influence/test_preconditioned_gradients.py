@@ -3,15 +3,20 @@
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import oracle
 import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room, imported_room
 from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, ask, face, score, step
+from influence.live_bytes import LiveBytes
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence import gradient_cost
+from tracin_dask.influence.losses import SLCWA
 from tracin_dask.influence.modes import GradientModes
 from tracin_dask.influence.questions import Question
+from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.load import face_of
 
 MODELS = ["DistMult", "TuckER", "own", "dense"]
@@ -89,7 +94,7 @@ def of_contrast(loss):
 @cache
 def truth_of_sums(name):
     """Ask about a loss with corrupted triples, and about the difference of two tails' losses."""
-    (model, scales), loss = trained(name), of_negatives(imported_room()["losses"].SLCWA(num_negatives=2, seed=3))
+    (model, scales), loss = trained(name), of_negatives(SLCWA(num_negatives=2, seed=3))
     asked = torch.column_stack([TEST, OTHER_TAILS])
     return ask(model.model, TRAIN, asked, loss, of_contrast(loss), scales=scales)
 
@@ -114,11 +119,23 @@ def norm_errors(name, room=None):
 @pytest.mark.parametrize("name", ["DistMult", "TuckER", "own"])
 def test_corrupted_triples_contrasts_and_norms_agree_with_autograd(name):
     truth = truth_of_sums(name)
-    loss = imported_room()["losses"].SLCWA(num_negatives=2, seed=3)
+    loss = SLCWA(num_negatives=2, seed=3)
     for forward in (False, True):
         found = scores(engine_for(name, truth.products, forward=forward, loss=loss), Question(is_contrast=True))
         assert error(found, truth, truth.products) <= ROUNDING
     assert max(norm_errors(name)) <= 1e-7
+
+
+@pytest.mark.parametrize("name", ["own", "TuckER"])
+def test_norms_take_no_more_than_is_counted_for_them(name, monkeypatch):
+    monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**16)
+    truth, batch = truth_of(name), torch.from_numpy(np.tile(TRAIN.numpy(), (12, 1)))
+    for loss, each in ((None, 1), (SLCWA(num_negatives=2, seed=3), 3)):
+        engine = engine_for(name, truth.products, loss=loss)
+        with torch.no_grad(), LiveBytes() as live:
+            self_influence(engine, batch)
+        config, size = engine.model.config, engine.itemsize
+        assert live.peak_bytes <= gradient_cost.norm_bytes(config, len(batch), each, engine.tracked, size)
 
 
 def test_a_preconditioner_of_some_tracked_tensors_only_is_refused():

@@ -142,22 +142,21 @@ def test_it_is_read_from_a_training_of_pykeen_in_our_shapes_and_in_float32(tmp_p
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
-def test_it_is_read_from_checkpoints_of_other_models_ours_and_pykeens(tmp_path):
+def test_it_is_read_from_a_training_of_another_model_of_pykeen(tmp_path):
     factory, settings = Nations().training, {"embedding_dim": 5, "relation_dim": 3}
     model = TuckER(triples_factory=factory, random_seed=0, **settings)
     loop = LCWATrainingLoop(model=model, triples_factory=factory, optimizer="adam")
-    own = {"checkpoint_directory": tmp_path, "checkpoint_name": "pykeens.pt", "checkpoint_frequency": 0}
     callback = TracInCheckpointTrainingCallback(tmp_path, factory)
-    loop.train(factory, num_epochs=2, batch_size=64, use_tqdm=False, callbacks=callback, **own)
-    theirs = oracle.adam_scales(model, loop.optimizer)
-    for path in (tmp_path / "checkpoints" / "checkpoint_epoch_2.pt", tmp_path / "pykeens.pt"):
-        description = ModelDescription(model="TuckER", model_kwargs=settings)
-        checkpoint = load_any_checkpoint(path, description=description)
-        assert_equal(adam_scales(checkpoint, checkpoint.config.parameter_names), theirs, rtol=1e-5)
+    loop.train(factory, num_epochs=2, batch_size=64, use_tqdm=False, callbacks=callback)
+    checkpoint = load_any_checkpoint(tmp_path / "checkpoints" / "checkpoint_epoch_2.pt")
+    found = adam_scales(checkpoint, checkpoint.config.parameter_names)
+    assert_equal(found, oracle.adam_scales(model, loop.optimizer), rtol=1e-5)
 
 
 class Frozen(Bilinear):
     """A model whose first parameter is not trained, and one that is called like a bias of ConvE's."""
+
+    tables = Bilinear.tables | {"entity_bias": "entity"}
 
     def __init__(self, num_entities: int, num_relations: int) -> None:
         super().__init__(num_entities, num_relations)

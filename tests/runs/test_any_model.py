@@ -7,12 +7,12 @@ import pytest
 import torch
 import zarr
 from distributed import Client
-from influence.any_model import SETTINGS, Bilinear, gradients, own_bce
+from influence.any_model import SETTINGS, Bilinear, gradients, own_bce, step
 from pykeen.models import ERModel, model_resolver
 from pykeen.triples import CoreTriplesFactory
 from small_graph import BATCH_SIZE, NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS, Graph, MakeJob, bits
 
-from tracin_dask.errors import ConfigError, MemoryLimitError
+from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.models.checkpoint import AnyCheckpoint
 from tracin_dask.models.description import ModelDescription
@@ -32,9 +32,17 @@ def model_of(name: str, seed: int) -> ERModel:
     return model_resolver.lookup(name)(triples_factory=graph, random_seed=seed, **SETTINGS[name]).double().eval()
 
 
+def some_triples(seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    limits = (NUM_ENTITIES, NUM_RELATIONS, NUM_ENTITIES)
+    return torch.stack([torch.randint(limit, (200,), generator=generator) for limit in limits], dim=1)
+
+
 def write(folder, name: str, seed: int) -> AnyCheckpoint:
-    path = folder / f"{name}_{seed}.pt"
-    torch.save(model_of(name, seed).state_dict(), path)
+    """Write a model after some steps of Adam, and its optimiser's state; load it."""
+    path, model = folder / f"{name}_{seed}.pt", model_of(name, seed)
+    optimizer = step(model, some_triples(seed))
+    torch.save({"state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()}, path)
     description = ModelDescription(model=name, model_kwargs=SETTINGS[name])
     return load_checkpoint(path, description=description, dtype=torch.float64)
 
@@ -50,16 +58,31 @@ def checkpoints(request, tmp_path_factory) -> list[AnyCheckpoint]:
 def rows(checkpoints, graph: Graph):
     """Whole gradients of all checkpoints side by side, each times the root of its learning rate: [triple, numbers]."""
 
+    return rows_of(checkpoints, graph)
+
+
+def rows_of(checkpoints, graph, roots=(1.0, 1.0)):
+    """Put gradients times what is given for each checkpoint side by side, of training and test triples."""
+
     def of(triples):
         return torch.cat(
             [
-                rate**0.5 * torch.stack([torch.cat([*gradients(c.model.model, t, own_bce).values()]) for t in triples])
-                for c, rate in zip(checkpoints, LEARNING_RATES, strict=True)
+                rate**0.5
+                * root
+                * torch.stack([torch.cat([*gradients(c.model.model, t, own_bce).values()]) for t in triples])
+                for c, rate, root in zip(checkpoints, LEARNING_RATES, roots, strict=True)
             ],
             dim=1,
         ).numpy()
 
     return of(torch.from_numpy(graph.lines)), of(torch.from_numpy(graph.test_triples))
+
+
+def root_of_scales(checkpoint):
+    """Compute √P of all parameters side by side, from the state in a checkpoint's file."""
+    state = torch.load(checkpoint.path, weights_only=True)["optimizer_state_dict"]["state"]
+    second = torch.cat([state[number]["exp_avg_sq"].flatten() for number in sorted(state)])
+    return ((second / (1 - 0.999 ** int(state[0]["step"]))).sqrt() + 1e-8).rsqrt()
 
 
 @pytest.fixture
@@ -91,6 +114,31 @@ def test_quotients_by_norms_agree_with_autograd(make_job: MakeJob, options, rows
         np.testing.assert_allclose(ranking.influence, (train @ test.T)[ranking.train_index, index], rtol=0, atol=1e-9)
 
 
+def test_steps_of_adam_agree_with_autograd(make_job: MakeJob, options, checkpoints, graph: Graph):
+    """Of influences, of their quotients by Adam's norms, and of triples with themselves."""
+    train, test = rows_of(checkpoints, graph, [root_of_scales(checkpoint) for checkpoint in checkpoints])
+    lengths, options = np.linalg.norm(train, axis=1), options | {"preconditioner": "adam"}
+    result = make_job(**options).carry_out()
+    for ranking, explained in zip(result.rankings, test, strict=True):
+        found = ranking.influence / lengths[ranking.train_index] / np.linalg.norm(explained)
+        expected = (train @ explained)[ranking.train_index] / lengths[ranking.train_index] / np.linalg.norm(explained)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    assert set(result.run["parameters"]) == set(checkpoints[0].config.parameter_names)
+    result = make_job(**options, normalize="relatif").carry_out()
+    np.testing.assert_allclose(
+        result.rankings[0].influence, (train @ test[0] / lengths)[result.rankings[0].train_index], rtol=1e-7
+    )
+    (ranking,) = make_job(**options, mode="self").carry_out().rankings
+    np.testing.assert_allclose(ranking.influence, lengths[ranking.train_index] ** 2, rtol=1e-9)
+
+
+def test_a_plan_counts_the_preconditioner(make_job: MakeJob, options, checkpoints):
+    plain, scaled = (make_job(**options, mode="self", preconditioner=way).plan for way in ("none", "adam"))
+    (config,) = {checkpoint.config for checkpoint in checkpoints}
+    assert scaled.memory.model - plain.memory.model == 2 * 8 * config.tracked_size(frozenset(config.parameter_names))
+    assert scaled.multiply_adds.total > plain.multiply_adds.total
+
+
 def test_self_influences_agree_with_autograd(make_job: MakeJob, options, rows):
     (ranking,) = make_job(**options, mode="self").carry_out().rankings
     squares = (rows[0] ** 2).sum(axis=1)
@@ -98,7 +146,9 @@ def test_self_influences_agree_with_autograd(make_job: MakeJob, options, rows):
     assert ranking.influence[-1] == pytest.approx(np.sort(squares)[-20])
 
 
-@pytest.mark.parametrize("more", [{}, {"loss": SLCWA(), "normalize": "relatif"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"loss": SLCWA(), "normalize": "relatif"}, {"preconditioner": "adam", "normalize": "cosine"}]
+)
 def test_workers_find_what_is_found_in_this_process(make_job: MakeJob, client: Client, options, more):
     job = make_job(**options, **more)
     here = job.carry_out()
@@ -118,7 +168,7 @@ def test_whole_models_are_sent_to_workers(make_job: MakeJob, client: Client, tmp
 
 def test_weights_are_sent_where_workers_do_not_see_them(make_job: MakeJob, client: Client, tmp_path, monkeypatch):
     checkpoint = write(tmp_path, "RotatE", 4)
-    job = make_job(model=checkpoint, precision="float64")
+    job = make_job(model=checkpoint, precision="float64", preconditioner="adam")
     here, dump, sent = job.carry_out(), loading.CheckpointFile.dump, []
     monkeypatch.setattr("tracin_dask.runs.on_dask._missing", lambda paths: paths[1:])
     monkeypatch.setattr(loading.CheckpointFile, "dump", lambda file: sent.append(file) or dump(file))
@@ -157,7 +207,6 @@ def test_a_copy_of_a_model_for_a_gpu_stands_alone(checkpoints, graph: Graph):
         ({"loss": OneToAll()}, r"is DistMult\(.*\), no ConvE: loss one-to-all needs the scores of all 60 entities"),
         ({"precision": "bf16"}, "no ConvE: precision bf16 is of ConvE's big products; take float32 or float64"),
         ({"gradient_checkpointing": True}, "no ConvE: gradient_checkpointing is of ConvE's feature map"),
-        ({"preconditioner": "adam"}, "no ConvE: preconditioner adam is for ConvE only; take none"),
         ({"last_layers": 2}, "no ConvE: last_layers count back from ConvE's fc; name tensors as parameters"),
     ],
 )
@@ -165,6 +214,21 @@ def test_what_only_conve_has_is_refused(make_job: MakeJob, tmp_path, option, mes
     checkpoint = write(tmp_path, "DistMult", 1)
     with pytest.raises(ConfigError, match=message):
         make_job(**{"model": checkpoint, "precision": "float64"} | option)
+
+
+def test_models_without_the_state_of_adam_are_refused(make_job: MakeJob, tmp_path):
+    torch.save(model_of("DistMult", 3), tmp_path / "trained_model.pkl")
+    torch.save(model_of("ConvE", 3), tmp_path / "conve.pkl")
+    torch.save(model_of("DistMult", 3).state_dict(), tmp_path / "state.pt")
+    description = ModelDescription(model="DistMult", model_kwargs=SETTINGS["DistMult"])
+    for name, how in (
+        ("trained_model.pkl", {"trust_pickle": True}),
+        ("conve.pkl", {"trust_pickle": True}),
+        ("state.pt", {"description": description}),
+    ):
+        model = load_checkpoint(tmp_path / name, dtype=torch.float64, **how)
+        with pytest.raises(CheckpointError, match=rf"{name}: has no optimizer_state_dict, from which Adam's"):
+            make_job(model=model, precision="float64", preconditioner="adam")
 
 
 @pytest.mark.parametrize("model", [Bilinear, "influence.any_model:Bilinear"], ids=["class", "name"])
