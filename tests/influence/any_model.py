@@ -39,7 +39,7 @@ def pykeen_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 1) -
 
 
 class Bilinear(nn.Module):
-    """A model of one's own: tables, a dense layer, and a bias of every entity that is no parameter."""
+    """A model of one's own: tables, a dense layer, a single number, and a bias of every entity that is no parameter."""
 
     tables = {"entities": "entity", "prior": "entity", "relations.weight": "relation"}  # noqa: RUF012 - as the README has it
 
@@ -48,12 +48,13 @@ class Bilinear(nn.Module):
         self.entities = nn.Parameter(torch.randn(num_entities, 1, dim))
         self.relations = nn.Embedding(num_relations, dim)
         self.mix = nn.Linear(dim, dim)
+        self.sharpness = nn.Parameter(torch.tensor(1.2))
         self.register_buffer("prior", torch.randn(num_entities))
 
     def score(self, triples: Tensor) -> Tensor:
         head, relation, tail = triples.T
         moved = torch.tanh(self.mix(self.entities[head, 0] * self.relations(relation)))
-        return (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
+        return self.sharpness * (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
 
 
 class AllDense(nn.Module):

@@ -23,7 +23,7 @@ def test_scores_from_rows_are_those_of_the_model(model):
     taken = face_of(model)
     with torch.no_grad():
         assert torch.equal(taken.score_rows(taken.rows(TRIPLES), {}, TRIPLES), model.score(TRIPLES))
-    assert taken.config.size == 7 * 5 + 7 + 3 * 5 + 5 * 5 + 5
+    assert taken.config.size == 7 * 5 + 7 + 3 * 5 + 5 * 5 + 5 + 1
     assert (taken.config.num_entities, taken.config.num_relations) == (7, 3)
     assert taken.config.effort.multiply_adds == 25
 
@@ -31,7 +31,7 @@ def test_scores_from_rows_are_those_of_the_model(model):
 def test_tensors_that_are_not_trained_are_no_parameters(model):
     model.mix.requires_grad_(False)
     model.relations.requires_grad_(False)
-    assert face_of(model).config.parameter_names == ("entities",)
+    assert face_of(model).config.parameter_names == ("entities", "sharpness")
 
 
 def test_a_model_without_tables_reads_ids_as_they_are():

@@ -91,7 +91,7 @@ class Derivatives:
 
         each = vmap(grad_and_value(score), in_dims=(None, 0, 0))
         gradients, scores = each(self.dense, self._model.rows(triples), triples)
-        return scores, {name: gradient.flatten(1) for name, gradient in gradients.items()}
+        return scores, {name: gradient.reshape(len(scores), -1) for name, gradient in gradients.items()}
 
     def products(
         self, gradients: dict[str, Float[Tensor, "batch _"]], directions: Float[Tensor, "test dense"]
