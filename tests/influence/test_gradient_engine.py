@@ -5,7 +5,18 @@ import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room
 from influence.agreement import engine_for as pair_engine
-from influence.any_model import NUM_ENTITIES, OWN, SETTINGS, ask, face, own_bce, score, truth_of
+from influence.any_model import (
+    NUM_ENTITIES,
+    NUM_RELATIONS,
+    OWN,
+    SETTINGS,
+    Bilinear,
+    ask,
+    face,
+    own_bce,
+    score,
+    truth_of,
+)
 from influence.live_bytes import LiveBytes
 from pykeen.models import model_resolver
 from pykeen.triples import CoreTriplesFactory
@@ -20,6 +31,7 @@ from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.checkpoint import build_model
+from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.dialects import PYKEEN, rename_tensors
 from tracin_dask.models.load import face_of
 from tracin_dask.models.pykeen_model import read_config
@@ -66,6 +78,29 @@ def test_every_tensor_by_itself_and_all_of_them_agree_with_autograd(name):
     everything = list(truth.products)
     for forward in (False, True):
         check(scores(engine_for(model, everything, forward=forward)), truth, everything)
+
+
+class Tied(Bilinear):
+    """Uses one matrix in two places."""
+
+    def __init__(self, num_entities, num_relations):
+        super().__init__(num_entities, num_relations)
+        self.again = torch.nn.Linear(5, 5)
+        self.again.weight = self.mix.weight
+
+    def score(self, triples):
+        head, _, tail = triples.T
+        return self.again(self.mix(self.entities[head, 0])).mul(self.entities[tail, 0]).sum(dim=1)
+
+
+def test_a_matrix_that_is_used_in_two_places_stays_one_when_it_is_loaded():
+    torch.manual_seed(0)
+    trained = Tied(NUM_ENTITIES, NUM_RELATIONS).double()
+    model = ModelDescription(model=Tied).build(trained.state_dict(), dtype=torch.float64)
+    truth = ask(trained, TRAIN, TEST)
+    assert set(model.config.parameter_names) == set(truth.products)
+    for forward in (False, True):
+        check(scores(engine_for(model, ["mix.weight"], forward=forward)), truth, ["mix.weight"])
 
 
 def of_parts(tracked, truth):

@@ -42,14 +42,10 @@ def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dty
     problems = _misfits(own, state)
     if problems:
         raise CheckpointError(f"the weights are not those of {name}: the file {'; it '.join(problems)}")
-    weights = {
-        part: state[part].to(dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
-        for part, tensor in own.items()
-        if part in state
-    }
-    for part, tensor in weights.items():
+    # copied in place, since tensors that are assigned would no longer be shared by parts of the model that share them
+    model.to(dtype).load_state_dict({part: state[part] for part in own if part in state}, strict=False)
+    for part, tensor in model.state_dict().items():
         check_values(part, tensor)
-    model.to(dtype).load_state_dict(weights, strict=False, assign=True)
     return model
 
 
