@@ -1,6 +1,7 @@
 """What a model is built from beside its weights: a class of PyKEEN's, or of your own, and its settings."""
 
 import importlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.making import make, with_weights
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.scoring import Role, ScoringModel
@@ -70,8 +71,14 @@ class ModelDescription:
         tables: Mapping[str, Role] = getattr(made_from, "tables", {})
         sizes: dict[str, int] = {}
         for role, size in (("entity", "num_entities"), ("relation", "num_relations")):
-            rows = [len(state[name]) for name, its_role in tables.items() if its_role == role and name in state]
+            named = [name for name, its_role in tables.items() if its_role == role]
+            rows = [len(state[name]) for name in named if name in state]
             sizes |= {size: rows[0]} if rows else {}
+            if not rows and _requires(made_from, size) and size not in self.model_kwargs:
+                which = f"the file has no {' or '.join(named)}" if named else f"`tables` of {self.name} names none"
+                raise CheckpointError(
+                    f"no table of {size.removeprefix('num_')}: {which}; {size} can also be among model_kwargs"
+                )
         return make(made_from, sizes | dict(self.model_kwargs))
 
 
@@ -124,6 +131,12 @@ def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
     if not isinstance(model, ScoringModel):
         raise ConfigError(f"{name} has no `tables` or no `score(triples)`; see tracin_dask.ScoringModel")
     return RowwiseModel(model, model.score, name=name, tables=model.tables)
+
+
+def _requires(made_from: type[nn.Module], parameter: str) -> bool:
+    """Tell whether a class cannot be made without this parameter."""
+    taken = inspect.signature(made_from).parameters.get(parameter)
+    return taken is not None and taken.default is inspect.Parameter.empty
 
 
 def _imported(where: str) -> type[nn.Module]:
