@@ -10,7 +10,9 @@ import torch
 from influence.any_model import SETTINGS, gradients, own_bce, pykeen_model
 from pykeen.models import ERModel
 
-from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask import ModelDescription, load_checkpoint
+from tracin_dask.errors import CheckpointError, ConfigError, NoConvEError
+from tracin_dask.models.description import as_description
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +230,31 @@ def test_a_malformed_description_is_refused(files, tool, tmp_path, text, message
     words = ["--model-path", tmp_path / "train.txt", "--model-description", tmp_path / "model.json", "--mode", "self"]
     with pytest.raises(ConfigError, match=message):
         tool("plan", *files[0], *words)
+
+
+def test_a_description_that_is_forgotten_is_asked_for(models, files, tool, tmp_path):
+    torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
+    told = r"model\.pt: no ConvE: it has none of its layers, interaction\.hr1d\.0\.bias.*; "
+    with pytest.raises(NoConvEError, match=told + "--model-description tells what another model is$"):
+        tool("plan", *files[0], "--model-path", tmp_path / "model.pt", "--mode", "self")
+    with pytest.raises(NoConvEError, match=told + "only ConvE checkpoints can be converted$"):
+        tool("convert", "--input", tmp_path / "model.pt", "--output", tmp_path / "made.pt", "--to", "train_pytorch")
+
+
+def test_a_conve_with_the_description_of_another_model_is_recognised(models, files, tool, tmp_path):
+    torch.save(models["ConvE"].state_dict(), tmp_path / "model.pt")
+    words = ["--model-path", tmp_path / "model.pt", "--model-description", describe(tmp_path, "RotatE")]
+    with pytest.raises(CheckpointError, match=r"this is a ConvE checkpoint; leave --model-description out .*RotatE"):
+        tool("plan", *files[0], *words, "--mode", "self")
+
+
+def test_a_description_may_be_what_its_file_holds(models, tmp_path):
+    torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
+    given = {"model": "RotatE", "model_kwargs": {"embedding_dim": 6}}
+    loaded = load_checkpoint(tmp_path / "model.pt", description=given)
+    assert loaded.description == ModelDescription(model="RotatE", model_kwargs={"embedding_dim": 6})
+    with pytest.raises(ConfigError, match=r"^the description is 6; expected a tracin_dask\.ModelDescription"):
+        as_description(6)
 
 
 def test_files_of_weights_neither_import_nor_count_as_pickles(models, files, tool, tmp_path):

@@ -104,7 +104,10 @@ def test_what_is_no_function_of_its_rows_is_refused(model, make, message):
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"entities": "entity"}, r"^no table of relations: `tables` of .*:Half\(\) names none; num_relations can also"),
+        (
+            {"entities": "entity"},
+            r"^no table of relations: `tables` of .*\.Half\(\) names none; num_relations can also",
+        ),
         (Bilinear.tables, r"^no table of relations: the file has no relations\.weight; num_relations can"),
     ],
 )

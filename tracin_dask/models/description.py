@@ -82,6 +82,23 @@ class ModelDescription:
         return make(made_from, sizes | dict(self.model_kwargs))
 
 
+def as_description(given: object) -> ModelDescription:
+    """Take a description as it is, from its JSON file, or from what this holds.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of them.
+    """
+    if isinstance(given, ModelDescription):
+        return given
+    if isinstance(given, str | Path):
+        return read_description(given)
+    if isinstance(given, Mapping):
+        return parse_description(given)
+    raise ConfigError(f"the description is {given!r}; expected a tracin_dask.ModelDescription(model=..., ...)")
+
+
 def read_description(path: Path | str) -> ModelDescription:
     """Read a JSON file {"model": ..., "model_kwargs": {...}}.
 
