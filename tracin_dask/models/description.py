@@ -4,7 +4,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,15 @@ class ModelDescription:
         ConfigError
             If there is no such class, or it is no `ScoringModel`.
         """
+        named = self
         if self.is_of_pykeen:
             from tracin_dask.models import pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
             made, face = pykeen_any.build(str(self.model), self.model_kwargs, state), pykeen_any.rowwise
+            named = replace(self, model=type(made).__name__)  # PyKEEN takes `rotate`, too
         else:
             made, face = self._build_own(state), own_rowwise
-        return face(with_weights(made, state, dtype, self.name), self.name)
+        return face(with_weights(made, state, dtype, named.name), named.name)
 
     def _build_own(self, state: Mapping[str, Tensor]) -> nn.Module:
         made_from = _imported(self.model) if isinstance(self.model, str) else self.model
@@ -79,7 +81,7 @@ class ModelDescription:
                 raise CheckpointError(
                     f"no table of {size.removeprefix('num_')}: {which}; {size} can also be among model_kwargs"
                 )
-        return make(made_from, sizes | dict(self.model_kwargs))
+        return make(made_from, self.model_kwargs, given=sizes)
 
 
 def as_description(given: object) -> ModelDescription:

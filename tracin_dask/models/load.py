@@ -130,7 +130,8 @@ def face_of(model: nn.Module) -> RowwiseModel:
         return own_rowwise(model, name)
     from tracin_dask.models import pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-    return pykeen_any.rowwise(model, name)
+    of_pykeen = type(model).__module__.startswith("pykeen.")
+    return pykeen_any.rowwise(model, type(model).__name__ if of_pykeen else name)
 
 
 def _conve_config(model: nn.Module) -> ConvEConfig | None:
