@@ -17,6 +17,10 @@ class CheckpointError(TracInDaskError, ValueError):
     """A checkpoint that cannot be read or does not fit the id maps."""
 
 
+class NoConvEError(CheckpointError):
+    """A checkpoint of another model where only a ConvE can be read."""
+
+
 class ConfigError(TracInDaskError, ValueError):
     """An option, or a combination of options, that makes no sense."""
 

@@ -10,7 +10,9 @@ import torch
 from influence.any_model import SETTINGS, gradients, own_bce, pykeen_model
 from pykeen.models import ERModel
 
-from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask import ModelDescription, load_checkpoint
+from tracin_dask.errors import CheckpointError, ConfigError, NoConvEError
+from tracin_dask.models.description import as_description
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,12 @@ def test_a_whole_pickled_model_is_explained_only_if_that_is_allowed(models, file
     words = ["--model-path", tmp_path / "trained_model.pkl", "--precision", "float64"]
     with pytest.raises(CheckpointError, match=r"would unpickle objects, which can run code .*RotatE.*--trust-pickle"):
         tool("plan", *files[0], *words, "--mode", "self")
-    check(models["RotatE"], explained(*words, "--trust-pickle"), files[1], 1e-9)
+    torch.save(models["RotatE"], tmp_path / "trained_model.pkl", pickle_protocol=5)  # of which torch warns
+    with pytest.raises(CheckpointError, match="would unpickle objects"):
+        tool("plan", *files[0], *words, "--mode", "self")
+    contents = explained(*words, "--trust-pickle")
+    assert contents["run"]["model"] == "RotatE"
+    check(models["RotatE"], contents, files[1], 1e-9)
 
 
 def test_a_folder_of_pykeens_pipeline_names_its_model(models, files, explained, tmp_path):
@@ -99,6 +106,7 @@ def test_float32_several_checkpoints_and_one_tensor_only(files, explained, tmp_p
         describe(tmp_path, "tucker", **SETTINGS["TuckER"]),
     ]
     contents = explained(*words, "--parameters", "*core_tensor", "*batch_norm*", "--checkpoint-contributions")
+    assert contents["run"]["model"] == "TuckER(embedding_dim=6, relation_dim=4)"
     assert contents["run"]["parameters"] == sorted(
         f"interaction.{name}"
         for name in (
@@ -183,9 +191,12 @@ def test_what_does_not_fit_is_named(models, files, tool, tmp_path):
         refused(state, describe(tmp_path, "TuckR"), error=ConfigError) == "PyKEEN has no model 'TuckR'; is it TuckER?"
     )
     told = refused(state, describe(tmp_path, "TuckER", dim=3))
-    assert "TuckER refuses {" in told
-    assert "'dim': 3" in told
+    assert "TuckER refuses {'embedding_dim': 6, 'relation_dim': 4, 'dim': 3}: " in told
     assert "it takes: embedding_dim, relation_dim, dropout_0" in told
+    told = refused(state, describe(tmp_path, "TuckER", create_inverse_triples=True), error=ConfigError)
+    assert "give a relation map with two of every relation" in told
+    told = refused({"x": torch.zeros(3)}, describe(tmp_path, "own.Bilinear"), error=ConfigError)
+    assert told == "PyKEEN has no model own.Bilinear; a class of yours is package.module:Class, with a colon"
     tucker = describe(tmp_path, "TuckER", relation_dim=5)
     told = refused(state, tucker)
     assert "has other shapes: interaction.core_tensor (6, 4, 6), not (6, 5, 6), relation_representations.0" in told
@@ -228,6 +239,31 @@ def test_a_malformed_description_is_refused(files, tool, tmp_path, text, message
     words = ["--model-path", tmp_path / "train.txt", "--model-description", tmp_path / "model.json", "--mode", "self"]
     with pytest.raises(ConfigError, match=message):
         tool("plan", *files[0], *words)
+
+
+def test_a_description_that_is_forgotten_is_asked_for(models, files, tool, tmp_path):
+    torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
+    told = r"model\.pt: no ConvE: it has none of its layers, interaction\.hr1d\.0\.bias.*; "
+    with pytest.raises(NoConvEError, match=told + "--model-description tells what another model is$"):
+        tool("plan", *files[0], "--model-path", tmp_path / "model.pt", "--mode", "self")
+    with pytest.raises(NoConvEError, match=told + "only ConvE checkpoints can be converted$"):
+        tool("convert", "--input", tmp_path / "model.pt", "--output", tmp_path / "made.pt", "--to", "train_pytorch")
+
+
+def test_a_conve_with_the_description_of_another_model_is_recognised(models, files, tool, tmp_path):
+    torch.save(models["ConvE"].state_dict(), tmp_path / "model.pt")
+    words = ["--model-path", tmp_path / "model.pt", "--model-description", describe(tmp_path, "RotatE")]
+    with pytest.raises(CheckpointError, match=r"this is a ConvE checkpoint; leave --model-description out .*RotatE"):
+        tool("plan", *files[0], *words, "--mode", "self")
+
+
+def test_a_description_may_be_what_its_file_holds(models, tmp_path):
+    torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
+    given = {"model": "RotatE", "model_kwargs": {"embedding_dim": 6}}
+    loaded = load_checkpoint(tmp_path / "model.pt", description=given)
+    assert loaded.description == ModelDescription(model="RotatE", model_kwargs={"embedding_dim": 6})
+    with pytest.raises(ConfigError, match=r"^the description is 6; expected a tracin_dask\.ModelDescription"):
+        as_description(6)
 
 
 def test_files_of_weights_neither_import_nor_count_as_pickles(models, files, tool, tmp_path):

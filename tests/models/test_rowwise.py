@@ -6,6 +6,7 @@ from influence.any_model import AllDense, Bilinear
 from torch import nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import face_of
 from tracin_dask.models.scoring import ScoringModel
 
@@ -52,6 +53,11 @@ class WithinBatch(Bilinear):
         return scores - scores.mean()
 
 
+class TwoNumbers(Bilinear):
+    def score(self, triples):
+        return super().score(triples)[:, None].expand(-1, 2)
+
+
 class Unmapped(Bilinear):
     def score(self, triples):
         return super().score(triples) * (2.0 if (self.entities[triples[:, 0]] > 0).any() else 1.0)
@@ -65,6 +71,8 @@ class Unmapped(Bilinear):
             "scores otherwise by the",
         ),
         (lambda _: WithinBatch(7, 3), "must not depend on the other triples of a batch"),
+        (lambda _: TwoNumbers(7, 3), r"score must return one number per triple; of 5 it gave the shape \(5, 2\)"),
+        (lambda m: changed(m, score=lambda _: 0.0), "score must return one number per triple; of 5 it gave a float"),
         (lambda _: Unmapped(7, 3), r"cannot be differentiated triple by triple with torch\.func\.vmap"),
         (
             lambda m: changed(m, tables={"entity": "entity"}),
@@ -74,7 +82,10 @@ class Unmapped(Bilinear):
         (lambda m: changed(m, prior=torch.zeros(())), r"the table prior has no rows: its shape is \(\)"),
         (lambda m: changed(m, prior=torch.zeros(6)), r"different numbers of rows: \{'entities': 7, 'prior': 6\}"),
         (lambda m: m.requires_grad_(False), "no tensor of the model requires a gradient"),
-        (lambda m: changed(m, tables={}), "neither a table nor the model tells how many of each entity there are"),
+        (
+            lambda m: changed(m, tables={}),
+            "no table of entities: name one in `tables`, or give the model a whole number `num_ent",
+        ),
         (
             lambda m: changed(m, relations=nn.Embedding(3, 5, padding_idx=0)),
             "relations is .*Embedding with padding_idx=0",
@@ -88,6 +99,26 @@ class Unmapped(Bilinear):
 def test_what_is_no_function_of_its_rows_is_refused(model, make, message):
     with pytest.raises(CheckpointError, match=message):
         face_of(make(model))
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            {"entities": "entity"},
+            r"^no table of relations: `tables` of .*\.Half\(\) names none; num_relations can also",
+        ),
+        (Bilinear.tables, r"^no table of relations: the file has no relations\.weight; num_relations can"),
+    ],
+)
+def test_a_missing_table_is_named_before_the_model_is_made(model, tables, message):
+    class Half(Bilinear):
+        pass
+
+    Half.tables = tables
+    state = {name: tensor for name, tensor in model.state_dict().items() if "relations" not in name}
+    with pytest.raises(CheckpointError, match=message):
+        ModelDescription(model=Half).build(state, dtype=torch.float64)
 
 
 def test_what_scores_nothing_is_refused():

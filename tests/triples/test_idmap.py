@@ -1,5 +1,6 @@
 """Id maps are read exactly, or refused with file, line and text."""
 
+import gzip
 import hashlib
 import re
 
@@ -46,6 +47,7 @@ def test_a_written_map_is_read_back(tmp_path_factory, labels):
         ("a\t0\nb\t1\na\t2\n", 3, r"a\t2", "label appears a second time"),
         ("a\t0\nb\t2\n", 2, r"b\t2", "without a gap"),
         ("label\tid\na\t0\n", 1, r"label\tid", "not an integer ≥ 0.*without a header"),
+        ("id\tlabel\n0\ta\n", 1, r"id\tlabel", "this is PyKEEN's format, .*`write_graph` of"),
         ("a\t0\nb\t-1\n", 2, r"b\t-1", "not an integer"),
         ("a\t0\nb\t1.0\n", 2, r"b\t1.0", "not an integer"),
         ("a\t0\nb\t01\n", 2, r"b\t01", "not an integer"),
@@ -66,6 +68,13 @@ def test_a_wrong_line_is_named_with_its_number_and_text(write, text, line, shown
 def test_invalid_utf8_is_named(write):
     with pytest.raises(TriplesError, match=r"line 2: invalid UTF-8: 'b\\\\xff"):
         read_id_map(write("map.tsv", b"a\t0\nb\xff\t1\n"))
+
+
+def test_a_compressed_map_is_named_as_such(write):
+    with pytest.raises(
+        TriplesError, match=r"map\.tsv\.gz: the file is compressed by gzip; expected lines of `entity label"
+    ):
+        read_id_map(write("map.tsv.gz", gzip.compress(b"a\t0\n")))
 
 
 def test_an_empty_map_is_refused(write):

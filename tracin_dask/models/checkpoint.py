@@ -109,9 +109,10 @@ def load_checkpoint(
 
     Raises
     ------
+    NoConvEError
+        If it is no ConvE of a known dialect.
     CheckpointError
-        If the file cannot be read safely, is no ConvE of a known dialect, has NaN or infinite weights, or
-        contradicts itself.
+        If the file cannot be read safely, has NaN or infinite weights, or contradicts itself.
     """
     path = Path(path)
     try:
@@ -130,7 +131,7 @@ def load_checkpoint(
             **stated_facts(contents),
         )
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
 
 
 def check_fits(

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracin_dask import __version__
-from tracin_dask.errors import CheckpointError
+from tracin_dask.errors import CheckpointError, NoConvEError
 from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint, split_contents
 from tracin_dask.models.conve import ConvEConfig
 from tracin_dask.models.dialects import Dialect, file_state, find_dialect, rename_tensors
@@ -53,7 +53,10 @@ def convert_checkpoint(
         If it is no readable ConvE, is of this dialect already, or no model of this dialect scores alike.
     """
     dialect = find_dialect(to)
-    checkpoint = load_checkpoint(path, embedding_height=embedding_height, embedding_width=embedding_width)
+    try:
+        checkpoint = load_checkpoint(path, embedding_height=embedding_height, embedding_width=embedding_width)
+    except NoConvEError as error:
+        raise NoConvEError(f"{error}; only ConvE checkpoints can be converted") from error
     if checkpoint.dialect == to:
         raise CheckpointError(f"{path} is of the dialect {to} already: nothing to convert")
     contents = read_torch_file(path, lazily=True)

@@ -1,16 +1,17 @@
 """What a model is built from beside its weights: a class of PyKEEN's, or of your own, and its settings."""
 
 import importlib
+import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.making import make, with_weights
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.scoring import Role, ScoringModel
@@ -57,22 +58,47 @@ class ModelDescription:
         ConfigError
             If there is no such class, or it is no `ScoringModel`.
         """
+        named = self
         if self.is_of_pykeen:
             from tracin_dask.models import pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
             made, face = pykeen_any.build(str(self.model), self.model_kwargs, state), pykeen_any.rowwise
+            named = replace(self, model=type(made).__name__)  # PyKEEN takes `rotate`, too
         else:
             made, face = self._build_own(state), own_rowwise
-        return face(with_weights(made, state, dtype, self.name), self.name)
+        return face(with_weights(made, state, dtype, named.name), named.name)
 
     def _build_own(self, state: Mapping[str, Tensor]) -> nn.Module:
         made_from = _imported(self.model) if isinstance(self.model, str) else self.model
         tables: Mapping[str, Role] = getattr(made_from, "tables", {})
         sizes: dict[str, int] = {}
         for role, size in (("entity", "num_entities"), ("relation", "num_relations")):
-            rows = [len(state[name]) for name, its_role in tables.items() if its_role == role and name in state]
+            named = [name for name, its_role in tables.items() if its_role == role]
+            rows = [len(state[name]) for name in named if name in state]
             sizes |= {size: rows[0]} if rows else {}
-        return make(made_from, sizes | dict(self.model_kwargs))
+            if not rows and _requires(made_from, size) and size not in self.model_kwargs:
+                which = f"the file has no {' or '.join(named)}" if named else f"`tables` of {self.name} names none"
+                raise CheckpointError(
+                    f"no table of {size.removeprefix('num_')}: {which}; {size} can also be among model_kwargs"
+                )
+        return make(made_from, self.model_kwargs, given=sizes)
+
+
+def as_description(given: object) -> ModelDescription:
+    """Take a description as it is, from its JSON file, or from what this holds.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of them.
+    """
+    if isinstance(given, ModelDescription):
+        return given
+    if isinstance(given, str | Path):
+        return read_description(given)
+    if isinstance(given, Mapping):
+        return parse_description(given)
+    raise ConfigError(f"the description is {given!r}; expected a tracin_dask.ModelDescription(model=..., ...)")
 
 
 def read_description(path: Path | str) -> ModelDescription:
@@ -124,6 +150,12 @@ def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
     if not isinstance(model, ScoringModel):
         raise ConfigError(f"{name} has no `tables` or no `score(triples)`; see tracin_dask.ScoringModel")
     return RowwiseModel(model, model.score, name=name, tables=model.tables)
+
+
+def _requires(made_from: type[nn.Module], parameter: str) -> bool:
+    """Tell whether a class cannot be made without this parameter."""
+    taken = inspect.signature(made_from).parameters.get(parameter)
+    return taken is not None and taken.default is inspect.Parameter.empty
 
 
 def _imported(where: str) -> type[nn.Module]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.errors import ConfigError, NoConvEError
 from tracin_dask.types import Stacking
 
 _WEIGHT_BIAS = ("weight", "bias")
@@ -48,6 +48,11 @@ class Dialect:
     def entity_tensor(self) -> str:
         """The file's name of the entity embeddings, by which the dialect is recognised."""
         return next(theirs for theirs, ours in self.tensors.items() if ours == "entity_embeddings.weight")
+
+    @property
+    def layer_tensors(self) -> set[str]:
+        """The file's names of what a ConvE has beside embeddings and biases."""
+        return {theirs for theirs, ours in self.tensors.items() if not ours.startswith(("entity_", "relation_"))}
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -105,7 +110,7 @@ def recognise_dialect(names: Iterable[str]) -> Dialect:
 
     Raises
     ------
-    CheckpointError
+    NoConvEError
         If no dialect has such names.
     """
     found = list(names)
@@ -113,10 +118,16 @@ def recognise_dialect(names: Iterable[str]) -> Dialect:
         if dialect.entity_tensor in found:
             return dialect
     known = " nor ".join(f"{dialect.entity_tensor} ({dialect.name})" for dialect in DIALECTS)
-    raise CheckpointError(
-        f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}; --model-description tells "
-        "what another model is"
-    )
+    raise NoConvEError(f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}")
+
+
+def is_conve(state: Mapping[str, Tensor]) -> bool:
+    """Tell whether a state dict has the tensors of a ConvE of a known dialect, and no others."""
+    try:
+        rename_tensors(state, recognise_dialect(state))
+    except NoConvEError:
+        return False
+    return True
 
 
 def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:
@@ -124,19 +135,18 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
 
     Raises
     ------
-    CheckpointError
+    NoConvEError
         If a tensor is missing, or one is there that the dialect does not know: it would be another model.
     """
     relevant = {name: tensor for name, tensor in state.items() if not any(part in name for part in dialect.irrelevant)}
     missing = [name for name in dialect.tensors if name not in relevant]
     unknown = [name for name in relevant if name not in dialect.tensors]
+    if dialect.layer_tensors.issubset(missing):
+        raise NoConvEError(f"no ConvE: it has none of its layers, {_first([*dialect.layer_tensors])}")
     if missing or unknown:
         parts = [("misses", missing), ("has the unknown", unknown)]
         text = " and ".join(f"{verb} {_first(names)}" for verb, names in parts if names)
-        raise CheckpointError(
-            f"this ConvE of the dialect {dialect.name} {text}; it would be another model. If it is none, "
-            "--model-description tells what it is"
-        )
+        raise NoConvEError(f"this ConvE of the dialect {dialect.name} {text}; it would be another model")
     return {ours: in_our_shape(ours, relevant[theirs]) for theirs, ours in dialect.tensors.items()}
 
 

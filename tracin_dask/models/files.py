@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle  # only the name of its error: nothing is unpickled
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,10 @@ def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, obje
     if not path.is_file():
         raise CheckpointError("there is no such file")
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            # torch asks to file an issue about the pickle protocol of a whole model, whose refusal follows
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+            contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"loading it would unpickle objects, which can run code ({_reason(error)}). A safe checkpoint holds "

@@ -1,16 +1,18 @@
 """Any trained model from its file: a ConvE, a model that a description is given of, or a whole pickled model."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.errors import CheckpointError, ConfigError, NoConvEError
 from tracin_dask.models import checkpoint as conve
 from tracin_dask.models.checkpoint import AnyCheckpoint, Checkpoint, RowwiseCheckpoint, split_contents
 from tracin_dask.models.conve import ConvEConfig
-from tracin_dask.models.description import ModelDescription, own_rowwise, parse_description, read_description
-from tracin_dask.models.dialects import PYKEEN, rename_tensors
+from tracin_dask.models.description import ModelDescription, as_description, own_rowwise, parse_description
+from tracin_dask.models.dialects import PYKEEN, is_conve, rename_tensors
 from tracin_dask.models.facts import check_values, stated_facts
 from tracin_dask.models.files import file_sha256, read_pickled_model, read_torch_file
 from tracin_dask.models.rowwise import RowwiseModel
@@ -19,7 +21,7 @@ from tracin_dask.models.rowwise import RowwiseModel
 def load_checkpoint(
     path: str | Path,
     *,
-    description: ModelDescription | str | Path | None = None,
+    description: ModelDescription | Mapping[str, Any] | str | Path | None = None,
     trust_pickle: bool = False,
     embedding_height: int | None = None,
     embedding_width: int | None = None,
@@ -34,7 +36,7 @@ def load_checkpoint(
     path
         A file {model_state_dict, ...}, {state_dict, ...} or a bare state dict; or, with `trust_pickle`, a whole model.
     description
-        What the weights are those of, where it is no ConvE; or the JSON file that says it.
+        What the weights are those of, where it is no ConvE; or the JSON file that says it, or its contents.
     trust_pickle
         Unpickle a whole model, as PyKEEN's `trained_model.pkl`: that can run any code that the file holds.
     embedding_height, embedding_width
@@ -54,13 +56,15 @@ def load_checkpoint(
     try:
         if trust_pickle and description is not None:
             raise ConfigError("a whole pickled model needs no description; leave one of the two out")
-        if isinstance(description, str | Path):
-            description = read_description(description)
-        found = _load_pickle(path, dtype) if trust_pickle else _load_described(path, description, dtype)
+        told = None if description is None else as_description(description)
+        found = _load_pickle(path, dtype) if trust_pickle else _load_described(path, told, dtype)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     if found is None:
-        return conve.load_checkpoint(path, **sizes, dtype=dtype)
+        try:
+            return conve.load_checkpoint(path, **sizes, dtype=dtype)
+        except NoConvEError as error:
+            raise NoConvEError(f"{error}; --model-description tells what another model is") from error
     if sizes != {"embedding_height": None, "embedding_width": None}:
         raise ConfigError(f"the image size is that of ConvE embeddings, and {path} tells its model; leave it out")
     return found
@@ -74,7 +78,7 @@ def _load_described(path: Path, description: ModelDescription | None, dtype: tor
             return None
         description = _of_pykeen(parse_description(contents["model_description"]))
     state, _ = split_contents(contents)
-    model = description.build(state, dtype=dtype)
+    model = _built(description, state, dtype)
     config = _conve_config(model.model)
     if config is not None:
         sizes = {"embedding_height": config.embedding_height, "embedding_width": config.embedding_width}
@@ -82,6 +86,16 @@ def _load_described(path: Path, description: ModelDescription | None, dtype: tor
     return RowwiseCheckpoint(
         model=model, description=description, path=path, sha256=file_sha256(path), **stated_facts(contents)
     )
+
+
+def _built(description: ModelDescription, state: Mapping[str, Tensor], dtype: torch.dtype) -> RowwiseModel:
+    """Build a model, or say that the weights are a ConvE's where they are not those of the description."""
+    try:
+        return description.build(state, dtype=dtype)
+    except CheckpointError as error:
+        if not is_conve(state):
+            raise
+        raise CheckpointError(f"this is a ConvE checkpoint; leave --model-description out ({error})") from error
 
 
 def _load_pickle(path: Path, dtype: torch.dtype) -> AnyCheckpoint:
@@ -116,7 +130,8 @@ def face_of(model: nn.Module) -> RowwiseModel:
         return own_rowwise(model, name)
     from tracin_dask.models import pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-    return pykeen_any.rowwise(model, name)
+    of_pykeen = type(model).__module__.startswith("pykeen.")
+    return pykeen_any.rowwise(model, type(model).__name__ if of_pykeen else name)
 
 
 def _conve_config(model: nn.Module) -> ConvEConfig | None:

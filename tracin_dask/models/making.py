@@ -14,8 +14,8 @@ _IRRELEVANT = ("regularizer", "loss.", "num_batches_tracked")
 """Parts of names of a training's state that no score depends on."""
 
 
-def make(made_from: type[nn.Module], settings: Mapping[str, Any]) -> nn.Module:
-    """Make a model; the global random generator is left as it is.
+def make(made_from: type[nn.Module], settings: Mapping[str, Any], *, given: Mapping[str, Any]) -> nn.Module:
+    """Make a model of settings and what is `given` beside them; the global random generator is left as it is.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def make(made_from: type[nn.Module], settings: Mapping[str, Any]) -> nn.Module:
     """
     try:
         with torch.random.fork_rng(devices=[]):
-            return made_from(**settings)
+            return made_from(**{**given, **settings})
     except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
         takes = ", ".join(name for name in inspect.signature(made_from).parameters if name != "kwargs")
         raise CheckpointError(f"{made_from.__name__} refuses {dict(settings)}: {error}; it takes: {takes}") from error

@@ -28,8 +28,14 @@ def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -
     CheckpointError
         If the state dict has no table of entities or of relations, or the class refuses the settings.
     ConfigError
-        If PyKEEN has no model of this name.
+        If PyKEEN has no model of this name, or a setting is none of models.
     """
+    made_from = _class(name)
+    if "create_inverse_triples" in settings:
+        raise ConfigError(
+            "create_inverse_triples is a setting of PyKEEN's triples, not of the model: leave it out of model_kwargs, "
+            "and give a relation map with two of every relation, which says the same"
+        )
     graph = pykeen.CoreTriplesFactory(
         mapped_triples=torch.empty((0, 3), dtype=torch.int64),
         num_entities=_num_rows(state, "entity"),
@@ -37,7 +43,7 @@ def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -
     )
     given = {"triples_factory": graph, "random_seed": pykeen.NoRandomSeedNecessary}
     with without_training_advice():
-        return make(_class(name), given | dict(settings))
+        return make(made_from, settings, given=given)
 
 
 def rowwise(model: nn.Module, name: str) -> RowwiseModel:
@@ -69,6 +75,8 @@ def conve_config(model: nn.Module) -> ConvEConfig | None:
 
 def _class(name: str) -> type[nn.Module]:
     known = {found.__name__.lower(): found for found in pykeen.model_resolver.lookup_dict.values()}
+    if "." in name:
+        raise ConfigError(f"PyKEEN has no model {name}; a class of yours is package.module:Class, with a colon")
     if name.lower() not in known:
         names = {key: found.__name__ for key, found in known.items()}
         close = [names[key] for key in get_close_matches(name.lower(), known)] or sorted(names.values())

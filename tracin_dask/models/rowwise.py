@@ -122,7 +122,10 @@ class RowwiseModel(nn.Module):
         stated = getattr(self.model, "num_entities" if role == "entity" else "num_relations", None)
         number = next(iter(counted.values()), stated)
         if not isinstance(number, int):
-            raise CheckpointError(f"neither a table nor the model tells how many of each {role} there are")
+            kind = "entities" if role == "entity" else "relations"
+            raise CheckpointError(
+                f"no table of {kind}: name one in `tables`, or give the model a whole number `num_{kind}`"
+            )
         return number
 
     def some_triples(self, number: int) -> Int[Tensor, "batch 3"]:
@@ -137,7 +140,8 @@ class RowwiseModel(nn.Module):
         """Compare scores of a whole batch with those of single triples from their rows."""
         triples = self.some_triples(_NUM_CHECKED)
         with torch.no_grad():
-            expected, found = self(triples), self._scored_apart(name, triples)
+            expected = _one_each(self._score(triples), name)
+            found = self._scored_apart(name, triples)
         tolerance = (1e-4 if self.dtype == torch.float32 else 1e-9) * float(1 + expected.abs().max())
         if not torch.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True):
             raise CheckpointError(
@@ -159,6 +163,14 @@ class RowwiseModel(nn.Module):
             ) from error
         found: Tensor = scores
         return found
+
+
+def _one_each(scores: object, name: str) -> Float[Tensor, " batch"]:
+    """Refuse what is not one number for each of the triples by which a model is checked."""
+    if not isinstance(scores, Tensor) or scores.numel() != _NUM_CHECKED:
+        found = f"the shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+        raise CheckpointError(f"{name}: score must return one number per triple; of {_NUM_CHECKED} it gave {found}")
+    return scores.reshape(_NUM_CHECKED)
 
 
 def _checked_tables(tensors: Mapping[str, Tensor], tables: Mapping[str, str]) -> dict[str, Role]:

@@ -3,10 +3,11 @@
 import glob
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ WHOLE_MODEL = "trained_model.pkl"
 def load_checkpoints(
     paths: str | Path | Sequence[str | Path],
     *,
-    description: ModelDescription | str | Path | None = None,
+    description: ModelDescription | Mapping[str, Any] | str | Path | None = None,
     trust_pickle: bool = False,
     embedding_height: int | None = None,
     embedding_width: int | None = None,

@@ -21,6 +21,10 @@ Kind = Literal["entity", "relation"]
 NOT_AN_INTEGER = -1
 _OTHER_LENGTH = 3
 """By how many letters the length of a label that is meant may differ."""
+_GZIP = b"\x1f\x8b"
+"""How a gzip file begins."""
+_PYKEENS_HEADER = "id\tlabel"
+_REMEDY = "`write_graph` of tracin_dask.models.pykeen_graph writes the map, see the README, With PyKEEN"
 _BARE_INTEGER = "^(0|[1-9][0-9]{0,17})$"
 
 
@@ -78,13 +82,20 @@ def read_id_map(path: Path | str, kind: Kind = "entity") -> IdMap:
     Raises
     ------
     TriplesError
-        If a line has not two fields, an id is no integer, a label or an id appears twice, or an id is missing;
-        the message names file, line and text.
+        If a line has not two fields, an id is no integer, a label or an id appears twice, or an id is missing; the
+        message names file, line and text. If the file is compressed.
     """
     path = Path(path)
+    if _is_gzip(path):
+        raise TriplesError(
+            f"{path}: the file is compressed by gzip; expected lines of `{kind} label TAB id`: decompress it. One of a "
+            f"folder training_triples is of PyKEEN's format: {_REMEDY}"
+        )
     table = read_table(path, 2, expected=f"{kind} label TAB id")
     labels, ids = table.columns[0], bare_integers(table.columns[1])
     refuse = partial(_refuse, path, table)
+    is_first = np.arange(len(ids)) == 0
+    refuse(is_first & (table.text(0) == _PYKEENS_HEADER), f"this is PyKEEN's format, not `label TAB id`: {_REMEDY}")
     refuse(ids < 0, "the id is not an integer ≥ 0; expected `label TAB id`, without a header")
     refuse(_repeats(pa.array(ids)), f"this {kind} id appears a second time; ids must be unique")
     refuse(_repeats(labels), f"this {kind} label appears a second time; labels must be unique")
@@ -113,6 +124,17 @@ def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
         digest.update(f"{name} {len(id_map)}\n".encode())
         digest.update("".join(f"{label}\n" for label in id_map.labels.to_pylist()).encode())
     return digest.hexdigest()
+
+
+def _is_gzip(path: Path) -> bool:
+    """Tell whether a file is compressed; of a pipe nothing is read, and its reader names what cannot be opened."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_GZIP)) == _GZIP
+    except OSError:
+        return False
 
 
 def _repeats(values: pa.Array) -> np.ndarray:
