@@ -107,18 +107,18 @@ def test_scores_and_contrasts_agree_with_the_oracle(dialect, loss, explain, is_c
         check_scores(wanted, tracked, loss=LOSSES[loss][0], explain=explain)
 
 
-@pytest.mark.parametrize(
-    ("dialect", "loss"), [("width", "bce"), ("height", "bce"), ("width", "one-to-all"), ("height", "slcwa")]
-)
-def test_sums_over_checkpoints_and_their_norms_agree_with_the_oracle(dialect, loss):
-    cases = [case(dialect, loss, is_contrast=True, seed=seed) for seed in range(3)]
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("is_contrast", [False, True], ids=["loss", "contrast"])
+def test_sums_over_checkpoints_and_their_norms_agree_with_the_oracle(dialect, loss, is_contrast):
+    cases = [case(dialect, loss, is_contrast=is_contrast, seed=seed) for seed in range(3)]
     for names in (cases[0].names, FC):
         pairs = list(zip(cases, RATES, strict=True))
         engines = [engine_of(c, names, loss=LOSSES[loss][0], learning_rate=rate) for c, rate in pairs]
         influences, ours, theirs = expected(cases, names)
         with torch.no_grad():
             torch.testing.assert_close(training_norms(engines, TRAIN.numpy()), ours, rtol=ROUNDING, atol=0)
-            cosine = normalised(engines, Question(is_contrast=True), cosine=True)
+            cosine = normalised(engines, Question(is_contrast=is_contrast), cosine=True)
         assert ((cosine - influences / ours[:, None] / theirs).abs() <= ROUNDING).all()
 
 
