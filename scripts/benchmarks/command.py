@@ -28,6 +28,7 @@ largest value; the table at the end puts them beside what the project requires o
 DURATIONS = {
     "engine": ("10 min", "3 min"),
     "losses": ("5 min", "1 min"),
+    "models": ("3 min", "1 min"),
     "peers": ("15 min", "3 min"),
     "claims": ("25 min", "2 min"),
     "robokop": ("40 min", "1 min"),

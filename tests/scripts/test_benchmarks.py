@@ -311,6 +311,13 @@ def measured(section: str, folder: Path) -> dict:
 
 
 @pytest.mark.usefixtures("alone")
+def test_the_models_section_measures_a_tiny_graph(tmp_path):
+    (section,) = report.sections_of(json.loads(json.dumps(measured("models", tmp_path))))
+    figures = {figure.name for figure in section.figures}
+    assert {f"models.{name}.t{t}.ratio" for name in ("distmult", "rotate", "tucker") for t in (1, 16)} <= figures
+
+
+@pytest.mark.usefixtures("alone")
 def test_the_engine_section_measures_a_tiny_graph(tmp_path):
     contents = measured("engine", tmp_path)
     (section,) = report.sections_of(json.loads(json.dumps(contents)))
