@@ -94,7 +94,7 @@ def test_a_run_that_was_killed_and_stopped_by_ctrl_c_goes_on(words, tmp_path):
     assert stop(words, output, signal.SIGKILL)[0] == -signal.SIGKILL
     code, said = stop(words, output, signal.SIGINT)
     assert code == 1
-    assert said.endswith("Aborted!\n")
+    assert "\nAborted!\n" in said  # Zarr's event loop may complain behind it
     assert "Traceback" not in said
     assert not output.exists()
     resumed, undisturbed = finish(words, output), finish(words, tmp_path / "b.json")
