@@ -15,6 +15,7 @@ from conftest import random_model
 
 from tracin_dask.cli.main import group
 from tracin_dask.models.conve import ConvE
+from tracin_dask.runs import in_process
 
 NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS = 40, 4, 600
 LEARNING_RATE = 0.01
@@ -109,6 +110,28 @@ def tool() -> Tool:
         return result
 
     return invoke
+
+
+@pytest.fixture
+def stop(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.testing.Result]:
+    """Give a command line that Ctrl-C stops in this process, when so many tasks are finished."""
+
+    def command(*words: object, after: int) -> click.testing.Result:
+        finished, score_rows = [], in_process.score_rows
+
+        def interrupted(job: object, test: object, rows: object, **options: object) -> object:
+            if len(finished) == after:
+                raise KeyboardInterrupt
+            finished.append(rows)
+            return score_rows(job, test, rows, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(in_process, "score_rows", interrupted)
+            result = tool(*words)
+        assert result.exit_code == 1
+        return result
+
+    return command
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tracin_dask.errors import ConfigError, TriplesError
-from tracin_dask.runs import in_process
 
 NUM_ROWS = 600
 
@@ -97,20 +96,10 @@ def test_self_influences_have_totals_too(project, tool, tmp_path):
     assert (rows.negative_influence == 0).all()
 
 
-def test_the_same_command_goes_on(project, tool, sources, tmp_path, monkeypatch):
+def test_the_same_command_goes_on(project, tool, stop, sources, tmp_path):
     words = ["--group-by", sources, "--batch-size", 100, "--output", tmp_path / "a.json"]
     command = ["run", *project.options(), "--test-triple", *project.test_ids, *words]
-    tasks, score_rows = [], in_process.score_rows
-
-    def interrupted(job, test, rows, **options):
-        tasks.append(rows)
-        if len(tasks) == 3:
-            raise KeyboardInterrupt
-        return score_rows(job, test, rows, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(in_process, "score_rows", interrupted)
-        assert tool(*command).exit_code == 1
+    stop(*command, after=2)
     text = gzip.decompress(sources.read_bytes()).decode()
     sources.write_bytes(gzip.compress(text.replace("source 3", "source 2").encode()))
     with pytest.raises(RuntimeError, match=r"another run \(group_by: \['\w{64}'\] then, \['\w{64}'\] now\)"):

@@ -10,7 +10,6 @@ import time
 import pytest
 
 from tracin_dask.errors import ResumeError
-from tracin_dask.runs import in_process
 from tracin_dask.triples.ingest import ingest
 
 NUM_ROWS = 10_000
@@ -29,21 +28,11 @@ def words(write_project, tmp_path_factory):
 
 
 @pytest.fixture
-def stopped(words, tool, tmp_path, monkeypatch):
+def stopped(words, stop, tmp_path):
     """The command line of a run that was stopped in its third task."""
-    output, tasks = tmp_path / "a.json", []
+    output = tmp_path / "a.json"
     words = [*words, "--batch-size", "100", "--output", str(output)]
-
-    def interrupted(job, test, rows, **options):
-        tasks.append(rows)
-        if len(tasks) == 3:
-            raise KeyboardInterrupt
-        return in_process_score_rows(job, test, rows, **options)
-
-    in_process_score_rows = in_process.score_rows
-    with monkeypatch.context() as patch:
-        patch.setattr(in_process, "score_rows", interrupted)
-        assert tool(*words).exit_code == 1
+    stop(*words, after=2)
     assert len(list(output.with_name("a.json.progress").glob("rows-*.npz"))) == 2
     return words
 
@@ -53,7 +42,7 @@ def start(words, output):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def stop(words, output, number):
+def signalled(words, output, number):
     """Run until one more task is recorded, and send a signal; give the exit code and what was said."""
     folder = output.with_name(f"{output.name}.progress")
     known = len(list(folder.glob("rows-*.npz")))
@@ -73,26 +62,16 @@ def finish(words, output):
 
 
 @pytest.mark.parametrize("tasks", [0, 1])
-def test_what_is_kept_of_a_stopped_run_is_said(words, tool, tmp_path, monkeypatch, tasks):
-    left = iter(range(tasks))
-
-    def interrupted(job, test, rows, **options):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return in_process_score_rows(job, test, rows, **options)
-
-    in_process_score_rows = in_process.score_rows
-    monkeypatch.setattr(in_process, "score_rows", interrupted)
-    result = tool(*words, "--batch-size", "100", "--output", str(tmp_path / "a.json"))
-    assert result.exit_code == 1
+def test_what_is_kept_of_a_stopped_run_is_said(words, stop, tmp_path, tasks):
+    result = stop(*words, "--batch-size", "100", "--output", str(tmp_path / "a.json"), after=tasks)
     assert "stopped; " + ("finished rows are kept in" if tasks else "nothing was finished yet") in result.stderr
 
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_and_stopped_by_ctrl_c_goes_on(words, tmp_path):
     output = tmp_path / "out" / "a.json"
-    assert stop(words, output, signal.SIGKILL)[0] == -signal.SIGKILL
-    code, said = stop(words, output, signal.SIGINT)
+    assert signalled(words, output, signal.SIGKILL)[0] == -signal.SIGKILL
+    code, said = signalled(words, output, signal.SIGINT)
     assert code == 1
     assert "\nAborted!\n" in said  # Zarr's event loop may complain behind it
     assert "Traceback" not in said

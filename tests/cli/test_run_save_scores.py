@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from tracin_dask.errors import ConfigError, ScoresError
-from tracin_dask.runs import in_process, scores
+from tracin_dask.runs import scores
 
 NUM_ROWS = 600
 Usage = namedtuple("Usage", "total used free")
@@ -26,19 +26,9 @@ def words(project, path, tmp_path) -> list[object]:
 
 
 @pytest.fixture
-def stopped(words, tool, monkeypatch, path):
+def stopped(words, stop, path):
     """The command line of a run that was stopped in its third task."""
-    tasks, score_rows = [], in_process.score_rows
-
-    def interrupted(job, test, rows, **options):
-        tasks.append(rows)
-        if len(tasks) == 3:
-            raise KeyboardInterrupt
-        return score_rows(job, test, rows, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(in_process, "score_rows", interrupted)
-        assert tool(*words).exit_code == 1
+    stop(*words, after=2)
     assert zarr.open_group(path, mode="r").attrs["complete"] is False
     return words
 

@@ -114,6 +114,16 @@ def own_bce(model: nn.Module, triple: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(own, torch.ones_like(own))
 
 
+def of_negatives(loss):
+    """Make a loss of a triple from one of its score and those of its corrupted triples."""
+
+    def value(model: nn.Module, triple: Tensor) -> Tensor:
+        drawn = torch.from_numpy(loss.corrupted(triple[None].numpy(), NUM_ENTITIES)[:, 0])
+        return loss.value(score(model, torch.cat([triple[None], drawn]))[None])[0]
+
+    return value
+
+
 def ask(model: nn.Module, train: Tensor, test: Tensor, loss=own_bce, test_loss=None, *, scales=None) -> Truth:
     """Let autograd say it, one backward pass per triple; `scales` are P of each tensor, and stand in every product."""
     sides = []

@@ -1,6 +1,7 @@
 """The engine for any model agrees with plain autograd on that model, tensor by tensor."""
 
 import numpy as np
+import oracle
 import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room
@@ -13,6 +14,7 @@ from influence.any_model import (
     Bilinear,
     ask,
     face,
+    of_negatives,
     own_bce,
     score,
     truth_of,
@@ -148,20 +150,6 @@ def of_own(value):
     return lambda model, triple: value(score(model, triple[None]))[0]
 
 
-def of_negatives(loss):
-    """Make a loss of a triple from one of its score and those of its corrupted triples."""
-
-    def value(model, triple):
-        drawn = torch.from_numpy(loss.corrupted(triple[None].numpy(), NUM_ENTITIES)[:, 0])
-        return loss.value(score(model, torch.cat([triple[None], drawn]))[None])[0]
-
-    return value
-
-
-def of_contrast(loss):
-    return lambda model, asked: loss(model, asked[:3]) - loss(model, asked[[0, 1, 3]])
-
-
 NEGATIVES = SLCWA(num_negatives=2, seed=3)
 LOSSES = {"squared": (Squared(), of_own(Squared().value)), "slcwa": (NEGATIVES, of_negatives(NEGATIVES))}
 OTHER_TAILS = (TEST[:, 2] + 3) % NUM_ENTITIES
@@ -171,9 +159,9 @@ OTHER_TAILS = (TEST[:, 2] + 3) % NUM_ENTITIES
 @pytest.mark.parametrize("name", ["TransE", "TuckER", "own"])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_other_losses_contrasts_and_norms_agree_with_autograd(name, kind, forward):
-    model, (loss, oracle) = face(name), LOSSES[kind]
+    model, (loss, plain) = face(name), LOSSES[kind]
     asked = torch.column_stack([TEST, OTHER_TAILS])
-    truth = ask(model.model, TRAIN, asked, oracle, of_contrast(oracle))
+    truth = ask(model.model, TRAIN, asked, plain, oracle.of_contrast(plain))
     tracked = list(truth.products)
     engine, question = engine_for(model, tracked, forward=forward, loss=loss), Question(is_contrast=True)
     tests, tails = TEST.numpy(), OTHER_TAILS.numpy()

@@ -8,7 +8,7 @@ import oracle
 import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room, imported_room
-from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, ask, face, score, step
+from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, ask, face, of_negatives, step
 from influence.live_bytes import LiveBytes
 
 from tracin_dask.errors import ConfigError
@@ -79,24 +79,12 @@ def test_every_tensor_by_itself_and_all_of_them_agree_with_autograd(name):
         assert ((own - expected).abs() <= ROUNDING * expected).all(), tracked
 
 
-def of_negatives(loss):
-    def value(model, triple):
-        drawn = torch.from_numpy(loss.corrupted(triple[None].numpy(), NUM_ENTITIES)[:, 0])
-        return loss.value(score(model, torch.cat([triple[None], drawn]))[None])[0]
-
-    return value
-
-
-def of_contrast(loss):
-    return lambda model, asked: loss(model, asked[:3]) - loss(model, asked[[0, 1, 3]])
-
-
 @cache
 def truth_of_sums(name):
     """Ask about a loss with corrupted triples, and about the difference of two tails' losses."""
     (model, scales), loss = trained(name), of_negatives(SLCWA(num_negatives=2, seed=3))
     asked = torch.column_stack([TEST, OTHER_TAILS])
-    return ask(model.model, TRAIN, asked, loss, of_contrast(loss), scales=scales)
+    return ask(model.model, TRAIN, asked, loss, oracle.of_contrast(loss), scales=scales)
 
 
 def norm_errors(name, room=None):

@@ -76,13 +76,11 @@ def squared_lengths(
 def _of_sums(engine: Engine, asked: Sequence[Asked]) -> Float[Tensor, " triple"]:
     """Square the sums of the gradients that are asked for of each triple; each is one of the triple's own score."""
     ids = np.stack([one.triples for one in asked], axis=1)
-    scores, products = (
-        engine.products_within(ids) if isinstance(engine, GradientEngine) else products_within(engine, ids)
-    )
+    own, products = engine.products_within(ids) if isinstance(engine, GradientEngine) else products_within(engine, ids)
     derivatives = []
     for column, one in enumerate(asked):
         assert not isinstance(one.loss, OneToAll | SLCWA)  # noqa: S101 - gradients that are added up are of one score
-        derivatives.append(one.sign * derivative(one.loss, scores[:, column]))
+        derivatives.append(one.sign * derivative(one.loss, own[:, column]))
     by = torch.stack(derivatives, dim=1)[:, :, None]
     return (by * products * by.transpose(1, 2)).sum(dim=(1, 2))
 
