@@ -14,7 +14,7 @@ jaxtyping.install_import_hook("tracin_dask", "beartype.beartype")
 import torch  # noqa: E402 - the hook must come first
 from hypothesis import settings  # noqa: E402 - the hook must come first
 
-from tracin_dask.models.conve import ConvE, ConvEConfig  # noqa: E402 - the hook must come first
+from tracin_dask.models.conve.model import ConvE, ConvEConfig  # noqa: E402 - the hook must come first
 
 # How long one example takes says more about the machine than about the code.
 settings.register_profile("unhurried", deadline=None)

@@ -10,7 +10,7 @@ import torch
 
 import tracin_dask
 from tracin_dask.cli.main import COMMANDS, group
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, Loss, OneToAll
+    from tracin_dask.models.checkpoints.series import load_checkpoints
     from tracin_dask.models.description import ModelDescription
     from tracin_dask.models.load import load_checkpoint
     from tracin_dask.models.scoring import ScoringModel
-    from tracin_dask.models.series import load_checkpoints
     from tracin_dask.runs.config import RunConfig
-    from tracin_dask.runs.driver import Execution, run
+    from tracin_dask.runs.execute.driver import Execution, run
     from tracin_dask.runs.result import InfluenceResult
     from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
     from tracin_dask.triples.groups import open_groups
@@ -42,7 +42,7 @@ __all__ = [
 
 _HOME = {
     "BinaryCrossEntropy": "tracin_dask.influence.losses",
-    "Execution": "tracin_dask.runs.driver",
+    "Execution": "tracin_dask.runs.execute.driver",
     "GroupOptions": "tracin_dask.triples.group_ingest",
     "InfluenceResult": "tracin_dask.runs.result",
     "IngestOptions": "tracin_dask.triples.ingest",
@@ -55,10 +55,10 @@ _HOME = {
     "ingest": "tracin_dask.triples.ingest",
     "ingest_groups": "tracin_dask.triples.group_ingest",
     "load_checkpoint": "tracin_dask.models.load",
-    "load_checkpoints": "tracin_dask.models.series",
+    "load_checkpoints": "tracin_dask.models.checkpoints.series",
     "open_groups": "tracin_dask.triples.groups",
     "open_store": "tracin_dask.triples.store",
-    "run": "tracin_dask.runs.driver",
+    "run": "tracin_dask.runs.execute.driver",
 }
 
 

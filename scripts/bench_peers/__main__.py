@@ -20,7 +20,7 @@ from torch import Tensor
 from bench_peers import PEERS
 from bench_peers.measure import Measured, PeerError, installed, interpreter, measure
 from bench_peers.timing import Timing
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 NUM_ENTITIES, NUM_RELATIONS, NUM_TRIPLES = 14_541, 237, 272_115
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from bench_peers.peer import Scorer, TripleScores, batches, installed_version, with_labels
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 TESTS_PER_BATCH = 8
 MANY_TESTS = 8

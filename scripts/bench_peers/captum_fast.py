@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bench_peers.peer import Scorer, TripleScores, batches, installed_version
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

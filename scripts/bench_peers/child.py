@@ -13,7 +13,7 @@ import torch
 from bench_peers import PEERS
 from bench_peers.peer import installed_version
 from bench_peers.timing import Timing, time_scorer
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 
 def main(arguments: list[str]) -> None:

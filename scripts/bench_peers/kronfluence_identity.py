@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from bench_peers.peer import Scorer, TripleLosses, installed_version
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 NAME = "peer"
 

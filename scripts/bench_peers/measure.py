@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench_peers import PEERS
 from bench_peers.timing import Timing
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 PYTHON_VARIABLE = "TRACIN_DASK_PEERS_PYTHON"
 """Names the interpreter of an environment in which the peers are installed; without it, this one is taken."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader
 
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 Scorer: TypeAlias = Callable[[Int[Tensor, "rows 3"]], Float[Tensor, "rows test"]]
 """Scores a batch of training triples: their influences, without a learning rate, on all test triples."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bench_peers.peer import Scorer, TripleScores, installed_version, with_labels
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 TESTS_PER_CHUNK = 8
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, jvp
 
 from bench_peers.peer import Scorer, TripleLosses, installed_version
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from benchmarks.scoring import scoring, timed_run
 from benchmarks.settings import Settings
 from benchmarks.workloads import Graph
 from tracin_dask import ModelDescription, RunConfig, load_checkpoint
-from tracin_dask.models.checkpoint import RowwiseCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import RowwiseCheckpoint
 from tracin_dask.runs.prepare import prepare
 
 

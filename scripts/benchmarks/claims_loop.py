@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from benchmarks.memory import forget_peak, peak_bytes
 from benchmarks.processes import collected_json, module_command, start
 from tracin_dask import load_checkpoint
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 Variant = Literal["plain", "mixed_precision", "gradient_checkpointing", "no_cached_tests", "last_layers"]
 LAST_LAYERS = ("fc.weight", "fc.bias")

@@ -19,8 +19,8 @@ from benchmarks.scoring import scoring
 from tracin_dask import RunConfig, load_checkpoint, open_store
 from tracin_dask.clusters.local import local_cluster
 from tracin_dask.clusters.spec import LocalSpec
+from tracin_dask.runs.plan.resources import MEMORY_SHARE, memory_limit
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.resources import MEMORY_SHARE, memory_limit
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -107,7 +107,7 @@ def _client(workers: int) -> "Iterator[Client | None]":
         yield None
         return
     memory = int(MEMORY_SHARE * memory_limit() / workers)
-    with local_cluster(workers, memory, LocalSpec(), preload=["tracin_dask.runs.on_dask"]) as client:
+    with local_cluster(workers, memory, LocalSpec(), preload=["tracin_dask.runs.execute.on_dask"]) as client:
         client.wait_for_workers(workers)
         yield client
 

@@ -10,7 +10,7 @@ from benchmarks.processes import run_measured, tracin_dask
 from benchmarks.settings import ModelSize, Settings
 from benchmarks.workloads import UMLS, extract_fb15k237
 from tracin_dask import ingest, load_checkpoint
-from tracin_dask.models.checkpoint import Checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.text import read_triples
 

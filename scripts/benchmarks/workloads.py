@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 import tracin_dask
 from benchmarks.settings import Settings, Sizes
-from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.triples.store import TripleStore
 
 ROOT = Path(__file__).resolve().parents[2]

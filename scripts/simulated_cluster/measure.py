@@ -16,10 +16,10 @@ from distributed import Client
 
 from simulated_cluster import work
 from simulated_cluster.hosts import SimulatedCluster, usage
-from tracin_dask.runs.driver import Execution, carry_out
-from tracin_dask.runs.plan import MOST_GROUPS, Plan, make_plan
+from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.plan.plan import MOST_GROUPS, Plan, make_plan
+from tracin_dask.runs.plan.resources import Resources, of_client
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.resources import Resources, of_client
 
 WORKER_BYTES = 64 << 30
 """No plan of a simulation is refused for its memory."""

@@ -8,8 +8,8 @@ import torch
 import zarr
 
 import tracin_dask
-from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.prepare import PreparedRun, prepare
 

@@ -10,11 +10,11 @@ import torch
 from distributed import get_worker
 
 from simulated_cluster.sizes import NUM_RELATIONS
-from tracin_dask.influence.topk import Ranking, TopK
-from tracin_dask.runs import on_dask
-from tracin_dask.runs.job import Counters, OnRows, Prepared, Scored, ScoreJob
-from tracin_dask.runs.memory import read_rows
-from tracin_dask.runs.plan import Rows
+from tracin_dask.influence.reductions.topk import Ranking, TopK
+from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.plan.memory import read_rows
+from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob
 
 Interval = tuple[float, float]
 """When a task started and when it ended, in seconds of this machine's clock."""

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tracin_dask.models.conve import ConvE, ConvEConfig, Dropout
-from tracin_dask.models.files import write_torch_file
-from tracin_dask.models.resume import model_sizes
+from tracin_dask.models.checkpoints.files import write_torch_file
+from tracin_dask.models.conve.model import ConvE, ConvEConfig, Dropout
+from tracin_dask.models.training.resume import model_sizes
 
 _CALIBRATION_PAIRS = 4096
 _SCORE_SPREAD = 2.0

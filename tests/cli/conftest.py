@@ -14,8 +14,8 @@ import torch
 from conftest import random_model
 
 from tracin_dask.cli.main import group
-from tracin_dask.models.conve import ConvE
-from tracin_dask.runs import in_process
+from tracin_dask.models.conve.model import ConvE
+from tracin_dask.runs.execute import in_process
 
 NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS = 40, 4, 600
 LEARNING_RATE = 0.01

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 
 MISSING = "give --input and --output for one file, or --input-dir and --output-dir for a folder"
 

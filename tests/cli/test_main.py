@@ -55,7 +55,7 @@ def test_ctrl_c_is_no_traceback(project, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tracin_dask.runs.in_process.score_rows", interrupt)
+    monkeypatch.setattr("tracin_dask.runs.execute.in_process.score_rows", interrupt)
     words = ["run", *project.options(), "--mode", "self", "--output", str(project.folder / "never.json")]
     monkeypatch.setattr("sys.argv", ["tracin-dask", *words])
     with pytest.raises(SystemExit, match="1"):

@@ -6,7 +6,7 @@ from tracin_dask.cli import planning
 from tracin_dask.cli.planning import plan_here
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ConfigError, MemoryLimitError
-from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.prepare import prepare
 from tracin_dask.triples.ingest import ingest
@@ -51,7 +51,7 @@ class TestCommand:
         def fail(*_, **__):
             raise AssertionError("a plan scores nothing")
 
-        monkeypatch.setattr("tracin_dask.runs.worker.score_rows", fail)
+        monkeypatch.setattr("tracin_dask.runs.work.score.score_rows", fail)
         monkeypatch.chdir(tmp_path)
         plan("--test-triple", *project.test_ids)
         assert list(tmp_path.iterdir()) == []

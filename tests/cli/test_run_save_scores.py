@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from tracin_dask.errors import ConfigError, ScoresError
-from tracin_dask.runs import scores
+from tracin_dask.runs.sinks import saved_scores as scores
 
 NUM_ROWS = 600
 Usage = namedtuple("Usage", "total used free")

@@ -18,47 +18,47 @@ from conftest import random_model
 from torch import Tensor
 
 import tracin_dask.influence
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 DIALECTS = {"width": {"stacking": "width"}, "height": {"stacking": "height", "has_entity_bias": True}}
 LEARNING_RATE = 0.5  # a power of two: dividing by it is exact
 ROUNDING = 1e-9  # in float64, relative to the product of the two norms; sums of terms that cancel lose some digits
 ROOM = "tracin_dask.influence"
 # Each module after those that it imports.
-MODULES = [
-    "precision",
-    "tensors",
-    "layout",
-    "modes",
-    "losses",
-    "parameters",
-    "batch",
-    "finite",
-    "folded",
-    "passes",
-    "jacobians",
-    "factors",
-    "product",
-    "preconditioner",
-    "all_scores",
-    "all_scores_terms",
-    "directions",
-    "engine",
-    "weight_terms",
-    "embedding_terms",
-    "long_runs",
-    "scorer",
-    "cost",
-    "gradient_cost",
-    "derivatives",
-    "gradient_engine",
-    "gradient_scorer",
-    "questions",
-    "negatives",
-    "squares",
-    "summed",
-    "normalised",
-]
+MODULES = {
+    "precision": "precision",
+    "tensors": "tensors",
+    "layout": "conve.regions",
+    "modes": "conve.modes",
+    "losses": "losses",
+    "parameters": "parameters",
+    "batch": "batch",
+    "finite": "finite",
+    "folded": "conve.folded",
+    "passes": "conve.forward_backward",
+    "jacobians": "conve.jacobians",
+    "factors": "conve.gradient_factors",
+    "product": "conve.pair_product",
+    "preconditioner": "preconditioners.diagonal",
+    "all_scores": "conve.all_scores",
+    "all_scores_terms": "conve.all_scores_terms",
+    "directions": "conve.forward_mode",
+    "engine": "conve.engine",
+    "weight_terms": "conve.weight_terms",
+    "embedding_terms": "conve.embedding_terms",
+    "long_runs": "conve.long_runs",
+    "scorer": "conve.scorer",
+    "cost": "conve.cost",
+    "gradient_cost": "autograd.cost",
+    "derivatives": "autograd.derivatives",
+    "gradient_engine": "autograd.engine",
+    "gradient_scorer": "autograd.scorer",
+    "questions": "columns",
+    "negatives": "negatives",
+    "squares": "squares",
+    "summed": "summed",
+    "normalised": "normalised",
+}
 
 TRAIN = torch.tensor(
     [
@@ -89,12 +89,13 @@ class Disagreement(Exception):  # noqa: N818 - the name says what is wrong
 
 def fresh_room(edits: Iterable[tuple[str, str, str]] = ()) -> dict[str, ModuleType]:
     """Execute the room's sources again, with (module, text, replacement) edits; each text must occur exactly once."""
-    sources = {name: (Path(tracin_dask.influence.__file__).parent / f"{name}.py").read_text() for name in MODULES}
+    folder = Path(tracin_dask.influence.__file__).parent
+    sources = {name: (folder / f"{path.replace('.', '/')}.py").read_text() for name, path in MODULES.items()}
     for module, text, replacement in edits:
         assert sources[module].count(text) == 1, f"{module}.py holds {sources[module].count(text)} times: {text}"
         sources[module] = sources[module].replace(text, replacement)
-    room = {name: ModuleType(f"{ROOM}.{name}") for name in MODULES}
-    with mock.patch.dict(sys.modules, {f"{ROOM}.{name}": module for name, module in room.items()}):
+    room = {name: ModuleType(f"{ROOM}.{path}") for name, path in MODULES.items()}
+    with mock.patch.dict(sys.modules, {f"{ROOM}.{MODULES[name]}": module for name, module in room.items()}):
         for name, module in room.items():
             exec(compile(sources[name], f"{name}.py, edited", "exec"), vars(module))  # noqa: S102 - our own source
     return room
@@ -102,7 +103,7 @@ def fresh_room(edits: Iterable[tuple[str, str, str]] = ()) -> dict[str, ModuleTy
 
 def imported_room() -> dict[str, ModuleType]:
     """Give the room as everyone else imports it."""
-    return {name: import_module(f"{ROOM}.{name}") for name in MODULES}
+    return {name: import_module(f"{ROOM}.{path}") for name, path in MODULES.items()}
 
 
 def engine_for(model: ConvE, tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object):

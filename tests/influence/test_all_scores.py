@@ -21,9 +21,9 @@ from influence.agreement import (
 )
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence import all_scores
+from tracin_dask.influence.conve import all_scores
+from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.modes import Modes
 
 SMOOTH = OneToAll(label_smoothing=0.1)
 MODES = [Modes(all_scores=True), Modes(all_scores=True, relation_table=True)]

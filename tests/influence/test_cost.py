@@ -10,16 +10,16 @@ from influence.agreement import engine_for, scores, trained_scale_model
 from influence.live_bytes import LiveBytes
 from torch.utils.flop_counter import FlopCounterMode
 
-from tracin_dask.influence import cost
-from tracin_dask.influence.folded import fold, model_bytes
-from tracin_dask.influence.jacobians import relation_table
+from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.folded import fold, model_bytes
+from tracin_dask.influence.conve.jacobians import relation_table
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.scorer import Scorer
 from tracin_dask.influence.tensors import num_bytes
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.conve.model import ConvEConfig
 
 BATCH = 64
 FLOAT32 = 4

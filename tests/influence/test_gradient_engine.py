@@ -23,20 +23,20 @@ from influence.live_bytes import LiveBytes
 from pykeen.models import model_resolver
 from pykeen.triples import CoreTriplesFactory
 
-from tracin_dask.influence import gradient_cost
-from tracin_dask.influence.gradient_engine import GradientEngine
+from tracin_dask.influence.autograd import cost as gradient_cost
+from tracin_dask.influence.autograd.engine import GradientEngine
+from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.conve.modes import GradientModes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.modes import GradientModes
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import question_norms, training_norms
 from tracin_dask.influence.parameters import parameter_names
-from tracin_dask.influence.questions import Question, prepare_question
 from tracin_dask.influence.squares import self_influence
-from tracin_dask.models.checkpoint import build_model
+from tracin_dask.models.checkpoints.checkpoint import build_model
+from tracin_dask.models.conve.dialects import PYKEEN, rename_tensors
 from tracin_dask.models.description import ModelDescription
-from tracin_dask.models.dialects import PYKEEN, rename_tensors
 from tracin_dask.models.load import face_of
-from tracin_dask.models.pykeen_model import read_config
+from tracin_dask.models.pykeen.conve import read_config
 
 MODELS = [*SETTINGS, *OWN]
 
@@ -122,8 +122,8 @@ def test_self_influence_agrees_with_autograd(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_pieces_of_a_batch_give_what_it_gives_as_a_whole(name, forward, monkeypatch):
     model, truth = face(name), truth_of(name)
-    monkeypatch.setattr("tracin_dask.influence.gradient_cost.LARGEST_PIECE", 3)
-    monkeypatch.setattr("tracin_dask.influence.gradient_cost.MOST_DIRECTIONS", 3)
+    monkeypatch.setattr("tracin_dask.influence.autograd.cost.LARGEST_PIECE", 3)
+    monkeypatch.setattr("tracin_dask.influence.autograd.cost.MOST_DIRECTIONS", 3)
     check(scores(engine_for(model, truth.products, forward=forward)), truth, list(truth.products))
     found = own(engine_for(model, truth.products))
     expected = of_parts(truth.products, truth)

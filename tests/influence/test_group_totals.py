@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from influence.live_bytes import LiveBytes
 
 from tracin_dask.errors import NonFiniteError
-from tracin_dask.influence import group_totals
-from tracin_dask.influence.group_totals import GroupSums, GroupTotals, merge
+from tracin_dask.influence.reductions import group_totals
+from tracin_dask.influence.reductions.group_totals import GroupSums, GroupTotals, merge
 
 NUM_GROUPS, NUM_TESTS = 4, 3
 ROUNDED_AWAY = 2.0**-81

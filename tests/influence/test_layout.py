@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.influence.batch import index_batch
-from tracin_dask.influence.folded import fold
-from tracin_dask.influence.layout import Sees, feature_order, regions
-from tracin_dask.influence.passes import forward, scores
+from tracin_dask.influence.conve.folded import fold
+from tracin_dask.influence.conve.forward_backward import forward, scores
+from tracin_dask.influence.conve.regions import Sees, feature_order, regions
 from tracin_dask.influence.precision import Precision
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.conve.model import ConvEConfig
 
 
 @st.composite

@@ -18,8 +18,8 @@ from influence.agreement import (
     scores,
 )
 
-from tracin_dask.influence import jacobians
-from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.conve import jacobians
+from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
 
 WAYS = [

@@ -10,14 +10,14 @@ from influence.agreement import engine_for, random_case
 from influence.any_model import face
 from torch.profiler import ProfilerActivity, profile
 
-from tracin_dask.influence import long_runs
-from tracin_dask.influence.gradient_engine import GradientEngine
-from tracin_dask.influence.group_totals import GroupSums
+from tracin_dask.influence.autograd.engine import GradientEngine
+from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.conve import long_runs
+from tracin_dask.influence.conve.modes import GradientModes, Modes
+from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.modes import GradientModes, Modes
 from tracin_dask.influence.negatives import make_scorer
-from tracin_dask.influence.questions import Question, prepare_question
-from tracin_dask.influence.scorer import Scorer
+from tracin_dask.influence.reductions.group_totals import GroupSums
 
 WAITING = {
     "aten::item",

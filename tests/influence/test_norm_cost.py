@@ -6,9 +6,9 @@ from influence.agreement import engine_for
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.conve.cost import Workload
+from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
 from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.parameters import parameter_names
 

@@ -12,10 +12,10 @@ from influence.test_questions import CONTRASTED, LOSSES, SCORE
 from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
-from tracin_dask.influence.modes import Modes
+from tracin_dask.influence.columns import Question
+from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.normalised import question_norms, training_norms
-from tracin_dask.influence.questions import Question
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 RATES = (0.5, 0.03125, 2.0)
 QUESTIONS = {

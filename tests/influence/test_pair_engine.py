@@ -17,8 +17,8 @@ from influence.agreement import (
     scores,
 )
 
+from tracin_dask.influence.conve.pair_product import ENTITIES, RELATIONS
 from tracin_dask.influence.parameters import last_layers, matching
-from tracin_dask.influence.product import ENTITIES, RELATIONS
 
 # Images are 4 × 6, side by side or one on the other. The last three kernels of each dialect are as wide (as high) as
 # one image, wider, so that no place sees one image only, and as large as both together.

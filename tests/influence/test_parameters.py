@@ -6,8 +6,8 @@ from conftest import random_model
 from influence.agreement import TEST, TRAIN, engine_for
 
 from tracin_dask.errors import ConfigError, NonFiniteError
+from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.parameters import CANCELLED, last_layers, matching, parameter_names, without_cancelled
-from tracin_dask.influence.scorer import Scorer
 from tracin_dask.models.scoring import Effort, ScoringConfig
 
 # What N = 3, 4, ... adds to fc.weight and fc.bias.

@@ -12,10 +12,10 @@ from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, ask, face, of_negat
 from influence.live_bytes import LiveBytes
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence import gradient_cost
+from tracin_dask.influence.autograd import cost as gradient_cost
+from tracin_dask.influence.columns import Question
+from tracin_dask.influence.conve.modes import GradientModes
 from tracin_dask.influence.losses import SLCWA
-from tracin_dask.influence.modes import GradientModes
-from tracin_dask.influence.questions import Question
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.load import face_of
 

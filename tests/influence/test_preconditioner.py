@@ -32,16 +32,16 @@ from influence.test_single_precision import MOST_EXCLUDED, TOLERANCE, random_tri
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence import all_scores
+from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.conve import all_scores
+from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.parameters import CANCELLED
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioner import lay_out_scales
-from tracin_dask.influence.questions import Question, prepare_question
-from tracin_dask.models.conve import ConvE
+from tracin_dask.influence.preconditioners.diagonal import lay_out_scales
+from tracin_dask.models.conve.model import ConvE
 
 WAYS = [Modes(), Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=2)]
 ALL_MODES = [replace(modes, relation_table=table) for modes in WAYS for table in (False, True)]

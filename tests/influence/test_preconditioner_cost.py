@@ -8,19 +8,19 @@ from influence.agreement import engine_for
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from tracin_dask.influence import cost
-from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.modes import Modes
-from tracin_dask.influence.norm_cost import norm_multiply_adds
-from tracin_dask.influence.normalised import training_norms
-from tracin_dask.influence.preconditioner import lay_out_scales
-from tracin_dask.influence.preconditioner_cost import (
+from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.norm_cost import norm_multiply_adds
+from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioned_batch_bytes,
     preconditioned_layout_bytes,
     preconditioner_bytes,
 )
-from tracin_dask.influence.questions import Question, prepare_question
-from tracin_dask.influence.scorer import Scorer
+from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.preconditioners.diagonal import lay_out_scales
 
 MODES = [Modes(), Modes(forward=True, relation_table=True), Modes(all_scores=True)]
 

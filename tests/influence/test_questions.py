@@ -23,10 +23,10 @@ from influence.agreement import (
 )
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.parameters import parameter_names
-from tracin_dask.influence.questions import Question, prepare_question
 
 LOSSES = {
     "bce": (BinaryCrossEntropy(), oracle.bce),

@@ -9,13 +9,13 @@ import torch
 from conftest import random_model
 from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, engine_for
 
+from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.modes import Modes
 from tracin_dask.influence.negatives import BatchScorer, make_scorer
-from tracin_dask.influence.questions import Question, prepare_question
-from tracin_dask.influence.scorer import Scorer
 from tracin_dask.influence.summed import SummedScorer, self_scores
-from tracin_dask.models.conve import ConvE
+from tracin_dask.models.conve.model import ConvE
 
 SMOOTH, CORRUPTED = OneToAll(label_smoothing=0.1), SLCWA(num_negatives=1)
 LOSSES = {

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracin_dask.influence import topk
+from tracin_dask.influence.reductions import topk
 
 
 @st.composite

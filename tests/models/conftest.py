@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 PYKEEN_NAMES = {
     "entity_embeddings.weight": "entity_representations.0._embeddings.weight",

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoint import check_fits, load_checkpoint
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.checkpoints.checkpoint import check_fits, load_checkpoint
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 SIZES = ("num_entities", "num_relations", "embedding_dim", "embedding_height", "embedding_width")
 
@@ -222,7 +222,7 @@ def test_loading_does_not_import_the_compiler(tmp_path):
     path = tmp_path / "model.pt"
     torch.save({"model_state_dict": ConvE(ConvEConfig(num_entities=5, num_relations=2, **sizes)).state_dict()}, path)
     program = (
-        "import sys; from tracin_dask.models.checkpoint import load_checkpoint; "
+        "import sys; from tracin_dask.models.checkpoints.checkpoint import load_checkpoint; "
         f"load_checkpoint({str(path)!r}, embedding_height=8, embedding_width=4); "
         "assert 'torch._dynamo' not in sys.modules"
     )

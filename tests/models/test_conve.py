@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.conve.model import ConvEConfig
 
 
 def naive_scores(state, config, head, relation):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.models.conve import ConvEConfig
-from tracin_dask.models.convert import convert_checkpoint
-from tracin_dask.models.verify import compare_checkpoints
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.conve.convert import convert_checkpoint
+from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.conve.verify import compare_checkpoints
 
 SIDE_BY_SIDE = ConvEConfig(
     num_entities=7,

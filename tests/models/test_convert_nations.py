@@ -5,9 +5,9 @@ import torch
 from pykeen.datasets import Nations
 from pykeen.models import ConvE as PyKEENConvE
 
-from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.models.conve import ConvEConfig
-from tracin_dask.models.convert import convert_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.conve.convert import convert_checkpoint
+from tracin_dask.models.conve.model import ConvEConfig
 
 
 @pytest.fixture(scope="module")

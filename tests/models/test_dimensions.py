@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.models.conve import ConvE, ConvEConfig
-from tracin_dask.models.dimensions import possible_image_sizes
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.conve.dimensions import possible_image_sizes
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 AMBIGUOUS = ConvEConfig(num_entities=3, num_relations=2, embedding_dim=200, output_channels=2)
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracin_dask.models.conve import ConvE, ConvEConfig
-from tracin_dask.models.evaluation import KnownTails, ranking_metrics, tail_ranks
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
+from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
 
 
 def naive_rank(scores, triple, known):

@@ -13,10 +13,10 @@ from pykeen.training import LCWATrainingLoop
 from pykeen.triples import CoreTriplesFactory, TriplesFactory
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoint import check_fits, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import check_fits, load_checkpoint
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint as load_any_checkpoint
-from tracin_dask.models.pykeen_callback import TracInCheckpointTrainingCallback
+from tracin_dask.models.pykeen.callback import TracInCheckpointTrainingCallback
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.text import read_triples
 
@@ -301,12 +301,13 @@ class TestWithoutPyKEEN:
         for name in [name for name in sys.modules if name.startswith("tracin_dask.models.pykeen_")]:
             monkeypatch.delitem(sys.modules, name)
         with pytest.raises(ConfigError, match=r"this needs PyKEEN \(.*\): pip install 'tracin-dask\[pykeen\]'"):
-            importlib.import_module("tracin_dask.models.pykeen_callback")
+            importlib.import_module("tracin_dask.models.pykeen.callback")
 
     def test_nothing_else_imports_it(self):
         script = (
             "import sys; sys.modules['pykeen'] = None\n"
-            "import tracin_dask.cli.convert, tracin_dask.cli.run, tracin_dask.cli.train, tracin_dask.models.verify\n"
+            "import tracin_dask.cli.convert, tracin_dask.cli.run, tracin_dask.cli.train\n"
+            "import tracin_dask.models.conve.verify\n"
             "[getattr(tracin_dask, name) for name in tracin_dask.__all__]"
         )
         subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

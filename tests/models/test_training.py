@@ -9,17 +9,17 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracin_dask.errors import ConfigError, NonFiniteError, ResumeError
-from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.models.conve import ConvEConfig, Dropout
-from tracin_dask.models.epoch import (
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.conve.model import ConvEConfig, Dropout
+from tracin_dask.models.training.epoch import (
     derive_seed,
     one_to_all_loss,
     project_recomputing,
     shuffled_batches,
     train_epoch,
 )
-from tracin_dask.models.settings import TrainingConfig, TrainingData, TrainingFiles
-from tracin_dask.models.training import Observer, new_learner, train
+from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
+from tracin_dask.models.training.training import Observer, new_learner, train
 
 SIZES = ConvEConfig(
     num_entities=20, num_relations=3, embedding_dim=32, embedding_height=8, embedding_width=4, output_channels=4

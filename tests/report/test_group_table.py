@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.group_totals import GroupSums
-from tracin_dask.influence.topk import empty, ranked
+from tracin_dask.influence.reductions.group_totals import GroupSums
+from tracin_dask.influence.reductions.topk import empty, ranked
 from tracin_dask.report.group_table import TOTALS_MEANING, group_tables, write_groups
 from tracin_dask.runs.group_influences import LISTED_GROUPS, GroupInfluences
 from tracin_dask.runs.groupings import Grouping

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tracin_dask.influence.topk import Ranking, TopK, ranked
+from tracin_dask.influence.reductions.topk import Ranking, TopK, ranked
 from tracin_dask.report.table import SELF_MEANING, SIGNS, influence_tables
 from tracin_dask.runs.result import InfluenceResult, Labels
 from tracin_dask.triples.ingest import IngestOptions, ingest

@@ -26,11 +26,11 @@ from small_graph import (
     write_graph,
 )
 
-from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.plan.plan import make_plan
+from tracin_dask.runs.plan.resources import Resources
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.resources import Resources
 
 
 @pytest.fixture(scope="session", autouse=True)

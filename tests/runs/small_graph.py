@@ -13,12 +13,12 @@ import torch
 from conftest import random_model
 from distributed import Client, LocalCluster
 
-from tracin_dask.models.checkpoint import Checkpoint
-from tracin_dask.models.conve import ConvE
-from tracin_dask.runs.driver import Execution, carry_out
-from tracin_dask.runs.plan import Plan
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.conve.model import ConvE
+from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.plan.plan import Plan
+from tracin_dask.runs.plan.resources import Resources
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.resources import Resources
 from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.store import TripleStore

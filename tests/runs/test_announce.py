@@ -7,7 +7,7 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 
 from tracin_dask.monitor.events import TOPIC
-from tracin_dask.runs import announce, on_dask
+from tracin_dask.runs.execute import announce, on_dask
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
 NUM_TASKS = -(-NUM_ROWS // BATCH_SIZE)

@@ -14,12 +14,12 @@ from small_graph import BATCH_SIZE, NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS, Graph
 
 from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError
 from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.models.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import face_of, load_checkpoint
-from tracin_dask.runs import loading
-from tracin_dask.runs.driver import Execution
-from tracin_dask.runs.resources import Resources
+from tracin_dask.runs.execute.driver import Execution
+from tracin_dask.runs.plan.resources import Resources
+from tracin_dask.runs.work import loading
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}
 LEARNING_RATES = (0.5, 0.25)
@@ -170,7 +170,7 @@ def test_weights_are_sent_where_workers_do_not_see_them(make_job: MakeJob, clien
     checkpoint = write(tmp_path, "RotatE", 4)
     job = make_job(model=checkpoint, precision="float64", preconditioner="adam")
     here, dump, sent = job.carry_out(), loading.CheckpointFile.dump, []
-    monkeypatch.setattr("tracin_dask.runs.on_dask._missing", lambda paths: paths[1:])
+    monkeypatch.setattr("tracin_dask.runs.execute.on_dask._missing", lambda paths: paths[1:])
     monkeypatch.setattr(loading.CheckpointFile, "dump", lambda file: sent.append(file) or dump(file))
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(here)
     assert [file.path for file in sent] == [checkpoint.path]

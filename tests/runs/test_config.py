@@ -3,7 +3,7 @@
 import pytest
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.runs.config import RunConfig
 
 

@@ -22,12 +22,12 @@ from small_graph import (
 )
 
 from tracin_dask.errors import CheckpointError, ClusterError, NonFiniteError, StoreError
-from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.runs import on_dask
-from tracin_dask.runs.driver import carry_out
-from tracin_dask.runs.plan import make_plan
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute.driver import carry_out
+from tracin_dask.runs.plan.plan import make_plan
+from tracin_dask.runs.plan.resources import Resources, of_client
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.resources import Resources, of_client
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
 

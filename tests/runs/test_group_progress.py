@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracin_dask.runs.group_progress import GroupProgress, SeldomReport
+from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport
 
 GROUPS = [[(0, 100), (100, 150)], [(150, 250)]]
 

@@ -25,15 +25,16 @@ from small_graph import (
 )
 
 from tracin_dask.errors import ClusterError, ConfigError, NonFiniteError, ResumeError
-from tracin_dask.influence import group_totals
-from tracin_dask.influence.group_totals import GroupTotals
 from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.models.checkpoint import load_checkpoint
-from tracin_dask.runs import memory, on_dask
+from tracin_dask.influence.reductions import group_totals
+from tracin_dask.influence.reductions.group_totals import GroupTotals
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import Execution, _job
+from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute.driver import Execution, _job
+from tracin_dask.runs.plan.plan import memory
 from tracin_dask.runs.result import InfluenceResult
-from tracin_dask.runs.worker import prepare_test, score_rows
+from tracin_dask.runs.work.score import prepare_test, score_rows
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
 from tracin_dask.triples.groups import GroupStore
 

@@ -8,9 +8,9 @@ import torch
 from small_graph import MakeJob
 
 from tracin_dask.errors import MemoryLimitError
-from tracin_dask.influence.engine import PairEngine
-from tracin_dask.influence.scorer import Scorer, Scores
-from tracin_dask.runs.halving import InPieces
+from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.scorer import Scorer, Scores
+from tracin_dask.runs.work.oom_retry import InPieces
 
 
 def scarce(most: int, calls: list[int]):

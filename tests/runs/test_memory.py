@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tracin_dask.models.conve import ConvE, ConvEConfig
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.triples.ingest import ingest
 
 MODEL = ConvEConfig(num_entities=14_541, num_relations=237)
@@ -25,12 +25,12 @@ from pathlib import Path
 import numpy as np
 import distributed
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import Execution, carry_out
-from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.plan.plan import make_plan
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.resources import Resources
+from tracin_dask.runs.plan.resources import Resources
 from tracin_dask.triples.store import open_store
 
 store, kind, loss = open_store(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -10,10 +10,11 @@ from dask.sizeof import sizeof
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits
 
-from tracin_dask.runs import loading, on_dask
-from tracin_dask.runs.driver import Execution, _job
-from tracin_dask.runs.job import Counters, Prepared
-from tracin_dask.runs.worker import prepare_test, score_rows
+from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute.driver import Execution, _job
+from tracin_dask.runs.work import loading
+from tracin_dask.runs.work.job import Counters, Prepared
+from tracin_dask.runs.work.score import prepare_test, score_rows
 
 NUM_TASKS = -(-NUM_ROWS // BATCH_SIZE)
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.errors import MemoryLimitError
-from tracin_dask.influence.cost import MultiplyAdds, Workload
-from tracin_dask.influence.group_totals import totals_bytes
+from tracin_dask.influence.conve.cost import MultiplyAdds, Workload
+from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.modes import Modes
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.influence.reductions.group_totals import totals_bytes
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.memory import TOTALS_BESIDE, MemoryEstimate
-from tracin_dask.runs.plan import (
+from tracin_dask.runs.plan.memory import TOTALS_BESIDE, MemoryEstimate
+from tracin_dask.runs.plan.plan import (
     LAST_TASKS,
     MERGE_FAN_IN,
     MOST_GROUPS,
@@ -26,7 +26,7 @@ from tracin_dask.runs.plan import (
     Plan,
     make_plan,
 )
-from tracin_dask.runs.resources import Resources
+from tracin_dask.runs.plan.resources import Resources
 
 FB15K = ConvEConfig(num_entities=14_541, num_relations=237)
 GIB = 2**30

@@ -15,10 +15,10 @@ from small_graph import BATCH_SIZE, LEARNING_RATE, NUM_ROWS, Graph, MakeJob, bit
 from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.parameters import CANCELLED
-from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.runs import on_dask
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import Execution
+from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute.driver import Execution
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
 TOLERANCE = 1e-4

@@ -13,10 +13,10 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, save_checkpoint, small_model
 
 from tracin_dask.errors import ResumeError
-from tracin_dask.models.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.runs import records
-from tracin_dask.runs.driver import Execution
-from tracin_dask.runs.records import Records
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.runs.execute.driver import Execution
+from tracin_dask.runs.sinks import records
+from tracin_dask.runs.sinks.records import Records
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}
 STOPPED_AFTER = 6 * BATCH_SIZE
@@ -217,12 +217,12 @@ def test_a_record_gives_back_what_was_written(cut_off: Path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from tracin_dask.models.checkpoint import load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import Execution, carry_out
-from tracin_dask.runs.plan import make_plan
+from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.plan.plan import make_plan
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.resources import Resources
+from tracin_dask.runs.plan.resources import Resources
 from tracin_dask.triples.store import open_store
 from dataclasses import replace
 

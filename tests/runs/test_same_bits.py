@@ -7,9 +7,9 @@ import pytest
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob, bits, local_client
 
-from tracin_dask.runs.driver import Execution, _job
-from tracin_dask.runs.job import merge_scored
-from tracin_dask.runs.worker import prepare_test, score_rows
+from tracin_dask.runs.execute.driver import Execution, _job
+from tracin_dask.runs.work.job import merge_scored
+from tracin_dask.runs.work.score import prepare_test, score_rows
 
 CUTS = [(BATCH_SIZE, 1), (BATCH_SIZE, 100), (3 * BATCH_SIZE, 2), (100 * BATCH_SIZE, 1)]
 MODES = pytest.mark.parametrize("mode", ["test", "self"])

@@ -17,11 +17,12 @@ from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, Truth, bits
 from zarr.storage import LocalStore
 
 from tracin_dask.errors import ClusterError, ConfigError, ScoresError
-from tracin_dask.runs import score_writer, scores
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.driver import Execution
-from tracin_dask.runs.score_writer import ScoresPlace, why_out_of_reach
-from tracin_dask.runs.scores import Scores
+from tracin_dask.runs.execute.driver import Execution
+from tracin_dask.runs.sinks import saved_scores as scores
+from tracin_dask.runs.sinks import score_writer
+from tracin_dask.runs.sinks.saved_scores import Scores
+from tracin_dask.runs.sinks.score_writer import ScoresPlace, why_out_of_reach
 
 TOLERANCE = 1e-5
 """Of float32 sums, relative to the product of the gradients' norms."""
@@ -312,7 +313,9 @@ def test_an_address_is_no_place():
 
 
 def test_workers_that_do_not_see_the_place_are_named(make_job: MakeJob, client: Client, path: Path, monkeypatch):
-    monkeypatch.setattr("tracin_dask.runs.on_dask.why_out_of_reach", lambda place: f"{place.path}: a remote machine")
+    monkeypatch.setattr(
+        "tracin_dask.runs.execute.on_dask.why_out_of_reach", lambda place: f"{place.path}: a remote machine"
+    )
     with pytest.raises(ClusterError, match=r"worker tcp://.* cannot save scores: .*scores\.zarr: a remote machine"):
         make_job(save_scores=path).carry_out(client)
 

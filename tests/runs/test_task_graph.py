@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from tracin_dask.runs.plan import MERGE_FAN_IN
-from tracin_dask.runs.task_graph import TaskFunctions, task_graph
+from tracin_dask.runs.execute.task_graph import TaskFunctions, task_graph
+from tracin_dask.runs.plan.plan import MERGE_FAN_IN
 
 NUM_TASKS, TASKS_PER_GROUP = 20_000, 313
 MOST_BYTES_PER_TASK = 100

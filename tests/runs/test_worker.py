@@ -10,12 +10,13 @@ import torch
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 
 from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.influence.reductions.topk import Ranking
 from tracin_dask.influence.tensors import leaves
-from tracin_dask.influence.topk import Ranking
-from tracin_dask.runs import loading, stream, worker
-from tracin_dask.runs.driver import _job
-from tracin_dask.runs.job import Counters, Scored, ScoreJob, merge_scored
-from tracin_dask.runs.worker import prepare_test, score_rows
+from tracin_dask.runs.execute.driver import _job
+from tracin_dask.runs.work import loading, stream
+from tracin_dask.runs.work import score as worker
+from tracin_dask.runs.work.job import Counters, Scored, ScoreJob, merge_scored
+from tracin_dask.runs.work.score import prepare_test, score_rows
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.store import TripleStore
 

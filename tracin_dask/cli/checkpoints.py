@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.runs.learning_rates import Schedule
 from tracin_dask.runs.prepare import PreparedRun
 

@@ -56,7 +56,7 @@ def check(spec: str) -> None:
     network are. SPEC is what --cluster takes: a kind, an address or a file.
     """
     from tracin_dask.runs.check import check_workers  # noqa: PLC0415 - torch is slow to import
-    from tracin_dask.runs.resources import MEMORY_SHARE, cpu_count, memory_limit  # noqa: PLC0415 - the same
+    from tracin_dask.runs.plan.resources import MEMORY_SHARE, cpu_count, memory_limit  # noqa: PLC0415 - the same
 
     parsed = kinds.parse_spec(spec)
     stated = parsed if isinstance(parsed, kinds.LocalSpec) else kinds.LocalSpec()

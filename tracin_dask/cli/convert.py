@@ -7,9 +7,9 @@ from typing import TypedDict, Unpack
 import click
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.convert import convert_checkpoint
-from tracin_dask.models.dialects import DIALECTS
-from tracin_dask.models.verify import compare_checkpoints
+from tracin_dask.models.conve.convert import convert_checkpoint
+from tracin_dask.models.conve.dialects import DIALECTS
+from tracin_dask.models.conve.verify import compare_checkpoints
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -22,7 +22,7 @@ from tracin_dask.cli.terminal import ByteSize
 from tracin_dask.cli.values import FILE, BatchSize, GroupBy
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName, working_dtype
-from tracin_dask.influence.topk import RankBy
+from tracin_dask.influence.reductions.topk import RankBy
 from tracin_dask.runs.config import Device, Mode, RunConfig
 from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare

@@ -6,13 +6,13 @@ from typing import Literal, TypedDict
 import click
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.columns import Explain
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.parameters import CANCELLED, without_cancelled
-from tracin_dask.influence.preconditioner import Preconditioning
-from tracin_dask.influence.questions import Explain
-from tracin_dask.models.checkpoint import AnyCheckpoint
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.influence.preconditioners.diagonal import Preconditioning
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.runs.prepare import PreparedRun
 
 

@@ -7,8 +7,8 @@ import click
 import torch
 
 from tracin_dask.cli.values import FILE, ModelFiles
-from tracin_dask.models.checkpoint import AnyCheckpoint
-from tracin_dask.models.series import load_checkpoints
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.series import load_checkpoints
 
 
 class ModelOptions(TypedDict):

@@ -10,10 +10,10 @@ from tracin_dask.cli.job_options import JobOptions, job_options, prepared_run
 from tracin_dask.cli.planning import plan_only
 from tracin_dask.cli.values import ManyValues
 from tracin_dask.clusters.spec import parse_spec
-from tracin_dask.influence.modes import AnyModes, GradientModes, Modes
-from tracin_dask.runs.plan import Plan
+from tracin_dask.influence.conve.modes import AnyModes, GradientModes, Modes
+from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.scores import check_place, scores_of
+from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
 
 _NORMALIZED = {
     "cosine": "by the lengths of both gradients (cosine); each training triple's own gradient is counted below",

@@ -20,10 +20,10 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.report.group_table import group_tables, write_groups
 from tracin_dask.report.table import influence_tables
-from tracin_dask.runs import records
-from tracin_dask.runs.driver import Execution, carry_out
+from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.result import InfluenceResult
-from tracin_dask.runs.scores import check_place, scores_of
+from tracin_dask.runs.sinks import records
+from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
 
 if TYPE_CHECKING:
     from distributed import Client

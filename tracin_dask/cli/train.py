@@ -7,10 +7,10 @@ from typing import TypedDict, Unpack
 import click
 
 from tracin_dask.cli.training_progress import show_training
-from tracin_dask.models.conve import ConvEConfig, Dropout
-from tracin_dask.models.graph import Graph, GraphFiles, read_graph, write_id_maps
-from tracin_dask.models.settings import TrainingConfig, TrainingFiles
-from tracin_dask.models.training import TrainingResult, choose_device, train
+from tracin_dask.models.conve.model import ConvEConfig, Dropout
+from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph, write_id_maps
+from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
+from tracin_dask.models.training.training import TrainingResult, choose_device, train
 
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracin_dask.models.training import EpochReport, Observer
+from tracin_dask.models.training.training import EpochReport, Observer
 
 
 @contextmanager

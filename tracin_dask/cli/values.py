@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.series import find_files
+from tracin_dask.models.checkpoints.series import find_files
 from tracin_dask.runs.groupings import PARTS, Part
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from tracin_dask.influence import cost, gradient_cost
-from tracin_dask.influence.cost import MultiplyAdds, Workload
-from tracin_dask.influence.folded import model_bytes
-from tracin_dask.influence.losses import AnyLoss
-from tracin_dask.influence.modes import AnyModes, GradientModes, Modes
-from tracin_dask.influence.norm_cost import norm_bytes, norm_multiply_adds
-from tracin_dask.influence.preconditioner_cost import (
+from tracin_dask.influence.autograd import cost as gradient_cost
+from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.cost import MultiplyAdds, Workload
+from tracin_dask.influence.conve.folded import model_bytes
+from tracin_dask.influence.conve.modes import AnyModes, GradientModes, Modes
+from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
+from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioned_batch_bytes,
     preconditioned_layout_bytes,
     preconditioner_bytes,
 )
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.influence.losses import AnyLoss
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.scoring import ScoringConfig
 
 AnyConfig: TypeAlias = ConvEConfig | ScoringConfig

@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from tracin_dask.influence.autograd.engine import GradientEngine, GradientFactors
+from tracin_dask.influence.autograd.scorer import GradientScorer
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.engine import TestFactors
-from tracin_dask.influence.gradient_engine import GradientEngine, GradientFactors
-from tracin_dask.influence.gradient_scorer import GradientScorer
+from tracin_dask.influence.columns import Engine, Factors
+from tracin_dask.influence.conve.engine import TestFactors
+from tracin_dask.influence.conve.scorer import Scorer, Scores
 from tracin_dask.influence.losses import SLCWA
-from tracin_dask.influence.questions import Engine, Factors
-from tracin_dask.influence.scorer import Scorer, Scores
 
 OwnScorer: TypeAlias = Scorer | GradientScorer
 """What scores the triples of a batch as they are."""

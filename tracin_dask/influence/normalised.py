@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.columns import Engine, Question
+from tracin_dask.influence.conve.scorer import Scores
 from tracin_dask.influence.negatives import BatchScorer
-from tracin_dask.influence.questions import Engine, Question
-from tracin_dask.influence.scorer import Scores
 from tracin_dask.influence.squares import squared_lengths
 from tracin_dask.influence.summed import SummedScorer, self_scores
 

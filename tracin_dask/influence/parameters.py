@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.scoring import ScoringConfig
 
 _BEFORE_FC = (

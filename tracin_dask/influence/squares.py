@@ -14,14 +14,13 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.batch import index_batch, send
-from tracin_dask.influence.engine import PairEngine
-from tracin_dask.influence.factors import output_factors
-from tracin_dask.influence.finite import refuse_non_finite
-from tracin_dask.influence.gradient_engine import GradientEngine
-from tracin_dask.influence.losses import SLCWA, OneToAll, derivative
-from tracin_dask.influence.passes import scores
-from tracin_dask.influence.product import (
+from tracin_dask.influence.columns import Asked, Engine, Question, gradients_of
+from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.forward_backward import scores
+from tracin_dask.influence.conve.gradient_factors import output_factors
+from tracin_dask.influence.conve.pair_product import (
     ENTITIES,
     ENTITY_BIAS,
     FC_WEIGHT,
@@ -30,7 +29,8 @@ from tracin_dask.influence.product import (
     linear_factors,
     products_where_equal,
 )
-from tracin_dask.influence.questions import Asked, Engine, Question, gradients_of
+from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.losses import SLCWA, OneToAll, derivative
 
 
 def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
+from tracin_dask.influence.columns import Engine
+from tracin_dask.influence.conve.scorer import Scores
 from tracin_dask.influence.negatives import BatchScorer
-from tracin_dask.influence.questions import Engine
-from tracin_dask.influence.scorer import Scores
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.influence.tensors import laid_out
 

@@ -60,7 +60,7 @@ class ModelDescription:
         """
         named = self
         if self.is_of_pykeen:
-            from tracin_dask.models import pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+            from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
             made, face = pykeen_any.build(str(self.model), self.model_kwargs, state), pykeen_any.rowwise
             named = replace(self, model=type(made).__name__)  # PyKEEN takes `rotate`, too

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError, ConfigError, NoConvEError
-from tracin_dask.models import checkpoint as conve
-from tracin_dask.models.checkpoint import AnyCheckpoint, Checkpoint, RowwiseCheckpoint, split_contents
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.models.checkpoints import checkpoint as conve
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, Checkpoint, RowwiseCheckpoint, split_contents
+from tracin_dask.models.checkpoints.facts import check_values, stated_facts
+from tracin_dask.models.checkpoints.files import file_sha256, read_pickled_model, read_torch_file
+from tracin_dask.models.conve.dialects import PYKEEN, is_conve, rename_tensors
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.description import ModelDescription, as_description, own_rowwise, parse_description
-from tracin_dask.models.dialects import PYKEEN, is_conve, rename_tensors
-from tracin_dask.models.facts import check_values, stated_facts
-from tracin_dask.models.files import file_sha256, read_pickled_model, read_torch_file
 from tracin_dask.models.rowwise import RowwiseModel
 
 
@@ -128,7 +128,7 @@ def face_of(model: nn.Module) -> RowwiseModel:
     name = f"{type(model).__module__}:{type(model).__qualname__}"
     if not hasattr(model, "score_hrt"):
         return own_rowwise(model, name)
-    from tracin_dask.models import pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+    from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
     of_pykeen = type(model).__module__.startswith("pykeen.")
     return pykeen_any.rowwise(model, type(model).__name__ if of_pykeen else name)
@@ -138,7 +138,7 @@ def _conve_config(model: nn.Module) -> ConvEConfig | None:
     """Give the sizes of PyKEEN's ConvE, which has a faster way; None of any other model."""
     if not hasattr(model, "score_hrt"):
         return None
-    from tracin_dask.models import pykeen_any  # noqa: PLC0415 - as above
+    from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - as above
 
     return pykeen_any.conve_config(model)
 

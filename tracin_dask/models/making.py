@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.facts import check_values
+from tracin_dask.models.checkpoints.facts import check_values
 
 _IRRELEVANT = ("regularizer", "loss.", "num_batches_tracked")
 """Parts of names of a training's state that no score depends on."""

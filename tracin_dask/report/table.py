@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.influence.topk import Ranking, ranked
+from tracin_dask.influence.reductions.topk import Ranking, ranked
 from tracin_dask.runs.result import InfluenceResult
 
 SIGNS = "> 0 speaks for the prediction, < 0 against; size: "

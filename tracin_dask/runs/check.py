@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.engine import PairEngine
-from tracin_dask.influence.folded import fold
+from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.folded import fold
+from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.influence.parameters import parameter_names
-from tracin_dask.influence.scorer import Scorer
-from tracin_dask.models.conve import ConvE, ConvEConfig
-from tracin_dask.runs.resources import cpu_count, own_gpu
-from tracin_dask.runs.worker import resolve_device
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
+from tracin_dask.runs.plan.resources import cpu_count, own_gpu
+from tracin_dask.runs.work.score import resolve_device
 
 if TYPE_CHECKING:
     from distributed import Client

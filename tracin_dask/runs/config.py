@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.columns import Explain
 from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.parameters import last_layers, matching, without_cancelled
 from tracin_dask.influence.precision import PrecisionName
-from tracin_dask.influence.preconditioner import Preconditioning
-from tracin_dask.influence.questions import Explain
-from tracin_dask.influence.topk import RankBy
-from tracin_dask.models.conve import ConvEConfig
+from tracin_dask.influence.preconditioners.diagonal import Preconditioning
+from tracin_dask.influence.reductions.topk import RankBy
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.scoring import ScoringConfig
 from tracin_dask.runs.groupings import PARTS, Part
 from tracin_dask.triples.groups import GroupStore
@@ -50,7 +50,7 @@ class RunConfig:
         so that triples with long gradients do not lead every list. Influences are ranked after that.
     preconditioner
         `adam`: P in ⟨∇i, P ∇j⟩ is that of the Adam that trained the model, from the checkpoint's optimiser state: see
-        `tracin_dask.models.adam`. `none`: plain gradient descent.
+        `tracin_dask.models.checkpoints.adam`. `none`: plain gradient descent.
     learning_rate
         Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
         checkpoint's own, or else 0.001.

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.influence.group_totals import GroupTotals
-from tracin_dask.influence.topk import RankBy
+from tracin_dask.influence.reductions.group_totals import GroupTotals
+from tracin_dask.influence.reductions.topk import RankBy
 from tracin_dask.runs.groupings import Grouping
 from tracin_dask.triples.groups import GroupStore
 from tracin_dask.triples.store import TripleStore

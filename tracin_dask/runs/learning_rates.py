@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.runs.config import DEFAULT_LEARNING_RATE
 
 

@@ -9,14 +9,14 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.columns import Question
+from tracin_dask.influence.conve.cost import Workload
 from tracin_dask.influence.counts import AnyConfig
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.precision import PrecisionName, WorkingPrecision, working_dtype
-from tracin_dask.influence.questions import Question
-from tracin_dask.models.adam import Scales, adam_scales
-from tracin_dask.models.checkpoint import AnyCheckpoint, Checkpoint, check_fits
-from tracin_dask.models.series import check_series
+from tracin_dask.models.checkpoints.adam import Scales, adam_scales
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, Checkpoint, check_fits
+from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, Part
 from tracin_dask.runs.learning_rates import settle_learning_rates

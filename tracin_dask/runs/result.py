@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.topk import Ranking, TopK
+from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.runs.group_influences import GroupInfluences
-from tracin_dask.runs.norms import Norms
+from tracin_dask.runs.work.norms import Norms
 from tracin_dask.triples.part import write_whole
 from tracin_dask.triples.store import TripleStore
 

@@ -1,0 +1,1 @@
+"""The engine of any other model, by automatic differentiation."""

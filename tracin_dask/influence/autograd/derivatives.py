@@ -1,0 +1,116 @@
+"""The derivatives of any model's scores: by the rows that triples read, and by the tensors that all scores share.
+
+Triples do not depend on each other and read rows of their own copies, so one backward pass gives the rows' gradients
+of a whole batch. Tensors that are shared take forward mode, or gradients of each triple by itself.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import grad_and_value, jvp, vmap
+
+from tracin_dask.influence.autograd.cost import directions_at_a_time
+from tracin_dask.models.rowwise import Rows, RowwiseModel
+from tracin_dask.models.scoring import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowGradients:
+    """Scores, and their gradients by the tracked tables' rows, side by side.
+
+    Where head and tail are the same row, its gradient is in `head`, and `tail` is zero.
+    """
+
+    scores: Float[Tensor, " batch"]
+    head: Float[Tensor, "batch entity_row"]
+    relation: Float[Tensor, "batch relation_row"]
+    tail: Float[Tensor, "batch entity_row"]
+
+
+class Derivatives:
+    """A model's scores, differentiated by its tracked tensors: `tables` by role, and `dense` ones, that are none."""
+
+    def __init__(self, model: RowwiseModel, tracked: frozenset[str]) -> None:
+        """Tell the tensors apart."""
+        self._model = model
+        self.tables: dict[Role, list[str]] = {"entity": [], "relation": []}
+        for table in model.config.tables:
+            if table.name in tracked:
+                self.tables[table.role].append(table.name)
+        tables = {table.name for table in model.config.tables}
+        shared = {name: tensor.detach() for name, tensor in model.tensors().items() if name not in tables}
+        self.dense = {name: tensor for name, tensor in shared.items() if name in tracked}
+        self._fixed = {name: tensor for name, tensor in shared.items() if name not in tracked}
+
+    def by_rows(self, triples: Int[Tensor, "batch 3"]) -> RowGradients:
+        """Differentiate by the rows of the tracked tables."""
+        rows = self._model.rows(triples)
+        tracked = {name: rows[name].requires_grad_() for names in self.tables.values() for name in names}
+        found: tuple[Tensor, ...] = tuple(map(torch.zeros_like, tracked.values()))
+        with torch.enable_grad():
+            scores = self._score(rows, self.dense, triples)
+            if scores.requires_grad:  # else no tracked table is read
+                inputs = list(tracked.values())
+                found = torch.autograd.grad(scores.sum(), inputs, allow_unused=True, materialize_grads=True)
+        gradients = dict(zip(tracked, found, strict=True))
+        head = self._side_by_side(gradients, "entity", 0, scores)
+        tail = self._side_by_side(gradients, "entity", 1, scores)
+        is_one_row = (triples[:, 0] == triples[:, 2])[:, None]
+        return RowGradients(
+            scores=scores.detach(),
+            head=torch.where(is_one_row, head + tail, head),
+            relation=self._side_by_side(gradients, "relation", 0, scores),
+            tail=torch.where(is_one_row, 0, tail),
+        )
+
+    def along(
+        self, triples: Int[Tensor, "batch 3"], directions: Float[Tensor, "test dense"]
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch test"]]:
+        """Give scores, and their derivatives along directions in the dense tensors (forward mode)."""
+        rows = self._model.rows(triples)
+
+        def moved(direction: Tensor) -> tuple[Tensor, Tensor]:
+            one = {name: part.view_as(self.dense[name]) for name, part in self._apart(direction).items()}
+            scores, derivative, *_ = jvp(lambda dense: self._score(rows, dense, triples), (self.dense,), (one,))
+            return scores, derivative
+
+        at_a_time = directions_at_a_time(self._model.config, directions.element_size())
+        some = torch.split(directions, at_a_time)
+        scores, parts = zip(*(vmap(moved, out_dims=(0, 1))(part) for part in some), strict=True)
+        return scores[0][0], torch.cat(parts, dim=1)
+
+    def of_each(
+        self, triples: Int[Tensor, "batch 3"]
+    ) -> tuple[Float[Tensor, " batch"], dict[str, Float[Tensor, "batch _"]]]:
+        """Give scores, and the gradient of each by every dense tensor, flattened."""
+
+        def score(dense: dict[str, Tensor], rows: Rows, triple: Tensor) -> Tensor:
+            return self._model.score_one(self._fixed | dense, rows, triple)
+
+        each = vmap(grad_and_value(score), in_dims=(None, 0, 0))
+        gradients, scores = each(self.dense, self._model.rows(triples), triples)
+        return scores, {name: gradient.reshape(len(scores), -1) for name, gradient in gradients.items()}
+
+    def products(
+        self, gradients: dict[str, Float[Tensor, "batch _"]], directions: Float[Tensor, "test dense"]
+    ) -> Float[Tensor, "batch test"]:
+        """Multiply gradients of each with directions."""
+        parts = self._apart(directions)
+        first, *others = (gradients[name] @ part.T for name, part in parts.items())
+        for product in others:
+            first += product
+        return first
+
+    def _score(self, rows: Rows, dense: dict[str, Tensor], triples: Tensor) -> Tensor:
+        return self._model.score_rows(rows, self._fixed | dense, triples)
+
+    def _apart(self, directions: Tensor) -> dict[str, Tensor]:
+        """Cut directions [..., dense] into the parts of each dense tensor."""
+        sizes = [tensor.numel() for tensor in self.dense.values()]
+        return dict(zip(self.dense, torch.split(directions, sizes, dim=-1), strict=True))
+
+    def _side_by_side(self, gradients: dict[str, Tensor], role: Role, place: int, like: Tensor) -> Tensor:
+        parts = [gradients[name][:, place].reshape(len(like), -1) for name in self.tables[role]]
+        return torch.cat(parts, dim=1) if parts else like.new_empty(len(like), 0)

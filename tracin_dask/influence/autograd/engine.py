@@ -1,0 +1,175 @@
+"""The engine for any model that scores triples: gradients by automatic differentiation, tables row by row."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.autograd.cost import gradient_bytes, piece_rows, row_bytes
+from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
+from tracin_dask.influence.batch import send
+from tracin_dask.influence.conve.forward_backward import dot_rows
+from tracin_dask.influence.conve.modes import GradientModes
+from tracin_dask.influence.conve.pair_product import products_where_equal
+from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
+from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.tensors import concatenate
+from tracin_dask.models.rowwise import RowwiseModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientFactors:
+    """The gradients of the test triples: rows of the tracked tables side by side, and all dense tensors flattened.
+
+    They are multiplied with the preconditioner P, if there is one.
+    """
+
+    scale: Float[Tensor, " test"]
+    """learning_rate · δ."""
+    triples: Int[Tensor, "test 3"]
+    head: Float[Tensor, "test entity_row"]
+    relation: Float[Tensor, "test relation_row"]
+    tail: Float[Tensor, "test entity_row"]
+    dense: Float[Tensor, "test dense"]
+
+    def __len__(self) -> int:
+        """Count the test triples."""
+        return len(self.scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientEngine:
+    """Computes gradients of triples, and their norms; `GradientScorer` multiplies them.
+
+    The loss is one of the triple's own score, or `SLCWA`, whose parts are. `tracked` names the parameter tensors whose
+    gradients count, and the `preconditioner` is for them.
+    """
+
+    precision: ClassVar[Precision] = Precision.FULL
+    model: RowwiseModel
+    tracked: frozenset[str]
+    loss: AnyLoss
+    learning_rate: float
+    modes: GradientModes
+    preconditioner: Preconditioner = field(default_factory=Preconditioner)
+    derivatives: Derivatives = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse to track nothing, or what the model or the preconditioner does not have."""
+        names = self.model.config.parameter_names
+        if not self.tracked or not self.tracked <= set(names):
+            wrong = ", ".join(sorted(self.tracked - set(names))) or "no parameter tensor at all"
+            raise ConfigError(f"cannot track {wrong}; the model has: {', '.join(names)}")
+        self.preconditioner.check_covers(self.tracked)
+        object.__setattr__(self, "derivatives", Derivatives(self.model, self.tracked))
+
+    def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> GradientFactors:
+        """Compute the factors of the test triples, some at a time.
+
+        Raises
+        ------
+        NonFiniteError
+            If a factor is NaN or infinite; the test triple is named.
+        """
+        rows = min(batch_size, self.gradients_at_a_time)
+        return concatenate([self._prepare_piece(piece) for piece in torch.split(test_triples, rows)])
+
+    def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
+
+        Raises
+        ------
+        NonFiniteError
+            If one is NaN or infinite; the triple is named, and `what` it is for.
+        """
+        squares = torch.cat([self._squares(piece) for piece in torch.split(triples, self.gradients_at_a_time)])
+        total = self.learning_rate * squares
+        refuse_non_finite(triples.numpy(), total[:, None], what=what)
+        return total
+
+    def products_within(
+        self, ids: Int[ndarray, "triple gradient 3"]
+    ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
+        """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
+        triples = send(ids.reshape(-1, 3), self.model.device)
+        rows = self.derivatives.by_rows(triples)
+
+        def apart(values: Tensor) -> Tensor:
+            return values.view(*ids.shape[:2], values.shape[1])
+
+        along = self._along(triples, rows)
+        head, tail, along_head, along_tail = map(apart, (rows.head, rows.tail, along.head, along.tail))
+        heads, tails = ids[:, :, 0], ids[:, :, 2]
+        crossed = products_where_equal(head, along_tail, heads, tails)
+        total = apart(rows.relation) @ apart(along.relation).transpose(1, 2) + crossed + crossed.transpose(1, 2)
+        total += products_where_equal(head, along_head, heads, heads)
+        total += products_where_equal(tail, along_tail, tails, tails)
+        if self.derivatives.dense:
+            for name, gradient in self.derivatives.of_each(triples)[1].items():
+                total += apart(gradient) @ apart(self.preconditioner.times(name, gradient)).transpose(1, 2)
+        return apart(rows.scores[:, None])[:, :, 0], total
+
+    def delta(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """Differentiate the loss of each triple by its own score."""
+        assert not isinstance(self.loss, OneToAll | SLCWA)  # noqa: S101 - these look at other scores, too
+        return derivative(self.loss, scores)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return self.model.dtype.itemsize
+
+    @property
+    def gradients_at_a_time(self) -> int:
+        """How many gradients are made whole at a time."""
+        config, itemsize = self.model.config, self.itemsize
+        most = row_bytes(config, self.tracked, itemsize) + gradient_bytes(config, self.tracked, itemsize)
+        return piece_rows(most)
+
+    def _along(self, triples: Int[Tensor, "batch 3"], rows: RowGradients) -> RowGradients:
+        """Multiply rows' gradients with P."""
+        heads, relations, tails = triples.unbind(dim=1)
+        times, tables = self.preconditioner.times_side_by_side, self.derivatives.tables
+        return replace(
+            rows,
+            head=times(tables["entity"], rows.head, heads),
+            relation=times(tables["relation"], rows.relation, relations),
+            tail=times(tables["entity"], rows.tail, tails),
+        )
+
+    def _prepare_piece(self, triples: Int[Tensor, "batch 3"]) -> GradientFactors:
+        device = self.model.device
+        placed = triples.to(device)
+        rows = self._along(placed, self.derivatives.by_rows(placed))
+        dense = rows.scores.new_empty(len(triples), 0)
+        if self.derivatives.dense:
+            gradients = self.derivatives.of_each(placed)[1]
+            dense = torch.cat([self.preconditioner.times(name, gradients.pop(name)) for name in list(gradients)], dim=1)
+        prepared = GradientFactors(
+            scale=self.learning_rate * self.delta(rows.scores),
+            triples=placed,
+            head=rows.head,
+            relation=rows.relation,
+            tail=rows.tail,
+            dense=dense,
+        )
+        refuse_non_finite_factors(triples.numpy(), prepared)
+        return prepared
+
+    def _squares(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Compute ⟨∇loss_i, P ∇loss_i⟩ of every triple i."""
+        triples = triples.to(self.model.device)
+        rows = self.derivatives.by_rows(triples)
+        along = self._along(triples, rows)
+        total = dot_rows(rows.head, along.head) + dot_rows(rows.tail, along.tail)
+        total += dot_rows(rows.relation, along.relation)
+        if self.derivatives.dense:
+            for name, gradient in self.derivatives.of_each(triples)[1].items():
+                total += self.preconditioner.squares(name, gradient)
+        return total * self.delta(rows.scores).square()

@@ -1,0 +1,110 @@
+"""Scores batches of training triples of any model against one set of test triples."""
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.influence.autograd.cost import direction_bytes, gradient_bytes, piece_rows, row_bytes
+from tracin_dask.influence.autograd.engine import GradientEngine, GradientFactors
+from tracin_dask.influence.batch import send
+from tracin_dask.influence.conve.pair_product import IdIndex, IdVectors, add_by_relation, add_where_equal
+from tracin_dask.influence.conve.scorer import Scores
+from tracin_dask.influence.losses import Loss
+from tracin_dask.influence.tensors import move
+
+
+class GradientScorer:
+    """An engine with the test triples' gradients on its device, and where their ids are found."""
+
+    def __init__(self, engine: GradientEngine, test: GradientFactors, num_tests: int | None = None) -> None:
+        """Take the test triples' factors from any device.
+
+        `num_tests` is given where there are several gradients of each test triple, one kind after the other: their
+        influences are added up.
+        """
+        self.engine = engine
+        self._num_tests = len(test) if num_tests is None else num_tests
+        self._test = move(test, engine.model.device)
+        ids, config = test.triples.cpu().numpy(), engine.model.config
+        has = {role: config.row_size(role, engine.tracked) > 0 for role in ("entity", "relation")}
+        self._heads = IdIndex(ids[:, 0] if has["entity"] else ids[:0, 0], config.num_entities)
+        self._tails = IdIndex(ids[:, 2] if has["entity"] else ids[:0, 2], config.num_entities)
+        self._relations = IdIndex(ids[:, 1] if has["relation"] else ids[:0, 1], config.num_relations)
+
+    def __len__(self) -> int:
+        """Count the test triples."""
+        return self._num_tests
+
+    def with_loss(self, loss: Loss) -> "GradientScorer":
+        """Give a scorer of another loss of the training triples' own scores; it shares all that is laid out."""
+        scorer = copy(self)
+        scorer.engine = replace(self.engine, loss=loss)
+        return scorer
+
+    def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
+        """Score a batch."""
+        engine, test = self.engine, self._test
+        total = torch.zeros(len(ids), len(test), dtype=engine.model.dtype, device=engine.model.device)
+        if engine.derivatives.dense:
+            for start in range(0, len(ids), self._dense_piece):
+                some = slice(start, start + self._dense_piece)
+                total[some] = self._dense_products(ids[some])
+        meeting = np.flatnonzero(self._meets(ids))
+        step = piece_rows(row_bytes(engine.model.config, engine.tracked, engine.itemsize))
+        for start in range(0, len(meeting), step):
+            self._add_rows(total, ids, meeting[start : start + step])
+        total *= test.scale
+        return total if total.shape[1] == len(self) else total.reshape(len(ids), -1, len(self)).sum(dim=1)
+
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
+        """Score a batch, in one part."""
+        yield Scores(rows=np.arange(len(ids)), influences=self.whole(ids))
+
+    @property
+    def _dense_piece(self) -> int:
+        """Rows whose dense gradients meet at a time."""
+        engine, itemsize = self.engine, self.engine.itemsize
+        if engine.modes.forward:
+            return piece_rows(direction_bytes(engine.model.config, len(self._test), itemsize))
+        return piece_rows(gradient_bytes(engine.model.config, engine.tracked, itemsize))
+
+    def _dense_products(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
+        """Multiply the dense tensors' gradients of the losses with those of the test triples' scores."""
+        derivatives, triples = self.engine.derivatives, send(ids, self.engine.model.device)
+        if self.engine.modes.forward:
+            scores, products = derivatives.along(triples, self._test.dense)
+        else:
+            scores, gradients = derivatives.of_each(triples)
+            products = derivatives.products(gradients, self._test.dense)
+        return products * self.engine.delta(scores)[:, None]
+
+    def _meets(self, ids: Int[ndarray, "batch 3"]) -> ndarray:
+        """Tell of each triple whether it reads a row that a test triple reads."""
+        heads, relations, tails = ids.T
+        entities = (self._heads, self._tails)
+        is_met = self._relations.holds(relations)
+        for column in (heads, tails):
+            for index in entities:
+                is_met |= index.holds(column)
+        return is_met
+
+    def _add_rows(self, total: Float[Tensor, "batch test"], ids: Int[ndarray, "batch 3"], rows: ndarray) -> None:
+        """Add the products of table rows of some triples with those of the test triples, in place."""
+        some, test = ids[rows], self._test
+        found = self.engine.derivatives.by_rows(send(some, total.device))
+        delta = self.engine.delta(found.scores)[:, None]
+        for column, gradients in ((0, found.head), (2, found.tail)):
+            mine = IdVectors(ids=some[:, column], vectors=gradients * delta, rows=rows)
+            add_where_equal(total, self._heads, mine, test.head)
+            add_where_equal(total, self._tails, mine, test.tail)
+        shared = np.flatnonzero(self._relations.holds(some[:, 1]))
+        if len(shared):
+            vectors = (found.relation * delta)[send(shared, total.device)]
+            mine = IdVectors(ids=some[shared, 1], vectors=vectors, rows=rows[shared])
+            add_by_relation(total, self._relations, mine, test.relation)

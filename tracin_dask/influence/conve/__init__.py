@@ -1,0 +1,1 @@
+"""The closed-form engine of ConvE: gradients as a few small factors."""

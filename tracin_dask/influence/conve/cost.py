@@ -1,0 +1,302 @@
+"""What scoring takes, counted before it starts: multiply-adds and bytes of the pair-product engine.
+
+Letters: D embedding_dim, F features, P positions, C channels, k taps, T test triples.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from tracin_dask.influence.conve.all_scores import TILE_BYTES
+from tracin_dask.influence.conve.jacobians import CHUNK_BYTES, table_bytes
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.pair_product import (
+    BELOW_PROJECTION,
+    CONVOLUTION,
+    ENTITIES,
+    ENTITY_BIAS,
+    FC,
+    FC_WEIGHT,
+    RELATIONS,
+)
+from tracin_dask.influence.conve.regions import Region, Sees, regions
+from tracin_dask.influence.tensors import laid_out
+from tracin_dask.models.conve.model import ConvEConfig
+
+MOST_TABLE_BYTES = 256 * 2**20
+"""A relation table that is larger is not made."""
+ELEMENTWISE = 8
+"""An elementwise pass in multiply-adds of a matrix product that take as long, measured."""
+JACOBIAN_PASSES = 6
+"""Elementwise passes over a pair's Jacobian: it is reordered, summed over regions, scaled and laid out."""
+DIRECTION_PASSES = 4
+"""Elementwise passes over a pair's directions: what does not come from the Jacobian is gathered and added."""
+OPEN_SHARE = 0.5
+"""Part of the units that a ReLU lets through: all else is left out of directions, and of test triples' features."""
+SHORTEST_LONG_RUN = 8
+"""Shorter runs do not pay for a matrix product of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """How much there is to score; distinct counts are of the whole training set, in store order."""
+
+    num_triples: int
+    num_heads: int
+    """Distinct heads."""
+    num_pairs: int
+    """Distinct (head, relation)."""
+    num_tests: int
+    """Gradients of test triples; 0 for self-influence."""
+    all_scores: bool = False
+    """Whether the loss looks at the scores of all entities."""
+    tests_at_all_scores: bool = True
+    """Whether the test triples' gradients do then, too; those of scores, and of contrasts, are at one score each."""
+    num_negatives: int = 0
+    """Corrupted triples that are scored beside each training triple."""
+    is_preconditioned: bool = False
+    """Whether a preconditioner stands between the gradients."""
+    num_checkpoints: int = 1
+    """Each is scored like the first; what is counted here is of one."""
+    num_columns: int = 1
+    """Influences per training triple: one for each test triple, or its own."""
+    num_groups: int = 0
+    """Groups of training triples whose influences are added up, by all groupings."""
+
+    def keys(self, region: Region) -> int:
+        """Count how often a region's features are computed; relations come back in almost every batch."""
+        return self.num_heads if region.sees is Sees.HEAD else self.num_pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiplyAdds:
+    """Counted multiply-adds by stage."""
+
+    forward: int
+    """The features and their projection: once per distinct head, (head, relation) or relation, by region."""
+    lower: int
+    """Through the feature map: back from each training triple, or forward along each test triple, by region."""
+    products: int
+    """Once per pair of a training and a test triple, the features' part once per distinct head or (head, relation)."""
+    scores: int = 0
+    """Through the entity table and back, where the loss looks at all scores: once per distinct (head, relation)."""
+
+    @property
+    def total(self) -> int:
+        """All stages."""
+        return self.forward + self.lower + self.products + self.scores
+
+    def __add__(self, other: "MultiplyAdds") -> "MultiplyAdds":
+        """Add up by stage."""
+        return MultiplyAdds(
+            forward=self.forward + other.forward,
+            lower=self.lower + other.lower,
+            products=self.products + other.products,
+            scores=self.scores + other.scores,
+        )
+
+    def times(self, number: int) -> "MultiplyAdds":
+        """Count what is done so many times."""
+        return MultiplyAdds(
+            forward=number * self.forward,
+            lower=number * self.lower,
+            products=number * self.products,
+            scores=number * self.scores,
+        )
+
+
+def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:
+    """Choose the ways with the fewest multiply-adds, and a relation table where it is small."""
+    table = any(r.sees is Sees.RELATION for r in regions(config)) and _table_bytes(config, 4) <= MOST_TABLE_BYTES
+    if work.num_tests == 0 or not tracked & BELOW_PROJECTION:
+        return Modes(all_scores=work.all_scores)
+    if work.all_scores:
+        return Modes(relation_table=table, all_scores=True)
+    ways = [Modes(relation_table=table, forward=True)]
+    for head_jacobians in (False, True):
+        rows = Modes(relation_table=table, head_jacobians=head_jacobians)
+        ways.append(replace(rows, long_run=_long_run(config, work, tracked, rows)))
+    return min(ways, key=lambda modes: multiply_adds(config, work, tracked, modes).total)
+
+
+def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> MultiplyAdds:
+    """Count the multiply-adds of a run.
+
+    What elementwise work and rows shared with test triples take is left out; long runs are counted as if they were
+    short, since the store does not say how many there are: with them it is less.
+    """
+    parts = [r for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION)]
+    overlap = sum(work.keys(r) * _features(config, r) for r in parts) if FC_WEIGHT in tracked else 0
+    if work.is_preconditioned:
+        overlap = int(overlap * config.embedding_dim * (OPEN_SHARE if work.num_tests else 1))
+    if work.num_negatives:
+        rows = work.num_triples * work.num_negatives
+        keys = rows if work.num_tests else rows // 2  # computed beside their triple, half of them have its features
+        corrupted = replace(work, num_triples=rows, num_heads=keys, num_pairs=keys, num_negatives=0)
+        both = multiply_adds(config, replace(work, num_negatives=0), tracked, modes)
+        both += multiply_adds(config, corrupted, tracked, modes)
+        return both if work.num_tests else replace(both, products=_own_products(config, work, tracked))
+    if modes.forward:
+        lower = work.num_tests * sum(work.keys(r) * _pass(config, r) for r in parts)
+        by_row = config.embedding_dim
+    else:
+        lower = work.num_triples * _lower_per_row(config, work, tracked, modes)
+        by_row = _width(config, tracked)
+    return MultiplyAdds(
+        forward=sum(work.keys(r) * _pass(config, r) for r in parts),
+        lower=lower,
+        products=max(1, work.num_tests) * (overlap + work.num_triples * by_row),
+        scores=_through_entities(config, work, tracked) if modes.all_scores else 0,
+    )
+
+
+def _own_products(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
+    """Count the products of each triple's gradients with each other: its own, and those of its corrupted triples."""
+    width = _width(config, tracked)
+    if FC_WEIGHT in tracked:
+        width += config.num_features * (config.embedding_dim if work.is_preconditioned else 1)
+    if ENTITIES in tracked:
+        width += 3 * config.embedding_dim
+    if RELATIONS in tracked:
+        width += config.embedding_dim
+    return work.num_triples * (1 + work.num_negatives) ** 2 * width
+
+
+def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
+    """Count what the scores of all entities take, where a loss looks at them.
+
+    The way to the scores and back once per (head, relation), or per triple for self-influence; the products with the
+    test triples' gradients at all scores, and with the entity table's preconditioner in between; and the heads' and
+    the outputs' terms of the entity table.
+    """
+    dim, tests = config.embedding_dim, work.num_tests
+    rows = work.num_pairs if tests else work.num_triples
+    total = rows * config.num_entities * 2 * dim
+    columns = tests if work.tests_at_all_scores else 0
+    if ENTITIES in tracked and work.is_preconditioned:
+        total += rows * config.num_entities * (columns if tests else 1) * dim
+    if tracked & {ENTITIES, ENTITY_BIAS}:
+        total += rows * config.num_entities * columns
+    if ENTITIES in tracked:
+        total += tests * dim * (3 * work.num_pairs + work.num_triples)
+    return total
+
+
+def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
+    """Find from how many rows on directions of a (head, relation) take less than the products of each row.
+
+    Jacobians of heads are made in either case.
+    """
+    dim, tests = config.embedding_dim, work.num_tests
+    open_units = OPEN_SHARE * dim
+    both = sum(_features(config, r) for r in regions(config) if r.sees is Sees.BOTH)
+    moments = _moments(config) if tracked & CONVOLUTION else 0
+    made = 2 * both * (config.num_taps + 1) * dim if moments else 0  # at half the speed of large products
+    jacobian = moments * (dim * JACOBIAN_PASSES * ELEMENTWISE + open_units * tests) + made
+    directions = jacobian + open_units * tests * DIRECTION_PASSES * ELEMENTWISE
+    by_row = _lower_per_row(config, replace(work, num_heads=0), tracked, modes) + tests * _width(config, tracked)
+    saved = by_row - tests * open_units
+    return max(SHORTEST_LONG_RUN, math.ceil(directions / max(1, saved)))
+
+
+def _lower_per_row(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
+    """Count the way back through the feature map, of one training triple on average."""
+    to_heads = modes.all_scores and ENTITIES in tracked
+    if not (tracked & CONVOLUTION or to_heads):
+        return 0
+    dim, total = config.embedding_dim, 0
+    for region in regions(config):
+        if to_heads and region.sees is not Sees.RELATION:
+            total += _features(config, region) * config.num_taps
+        elif not tracked & CONVOLUTION:
+            continue
+        if modes.relation_table and region.sees is Sees.RELATION:
+            total += dim * _moments(config)
+        elif modes.head_jacobians and region.sees is Sees.HEAD:
+            jacobians = work.num_heads * _features(config, region) * (config.num_taps + 1) * dim
+            total += jacobians // work.num_triples + dim * _moments(config)
+        else:
+            total += _pass(config, region)
+    return total
+
+
+def _width(config: ConvEConfig, tracked: frozenset[str]) -> int:
+    """Count the multiply-adds of one pair of a training and a test triple, row by row."""
+    vectors = bool(tracked & FC) + ("bn2.bias" in tracked) + ("bn2.weight" in tracked)
+    return vectors * config.embedding_dim + (_moments(config) if tracked & CONVOLUTION else 0)
+
+
+def _moments(config: ConvEConfig) -> int:
+    return (config.num_taps + 1) * config.output_channels
+
+
+def _features(config: ConvEConfig, region: Region) -> int:
+    return region.num_positions * config.output_channels
+
+
+def _pass(config: ConvEConfig, region: Region) -> int:
+    """Count a region's convolution and projection, forward or backward, of one key or row."""
+    return _features(config, region) * (config.num_taps + 1 + config.embedding_dim)
+
+
+def _table_bytes(config: ConvEConfig, itemsize: int) -> int:
+    features = sum(_features(config, r) for r in regions(config) if r.sees is Sees.RELATION)
+    return table_bytes(config.num_relations, config.embedding_dim, _moments(config), features, itemsize)
+
+
+def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
+    """Count the bytes of the prepared test triples, as they are broadcast."""
+    return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 2) + 25)
+
+
+def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
+    """Bound the bytes that a worker adds: the test triples' side of every product, look-ups, and the relation table.
+
+    That side is laid out in whole steps of columns. On the way, the test triples' own moves hold one region's patches
+    and features, the table its last Jacobians.
+    """
+    vectors = config.num_features + 3 * _moments(config) + 12 * config.embedding_dim
+    widest = max(region.num_positions for region in regions(config))
+    moves = widest * (2 * (config.num_taps + 1) + 4 * config.output_channels)
+    look_ups = 2 * 4 * config.num_entities + 4 * config.num_relations
+    total = laid_out(num_tests) * itemsize * (vectors + moves) + look_ups
+    if modes.relation_table:
+        table = _table_bytes(config, itemsize)
+        known = config.num_relations * num_tests * itemsize
+        total += 2 * table + 2 * min(table, CHUNK_BYTES) + known * (2 * config.embedding_dim if modes.forward else 1)
+    if modes.all_scores:
+        scores = config.num_entities * num_tests * itemsize
+        total += scores + 2 * min(scores, TILE_BYTES)
+    return total
+
+
+def batch_bytes(
+    config: ConvEConfig, batch_size: int, num_tests: int, modes: Modes, *, itemsize: int, recompute: bool
+) -> int:
+    """Bound the bytes that live at once while one batch is scored, all its (head, relation) distinct.
+
+    Kept activations are the patches and the features of all regions; with `recompute` those of one region at a time.
+    The backward pass adds one region's gradient, its mask and its patches by row, the products four [batch, test]
+    blocks; Jacobians and directions are held a chunk at a time.
+    """
+    taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
+    num_tests = laid_out(num_tests)
+    widest = max(region.num_positions for region in regions(config))
+    kept = (widest if recompute else config.num_positions) * (taps + channels)
+    working = widest * (2 * taps + 2 * channels)
+    vectors = 24 * dim + 4 * taps * channels
+    chunks = 0
+    if modes.forward:
+        both = sum(_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
+        chunks = 3 * num_tests * both * itemsize
+    if modes.head_jacobians or modes.long_run:
+        one = dim * taps * channels * itemsize
+        chunks = 4 * max(CHUNK_BYTES, one)
+        if modes.long_run:
+            keys = max(1, CHUNK_BYTES // one)
+            chunks += one * (batch_size // modes.long_run) + 4 * keys * dim * num_tests * itemsize
+    blocks = 4
+    if modes.all_scores:
+        blocks += 4
+        vectors += 8 * dim
+        chunks = 2 * min(TILE_BYTES, batch_size * config.num_entities * itemsize)
+    return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + chunks

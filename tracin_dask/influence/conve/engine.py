@@ -1,0 +1,292 @@
+"""The pair-product engine: what it tracks, the factors of the test triples, and self-influence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.batch import Batch, index_batch
+from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum
+from tracin_dask.influence.conve.all_scores_terms import AllScoresSelfTerms
+from tracin_dask.influence.conve.folded import CONVOLUTION_TENSORS, FoldedConvE
+from tracin_dask.influence.conve.forward_backward import Forward, Known, dot_rows, forward, scores
+from tracin_dask.influence.conve.gradient_factors import (
+    LowerFactors,
+    OutputFactors,
+    Wanted,
+    lower_factors,
+    output_factors,
+)
+from tracin_dask.influence.conve.jacobians import RelationTable
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.pair_product import (
+    CONVOLUTION,
+    FC_WEIGHT,
+    EmbeddingRows,
+    embedding_self_terms,
+    linear_factors,
+    weigh_overlap,
+)
+from tracin_dask.influence.conve.regions import Sees
+from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
+from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
+from tracin_dask.influence.parameters import parameter_names
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.tensors import concatenate
+
+GRADIENTS_AT_A_TIME = 256
+"""Gradients whose features are held together, where those of one triple meet; at least all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestFactors:
+    """The gradients of the test triples as small factors: computed once, then broadcast."""
+
+    __test__ = False  # no test class of pytest's
+
+    scale: Float[Tensor, " test"]
+    """learning_rate · δ."""
+    features: Float[Tensor, "test feature"]
+    output: OutputFactors
+    moments: Float[Tensor, "test moment"]
+    """(G, S): the gradients of bn0, conv1 and bn1 are fixed linear maps of them."""
+    embeddings: EmbeddingRows
+    all_scores: Bool[Tensor, " test"]
+    """Whether it is the gradient of a loss of all scores."""
+
+    def __len__(self) -> int:
+        """Count the test triples."""
+        return len(self.scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """The upper factors of a batch of gradients: those of the losses are these times `scale`."""
+
+    output: OutputFactors
+    scale: Float[Tensor, " batch"]
+    """δ; or 1, where the loss looks at all scores, and the factors hold all of it."""
+    at_scores: AtScores | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairEngine:
+    """Computes gradients of triples as factors, and their products ⟨∇loss_i, P ∇loss_j⟩.
+
+    `tracked` names the parameter tensors whose gradients count, and P is the identity unless there is a
+    `preconditioner` for them. The `model` is folded in the same `precision`. With `recompute`, activations are computed
+    again in the backward pass instead of kept (gradient checkpointing).
+    """
+
+    model: FoldedConvE
+    tracked: frozenset[str]
+    loss: AnyLoss
+    learning_rate: float
+    preconditioner: Preconditioner = field(default_factory=Preconditioner)
+    precision: Precision = Precision.FULL
+    recompute: bool = False
+    modes: Modes = field(default_factory=Modes)
+    relations: RelationTable | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to track nothing, or what the model or the preconditioner does not have."""
+        names = parameter_names(self.model.config)
+        if not self.tracked or not self.tracked <= set(names):
+            wrong = ", ".join(sorted(self.tracked - set(names))) or "no parameter tensor at all"
+            raise ConfigError(f"cannot track {wrong}; the model has: {', '.join(names)}")
+        self.preconditioner.check_covers(self.tracked)
+
+    def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> TestFactors:
+        """Compute the factors of the test triples, `batch_size` at a time.
+
+        Raises
+        ------
+        NonFiniteError
+            If a factor is NaN or infinite; the test triple is named.
+        """
+        return concatenate([self._prepare_batch(batch) for batch in torch.split(test_triples, batch_size)])
+
+    def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
+
+        Raises
+        ------
+        NonFiniteError
+            If one is NaN or infinite; the triple is named, and `what` it is for.
+        """
+        batch = self.index(triples)
+        all_scores = AllScoresSelfTerms(self.tracked, self.preconditioner)
+        ahead, read = self.read(batch, all_scores.sums)
+        output, along = read.output, self.preconditioner.times_output(read.output)
+        total = self._projection_self_terms(ahead, output, along)
+        lower = self.everything_below(ahead, output)
+        total += self._linear_self_terms(lower, output, along)
+        rows = self.embeddings(ahead, lower)
+        along_rows = self.preconditioner.times_rows(rows)
+        if self.reader is not None and read.at_scores is not None:
+            heads, _, tails = batch.triples.T
+            at_heads = self.reader.at_heads(rows.tail, tails, heads)
+            total += all_scores.total(rows, along_rows, read.at_scores, at_heads)
+        else:
+            total += embedding_self_terms(self.tracked, rows, along_rows)
+        total *= self.learning_rate * read.scale.square()
+        refuse_non_finite(batch.ids, total[:, None], what=what)
+        return total
+
+    def along(self, test: TestFactors) -> TestFactors:
+        """Give the factors of P ∇loss_j, the moments as those of training triples meet them.
+
+        Moments become L P Lᵀ (G, S), where L maps moments to the tracked gradients of bn0, conv1 and bn1. The factors
+        of fc.weight's gradient, which is an outer product, are left as they are: see `WeightTerms`.
+        """
+        jacobian = self.jacobian()
+        return replace(
+            test,
+            output=self.preconditioner.times_output(test.output),
+            moments=test.moments @ self.preconditioner.times_convolution(self.tracked, jacobian) @ jacobian.T,
+            embeddings=self.preconditioner.times_rows(test.embeddings),
+        )
+
+    @property
+    def gradients_at_a_time(self) -> int:
+        """How many gradients are held whole, where several of a triple meet each other."""
+        return GRADIENTS_AT_A_TIME
+
+    def index(self, triples: Int[Tensor, "batch 3"]) -> Batch:
+        """Find the runs of a batch of triples on the CPU."""
+        return index_batch(triples.numpy(), self.model.device)
+
+    def ahead(
+        self,
+        batch: Batch,
+        *,
+        known: Known | None = None,
+        test_features: Float[Tensor, "test feature"] | None = None,
+    ) -> Forward:
+        """Run the forward pass."""
+        return forward(
+            self.model,
+            batch,
+            precision=self.precision,
+            recompute=self.recompute,
+            known=known,
+            test_features=test_features,
+        )
+
+    def read(self, batch: Batch, sums: Sequence[TileSum] = ()) -> tuple[Forward, Read]:
+        """Give the forward pass without look-ups, and the upper factors of the losses' gradients.
+
+        `sums` are taken of the gradients at all scores, where the loss looks at these.
+        """
+        ahead = self.ahead(batch)
+        if self.reader is not None:
+            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.ids[:, 2], sums)
+            output = output_factors(self.model, ahead, at_scores.at_output)
+            return ahead, Read(output=output, scale=ahead.x.new_ones(len(batch)), at_scores=at_scores)
+        tails = self.model.entities[batch.triples[:, 2]]
+        return ahead, Read(output=output_factors(self.model, ahead, tails), scale=self.delta(ahead, tails))
+
+    def delta(self, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+        """Differentiate the loss of each triple by its own score."""
+        assert not isinstance(self.loss, OneToAll | SLCWA)  # noqa: S101 - these look at other scores, too
+        return derivative(self.loss, scores(self.model, ahead, tails))
+
+    def everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
+        """Carry every triple's gradient all the way back."""
+        every = np.arange(len(ahead.batch))
+        wanted = Wanted(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
+        return lower_factors(self.model, ahead, output.at_projection, wanted, precision=self.precision)
+
+    def features(self, ahead: Forward) -> Float[Tensor, "batch feature"]:
+        """Give each triple's features."""
+        return torch.cat(
+            [part.activations(self.model)[1][part.key_of_row(ahead.batch)] for part in ahead.passes], dim=1
+        )
+
+    def jacobian(self) -> Float[Tensor, "moment parameter"]:
+        """Put the maps from the moments to the tracked gradients of bn0, conv1 and bn1 side by side (L)."""
+        maps = [self.model.convolution_jacobian[name] for name in CONVOLUTION_TENSORS if name in self.tracked]
+        return torch.cat([self.model.kernel.new_zeros(self.model.kernel.numel(), 0), *maps], dim=1)
+
+    def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> TestFactors:
+        batch = self.index(triples)
+        ahead, read = self.read(batch)
+        lower = self.everything_below(ahead, read.output)
+        assert lower.moments is not None  # noqa: S101 - everything is wanted
+        prepared = TestFactors(
+            scale=self.learning_rate * read.scale,
+            features=self.features(ahead),
+            output=read.output,
+            moments=lower.moments,
+            embeddings=self.embeddings(ahead, lower),
+            all_scores=torch.full_like(read.scale, self.reader is not None, dtype=torch.bool),
+        )
+        refuse_non_finite_factors(batch.ids, prepared)
+        return prepared
+
+    def embeddings(self, ahead: Forward, lower: LowerFactors) -> EmbeddingRows:
+        """Give the gradients of rows of embedding tables, of a loss of the own score."""
+        batch = ahead.batch
+        return EmbeddingRows(
+            triples=batch.triples,
+            head=lower.head,
+            relation=lower.relation,
+            tail=ahead.x[batch.pair],
+            tail_bias=ahead.x.new_ones(len(batch)),
+        )
+
+    def _projection_self_terms(
+        self, ahead: Forward, output: OutputFactors, along: OutputFactors
+    ) -> Float[Tensor, " batch"]:
+        """Add up the terms of fc."""
+        scale = self.preconditioner.scales.get(FC_WEIGHT)
+        squares = self._feature_squares(ahead) if FC_WEIGHT in self.tracked and scale is None else None
+        total = weigh_overlap(self.tracked, squares) * dot_rows(output.at_projection, along.at_projection)
+        if FC_WEIGHT in self.tracked and scale is not None:
+            squares = self._scaled_feature_squares(ahead, scale)
+            total += dot_rows(output.at_projection.square(), squares.index_select(0, ahead.batch.pair))
+        return total
+
+    def _linear_self_terms(
+        self, lower: LowerFactors, output: OutputFactors, along: OutputFactors
+    ) -> Float[Tensor, " batch"]:
+        """Add up the terms of bn0, conv1, bn1 and bn2."""
+        assert lower.moments is not None  # noqa: S101 - everything is wanted
+        gradients = lower.moments @ self.jacobian()
+        own = linear_factors(self.tracked, output, gradients)
+        times = linear_factors(self.tracked, along, self.preconditioner.times_convolution(self.tracked, gradients))
+        assert own is not None and times is not None  # noqa: S101, PT018 - there are moments
+        return dot_rows(own, times)
+
+    def _feature_squares(self, ahead: Forward) -> Float[Tensor, " batch"]:
+        """Give ‖features‖² of each triple."""
+        total = self.model.kernel.new_zeros(len(ahead.batch))
+        for part in ahead.passes:
+            features = self.precision.operand(part.activations(self.model)[1]).to(total.dtype)
+            total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
+        return total
+
+    def _scaled_feature_squares(self, ahead: Forward, scale: Float[Tensor, "feature dim"]) -> Float[Tensor, "pair dim"]:
+        """Multiply the squared features of each pair with P of fc.weight."""
+        total, operand = torch.zeros_like(ahead.x), self.precision.operand
+        for part in ahead.passes:
+            squares = part.activations(self.model)[1].square()
+            total += part.by_pair(self.precision.product(operand(squares), operand(scale[part.region.features])))
+        return total
+
+    @property
+    def reader(self) -> Reader | None:
+        """What reads the losses' gradients at all scores; None where they look at their triple's own score only."""
+        if isinstance(self.loss, OneToAll):
+            return Reader(model=self.model, loss=self.loss, precision=self.precision)
+        return None
+
+    @property
+    def tracks_convolution(self) -> bool:
+        """Whether any tensor of bn0, conv1 and bn1 counts."""
+        return bool(self.tracked & CONVOLUTION)

@@ -1,0 +1,202 @@
+"""The forward pass per distinct (head, relation) and the backward pass per triple, region by region.
+
+Everything here is about the score s = x(h, r) · E[t] of a triple; the loss enters only as the factor δ = ∂loss/∂s.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracin_dask.influence.batch import Batch, distinct_relations, send
+from tracin_dask.influence.conve.folded import FoldedConvE
+from tracin_dask.influence.conve.regions import Region, Sees, add_patches_to_image
+from tracin_dask.influence.precision import Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionPass:
+    """One region's part of the forward pass: a row per head, relation or pair of the batch (its keys)."""
+
+    region: Region
+    keys: Int[Tensor, "key 2"]
+    """(head, relation) of each row; -1 for what the region does not see."""
+    key_of_pair: Int[Tensor, " pair"] | None
+    """The key of each pair; None where each pair is a key."""
+    source: Float[Tensor, "key entry"]
+    kept: tuple[Float[Tensor, "key position tap_and_one"], Float[Tensor, "key region_feature"]] | None
+    """Patches and features, or None where the backward pass makes them again (gradient checkpointing)."""
+
+    def activations(
+        self, model: FoldedConvE
+    ) -> tuple[Float[Tensor, "key position tap_and_one"], Float[Tensor, "key region_feature"]]:
+        """Give the patches and the features, computed again if they were not kept."""
+        return self.kept or activate(model, self.region, self.source)
+
+    def by_pair(self, values: Float[Tensor, "key width"]) -> Float[Tensor, "pair width"]:
+        """Give each pair the values of its key."""
+        return values if self.key_of_pair is None else values.index_select(0, self.key_of_pair)
+
+    def key_of_row(self, batch: Batch) -> Int[Tensor, " batch"]:
+        """Give the key of each triple."""
+        return batch.pair if self.key_of_pair is None else self.key_of_pair[batch.pair]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The relation region's part of the forward pass, by relation."""
+
+    projected: Float[Tensor, "relation dim"]
+    """Its part of the projection's output."""
+    overlap: Float[Tensor, "relation test"] | None
+    """The inner products of its features with those of the test triples, where they are wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """What the forward pass knows of a batch; tensors have one row per (head, relation)."""
+
+    batch: Batch
+    x: Float[Tensor, "pair dim"]
+    normalised: Float[Tensor, "pair dim"]
+    """The value before bn2's affine map."""
+    is_open: Float[Tensor, "pair dim"]
+    """1 where the last ReLU lets through, else 0."""
+    passes: tuple[RegionPass, ...]
+    overlap: Float[Tensor, "pair test"] | None
+    """The inner products of the features with those of the test triples, if they were wanted."""
+
+
+def forward(
+    model: FoldedConvE,
+    batch: Batch,
+    *,
+    precision: Precision,
+    recompute: bool = False,
+    known: Known | None = None,
+    test_features: Float[Tensor, "test feature"] | None = None,
+) -> Forward:
+    """Run the forward pass once per (head, relation) of the batch.
+
+    With `recompute`, patches and features are dropped region by region instead of kept for the backward pass. What is
+    `known` of the relation region is looked up instead of computed; the backward pass leaves this region out.
+    """
+    relation = batch.pairs[:, 1]
+    projected = model.projection_bias.repeat(len(batch.pairs), 1)
+    overlap = None if test_features is None else model.kernel.new_zeros(len(batch.pairs), len(test_features))
+    passes: list[RegionPass] = []
+    for region in model.regions:
+        if known is not None and region.sees is Sees.RELATION:
+            projected += known.projected.index_select(0, relation)
+            if overlap is not None and known.overlap is not None:
+                overlap += known.overlap.index_select(0, relation)
+            continue
+        part = region_pass(model, region, batch)
+        features = precision.operand(part.activations(model)[1])
+        projected += part.by_pair(precision.product(features, model.projection[:, region.features].T))
+        if overlap is not None and test_features is not None:
+            overlap += part.by_pair(precision.product(features, test_features[:, region.features].T))
+        passes.append(replace(part, kept=None) if recompute else part)
+        del features, part
+    normalised = projected.sub_(model.bn2_mean).mul_(model.bn2_inverse_std)
+    x = torch.addcmul(model.bn2_bias, normalised, model.bn2_weight).relu_()
+    return Forward(batch=batch, x=x, normalised=normalised, is_open=x.sign(), passes=tuple(passes), overlap=overlap)
+
+
+def scores(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+    """Score the batch's triples from their tails' embeddings: x(h, r) · E[t] (+ bias[t])."""
+    score = dot_rows(ahead.x.index_select(0, ahead.batch.pair), tails)
+    return score if model.entity_bias is None else score + model.entity_bias[ahead.batch.triples[:, 2]]
+
+
+def dot_rows(left: Float[Tensor, "batch width"], right: Float[Tensor, "batch width"]) -> Float[Tensor, " batch"]:
+    """Multiply each row with the row of the same number."""
+    return (left * right).sum(dim=1)
+
+
+def activate(
+    model: FoldedConvE, region: Region, source: Float[Tensor, "key entry"]
+) -> tuple[Float[Tensor, "key position tap_and_one"], Float[Tensor, "key region_feature"]]:
+    """Cut a region's patches and compute its features, relu(bn1(conv1(bn0(image))))."""
+    patches = cut_patches(region, source)
+    features = (patches.view(-1, patches.shape[2]) @ model.kernel).relu_()
+    return patches, features.view(len(source), region.num_positions * features.shape[1])
+
+
+def cut_patches(region: Region, source: Float[Tensor, "key entry"]) -> Float[Tensor, "key position tap_and_one"]:
+    """Gather what the kernel sees at each of a region's positions, followed by the constant."""
+    return source.index_select(1, region.patch_index.flatten()).view(len(source), *region.patch_index.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionGradient:
+    """The gradient of some scores at one region of bn1's output, a row per triple."""
+
+    region: Region
+    patches: Float[Tensor, "row position tap_and_one"]
+    gradient: Float[Tensor, "row position channel"]
+
+    def moments(self) -> Float[Tensor, "row moment"]:
+        """Sum gradient × patch over the positions: this region's part of (G, S)."""
+        return torch.bmm(self.gradient.transpose(1, 2), self.patches).flatten(start_dim=1)
+
+    def add_to_image(
+        self, model: FoldedConvE, rows: Int[Tensor, " some_row"] | None, image: Float[Tensor, "some_row height width"]
+    ) -> None:
+        """Add this region's part of the gradient at the stacked image, for some rows (None: for all), in place."""
+        gradient = self.gradient if rows is None else self.gradient[rows]
+        add_patches_to_image(self.region, gradient @ model.kernel[:-1].T, image, model.config.kernel_width)
+
+
+def backward(
+    model: FoldedConvE,
+    part: RegionPass,
+    key: Int[Tensor, " row"],
+    at_projection: Float[Tensor, "row dim"],
+    precision: Precision,
+) -> RegionGradient:
+    """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output."""
+    gradient = precision.product(at_projection, model.projection[:, part.region.features])
+    patches, features = part.activations(model)
+    gradient *= features.sign().index_select(0, key)
+    shape = (len(key), part.region.num_positions, model.config.output_channels)
+    return RegionGradient(region=part.region, patches=patches.index_select(0, key), gradient=gradient.view(shape))
+
+
+def region_pass(model: FoldedConvE, region: Region, batch: Batch) -> RegionPass:
+    """Run one region's forward pass for a batch."""
+    keys, key_of_pair = _keys(region, batch)
+    return pass_of(model, region, keys, key_of_pair)
+
+
+def pass_of(
+    model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"], key_of_pair: Int[Tensor, " pair"] | None
+) -> RegionPass:
+    """Run one region's forward pass for some keys."""
+    source = source_of(model, region, keys)
+    kept = activate(model, region, source)
+    return RegionPass(region=region, keys=keys, key_of_pair=key_of_pair, source=source, kept=kept)
+
+
+def source_of(model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"]) -> Float[Tensor, "key entry"]:
+    """Gather the vectors that a region sees, followed by the constant 1."""
+    seen = []
+    if region.sees is not Sees.RELATION:
+        seen.append(model.entities.index_select(0, keys[:, 0]))
+    if region.sees is not Sees.HEAD:
+        seen.append(model.relations.index_select(0, keys[:, 1]))
+    return torch.cat([*seen, model.kernel.new_ones(len(keys), 1)], dim=1)
+
+
+def _keys(region: Region, batch: Batch) -> tuple[Int[Tensor, "key 2"], Int[Tensor, " pair"] | None]:
+    """Find the distinct things that a region sees in the pairs of a batch."""
+    if region.sees is Sees.BOTH:
+        return batch.pairs, None
+    if region.sees is Sees.HEAD:
+        return torch.stack([batch.heads, torch.full_like(batch.heads, -1)], dim=1), batch.head_of_pair
+    relations, relation_of_pair = distinct_relations(batch)
+    keys = np.stack([np.full_like(relations, -1), relations], axis=1)
+    device = batch.triples.device
+    return send(keys, device), send(relation_of_pair, device)

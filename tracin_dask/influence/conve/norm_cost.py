@@ -1,0 +1,47 @@
+"""What the lengths of the training triples' gradients take, counted before they are computed batch by batch."""
+
+from dataclasses import replace
+
+from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.cost import MultiplyAdds, Workload
+from tracin_dask.influence.conve.engine import GRADIENTS_AT_A_TIME
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.pair_product import CONVOLUTION
+from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
+from tracin_dask.influence.parameters import parameter_names
+from tracin_dask.models.conve.model import ConvEConfig
+
+
+def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], loss: AnyLoss) -> MultiplyAdds:
+    """Count the multiply-adds: every training triple's gradient is carried all the way back, whatever is tracked."""
+    own, modes, every = replace(work, num_tests=0), _modes(loss), frozenset(parameter_names(config))
+    counted = cost.multiply_adds(config, own, tracked, modes)
+    back = cost.multiply_adds(config, own, every, modes).lower
+    gradients = (1 + work.num_negatives) * work.num_triples
+    to_tensors = gradients * _moments_to_tensors(config) if tracked & CONVOLUTION else 0
+    return replace(counted, lower=back + to_tensors)
+
+
+def norm_bytes(config: ConvEConfig, batch_size: int, loss: AnyLoss, *, itemsize: int, recompute: bool) -> int:
+    """Bound the bytes that live at once for the norms of a batch: two vectors of each row more than scoring holds.
+
+    Where a loss has several gradients, some triples' are held at a time: their features twice, and the rest.
+    """
+    modes, waiting = _modes(loss), 2 * (1 + config.embedding_dim) * batch_size * itemsize
+    if not isinstance(loss, SLCWA):
+        return waiting + cost.batch_bytes(config, batch_size, 0, modes, itemsize=itemsize, recompute=recompute)
+    each = 1 + loss.num_negatives
+    held = min(each * batch_size, max(each, GRADIENTS_AT_A_TIME))
+    features = 2 * held * config.num_features * itemsize
+    return waiting + features + cost.batch_bytes(config, held, 0, modes, itemsize=itemsize, recompute=recompute)
+
+
+def _modes(loss: AnyLoss) -> Modes:
+    """Give the ways in which norms are computed: triples share nothing."""
+    return Modes(all_scores=isinstance(loss, OneToAll))
+
+
+def _moments_to_tensors(config: ConvEConfig) -> int:
+    """Count the map from one gradient's moments to those of bn0, conv1 and bn1, which a small model notices."""
+    moments = (config.num_taps + 1) * config.output_channels
+    return moments * (moments + 2 * config.output_channels + 2)

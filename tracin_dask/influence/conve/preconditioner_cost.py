@@ -1,0 +1,51 @@
+"""What a preconditioner takes in memory, beside what scoring takes without one."""
+
+from tracin_dask.influence.conve.all_scores import TILE_BYTES
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.pair_product import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
+from tracin_dask.influence.conve.regions import regions
+from tracin_dask.models.conve.model import ConvEConfig
+
+
+def preconditioner_bytes(config: ConvEConfig, tracked: frozenset[str], itemsize: int) -> int:
+    """Bound the bytes of P: a number per parameter, and while it is laid out those of fc.weight in both orders."""
+    dim = config.embedding_dim
+    sizes = {
+        ENTITIES: config.num_entities * dim,
+        RELATIONS: config.num_relations * dim,
+        ENTITY_BIAS: config.num_entities,
+        FC_WEIGHT: config.num_features * (2 * dim + 4),
+    }
+    others = 4 * dim + (config.num_taps + 4) * config.output_channels
+    return itemsize * (sum(size for name, size in sizes.items() if name in tracked) + others)
+
+
+def preconditioned_layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
+    """Bound the bytes of P times the test triples' factors, and of their open features with their places.
+
+    With a relation table, these are multiplied with its features, too.
+    """
+    dim = config.embedding_dim
+    of_a_test = 6 * dim + 1 + 3 * config.num_features
+    if modes.relation_table:
+        of_a_test += 2 * config.num_relations * dim
+    if modes.all_scores and config.has_entity_bias:
+        of_a_test += config.num_entities
+    return itemsize * num_tests * of_a_test
+
+
+def preconditioned_batch_bytes(
+    config: ConvEConfig, batch_size: int, modes: Modes, *, itemsize: int, recompute: bool
+) -> int:
+    """Bound the bytes of a batch for the products with P: some vectors, and one region's features times others.
+
+    Where activations are computed again, all regions' features are held for these. A loss of all scores takes a tile
+    of the entity table's P, or of squared gradients.
+    """
+    dim, channels = config.embedding_dim, config.output_channels
+    widest = max(region.num_positions for region in regions(config))
+    held = widest + (config.num_positions if recompute else 0)
+    total = batch_size * itemsize * (held * channels + 6 * dim)
+    if modes.all_scores:
+        total += min(TILE_BYTES, max(batch_size, dim) * config.num_entities * itemsize)
+    return total

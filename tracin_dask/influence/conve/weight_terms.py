@@ -1,0 +1,70 @@
+"""The term of fc.weight where a preconditioner P stands between two gradients, d_i ⊗ a_i and d_j ⊗ a_j.
+
+⟨d_i ⊗ a_i, P ∘ (d_j ⊗ a_j)⟩ = ⟨d_i, d_j ∘ P (a_i ∘ a_j)⟩: for each test triple, the features a of every head, relation
+or (head, relation) go through P as they go through the projection, and rows of one (head, relation) share that. Only
+features that are open in a_j enter.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from tracin_dask.influence.conve.engine import PairEngine, TestFactors
+from tracin_dask.influence.conve.forward_backward import Forward, dot_rows
+from tracin_dask.influence.conve.pair_product import FC_WEIGHT
+from tracin_dask.influence.conve.regions import Region, Sees
+
+
+class WeightTerms:
+    """The test triples' side of these terms."""
+
+    def __init__(self, engine: PairEngine, test: TestFactors) -> None:
+        """Take all a_j and d_j; what a relation table takes out of the forward pass is computed here."""
+        self._model, self._precision, self._at_projection = engine.model, engine.precision, test.output.at_projection
+        self._scale = engine.precision.operand(engine.preconditioner.scales[FC_WEIGHT])
+        regions = engine.model.regions
+        self._open = {r.number: [_open_features(theirs) for theirs in test.features[:, r.features]] for r in regions}
+        self._of_relations: Tensor | None = None
+        region = engine.model.region(Sees.RELATION)
+        if engine.relations is not None and region is not None:
+            through = self._through(engine.relations.features.to(test.features.dtype), region)
+            self._of_relations = torch.stack(list(through))
+
+    def moves(self, ahead: Forward) -> Iterator[Float[Tensor, "pair dim"]]:
+        """Give d_j ∘ P (a ∘ a_j) of every pair, for one test triple after the other.
+
+        That is how the projection's output moves where fc.weight moves along P ∇loss_j.
+        """
+        relation = ahead.batch.pairs[:, 1]
+        parts = [(part, self._through(part.activations(self._model)[1], part.region)) for part in ahead.passes]
+        for test, at_projection in enumerate(self._at_projection):
+            total = torch.zeros_like(ahead.x)
+            for part, through in parts:
+                total += part.by_pair(next(through))
+            if self._of_relations is not None:
+                total += self._of_relations[test].index_select(0, relation)
+            yield total.mul_(at_projection)
+
+    def add(
+        self, total: Float[Tensor, "batch test"], ahead: Forward, at_projection: Float[Tensor, "batch dim"]
+    ) -> None:
+        """Add the terms of a batch with gradients d_i `at_projection`, in place."""
+        for test, move in enumerate(self.moves(ahead)):
+            total[:, test] += dot_rows(at_projection, move.index_select(0, ahead.batch.pair))
+
+    def _through(
+        self, features: Float[Tensor, "key region_feature"], region: Region
+    ) -> Iterator[Float[Tensor, "key dim"]]:
+        """Carry a ∘ a_j of one region through P, for one test triple after the other."""
+        scale = self._scale[region.features]
+        for place, values in self._open[region.number]:
+            met = self._precision.operand(features.index_select(1, place).mul_(values))
+            yield self._precision.product(met, scale.index_select(0, place))
+
+
+def _open_features(features: Float[Tensor, " region_feature"]) -> tuple[Int[Tensor, " open"], Float[Tensor, " open"]]:
+    """Find the features of a test triple that are not 0, and their values."""
+    place = features.nonzero()[:, 0]
+    return place, features[place]

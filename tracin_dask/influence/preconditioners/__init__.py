@@ -1,0 +1,1 @@
+"""What stands between two gradients: P in the product of one gradient with P times the other."""

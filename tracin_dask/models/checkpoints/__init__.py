@@ -1,0 +1,1 @@
+"""Files of trained models, and what they say."""

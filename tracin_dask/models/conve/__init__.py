@@ -1,0 +1,1 @@
+"""ConvE: its module, its dialects, and conversion between them."""

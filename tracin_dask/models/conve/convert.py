@@ -1,0 +1,148 @@
+"""Exact conversion of ConvE checkpoints between the two dialects: equal scores from transposed images.
+
+`train_pytorch` puts the images of head and relation side by side, PyKEEN one above the other. A ConvE of H×W images
+side by side scores as one of W×H images one above the other if all that lies in an image or a feature map is
+transposed: the entries of both embeddings, the rows of fc and bn2 are permuted by the transposition of the image, the
+columns of fc by that of the feature map, and the kernels are transposed. Numbers change places, never values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from tracin_dask import __version__
+from tracin_dask.errors import CheckpointError, NoConvEError
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint, split_contents
+from tracin_dask.models.checkpoints.files import read_torch_file, write_torch_file
+from tracin_dask.models.conve.dialects import Dialect, file_state, find_dialect, rename_tensors
+from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.training.resume import model_sizes
+
+_OF_THE_IMAGE = {
+    "entity_embeddings.weight": 1,
+    "relation_embeddings.weight": 1,
+    "fc.weight": 0,
+    "fc.bias": 0,
+    "bn2.weight": 0,
+    "bn2.bias": 0,
+    "bn2.running_mean": 0,
+    "bn2.running_var": 0,
+}
+"""The axis of each tensor that runs along an embedding's image."""
+
+
+def convert_checkpoint(
+    path: Path, output: Path, to: str, *, embedding_height: int | None = None, embedding_width: int | None = None
+) -> Checkpoint:
+    """Write a checkpoint in the dialect `to`, with the types that its weights have; give the one that was read.
+
+    Sizes, learning rate, epoch, metrics and the hash of the id maps are kept; the optimiser's state is left out.
+
+    Parameters
+    ----------
+    embedding_height, embedding_width
+        The size of one embedding's image in `path`, where it does not follow from the file.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no readable ConvE, is of this dialect already, or no model of this dialect scores alike.
+    """
+    dialect = find_dialect(to)
+    try:
+        checkpoint = load_checkpoint(path, embedding_height=embedding_height, embedding_width=embedding_width)
+    except NoConvEError as error:
+        raise NoConvEError(f"{error}; only ConvE checkpoints can be converted") from error
+    if checkpoint.dialect == to:
+        raise CheckpointError(f"{path} is of the dialect {to} already: nothing to convert")
+    contents = read_torch_file(path, lazily=True)
+    try:
+        tensors = _convert_tensors(
+            _read_tensors(contents, find_dialect(checkpoint.dialect)), checkpoint.config, dialect
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    about = _about(checkpoint) | {name: contents[name] for name in ("metrics",) if name in contents}
+    sizes = model_sizes(transposed_config(checkpoint.config, dialect))
+    write_torch_file(output, {"model_state_dict": file_state(tensors, dialect), "model_config": sizes, **about})
+    return checkpoint
+
+
+def transposed_config(config: ConvEConfig, dialect: Dialect) -> ConvEConfig:
+    """Give the sizes of the counterpart in the other dialect."""
+    return replace(
+        config,
+        embedding_height=config.embedding_width,
+        embedding_width=config.embedding_height,
+        kernel_height=config.kernel_width,
+        kernel_width=config.kernel_height,
+        stacking=dialect.stacking,
+        has_entity_bias=dialect.has_entity_bias,
+    )
+
+
+def _read_tensors(contents: Mapping[object, object], dialect: Dialect) -> dict[str, Tensor]:
+    """Give a file's tensors by our names as they are stored, batch norm's counters included."""
+    state, _ = split_contents(contents)
+    counters = {ours: state[theirs] for theirs, ours in dialect.counters.items() if theirs in state}
+    return rename_tensors(state, dialect) | counters
+
+
+def _convert_tensors(tensors: dict[str, Tensor], config: ConvEConfig, dialect: Dialect) -> dict[str, Tensor]:
+    bias = tensors.pop("entity_bias", None)
+    if bias is not None and not dialect.has_entity_bias:
+        _refuse_biases(bias, dialect)
+    # clones: a tensor may be a view of the input file, or of a larger tensor that would be saved with it
+    converted = {name: _transpose(name, tensor, config).clone() for name, tensor in tensors.items()}
+    if dialect.has_entity_bias:
+        converted["entity_bias"] = tensors["entity_embeddings.weight"].new_zeros(config.num_entities)
+    return converted
+
+
+def _refuse_biases(bias: Tensor, dialect: Dialect) -> None:
+    biased = int((bias != 0).sum())
+    if biased:
+        raise CheckpointError(
+            f"{biased:,} of {len(bias):,} entities have a bias other than 0 (the largest is "
+            f"{float(bias.abs().max()):.3g}), and the dialect {dialect.name} has no biases: no model of it gives these "
+            "scores. `tracin-dask run` explains this model as it is"
+        )
+
+
+def _transpose(name: str, tensor: Tensor, config: ConvEConfig) -> Tensor:
+    if name == "conv1.weight":
+        return tensor.transpose(2, 3).contiguous()
+    if name == "fc.weight":
+        tensor = tensor.index_select(1, _feature_order(config))
+    axis = _OF_THE_IMAGE.get(name)
+    return tensor if axis is None else tensor.index_select(axis, _image_order(config))
+
+
+def _image_order(config: ConvEConfig) -> Int[Tensor, " dim"]:
+    """Tell which entry of an embedding comes to each place of the transposed image."""
+    return torch.arange(config.embedding_dim).view(config.embedding_height, config.embedding_width).T.flatten()
+
+
+def _feature_order(config: ConvEConfig) -> Int[Tensor, " feature"]:
+    """Tell which feature comes to each place of the transposed feature map."""
+    shape = (config.output_channels, config.map_height, config.map_width)
+    return torch.arange(config.num_features).view(shape).transpose(1, 2).flatten()
+
+
+def _about(checkpoint: Checkpoint) -> dict[str, object]:
+    stated = {
+        "learning_rate": checkpoint.learning_rate,
+        "epoch": checkpoint.epoch,
+        "id_maps_sha256": checkpoint.id_maps_sha256,
+    }
+    origin = {
+        "file": checkpoint.path.name,
+        "sha256": checkpoint.sha256,
+        "dialect": checkpoint.dialect,
+        "tracin_dask_version": __version__,
+    }
+    return {name: value for name, value in stated.items() if value is not None} | {"converted_from": origin}

@@ -1,0 +1,1 @@
+"""Models of PyKEEN. Needs the extra `pykeen`."""

@@ -1,0 +1,96 @@
+"""Any model of PyKEEN's: built from its settings and weights, with its tables found. Needs the extra `pykeen`."""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.making import make
+from tracin_dask.models.pykeen import imports as pykeen
+from tracin_dask.models.pykeen.conve import read_config, without_training_advice
+from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.scoring import Role
+
+_TABLE = re.compile(r"(entity|relation)_representations\.\d+\._embeddings\.weight")
+"""How PyKEEN names the tensor of a table."""
+
+
+def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+    """Build a model with as many rows as a state dict's tables have; its weights are not these yet.
+
+    Raises
+    ------
+    CheckpointError
+        If the state dict has no table of entities or of relations, or the class refuses the settings.
+    ConfigError
+        If PyKEEN has no model of this name, or a setting is none of models.
+    """
+    made_from = _class(name)
+    if "create_inverse_triples" in settings:
+        raise ConfigError(
+            "create_inverse_triples is a setting of PyKEEN's triples, not of the model: leave it out of model_kwargs, "
+            "and give a relation map with two of every relation, which says the same"
+        )
+    graph = pykeen.CoreTriplesFactory(
+        mapped_triples=torch.empty((0, 3), dtype=torch.int64),
+        num_entities=_num_rows(state, "entity"),
+        num_relations=_num_rows(state, "relation"),
+    )
+    given = {"triples_factory": graph, "random_seed": pykeen.NoRandomSeedNecessary}
+    with without_training_advice():
+        return make(made_from, settings, given=given)
+
+
+def rowwise(model: nn.Module, name: str) -> RowwiseModel:
+    """Give a model its face: `score_hrt`, of rows of its tables (with inverse triples, of the doubled relations)."""
+    if not isinstance(model, pykeen.ERModel):
+        raise ConfigError(
+            f"{name} is no model of entity and relation representations, as all that can be explained are"
+        )
+    tables: dict[str, Role] = {}
+    for role in ("entity", "relation"):
+        for place, representation in enumerate(getattr(model, f"{role}_representations")):
+            if type(representation) is pykeen.Embedding:
+                tables[f"{role}_representations.{place}._embeddings.weight"] = role
+    present = dict(model.named_parameters())  # a table that two places share is there once
+    return RowwiseModel(
+        model, model.score_hrt, name=name, tables={t: role for t, role in tables.items() if t in present}
+    )
+
+
+def conve_config(model: nn.Module) -> ConvEConfig | None:
+    """Give the sizes of a ConvE for which there is a faster way; None of any other model."""
+    if not isinstance(model, pykeen.ConvE):
+        return None
+    try:
+        return read_config(model)
+    except ConfigError:  # a ConvE with other layers is a model like any other
+        return None
+
+
+def _class(name: str) -> type[nn.Module]:
+    known = {found.__name__.lower(): found for found in pykeen.model_resolver.lookup_dict.values()}
+    if "." in name:
+        raise ConfigError(f"PyKEEN has no model {name}; a class of yours is package.module:Class, with a colon")
+    if name.lower() not in known:
+        names = {key: found.__name__ for key, found in known.items()}
+        close = [names[key] for key in get_close_matches(name.lower(), known)] or sorted(names.values())
+        raise ConfigError(f"PyKEEN has no model {name!r}; is it {' or '.join(close)}?")
+    return known[name.lower()]
+
+
+def _num_rows(state: Mapping[str, Tensor], role: Role) -> int:
+    """Count the rows of a state dict's tables."""
+    for name, tensor in state.items():
+        found = _TABLE.fullmatch(name)
+        if found is not None and found[1] == role:
+            return len(tensor)
+    raise CheckpointError(
+        f"the file has no tensor {role}_representations.N._embeddings.weight: it is no state dict of a model of "
+        "PyKEEN's with a plain table of embeddings"
+    )

@@ -1,0 +1,113 @@
+"""The files of a graph to train on, read into ids; id maps are made where none are given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.models.training.settings import TrainingData
+from tracin_dask.triples.discover import discover_id_maps
+from tracin_dask.triples.idmap import IdMap, id_map_bytes, id_maps_sha256, read_id_map, write_id_map
+from tracin_dask.triples.text import TripleText, holds_ids, read_triples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphFiles:
+    """Text files of triples, and the id maps, which are given both or not at all.
+
+    Bare integers count as ids unless `labels`.
+    """
+
+    train: Path
+    valid: Path | None = None
+    test: Path | None = None
+    entity_to_id: Path | None = None
+    relation_to_id: Path | None = None
+    labels: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse one id map without the other.
+
+        Raises
+        ------
+        ConfigError
+            With the one that is missing.
+        """
+        if (self.entity_to_id is None) != (self.relation_to_id is None):
+            missing = "--relation-to-id" if self.relation_to_id is None else "--entity-to-id"
+            raise ConfigError(f"{missing} is missing; give both id maps, or none to have both made from the triples")
+
+    @property
+    def texts(self) -> dict[str, Path]:
+        """The files of triples that there are."""
+        given = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: path for name, path in given.items() if path is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A graph in ids, with the labels of the ids."""
+
+    entities: IdMap
+    relations: IdMap
+    data: TrainingData
+
+
+def read_graph(files: GraphFiles) -> Graph:
+    """Read all triples and the id maps.
+
+    Without id maps the labels of all files get their ids in the order of the text.
+
+    Raises
+    ------
+    TriplesError
+        If a file cannot be read, or names something that the id maps do not know.
+    """
+    has_ids = not files.labels and holds_ids(files.train)
+    if files.entity_to_id is None or files.relation_to_id is None:
+        entities, relations = _made_id_maps(files, has_ids=has_ids)
+    else:
+        entities, relations = read_id_map(files.entity_to_id, "entity"), read_id_map(files.relation_to_id, "relation")
+    nothing: NDArray[np.int64] = np.empty((0, 3), dtype=np.int64)
+    triples = {name: read_triples(path, entities, relations, labels=not has_ids) for name, path in files.texts.items()}
+    data = TrainingData(
+        train=triples["train"],
+        valid=triples.get("valid", nothing),
+        test=triples.get("test", nothing),
+        id_maps_sha256=id_maps_sha256(entities, relations),
+        sources={f"{name}_path": str(path) for name, path in files.texts.items()},
+    )
+    return Graph(entities=entities, relations=relations, data=data)
+
+
+def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
+    """Write entity_to_id.tsv and relation_to_id.tsv into a folder, beside the models that need them.
+
+    Raises
+    ------
+    ConfigError
+        If other maps are there: the models of that folder belong to them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    entities, relations = folder / "entity_to_id.tsv", folder / "relation_to_id.tsv"
+    for path, id_map in ((entities, graph.entities), (relations, graph.relations)):
+        if path.exists() and path.read_bytes() != id_map_bytes(id_map):
+            raise ConfigError(f"{path} is there already with other labels; choose another --output-dir")
+        write_id_map(path, id_map)
+    return entities, relations
+
+
+def _made_id_maps(files: GraphFiles, *, has_ids: bool) -> tuple[IdMap, IdMap]:
+    found = [discover_id_maps(TripleText(path=path, has_ids=has_ids)) for path in files.texts.values()]
+    join = _longest if has_ids else _joined
+    return join([entities for entities, _ in found]), join([relations for _, relations in found])
+
+
+def _longest(id_maps: list[IdMap]) -> IdMap:
+    return max(id_maps, key=len)
+
+
+def _joined(id_maps: list[IdMap]) -> IdMap:
+    return IdMap.of(sorted({label for id_map in id_maps for label in id_map.labels.to_pylist()}))

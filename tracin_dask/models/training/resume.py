@@ -1,0 +1,86 @@
+"""What a checkpoint of a training holds, and how a training goes on from one."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tracin_dask.errors import CheckpointError, ResumeError
+from tracin_dask.models.checkpoints.files import read_torch_file
+from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.training.epoch import Learner
+from tracin_dask.models.training.settings import TrainingData
+
+History = list[dict[str, Any]]
+"""One entry per finished epoch, as in training_history.json."""
+
+
+def identity(learner: Learner, data: TrainingData) -> dict[str, object]:
+    """Name everything that decides the weights after each epoch."""
+    return {
+        **model_sizes(learner.model.config),
+        **learner.config.decisive(),
+        "id_maps_sha256": data.id_maps_sha256,
+        "triples_sha256": data.fingerprint(),
+    }
+
+
+def model_sizes(config: ConvEConfig) -> dict[str, object]:
+    """Name the sizes as the known checkpoints do; their dialect implies the stacking and that there is no bias."""
+    return {name: value for name, value in asdict(config).items() if name not in {"stacking", "has_entity_bias"}}
+
+
+def checkpoint_contents(learner: Learner, history: History, *, identity: Mapping[str, object]) -> dict[str, object]:
+    """Gather a checkpoint in the known shape, with what going on from it needs."""
+    last = history[-1]
+    return {
+        "epoch": last["epoch"] - 1,
+        "model_state_dict": learner.model.state_dict(),
+        "optimizer_state_dict": learner.optimizer.state_dict(),
+        "scaler_state_dict": learner.scaler.state_dict(),
+        "model_config": model_sizes(learner.model.config),
+        "metrics": last["valid_metrics"],
+        "learning_rate": learner.config.learning_rate,
+        "id_maps_sha256": identity["id_maps_sha256"],
+        "training": dict(identity),
+        "history": history,
+    }
+
+
+def restore(learner: Learner, path: Path, *, identity: Mapping[str, object]) -> History:
+    """Put a checkpoint's state into `learner` and return the history up to it.
+
+    Raises
+    ------
+    ResumeError
+        If the file cannot be gone on from, or belongs to a training with other settings, triples or id maps.
+    """
+    try:
+        contents: Mapping[Any, Any] = read_torch_file(path)
+    except CheckpointError as error:
+        raise ResumeError(f"cannot go on from {path}: {error}") from error
+    if "training" not in contents or "history" not in contents:
+        raise ResumeError(
+            f"{path} does not tell the settings it was trained with, so it cannot be gone on from exactly; "
+            "give a checkpoint that `tracin-dask train` wrote"
+        )
+    _check_same(contents["training"], identity, path)
+    history: History = contents["history"]
+    if len(history) > learner.config.num_epochs:
+        raise ResumeError(
+            f"{path} has {len(history)} finished epochs, but --num-epochs is {learner.config.num_epochs}; "
+            "give the total number of epochs, not the remaining one"
+        )
+    learner.model.load_state_dict(contents["model_state_dict"])
+    learner.optimizer.load_state_dict(contents["optimizer_state_dict"])
+    learner.scaler.load_state_dict(contents["scaler_state_dict"])
+    return history
+
+
+def _check_same(before: Mapping[str, object], now: Mapping[str, object], path: Path) -> None:
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise ResumeError(
+                f"{path} was trained with {name} {before.get(name)}, now it is {value}; "
+                "a training goes on with the settings it began with: give the same ones, or start a new training"
+            )

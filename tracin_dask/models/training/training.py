@@ -1,0 +1,214 @@
+"""Training of a ConvE from first to last epoch: validation, checkpoints, the best model, the test."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracin_dask import __version__
+from tracin_dask.errors import ConfigError
+from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.checkpoints.files import write_json_file, write_torch_file
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
+from tracin_dask.models.training.epoch import Learner, derive_seed, train_epoch
+from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
+from tracin_dask.models.training.resume import History, checkpoint_contents, identity, model_sizes, restore
+from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochReport:
+    """What is known after an epoch, which counts from 1; `valid_metrics` is None without validation triples."""
+
+    epoch: int
+    train_loss: float
+    seconds: float
+    valid_metrics: Metrics | None
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observer:
+    """Who is told of a training's advance: each batch as (epoch, done, total), and each finished epoch."""
+
+    on_batch: Callable[[int, int, int], None] = lambda _epoch, _done, _total: None
+    on_epoch: Callable[[EpochReport], None] = lambda _report: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """Where the models lie and how good the last one is; what was not asked for is None."""
+
+    final_model: Path
+    best_model: Path | None
+    test_metrics: Metrics | None
+    history: History
+
+
+def train(
+    data: TrainingData,
+    model_config: ConvEConfig,
+    *,
+    config: TrainingConfig,
+    files: TrainingFiles,
+    observer: Observer | None = None,
+) -> TrainingResult:
+    """Train a ConvE and write its models, checkpoints, history and metrics.
+
+    On a CPU with the same number of threads the weights are the same bit for bit however often the training was
+    stopped and resumed, and for any number of workers.
+
+    Raises
+    ------
+    ResumeError
+        If the checkpoint to go on from belongs to another training.
+    ConfigError
+        If models of another training lie where this one would write: the two must not mix.
+    NonFiniteError
+        If the loss diverges; earlier checkpoints stay.
+    """
+    device = choose_device(use_gpu=config.use_gpu)
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
+        learner = new_learner(model_config, config, device=device)
+        return _Training(
+            learner=learner,
+            data=data,
+            files=files,
+            observer=observer or Observer(),
+            known=KnownTails.from_triples(data.all_triples(), model_config.num_relations),
+            identity=identity(learner, data),
+        ).run()
+
+
+def choose_device(*, use_gpu: bool) -> torch.device:
+    """Take the GPU if there is one and it is wanted; otherwise CUDA is not touched at all."""
+    return torch.device("cuda" if use_gpu and torch.cuda.is_available() else "cpu")
+
+
+def new_learner(model_config: ConvEConfig, config: TrainingConfig, *, device: torch.device) -> Learner:
+    """Draw a model's first weights (on the CPU, so that they do not depend on the device) and set up Adam."""
+    torch.manual_seed(derive_seed(config.random_seed, 0))
+    model = ConvE(model_config, config.dropout)
+    model.initialize()
+    model.to(device)
+    return Learner(
+        model=model,
+        optimizer=torch.optim.Adam(model.parameters(), lr=config.learning_rate),
+        scaler=torch.amp.GradScaler(device.type, enabled=config.use_mixed_precision and device.type == "cuda"),
+        device=device,
+        config=config,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """The fixed parts of one training; what moves are the learner's tensors and the history."""
+
+    learner: Learner
+    data: TrainingData
+    files: TrainingFiles
+    observer: Observer
+    known: KnownTails
+    identity: dict[str, object]
+
+    def run(self) -> TrainingResult:
+        history = self._begin()
+        triples = torch.from_numpy(np.ascontiguousarray(self.data.train, dtype=np.int64))
+        for epoch in range(len(history), self.learner.config.num_epochs):
+            report = self._run_epoch(epoch, triples, best=_best_so_far(history))
+            history.append(_history_entry(report))
+            self._write_epoch(report, history)
+            self.observer.on_epoch(report)
+        return self._finish(history)
+
+    def _begin(self) -> History:
+        resume_from = self.files.resume_from
+        if resume_from is None:
+            _refuse_earlier_models(self.files)
+        history = restore(self.learner, resume_from, identity=self.identity) if resume_from else []
+        write_json_file(self.files.output_dir / "config.json", self._description())
+        return history
+
+    def _run_epoch(self, epoch: int, triples: Tensor, *, best: float) -> EpochReport:
+        start = time.perf_counter()
+        loss = train_epoch(self.learner, triples, epoch=epoch, on_batch=partial(self.observer.on_batch, epoch + 1))
+        metrics = self._evaluate(self.learner.model, self.data.valid)
+        return EpochReport(
+            epoch=epoch + 1,
+            train_loss=loss,
+            seconds=time.perf_counter() - start,
+            valid_metrics=metrics,
+            is_best=metrics is not None and metrics["mean_reciprocal_rank"] > best,
+        )
+
+    def _evaluate(self, model: ConvE, triples: NDArray[np.int64]) -> Metrics | None:
+        return ranking_metrics(tail_ranks(model.eval(), triples, self.known)) if len(triples) else None
+
+    def _write_epoch(self, report: EpochReport, history: History) -> None:
+        if report.is_best:
+            self._write_model(self.files.best_model, history)
+        if report.epoch % self.learner.config.checkpoint_frequency == 0:
+            self._write_model(self.files.checkpoints / f"checkpoint_epoch_{report.epoch}.pt", history)
+        write_json_file(self.files.output_dir / "training_history.json", history)
+
+    def _write_model(self, path: Path, history: History) -> None:
+        write_torch_file(path, checkpoint_contents(self.learner, history, identity=self.identity))
+
+    def _finish(self, history: History) -> TrainingResult:
+        self._write_model(self.files.final_model, history)
+        test_metrics = self._evaluate(self.learner.model, self.data.test)
+        best = self.files.best_model if self.files.best_model.is_file() else None
+        if test_metrics is not None:
+            results = {**test_metrics, "best_model": self._test_best(best) if best else None}
+            write_json_file(self.files.output_dir / "test_results.json", results)
+        return TrainingResult(
+            final_model=self.files.final_model, best_model=best, test_metrics=test_metrics, history=history
+        )
+
+    def _test_best(self, path: Path) -> dict[str, object]:
+        best = load_checkpoint(path)
+        metrics = self._evaluate(best.model.to(self.learner.device), self.data.test)
+        return {"epoch": None if best.epoch is None else best.epoch + 1, **(metrics or {})}
+
+    def _description(self) -> dict[str, object]:
+        counts = {"train": len(self.data.train), "valid": len(self.data.valid), "test": len(self.data.test)}
+        return {
+            "tracin_dask_version": __version__,
+            "data": {**self.data.sources, **{f"num_{name}_triples": count for name, count in counts.items()}},
+            "model": model_sizes(self.learner.model.config),
+            "training": asdict(self.learner.config),
+            "identity": self.identity,
+            "device": str(self.learner.device),
+        }
+
+
+def _refuse_earlier_models(files: TrainingFiles) -> None:
+    found = [path for path in (files.best_model, files.final_model) if path.exists()]
+    found += sorted(files.checkpoints.glob("checkpoint_epoch_*.pt"))
+    if found:
+        raise ConfigError(
+            f"{found[0]} is there already, from an earlier training; go on from one of its checkpoints with "
+            "--resume-from-checkpoint, or choose another --output-dir"
+        )
+
+
+def _history_entry(report: EpochReport) -> dict[str, object]:
+    return {
+        "epoch": report.epoch,
+        "train_loss": report.train_loss,
+        "valid_metrics": report.valid_metrics,
+        "time": report.seconds,
+    }
+
+
+def _best_so_far(history: History) -> float:
+    validated = [entry["valid_metrics"] for entry in history if entry["valid_metrics"] is not None]
+    return max((metrics["mean_reciprocal_rank"] for metrics in validated), default=0.0)

@@ -1,0 +1,100 @@
+"""Tells whoever watches a run on Dask how it goes: the dashboard's page, metrics, and subscribers of the events."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from tracin_dask.influence.reductions import topk
+from tracin_dask.influence.reductions.topk import TopK
+from tracin_dask.monitor.events import FINISHED, TOPIC
+from tracin_dask.runs.plan.plan import Plan
+from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.result import Labels
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+MOST_TRIPLES = 20
+"""Training triples that are told at a time."""
+MOST_TESTS = 4
+"""Test triples among which they are shared, the first ones."""
+LEAST_SECONDS = 2.0
+"""Between two times that the best triples are told."""
+
+
+class Announcer:
+    """Sends the events of one run (`monitor.events` lists them)."""
+
+    def __init__(self, client: "Client | None", run: str, prepared: PreparedRun, plan: Plan) -> None:
+        """Bring the page to the scheduler; without a client, in a run of this process alone, nobody is told."""
+        self._client, self._run = client, run
+        self._prepared, self._plan = prepared, plan
+        self._labels = Labels(store=prepared.store)
+        self._last = 0.0
+        if client is not None:
+            _bring_page(client)
+
+    def started(self, num_tasks: int, resumed_triples: int) -> None:
+        """Tell what is to be done."""
+        tests = self._prepared.test_triples
+        self._tell(
+            "start",
+            triples=self._plan.num_triples,
+            tasks=num_tasks,
+            resumed_triples=resumed_triples,
+            test_triples=0 if tests is None else len(tests),
+        )
+
+    def best(self, top: TopK) -> None:
+        """Tell the best training triples so far, now and then."""
+        if time.monotonic() - self._last >= LEAST_SECONDS:
+            self._tell_best(top)
+
+    def finished(self, top: TopK) -> None:
+        """Tell the best training triples, and that the run is over."""
+        self._tell_best(top)
+        self._tell("end", outcome=FINISHED)
+
+    def failed(self, error: BaseException) -> None:
+        """Tell that the run stopped, and why; a scheduler that is gone hears nothing of it."""
+        if self._client is not None and self._client.status == "running":
+            self._tell("end", outcome=f"stopped: {type(error).__name__}: {error}"[:500])
+
+    def _tell(self, event: str, **contents: Any) -> None:  # noqa: ANN401 - what the event says
+        if self._client is not None:
+            self._client.log_event(TOPIC, {"event": event, "run": self._run, **contents})
+
+    def _tell_best(self, top: TopK) -> None:
+        if self._client is not None:
+            self._last = time.monotonic()
+            self._tell("best", triples=self._named(top))
+
+    def _named(self, top: TopK) -> list[dict[str, Any]]:
+        tests = self._prepared.test_triples
+        num_tests = 1 if tests is None else min(len(tests), MOST_TESTS)
+        told = []
+        for index in range(num_tests):
+            test = "itself" if tests is None else " · ".join(self._names(tests[index].tolist()))
+            ranking = topk.ranked(top, index, self._prepared.config.rank_by)
+            for place, triple in enumerate(ranking.triples[: MOST_TRIPLES // num_tests].tolist()):
+                head, relation, tail = self._names(triple)
+                influence = float(ranking.influence[place])
+                names = {"head": head, "relation": relation, "tail": tail}
+                told.append({"test": test, "rank": place + 1, "influence": influence, **names})
+        return told
+
+    def _names(self, triple: list[int]) -> list[str]:
+        known = self._labels.describe(triple)
+        return [str(known.get(f"{role}_name", known[f"{role}_label"])) for role in ("head", "relation", "tail")]
+
+
+def _bring_page(client: "Client") -> None:
+    """Register the page; the run goes on without it where that does not work."""
+    try:
+        from tracin_dask.monitor.plugin import RunMonitor  # noqa: PLC0415 - bokeh is slow to import
+
+        client.register_plugin(RunMonitor())
+    except Exception as error:  # noqa: BLE001 - whatever the scheduler's environment lacks, the run does not need it
+        logger.warning("the dashboard shows no page of this run, since its scheduler cannot load it: %s", error)

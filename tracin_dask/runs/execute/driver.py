@@ -1,0 +1,273 @@
+"""Carries out a plan: hands its tasks out, merges and records what comes back, makes the result."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from tracin_dask.influence.reductions import topk
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.execute.announce import Announcer
+from tracin_dask.runs.execute.in_process import InProcess
+from tracin_dask.runs.group_influences import GroupInfluences
+from tracin_dask.runs.plan.plan import Plan, Rows, make_plan
+from tracin_dask.runs.plan.resources import Resources, of_client, of_this_process
+from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
+from tracin_dask.runs.provenance import about_run, grouping_identity, identity_of, one_or_all
+from tracin_dask.runs.result import InfluenceResult, Labels
+from tracin_dask.runs.sinks.records import Records
+from tracin_dask.runs.sinks.saved_scores import Scores, check_place, claim, complete, scores_of
+from tracin_dask.runs.sinks.score_writer import ScoresPlace
+from tracin_dask.runs.work.contributions import Contributions, Reported
+from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
+from tracin_dask.runs.work.loading import CheckpointFile, Contents
+from tracin_dask.runs.work.norms import Norms, divided
+from tracin_dask.types import Progress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+    from tracin_dask.triples.store import TripleStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a run is carried out; what it scores is in `RunConfig`.
+
+    Attributes
+    ----------
+    resources
+        Workers, threads and memory; by default those of the client, or of this process.
+    record_directory
+        Where finished groups of rows are recorded, so that a run that was cut off goes on where it stopped. They stay
+        when the run ends: `records.discard` deletes them once the result is safe. None records nothing.
+    restart
+        Discard what was recorded there, and what an interrupted run wrote to `RunConfig.save_scores`.
+    progress
+        Called with (rows done, all rows), possibly from another thread.
+    """
+
+    resources: Resources | None = None
+    record_directory: Path | None = None
+    restart: bool = False
+    progress: Progress | None = None
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """A way to carry out tasks: in this process, or on a Dask cluster."""
+
+    def prepare(self) -> Counters:
+        """Compute what all tasks share."""
+        ...
+
+    def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
+        """Give each group's rows and outcome when it is finished, in any order."""
+        ...
+
+    def contributions(self, reported: Reported) -> Contributions:
+        """Tell what each checkpoint adds to the influences of the reported training triples, before any division."""
+        ...
+
+    def norms(self, reported: Reported) -> Norms:
+        """Give the norms of the gradients of the test triples and of the reported training triples."""
+        ...
+
+
+def run(
+    store: "TripleStore",
+    checkpoints: "AnyCheckpoint | Sequence[AnyCheckpoint]",
+    test_triples: TestTriples | None = None,
+    *,
+    config: RunConfig | None = None,
+    client: "Client | None" = None,
+    execution: Execution | None = None,
+) -> InfluenceResult:
+    """Find the most influential training triples of each test triple, exactly, over all training triples.
+
+    Without test triples, find the training triples of the largest self-influence. Of several checkpoints, influences
+    are summed before they are ranked. Runs in this process, or on the workers of `client`.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint does not fit the store's id maps, or several are not models of one training.
+    ConfigError
+        If options contradict each other, or a test triple is not of this graph.
+    MemoryLimitError
+        If the run cannot fit into the memory of a worker.
+    NonFiniteError
+        If an influence is NaN or infinite.
+    ResumeError
+        If the record directory belongs to another run.
+    ScoresError
+        If all influences are to be saved where something else is, or where they cannot be written.
+    """
+    execution = execution or Execution()
+    prepared = prepare(store, checkpoints, test_triples, config=config)
+    resources = execution.resources or (of_this_process() if client is None else of_client(client))
+    plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
+    return carry_out(prepared, plan, client=client, execution=execution)
+
+
+def carry_out(
+    prepared: PreparedRun, plan: Plan, *, client: "Client | None" = None, execution: Execution | None = None
+) -> InfluenceResult:
+    """Carry out a plan that `run` would make, or one that was changed; raises as `run`."""
+    execution = execution or Execution()
+    started, clock = datetime.now(UTC), time.perf_counter()
+    scores = scores_of(prepared)
+    records, place = _open_outputs(scores, prepared, plan, execution)
+    meter = _Meter(plan.num_triples, execution.progress)
+    run_id = uuid.uuid4().hex[:8]
+    announcer = Announcer(client, run_id, prepared, plan)
+    executor = _executor(prepared, replace(_job(prepared, plan), scores=place), client, run_id)
+    config = prepared.config
+    num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
+    try:
+        total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
+        rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
+        norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
+        about = about_run(prepared, plan) | {
+            "device": total.device,
+            "precision": total.precision,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+            "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
+        }
+        if scores is not None:
+            about["saved_scores"] = str(scores.path)
+            complete(scores, about)
+    except BaseException as error:
+        announcer.failed(error)
+        raise
+    announcer.finished(total.top)
+    return InfluenceResult(
+        test_triples=prepared.test_triples,
+        contrast_tails=prepared.contrast_tails,
+        rankings=rankings,
+        contributions=contributions,
+        norms=norms,
+        groups=tuple(
+            GroupInfluences(grouping=grouping, totals=totals, store=prepared.store)
+            for grouping, totals in zip(prepared.groupings, total.totals, strict=True)
+        ),
+        top=total.top,
+        top_k=config.top_k,
+        learning_rate=one_or_all(prepared.learning_rates),
+        labels=Labels(store=prepared.store),
+        run=about,
+    )
+
+
+def _open_outputs(
+    scores: Scores | None, prepared: PreparedRun, plan: Plan, execution: Execution
+) -> tuple[Records | None, ScoresPlace | None]:
+    """Open the records of finished groups and the array of all influences, where there are to be any."""
+    records, place = None, None
+    identity = identity_of(prepared, plan)
+    if scores is not None:
+        check_place(scores)
+    if execution.record_directory is not None:
+        path = None if scores is None else str(scores.path)
+        kept = {"save_scores": path, "group_by": grouping_identity(prepared)}
+        records = Records(execution.record_directory, identity | kept, restart=execution.restart)
+    if scores is not None:
+        has_records = records is not None and not records.is_empty
+        place = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
+    return records, place
+
+
+def _score_all(
+    executor: Executor, plan: Plan, records: Records | None, meter: "_Meter", announcer: Announcer
+) -> tuple[Scored, int]:
+    """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too."""
+    total: Scored | None = None
+    done: list[Rows] = []
+    for rows, scored in records.finished() if records else ():
+        total = scored if total is None else merge_scored([total, scored])
+        done.append(rows)
+        meter.add(rows[1] - rows[0])
+    resumed_rows = meter.done
+    groups = list(plan.groups(done))
+    announcer.started(sum(len(group) for group in groups), resumed_rows)
+    shared = executor.prepare() if groups else Counters()
+    for rows, scored in executor.score(groups, meter.add):
+        if records is not None:
+            records.write(rows, scored)
+        total = scored if total is None else merge_scored([total, scored])
+        announcer.best(total.top)
+    assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files
+    return total.counting(shared), resumed_rows
+
+
+def _about_reported(
+    executor: Executor, config: RunConfig, reported: Reported
+) -> tuple[Norms | None, Contributions | None]:
+    """Give the norms and the contributions of what is reported, where they are asked for."""
+    norms = executor.norms(reported) if config.normalize != "none" else None
+    if not config.checkpoint_contributions:
+        return norms, None
+    contributions = executor.contributions(reported)
+    return norms, contributions if norms is None else divided(contributions, norms, config.normalize)
+
+
+class _Meter:
+    """Counts rows; rows that are scored twice, because a worker was lost, do not count beyond the end."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total, self._progress = total, progress
+        self.done = 0
+
+    def add(self, rows: int) -> None:
+        self.done = min(self.done + rows, self._total)
+        if self._progress is not None:
+            self._progress(self.done, self._total)
+
+
+def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run_id: str) -> Executor:
+    cache = prepared.config.cache_test_gradients
+    if client is None:
+        pairs = zip(prepared.checkpoints, prepared.scales, strict=True)
+        models = [Contents(model=checkpoint.model, scales=scales) for checkpoint, scales in pairs]
+        return InProcess(job, prepared.asked, models=models, cache=cache)
+    from tracin_dask.runs.execute.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
+
+    return OnDask(client, job, prepared.asked, run=run_id, cache=cache)
+
+
+def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
+    config = prepared.config
+    return ScoreJob(
+        store=prepared.store,
+        checkpoints=tuple(
+            CheckpointFile(
+                path=checkpoint.path.absolute(),
+                sha256=checkpoint.sha256,
+                config=checkpoint.config,
+                dtype=checkpoint.dtype,
+                description=checkpoint.description,
+                is_pickle=checkpoint.is_pickle,
+                preconditioned=frozenset(scales),
+            )
+            for checkpoint, scales in zip(prepared.checkpoints, prepared.scales, strict=True)
+        ),
+        learning_rates=prepared.learning_rates,
+        num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
+        loss=config.loss,
+        question=prepared.question,
+        normalize=config.normalize,
+        tracked=prepared.tracked,
+        modes=plan.modes,
+        top_k=config.top_k,
+        batch_size=plan.batch_size,
+        device=config.device,
+        threads=plan.resources.threads_per_worker,
+        precision=config.precision,
+        gradient_checkpointing=config.gradient_checkpointing,
+        groupings=prepared.groupings,
+    )

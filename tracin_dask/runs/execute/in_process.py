@@ -1,0 +1,51 @@
+"""Carries out a plan in this process: for small jobs, which should not pay for workers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from numpy import ndarray
+
+from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
+from tracin_dask.runs.work.job import Asked, Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
+from tracin_dask.runs.work.loading import Contents
+from tracin_dask.runs.work.norms import Norms, reported_norms
+from tracin_dask.runs.work.score import prepare_test, remember_models, score_rows
+
+
+class InProcess:
+    """Scores group after group, task after task."""
+
+    def __init__(self, job: ScoreJob, asked: Asked | None, *, models: Sequence[Contents], cache: bool) -> None:
+        """Take a job and its loaded models.
+
+        With `cache`, the test triples' factors are computed once, otherwise by every task.
+        """
+        remember_models(job, models)
+        self._job = job
+        self._asked = asked
+        self._test: TestSide = asked
+        self._cache = cache and asked is not None
+
+    def prepare(self) -> Counters:
+        """Compute what all tasks share."""
+        if not self._cache or not isinstance(self._test, ndarray):
+            return Counters()
+        self._test = prepare_test(self._job, self._test)
+        return self._test.counters
+
+    def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
+        """Give each group's rows and outcome when it is finished."""
+        for tasks in groups:
+            scored = score_rows(self._job, self._test, tasks[0], on_rows=on_rows)
+            for rows in tasks[1:]:
+                scored = merge_scored([scored, score_rows(self._job, self._test, rows, on_rows=on_rows)])
+            yield (tasks[0][0], tasks[-1][1]), scored
+
+    def contributions(self, reported: Reported) -> Contributions:
+        """Score what is reported once more, checkpoint by checkpoint."""
+        return contributions(self._job, self._asked, reported)
+
+    def norms(self, reported: Reported) -> Norms:
+        """Compute the norms of the test triples' gradients and of those that are reported."""
+        assert self._asked is not None  # noqa: S101 - refused for self-influence
+        return reported_norms(self._job, self._asked, reported)

@@ -1,0 +1,250 @@
+"""Carries out a plan on the workers of a Dask client."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask.sizeof import sizeof
+from distributed import Client, Future, KilledWorker, as_completed, get_worker
+from numpy import ndarray
+
+from tracin_dask.errors import ClusterError
+from tracin_dask.influence.reductions.topk import Ranking
+from tracin_dask.influence.tensors import num_bytes
+from tracin_dask.monitor.events import TOPIC, progress_topic
+from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
+from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
+from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.sinks.score_writer import why_out_of_reach
+from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
+from tracin_dask.runs.work.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
+from tracin_dask.runs.work.norms import Norms, reported_norms
+from tracin_dask.runs.work.score import load_ahead, prepare_test, score_rows
+
+Weights = tuple[bytes | None, ...] | None
+"""The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What every task needs, held once by each worker; workers copy it from one another."""
+
+    job: ScoreJob
+    test: TestSide
+    run: str
+    """The run's id, under which progress is reported."""
+    report_seconds: float
+    """Time between two reports of a worker."""
+
+
+class OnDask:
+    """Submits all tasks in one graph, merges groups on the workers, and fetches one small outcome per group."""
+
+    def __init__(self, client: Client, job: ScoreJob, asked: Asked | None, *, run: str, cache: bool) -> None:
+        """Take a job and the id of its run.
+
+        With `cache`, the test triples' factors are computed once, otherwise by every task.
+        """
+        self._client = client
+        self._job = job
+        self._asked = asked
+        self._cache = cache and asked is not None
+        self._shared: Future[Any] | None = None
+        self._held: list[Future[Any]] = []
+        self._id = run
+
+    def prepare(self) -> Counters:
+        """See to it that all workers get the checkpoints, and compute what all tasks share.
+
+        Raises
+        ------
+        ClusterError
+            If a worker does not see the store, or cannot write where all influences are to be saved, or workers die
+            again and again at the test triples.
+        """
+        workers, weights = self._look_for_files()
+        self._look_for_scores()
+        shared = _Shared(
+            job=self._job,
+            test=self._asked,
+            run=self._id,
+            report_seconds=seconds_between_reports(len(workers)),
+        )
+        self._shared = self._submit("share", _share_prepared if self._cache else _share, shared, weights)
+        job = self._submit("job", _with_weights, self._job, weights)
+        graph, loads = one_task_per_worker(workers, _load, job, f"load-{self._id}")
+        self._held += self._client.get(graph, loads, sync=False)  # beside the factors, which one of them computes
+        try:
+            with _killed_workers_explained():
+                counters: Counters = self._submit("count", _counters, self._shared).result()
+        except BaseException:
+            self._let_go()
+            raise
+        return counters
+
+    def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
+        """Give each group's rows and outcome when it is finished, in any order.
+
+        Raises
+        ------
+        ClusterError
+            If workers die again and again at the same task.
+        """
+        groups = list(groups)
+        progress = GroupProgress(groups, on_rows)
+        topic = progress_topic(self._id)
+        self._client.subscribe_topic(topic, lambda event: progress.add(event[1]["group"], event[1]["rows"]))
+        futures = self._submit_groups(groups)
+        try:
+            with _killed_workers_explained():
+                for future, scored in as_completed(futures, with_results=True, loop=self._client.loop):
+                    rows = futures.pop(future)
+                    progress.finish(rows[0])
+                    yield rows, scored
+        finally:
+            self._client.cancel(list(futures))
+            self._let_go()
+            self._client.unsubscribe_topic(topic)
+
+    def contributions(self, reported: Reported) -> Contributions:
+        """Let a worker score what is reported once more, checkpoint by checkpoint; raises as `prepare`."""
+        found: Contributions = self._afterwards("contributions", contributions, reported)
+        return found
+
+    def norms(self, reported: Reported) -> Norms:
+        """Let a worker compute the norms of the test triples and of what is reported; raises as `prepare`."""
+        found: Norms = self._afterwards("norms", reported_norms, reported)
+        return found
+
+    def _afterwards(self, name: str, function: Any, reported: Reported) -> Any:  # noqa: ANN401 - as `_submit`
+        """Let a worker look at what is reported once more."""
+        _, weights = self._look_for_files()
+        job = self._submit(f"job-for-{name}", _with_weights, self._job, weights)
+        try:
+            with _killed_workers_explained(), _large_graphs_allowed():
+                return self._submit(name, function, job, self._asked, reported).result()
+        finally:
+            self._let_go()
+
+    def _look_for_files(self) -> "tuple[list[str], Future[Any] | None]":
+        """Give the workers' addresses, and the weights of checkpoints that some of them do not see or may not read."""
+        files = [str(file.path) for file in self._job.checkpoints]
+        needed = {self._job.store.path: "store"}
+        needed |= {grouping.path: "groups" for grouping in self._job.groupings if grouping.path is not None}
+        missing = self._client.run(_missing, [*needed, *files])
+        for worker, paths in missing.items():
+            for path in needed.keys() & set(paths):
+                raise ClusterError(
+                    f"worker {worker} does not see the {needed[path]} {path}; "
+                    "put it on a file system that all workers share and give that path"
+                )
+        unseen = {path for paths in missing.values() for path in paths}
+        unseen |= {str(file.path) for file in self._job.checkpoints if file.is_pickle}
+        return list(missing), self._send_weights(unseen) if unseen else None
+
+    def _look_for_scores(self) -> None:
+        """Let every worker try whether it can write where all influences are to be saved."""
+        if self._job.scores is None:
+            return
+        for worker, reason in self._client.run(why_out_of_reach, self._job.scores).items():
+            if reason is not None:
+                raise ClusterError(f"worker {worker} cannot save scores: {reason}")
+
+    def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
+        if not groups:
+            return {}
+        functions = TaskFunctions(score=_score, merge=merge_scored)
+        graph, outcomes = task_graph(groups, self._shared, functions, self._id)
+        futures = self._client.get(graph, outcomes, sync=False)
+        return {future: (tasks[0][0], tasks[-1][1]) for future, tasks in zip(futures, groups, strict=True)}
+
+    def _submit(self, name: str, function: Any, *arguments: object) -> "Future[Any]":  # noqa: ANN401 - Dask takes any callable
+        future = self._client.submit(function, *arguments, key=f"{name}-{self._id}", pure=False)
+        self._held.append(future)
+        return future
+
+    def _let_go(self) -> None:
+        """Let the workers forget what was submitted, even while a traceback holds this object."""
+        for future in self._held:
+            future.release()
+        self._held.clear()
+
+    def _send_weights(self, unseen: Collection[str]) -> "Future[Any]":
+        """Put the weights into a task, which Dask can repeat wherever a worker is lost."""
+        weights = [file.dump() if str(file.path) in unseen else None for file in self._job.checkpoints]
+        with _large_graphs_allowed():
+            return self._submit("weights", tuple, weights)
+
+
+def _large_graphs_allowed() -> AbstractContextManager[None]:
+    """Let Dask send what is large once without a warning."""
+    allowed: AbstractContextManager[None] = dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"})
+    return allowed
+
+
+@contextmanager
+def _killed_workers_explained() -> Iterator[None]:
+    try:
+        yield
+    except KilledWorker as error:
+        raise ClusterError(
+            f"workers died repeatedly at the same task ({error}); most often they ran out of memory: "
+            "give a smaller --batch-size, or fewer --workers with more memory each"
+        ) from error
+
+
+def _missing(paths: list[str]) -> list[str]:
+    return [path for path in paths if not Path(path).exists()]
+
+
+def _share(shared: _Shared, weights: Weights) -> _Shared:
+    return replace(shared, job=_with_weights(shared.job, weights))
+
+
+def _with_weights(job: ScoreJob, weights: Weights) -> ScoreJob:
+    if weights is None:
+        return job
+    pairs = zip(job.checkpoints, weights, strict=True)
+    return replace(job, checkpoints=tuple(replace(file, weights=sent) for file, sent in pairs))
+
+
+def _load(job: ScoreJob) -> None:
+    load_ahead(job)
+
+
+def _share_prepared(shared: _Shared, weights: Weights) -> _Shared:
+    whole = _share(shared, weights)
+    assert isinstance(whole.test, ndarray)  # noqa: S101 - the test triples, which are not prepared yet
+    return replace(whole, test=prepare_test(whole.job, whole.test))
+
+
+def _counters(shared: _Shared) -> Counters:
+    return shared.test.counters if isinstance(shared.test, Prepared) else Counters()
+
+
+def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
+    worker = get_worker()
+    topics = [TOPIC, progress_topic(shared.run)]
+
+    def report(count: int) -> None:
+        where = {"run": shared.run, "group": group, "task": rows[0]}
+        worker.log_event(topics, {"event": "rows", "rows": count, **where})
+
+    return score_rows(shared.job, shared.test, rows, on_rows=SeldomReport(report, shared.report_seconds))
+
+
+@sizeof.register(_Shared)  # type: ignore[untyped-decorator] # Dask has no types
+def _shared_bytes(shared: _Shared) -> int:
+    """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
+    tests = shared.test.tests if isinstance(shared.test, Prepared) else ()
+    return sum(map(num_bytes, tests)) + sum(len(file.weights or b"") for file in shared.job.checkpoints)
+
+
+@sizeof.register(Scored)  # type: ignore[untyped-decorator] # Dask has no types
+def _scored_bytes(scored: Scored) -> int:
+    sides = (scored.top.highest, scored.top.lowest)
+    best = sum(int(getattr(side, field.name).nbytes) for side in sides for field in fields(Ranking))
+    return best + sum(totals.num_bytes for totals in scored.totals)

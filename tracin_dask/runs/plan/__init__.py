@@ -1,0 +1,1 @@
+"""From sizes and limits to tasks, memory and the number of workers."""

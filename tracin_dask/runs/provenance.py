@@ -1,0 +1,100 @@
+"""What a run states of itself: for whoever reads its result, and to tell its records from those of another run."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import torch
+
+from tracin_dask import __version__
+from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
+from tracin_dask.runs.plan.plan import Plan
+from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.result import SCHEMA_VERSION
+
+Stated = TypeVar("Stated", float, str)
+
+
+def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
+    """State how the numbers are made, for the result."""
+    info = prepared.store.info
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tracin_dask_version": __version__,
+        "mode": prepared.config.mode,
+        "model": prepared.checkpoints[0].name,
+        "loss": prepared.config.loss.name,
+        **_loss_settings(prepared.config.loss),
+        "explain": prepared.config.explain,
+        "normalize": prepared.config.normalize,
+        "preconditioner": prepared.config.preconditioner,
+        "rank_by": prepared.config.rank_by,
+        "parameters": sorted(prepared.tracked),
+        "checkpoints": [
+            {
+                "path": str(checkpoint.path),
+                "sha256": checkpoint.sha256,
+                "epoch": checkpoint.epoch,
+                "learning_rate": learning_rate,
+            }
+            for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True)
+        ],
+        "store": {"path": prepared.store.path, "fingerprint": info.fingerprint, "skipped_lines": dict(info.skipped)},
+        "num_training_triples": info.num_triples,
+        "num_test_triples": 0 if prepared.test_triples is None else len(prepared.test_triples),
+        "engine": str(plan.modes),
+        "batch_size": plan.batch_size,
+        "gradient_checkpointing": prepared.config.gradient_checkpointing,
+        "workers": plan.resources.num_workers,
+        "threads_per_worker": plan.resources.threads_per_worker,
+        **({"groupings": [grouping.about() for grouping in prepared.groupings]} if prepared.groupings else {}),
+    }
+
+
+def identity_of(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
+    """State all that the bits of the scores depend on, for the records of finished work."""
+    config, asked = prepared.config, prepared.asked
+    return {
+        "tracin_dask_version": __version__,
+        "store": prepared.store.info.fingerprint,
+        "checkpoint": one_or_all([checkpoint.sha256 for checkpoint in prepared.checkpoints]),
+        "dtype": str(prepared.checkpoints[0].dtype),
+        "model": repr(prepared.model_config),
+        "test_triples": "none" if asked is None else hashlib.sha256(asked.tobytes()).hexdigest(),
+        "loss": [config.loss.name, _loss_digest(config.loss)],
+        "question": asdict(prepared.question),
+        "normalize": config.normalize,
+        "preconditioner": config.preconditioner,
+        "parameters": sorted(prepared.tracked),
+        "learning_rate": one_or_all(prepared.learning_rates),
+        "top_k": config.top_k,
+        "batch_size": plan.batch_size,
+        "device": config.device,
+        "precision": config.precision,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "threads_per_worker": plan.resources.threads_per_worker,
+    }
+
+
+def grouping_identity(prepared: PreparedRun) -> list[str]:
+    """State what the totals of groups depend on beyond the scores: records hold both."""
+    return [grouping.identity for grouping in prepared.groupings]
+
+
+def one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:
+    """Give what is stated of a single checkpoint, or a list of what is stated of several."""
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _loss_settings(loss: AnyLoss) -> dict[str, Any]:
+    """State the settings of a loss that has any."""
+    return asdict(loss) if isinstance(loss, OneToAll | SLCWA) else {}
+
+
+def _loss_digest(loss: AnyLoss) -> str:
+    """Tell losses of the same name apart by their values on a fixed grid of scores, or by their settings."""
+    if isinstance(loss, OneToAll | SLCWA):
+        return repr(loss)
+    values = loss.value(torch.linspace(-20, 20, 401, dtype=torch.float64))
+    return hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]

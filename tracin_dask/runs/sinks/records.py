@@ -1,0 +1,133 @@
+"""Finished groups of rows on disk: written whole before they count, found again by a run that is started again."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from tracin_dask.errors import ResumeError
+from tracin_dask.influence.reductions.group_totals import GroupTotals
+from tracin_dask.influence.reductions.topk import Ranking, TopK
+from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.work.job import Counters, Scored
+from tracin_dask.triples.part import write_whole
+
+_RUN_FILE = "run.json"
+_RECORDS = "rows-*.npz"
+_SIDES = ("highest", "lowest")
+
+
+class Records:
+    """The directory of one run's finished groups."""
+
+    def __init__(self, directory: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+        """Open or make the directory; `identity` states, as JSON values, all that the scores depend on.
+
+        Raises
+        ------
+        ResumeError
+            If the directory holds groups of a run with another identity; what differs is named.
+        """
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        if restart:
+            _delete_files(directory)
+        known = directory / _RUN_FILE
+        if not self.is_empty:
+            recorded = json.loads(known.read_text()) if known.exists() else {}
+            self._refuse_another(recorded, json.loads(json.dumps(identity)))
+        else:
+            write_whole(known, json.dumps(identity, indent=1, sort_keys=True).encode())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no group is finished."""
+        return is_empty(self._directory)
+
+    def finished(self) -> Iterator[tuple[Rows, Scored]]:
+        """Read the finished groups.
+
+        Raises
+        ------
+        ResumeError
+            If a record is damaged, or two hold the same rows.
+        """
+        recorded_until = 0
+        for path in sorted(self._directory.glob(_RECORDS)):
+            try:
+                with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                    rows, scored = _unpack(arrays)
+            except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
+                raise ResumeError(f"{path}: damaged record ({error}); delete it to compute its rows again") from error
+            if rows[0] < recorded_until:
+                raise ResumeError(
+                    f"{path}: rows before {recorded_until:,} are in another record too; two runs at once wrote to "
+                    "this directory: let only one run, and delete this record to compute its rows again"
+                )
+            recorded_until = rows[1]
+            yield rows, scored
+
+    def write(self, rows: Rows, scored: Scored) -> None:
+        """Record a finished group; when this returns it is on disk."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **_pack(rows, scored))
+        write_whole(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
+
+    def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        names = sorted(known.keys() | wanted.keys())
+        other = [f"{n}: {known.get(n)} then, {wanted.get(n)} now" for n in names if known.get(n) != wanted.get(n)]
+        if other:
+            raise ResumeError(
+                f"{self._directory} holds the finished part of another run ({'; '.join(other)}); "
+                "start the same run again to go on with it, or pass --restart to discard it"
+            )
+
+
+def is_empty(directory: Path) -> bool:
+    """Tell whether a directory holds no finished group."""
+    return not any(directory.glob(_RECORDS))
+
+
+def discard(directory: Path) -> None:
+    """Delete a run's records and their directory, once its result is written."""
+    _delete_files(directory)
+    directory.rmdir()
+
+
+def _delete_files(directory: Path) -> None:
+    for pattern in (f"{_RECORDS}*", f"{_RUN_FILE}*"):
+        for path in directory.glob(pattern):
+            path.unlink()
+
+
+def _pack(rows: Rows, scored: Scored) -> dict[str, Any]:
+    about: dict[str, Any] = {"rows": rows, "k": scored.top.k, "device": scored.device, "precision": scored.precision}
+    about |= {"counters": asdict(scored.counters), "num_groupings": len(scored.totals)}
+    packed = {"about": np.array(json.dumps(about))}
+    for side in _SIDES:
+        ranking: Ranking = getattr(scored.top, side)
+        packed |= {f"{side}_{field.name}": getattr(ranking, field.name) for field in fields(Ranking)}
+    for number, totals in enumerate(scored.totals):
+        packed |= {f"totals_{number}_{field.name}": getattr(totals, field.name) for field in fields(GroupTotals)}
+    return packed
+
+
+def _unpack(arrays: Mapping[str, np.ndarray]) -> tuple[Rows, Scored]:
+    about = json.loads(str(arrays["about"]))
+    high, low = (Ranking(**{f.name: arrays[f"{side}_{f.name}"] for f in fields(Ranking)}) for side in _SIDES)
+    scored = Scored(
+        top=TopK(k=about["k"], highest=high, lowest=low),
+        counters=Counters(**about["counters"]),
+        device=about["device"],
+        precision=about["precision"],
+        totals=tuple(
+            GroupTotals(**{f.name: arrays[f"totals_{number}_{f.name}"] for f in fields(GroupTotals)})
+            for number in range(about["num_groupings"])
+        ),
+    )
+    return (about["rows"][0], about["rows"][1]), scored

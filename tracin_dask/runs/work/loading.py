@@ -1,0 +1,156 @@
+"""The models that this process holds: each checkpoint is loaded once for all tasks of a run."""
+
+import io
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.influence.conve.folded import FoldedConvE, fold
+from tracin_dask.influence.conve.jacobians import RelationTable, relation_table
+from tracin_dask.influence.counts import AnyConfig
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioners.diagonal import Preconditioner, flatten_scales, lay_out_scales
+from tracin_dask.models.checkpoints.adam import Scales, adam_scales
+from tracin_dask.models.checkpoints.checkpoint import build_model
+from tracin_dask.models.checkpoints.files import file_sha256, read_pickled_model
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
+from tracin_dask.models.description import ModelDescription
+from tracin_dask.models.load import face_of, load_checkpoint
+from tracin_dask.models.rowwise import RowwiseModel
+
+AnyModel: TypeAlias = ConvE | RowwiseModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFile:
+    """A checkpoint by its path on the workers, or by its weights where they do not see the path."""
+
+    path: Path
+    sha256: str
+    config: AnyConfig
+    dtype: torch.dtype
+    description: ModelDescription | None = field(default=None, hash=False)
+    """What the weights are those of, where it is no ConvE."""
+    is_pickle: bool = False
+    """Whether the file is a whole model: the client alone unpickles it, and sends it."""
+    preconditioned: frozenset[str] = frozenset()
+    """The parameter tensors of which Adam's preconditioner is read, too."""
+    weights: bytes | None = field(default=None, compare=False, hash=False)
+
+    def load(self) -> "Contents":
+        """Load the model, and its preconditioner.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is not the one that the run was planned with.
+        """
+        if self.weights is not None:
+            return self._of_weights(io.BytesIO(self.weights))
+        if file_sha256(self.path) != self.sha256:
+            raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
+        image = {}
+        if isinstance(self.config, ConvEConfig) and not self.is_pickle:
+            image = {"embedding_height": self.config.embedding_height, "embedding_width": self.config.embedding_width}
+        checkpoint = load_checkpoint(
+            self.path, description=self.description, trust_pickle=self.is_pickle, **image, dtype=self.dtype
+        )
+        scales = adam_scales(checkpoint, self.preconditioned) if self.preconditioned else {}
+        return Contents(model=checkpoint.model, scales=scales)
+
+    def dump(self) -> bytes:
+        """Give what `weights` takes."""
+        contents = self.load()
+        return contents.dumped(whole=self.is_pickle and isinstance(contents.model, RowwiseModel))
+
+    def _of_weights(self, weights: io.BytesIO) -> "Contents":
+        if self.is_pickle and not isinstance(self.config, ConvEConfig):
+            return Contents(model=face_of(read_pickled_model(weights)), scales={})
+        sent = torch.load(weights, weights_only=True)
+        if isinstance(self.config, ConvEConfig):
+            return Contents(model=build_model(self.config, sent["model"], dtype=self.dtype), scales=sent["scales"])
+        assert self.description is not None  # noqa: S101 - such a model has one, unless it is pickled
+        return Contents(model=self.description.build(sent["model"], dtype=self.dtype), scales=sent["scales"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What is loaded of a checkpoint."""
+
+    model: AnyModel
+    scales: Scales
+    """Its preconditioner, of the tensors that this was asked for."""
+
+    def dumped(self, *, whole: bool = False) -> bytes:
+        """Give the `weights` that a worker takes: tensors alone, or the `whole` model, pickled."""
+        model, buffer = self.model.model if isinstance(self.model, RowwiseModel) else self.model, io.BytesIO()
+        torch.save(model if whole else {"model": model.state_dict(), "scales": dict(self.scales)}, buffer)
+        return buffer.getvalue()
+
+
+class Loaded:
+    """A model as an engine takes it, with its preconditioner, and a ConvE's relation table once that is asked for."""
+
+    def __init__(self, model: FoldedConvE | RowwiseModel, preconditioner: Preconditioner, precision: Precision) -> None:
+        """Take a model that was made ready in this precision."""
+        self.model, self.preconditioner, self._precision = model, preconditioner, precision
+        self.is_counted = True
+        """Whether a task has stated that the checkpoint was loaded."""
+        self._relations: RelationTable | None = None
+
+    def relations(self) -> RelationTable | None:
+        """Give the relation table, made once; None where no region sees the relation alone."""
+        assert isinstance(self.model, FoldedConvE)  # noqa: S101 - asked for a ConvE only
+        if self._relations is None:
+            with torch.no_grad():
+                self._relations = relation_table(self.model, self._precision)
+        return self._relations
+
+
+ModelKey = tuple[str, AnyConfig, torch.dtype, frozenset[str], torch.device, Precision]
+"""The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
+_models: dict[ModelKey, Loaded] = {}
+"""The models of the last run."""
+
+
+def keep_only(files: Iterable[CheckpointFile], device: torch.device, precision: Precision) -> bool:
+    """Forget the models of other files, devices and precisions; tells whether there were any."""
+    others = _models.keys() - {_key(file, device, precision) for file in files}
+    for key in others:
+        del _models[key]
+    return bool(others)
+
+
+def loaded(file: CheckpointFile, device: torch.device, precision: Precision) -> tuple[Loaded, bool]:
+    """Give a checkpoint's model, and whether nobody has counted yet that it was loaded; that is counted then."""
+    known = _models.get(_key(file, device, precision))
+    model = known or remember(file, file.load(), device, precision)
+    is_new, model.is_counted = known is None or not model.is_counted, True
+    return model, is_new
+
+
+def remember(file: CheckpointFile, contents: Contents, device: torch.device, precision: Precision) -> Loaded:
+    """Make a checkpoint's model ready, which is loaded already, and keep it."""
+    if isinstance(file.config, ConvEConfig):
+        preconditioner = lay_out_scales(contents.scales, file.config, device=device)
+    else:
+        preconditioner = flatten_scales(contents.scales, file.config, device=device)
+    made = Loaded(_ready(contents.model, device, precision), preconditioner, precision)
+    _models[_key(file, device, precision)] = made
+    return made
+
+
+def _ready(model: AnyModel, device: torch.device, precision: Precision) -> FoldedConvE | RowwiseModel:
+    """Fold a ConvE; put a copy of any other model on a GPU, or take it as it is."""
+    if isinstance(model, ConvE):
+        return fold(model, device=device, precision=precision)
+    return model if device.type == "cpu" else deepcopy(model).to(device)
+
+
+def _key(file: CheckpointFile, device: torch.device, precision: Precision) -> ModelKey:
+    return file.sha256, file.config, file.dtype, file.preconditioned, device, precision
