@@ -32,7 +32,7 @@ from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution, _job
-from tracin_dask.runs.plan.plan import memory
+from tracin_dask.runs.plan import memory
 from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.runs.work.score import prepare_test, score_rows
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
