@@ -25,8 +25,8 @@ from synthetic_graph.vocabulary import Relations, choose_relations
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.files import write_json_file
 from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.places.part import new_directory
 from tracin_dask.triples.idmap import IdMap, id_maps_sha256
-from tracin_dask.triples.part import new_directory
 
 BUCKET_ROWS = 1 << 20
 STATEMENT = "graph.json"

@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.places.part import part_of
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.result import InfluenceResult
-from tracin_dask.triples.part import part_of
 
 TOTALS_MEANING = "Sums over all training triples of a group; net: what speaks for and what against, together."
 

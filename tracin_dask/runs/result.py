@@ -12,9 +12,9 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.reductions.topk import Ranking, TopK
+from tracin_dask.places.part import write_whole
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.work.norms import Norms
-from tracin_dask.triples.part import write_whole
 from tracin_dask.triples.store import TripleStore
 
 if TYPE_CHECKING:

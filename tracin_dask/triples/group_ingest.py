@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from tracin_dask.errors import TriplesError
+from tracin_dask.places.part import BusyError, StoreExistsError, new_directory
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.group_lines import Fault, LineFinder
 from tracin_dask.triples.groups import FORMAT_VERSION, GroupInfo, GroupStore, open_groups
@@ -30,7 +31,6 @@ from tracin_dask.triples.lines import (
     read_blocks,
     read_columns,
 )
-from tracin_dask.triples.part import BusyError, StoreExistsError, new_directory
 from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import MISSING_ID, SHARD_ROWS, Source, TripleStore
 from tracin_dask.triples.text import known_triples

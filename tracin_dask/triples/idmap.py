@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from tracin_dask.errors import TriplesError
+from tracin_dask.places.part import write_whole
 from tracin_dask.triples.lines import Table, read_table
-from tracin_dask.triples.part import write_whole
 
 Kind = Literal["entity", "relation"]
 NOT_AN_INTEGER = -1

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tracin_dask.errors import StoreError, TriplesError
+from tracin_dask.places.part import BusyError, StoreExistsError, new_directory, write_whole
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.idmap import IdMap, Kind, id_map_bytes, read_id_map
 from tracin_dask.triples.lines import BLOCK_BYTES, MAX_LINE_BYTES, InvalidLines
 from tracin_dask.triples.names import read_edge_map, read_names
-from tracin_dask.triples.part import BusyError, StoreExistsError, new_directory, write_whole
 from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import FORMAT_VERSION, Source, TripleStore, open_store
 from tracin_dask.triples.text import TripleText, holds_ids

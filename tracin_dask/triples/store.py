@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import zarr
 
 from tracin_dask.errors import StoreError
+from tracin_dask.places.part import part_of
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.idmap import IdMap
-from tracin_dask.triples.part import part_of
 
 FORMAT_VERSION = 1
 FORMAT_NAME = "tracin-dask triples"

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.triples.part import part_of, write_whole
+from tracin_dask.places.part import part_of, write_whole
 
 
 def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, object]:

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError, TriplesError
 from tracin_dask.models.pykeen.imports import INVERSE_SUFFIX, CoreTriplesFactory, TriplesFactory
+from tracin_dask.places.part import part_of
 from tracin_dask.triples.idmap import IdMap, Kind, id_map_bytes, id_maps_sha256, read_id_map
-from tracin_dask.triples.part import part_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

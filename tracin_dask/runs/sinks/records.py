@@ -13,9 +13,9 @@ import numpy as np
 from tracin_dask.errors import ResumeError
 from tracin_dask.influence.reductions.group_totals import GroupTotals
 from tracin_dask.influence.reductions.topk import Ranking, TopK
+from tracin_dask.places.part import write_whole
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import Counters, Scored
-from tracin_dask.triples.part import write_whole
 
 _RUN_FILE = "run.json"
 _RECORDS = "rows-*.npz"

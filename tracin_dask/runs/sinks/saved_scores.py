@@ -24,9 +24,9 @@ from numpy import ndarray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from tracin_dask.errors import ScoresError
+from tracin_dask.places.part import new_directory
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresPlace, explained
-from tracin_dask.triples.part import new_directory
 from tracin_dask.triples.store import TripleStore
 
 FORMAT_NAME = "tracin-dask scores"

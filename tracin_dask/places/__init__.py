@@ -1,0 +1,1 @@
+"""Where bytes lie: reading, atomic writing and listing, for every room."""
