@@ -19,7 +19,7 @@ from benchmarks.scoring import scoring
 from tracin_dask import RunConfig, load_checkpoint, open_store
 from tracin_dask.clusters.local import local_cluster
 from tracin_dask.clusters.spec import LocalSpec
-from tracin_dask.runs.plan.resources import MEMORY_SHARE, memory_limit
+from tracin_dask.resources import MEMORY_SHARE, memory_limit
 from tracin_dask.runs.prepare import prepare
 
 if TYPE_CHECKING:

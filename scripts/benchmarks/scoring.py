@@ -14,9 +14,9 @@ from benchmarks import loop
 from benchmarks.machine import synchronize
 from tracin_dask import InfluenceResult, RunConfig
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.resources import of_this_process
 from tracin_dask.runs.execute.driver import carry_out
 from tracin_dask.runs.plan.plan import Plan, make_plan
-from tracin_dask.runs.plan.resources import of_this_process
 from tracin_dask.runs.prepare import PreparedRun, prepare
 from tracin_dask.triples.store import TripleStore
 

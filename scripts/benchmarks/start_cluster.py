@@ -6,8 +6,8 @@ import time
 
 from tracin_dask.clusters.open import LocalSizes, open_cluster
 from tracin_dask.clusters.spec import SlurmSpec, parse_spec
+from tracin_dask.resources import MEMORY_SHARE, cpu_count, memory_limit
 from tracin_dask.runs import TASKS
-from tracin_dask.runs.plan.resources import MEMORY_SHARE, cpu_count, memory_limit
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ from distributed import Client
 
 from simulated_cluster import work
 from simulated_cluster.hosts import SimulatedCluster, usage
+from tracin_dask.resources import Resources, of_client
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.plan.plan import MOST_GROUPS, Plan, make_plan
-from tracin_dask.runs.plan.resources import Resources, of_client
 from tracin_dask.runs.prepare import PreparedRun
 
 WORKER_BYTES = 64 << 30

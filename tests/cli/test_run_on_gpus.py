@@ -86,7 +86,7 @@ def first_device() -> str:
 def main() -> None:
     from tracin_dask.clusters.open import LocalSizes, open_cluster  # noqa: PLC0415 - only in the process of its own
     from tracin_dask.clusters.spec import CudaSpec  # noqa: PLC0415 - the same
-    from tracin_dask.runs.plan.resources import of_client  # noqa: PLC0415 - the same
+    from tracin_dask.resources import of_client  # noqa: PLC0415 - the same
 
     spec = CudaSpec(device_memory_limit="8GiB", memory_per_worker=2 * GIB, dashboard_address="127.0.0.1:0")
     with open_cluster(spec, LocalSizes(num_workers=0, memory_bytes=0)) as client:

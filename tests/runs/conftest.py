@@ -27,9 +27,9 @@ from small_graph import (
 )
 
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.plan.plan import make_plan
-from tracin_dask.runs.plan.resources import Resources
 from tracin_dask.runs.prepare import prepare
 
 

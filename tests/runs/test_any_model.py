@@ -17,8 +17,8 @@ from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import face_of, load_checkpoint
+from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution
-from tracin_dask.runs.plan.resources import Resources
 from tracin_dask.runs.work import loading
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}

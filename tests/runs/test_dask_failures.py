@@ -23,10 +23,10 @@ from small_graph import (
 
 from tracin_dask.errors import CheckpointError, ClusterError, NonFiniteError, StoreError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.resources import Resources, of_client
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import carry_out
 from tracin_dask.runs.plan.plan import make_plan
-from tracin_dask.runs.plan.resources import Resources, of_client
 from tracin_dask.runs.prepare import prepare
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}

@@ -30,7 +30,7 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.plan.plan import make_plan
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.plan.resources import Resources
+from tracin_dask.resources import Resources
 from tracin_dask.triples.store import open_store
 
 store, kind, loss = open_store(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -15,6 +15,7 @@ from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.reductions.group_totals import totals_bytes
 from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.plan.memory import TOTALS_BESIDE, MemoryEstimate
 from tracin_dask.runs.plan.plan import (
@@ -26,7 +27,6 @@ from tracin_dask.runs.plan.plan import (
     Plan,
     make_plan,
 )
-from tracin_dask.runs.plan.resources import Resources
 
 FB15K = ConvEConfig(num_entities=14_541, num_relations=237)
 GIB = 2**30

@@ -55,8 +55,8 @@ def check(spec: str) -> None:
     Tells of each worker whether its influences are right, what its device is, and how fast products, memory and
     network are. SPEC is what --cluster takes: a kind, an address or a file.
     """
+    from tracin_dask.resources import MEMORY_SHARE, cpu_count, memory_limit  # noqa: PLC0415 - the same
     from tracin_dask.runs.check import check_workers  # noqa: PLC0415 - torch is slow to import
-    from tracin_dask.runs.plan.resources import MEMORY_SHARE, cpu_count, memory_limit  # noqa: PLC0415 - the same
 
     parsed = kinds.parse_spec(spec)
     stated = parsed if isinstance(parsed, kinds.LocalSpec) else kinds.LocalSpec()

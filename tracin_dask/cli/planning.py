@@ -11,9 +11,9 @@ from tracin_dask.cli.job_options import JobOptions
 from tracin_dask.clusters.open import LocalSizes, open_cluster
 from tracin_dask.clusters.spec import NO_GPU, AddressSpec, AutoSpec, ClusterSpec, CudaSpec, LocalSpec, SlurmSpec
 from tracin_dask.errors import ClusterError, ConfigError, MemoryLimitError
+from tracin_dask.resources import MEMORY_SHARE, Resources, cpu_count, gpu_count, memory_limit, of_client
 from tracin_dask.runs import TASKS
 from tracin_dask.runs.plan.plan import Plan, make_plan
-from tracin_dask.runs.plan.resources import MEMORY_SHARE, Resources, cpu_count, gpu_count, memory_limit, of_client
 from tracin_dask.runs.prepare import PreparedRun
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
-from tracin_dask.runs.plan.resources import cpu_count, own_gpu
+from tracin_dask.resources import cpu_count, own_gpu
 from tracin_dask.runs.work.score import resolve_device
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import topk
+from tracin_dask.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.plan.plan import Plan, Rows, make_plan
-from tracin_dask.runs.plan.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
 from tracin_dask.runs.provenance import about_run, grouping_identity, identity_of, one_or_all
 from tracin_dask.runs.result import InfluenceResult, Labels

@@ -8,9 +8,9 @@ from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.modes import AnyModes
 from tracin_dask.influence.counts import AnyConfig, Computing, Counts, counts_of
 from tracin_dask.influence.precision import working_dtype
+from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.plan.memory import MemoryEstimate, estimate, refuse_too_large
-from tracin_dask.runs.plan.resources import Resources
 
 Rows = tuple[int, int]
 """A range of store rows, start ≤ row < stop."""

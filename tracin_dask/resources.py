@@ -1,4 +1,4 @@
-"""How many workers of which size there are: of a Dask client, or this process alone."""
+"""How many workers of which size a run has: those of a Dask client, or this process alone."""
 
 import os
 from collections import Counter
