@@ -16,7 +16,6 @@ from tracin_dask.influence.conve.jacobians import relation_table
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.conve.model import ConvEConfig
@@ -45,7 +44,7 @@ def float32_model(dim, height, stacking):
 def full_engine(model, **options):
     if "modes" in options and options["modes"].all_scores:
         options["loss"] = OneToAll()
-    return engine_for(model, parameter_names(model.config), **options)
+    return engine_for(model, model.config.parameter_names, **options)
 
 
 def jacobian_bytes(engine) -> int:
@@ -175,7 +174,7 @@ TINY = ConvEConfig(
 )
 
 
-ALL = frozenset(parameter_names(TINY))
+ALL = frozenset(TINY.parameter_names)
 WORK = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
 
 
@@ -208,7 +207,7 @@ def test_jacobians_count_once_per_head_and_their_use_by_row():
 def test_the_cheapest_way_is_chosen(num_tests, ways):
     model = ConvEConfig(num_entities=14_541, num_relations=237)
     work = cost.Workload(num_triples=272_115, num_heads=13_781, num_pairs=93_372, num_tests=num_tests)
-    tracked = frozenset(parameter_names(model))
+    tracked = frozenset(model.parameter_names)
     chosen = cost.choose_modes(model, work, tracked)
     assert replace(chosen, long_run=None) == Modes(relation_table=True, **ways)
     other = [Modes(forward=True), Modes(), Modes(head_jacobians=True)]
@@ -219,7 +218,7 @@ def test_the_cheapest_way_is_chosen(num_tests, ways):
 def test_more_test_triples_make_directions_pay_at_about_as_many_rows_as_moments_have_per_dimension():
     model = ConvEConfig(num_entities=10**6, num_relations=50, embedding_dim=32, embedding_height=8, embedding_width=4)
     work = cost.Workload(num_triples=18 * 10**6, num_heads=1_400_000, num_pairs=3 * 10**6, num_tests=750)
-    modes = cost.choose_modes(model, work, frozenset(parameter_names(model)))
+    modes = cost.choose_modes(model, work, frozenset(model.parameter_names))
     assert modes.long_run is not None
     assert 15 <= modes.long_run <= 40  # 32 × 320 for a pair, 416 - 32 for each of its rows
 

@@ -30,7 +30,6 @@ from tracin_dask.influence.conve.modes import GradientModes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import question_norms, training_norms
-from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.checkpoints.checkpoint import build_model
 from tracin_dask.models.conve.dialects import PYKEEN, rename_tensors
@@ -188,7 +187,7 @@ def test_pykeens_conve_gets_what_the_engine_for_conve_gives():
     ours = build_model(
         read_config(theirs.model), rename_tensors(theirs.model.state_dict(), PYKEEN), dtype=torch.float64
     )
-    expected = scores(pair_engine(ours, parameter_names(ours.config)))
+    expected = scores(pair_engine(ours, ours.config.parameter_names))
     truth = truth_of("ConvE")
     found = scores(engine_for(theirs, truth.products, forward=True))
     assert ((found - expected).abs() <= ROUNDING * truth.together(truth.products)[1]).all()

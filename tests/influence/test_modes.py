@@ -20,7 +20,6 @@ from influence.agreement import (
 
 from tracin_dask.influence.conve import jacobians
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.parameters import parameter_names
 
 WAYS = [
     Modes(),
@@ -44,7 +43,7 @@ def test_every_tensor_and_all_together_agree_with_the_oracle_in_every_mode(diale
 @pytest.mark.parametrize("modes", ALL_MODES[::3], ids=str)
 def test_kernels_that_leave_no_region_to_one_image_work_in_every_mode(modes):
     sizes = {"kernel_height": 3, "kernel_width": 7, **DIALECTS["width"]}
-    check_scores(case_of(random_model(**sizes)), parameter_names(random_model(**sizes).config), modes=modes)
+    check_scores(case_of(random_model(**sizes)), random_model(**sizes).config.parameter_names, modes=modes)
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 20_000])
@@ -58,7 +57,7 @@ def test_a_few_jacobians_at_a_time_change_nothing_but_rounding(monkeypatch, mode
 @pytest.mark.parametrize("modes", ALL_MODES, ids=str)
 def test_recomputed_activations_and_empty_batches_work_in_every_mode(modes):
     model = random_model()
-    kept, again = (engine_for(model, parameter_names(model.config), modes=modes, recompute=r) for r in (False, True))
+    kept, again = (engine_for(model, model.config.parameter_names, modes=modes, recompute=r) for r in (False, True))
     prepared = kept.prepare(TEST, batch_size=3)
     assert torch.equal(scores(kept, TRAIN, prepared), scores(again, TRAIN, prepared))
     assert scores(kept, TRAIN[:0], prepared).shape == (0, len(TEST))

@@ -10,7 +10,6 @@ from tracin_dask.influence.conve.cost import Workload
 from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import training_norms
-from tracin_dask.influence.parameters import parameter_names
 
 LOSSES = [BinaryCrossEntropy(), OneToAll(), SLCWA(), SLCWA(num_negatives=3)]
 
@@ -22,7 +21,7 @@ def model(request):
 
 @pytest.fixture(params=["all", "fc"])
 def tracked(request, model) -> frozenset[str]:
-    return frozenset(parameter_names(model.config) if request.param == "all" else ("fc.weight", "fc.bias"))
+    return frozenset(model.config.parameter_names if request.param == "all" else ("fc.weight", "fc.bias"))
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=["bce", "one-to-all", "slcwa", "slcwa with 3"])

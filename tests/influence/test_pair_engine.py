@@ -18,7 +18,7 @@ from influence.agreement import (
 )
 
 from tracin_dask.influence.conve.pair_product import ENTITIES, RELATIONS
-from tracin_dask.influence.parameters import last_layers, matching
+from tracin_dask.influence.parameters import matching
 
 # Images are 4 × 6, side by side or one on the other. The last three kernels of each dialect are as wide (as high) as
 # one image, wider, so that no place sees one image only, and as large as both together.
@@ -118,7 +118,8 @@ def test_a_subset_is_the_sum_of_its_tensors(dialect, patterns):
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("num_last_layers", range(1, 10))
 def test_the_last_layers_are_the_sum_of_their_tensors(dialect, num_last_layers):
-    check_scores(random_case(dialect), last_layers(num_last_layers))
+    wanted = random_case(dialect)
+    check_scores(wanted, wanted.model.config.last_layers(num_last_layers))
 
 
 @settings(max_examples=25)

@@ -7,7 +7,8 @@ from influence.agreement import TEST, TRAIN, engine_for
 
 from tracin_dask.errors import ConfigError, NonFiniteError
 from tracin_dask.influence.conve.scorer import Scorer
-from tracin_dask.influence.parameters import CANCELLED, last_layers, matching, parameter_names, without_cancelled
+from tracin_dask.influence.parameters import matching, without_cancelled
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.scoring import Effort, ScoringConfig
 
 # What N = 3, 4, ... adds to fc.weight and fc.bias.
@@ -17,29 +18,29 @@ ADDED = ["bn1.bias", "bn1.weight", "conv1.bias", "conv1.weight", "bn0.bias", "bn
 @pytest.mark.parametrize("has_entity_bias", [False, True])
 def test_the_names_are_those_of_the_module(has_entity_bias):
     model = random_model(has_entity_bias=has_entity_bias)
-    assert set(parameter_names(model.config)) == {name for name, _ in model.named_parameters()}
+    assert set(model.config.parameter_names) == {name for name, _ in model.named_parameters()}
 
 
 @pytest.mark.parametrize("num_last_layers", [1, 2])
 def test_the_last_layers_are_at_least_the_projection(num_last_layers):
-    assert last_layers(num_last_layers) == {"fc.weight", "fc.bias"}
+    assert random_model().config.last_layers(num_last_layers) == {"fc.weight", "fc.bias"}
 
 
 @pytest.mark.parametrize("num_last_layers", range(3, 12))
 def test_more_last_layers_add_the_tensors_before_one_by_one(num_last_layers):
-    assert last_layers(num_last_layers) == {"fc.weight", "fc.bias", *ADDED[: num_last_layers - 2]}
+    assert random_model().config.last_layers(num_last_layers) == {"fc.weight", "fc.bias", *ADDED[: num_last_layers - 2]}
 
 
 @pytest.mark.parametrize("num_last_layers", [0, -1])
 def test_no_last_layers_are_refused(num_last_layers):
     with pytest.raises(ConfigError, match=f"must be at least 1, not {num_last_layers}"):
-        last_layers(num_last_layers)
+        random_model().config.last_layers(num_last_layers)
 
 
 def test_patterns_select_the_union_of_their_matches():
     config = random_model(has_entity_bias=True).config
     assert matching(config, ["fc.*", "bn?.bias"]) == {"fc.weight", "fc.bias", "bn0.bias", "bn1.bias", "bn2.bias"}
-    assert matching(config, ["*"]) == set(parameter_names(config))
+    assert matching(config, ["*"]) == set(config.parameter_names)
     assert matching(config, ["entity_bias"]) == {"entity_bias"}
 
 
@@ -51,7 +52,7 @@ def test_a_pattern_without_a_match_is_refused_with_the_names_there_are():
 
 def test_what_batch_norm_cancels_is_told_of_conve_alone():
     config, names = random_model().config, ("bn0.bias", "conv1.bias", "fc.bias")
-    assert without_cancelled(config) == set(parameter_names(config)) - CANCELLED
+    assert without_cancelled(config) == set(config.parameter_names) - ConvEConfig.cancelled_parameters
     other = ScoringConfig(
         name="another model with tensors of these names",
         num_entities=3,
@@ -62,6 +63,8 @@ def test_what_batch_norm_cancels_is_told_of_conve_alone():
         effort=Effort(multiply_adds=1, values=1, values_per_call=1),
     )
     assert without_cancelled(other) == set(names)
+    with pytest.raises(ConfigError, match=r"^another model .* has no last 2 layers: the order of its layers"):
+        other.last_layers(2)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,7 @@ def test_a_non_finite_entity_stops_and_names_the_triple(value):
     with torch.no_grad():
         model.entity_embeddings.weight[10, 3] = value  # occurs in the last training triple only
         model.entity_embeddings.weight[12, 3] = value  # occurs in the last test triple only
-    for tracked in (["fc.weight"], parameter_names(model.config)):
+    for tracked in (["fc.weight"], model.config.parameter_names):
         engine = engine_for(model, tracked)
         with pytest.raises(NonFiniteError, match=r"of 1 test triple.*\(head 12, relation 0, tail 13\)"):
             engine.prepare(TEST, batch_size=3)

@@ -5,7 +5,6 @@ import torch
 from influence.agreement import engine_for, scores, trained_scale_model
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
 
 
@@ -115,7 +114,7 @@ def test_lower_precision_keeps_the_order_of_the_influences(precision):
     test = train[:5]
     influences = []
     for chosen in (Precision.FULL, precision):
-        engine = engine_for(model, parameter_names(model.config), precision=chosen)
+        engine = engine_for(model, model.config.parameter_names, precision=chosen)
         influences.append(scores(engine, train, engine.prepare(test, batch_size=5)))
     full, rounded = influences
     assert not torch.equal(full, rounded)

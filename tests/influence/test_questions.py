@@ -26,7 +26,6 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import Question, prepare_question
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.parameters import parameter_names
 
 LOSSES = {
     "bce": (BinaryCrossEntropy(), oracle.bce),
@@ -80,7 +79,7 @@ def test_scores_and_contrasts_agree_with_the_oracle_under_every_loss(dialect, lo
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_tail_against_itself_has_no_influences(loss):
-    engine = engine_for(random_model(), parameter_names(random_model().config), loss=LOSSES[loss][0])
+    engine = engine_for(random_model(), random_model().config.parameter_names, loss=LOSSES[loss][0])
     asked = TEST.numpy()
     test = prepare_question(engine, Question(is_contrast=True), asked, asked[:, 2], batch_size=8)
     assert (

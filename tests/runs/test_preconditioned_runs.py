@@ -14,8 +14,8 @@ from small_graph import BATCH_SIZE, LEARNING_RATE, NUM_ROWS, Graph, MakeJob, bit
 
 from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.parameters import CANCELLED
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution
@@ -57,7 +57,7 @@ def truth(graph: Graph, series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     model, scales = copy.deepcopy(series[0][-1].model).double(), series[1][-1]
     train, test = torch.from_numpy(graph.lines[:60]), torch.from_numpy(graph.test_triples)
     products = oracle.products(model, train, test, scales=scales)
-    names = products.keys() - CANCELLED
+    names = products.keys() - ConvEConfig.cancelled_parameters
     ours, theirs = (
         torch.stack([found[name] for name in names]).norm(dim=0).numpy() * LEARNING_RATE**0.5
         for found in (oracle.norms(model, triples, scales=scales) for triples in (train, test))

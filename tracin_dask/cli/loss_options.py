@@ -9,10 +9,9 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import Explain
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import Normalize
-from tracin_dask.influence.parameters import CANCELLED, without_cancelled
+from tracin_dask.influence.parameters import without_cancelled
 from tracin_dask.influence.preconditioners.diagonal import Preconditioning
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
-from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.runs.prepare import PreparedRun
 
 
@@ -127,10 +126,11 @@ def contrast_of(options: LossOptions) -> tuple[int | str, ...]:
 
 
 def say_cancelled(prepared: PreparedRun) -> None:
-    """Say that a preconditioner has nothing but rounding for some of a ConvE's tensors; unasked they are left out."""
-    if prepared.config.preconditioner == "none" or not isinstance(prepared.model_config, ConvEConfig):
+    """Say that a preconditioner has only rounding errors for some of the tensors; unless named they are left out."""
+    cancelled = prepared.model_config.cancelled_parameters
+    if prepared.config.preconditioner == "none" or not cancelled:
         return
-    tracked, because = prepared.tracked & CANCELLED, "batch norm cancels their gradients in training"
+    tracked, because = prepared.tracked & cancelled, "batch norm cancels their gradients in training"
     if tracked:
         click.echo(
             f"{', '.join(sorted(tracked))}: {because}, so that Adam divides by rounding errors there, and they "
@@ -138,4 +138,4 @@ def say_cancelled(prepared: PreparedRun) -> None:
             err=True,
         )
     elif prepared.tracked == without_cancelled(prepared.model_config):
-        click.echo(f"{', '.join(sorted(CANCELLED))} are left out (--parameters '*' takes them): {because}", err=True)
+        click.echo(f"{', '.join(sorted(cancelled))} are left out (--parameters '*' takes them): {because}", err=True)

@@ -6,10 +6,12 @@ rows beside the tensors that all scores share, and nothing as large as a table i
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from tracin_dask.errors import ConfigError
 
 Role = Literal["entity", "relation"]
 
@@ -56,6 +58,8 @@ class Effort:
 class ScoringConfig:
     """What is known of a model that scores triples: enough to plan a run."""
 
+    engine: ClassVar[str] = "autograd"
+    cancelled_parameters: ClassVar[frozenset[str]] = frozenset()
     name: str
     """What the model is called, its settings included."""
     num_entities: int
@@ -71,6 +75,16 @@ class ScoringConfig:
     def parameter_names(self) -> tuple[str, ...]:
         """The trained tensors."""
         return (*(table.name for table in self.tables if table.is_trained), *(name for name, _ in self.dense))
+
+    def last_layers(self, number: int) -> frozenset[str]:
+        """Refuse to count layers back from the last one: such a model states no order of them.
+
+        Raises
+        ------
+        ConfigError
+            Always.
+        """
+        raise ConfigError(f"{self.name} has no last {number} layers: the order of its layers is unknown; name tensors")
 
     @property
     def size(self) -> int:

@@ -15,7 +15,6 @@ from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.conve.folded import fold
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import BinaryCrossEntropy
-from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.resources import cpu_count, own_gpu
 from tracin_dask.runs.work.score import resolve_device
@@ -136,7 +135,7 @@ def known_influences(device: torch.device) -> Float[Tensor, "train test"]:
     """Score the known graph on a device, in float32."""
     engine = PairEngine(
         model=fold(known_model(), device=device),
-        tracked=frozenset(parameter_names(KNOWN_CONFIG)),
+        tracked=frozenset(KNOWN_CONFIG.parameter_names),
         loss=BinaryCrossEntropy(),
         learning_rate=1.0,
     )

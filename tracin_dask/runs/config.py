@@ -9,12 +9,11 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import Explain
 from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
 from tracin_dask.influence.normalised import Normalize
-from tracin_dask.influence.parameters import last_layers, matching, without_cancelled
+from tracin_dask.influence.parameters import matching, without_cancelled
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.preconditioners.diagonal import Preconditioning
 from tracin_dask.influence.reductions.topk import RankBy
-from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.scoring import ScoringConfig
+from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.groupings import PARTS, Part
 from tracin_dask.triples.groups import GroupStore
 
@@ -36,7 +35,7 @@ class RunConfig:
         the scores of all entities as the tail; or `SLCWA(...)`, of the scores of the triple and of corrupted ones.
     parameters
         Shell-style patterns of the parameter tensors that count; empty means all, or with a preconditioner all but
-        a ConvE's `tracin_dask.influence.parameters.CANCELLED`.
+        the model's `config.cancelled_parameters`, whose gradients are 0 in training.
     last_layers
         Track fc.* and this many tensors in all, counted backwards from fc; None for no such limit.
     explain
@@ -136,7 +135,7 @@ class RunConfig:
             return ()
         return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
 
-    def tracked(self, model: ConvEConfig | ScoringConfig) -> frozenset[str]:
+    def tracked(self, model: ModelConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.
 
         Raises
@@ -145,7 +144,7 @@ class RunConfig:
             If a pattern matches none of them.
         """
         if self.last_layers is not None:
-            return last_layers(self.last_layers)
+            return model.last_layers(self.last_layers)
         if self.preconditioner != "none" and not self.parameters:
             return without_cancelled(model)
         return matching(model, self.parameters or ("*",))

@@ -34,7 +34,6 @@ from tracin_dask.influence.conve.pair_product import (
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
-from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
 from tracin_dask.influence.tensors import concatenate
@@ -95,7 +94,7 @@ class PairEngine:
 
     def __post_init__(self) -> None:
         """Refuse to track nothing, or what the model or the preconditioner does not have."""
-        names = parameter_names(self.model.config)
+        names = self.model.config.parameter_names
         if not self.tracked or not self.tracked <= set(names):
             wrong = ", ".join(sorted(self.tracked - set(names))) or "no parameter tensor at all"
             raise ConfigError(f"cannot track {wrong}; the model has: {', '.join(names)}")

@@ -8,13 +8,12 @@ from tracin_dask.influence.conve.engine import GRADIENTS_AT_A_TIME
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.pair_product import CONVOLUTION
 from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
-from tracin_dask.influence.parameters import parameter_names
 from tracin_dask.models.conve.model import ConvEConfig
 
 
 def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], loss: AnyLoss) -> MultiplyAdds:
     """Count the multiply-adds: every training triple's gradient is carried all the way back, whatever is tracked."""
-    own, modes, every = replace(work, num_tests=0), _modes(loss), frozenset(parameter_names(config))
+    own, modes, every = replace(work, num_tests=0), _modes(loss), frozenset(config.parameter_names)
     counted = cost.multiply_adds(config, own, tracked, modes)
     back = cost.multiply_adds(config, own, every, modes).lower
     gradients = (1 + work.num_negatives) * work.num_triples

@@ -1,7 +1,7 @@
 """ConvE (Dettmers et al., 2018, arXiv:1707.01476) in the two dialects that exist: its shape and its module."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.types import Stacking
+
+_BEFORE_FC = ("bn0.weight", "bn0.bias", "conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,11 @@ class ConvEConfig:
     functions.
     """
 
+    engine: ClassVar[str] = "conve"
+    name: ClassVar[str] = "ConvE"
+    cancelled_parameters: ClassVar[frozenset[str]] = frozenset({"bn0.weight", "bn0.bias", "conv1.bias"})
+    """Tensors whose gradients are 0 in training, up to rounding, and not in eval mode, as influences need it: bn1
+    subtracts the mean of a batch and divides by its scale, and these tensors change nothing else."""
     num_entities: int
     num_relations: int
     embedding_dim: int = 200
@@ -85,6 +92,26 @@ class ConvEConfig:
     def num_features(self) -> int:
         """Values of the flattened feature map, F = C · P."""
         return self.output_channels * self.num_positions
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Name every trained tensor in the order of the model's definition."""
+        tables = ("entity_embeddings.weight", "relation_embeddings.weight")
+        after = ("fc.weight", "fc.bias", "bn2.weight", "bn2.bias")
+        return (*tables, *_BEFORE_FC, *after, *(("entity_bias",) if self.has_entity_bias else ()))
+
+    def last_layers(self, number: int) -> frozenset[str]:
+        """Name fc.weight and fc.bias and, for N > 2, the N - 2 tensors before them; never embeddings, never bn2.
+
+        Raises
+        ------
+        ConfigError
+            If N is not positive.
+        """
+        if number < 1:
+            raise ConfigError(f"the number of last layers must be at least 1, not {number}")
+        more = max(0, number - 2)
+        return frozenset({"fc.weight", "fc.bias", *_BEFORE_FC[max(0, len(_BEFORE_FC) - more) :]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
