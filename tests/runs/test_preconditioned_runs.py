@@ -117,7 +117,7 @@ def test_what_was_done_is_stated_and_cancelled_tensors_are_left_out_unless_named
     names = {name for name, _ in series[0][0].model.named_parameters()}
     about = [make(**options).carry_out().run for options in ({}, {"parameters": ("*",)}, {"preconditioner": "none"})]
     assert [run["preconditioner"] for run in about] == ["adam", "adam", "none"]
-    assert [set(run["parameters"]) for run in about] == [names - CANCELLED, names, names]
+    assert [set(run["parameters"]) for run in about] == [names - ConvEConfig.cancelled_parameters, names, names]
 
 
 def test_records_of_plain_influences_are_refused(make, tmp_path: Path):
