@@ -24,7 +24,7 @@ _OTHER_LENGTH = 3
 _GZIP = b"\x1f\x8b"
 """How a gzip file begins."""
 _PYKEENS_HEADER = "id\tlabel"
-_REMEDY = "`write_graph` of tracin_dask.models.pykeen.graph writes the map, see the README, With PyKEEN"
+_REMEDY = "`write_graph` of tracin_dask.models.pykeen.graph writes the map, see docs/pykeen.md"
 _BARE_INTEGER = "^(0|[1-9][0-9]{0,17})$"
 
 

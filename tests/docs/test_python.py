@@ -1,0 +1,97 @@
+"""The Python of every page runs as it stands, each page by itself, in a folder with the files that it names."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from pages import PAGES, blocks, name_of
+
+import tracin_dask
+
+SECTIONED = "docs/extending.md"
+"""A page whose sections stand alone."""
+
+
+def sections(page: Path) -> dict[str, str]:
+    """Split a page into the parts whose code blocks run one after another."""
+    text = page.read_text()
+    if name_of(page) != SECTIONED:
+        return {name_of(page): text}
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    return {f"{name_of(page)}: {title}": part for title, part in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+RUNNABLE = {title: text for page in PAGES for title, text in sections(page).items() if blocks(text, "python")}
+
+
+def run_blocks(title: str) -> dict[str, object]:
+    """Run the Python of a page or section, and return the names that it leaves."""
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(RUNNABLE[title], "python"):
+        exec(compile(block, title, "exec"), names)  # noqa: S102 - the project's own text
+    return names
+
+
+def check_python(names):
+    assert len(names["table"]) == 10
+    assert Path("why.json").exists()
+    assert len(names["layers"].rankings) == 2
+    assert len(names["layers"].rankings[0]) == 50
+    assert names["spread"].rankings[0].train_index.shape == (10,)
+
+
+def check_losses(names):
+    assert names["contrasted"].to_dict()["contrast"]["tail"] == 7
+    assert names["margin"].run["loss"] == "margin"
+
+
+def check_checkpoints(names):
+    assert len(names["summed"].to_dict()["influences"][0]["influence_by_checkpoint"]) == 2
+
+
+def check_groups(names):
+    assert names["totals"].groupby("group_by").num_training_triples.sum().nunique() == 1
+    assert set(names["totals"].group_by) == {"relation", "sources.tsv"}
+
+
+def check_all_influences(names):
+    assert names["line"] == names["saved"].rankings[1].train_index[0]
+
+
+def check_other_models(names):
+    assert names["own"].run["model"] == "__main__:Bilinear(dim=16)"
+    assert len(names["own"].rankings[0]) == 10
+
+
+def check_pykeen(names):
+    assert Path("graph/train.txt").read_bytes() == Path("nations/train.txt").read_bytes()
+    trained = tracin_dask.load_checkpoint("nations/checkpoints/checkpoint_epoch_10.pt")
+    assert trained.config.num_relations == names["trained"].model.num_relations == 110
+
+
+CHECKS = {
+    "docs/python.md": check_python,
+    "docs/losses.md": check_losses,
+    "docs/checkpoints.md": check_checkpoints,
+    "docs/groups.md": check_groups,
+    "docs/all-influences.md": check_all_influences,
+    "docs/other-models.md": check_other_models,
+    "docs/pykeen.md": check_pykeen,
+}
+"""What must hold after a page's Python ran; pages without an entry must only run."""
+
+
+# PyKEEN asks for pinned memory on machines without a GPU, too
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
+@pytest.mark.parametrize("title", RUNNABLE)
+def test_the_python_of_a_page_runs_in_order(title, folder):
+    if "tracin_dask.ingest(" in RUNNABLE[title]:  # the page makes the store itself
+        shutil.rmtree(folder / "graph.zarr")
+    names = run_blocks(title)
+    if title in CHECKS:
+        CHECKS[title](names)
+
+
+def test_no_check_of_a_page_is_left_out():
+    assert set(CHECKS) <= set(RUNNABLE)
