@@ -149,7 +149,8 @@ def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
     """
     if not isinstance(model, ScoringModel):
         raise ConfigError(f"{name} has no `tables` or no `score(triples)`; see tracin_dask.ScoringModel")
-    return RowwiseModel(model, model.score, name=name, tables=model.tables)
+    score_tails = getattr(model, "score_tails", None)
+    return RowwiseModel(model, model.score, name=name, tables=model.tables, score_tails=score_tails)
 
 
 def _requires(made_from: type[nn.Module], parameter: str) -> bool:

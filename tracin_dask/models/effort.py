@@ -10,12 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from tracin_dask.models.scoring import Effort
 
 
-def effort_of(score: Callable[[int], Tensor]) -> Effort:
-    """Measure a function that scores so many triples: what two more of them take is not paid once per call."""
-    (few, kept_of_few), (more, kept_of_more) = _measured(score, 2), _measured(score, 4)
-    values = max(0, kept_of_more - kept_of_few) // 2
+def effort_of(score: Callable[[int], Tensor], *, step: int = 2) -> Effort:
+    """Measure a function that scores so many triples: what `step` more than two take is not paid once per call."""
+    (few, kept_of_few), (more, kept_of_more) = _measured(score, 2), _measured(score, 2 + step)
+    values = max(0, kept_of_more - kept_of_few) // step
     return Effort(
-        multiply_adds=max(0, more - few) // 4,  # a multiply-add counts as two operations
+        multiply_adds=max(0, more - few) // (2 * step),  # a multiply-add counts as two operations
         values=values,
         values_per_call=max(0, kept_of_few - 2 * values),
     )

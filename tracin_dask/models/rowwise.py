@@ -4,6 +4,8 @@ What `torch.func` maps has plain types, since the shape of a tensor that is mapp
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -14,6 +16,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.effort import effort_of
 from tracin_dask.models.scoring import Role, ScoringConfig, Table
+from tracin_dask.models.tails import ScoreTails, TailCheck, call_with
 
 Rows: TypeAlias = dict[str, Tensor]
 """The rows [batch, place, ...] of each table that triples read: head and tail of an entity table, else one place."""
@@ -26,13 +29,23 @@ _COLUMNS = {"entity": slice(0, 3, 2), "relation": slice(1, 2)}
 """Where the ids of a table's rows stand in a triple."""
 _NUM_CHECKED = 5
 """Triples by which the tables of a model are checked."""
+_NUM_PAIRS_CHECKED = 3
+"""Pairs (head, relation) by which the scores of all tails are checked."""
 
 
 class RowwiseModel(nn.Module):
     """A model in eval mode and its tensors; small tables of the rows that some triples read stand in for whole ones."""
 
-    def __init__(self, model: nn.Module, score: Score, *, name: str, tables: Mapping[str, str]) -> None:
-        """Take a model and what scores with it: a method of its own, or a function that calls one.
+    def __init__(
+        self,
+        model: nn.Module,
+        score: Score,
+        *,
+        name: str,
+        tables: Mapping[str, str],
+        score_tails: ScoreTails | None = None,
+    ) -> None:
+        """Take a model and the method that scores triples with it, and the one that scores all tails, if it has one.
 
         Raises
         ------
@@ -41,7 +54,7 @@ class RowwiseModel(nn.Module):
         """
         super().__init__()
         self.model = model.eval()
-        self._score = score
+        self._score, self._score_tails = score, score_tails
         _refuse_gradients_by_id(model)
         self._tables = _checked_tables(self.tensors(), tables)
         self._check(name)
@@ -87,6 +100,55 @@ class RowwiseModel(nn.Module):
     def score_one(self, dense: Mapping[str, Tensor], rows: Rows, triple: Tensor) -> Tensor:
         """Score one triple [3] from its rows [place, ...]."""
         return self.score_rows({name: table[None] for name, table in rows.items()}, dense, triple[None])[0]
+
+    def score_all_tails(self, tensors: Mapping[str, Tensor], pairs: Tensor) -> Tensor:
+        """Score every entity as the tail of (head, relation) [batch, 2]: a function [batch, entity] of all tensors.
+
+        `tensors` stand in for the model's own, by their names, whole tables included.
+        """
+        assert self._score_tails is not None  # noqa: S101 - asked of models that can
+        return call_with(self.model, self._score_tails, tensors, pairs)
+
+    @cached_property
+    def why_no_tails(self) -> str:
+        """The reason why all tails cannot be scored in one call; empty if they can, which a few pairs show."""
+        if self._score_tails is None:
+            return f"{self.config.name} has no method score_tails(pairs): it scores one triple at a time"
+        method = getattr(self._score_tails, "__name__", "score_tails")
+        check = TailCheck(
+            model=self.model,
+            score=self.forward,
+            score_tails=self._score_tails,
+            num_entities=self.config.num_entities,
+            relation_tables=frozenset(name for name, role in self._tables.items() if role == "relation"),
+            tolerance=_tolerance(self.dtype),
+        )
+        problem = check.problem(self.some_triples(_NUM_PAIRS_CHECKED))
+        return problem and f"{self.config.name}: its method {method} {problem}"
+
+    @property
+    def can_score_tails(self) -> bool:
+        """Whether `score_all_tails` can be called."""
+        return not self.why_no_tails
+
+    def config_with_tails(self) -> ScoringConfig:
+        """Describe the model with what the scores of all tails take.
+
+        Raises
+        ------
+        CheckpointError
+            Saying why it cannot score all tails.
+        """
+        if not self.can_score_tails:
+            raise CheckpointError(self.why_no_tails)
+        effort = effort_of(lambda number: self._all_tails(self.some_triples(number)[:, :2]), step=1)
+        return replace(self.config, tails_effort=effort)
+
+    def _all_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]:
+        trained = {
+            name: tensor.detach().requires_grad_() for name, tensor in self.tensors().items() if tensor.requires_grad
+        }
+        return self.score_all_tails(trained, pairs)
 
     def _described(self, name: str) -> ScoringConfig:
         tensors = self.tensors()
@@ -142,7 +204,7 @@ class RowwiseModel(nn.Module):
         with torch.no_grad():
             expected = _one_each(self._score(triples), name)
             found = self._scored_apart(name, triples)
-        tolerance = (1e-4 if self.dtype == torch.float32 else 1e-9) * float(1 + expected.abs().max())
+        tolerance = _tolerance(self.dtype) * float(1 + expected.abs().max())
         if not torch.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True):
             raise CheckpointError(
                 f"{name} scores otherwise by the rows of {', '.join(self._tables) or 'no table'} than as a whole: "
@@ -163,6 +225,11 @@ class RowwiseModel(nn.Module):
             ) from error
         found: Tensor = scores
         return found
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """Give the largest difference that is rounding, as a part of the largest value (or of 1)."""
+    return 1e-4 if dtype == torch.float32 else 1e-9
 
 
 def _one_each(scores: object, name: str) -> Float[Tensor, " batch"]:

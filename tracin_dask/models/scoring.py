@@ -23,6 +23,12 @@ class ScoringModel(Protocol):
     A score reads the rows of its own head and tail, or relation, and nothing else of a table; it may read all of any
     other tensor. It must not depend on the other triples of the batch, nor on the ids but by the tables. Parameters
     that require no gradient are not trained, and have no influence. The model is taken in eval mode.
+
+    A model can have one more method, which losses of all entities' scores need, as `OneToAll`:
+
+        def score_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]
+
+    It scores every entity as the tail of each (head, relation), equal to what `score` gives these triples.
     """
 
     tables: Mapping[str, Role]
@@ -70,6 +76,8 @@ class ScoringConfig:
     untrained_size: int
     """Numbers of all tensors that are neither trained nor tables."""
     effort: Effort
+    tails_effort: Effort | None = None
+    """Of the scores of all entities as the tail of one (head, relation), where a loss reads these."""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

@@ -59,7 +59,11 @@ def rowwise(model: nn.Module, name: str) -> RowwiseModel:
                 tables[f"{role}_representations.{place}._embeddings.weight"] = role
     present = dict(model.named_parameters())  # a table that two places share is there once
     return RowwiseModel(
-        model, model.score_hrt, name=name, tables={t: role for t, role in tables.items() if t in present}
+        model,
+        model.score_hrt,
+        name=name,
+        tables={table: role for table, role in tables.items() if table in present},
+        score_tails=model.score_t,
     )
 
 
