@@ -1,4 +1,4 @@
-"""A browser opens the dashboard while a run goes on, and sees its figures move."""
+"""A browser opens the dashboard of a running run and sees its figures change."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from selenium.webdriver.support.expected_conditions import title_is
 from selenium.webdriver.support.ui import WebDriverWait
 
 LONG_JOB = ["--batch-size", "1", "--top-k", "20"]
-"""Takes longer than the test, which ends it."""
+"""Options of a run that takes longer than the test; the test stops it."""
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
     "--window-size=1400,1250"
@@ -47,7 +47,7 @@ def browser():
 
 @pytest.fixture
 def dashboard(made_graph, tmp_path):
-    """The address of the dashboard of a run that goes on for a while."""
+    """Start a long run and give the address of its dashboard."""
     spec = tmp_path / "local.yaml"
     spec.write_text("kind: local\nworkers: 2\nthreads_per_worker: 1\ndashboard_address: 127.0.0.1:0\n")
     files = [
@@ -74,7 +74,7 @@ def dashboard(made_graph, tmp_path):
 
 
 def figures(browser, *, until, seconds=60):
-    """Look again and again until the page shows what is waited for."""
+    """Poll the page until its figures satisfy the condition."""
     deadline = time.monotonic() + seconds
     while True:
         found = browser.execute_script(FIGURES)
@@ -89,7 +89,7 @@ def triples_done(found):
     return int(number[1].replace(",", "")) if number else 0
 
 
-def test_the_pages_show_a_run_while_it_goes_on(browser, dashboard, tmp_path):
+def test_dashboard_pages_and_metrics_show_a_running_run(browser, dashboard, tmp_path):
     shots = Path(os.environ.get("TRACIN_DASK_SCREENSHOTS", tmp_path))
     for page, title in (("status", "Dask: Status"), ("tracin", "Dask: TracIn")):
         browser.get(f"{dashboard}/{page}")

@@ -1,4 +1,4 @@
-"""The figures as Prometheus metrics."""
+"""Figures of a run as Prometheus metrics."""
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -14,11 +14,11 @@ def exposed(run: RunState | None) -> list[str]:
     return [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
 
 
-def test_there_are_none_before_the_first_run():
+def test_there_are_no_metrics_before_the_first_run():
     assert exposed(None) == []
 
 
-def test_every_figure_is_a_metric():
+def test_every_figure_of_a_run_has_a_metric():
     run = RunState(START, now=100.0)
     run.task_started((0, 500))
     run.task_finished((0, 500), "tcp://w1", now=101.0)

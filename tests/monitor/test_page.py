@@ -1,4 +1,4 @@
-"""The page's document follows the figures; a browser looks at the real one in test_browser.py."""
+"""The page's document shows the figures of a run; test_browser.py opens the real page."""
 
 from bokeh.document import Document
 
@@ -14,11 +14,11 @@ def shown(figures) -> Document:
     return document
 
 
-def test_a_page_without_a_run_says_so():
+def test_the_page_says_that_no_run_has_started():
     assert shown(lambda: None).select_one({"name": "headline"}).text == NO_RUN
 
 
-def test_the_page_shows_progress_speed_best_triples_and_failures():
+def test_the_page_shows_progress_speed_strongest_triples_and_failures():
     run = RunState(START, now=100.0)
     run.task_started((0, 500))
     run.task_finished((0, 500), "tcp://w1", now=101.0)

@@ -1,4 +1,4 @@
-"""A run's figures follow from its events and its tasks, with no Dask in sight."""
+"""Figures of a run follow from its events and tasks, tested without Dask."""
 
 import pytest
 
@@ -13,13 +13,13 @@ def run() -> RunState:
     return RunState(START, now=100.0)
 
 
-def test_a_run_begins_with_what_was_recorded_before(run):
+def test_a_resumed_run_starts_with_the_triples_recorded_before(run):
     now = run.figures(100.0)
     assert (now.triples_done, now.num_triples, now.tasks_done, now.num_tasks) == (200, 1_000, 0, 4)
     assert (now.seconds_left, now.triples_per_second, now.outcome) == (None, 0.0, "running")
 
 
-def test_what_a_task_reports_on_its_way_counts_once(run):
+def test_rows_that_a_task_reported_before_it_finished_count_once(run):
     run.task_started((200, 400))
     run.reported("w1", 200, 150, now=101.0)
     assert run.figures(101.0).triples_done == 350
@@ -30,7 +30,7 @@ def test_what_a_task_reports_on_its_way_counts_once(run):
     assert now.seconds_left == pytest.approx(6.0)
 
 
-def test_speed_is_that_of_the_last_seconds_by_worker(run):
+def test_triples_per_second_of_each_worker_cover_only_the_last_seconds(run):
     run.task_finished((200, 400), "w1", now=101.0)
     run.task_finished((400, 430), "w2", now=130.0)
     now = run.figures(131.0)
@@ -39,27 +39,27 @@ def test_speed_is_that_of_the_last_seconds_by_worker(run):
     assert [time for time, _ in now.history] == [101.0, 130.0]
 
 
-def test_a_lost_worker_takes_back_its_unfinished_rows_and_its_task_is_a_retry(run):
+def test_unfinished_rows_of_a_lost_worker_no_longer_count_and_its_task_is_a_retry(run):
     run.task_started((200, 400))
     run.reported("w1", 200, 150, now=101.0)
     run.worker_lost("w1", now=102.0)
     assert run.figures(102.0).triples_done == 200
     run.task_started((200, 400))
     run.task_finished((200, 400), "w2", now=103.0)
-    run.task_finished((200, 400), "w2", now=104.0)  # its outcome was lost, too
+    run.task_finished((200, 400), "w2", now=104.0)  # its result was lost, too
     now = run.figures(104.0)
     assert (now.triples_done, now.tasks_done, now.tasks_retried, now.workers_lost) == (400, 1, 1, 1)
     assert "w1" in now.failures[0].worker
 
 
-def test_an_error_is_kept_with_its_worker(run):
+def test_a_failed_task_is_listed_with_its_message(run):
     run.task_failed((0, 200), "w1", "NonFiniteError('row 7')", now=101.0)
     now = run.figures(101.0)
     assert now.tasks_failed == 1
     assert now.failures[0].message == "NonFiniteError('row 7')"
 
 
-def test_after_the_end_time_stands_still_and_workers_may_leave(run):
+def test_figures_stay_the_same_after_the_end_even_when_workers_leave(run):
     run.best([BEST])
     run.ended("finished", now=110.0)
     run.worker_lost("w1", now=111.0)

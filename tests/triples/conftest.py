@@ -10,7 +10,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write text or bytes into a file of the test's own directory."""
+    """Write text or bytes to a file in the test's directory."""
 
     def write_file(name: str, content: str | bytes) -> Path:
         path = tmp_path / name

@@ -1,4 +1,4 @@
-"""A file of groups gives every row of a store the group that its triple has, or an error that names the line."""
+"""Files of groups: every row of the store gets the group of its triple, or an error names the line."""
 
 import contextlib
 import gzip
@@ -35,7 +35,7 @@ def store(write, tmp_path) -> TripleStore:
 
 @pytest.fixture
 def _small_shards(monkeypatch):
-    """Several shards even for a small graph."""
+    """Give a small graph several shards."""
     for module in (store_module, write_module, group_lines, group_ingest):
         monkeypatch.setattr(module, "SHARD_ROWS", 4)
     for module in (store_module, write_module):
@@ -47,7 +47,7 @@ def text(lines) -> str:
 
 
 def by_line(store: TripleStore, groups: GroupStore) -> list[str]:
-    """Give the group of each line of the training file."""
+    """Return the group of each line of the training file."""
     lines, numbers = store.read(0, len(store)).train_index, groups.read(0, len(store))
     return [groups.labels.label(numbers[row]) for row in np.argsort(lines)]
 
@@ -63,20 +63,18 @@ def test_every_line_of_the_training_file_gets_the_group_of_its_triple(write, sto
     assert again == groups == open_groups(groups.path)
 
 
-def test_the_lines_of_a_triple_that_stands_several_times_are_taken_in_the_order_of_the_training_file(
-    write, store, tmp_path
-):
+def test_repeated_triples_take_their_groups_in_the_order_of_the_training_file(write, store, tmp_path):
     more = [*GROUPS[:2], "b\tr\ta\tsecond of all", *GROUPS[2:]]
     groups = ingest_groups(write("groups.tsv", text(more)), store, tmp_path / "groups.zarr")
     assert by_line(store, groups) == ["second of all", "curated by hand", "papers", "papers", "curated by hand"]
 
 
-def test_more_lines_of_one_group_than_training_triples_are_one_group(write, store, tmp_path):
+def test_repeated_lines_with_one_group_give_that_group(write, store, tmp_path):
     groups = ingest_groups(write("groups.tsv", text(GROUPS * 3)), store, tmp_path / "groups.zarr")
     assert by_line(store, groups) == ["papers", "curated by hand", "papers", "papers", "curated by hand"]
 
 
-def test_bare_integers_are_ids_unless_they_are_said_to_be_labels(write, tmp_path):
+def test_bare_integers_are_ids_unless_declared_as_labels(write, tmp_path):
     entities, relations = write("e.tsv", "2\t0\n1\t1\n0\t2\n"), write("r.tsv", "1\t0\n0\t1\n")
     train = write("train.txt", "2\t1\t0\n1\t0\t2\n")
     store = ingest(train, tmp_path / "graph.zarr", entity_to_id=entities, relation_to_id=relations)
@@ -95,7 +93,7 @@ def test_bare_integers_are_ids_unless_they_are_said_to_be_labels(write, tmp_path
     ]
 
 
-def test_gzip_files_are_read_by_their_names(write, store, tmp_path):
+def test_group_files_ending_in_gz_are_read_as_gzip(write, store, tmp_path):
     plain = ingest_groups(write("groups.tsv", text(GROUPS)), store, tmp_path / "plain.zarr")
     packed = write("groups.tsv.gz", gzip.compress(text(GROUPS).encode()))
     groups = ingest_groups(packed, store, tmp_path / "packed.zarr")
@@ -104,7 +102,7 @@ def test_gzip_files_are_read_by_their_names(write, store, tmp_path):
     assert groups.info.source.size_bytes == packed.stat().st_size
 
 
-def test_packed_text_that_is_longer_than_its_file_is_cut_into_the_same_blocks(write):
+def test_gzip_text_is_split_into_the_same_blocks_as_plain_text(write):
     content = text(f"entity{number}\tr\tb\tgroup" for number in range(5000)) + "\n"
     plain = list(read_blocks(write("t.txt", content), block_bytes=1 << 12))
     packed = write("t.txt.gz", gzip.compress(content.encode()))
@@ -114,7 +112,7 @@ def test_packed_text_that_is_longer_than_its_file_is_cut_into_the_same_blocks(wr
 
 
 @pytest.mark.parametrize("content", [b"a\tr\tb\tx\n", gzip.compress(text(GROUPS).encode())[:-9]], ids=["text", "cut"])
-def test_a_file_that_is_no_whole_gzip_file_is_refused(write, store, tmp_path, content):
+def test_a_truncated_or_invalid_gzip_file_is_refused(write, store, tmp_path, content):
     with pytest.raises(TriplesError, match=r"groups.tsv.gz: no gzip file, or a damaged one: .*; pack it again, or unp"):
         ingest_groups(write("groups.tsv.gz", content), store, tmp_path / "groups.zarr")
     assert not (tmp_path / "groups.zarr").exists()
@@ -133,7 +131,7 @@ def test_a_file_that_is_no_whole_gzip_file_is_refused(write, store, tmp_path, co
         ("a\tr\ta\tx", "triple that the training set does not have: 'a\\\\tr\\\\ta'"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_refused_with_its_number_or_left_out(write, store, tmp_path, line, kind):
+def test_an_invalid_line_of_groups_is_refused_with_its_number_or_skipped(write, store, tmp_path, line, kind):
     path = write("groups.tsv", text([*GROUPS[:3], line, *GROUPS[3:]]))
     with pytest.raises(TriplesError, match=rf"1 line cannot be used: .*\n.*groups.tsv, line 4: {kind}") as refused:
         ingest_groups(path, store, tmp_path / "groups.zarr")
@@ -154,7 +152,7 @@ def test_training_triples_without_a_group_are_counted_and_the_first_named(write,
         ingest_groups(write("groups.tsv", text(GROUPS[:1] + GROUPS[3:])), store, tmp_path / "g.zarr", options=options)
 
 
-def test_several_groups_of_one_triple_are_refused(write, store, tmp_path):
+def test_a_triple_with_several_groups_is_refused(write, store, tmp_path):
     path = write("groups.tsv", text([*GROUPS, "c\ts\tb\tpapers"]))
     with pytest.raises(
         TriplesError,
@@ -164,13 +162,13 @@ def test_several_groups_of_one_triple_are_refused(write, store, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "\n", "x\ty\tz\tgroup\n"])
-def test_a_file_without_any_line_of_the_graph_is_refused(write, store, tmp_path, content):
+def test_a_group_file_without_any_training_triple_is_refused(write, store, tmp_path, content):
     with pytest.raises(TriplesError, match=r"no line of a triple of this graph; expected lines of `head TAB"):
         ingest_groups(write("groups.tsv", content), store, tmp_path / "groups.zarr", options=SKIP)
 
 
 def expected_groups(train, lines):
-    """Settle the groups the plain way: triple by triple, with everything in memory."""
+    """Assign groups triple by triple, with everything in memory."""
     groups, rows = defaultdict(list), defaultdict(list)
     for triple, group in lines:
         groups[triple].append(group)
@@ -195,7 +193,7 @@ TRIPLES = st.tuples(st.sampled_from("ab"), st.sampled_from("rs"), st.sampled_fro
 @pytest.mark.usefixtures("_small_shards")
 @settings(max_examples=15)
 @given(train=st.lists(TRIPLES, min_size=1, max_size=25), data=st.data())
-def test_any_file_in_any_cut_gives_what_a_look_at_everything_gives(tmp_path_factory, train, data):
+def test_groups_of_any_file_in_any_block_size_equal_a_plain_loop(tmp_path_factory, train, data):
     folder = tmp_path_factory.mktemp("groups")
     kinds = st.sampled_from("xyz")
     lines = [(triple, data.draw(kinds)) for triple in data.draw(st.permutations(train))]
@@ -219,7 +217,7 @@ def test_any_file_in_any_cut_gives_what_a_look_at_everything_gives(tmp_path_fact
 
 
 @pytest.mark.usefixtures("_small_shards")
-def test_rows_are_read_from_any_shard(write, tmp_path):
+def test_groups_are_read_from_any_shard(write, tmp_path):
     triples = [f"e{number % 7}\tr\te{number % 5}" for number in range(35)]
     store = ingest(write("train.txt", text(triples)), tmp_path / "graph.zarr")
     path = write("groups.tsv", text(f"{triple}\t{number}" for number, triple in enumerate(triples)))
@@ -243,7 +241,7 @@ def test_cached_groups_are_made_once_for_each_content_and_store(write, store, tm
     assert by_line(store, again) == by_line(store, first)
 
 
-def test_a_file_that_is_not_there_is_named(store, tmp_path):
+def test_a_missing_group_file_is_named(store, tmp_path):
     for make in (ingest_groups, ingest_groups_cached):
         with pytest.raises(
             TriplesError, match=r"nothing.tsv: cannot be read: No such file or directory; check the path"
@@ -251,7 +249,7 @@ def test_a_file_that_is_not_there_is_named(store, tmp_path):
             make(tmp_path / "nothing.tsv", store, tmp_path / "groups.zarr")
 
 
-def test_groups_are_replaced_only_where_that_is_asked_for(write, store, tmp_path):
+def test_existing_groups_are_replaced_only_with_overwrite(write, store, tmp_path):
     path, output = write("groups.tsv", text(GROUPS)), tmp_path / "groups.zarr"
     first = ingest_groups(path, store, output)
     path.write_text(text(GROUPS).replace("papers", "articles"))
@@ -267,18 +265,18 @@ class TestDamage:
     def groups(self, write, store, tmp_path) -> GroupStore:
         return ingest_groups(write("groups.tsv", text(GROUPS)), store, tmp_path / "groups.zarr")
 
-    def test_what_is_no_store_of_groups_is_refused(self, store, tmp_path):
+    def test_opening_another_store_as_groups_is_refused(self, store, tmp_path):
         with pytest.raises(StoreError, match=r"graph.zarr: no groups of training triples \(format version 1\); make"):
             open_groups(store.path)
         with pytest.raises(StoreError, match=r"nothing.zarr: no groups that can be read"):
             open_groups(tmp_path / "nothing.zarr")
 
-    def test_a_missing_shard_is_no_group(self, groups):
+    def test_a_missing_shard_is_not_read_as_groups(self, groups):
         shutil.rmtree(Path(groups.path, "group", "c"))
         with pytest.raises(StoreError, match=r"group\[0:5\] is missing or damaged; delete it and make it again"):
             groups.read(0, 5)
 
-    def test_a_flipped_bit_is_found(self, groups):
+    def test_a_flipped_bit_in_groups_is_detected(self, groups):
         shard = Path(groups.path, "group", "c", "0")
         content = bytearray(shard.read_bytes())
         content[3] ^= 4
@@ -286,12 +284,12 @@ class TestDamage:
         with pytest.raises(StoreError, match=r"group\[0:5\] is damaged"):
             groups.read(0, 5)
 
-    def test_missing_labels_are_found(self, groups):
+    def test_missing_group_labels_are_detected(self, groups):
         shutil.rmtree(Path(groups.path, "group_label", "c"))
         with pytest.raises(StoreError, match="a part of group_label is missing"):
             assert groups.labels
 
-    def test_groups_that_were_replaced_are_not_read(self, groups):
+    def test_reading_groups_that_were_replaced_after_opening_is_refused(self, groups):
         zarr.open_group(groups.path).attrs["fingerprint"] = "other"
         with pytest.raises(StoreError, match="were replaced by others since they were opened"):
             groups.read(0, 5)

@@ -1,4 +1,4 @@
-"""Id maps are read exactly, or refused with file, line and text."""
+"""Id maps are read exactly, or refused with file, line and text of the error."""
 
 import gzip
 import hashlib
@@ -15,25 +15,25 @@ from tracin_dask.triples.idmap import IdMap, bare_integers, id_map_bytes, id_map
 LABELS = st.text(st.characters(exclude_characters="\t\r\n\ufeff", exclude_categories=["Cs"]), min_size=1)
 
 
-def test_ids_may_come_in_any_order(write):
+def test_an_id_map_may_list_its_ids_in_any_order(write):
     id_map = read_id_map(write("map.tsv", "b\t1\nc\t2\na\t0\n"))
     assert id_map.labels.to_pylist() == ["a", "b", "c"]
     assert [id_map.label(number) for number in range(len(id_map))] == ["a", "b", "c"]
 
 
-def test_labels_are_looked_up_together_and_unknown_ones_are_minus_one(write):
+def test_looking_up_labels_gives_minus_one_for_unknown_labels(write):
     id_map = read_id_map(write("map.tsv", "b\t1\na\t0\n"))
     assert id_map.ids(["b", "x", "a", "b"]).tolist() == [1, -1, 0, 1]
 
 
-def test_commas_quotes_spaces_and_other_scripts_belong_to_labels(write):
+def test_labels_may_hold_commas_quotes_spaces_and_other_scripts(write):
     labels = ['"a, b"', "it's", " padded ", "Δ9-THC", "日本", "NA", "null"]
     id_map = read_id_map(write("map.tsv", "".join(f"{label}\t{i}\r\n" for i, label in enumerate(labels))))
     assert id_map.labels.to_pylist() == labels
 
 
 @given(st.lists(LABELS, unique=True, min_size=1))
-def test_a_written_map_is_read_back(tmp_path_factory, labels):
+def test_a_written_id_map_reads_back_equal(tmp_path_factory, labels):
     path = tmp_path_factory.mktemp("maps") / "map.tsv"
     write_id_map(path, IdMap.of(labels))
     assert read_id_map(path).labels.to_pylist() == labels
@@ -58,36 +58,36 @@ def test_a_written_map_is_read_back(tmp_path_factory, labels):
         ("a\t0\n\nb\t1\n", 2, "", "blank line"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_number_and_text(write, text, line, shown, reason):
+def test_an_invalid_line_of_an_id_map_is_named_with_its_number_and_text(write, text, line, shown, reason):
     path = write("entity_to_id.tsv", text)
     with pytest.raises(TriplesError, match=f"entity_to_id.tsv, line {line}: .*{reason}") as caught:
         read_id_map(path)
     assert repr(shown).replace("\\\\", "\\") in str(caught.value)
 
 
-def test_invalid_utf8_is_named(write):
+def test_invalid_utf8_in_an_id_map_is_named_with_its_line(write):
     with pytest.raises(TriplesError, match=r"line 2: invalid UTF-8: 'b\\\\xff"):
         read_id_map(write("map.tsv", b"a\t0\nb\xff\t1\n"))
 
 
-def test_a_compressed_map_is_named_as_such(write):
+def test_a_compressed_id_map_is_recognised(write):
     with pytest.raises(
         TriplesError, match=r"map\.tsv\.gz: the file is compressed by gzip; expected lines of `entity label"
     ):
         read_id_map(write("map.tsv.gz", gzip.compress(b"a\t0\n")))
 
 
-def test_an_empty_map_is_refused(write):
+def test_an_empty_id_map_is_refused(write):
     with pytest.raises(TriplesError, match=r"the file is empty; expected lines of `relation label TAB id`"):
         read_id_map(write("map.tsv", ""), "relation")
 
 
-def test_a_missing_map_is_refused(tmp_path):
+def test_a_missing_id_map_is_refused(tmp_path):
     with pytest.raises(TriplesError, match=r"none.tsv: cannot be read: No such file"):
         read_id_map(tmp_path / "none.tsv")
 
 
-def test_the_hash_of_the_maps_knows_every_label_and_its_place():
+def test_the_hash_of_the_id_maps_depends_on_every_label_and_its_id():
     entities, relations = IdMap.of(["a", "b"]), IdMap.of(["r"])
     known = id_maps_sha256(entities, relations)
     assert known == hashlib.sha256(b"entities 2\na\nb\nrelations 1\nr\n").hexdigest()
@@ -101,11 +101,11 @@ def test_the_hash_of_the_maps_knows_every_label_and_its_place():
 
 
 @given(st.text(max_size=20))
-def test_only_the_one_spelling_of_an_integer_counts(text):
+def test_only_canonical_integers_are_accepted_as_ids(text):
     found = int(bare_integers(pa.array([text], pa.string()))[0])
     plain = bool(re.fullmatch("0|[1-9][0-9]{0,17}", text))
     assert found == (int(text) if plain else -1)
 
 
-def test_the_bytes_of_a_map_are_label_tab_id():
+def test_an_id_map_is_written_as_label_tab_id():
     assert id_map_bytes(IdMap.of(["ä", "b"])) == "ä\t0\nb\t1\n".encode()

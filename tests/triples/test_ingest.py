@@ -1,4 +1,4 @@
-"""From text to store: maps given or made, lines skipped or refused, disks full, writers at once."""
+"""Ingesting text: given or made id maps, skipped or refused lines, full disks, concurrent writers."""
 
 import dataclasses
 import errno
@@ -34,7 +34,7 @@ def names(directory: Path) -> set[str]:
     return {entry.name for entry in directory.iterdir()}
 
 
-def test_given_maps_are_used_as_they_are(write, tmp_path):
+def test_given_id_maps_are_used_unchanged(write, tmp_path):
     entities = write("entities.tsv", "c\t0\nb\t1\na\t2\nunused\t3\n")
     relations = write("relations.tsv", "s\t0\nr\t1\n")
     store = ingest(write("train.txt", TRAIN), tmp_path / "g.zarr", entity_to_id=entities, relation_to_id=relations)
@@ -47,39 +47,39 @@ def test_given_maps_are_used_as_they_are(write, tmp_path):
     assert names(tmp_path) == {"train.txt", "entities.tsv", "relations.tsv", "g.zarr"}
 
 
-def test_maps_are_made_in_the_order_of_the_text_and_written_beside_the_store(write, tmp_path):
+def test_missing_id_maps_are_made_sorted_and_written_next_to_the_store(write, tmp_path):
     store = ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
     assert (tmp_path / "graph.entity_to_id.tsv").read_text() == "a\t0\nb\t1\nc\t2\n"
     assert (tmp_path / "graph.relation_to_id.tsv").read_text() == "r\t0\ns\t1\n"
     assert labelled(store) == [("a", "r", "b", 3), ("a", "s", "c", 1), ("b", "r", "a", 0), ("b", "r", "a", 2)]
 
 
-def test_one_given_map_leaves_only_the_other_to_be_made(write, tmp_path):
+def test_only_the_id_map_that_is_missing_is_made(write, tmp_path):
     entities = write("entities.tsv", "c\t0\nb\t1\na\t2\n")
     store = ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr", entity_to_id=entities)
     assert store.entities.labels.to_pylist() == ["c", "b", "a"]
     assert names(tmp_path) == {"train.txt", "entities.tsv", "graph.zarr", "graph.relation_to_id.tsv"}
 
 
-def test_ids_without_maps_keep_their_numbers(write, tmp_path):
+def test_a_file_of_ids_without_maps_keeps_its_ids(write, tmp_path):
     store = ingest(write("train.txt", "5\t1\t0\n2\t0\t5\n"), tmp_path / "graph.zarr")
     assert store.read(0, 2).triples.tolist() == [[2, 0, 5], [5, 1, 0]]
     assert store.entities.labels.to_pylist() == ["0", "1", "2", "3", "4", "5"]
     assert store.relations.labels.to_pylist() == ["0", "1"]
 
 
-def test_integers_said_to_be_labels_are_labels(write, tmp_path):
+def test_integers_are_read_as_labels_with_the_labels_option(write, tmp_path):
     train = write("train.txt", "500\t1\t7\n")
     store = ingest(train, tmp_path / "graph.zarr", options=IngestOptions(labels=True))
     assert store.entities.labels.to_pylist() == ["500", "7"]
 
 
-def test_an_id_far_beyond_the_file_asks_for_a_map(write, tmp_path):
+def test_an_id_far_above_the_number_of_triples_needs_an_id_map(write, tmp_path):
     with pytest.raises(TriplesError, match=r"largest entity id is 99,999,999 in a file of 1 triples; .*--entity-to-id"):
         ingest(write("train.txt", "99999999\t1\t7\n"), tmp_path / "graph.zarr")
 
 
-def test_a_different_map_beside_the_store_is_not_overwritten(write, tmp_path):
+def test_an_existing_different_id_map_is_not_overwritten(write, tmp_path):
     write("graph.entity_to_id.tsv", "mine\t0\n")
     with pytest.raises(
         TriplesError, match=r"graph.entity_to_id.tsv: exists and differs .* pass it with --entity-to-id"
@@ -88,7 +88,7 @@ def test_a_different_map_beside_the_store_is_not_overwritten(write, tmp_path):
     assert names(tmp_path) == {"train.txt", "graph.entity_to_id.tsv"}
 
 
-def test_invalid_lines_stop_the_ingest_and_leave_nothing(write, tmp_path):
+def test_invalid_lines_stop_the_ingest_and_leave_no_files(write, tmp_path):
     train = write("train.txt", TRAIN + "a\tr\nx\tr\ta\n")
     maps = {"entity_to_id": write("e.tsv", "a\t0\nb\t1\nc\t2\n"), "relation_to_id": write("r.tsv", "r\t0\ns\t1\n")}
     before = names(tmp_path)
@@ -106,19 +106,19 @@ def test_skipped_lines_are_counted_by_kind_and_leave_gaps_in_train_index(write, 
 
 
 @pytest.mark.parametrize(("text", "skipped"), [("", 0), ("\n", 0), ("a\tb\n", 1)])
-def test_a_text_without_triples_is_refused(write, tmp_path, text, skipped):
+def test_ingest_refuses_a_text_file_without_triples(write, tmp_path, text, skipped):
     train = write("train.txt", text)
     with pytest.raises(TriplesError, match=rf"train.txt: no triples in {len(text)} bytes \({skipped} lines skipped\)"):
         ingest(train, tmp_path / "graph.zarr", options=IngestOptions(skip_invalid=True))
     assert names(tmp_path) == {"train.txt"}
 
 
-def test_a_missing_text_is_refused(tmp_path):
+def test_ingest_refuses_a_missing_text_file(tmp_path):
     with pytest.raises(TriplesError, match=r"none.txt: cannot be read: No such file or directory"):
         ingest(tmp_path / "none.txt", tmp_path / "graph.zarr")
 
 
-def test_an_existing_store_is_refused_unless_it_is_to_be_overwritten(write, tmp_path):
+def test_ingest_refuses_an_existing_store_without_overwrite(write, tmp_path):
     ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
     other = write("other.txt", "a\tr\tb\nb\ts\tc\n")
     with pytest.raises(StoreError, match=r"graph.zarr: exists already; .*--overwrite"):
@@ -128,7 +128,7 @@ def test_an_existing_store_is_refused_unless_it_is_to_be_overwritten(write, tmp_
     assert not any(".part" in name or ".old" in name for name in names(tmp_path))
 
 
-def test_what_an_interrupted_ingest_left_is_replaced(write, tmp_path):
+def test_the_partial_store_of_an_interrupted_ingest_is_replaced(write, tmp_path):
     train = write("train.txt", TRAIN)
     (tmp_path / "graph.zarr.part" / "triples" / "c").mkdir(parents=True)
     write("graph.zarr.part/zarr.json", "{")
@@ -148,7 +148,9 @@ def test_a_second_writer_of_the_same_store_is_refused(write, tmp_path):
 
 @pytest.mark.parametrize("target", ["sort_triples", "write_store"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_leaves_no_store_and_says_what_is_free_and_needed(write, tmp_path, monkeypatch, target, code):
+def test_a_full_disk_leaves_no_store_and_the_error_states_free_and_needed_bytes(
+    write, tmp_path, monkeypatch, target, code
+):
     def fail(*_args, **_options):
         raise OSError(code, "full")
 
@@ -160,7 +162,7 @@ def test_a_full_disk_leaves_no_store_and_says_what_is_free_and_needed(write, tmp
     assert names(tmp_path) == {"train.txt"}
 
 
-def test_other_errors_of_the_system_pass_through_and_leave_nothing(write, tmp_path, monkeypatch):
+def test_other_system_errors_during_ingest_are_raised_and_leave_no_files(write, tmp_path, monkeypatch):
     def fail(*_args, **_options):
         raise OSError(errno.EIO, "no")
 
@@ -170,7 +172,7 @@ def test_other_errors_of_the_system_pass_through_and_leave_nothing(write, tmp_pa
     assert names(tmp_path) == {"train.txt"}
 
 
-def test_a_place_that_cannot_hold_a_store_is_named(write):
+def test_an_output_path_that_cannot_be_written_is_named(write):
     train = write("train.txt", TRAIN)
     with pytest.raises(StoreError, match=r"graph\.zarr: cannot be written: Not a directory; choose another output"):
         ingest(train, train / "graph.zarr")
@@ -178,7 +180,7 @@ def test_a_place_that_cannot_hold_a_store_is_named(write):
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, 2000), st.integers(16, 80), st.integers(0, 3))
-def test_the_fingerprint_does_not_depend_on_memory_or_shards(tmp_path_factory, memory_bytes, shard_rows, seed):
+def test_the_store_fingerprint_does_not_depend_on_memory_or_shards(tmp_path_factory, memory_bytes, shard_rows, seed):
     directory = tmp_path_factory.mktemp("ingest")
     rows = np.random.default_rng(seed).integers(0, 9, (60, 3)).tolist()
     (directory / "train.txt").write_text("".join(f"e{h}\tr{r}\te{t}\n" for h, r, t in rows))
@@ -193,7 +195,7 @@ def test_the_fingerprint_does_not_depend_on_memory_or_shards(tmp_path_factory, m
     assert cut.info == plain.info
 
 
-def test_the_fingerprint_knows_the_triples_their_lines_and_the_maps(write, tmp_path):
+def test_the_store_fingerprint_depends_on_triples_lines_and_id_maps(write, tmp_path):
     def fingerprint(name: str, text: str, entities: str = "a\t0\nb\t1\nc\t2\n") -> str:
         maps = {"entity_to_id": write("e.tsv", entities), "relation_to_id": write("r.tsv", "r\t0\ns\t1\n")}
         return ingest(write("train.txt", text), tmp_path / name, **maps).info.fingerprint
@@ -208,7 +210,7 @@ def test_the_fingerprint_knows_the_triples_their_lines_and_the_maps(write, tmp_p
     assert fingerprint("4.zarr", TRAIN) in found
 
 
-def test_progress_ends_at_the_total_of_every_stage(write, tmp_path):
+def test_ingest_progress_reaches_the_total_of_every_stage(write, tmp_path):
     seen: dict[str, tuple[int, int]] = {}
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -220,7 +222,7 @@ def test_progress_ends_at_the_total_of_every_stage(write, tmp_path):
     assert seen == {"reading labels": (size, size), "reading triples": (size, size), "writing store": (128, 128)}
 
 
-def test_the_cache_ingests_once_per_content(write, tmp_path, monkeypatch):
+def test_a_cached_store_is_made_once_per_file_content(write, tmp_path, monkeypatch):
     train, cache = write("train.txt", TRAIN), tmp_path / "cache"
     first = ingest_cached(train, cache)
     monkeypatch.setattr(ingest_module, "ingest", lambda *_args, **_options: pytest.fail("ingested twice"))
@@ -232,7 +234,7 @@ def test_the_cache_ingests_once_per_content(write, tmp_path, monkeypatch):
     assert ingest_cached(train, cache, entity_to_id=entities).entities.label(0) == "c"
 
 
-def test_the_cache_waits_for_another_writer_and_takes_its_store(write, tmp_path, monkeypatch):
+def test_the_store_cache_waits_for_another_writer_and_uses_its_store(write, tmp_path, monkeypatch):
     train, cache = write("train.txt", TRAIN), tmp_path / "cache"
     inside, go_on = threading.Event(), threading.Event()
     write_store, calls = ingest_module.write_store, []
@@ -255,7 +257,7 @@ def test_the_cache_waits_for_another_writer_and_takes_its_store(write, tmp_path,
     assert labelled(store) == labelled(open_store(store.path))
 
 
-def test_options_are_values():
+def test_ingest_options_are_frozen_values():
     assert dataclasses.replace(IngestOptions(), labels=True) == IngestOptions(labels=True)
 
 
@@ -268,14 +270,14 @@ def test_options_are_values():
         ("codex-s", (32888, 2034, 42)),
     ],
 )
-def test_known_graphs_have_their_known_sizes(data, tmp_path, name, counts):
+def test_public_graphs_have_their_published_sizes(data, tmp_path, name, counts):
     store = ingest(data / name / "train.txt", tmp_path / "graph.zarr")
     assert (len(store), store.info.num_entities, store.info.num_relations) == counts
     lines = (data / name / "train.txt").read_text().splitlines()
     assert all("\t".join(row[:3]) == lines[row[3]] for row in labelled(store)[::97])
 
 
-def test_a_graph_with_maps_names_and_qualifiers_keeps_them(data, tmp_path):
+def test_ingest_keeps_id_maps_names_and_qualifiers_of_a_real_graph(data, tmp_path):
     folder = data / "hetionet-lite"
     options = IngestOptions(entity_names=folder / "node_name_dict.txt", edge_map=folder / "edge_map.json")
     maps = {"entity_to_id": folder / "node_dict.txt", "relation_to_id": folder / "rel_dict.txt"}

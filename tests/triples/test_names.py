@@ -14,19 +14,19 @@ def edge(predicate: str, **qualifiers: str) -> str:
     return json.dumps(dict.fromkeys(names, "") | {"predicate": predicate} | qualifiers)
 
 
-def test_names_repeat_and_hold_commas_quotes_and_other_scripts(write):
+def test_entity_names_may_repeat_and_hold_commas_quotes_and_other_scripts(write):
     path = write("node_name_dict.txt", 'aspirin, "acetyl"\t2\nβ-blocker\t0\nβ-blocker\t1\n')
     assert read_names(path, 4).to_pylist() == ["β-blocker", "β-blocker", 'aspirin, "acetyl"', ""]
 
 
 @pytest.mark.parametrize("line", ["x\t0", "x\t9", "x\t-1", "x\tone"])
-def test_a_second_name_or_a_strange_id_is_refused_with_its_line(write, line):
+def test_a_second_name_or_an_invalid_id_is_refused_with_its_line(write, line):
     path = write("names.txt", f"a\t0\n{line}\n")
     with pytest.raises(TriplesError, match=r"names.txt, line 2: 'x.*expected an id from 0 to 2, each at most once"):
         read_names(path, 3)
 
 
-def test_relations_read_as_predicate_and_qualifiers(write):
+def test_relation_names_are_built_from_predicate_and_qualifiers(write):
     edges = {
         edge("biolink:treats"): "predicate:0",
         edge(
@@ -46,7 +46,7 @@ def test_relations_read_as_predicate_and_qualifiers(write):
     ]
 
 
-def test_relations_that_would_read_the_same_stay_apart(write):
+def test_relations_with_equal_names_stay_distinguishable(write):
     edges = {
         edge("p", object_aspect_qualifier="a", object_direction_qualifier=""): "predicate:0",
         edge("p", object_aspect_qualifier="", object_direction_qualifier="a"): "predicate:1",
@@ -67,7 +67,7 @@ def test_relations_that_would_read_the_same_stay_apart(write):
         (json.dumps({json.dumps({"predicate": "p", "object_aspect_qualifier": 1}): "x"}), "is 1; expected a text"),
     ],
 )
-def test_an_edge_map_of_another_form_is_refused(write, content, reason):
+def test_an_edge_map_with_unexpected_content_is_refused(write, content, reason):
     with pytest.raises(TriplesError, match=rf"edge_map.json: .*{reason}"):
         read_edge_map(write("edge_map.json", content), IdMap.of(["x"]))
 

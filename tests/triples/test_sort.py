@@ -1,4 +1,4 @@
-"""Sorting gives the same rows whatever memory it has."""
+"""Sorting gives the same rows with any memory budget."""
 
 import itertools
 
@@ -22,7 +22,9 @@ def cut(triples: list[tuple[int, int, int]], sizes: list[int]) -> list[TripleBlo
 
 @settings(max_examples=150, deadline=None)
 @given(ROWS, st.lists(st.integers(0, 7), max_size=20), st.integers(0, 40), st.sampled_from([4, 2**40]))
-def test_any_budget_and_any_blocks_give_one_stable_sort(tmp_path_factory, rows, sizes, budget_rows, num_entities):
+def test_sorting_with_any_memory_and_blocks_gives_the_same_stable_sort(
+    tmp_path_factory, rows, sizes, budget_rows, num_entities
+):
     sorted_triples = sort_triples(
         cut(rows, sizes),
         KeyLayout(num_entities=num_entities, num_relations=2),
@@ -35,7 +37,7 @@ def test_any_budget_and_any_blocks_give_one_stable_sort(tmp_path_factory, rows, 
     assert np.column_stack([found.triples, found.train_index]).tolist() == [list(row) for row in expected]
 
 
-def test_one_head_with_more_rows_than_fit_is_sorted_within_the_budget(tmp_path):
+def test_a_head_with_more_rows_than_the_memory_budget_is_sorted_within_it(tmp_path):
     random = np.random.default_rng(0)
     rows = np.stack([np.zeros(5000, np.int64), np.zeros(5000, np.int64), random.integers(0, 3, 5000)], axis=1)
     blocks = [
@@ -53,7 +55,7 @@ def test_one_head_with_more_rows_than_fit_is_sorted_within_the_budget(tmp_path):
 
 
 @pytest.mark.parametrize(("num_entities", "num_relations"), [(1, 1), (2**28, 2**7), (2**28, 2**7 + 1), (2**62, 2**62)])
-def test_keys_hold_the_largest_ids(num_entities, num_relations):
+def test_sort_keys_hold_the_largest_ids(num_entities, num_relations):
     layout = KeyLayout(num_entities=num_entities, num_relations=num_relations)
     triples = np.array([[0, 0, 0], [num_entities - 1, num_relations - 1, num_entities - 1]])
     keys = layout.pack(triples)
@@ -62,7 +64,7 @@ def test_keys_hold_the_largest_ids(num_entities, num_relations):
 
 
 @given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 7))
-def test_regrouping_keeps_the_rows_and_fills_every_block_but_the_last(sizes, rows):
+def test_regrouping_blocks_keeps_the_rows_and_fills_every_block_but_the_last(sizes, rows):
     blocks = cut([(n % 3, 0, n % 4) for n in range(sum(sizes))], sizes)
     found = list(regroup(blocks, rows))
     assert concatenate(found).train_index.tolist() == concatenate(blocks).train_index.tolist()

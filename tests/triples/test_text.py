@@ -1,4 +1,4 @@
-"""Text files of triples become ids, or an error that names the lines."""
+"""Text files of triples become ids, or are refused with the invalid lines."""
 
 import numpy as np
 import pytest
@@ -41,11 +41,11 @@ def test_labels_become_ids_in_the_order_of_the_lines(write):
 @pytest.mark.parametrize(
     "content", ["a\tr\tb", "a\tr\tb\n\n", "a\tr\tb\r\n", "a\tr\tb\r\n\r\n", b"\xef\xbb\xbfa\tr\tb\n"]
 )
-def test_line_ends_a_last_blank_line_and_a_byte_order_mark_do_not_matter(write, content):
+def test_line_endings_final_blank_line_and_byte_order_mark_do_not_matter(write, content):
     assert read_triples(write("t.txt", content), ENTITIES, RELATIONS).tolist() == [[0, 0, 1]]
 
 
-def test_bare_integers_are_ids_unless_they_are_said_to_be_labels(write):
+def test_bare_integers_are_ids_unless_declared_as_labels(write):
     path = write("t.txt", "2\t1\t0\n")
     numbers = IdMap.of(["0", "1", "2"][::-1])
     assert read_triples(path, numbers, numbers).tolist() == [[2, 1, 0]]
@@ -53,7 +53,7 @@ def test_bare_integers_are_ids_unless_they_are_said_to_be_labels(write):
 
 
 @pytest.mark.parametrize("content", ["00260881\t_hypernym\t00260622\n", "01\t1\t2\n", "a\t1\t2\n", "1\t1\n", ""])
-def test_integer_looking_labels_beside_other_text_are_labels(write, content):
+def test_integers_in_a_file_with_other_labels_are_labels(write, content):
     assert not holds_ids(write("t.txt", content))
 
 
@@ -77,7 +77,7 @@ def test_a_malformed_line_at_the_start_does_not_turn_ids_into_labels(write):
         (b"a\t" + b"r" * (5 << 20) + b"\tb", "unknown relation label", r"'a\\trrr"),
     ],
 )
-def test_an_invalid_line_stops_with_file_line_number_and_text(write, line, kind, shown):
+def test_an_invalid_line_is_refused_with_file_line_number_and_text(write, line, kind, shown):
     path = write("train.txt", b"a\tr\tb\nb\tr\tc\n" + line + b"\na\tr\tc\n")
     with pytest.raises(
         TriplesError, match=rf"1 line cannot be used: 1 × {kind}\n  .*train.txt, line 3: {kind}: {shown}"
@@ -95,13 +95,13 @@ def test_an_invalid_line_stops_with_file_line_number_and_text(write, line, kind,
         ("a\t0\t0", "head is not an integer id"),
     ],
 )
-def test_an_invalid_id_stops_and_the_message_speaks_of_labels(write, line, kind):
+def test_an_invalid_id_is_refused_and_the_message_suggests_the_labels_option(write, line, kind):
     path = write("train.txt", "0\t0\t1\n" * 20_001 + line + "\n")
     with pytest.raises(TriplesError, match=rf"(?s)train.txt, line 20002: {kind}.*pass --labels"):
         read_triples(path, ENTITIES, RELATIONS)
 
 
-def test_the_first_five_lines_are_shown_and_all_are_counted(write):
+def test_an_error_shows_the_first_five_invalid_lines_and_counts_all(write):
     path = write("train.txt", "a\tr\tb\n" + "x\tr\ta\na\tr\n" * 50)
     with pytest.raises(TriplesError, match="50 × unknown head label, 50 × wrong number of columns") as caught:
         read_triples(path, ENTITIES, RELATIONS)
@@ -109,7 +109,7 @@ def test_the_first_five_lines_are_shown_and_all_are_counted(write):
     assert [line.split(", line ")[1].split(":")[0] for line in shown] == ["2", "3", "4", "5", "6"]
 
 
-def test_spaces_separate_where_allowed_and_there_is_no_tab(write):
+def test_spaces_separate_columns_only_where_allowed_and_without_tabs(write):
     entities = IdMap.of(["a", "b c"])
     path = write("test.txt", "a r  a\nb c\tr\ta\n")
     assert read_triples(path, entities, IdMap.of(["r"]), allow_spaces=True).tolist() == [[0, 0, 0], [1, 0, 0]]
@@ -117,19 +117,19 @@ def test_spaces_separate_where_allowed_and_there_is_no_tab(write):
         read_triples(path, entities, IdMap.of(["r"]))
 
 
-def test_a_file_without_triples_is_refused(write):
+def test_reading_a_text_file_without_triples_is_refused(write):
     with pytest.raises(TriplesError, match=r"t.txt: the file has no triples; expected lines of"):
         read_triples(write("t.txt", "\n"), ENTITIES, RELATIONS)
 
 
-def test_a_file_that_is_no_text_is_refused_in_bounded_memory(write):
+def test_a_binary_file_is_refused_in_bounded_memory(write):
     with pytest.raises(TriplesError, match="a line has more than 1,048,576 bytes; expected a text file"):
         list(read_blocks(write("t.bin", b"x" * (5 << 20)), block_bytes=1 << 20))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LINES, max_size=30), st.integers(8, 200))
-def test_blocks_of_any_size_find_what_a_plain_loop_finds(tmp_path_factory, lines, block_bytes):
+def test_reading_in_blocks_of_any_size_equals_a_plain_loop(tmp_path_factory, lines, block_bytes):
     path = tmp_path_factory.mktemp("text") / "t.txt"
     path.write_bytes("\n".join(lines).encode("latin-1"))
     text = TripleText(path=path, has_ids=False, block_bytes=block_bytes)
@@ -150,7 +150,7 @@ def test_blocks_of_any_size_find_what_a_plain_loop_finds(tmp_path_factory, lines
     assert [line.number - 1 for line in invalid.first] == [n for n in range(len(lines)) if n not in good][:5]
 
 
-def test_every_byte_is_seen_once_and_in_order(write):
+def test_blocks_cover_every_byte_once_and_in_order(write):
     content = b"\xef\xbb\xbf" + b"a\tr\tb\n" * 100 + b"\n"
     seen: list[bytes] = []
     blocks = list(read_blocks(write("t.txt", content), block_bytes=64, on_bytes=seen.append))

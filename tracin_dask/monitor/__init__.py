@@ -1,1 +1,1 @@
-"""What is seen of a run from outside: a page on the Dask dashboard, Prometheus metrics, structured events."""
+"""Monitoring of a run: a page on the Dask dashboard, Prometheus metrics, structured events."""

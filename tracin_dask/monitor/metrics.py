@@ -1,4 +1,4 @@
-"""A run's figures as Prometheus metrics, made when they are asked for."""
+"""Prometheus metrics of a run, computed at each scrape."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,14 +9,14 @@ from tracin_dask.monitor.state import Figures
 
 
 class RunMetrics(Collector):
-    """Gives the metrics of the run that started last; none before the first."""
+    """Collects the metrics of the run that started last; before the first run there are none."""
 
     def __init__(self, figures: Callable[[], Figures | None]) -> None:
-        """Take the function that gives the run as it is now."""
+        """Store the function that returns the current figures."""
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        """Give each figure as a metric."""
+        """Yield each figure as a metric."""
         now = self._figures()
         if now is None:
             return
@@ -25,11 +25,11 @@ class RunMetrics(Collector):
             "triples_done": ("Training triples scored, each counted once", now.triples_done),
             "tasks": ("Tasks of the run", now.num_tasks),
             "tasks_done": ("Tasks finished", now.tasks_done),
-            "triples_per_second": ("Training triples scored per second, lately", now.triples_per_second),
+            "triples_per_second": ("Training triples scored per second, recently", now.triples_per_second),
             "seconds": ("Seconds since the start of the run", now.seconds),
         }
         if now.seconds_left is not None:
-            gauges["seconds_left"] = ("Seconds until the run is done, at this speed", now.seconds_left)
+            gauges["seconds_left"] = ("Seconds until the run is done, at the current speed", now.seconds_left)
         for name, (help_text, value) in gauges.items():
             yield GaugeMetricFamily(f"tracin_run_{name}", help_text, value)
         counters = {
@@ -43,13 +43,17 @@ class RunMetrics(Collector):
         for worker, count in now.scored_by_worker.items():
             scored.add_metric([worker], count)
         yield scored
-        rates = GaugeMetricFamily("tracin_worker_triples_per_second", "The same per second, lately", labels=["worker"])
+        rates = GaugeMetricFamily(
+            "tracin_worker_triples_per_second",
+            "Training triples scored per second by a worker, recently",
+            labels=["worker"],
+        )
         for worker, rate in now.by_worker.items():
             rates.add_metric([worker], rate)
         yield rates
         best = GaugeMetricFamily(
             "tracin_best_influence",
-            "Influence of the best training triples so far",
+            "Influence of the strongest training triples so far",
             labels=["test", "rank", "head", "relation", "tail"],
         )
         for triple in now.best:

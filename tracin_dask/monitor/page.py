@@ -1,4 +1,4 @@
-"""The page `/tracin` of the dashboard: a run's progress, its workers, its best triples so far, its failures."""
+"""The page `/tracin` of the dashboard: progress, workers, strongest training triples so far, failures."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ NO_RUN = "No run has started yet."
 
 
 def fill(document: Document, figures: Callable[[], Figures | None]) -> None:
-    """Put the page into a document of one browser, and keep it up to date."""
+    """Add the page to the document of one browser, and update it every second."""
     page = _Page()
     document.title = "Dask: TracIn"
     document.add_root(page.layout)
@@ -31,7 +31,7 @@ def fill(document: Document, figures: Callable[[], Figures | None]) -> None:
 
 
 class _Page:
-    """The widgets, and how a run is shown in them."""
+    """The widgets of the page, and their update from a run's figures."""
 
     def __init__(self) -> None:
         self.headline = Div(text=NO_RUN, name="headline", sizing_mode="stretch_width")
@@ -75,7 +75,7 @@ class _Page:
         )
 
     def show(self, now: Figures | None) -> None:
-        """Show a run as it is now."""
+        """Show the current figures of a run."""
         if now is None:
             return
         self.headline.text = _headline(now)

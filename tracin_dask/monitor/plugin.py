@@ -1,4 +1,4 @@
-"""Follows runs on the scheduler, and shows them. The only module that touches what Dask's dashboard keeps private."""
+"""Scheduler plugin that follows runs and shows them. No other module uses private parts of Dask's dashboard."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from tracin_dask.monitor.metrics import RunMetrics
 from tracin_dask.monitor.page import fill
 from tracin_dask.monitor.state import Figures, RunState
 
-MOST_RUNS = 8
-"""Runs that are remembered."""
+MAX_RUNS = 8
+"""Number of runs that the plugin remembers."""
 
 
 class RunMonitor(SchedulerPlugin):
@@ -32,17 +32,17 @@ class RunMonitor(SchedulerPlugin):
         _serve(scheduler, self._figures)
 
     async def close(self) -> None:
-        """Take the metrics back: the next scheduler of this process has its own."""
+        """Unregister the metrics: the next scheduler in this process registers its own."""
         prometheus_client.REGISTRY.unregister(self._metrics)
 
     def log_event(self, topic: str, msg: Any) -> None:  # noqa: ANN401 - Dask's signature
-        """Take in an event of a run."""
+        """Record an event of a run."""
         if topic != TOPIC or not isinstance(msg, Mapping):
             return
         now = time.time()
         if msg["event"] == "start":
             self._runs[msg["run"]] = RunState(msg, now)
-            while len(self._runs) > MOST_RUNS:
+            while len(self._runs) > MAX_RUNS:
                 del self._runs[next(iter(self._runs))]
         run = self._runs.get(msg["run"])
         if run is None:
@@ -55,7 +55,7 @@ class RunMonitor(SchedulerPlugin):
             run.ended(msg["outcome"], now)
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Dask's signature
-        """Take in what becomes of a scoring task."""
+        """Record when a scoring task starts, finishes or fails."""
         if not (isinstance(key, tuple) and str(key[0]).startswith(SCORE_TASK)):
             return
         run = self._runs.get(key[0].removeprefix(SCORE_TASK))
@@ -70,18 +70,18 @@ class RunMonitor(SchedulerPlugin):
             run.task_failed(rows, worker, str(kwargs.get("exception_text", "")), time.time())
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Dask's signature
-        """Take in that a worker is gone."""
+        """Record that a worker left."""
         for run in self._runs.values():
             run.worker_lost(worker, time.time())
 
     def _figures(self) -> Figures | None:
-        """Give the run that started last, as it is now."""
+        """Return the current figures of the run that started last."""
         last = next(reversed(self._runs.values()), None)
         return None if last is None else last.figures(time.time())
 
 
 def _serve(scheduler: Scheduler, figures: Callable[[], Figures | None]) -> None:
-    """Serve the page beside Dask's own, in their frame, and name it in their menu."""
+    """Serve the page among Dask's own pages, with their template and a menu entry."""
     from distributed.dashboard.components.scheduler import env  # noqa: PLC0415 - slow, and private
     from distributed.dashboard.core import BokehApplication  # noqa: PLC0415 - the same
     from distributed.dashboard.scheduler import template_variables  # noqa: PLC0415 - the same

@@ -1,4 +1,4 @@
-"""What is known of a run while it goes on, from its events and from what becomes of its tasks."""
+"""The state of a running run, kept up to date from its events and the transitions of its tasks."""
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -8,16 +8,16 @@ from typing import Any
 Rows = tuple[int, int]
 
 RATE_SECONDS = 15.0
-"""Triples per second are those of the last so many seconds."""
+"""Triples per second are averaged over this many seconds."""
 SAMPLE_SECONDS = 1.0
-MOST_SAMPLES = 3_600
-MOST_FAILURES = 20
+MAX_SAMPLES = 3_600
+MAX_FAILURES = 20
 RUNNING = "running"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestTriple:
-    """A training triple that is among the best so far, by its names."""
+    """One of the strongest training triples so far, with its names."""
 
     test: str
     rank: int
@@ -39,7 +39,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A run at one moment."""
+    """A snapshot of a run."""
 
     run: str
     outcome: str
@@ -52,23 +52,23 @@ class Figures:
     """Since the start."""
     triples_per_second: float
     seconds_left: float | None
-    """None while nothing is known of the speed."""
+    """None while the speed is unknown."""
     by_worker: Mapping[str, float]
-    """Triples per second of each worker that scored something lately."""
+    """Triples per second of each worker that scored something recently."""
     scored_by_worker: Mapping[str, int]
     """Triples that each worker has scored since the start, repeated ones included."""
     tasks_retried: int
     tasks_failed: int
     workers_lost: int
     failures: tuple[Failure, ...]
-    """The last ones, newest first."""
+    """The most recent ones, newest first."""
     best: tuple[BestTriple, ...]
     history: tuple[tuple[float, float], ...]
-    """(seconds since 1970, triples per second), a point per second at most."""
+    """(seconds since 1970, triples per second), at most one point per second."""
 
 
 class RunState:
-    """Takes in what happens to one run; all times are seconds since 1970."""
+    """Collects the events of one run; all times are seconds since 1970."""
 
     def __init__(self, event: Mapping[str, Any], now: float) -> None:
         """Start with the event `start` of a run."""
@@ -82,59 +82,59 @@ class RunState:
         self._done: set[Rows] = set()
         self._rows_done = 0
         self._in_task: Counter[tuple[str, int]] = Counter()
-        """Rows that a worker has reported of a task (its first row) that is not done."""
+        """Rows reported for an unfinished task, by worker and first row of the task."""
         self._scored: Counter[str] = Counter()
         self._recent: deque[tuple[float, str, int]] = deque()
-        self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
+        self._failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._failed = self._lost = 0
         self._best: tuple[BestTriple, ...] = ()
-        self._history: deque[tuple[float, float]] = deque(maxlen=MOST_SAMPLES)
+        self._history: deque[tuple[float, float]] = deque(maxlen=MAX_SAMPLES)
 
     @property
     def is_running(self) -> bool:
-        """Whether the run has not said that it ended."""
+        """Whether no `end` event has arrived."""
         return self._ended is None
 
     def reported(self, worker: str, task: int, rows: int, now: float) -> None:
-        """Take in that a worker has scored rows of the task that begins with the row `task`."""
+        """Record that a worker scored rows of the task that starts at row `task`."""
         self._in_task[worker, task] += rows
         self._count(worker, rows, now)
 
     def task_started(self, rows: Rows) -> None:
-        """Take in that a task was sent to a worker; one that is sent again is a retry."""
+        """Record that a task was sent to a worker; sending it again counts as a retry."""
         self._starts[rows] += 1
 
     def task_finished(self, rows: Rows, worker: str, now: float) -> None:
-        """Take in that a task is done: what its worker had not reported of it counts now."""
+        """Record that a task is done, and count its rows that the worker had not reported."""
         self._count(worker, rows[1] - rows[0] - self._in_task.pop((worker, rows[0]), 0), now)
         if rows not in self._done:
             self._done.add(rows)
             self._rows_done += rows[1] - rows[0]
 
     def task_failed(self, rows: Rows, worker: str, message: str, now: float) -> None:
-        """Take in that a task raised an error."""
+        """Record that a task raised an error."""
         self._failed += 1
         self._in_task.pop((worker, rows[0]), None)
         self._failures.appendleft(Failure(time=now, worker=worker, message=message))
 
     def worker_lost(self, worker: str, now: float) -> None:
-        """Take in that a worker is gone; what it had scored of its task is lost."""
+        """Record that a worker left; the rows of its unfinished tasks no longer count."""
         for key in [key for key in self._in_task if key[0] == worker]:
             del self._in_task[key]
         if self.is_running:
             self._lost += 1
-            self._failures.appendleft(Failure(time=now, worker=worker, message="worker lost; its tasks are repeated"))
+            self._failures.appendleft(Failure(time=now, worker=worker, message="worker lost; its tasks run again"))
 
     def best(self, triples: Sequence[Mapping[str, Any]]) -> None:
-        """Take in the best training triples so far."""
+        """Replace the strongest training triples so far."""
         self._best = tuple(BestTriple(**triple) for triple in triples)
 
     def ended(self, outcome: str, now: float) -> None:
-        """Take in that the run is over."""
+        """Record that the run ended."""
         self._outcome, self._ended = outcome, now
 
     def figures(self, now: float) -> Figures:
-        """Give the run as it is now."""
+        """Return the current figures."""
         end = now if self._ended is None else self._ended
         rates = self._rates(end)
         rate = sum(rates.values(), 0.0)
@@ -167,7 +167,7 @@ class RunState:
             self._history.append((now, sum(self._rates(now).values(), 0.0)))
 
     def _rates(self, now: float) -> dict[str, float]:
-        """Give triples per second by worker; a run younger than the span is measured since its start."""
+        """Return triples per second by worker; a run younger than the span is averaged since its start."""
         while self._recent and self._recent[0][0] < now - RATE_SECONDS:
             self._recent.popleft()
         span = min(RATE_SECONDS, now - self._started)
