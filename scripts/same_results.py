@@ -1,5 +1,7 @@
 """`scripts/same_results`: whether small runs of every kind still find the same influences, bit for bit."""
 
+import logging
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -34,6 +36,7 @@ def command(only: tuple[str, ...], against: str | None, hashes: Path, *, is_list
     Every case is a line in scripts/same_runs/cases.py. Exits with 1 if a case differs or fails. The package that
     `import tracin_dask` finds is run: PYTHONPATH chooses another one.
     """
+    logging.disable(logging.WARNING)  # PyKEEN advises on training, and workers of a busy machine stop late
     cases = {name: case for name, case in CASES.items() if _is_chosen(name, only)}
     if not cases:
         raise click.UsageError(f"no case matches {' or '.join(only)}; --list names all")
@@ -42,8 +45,7 @@ def command(only: tuple[str, ...], against: str | None, hashes: Path, *, is_list
     elif record:
         _record(cases, hashes, is_part=bool(only))
     else:
-        recording = read_recording(hashes) if against is None else record_at(against, list(cases))
-        sys.exit(0 if _compare(cases, recording) else 1)
+        sys.exit(0 if _compare(cases, _recording(cases, hashes, against)) else 1)
 
 
 def _is_chosen(name: str, only: tuple[str, ...]) -> bool:
@@ -66,6 +68,16 @@ def _record(cases: Mapping[str, Case], hashes: Path, *, is_part: bool) -> None:
             click.echo(f"recorded   {name:<40} {found[name].engine}")
     write_recording(Recording(commit=commit_of_package(), machine=machine(), cases=found), hashes)
     click.echo(f"wrote {hashes}: {len(found)} cases")
+
+
+def _recording(cases: Mapping[str, Case], hashes: Path, against: str | None) -> Recording:
+    """Read the file of hashes, or record a commit."""
+    if against is None:
+        return read_recording(hashes)
+    try:
+        return record_at(against, list(cases))
+    except subprocess.CalledProcessError as error:
+        raise click.ClickException(f"commit {against} could not be recorded; the reason is above") from error
 
 
 def _compare(cases: Mapping[str, Case], recording: Recording) -> bool:

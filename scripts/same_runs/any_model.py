@@ -1,6 +1,5 @@
 """Checkpoints of PyKEEN's models and of a class of one's own, with their descriptions."""
 
-import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -37,7 +36,6 @@ def pykeen_model(name: str, seed: int) -> nn.Module:
     from pykeen.models import model_resolver  # noqa: PLC0415 - PyKEEN is slow to import
     from pykeen.triples import CoreTriplesFactory  # noqa: PLC0415 - the same
 
-    logging.getLogger("pykeen").setLevel(logging.ERROR)  # its advice is on training
     graph = CoreTriplesFactory(
         mapped_triples=torch.empty((0, 3), dtype=torch.int64), num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS
     )

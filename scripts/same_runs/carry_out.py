@@ -1,6 +1,5 @@
 """Carries out cases in a folder of its own, with two worker processes for those that want them."""
 
-import logging
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -75,7 +74,5 @@ def _two_workers() -> Iterator[str]:
     """Start two workers on this machine; gives their scheduler's address."""
     from distributed import LocalCluster  # noqa: PLC0415 - distributed is slow to import
 
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", silence_logs=logging.ERROR
-    ) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as cluster:
         yield cluster.scheduler_address

@@ -45,6 +45,7 @@ PARAMETERS = {
         model="width", tests=FEW, options="--parameters 'entity_embeddings.*' 'relation_embeddings.*'"
     ),
     "width-convolution-only": Case(model="width", tests=MANY, options="--parameters 'conv1.*' 'bn0.*' 'bn1.*'"),
+    "width-output-only": Case(model="width", tests=FEW, options="--parameters 'bn2.*' fc.bias"),
     "height-without-biases": Case(
         model="height", tests=FEW, options="--parameters '*_embeddings.*' 'bn*' 'conv1.*' 'fc.*'"
     ),
@@ -71,6 +72,7 @@ LOSSES = {
     "width-slcwa": Case(model="width", tests=FEW, options="--loss slcwa --num-negatives 3 --negatives-seed 7"),
     "width-slcwa-many-tests": Case(model="width", tests=60, options="--loss slcwa --num-negatives 2"),
     "height-slcwa-contrast": Case(model="height", tests=FEW, options="--loss slcwa --contrast virus"),
+    "height-one-to-all-contrast": Case(model="height", tests=FEW, options="--loss one-to-all --contrast virus"),
     "width-contrast": Case(model="width", tests=FEW, options="--contrast virus"),
     "height-contrast-many-tests": Case(model="height", tests=MANY, options="--contrast drug_delivery_device"),
     "width-score": Case(model="width", tests=FEW, options="--explain score"),
@@ -112,6 +114,13 @@ ADAM = {
     "width-adam-cosine-checkpoints": Case(
         model="width-epochs", tests=FEW, options="--preconditioner adam --normalize cosine --checkpoint-contributions"
     ),
+    "width-adam-slcwa-cosine": Case(
+        model="width", tests=FEW, options="--preconditioner adam --loss slcwa --normalize cosine"
+    ),
+    "height-adam-one-to-all-relatif": Case(
+        model="height", tests=FEW, options="--preconditioner adam --loss one-to-all --normalize relatif"
+    ),
+    "height-adam-self-one-to-all": Case(model="height", tests=0, options="--preconditioner adam --loss one-to-all"),
     "height-adam-self": Case(model="height-epochs", tests=0, options="--preconditioner adam"),
 }
 
@@ -178,6 +187,8 @@ ANY_MODEL = {
     "tucker-float64-contrast": Case(model="TuckER", tests=FEW, options="--precision float64 --contrast virus"),
     "tucker-core-only": Case(model="TuckER", tests=FEW, options="--parameters '*core_tensor'"),
     "distmult-adam-self": Case(model="DistMult", tests=0, options="--preconditioner adam"),
+    "own-self": Case(model="own", tests=0),
+    "own-adam-self-slcwa": Case(model="own-epochs", tests=0, options="--preconditioner adam --loss slcwa"),
     "own-checkpoints": Case(model="own-epochs", tests=FEW, options="--checkpoint-contributions"),
     "own-groups-saved": Case(
         model="own", tests=FEW, options="--group-by head --save-scores {output}/scores.zarr --batch-size 512"

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import zarr
 
@@ -28,7 +29,7 @@ class Findings:
         How the run says that it computed.
     """
 
-    hashes: Mapping[str, str]
+    hashes: dict[str, str]
     top: str
     engine: str
 
@@ -82,7 +83,7 @@ def _totals(path: Path) -> Iterator[str]:
 
 def _scores(path: Path) -> bytes:
     group = zarr.open_group(path, mode="r")
-    arrays = [group[name][...] for name in ("influence", "self_influence", "train_index") if name in group]
+    arrays = [np.asarray(group[name]) for name in ("influence", "self_influence", "train_index") if name in group]
     return b"".join(f"{values.dtype.str} {values.shape} ".encode() + values.tobytes() for values in arrays)
 
 

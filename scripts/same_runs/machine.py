@@ -17,12 +17,15 @@ def machine() -> dict[str, str]:
 
 
 def commit_of_package() -> str:
-    """Name the commit of the `tracin_dask` that is imported, and whether files were changed since."""
+    """Name the commit of the `tracin_dask` that is imported, and say if files were changed since."""
     import tracin_dask  # noqa: PLC0415 - which one it is depends on PYTHONPATH
 
     folder = Path(tracin_dask.__file__).parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    return f"{commit} with changes" if _git(folder, "status", "--porcelain", "--", ".") else commit
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return f"{commit} with changes" if _git(folder, "status", "--porcelain", "--", ".") else commit
+    except (OSError, subprocess.CalledProcessError):  # an installed package, or no git
+        return f"no commit ({folder})"
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -37,9 +40,5 @@ def _cpu_model() -> str:
         return platform.processor() or platform.machine()
     pairs = (line.partition(":") for line in path.read_text(encoding="utf-8").split("\n\n")[0].splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}
-    return " ".join(
-        [
-            facts.get("model name", platform.machine()),
-            *(f"{key} {facts[key]}" for key in ("cpu family", "model", "stepping") if key in facts),
-        ]
-    )
+    numbers = [f"{key} {facts[key]}" for key in ("cpu family", "model", "stepping") if key in facts]
+    return " ".join([facts.get("model name", platform.machine()), *numbers])

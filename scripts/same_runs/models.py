@@ -16,8 +16,10 @@ Make = Callable[[], Any]
 """Makes what `torch.save` writes."""
 
 DESCRIBED = ("RotatE", "ComplEx", "DistMult", "TransE", "TuckER")
+_ANY_MODELS: dict[str, tuple[Make, ...]] = {name: (partial(pykeen_checkpoint, name, 0),) for name in DESCRIBED}
 MODELS: Mapping[str, tuple[Make, ...]] = MappingProxyType(
-    {
+    _ANY_MODELS
+    | {
         "width": (partial(width_checkpoint, 0),),
         "width-epochs": (
             partial(width_checkpoint, 0),
@@ -34,7 +36,6 @@ MODELS: Mapping[str, tuple[Make, ...]] = MappingProxyType(
         "pickled-conve": (partial(pykeen_model, "ConvE", 0),),
         "pickled-other-conve": (partial(pykeen_model, "ConvE without batch norm", 0),),
     }
-    | {name: (partial(pykeen_checkpoint, name, 0),) for name in DESCRIBED}
 )
 """The checkpoints of each model."""
 

@@ -14,7 +14,7 @@ class Recording:
     """What the cases found, by their names."""
 
     commit: str
-    machine: Mapping[str, str]
+    machine: dict[str, str]
     cases: Mapping[str, Findings]
 
 
@@ -41,7 +41,7 @@ def difference(then: Findings, now: Findings) -> str | None:
     return told
 
 
-def other_machine(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def other_machine(then: dict[str, str], now: dict[str, str]) -> list[str]:
     """List how this machine differs from that of a recording."""
     return [
         f"{name} was {then.get(name)}, is {now.get(name)}" for name in then | now if then.get(name) != now.get(name)
