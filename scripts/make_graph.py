@@ -10,7 +10,7 @@ from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 from synthetic_graph.generate import ModelShape, generate
 from synthetic_graph.shape import GraphShape, Skew
 
-from tracin_dask.cli.terminal import stage_progress
+from tracin_dask.cli.actions.stage_progress import stage_progress
 from tracin_dask.errors import TracInDaskError
 
 

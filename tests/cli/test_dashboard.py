@@ -2,8 +2,8 @@
 
 import pytest
 
-from tracin_dask.cli import dashboard
-from tracin_dask.cli.dashboard import dashboard_lines
+from tracin_dask.cli.actions import dashboard
+from tracin_dask.cli.actions.dashboard import dashboard_lines
 
 BY_SSH = {"SSH_CONNECTION": "10.0.0.9 50000 10.0.0.1 22"}
 

@@ -3,11 +3,20 @@
 import re
 import subprocess
 import sys
+from typing import get_args
 
 import click.testing
 import pytest
 
 from tracin_dask.cli.main import COMMANDS, group, main
+from tracin_dask.cli.options.sections import SECTIONS
+from tracin_dask.influence.columns import Explain
+from tracin_dask.influence.normalised import Normalize
+from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.influence.preconditioners.diagonal import Preconditioning
+from tracin_dask.influence.reductions.topk import RankBy
+from tracin_dask.models.conve.dialects import DIALECTS
+from tracin_dask.runs.config import Device, Mode
 
 KNOWN_FLAGS = (
     *("--model-path", "--train", "--test-triple", "--entity-to-id", "--relation-to-id", "--output", "--learning-rate"),
@@ -26,16 +35,41 @@ def help_of(*words, width=80):
     return result.output
 
 
-def test_help_names_all_commands_and_loads_none_of_the_large_libraries():
+@pytest.mark.parametrize("command", [None, "run", "plan", "train", "ingest", "convert"])
+def test_help_loads_none_of_the_large_libraries(command):
+    words = ["--help"] if command is None else [command, "--help"]
     slow = ["torch", "distributed", "dask", "pyarrow", "zarr", "numpy"]
     script = (
-        "import sys; from tracin_dask.cli.main import main; sys.argv = ['tracin-dask', '--help']\n"
+        f"import sys; from tracin_dask.cli.main import main; sys.argv = ['tracin-dask', *{words}]\n"
         "try: main()\n"
         f"finally: print('loaded:', [name for name in {slow} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.endswith("loaded: []\n")
-    assert [name for name in COMMANDS if name not in done.stdout] == []
+
+
+def test_help_names_all_commands():
+    assert [name for name in COMMANDS if f"  {name} " not in help_of()] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--mode", get_args(Mode)),
+        ("--explain", get_args(Explain)),
+        ("--normalize", get_args(Normalize)),
+        ("--preconditioner", get_args(Preconditioning)),
+        ("--rank-by", get_args(RankBy)),
+        ("--device", get_args(Device)),
+        ("--precision", set(get_args(PrecisionName)) - {"mixed"}),
+        ("--to", {dialect.name for dialect in DIALECTS}),
+    ],
+)
+def test_options_offer_the_values_that_the_library_knows(option, values):
+    for name in ("convert",) if option == "--to" else ("run", "plan"):
+        command = group.get_command(click.Context(group), name)
+        (found,) = (parameter for parameter in command.params if option in parameter.opts)
+        assert set(found.type.choices) == set(values)
 
 
 def test_a_refusal_is_one_message_and_exit_code_1(project, tmp_path):
@@ -64,6 +98,14 @@ def test_ctrl_c_is_no_traceback(project, monkeypatch, capsys):
     assert not (project.folder / "never.json").exists()
 
 
+@pytest.mark.parametrize("name", ["run", "plan", "train", "ingest", "convert", "submit"])
+def test_a_command_without_options_prints_its_help(name):
+    done = click.testing.CliRunner().invoke(group, [name])
+    assert done.exit_code == 2
+    assert done.output.startswith("Usage: ")
+    assert "Options:" in done.output or "Model:" in done.output
+
+
 def test_an_unknown_command_is_refused_with_the_usage(refused):
     assert "No such command 'explain'" in refused("explain")
 
@@ -77,6 +119,14 @@ def test_every_flag_of_the_known_tool_is_there():
 def test_every_option_says_what_it_is_for(name):
     command = group.get_command(click.Context(group), name)
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_every_option_is_in_a_section_of_the_help(name):
+    command = group.get_command(click.Context(group), name)
+    assert [option.name for option in command.params if getattr(option, "section", None) not in SECTIONS] == []
+    titles = [line.removesuffix(":") for line in help_of(name).splitlines() if re.fullmatch(r"[A-Z][a-z]+:", line)]
+    assert titles == [*SECTIONS, "Help"]
 
 
 @pytest.mark.parametrize("name", ["run", "plan"])

@@ -92,8 +92,8 @@ class TestRefusedBeforeScoring:
     @pytest.fixture(params=["run", "plan"])
     def refuse(self, request, project, tool, path, monkeypatch):
         """Give a function that tries a command without letting it start."""
-        monkeypatch.setattr("tracin_dask.cli.run.open_place", None)
-        monkeypatch.setattr("tracin_dask.cli.plan.plan_only", None)
+        monkeypatch.setattr("tracin_dask.cli.actions.run.open_place", None)
+        monkeypatch.setattr("tracin_dask.cli.actions.plan.plan_only", None)
         output = ["--output", path.with_name("a.json")] if request.param == "run" else []
 
         def run(match, where=path, error=ScoresError):

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from tracin_dask.cli import main as cli
+from tracin_dask.cli.actions.training_progress import show_training
 from tracin_dask.cli.train import command
-from tracin_dask.cli.training_progress import show_training
 from tracin_dask.errors import ConfigError, ResumeError, TriplesError
 from tracin_dask.models.checkpoints.checkpoint import check_fits, load_checkpoint
 from tracin_dask.models.training.training import EpochReport

@@ -10,7 +10,7 @@ import pytest
 from pages import PAGES, ROOT, commands, name_of
 
 from tracin_dask.cli.main import group
-from tracin_dask.cli.values import GroupBy, ModelFiles
+from tracin_dask.cli.options.values import GroupBy, ModelFiles
 
 NOT_OURS = {"--help", "--version", "--nthreads", "--no-deps"}
 """Options of click, dask and pip."""

@@ -306,7 +306,7 @@ class TestWithoutPyKEEN:
     def test_nothing_else_imports_it(self):
         script = (
             "import sys; sys.modules['pykeen'] = None\n"
-            "import tracin_dask.cli.convert, tracin_dask.cli.run, tracin_dask.cli.train\n"
+            "import tracin_dask.cli.actions.convert, tracin_dask.cli.actions.run, tracin_dask.cli.actions.train\n"
             "import tracin_dask.models.conve.verify\n"
             "[getattr(tracin_dask, name) for name in tracin_dask.__all__]"
         )

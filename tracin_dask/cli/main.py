@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from tracin_dask import __version__
 from tracin_dask.errors import TracInDaskError
@@ -33,6 +34,11 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"tracin_dask.cli.{cmd_name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the commands' names from the table above instead of importing each."""
+        commands = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List the commands from the table above instead of importing each."""

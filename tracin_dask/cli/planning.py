@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracin_dask.cli.job_options import JobOptions
+from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.clusters.open import LocalSizes, open_cluster
 from tracin_dask.clusters.spec import NO_GPU, AddressSpec, AutoSpec, ClusterSpec, CudaSpec, LocalSpec, SlurmSpec
 from tracin_dask.errors import ClusterError, ConfigError, MemoryLimitError

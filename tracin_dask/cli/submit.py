@@ -12,7 +12,9 @@ from tracin_dask.clusters.spec import SlurmSpec, parse_spec
 from tracin_dask.errors import ConfigError
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, no_args_is_help=True
+)
 @click.option("--dry-run", is_flag=True, help="Print the job's script instead of submitting it.")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="RUN-OPTIONS...")
@@ -34,7 +36,7 @@ def command(spec: Path, words: tuple[str, ...], *, dry_run: bool) -> None:
         raise ConfigError(f"{spec} is not of kind slurm; `tracin-dask cluster init slurm` writes such a file")
     if any(word == "--cluster" or word.startswith("--cluster=") for word in words):
         raise ConfigError(f"submit runs on the workers of {spec}; leave --cluster out")
-    run.make_context("tracin-dask run", list(words))  # wrong options are told now, not when the job starts
+    run.make_context(f"tracin-dask submit {spec}", list(words))  # refuse wrong options now, not when the job starts
     script = batch_script(site, spec.absolute(), words)
     if dry_run:
         click.echo(script, nl=False)

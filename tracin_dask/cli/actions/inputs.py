@@ -1,13 +1,13 @@
-"""What the options of `run` and `plan` name: the store, the test triples, and groups of training triples."""
+"""From options to the store, the test triples, and groups of training triples."""
 
 import os
 from pathlib import Path
-from typing import TypedDict
 
 import click
 import numpy as np
 
-from tracin_dask.cli.terminal import byte_progress
+from tracin_dask.cli.actions.stage_progress import byte_progress
+from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
 from tracin_dask.runs.groupings import Part
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups_cached
@@ -18,23 +18,7 @@ from tracin_dask.triples.store import TripleStore, open_store
 from tracin_dask.triples.text import read_triples
 
 
-class InputOptions(TypedDict):
-    """These options, by name."""
-
-    train: Path
-    entity_to_id: Path | None
-    relation_to_id: Path | None
-    test_triple: tuple[tuple[str, str, str], ...]
-    test: Path | None
-    group_by: tuple[Part | Path, ...]
-    labels: bool
-    skip_invalid: bool
-    entity_names: Path | None
-    edge_map: Path | None
-    cache_dir: Path | None
-
-
-def store_of(options: InputOptions) -> TripleStore:
+def store_of(options: JobOptions) -> TripleStore:
     """Open the store, or make one of the text file and say so; raises as `open_store` and `ingest_cached`."""
     train = options["train"]
     if train.is_dir():
@@ -61,7 +45,7 @@ def store_of(options: InputOptions) -> TripleStore:
     return store
 
 
-def _refuse_other_maps(store: TripleStore, options: InputOptions) -> None:
+def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
     """Compare given id maps with those that the store was made with."""
     entities = read_id_map(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
     relations = read_id_map(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
@@ -74,12 +58,12 @@ def _refuse_other_maps(store: TripleStore, options: InputOptions) -> None:
         )
 
 
-def groupings_of(options: InputOptions, store: TripleStore) -> tuple[Part | GroupStore, ...]:
+def groupings_of(options: JobOptions, store: TripleStore) -> tuple[Part | GroupStore, ...]:
     """Read the files of groups, and say so; raises as `ingest_groups_cached`."""
     return tuple(_groups(by, options, store) if isinstance(by, Path) else by for by in options["group_by"])
 
 
-def _groups(path: Path, options: InputOptions, store: TripleStore) -> GroupStore:
+def _groups(path: Path, options: JobOptions, store: TripleStore) -> GroupStore:
     with byte_progress() as progress:
         chosen = GroupOptions(labels=options["labels"], skip_invalid=options["skip_invalid"], progress=progress)
         groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
@@ -89,13 +73,13 @@ def _groups(path: Path, options: InputOptions, store: TripleStore) -> GroupStore
     return groups
 
 
-def _cache(options: InputOptions) -> Path:
+def _cache(options: JobOptions) -> Path:
     """Choose where stores of text files are kept."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
     return options["cache_dir"] or default
 
 
-def read_test_triples(options: InputOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
+def read_test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
     """Read the test triples, where there are any; integers are ids, unless bare integers are labels."""
     some, file = options["test_triple"], options["test"]
     if file:

@@ -1,83 +1,20 @@
-"""The options of `run` and `plan` that say which loss is differentiated, and what is asked of test triples."""
+"""From options to the loss and the question of a run, with refusals of what does not go together."""
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
 
 import click
 
+from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.columns import Explain
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.parameters import without_cancelled
-from tracin_dask.influence.preconditioners.diagonal import Preconditioning
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.runs.prepare import PreparedRun
 
-
-class LossOptions(TypedDict):
-    """These options, by name, and those that they depend on."""
-
-    mode: Literal["test", "self"]
-    labels: bool
-    loss: Literal["bce", "one-to-all", "slcwa"]
-    label_smoothing: float | None
-    num_negatives: int | None
-    negatives_seed: int | None
-    explain: Explain
-    contrast: tuple[str, ...]
-    normalize: Normalize
-    preconditioner: Preconditioning
-
-
-LOSS_OPTIONS = (
-    click.option(
-        "--loss",
-        type=click.Choice(["bce", "one-to-all", "slcwa"]),
-        default="bce",
-        show_default=True,
-        help="bce: of the triple's own score. one-to-all: of all entities' scores as its tail, as ConvE is trained. "
-        "slcwa: of the scores of the triple and of corrupted ones, as with negative sampling.",
-    ),
-    click.option(
-        "--label-smoothing", type=float, help="Of --loss one-to-all, as in training. [default: the checkpoint's, or 0]"
-    ),
-    click.option("--num-negatives", type=int, help="Corrupted triples per triple, of --loss slcwa. [default: 1]"),
-    click.option("--negatives-seed", type=int, help="Draws other corrupted triples, of --loss slcwa. [default: 0]"),
-    click.option(
-        "--explain",
-        type=click.Choice(["loss", "score"]),
-        default="loss",
-        show_default=True,
-        help="What influences are on: the test triple's loss, or its score.",
-    ),
-    click.option(
-        "--contrast",
-        multiple=True,
-        metavar="TAIL",
-        help="Why the test triple's tail and not this one? Repeat it for several test triples, or give one for all.",
-    ),
-    click.option(
-        "--normalize",
-        type=click.Choice(["none", "cosine", "relatif"]),
-        default="none",
-        show_default=True,
-        help="Rank influences divided by the lengths of gradients, so that triples that push everything do not lead "
-        "every list. cosine: of both gradients. relatif: of the training triple's only.",
-    ),
-    click.option(
-        "--preconditioner",
-        type=click.Choice(["none", "adam"]),
-        default="none",
-        show_default=True,
-        help="The step that influences are about. none: of plain gradient descent. adam: of the Adam that trained the "
-        "model, from the optimizer_state_dict of its checkpoints.",
-    ),
-)
 _OF_ONE_LOSS = {"label_smoothing": "one-to-all", "num_negatives": "slcwa", "negatives_seed": "slcwa"}
 
 
-def refuse_other_losses(options: LossOptions) -> None:
+def refuse_other_losses(options: JobOptions) -> None:
     """Refuse settings of a loss that is not chosen, and questions that self-influence has no test triples for.
 
     Raises
@@ -97,7 +34,7 @@ def refuse_other_losses(options: LossOptions) -> None:
         )
 
 
-def loss_of(options: LossOptions, checkpoints: Sequence[AnyCheckpoint] = ()) -> AnyLoss:
+def loss_of(options: JobOptions, checkpoints: Sequence[AnyCheckpoint] = ()) -> AnyLoss:
     """Make the loss that is chosen; what the options leave open, the checkpoints may state."""
     if options["loss"] == "bce":
         return BinaryCrossEntropy()
@@ -117,7 +54,7 @@ def _label_smoothing(given: float | None, checkpoints: Sequence[AnyCheckpoint]) 
     return stated or 0.0
 
 
-def contrast_of(options: LossOptions) -> tuple[int | str, ...]:
+def contrast_of(options: JobOptions) -> tuple[int | str, ...]:
     """Give the other tails; integers are ids, unless bare integers are labels."""
     given = options["contrast"]
     if options["labels"] or not all(tail.isdecimal() for tail in given):

@@ -1,10 +1,8 @@
-"""What the commands share on the terminal: sizes in bytes, and a progress bar."""
+"""A progress bar for each stage of a long command."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 
-import click
-from dask.utils import parse_bytes
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,22 +17,6 @@ from rich.progress import (
 
 Report = Callable[[str, int, int], None]
 """Called with a stage's name, what is done of it, and all of it."""
-
-
-class ByteSize(click.ParamType[int]):
-    """An option such as `1GiB`, as a number of bytes."""
-
-    name = "size"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse the text; a number without a unit is bytes."""
-        try:
-            size = int(parse_bytes(value))
-        except ValueError:
-            size = 0
-        if size < 1:
-            self.fail(f"{value!r} is not a size in bytes; expected e.g. 512MiB or 1GiB", param, ctx)
-        return size
 
 
 def byte_progress() -> contextlib.AbstractContextManager[Report]:

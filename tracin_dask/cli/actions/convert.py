@@ -1,0 +1,92 @@
+"""Carries out `tracin-dask convert`: one file, or a folder of files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from tracin_dask.cli.convert import ConvertOptions
+from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.models.conve.convert import convert_checkpoint
+from tracin_dask.models.conve.verify import compare_checkpoints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One checkpoint to read and the file to write."""
+
+    source: Path
+    target: Path
+
+
+def convert(options: ConvertOptions) -> None:
+    """Convert one file, or all files of a folder.
+
+    Raises
+    ------
+    TracInDaskError
+        If options do not go together, or a file cannot be converted.
+    """
+    jobs = _jobs(options)
+    _refuse_targets(jobs, overwrite=options["overwrite"])
+    num_failed = sum(not _attempt(job, options, alone=len(jobs) == 1) for job in jobs)
+    if num_failed:
+        raise CheckpointError(f"{num_failed} of {len(jobs)} files were not converted, see above")
+
+
+def _jobs(options: ConvertOptions) -> list[Job]:
+    source, target = options["input"], options["output"]
+    source_dir, target_dir = options["input_dir"], options["output_dir"]
+    if source and target and not (source_dir or target_dir):
+        return [Job(source=source, target=target)]
+    if source_dir and target_dir and not (source or target):
+        return _jobs_of_folder(source_dir, target_dir, options["pattern"])
+    raise ConfigError("give --input and --output for one file, or --input-dir and --output-dir for a folder")
+
+
+def _jobs_of_folder(source: Path, target: Path, pattern: str) -> list[Job]:
+    if target.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"--output-dir {target} lies in --input-dir {source}; choose a folder outside of it")
+    found = sorted(path for path in source.rglob(pattern) if path.is_file())
+    if not found:
+        raise ConfigError(f"{source} has no files {pattern}; --pattern chooses others")
+    return [Job(source=path, target=target / path.relative_to(source)) for path in found]
+
+
+def _refuse_targets(jobs: list[Job], *, overwrite: bool) -> None:
+    for job in jobs:
+        if job.target.exists() and job.target.samefile(job.source):
+            raise ConfigError(f"{job.target} is the input itself; choose another output")
+        if job.target.exists() and not overwrite:
+            raise ConfigError(f"{job.target} is there already; choose another output, or --overwrite")
+
+
+def _attempt(job: Job, options: ConvertOptions, *, alone: bool) -> bool:
+    """Convert, and say whether it was done; one file of many that cannot be converted does not stop the others."""
+    try:
+        _convert(job, options)
+    except CheckpointError as error:
+        if alone:
+            raise
+        click.echo(f"not converted: {error}", err=True)
+        return False
+    return True
+
+
+def _convert(job: Job, options: ConvertOptions) -> None:
+    given = convert_checkpoint(
+        job.source,
+        job.target,
+        options["to"],
+        embedding_height=options["embedding_height"],
+        embedding_width=options["embedding_width"],
+    )
+    size = f"{given.config.embedding_height}×{given.config.embedding_width}"
+    transposed = f"{given.config.embedding_width}×{given.config.embedding_height}"
+    click.echo(f"{job.source} ({given.dialect}, images {size}) -> {job.target} ({options['to']}, {transposed})")
+    if options["verify"]:
+        found = compare_checkpoints(given, job.target)
+        click.echo(
+            f"  {found.num_triples:,} random triples: scores differ by {found.largest_difference:.1e} at most, the "
+            f"largest |score| is {found.largest_score:.3g} (the PyKEEN side was scored by {found.pykeen_side})"
+        )

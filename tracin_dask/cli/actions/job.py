@@ -1,0 +1,96 @@
+"""From the options of `run` and `plan` to a checked run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_order
+from tracin_dask.cli.actions.inputs import groupings_of, read_test_triples, store_of
+from tracin_dask.cli.actions.losses import contrast_of, loss_of, refuse_other_losses, say_cancelled
+from tracin_dask.cli.actions.models import listed_files, load_models
+from tracin_dask.cli.options.job import JobOptions
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.precision import working_dtype
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.learning_rates import read_schedule
+from tracin_dask.runs.prepare import PreparedRun, prepare
+
+
+def prepared_run(options: JobOptions) -> PreparedRun:
+    """Open or make the store, load the checkpoints, read the test triples, and check that all fit together.
+
+    Raises
+    ------
+    TracInDaskError
+        If they do not, or the options contradict each other; the latter before any file is read.
+    """
+    _refuse_contradictions(options)
+    config = _config(options)
+    schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
+    store = store_of(options)
+    checkpoints = load_models(options, working_dtype(config.precision))
+    if len(config.learning_rates) > 1:
+        refuse_another_order(listed_files(options), checkpoints)
+    if schedule is not None:
+        config = replace(config, learning_rate=learning_rates_of(schedule, checkpoints))
+    config = replace(config, loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
+    prepared = prepare(store, checkpoints, read_test_triples(options, store), config=config)
+    say_order(prepared, is_stated=bool(config.learning_rates))
+    say_cancelled(prepared)
+    return prepared
+
+
+def _refuse_contradictions(options: JobOptions) -> None:
+    """Refuse options that contradict each other, or that would do nothing."""
+    is_asked = bool(options["test_triple"] or options["test"])
+    if options["test_triple"] and options["test"]:
+        raise ConfigError("--test-triple and --test both say what to explain; give only one of them")
+    if options["mode"] == "test" and not is_asked:
+        raise ConfigError("say what to explain: --test-triple H R T, --test FILE, or --mode self")
+    if options["mode"] == "self" and is_asked:
+        raise ConfigError("--mode self is about the training triples alone; leave --test-triple and --test out")
+    if options["learning_rate"] and options["learning_rate_schedule"]:
+        raise ConfigError(
+            "--learning-rate and --learning-rate-schedule both give learning rates; give only one of them"
+        )
+    if options["num_last_layers"] is not None and not options["use_last_layers_only"]:
+        raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
+    if options["use_mixed_precision"] and options["precision"] != "float32":
+        raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
+    refuse_other_losses(options)
+    has_files_of_groups = any(isinstance(by, Path) for by in options["group_by"])
+    of_text = ("entity_names", "edge_map", *(() if has_files_of_groups else ("skip_invalid",)))
+    given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
+    if given and options["train"].is_dir():
+        raise ConfigError(
+            f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; "
+            "give such options to `tracin-dask ingest`"
+        )
+
+
+def _last_layers(options: JobOptions) -> int | None:
+    if not options["use_last_layers_only"]:
+        return None
+    return 2 if options["num_last_layers"] is None else options["num_last_layers"]
+
+
+def _config(options: JobOptions) -> RunConfig:
+    return RunConfig(
+        mode=options["mode"],
+        loss=loss_of(options),
+        explain=options["explain"],
+        contrast=contrast_of(options),
+        normalize=options["normalize"],
+        preconditioner=options["preconditioner"],
+        parameters=options["parameters"],
+        last_layers=_last_layers(options),
+        learning_rate=options["learning_rate"] or None,
+        top_k=options["top_k"],
+        rank_by=options["rank_by"],
+        checkpoint_contributions=options["checkpoint_contributions"],
+        save_scores=options["save_scores"],
+        batch_size=options["batch_size"],
+        device=options["device"],
+        precision="mixed" if options["use_mixed_precision"] else options["precision"],
+        gradient_checkpointing=options["use_gradient_checkpointing"],
+        cache_test_gradients=options["cache_test_gradients"],
+    )

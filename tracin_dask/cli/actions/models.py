@@ -1,0 +1,26 @@
+"""From options to the checkpoints of a trained model."""
+
+from pathlib import Path
+
+import torch
+
+from tracin_dask.cli.options.job import JobOptions
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.series import load_checkpoints
+
+
+def listed_files(options: JobOptions) -> list[Path]:
+    """Give the files in the order in which they were named."""
+    return [path for found in options["model_path"] for path in found]
+
+
+def load_models(options: JobOptions, dtype: torch.dtype) -> tuple[AnyCheckpoint, ...]:
+    """Load the checkpoints, in the order of their epochs."""
+    return load_checkpoints(
+        listed_files(options),
+        description=options["model_description"],
+        trust_pickle=options["trust_pickle"],
+        embedding_height=options["embedding_height"],
+        embedding_width=options["embedding_width"],
+        dtype=dtype,
+    )

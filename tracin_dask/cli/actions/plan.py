@@ -1,0 +1,92 @@
+"""Carries out `tracin-dask plan`: a table of what a run would take."""
+
+from rich.console import Console
+from rich.table import Table
+
+from tracin_dask.cli.actions.job import prepared_run
+from tracin_dask.cli.options.job import JobOptions
+from tracin_dask.cli.planning import plan_only
+from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.influence.conve.modes import AnyModes, GradientModes, Modes
+from tracin_dask.runs.plan.plan import Plan
+from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
+
+_NORMALIZED = {
+    "cosine": "by the lengths of both gradients (cosine); each training triple's own gradient is counted below",
+    "relatif": "by the training triples' lengths (relatif); each one's own gradient is counted below",
+}
+_PRECONDITIONED = "as large as the tracked tensors; its products are counted below"
+_STAGES: dict[type[AnyModes], tuple[str, str]] = {
+    Modes: ("once per distinct head or (head, relation)", "through the feature map, as the engine says"),
+    GradientModes: ("the scores that are needed, elementwise work included", "their derivatives, as the engine says"),
+}
+"""What the stages of counted work are, by the engine."""
+
+
+def show_plan(options: JobOptions) -> None:
+    """Print what a run with these options would take.
+
+    Raises
+    ------
+    TracInDaskError
+        If something does not fit together, or does not fit into the memory.
+    """
+    spec = parse_spec(options["cluster"])
+    prepared = prepared_run(options)
+    scores = scores_of(prepared)
+    if scores is not None:
+        check_place(scores)
+    plan, where = plan_only(prepared, options, spec)
+    Console().print(plan_table(prepared, plan, where))
+
+
+def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
+    """Show a plan."""
+    mib = 2**20
+    memory, counted = plan.memory, plan.multiply_adds
+    limit = plan.resources.memory_bytes / mib
+    table = Table(show_header=False, box=None)
+    tests = "themselves (self-influence)"
+    if prepared.test_triples is not None:
+        num_tests = len(prepared.test_triples)
+        tests = "1 test triple" if num_tests == 1 else f"{num_tests:,} test triples"
+    number = plan.num_checkpoints
+    of_all = "" if number == 1 else f", of all {number} checkpoints"
+    divided = {} if prepared.config.normalize == "none" else {"normalized": _NORMALIZED[prepared.config.normalize]}
+    way = prepared.config.preconditioner
+    preconditioned = {} if way == "none" else {"preconditioner": f"{way}, {_PRECONDITIONED}"}
+    summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
+    forward, lower = _STAGES[type(plan.modes)]
+    rows = {
+        "what": f"{plan.num_triples:,} training triples on {tests}",
+        **summed,
+        **divided,
+        **preconditioned,
+        "tracked": f"{len(prepared.tracked)} parameter tensors: {', '.join(sorted(prepared.tracked))}",
+        "where": where,
+        "engine": str(plan.modes),
+        "tasks": f"{plan.num_tasks:,} of {plan.task_rows:,} triples, in batches of {plan.batch_size:,}",
+        "memory per worker": f"about {memory.total / mib:,.0f} MiB of {limit:,.0f} MiB",
+        "  process": f"{memory.process / mib:,.0f} MiB",
+        "  model": f"{memory.model / mib:,.0f} MiB{of_all}",
+        "  test triples": f"{(memory.test_triples + memory.top_k) / mib:,.0f} MiB, with their best training triples",
+        "  batch": f"{memory.batch / mib:,.0f} MiB",
+        "  rows read": f"{memory.rows / mib:,.0f} MiB",
+        "multiply-adds": f"{counted.total:.3g}{of_all}",
+        "  forward": f"{counted.forward:.3g}, {forward}",
+        "  lower": f"{counted.lower:.3g}, {lower}",
+        "  products": f"{counted.products:.3g}, once per pair with a test triple",
+    }
+    if counted.scores:
+        rows["  scores"] = f"{counted.scores:.3g}, of all entities, once per distinct (head, relation)"
+    if prepared.groupings:
+        counted_groups = ", ".join(f"{grouping.num_groups:,} by {grouping.name}" for grouping in prepared.groupings)
+        size = (memory.group_sums + memory.group_totals) / mib
+        rows["groups"] = f"{counted_groups}; adding up takes {size:,.0f} MiB of the memory"
+    scores = scores_of(prepared)
+    if scores is not None:
+        rows["saved scores"] = f"{scores}; writing takes {memory.scores / mib:,.0f} MiB of the memory"
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

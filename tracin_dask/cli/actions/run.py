@@ -1,0 +1,191 @@
+"""Carries out `tracin-dask run`: prepares, runs, writes and shows the result."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from tracin_dask.cli.actions.dashboard import dashboard_lines
+from tracin_dask.cli.actions.job import prepared_run
+from tracin_dask.cli.actions.run_progress import run_progress
+from tracin_dask.cli.options.run import RunOptions
+from tracin_dask.cli.planning import open_place
+from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.report.group_table import group_tables, write_groups
+from tracin_dask.report.table import influence_tables
+from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.result import InfluenceResult
+from tracin_dask.runs.sinks import records
+from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+TABLE_ROWS = 10
+_WRITTEN = {
+    "absolute": "the {} of largest |influence|; --rank-by proponents or opponents for one side",
+    "proponents": "the {} strongest proponents",
+    "opponents": "the {} strongest opponents",
+}
+
+
+def explain(options: RunOptions) -> None:
+    """Find the training triples that the options ask for, write them and show the largest.
+
+    Raises
+    ------
+    TracInDaskError
+        If something does not fit together, or cannot be run or written.
+    """
+    spec = parse_spec(options["cluster"])
+    output, output_dir, save_groups = options["output"], options["output_dir"], options["save_groups"]
+    _check_outputs(output, output_dir)
+    _check_save_groups(save_groups, options)
+    prepared = prepared_run(options)
+    if output is not None and prepared.test_triples is not None and len(prepared.test_triples) > 1:
+        raise ConfigError(
+            f"there are {len(prepared.test_triples)} test triples and --output takes one; "
+            "give --output-dir for one file per test triple"
+        )
+    scores = scores_of(prepared)
+    if scores is not None:
+        check_place(scores)
+        click.echo(f"scores: {scores}", err=True)
+    recorded = _record_directory(output, output_dir)
+    with open_place(prepared, options, spec) as (plan, client, where), run_progress() as progress:
+        mib = plan.memory.total / 2**20
+        click.echo(f"running in {where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker", err=True)
+        if client is not None:
+            click.echo("\n".join(dashboard_lines(client.dashboard_link, os.environ)), err=True)
+        execution = Execution(
+            resources=plan.resources, record_directory=recorded, restart=options["restart"], progress=progress
+        )
+        try:
+            with _reported(options["performance_report"], client):
+                result = carry_out(prepared, plan, client=client, execution=execution)
+        except KeyboardInterrupt:
+            click.echo(f"\nstopped; {_what_is_kept(recorded)}", err=True)
+            raise
+    written = _write(result, output, output_dir)
+    if save_groups is not None:
+        write_groups(result, save_groups)
+    records.discard(recorded)
+    _show(result, written, asked=prepared.config.precision)
+    if save_groups is not None:
+        click.echo(f"wrote {save_groups}: the totals of all groups")
+    if plan.resources.device_bytes is not None and prepared.config.device == "auto" and result.run["device"] == "cpu":
+        click.echo("workers have GPUs, but scored on their CPUs: their PyTorch finds no CUDA; install one that has it")
+
+
+def _what_is_kept(recorded: Path) -> str:
+    """Say what the same command would find of an interrupted run."""
+    if records.is_empty(recorded):
+        return "nothing was finished yet: the same command starts from the beginning"
+    return f"finished rows are kept in {recorded}: the same command goes on with them"
+
+
+@contextmanager
+def _reported(path: Path | None, client: "Client | None") -> Iterator[None]:
+    """Write Dask's performance report of what happens inside."""
+    if path is None:
+        yield
+        return
+    if client is None:
+        raise ConfigError("--performance-report is of worker processes, and this run has none: give --cluster local")
+    from distributed import performance_report  # noqa: PLC0415 - distributed is slow to import
+
+    with client.as_current(), performance_report(filename=str(path)):
+        yield
+
+
+def _check_outputs(output: Path | None, output_dir: Path | None) -> None:
+    """Make the folder of the result, and refuse what could not be written, before any work is done."""
+    if (output is None) == (output_dir is None):
+        raise ConfigError("say where the result goes: either --output FILE.json or --output-dir FOLDER")
+    if output is not None and output.is_dir():
+        raise ConfigError(f"--output {output} is a folder; name a file in it, or give --output-dir {output}")
+    target = output.parent if output is not None else output_dir
+    assert target is not None  # noqa: S101 - one of the two is given
+    _check_folder(target, "the result")
+
+
+def _check_save_groups(path: Path | None, options: RunOptions) -> None:
+    """Do the same for the table of groups."""
+    if path is None:
+        return
+    if not options["group_by"]:
+        raise ConfigError("--save-groups writes what --group-by adds up; give both, or none")
+    if path.is_dir():
+        raise ConfigError(f"--save-groups {path} is a folder; name a file in it")
+    if path.suffix != ".parquet":
+        raise ConfigError(f"--save-groups writes a Parquet table; call it {path.with_suffix('.parquet')}")
+    _check_folder(path.parent, "the table of groups")
+
+
+def _check_folder(target: Path, what: str) -> None:
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be written to {target}: {error.strerror}; choose another place") from error
+
+
+def _record_directory(output: Path | None, output_dir: Path | None) -> Path:
+    if output is not None:
+        return output.with_name(f"{output.name}.progress")
+    assert output_dir is not None  # noqa: S101 - one of the two is given
+    return output_dir / ".progress"
+
+
+def _write(result: InfluenceResult, output: Path | None, output_dir: Path | None) -> Path:
+    if output_dir is not None:
+        return result.write_directory(output_dir)
+    assert output is not None  # noqa: S101 - one of the two is given
+    result.write_json(output)
+    return output
+
+
+def _show(result: InfluenceResult, written: Path, *, asked: PrecisionName) -> None:
+    """Print the table of a single ranking, what was done, and where the result is."""
+    if len(result.rankings) == 1:
+        Console().print(influence_tables(result, rows=TABLE_ROWS))
+        if result.groups:
+            Console().print(group_tables(result, rows=TABLE_ROWS))
+    done, seconds = result.run["num_training_triples"], result.run["seconds"]
+    tests = f" against {len(result.rankings):,} test triples" if len(result.rankings) > 1 else ""
+    click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s")
+    if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
+        click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
+    halvings = result.run["statistics"]["batch_halvings"]
+    if halvings:
+        click.echo(
+            f"a GPU's memory did not do for batches of {result.run['batch_size']:,} and they were scored in pieces "
+            f"(halved {halvings} time(s)); a smaller --batch-size avoids that"
+        )
+    resumed = result.run["statistics"]["resumed_rows"]
+    if resumed:
+        click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")
+    click.echo(f"wrote {written}: {_what_is_written(result)}")
+    if "saved_scores" in result.run:
+        click.echo(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
+
+
+def _what_is_written(result: InfluenceResult) -> str:
+    """Say what the files hold; a side is shorter than asked for where no more influences have its sign."""
+    rank_by = result.run["rank_by"]
+    if len(result.rankings) > 1:
+        return f"one file per test triple beside it, each with {_WRITTEN[rank_by].format(result.top_k)}"
+    found = len(result.rankings[0])
+    if found == 0:
+        return "an empty list, for no influence has this sign"
+    if result.test_triples is None:
+        return f"the {found} of largest self-influence"
+    return _WRITTEN[rank_by].format(found)

@@ -1,0 +1,129 @@
+"""Carries out `tracin-dask train`: settings to a training, its progress, and what to do next."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from tracin_dask.cli.actions.training_progress import show_training
+from tracin_dask.cli.train import TrainOptions
+from tracin_dask.models.conve.model import ConvEConfig, Dropout
+from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph, write_id_maps
+from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
+from tracin_dask.models.training.training import TrainingResult, choose_device, train
+
+
+def train_conve(options: TrainOptions) -> None:
+    """Train, show how it goes, and say what came of it and what to do next.
+
+    Raises
+    ------
+    TracInDaskError
+        If a file cannot be read, sizes do not fit together, or a checkpoint belongs to another training.
+    """
+    config = _training_config(options)
+    graph = read_graph(_graph_files(options))
+    model_config = _model_config(graph, options)
+    id_maps = _place_id_maps(graph, options)
+    click.echo(_describe(graph, config))
+    with show_training(config.num_epochs) as observer:
+        result = train(graph.data, model_config, config=config, files=_training_files(options), observer=observer)
+    click.echo(_summary(result))
+    click.echo(f"Next: {_next_command(result, options, id_maps)}")
+
+
+def _graph_files(options: TrainOptions) -> GraphFiles:
+    return GraphFiles(
+        train=options["train"],
+        valid=options["valid"],
+        test=options["test"],
+        entity_to_id=options["entity_to_id"],
+        relation_to_id=options["relation_to_id"],
+        labels=options["labels"],
+    )
+
+
+def _place_id_maps(graph: Graph, options: TrainOptions) -> tuple[Path, Path]:
+    """Name the id maps' files; those that were made are written beside the models."""
+    if options["entity_to_id"] is not None and options["relation_to_id"] is not None:
+        return options["entity_to_id"], options["relation_to_id"]
+    entities, relations = write_id_maps(graph, options["output_dir"])
+    click.echo(f"No id maps given: made {entities} and {relations} from the triples.")
+    return entities, relations
+
+
+def _model_config(graph: Graph, options: TrainOptions) -> ConvEConfig:
+    return ConvEConfig(
+        num_entities=len(graph.entities),
+        num_relations=len(graph.relations),
+        embedding_dim=options["embedding_dim"],
+        embedding_height=options["embedding_height"],
+        embedding_width=options["embedding_width"],
+        output_channels=options["output_channels"],
+        kernel_height=options["kernel_height"],
+        kernel_width=options["kernel_width"],
+    )
+
+
+def _training_config(options: TrainOptions) -> TrainingConfig:
+    return TrainingConfig(
+        num_epochs=options["num_epochs"],
+        batch_size=options["batch_size"],
+        learning_rate=options["learning_rate"],
+        label_smoothing=options["label_smoothing"],
+        dropout=Dropout(
+            input=options["input_dropout"],
+            feature_map=options["feature_map_dropout"],
+            output=options["output_dropout"],
+        ),
+        random_seed=options["random_seed"],
+        checkpoint_frequency=options["checkpoint_frequency"],
+        num_workers=options["num_workers"],
+        use_mixed_precision=options["use_mixed_precision"],
+        use_gradient_checkpointing=options["use_gradient_checkpointing"],
+        use_gpu=not options["no_gpu"],
+    )
+
+
+def _training_files(options: TrainOptions) -> TrainingFiles:
+    return TrainingFiles(
+        output_dir=options["output_dir"],
+        checkpoint_dir=options["checkpoint_dir"],
+        resume_from=options["resume_from_checkpoint"],
+    )
+
+
+def _describe(graph: Graph, config: TrainingConfig) -> str:
+    data = graph.data
+    sizes = (
+        f"{len(data.train):,} training triples, {len(graph.entities):,} entities, {len(graph.relations):,} relations"
+    )
+    lines = [f"{sizes}; training on {choose_device(use_gpu=config.use_gpu)}."]
+    if not len(data.valid):
+        lines.append("Without --valid no best_model.pt is chosen: take final_model.pt.")
+    if not len(data.test):
+        lines.append("Without --test nothing is ranked at the end: no test_results.json.")
+    return "\n".join(lines)
+
+
+def _summary(result: TrainingResult) -> str:
+    lines = [f"Last epoch: {result.final_model}"]
+    if result.best_model is not None:
+        lines.insert(0, f"Best epoch on the validation triples: {result.best_model}")
+    if result.test_metrics is not None:
+        tested = result.test_metrics
+        lines.append(
+            f"Test triples, last epoch: MRR {tested['mean_reciprocal_rank']:.3f}, Hits@10 {tested['hits@10']:.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _next_command(result: TrainingResult, options: TrainOptions, id_maps: tuple[Path, Path]) -> str:
+    paths = {
+        "--model-path": result.best_model or result.final_model,
+        "--train": options["train"],
+        "--entity-to-id": id_maps[0],
+        "--relation-to-id": id_maps[1],
+    }
+    given = shlex.join(str(word) for option in paths.items() for word in option)
+    return f"tracin-dask run {given} --test-triple HEAD RELATION TAIL --output influence.json"

@@ -1,0 +1,49 @@
+"""The options that name the training triples, the id maps and readable names."""
+
+from pathlib import Path
+from typing import TypedDict
+
+import click
+
+from tracin_dask.cli.options.sections import option_of
+from tracin_dask.cli.options.values import ANY_PATH, FILE
+
+option = option_of("Data")
+
+
+class DataOptions(TypedDict):
+    """These options, by name."""
+
+    train: Path
+    entity_to_id: Path | None
+    relation_to_id: Path | None
+    labels: bool
+    skip_invalid: bool
+    entity_names: Path | None
+    edge_map: Path | None
+    cache_dir: Path | None
+
+
+DATA_OPTIONS = (
+    option(
+        "--train",
+        type=click.Path(exists=True, path_type=Path),
+        required=True,
+        help="Training triples: a store made by `ingest` (.zarr), or a text file, which is ingested first and cached.",
+    ),
+    option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`, as in training."),
+    option("--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`, as in training."),
+    option("--labels", is_flag=True, help="Integers in triples are labels, not ids."),
+    option(
+        "--skip-invalid",
+        is_flag=True,
+        help="Skip and count lines that cannot be used, in text files of triples and of groups.",
+    ),
+    option(
+        "--entity-names",
+        type=FILE,
+        help="File with lines of `readable name TAB entity id`; only with a text file as --train.",
+    ),
+    option("--edge-map", type=FILE, help="JSON of readable relations; only with a text file as --train."),
+    option("--cache-dir", type=ANY_PATH, help="Folder for ingested text files. [default: ~/.cache/tracin-dask]"),
+)

@@ -1,0 +1,80 @@
+"""The options that name the trained model, its learning rates, and the parameter tensors that count."""
+
+from pathlib import Path
+from typing import TypedDict
+
+import click
+
+from tracin_dask.cli.options.sections import option_of
+from tracin_dask.cli.options.values import FILE, ModelFiles
+
+option = option_of("Model")
+
+
+class ModelOptions(TypedDict):
+    """These options, by name."""
+
+    model_path: tuple[list[Path], ...]
+    parameters: tuple[str, ...]
+    learning_rate: tuple[float, ...]
+    learning_rate_schedule: Path | None
+    model_description: Path | None
+    trust_pickle: bool
+    embedding_height: int | None
+    embedding_width: int | None
+
+
+MODEL_OPTIONS = (
+    option(
+        "--model-path",
+        type=ModelFiles(),
+        many="file, e.g. --model-path model.pt",
+        required=True,
+        metavar="PATH...",
+        help="Checkpoint of the trained model (.pt). Or several of one training, a folder of them, or a pattern in "
+        "quotes: influences are summed over them, in the order of their epochs.",
+    ),
+    option(
+        "--parameters",
+        many="pattern, e.g. --parameters 'fc.*'",
+        metavar="PATTERN...",
+        help="Track only the parameter tensors that match, e.g. 'fc.*' 'bn2.*'. [default: all]",
+    ),
+    option(
+        "--learning-rate",
+        type=float,
+        many="number, e.g. --learning-rate 0.001",
+        metavar="FLOAT...",
+        help="Factor of every influence: one number for all checkpoints, or one for each. [default: the one in each "
+        "checkpoint, or 0.001]",
+    ),
+    option(
+        "--learning-rate-schedule",
+        type=FILE,
+        help="File with lines of `epoch TAB learning rate`, epochs as in the checkpoints (`train` counts from 0), or "
+        "`checkpoint's file name TAB learning rate`.",
+    ),
+    option(
+        "--model-description",
+        type=FILE,
+        metavar="FILE.json",
+        help='Describes a model that is no ConvE: {"model": "RotatE", "model_kwargs": {"embedding_dim": 200}}, with '
+        'the names of PyKEEN; or "model": "package.module:Class" for your own class.',
+    ),
+    option(
+        "--trust-pickle",
+        is_flag=True,
+        help="Read a pickled model, such as PyKEEN's trained_model.pkl. Unpickling runs any code in the file: use it "
+        "only for files from people whose programs you would run.",
+    ),
+    option(
+        "--embedding-height",
+        type=click.IntRange(min=1),
+        help="Image rows of a ConvE, if the checkpoint does not state them.",
+    ),
+    option(
+        "--embedding-width",
+        type=click.IntRange(min=1),
+        help="Image columns of a ConvE, if the checkpoint does not state them.",
+    ),
+)

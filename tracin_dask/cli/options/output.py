@@ -1,0 +1,56 @@
+"""The options that say what is written, and where."""
+
+from pathlib import Path
+from typing import TypedDict
+
+from tracin_dask.cli.options.sections import option_of
+from tracin_dask.cli.options.values import ANY_PATH
+
+option = option_of("Output")
+
+
+class SavedOptions(TypedDict):
+    """Those of them that `plan` has, too, by name."""
+
+    save_scores: Path | None
+    checkpoint_contributions: bool
+
+
+class OutputOptions(TypedDict):
+    """Those that only `run` has, by name."""
+
+    output: Path | None
+    output_dir: Path | None
+    save_groups: Path | None
+    restart: bool
+
+
+OUTPUT_OPTIONS = (
+    option("--output", type=ANY_PATH, help="JSON file of the result of one test triple, or of --mode self."),
+    option("--output-dir", type=ANY_PATH, help="Folder for one JSON file per test triple and summary.json."),
+    option(
+        "--save-groups",
+        type=ANY_PATH,
+        metavar="PATH.parquet",
+        help="Write the totals of all groups of --group-by as a table; the JSON lists the largest.",
+    ),
+    option(
+        "--restart",
+        is_flag=True,
+        help="Discard what an interrupted run recorded, and its part of --save-scores, instead of continuing it.",
+    ),
+)
+SAVED_OPTIONS = (
+    option(
+        "--save-scores",
+        type=ANY_PATH,
+        metavar="PATH.zarr",
+        help="Write all influences, not only the largest, as a Zarr array [test, train] in the order of the rows of "
+        "the store. Workers write it: all of them must see the path.",
+    ),
+    option(
+        "--checkpoint-contributions",
+        is_flag=True,
+        help="State what each checkpoint adds to every reported influence.",
+    ),
+)

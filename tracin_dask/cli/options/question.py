@@ -1,0 +1,85 @@
+"""The options that say what is explained: test triples, the loss, and what is asked of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import click
+
+from tracin_dask.cli.options.sections import option_of
+from tracin_dask.cli.options.values import FILE
+
+if TYPE_CHECKING:
+    from tracin_dask.influence.columns import Explain
+    from tracin_dask.influence.preconditioners.diagonal import Preconditioning
+
+option = option_of("Question")
+
+
+class QuestionOptions(TypedDict):
+    """These options, by name."""
+
+    test_triple: tuple[tuple[str, str, str], ...]
+    test: Path | None
+    mode: Literal["test", "self"]
+    loss: Literal["bce", "one-to-all", "slcwa"]
+    label_smoothing: float | None
+    num_negatives: int | None
+    negatives_seed: int | None
+    contrast: tuple[str, ...]
+    explain: "Explain"
+    preconditioner: "Preconditioning"
+
+
+QUESTION_OPTIONS = (
+    option(
+        "--test-triple",
+        nargs=3,
+        multiple=True,
+        metavar="H R T",
+        help="A test triple, as ids or as labels. May be repeated.",
+    ),
+    option("--test", type=FILE, help="File of test triples, one per line; ids or labels, tabs or spaces."),
+    option(
+        "--mode",
+        type=click.Choice(["test", "self"]),
+        default="test",
+        show_default=True,
+        help="test: explain test triples. self: find the training triples with the largest self-influence.",
+    ),
+    option(
+        "--contrast",
+        multiple=True,
+        metavar="TAIL",
+        help="Why the tail of the test triple and not this one? Give one for all test triples, or one for each.",
+    ),
+    option(
+        "--loss",
+        type=click.Choice(["bce", "one-to-all", "slcwa"]),
+        default="bce",
+        show_default=True,
+        help="bce: of the triple's own score. one-to-all: of the scores of all entities as its tail, as ConvE is "
+        "trained. slcwa: of the scores of the triple and of corrupted ones, as in negative sampling.",
+    ),
+    option(
+        "--label-smoothing",
+        type=float,
+        help="For --loss one-to-all: as in training. [default: the value in the checkpoint, or 0]",
+    ),
+    option("--num-negatives", type=int, help="For --loss slcwa: corrupted triples per triple. [default: 1]"),
+    option("--negatives-seed", type=int, help="For --loss slcwa: draws other corrupted triples. [default: 0]"),
+    option(
+        "--explain",
+        type=click.Choice(["loss", "score"]),
+        default="loss",
+        show_default=True,
+        help="Influences on the loss of the test triple, or on its score.",
+    ),
+    option(
+        "--preconditioner",
+        type=click.Choice(["none", "adam"]),
+        default="none",
+        show_default=True,
+        help="none: steps of plain gradient descent. adam: steps of the Adam that trained the model, from the "
+        "optimizer_state_dict of its checkpoints.",
+    ),
+)

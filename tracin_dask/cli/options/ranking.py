@@ -1,0 +1,53 @@
+"""The options that say how training triples are ranked and grouped."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import click
+
+from tracin_dask.cli.options.sections import option_of
+from tracin_dask.cli.options.values import GroupBy, Part
+
+if TYPE_CHECKING:
+    from tracin_dask.influence.normalised import Normalize
+    from tracin_dask.influence.reductions.topk import RankBy
+
+option = option_of("Ranking")
+
+
+class RankingOptions(TypedDict):
+    """These options, by name."""
+
+    top_k: int
+    rank_by: "RankBy"
+    normalize: "Normalize"
+    group_by: tuple[Part | Path, ...]
+
+
+RANKING_OPTIONS = (
+    option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
+    option(
+        "--rank-by",
+        type=click.Choice(["absolute", "proponents", "opponents"]),
+        default="absolute",
+        show_default=True,
+        help="absolute: the largest |influence|. proponents: the largest positive ones only. opponents: the largest "
+        "negative ones only.",
+    ),
+    option(
+        "--normalize",
+        type=click.Choice(["none", "cosine", "relatif"]),
+        default="none",
+        show_default=True,
+        help="Divide influences by the lengths of gradients before ranking, so that training triples with long "
+        "gradients do not lead every list. cosine: by both lengths. relatif: by that of the training triple.",
+    ),
+    option(
+        "--group-by",
+        type=GroupBy(),
+        multiple=True,
+        metavar="relation|head|tail|FILE",
+        help="Add up the positive and the negative influences of each relation, head or tail, or of your own groups: "
+        "a file with lines of `head TAB relation TAB tail TAB group`, .gz or not. May be repeated.",
+    ),
+)

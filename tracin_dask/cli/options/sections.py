@@ -1,0 +1,88 @@
+"""Options that belong to a section of the help, and commands that show their help in sections."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import click
+
+SECTIONS = ("Model", "Data", "Question", "Ranking", "Output", "Where", "Expert")
+"""In the order of the help."""
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+
+class SectionOption(click.Option):
+    """An option that the help shows in a section."""
+
+    def __init__(self, names: Sequence[str], *, section: str, many: str = "", **attributes: Any) -> None:  # noqa: ANN401 - as click.Option
+        """Take the section, and whatever `click.Option` takes.
+
+        An option with `many`, an example of its values, takes all values up to the next option.
+        """
+        super().__init__(names, multiple=bool(many) or attributes.pop("multiple", False), **attributes)
+        self.section = section
+        self.many = many
+
+
+def option_of(section: str) -> Callable[..., Decorator[Any]]:
+    """Give `click.option` for the options of a section."""
+    return partial(click.option, cls=SectionOption, section=section)
+
+
+def with_options(*options: Decorator[Any]) -> Decorator[Any]:
+    """Add options to a command, in this order."""
+
+    def add(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+class SectionedCommand(click.Command):
+    """A command with its options in sections, some of which take all values up to the next option."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options section by section; `--help` comes last."""
+        lines: dict[str, list[tuple[str, str]]] = {section: [] for section in (*SECTIONS, "Help")}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                lines[getattr(parameter, "section", "Help")].append(record)
+        for section, records in lines.items():
+            if records:
+                with formatter.section(section):
+                    formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the options of many values in front of each value: --parameters 'fc.*' 'bn2.*'.
+
+        Raises
+        ------
+        click.BadOptionUsage
+            If --test-triple would take an option for a part of a triple, or an option of many values has none.
+        """
+        for place, arg in enumerate(args):
+            if arg == "--test-triple" and any(word.startswith("--") for word in args[place + 1 : place + 4]):
+                raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
+        examples = {name: getattr(option, "many", "") for option in self.params for name in option.opts}
+        many = {name: example for name, example in examples.items() if example}
+        spread: list[str] = []
+        repeated: str | None = None
+        for arg, after in zip(args, [*args[1:], "-"], strict=False):
+            if arg in many and _is_option(after):
+                raise click.BadOptionUsage(arg, f"{arg} needs at least one {many[arg]}", ctx)
+            if _is_option(arg):
+                repeated = arg if arg in many else None
+                spread += [arg] if repeated is None else []
+            else:
+                spread += [arg] if repeated is None else [repeated, arg]
+        return super().parse_args(ctx, spread)
+
+
+def _is_option(word: str) -> bool:
+    """Tell options from values; a negative number is a value, to be refused as such."""
+    return word.startswith("-") and not re.match(r"-\.?\d", word)

@@ -1,0 +1,61 @@
+"""The options that say where a run happens, and with which workers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import click
+
+from tracin_dask.cli.options.sections import option_of
+from tracin_dask.cli.options.values import ANY_PATH, ByteSize
+
+if TYPE_CHECKING:
+    from tracin_dask.runs.config import Device
+
+option = option_of("Where")
+
+
+class WhereOptions(TypedDict):
+    """Those that `run` and `plan` share, by name."""
+
+    cluster: str
+    workers: int | None
+    threads_per_worker: int | None
+    memory_per_worker: int | None
+    device: "Device"
+
+
+class WatchingOptions(TypedDict):
+    """Those that only `run` has, by name."""
+
+    performance_report: Path | None
+
+
+WHERE_OPTIONS = (
+    option(
+        "--cluster",
+        default="auto",
+        show_default=True,
+        help="auto: this process for small jobs, else workers on the GPUs or CPUs of this machine. Or local; cuda; a "
+        "file (.yaml, see `tracin-dask cluster init`); tcp://HOST:PORT; or a scheduler file (.json).",
+    ),
+    option("--workers", type=click.IntRange(min=1), help="Worker processes on this machine. [default: by the CPUs]"),
+    option(
+        "--threads-per-worker", type=click.IntRange(min=1), help="CPU threads of each worker. [default: CPUs / workers]"
+    ),
+    option("--memory-per-worker", type=ByteSize(), help="Memory of each worker, e.g. 4GiB. [default: 80 % / workers]"),
+    option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute; auto takes a GPU if there is one.",
+    ),
+)
+WATCHING_OPTIONS = (
+    option(
+        "--performance-report",
+        type=ANY_PATH,
+        metavar="PATH.html",
+        help="Write Dask's page of what every worker did when; only for runs on workers.",
+    ),
+)
