@@ -1,4 +1,4 @@
-"""A small project as a user has it: text files, id maps, readable names, a checkpoint; and `tracin-dask` in-process."""
+"""A small project of a user (text files, id maps, names, a checkpoint), and `tracin-dask` called in this process."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ LEARNING_RATE = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """The files of one user, and what the tests know about them."""
+    """The files of one user, and their contents."""
 
     folder: Path
     lines: np.ndarray
@@ -45,7 +45,7 @@ class Project:
         return ["--entity-to-id", f"{self.folder}/node_dict.txt", "--relation-to-id", f"{self.folder}/rel_dict.txt"]
 
     def options(self, model: Path | None = None) -> list[str]:
-        """The options that name all files, or another model; a cache beside them."""
+        """The options for all files, optionally with another model, and a cache in the same folder."""
         files = [
             "--model-path",
             f"{model or self.folder / 'model.pt'}",
@@ -101,7 +101,7 @@ def write_project() -> Callable[[Path, int], Project]:
 
 @pytest.fixture
 def tool() -> Tool:
-    """Run `tracin-dask` in this process; its own errors are raised, to be matched."""
+    """Run `tracin-dask` in this process; errors of the package are raised, so that tests can match them."""
 
     def invoke(*words: object) -> click.testing.Result:
         result = click.testing.CliRunner().invoke(group, [str(word) for word in words])
@@ -114,7 +114,7 @@ def tool() -> Tool:
 
 @pytest.fixture
 def stop(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.testing.Result]:
-    """Give a command line that Ctrl-C stops in this process, when so many tasks are finished."""
+    """Run a command line in this process and stop it with Ctrl-C after a number of finished tasks."""
 
     def command(*words: object, after: int) -> click.testing.Result:
         finished, score_rows = [], in_process.score_rows
@@ -136,7 +136,7 @@ def stop(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.tes
 
 @pytest.fixture
 def explain(project: Project, tool: Tool, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run on the project's test triple, with more words; give the JSON."""
+    """Run on the project's test triple with further options; return the JSON."""
 
     def run(*words, triple=project.test_ids, model=None):
         output = tmp_path / "influence.json"
@@ -149,7 +149,7 @@ def explain(project: Project, tool: Tool, tmp_path: Path) -> Callable[..., dict[
 
 @pytest.fixture
 def refused(tool: Tool) -> Callable[..., str]:
-    """Run a command line that click itself refuses; give its message in one line."""
+    """Run a command line that click refuses; return its message in one line."""
 
     def invoke(*words: object) -> str:
         result = tool(*words)
@@ -161,7 +161,7 @@ def refused(tool: Tool) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def adam(project: Project) -> tuple[Path, ConvE, torch.optim.Optimizer]:
-    """The project's model after some steps of Adam: its file, itself, and the optimiser."""
+    """The project's model after some steps of Adam: its file, the model and the optimiser."""
     model = copy.deepcopy(project.model).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     heads, relations, _ = torch.from_numpy(project.lines[:64]).T

@@ -1,4 +1,4 @@
-"""`tracin-dask cluster`: files to edit, and what they would start."""
+"""`tracin-dask cluster`: specification files, and the clusters that they describe."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tracin_dask.runs.check import WorkerCheck
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_init_writes_a_file_that_show_and_run_understand(kind, tool, tmp_path, monkeypatch):
+def test_cluster_init_writes_a_file_that_show_and_run_accept(kind, tool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     written = tool("cluster", "init", kind)
     assert written.exit_code == 0, written.output
@@ -16,7 +16,7 @@ def test_init_writes_a_file_that_show_and_run_understand(kind, tool, tmp_path, m
     assert isinstance(parse_spec(f"{kind}.yaml"), KINDS[kind])
 
 
-def test_init_overwrites_nothing(tool, tmp_path):
+def test_cluster_init_overwrites_no_file(tool, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("kind: local\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml is there already; --output writes another file"):
@@ -24,7 +24,7 @@ def test_init_overwrites_nothing(tool, tmp_path):
     assert path.read_text() == "kind: local\n"
 
 
-def test_show_says_what_would_be_started(tool, tmp_path):
+def test_cluster_show_prints_the_workers_that_would_start(tool, tmp_path):
     path = tmp_path / "gpus.yaml"
     path.write_text("kind: cuda\ndevices: [0, 1]\n")
     shown = tool("cluster", "show", path).output
@@ -34,7 +34,7 @@ def test_show_says_what_would_be_started(tool, tmp_path):
     assert "tcp://10.0.0.1:8786" in tool("cluster", "show", "tcp://10.0.0.1:8786").output
 
 
-def test_show_prints_the_script_of_a_slurm_job(tool, tmp_path):
+def test_cluster_show_prints_the_script_of_a_slurm_job(tool, tmp_path):
     path = tmp_path / "site.yaml"
     path.write_text("kind: slurm\njobs: 3\nwalltime: 01:00:00\nmemory_per_job: 4GiB\nqueue: long\n")
     shown = tool("cluster", "show", path).output
@@ -44,7 +44,7 @@ def test_show_prints_the_script_of_a_slurm_job(tool, tmp_path):
 
 # Tornado leaves a socket to the garbage collector where the dashboard's port is in use
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-def test_check_tries_every_worker_and_fails_where_one_errs(tool, tmp_path, monkeypatch):
+def test_cluster_check_tests_every_worker_and_fails_if_one_fails(tool, tmp_path, monkeypatch):
     path = tmp_path / "here.yaml"
     path.write_text("kind: local\nworkers: 1\nmemory_per_worker: 2GiB\ndashboard_address: 127.0.0.1:0\n")
     told = tool("cluster", "check", path).output

@@ -1,4 +1,4 @@
-"""`tracin-dask convert`: one file or a folder, verified, nothing replaced unasked."""
+"""`tracin-dask convert`: one file or a folder, verified; existing files are replaced only on request."""
 
 import re
 
@@ -13,7 +13,7 @@ MISSING = "give --input and --output for one file, or --input-dir and --output-d
 
 @pytest.fixture
 def convert(project, tool, tmp_path):
-    """Convert the project's model to PyKEEN's dialect, with more words."""
+    """Convert the project's model to PyKEEN's dialect with further options."""
 
     def run(*words):
         output = tmp_path / "pykeen.pt"
@@ -26,7 +26,7 @@ def convert(project, tool, tmp_path):
 
 @pytest.fixture
 def folder(project, tmp_path):
-    """A folder of checkpoints and of other files."""
+    """A folder of checkpoints and other files."""
     for name in ("a.pt", "deep/b.pt", "c.bin"):
         path = tmp_path / "given" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def made_files(tmp_path):
     return sorted(str(path.relative_to(tmp_path / "made")) for path in (tmp_path / "made").rglob("*") if path.is_file())
 
 
-def test_one_file_is_converted_and_verified(project, convert):
+def test_convert_writes_and_verifies_one_file(project, convert):
     output, told = convert("--verify")
     assert f"{project.folder}/model.pt (train_pytorch, images 4×6) -> {output} (pykeen, 6×4)" in told
     pattern = (
@@ -58,11 +58,11 @@ def test_one_file_is_converted_and_verified(project, convert):
     assert load_checkpoint(output).dialect == "pykeen"
 
 
-def test_nothing_is_compared_unasked(convert):
+def test_convert_compares_scores_only_with_verify(convert):
     assert "random triples" not in convert()[1]
 
 
-def test_a_converted_model_explains_alike_but_for_the_biases_that_it_has_more(convert, explain):
+def test_a_converted_model_gives_equal_influences_without_its_biases(convert, explain):
     common = ["--parameters", "*_embeddings.*", "bn*", "conv1.*", "fc.*"]
     given, made = explain(), explain(*common, model=convert()[0])
     assert made["learning_rate"] == given["learning_rate"]
@@ -72,7 +72,7 @@ def test_a_converted_model_explains_alike_but_for_the_biases_that_it_has_more(co
     assert values[1] == pytest.approx(values[0], rel=1e-4)
 
 
-def test_a_file_that_cannot_be_converted_is_refused_with_its_reason(convert, tool, tmp_path):
+def test_convert_refuses_a_file_without_counterpart_and_gives_the_reason(convert, tool, tmp_path):
     output, _ = convert()
     contents = torch.load(output, weights_only=True)
     contents["model_state_dict"]["entity_representations.1._embeddings.weight"][3] = 0.25
@@ -82,19 +82,19 @@ def test_a_file_that_cannot_be_converted_is_refused_with_its_reason(convert, too
     assert not (tmp_path / "back.pt").exists()
 
 
-def test_a_folder_keeps_its_names(convert_folder, tmp_path):
+def test_convert_keeps_the_file_names_of_a_folder(convert_folder, tmp_path):
     assert convert_folder("--verify").output.count("scores differ by") == 2
     assert made_files(tmp_path) == ["a.pt", "deep/b.pt"]
 
 
-def test_a_pattern_chooses_files(convert_folder, tmp_path):
+def test_convert_pattern_selects_files(convert_folder, tmp_path):
     convert_folder("--pattern", "*.bin")
     assert made_files(tmp_path) == ["c.bin"]
     with pytest.raises(ConfigError, match=r"has no files \*\.none; --pattern chooses others"):
         convert_folder("--pattern", "*.none")
 
 
-def test_a_bad_file_of_a_folder_is_told_and_does_not_stop_the_others(folder, tool, tmp_path):
+def test_convert_reports_an_invalid_file_of_a_folder_and_continues(folder, tool, tmp_path):
     (folder / "a.pt").write_bytes(b"no torch file")
     words = ["convert", "--input-dir", folder, "--output-dir", tmp_path / "made", "--to", "pykeen"]
     with pytest.raises(CheckpointError, match="1 of 2 files were not converted, see above"):
@@ -102,7 +102,7 @@ def test_a_bad_file_of_a_folder_is_told_and_does_not_stop_the_others(folder, too
     assert made_files(tmp_path) == ["deep/b.pt"]
 
 
-def test_files_that_are_there_are_replaced_only_when_asked(convert_folder, tmp_path):
+def test_convert_replaces_files_only_with_overwrite(convert_folder, tmp_path):
     convert_folder()
     (tmp_path / "made" / "a.pt").unlink()
     with pytest.raises(ConfigError, match=r"b\.pt is there already; choose another output, or --overwrite"):
@@ -112,7 +112,7 @@ def test_files_that_are_there_are_replaced_only_when_asked(convert_folder, tmp_p
     assert made_files(tmp_path) == ["a.pt", "deep/b.pt"]
 
 
-def test_the_input_is_never_replaced(folder, tool):
+def test_convert_never_replaces_its_input(folder, tool):
     with pytest.raises(ConfigError, match="is the input itself"):
         tool("convert", "--input", folder / "a.pt", "--output", folder / "a.pt", "--to", "pykeen", "--overwrite")
     for target in (folder, folder / "made"):
@@ -123,7 +123,7 @@ def test_the_input_is_never_replaced(folder, tool):
 @pytest.mark.parametrize(
     "given", ["", "input", "input output_dir", "input_dir", "input output input_dir", "input output output_dir"]
 )
-def test_half_a_statement_is_refused(folder, tool, given):
+def test_convert_refuses_incomplete_paths(folder, tool, given):
     places = {"input": folder / "a.pt", "output": "b.pt", "input_dir": folder, "output_dir": "made"}
     words = [word for name in given.split() for word in (f"--{name.replace('_', '-')}", places[name])]
     with pytest.raises(ConfigError, match=MISSING):

@@ -1,4 +1,4 @@
-"""Where a run can be watched, from here and from elsewhere."""
+"""The address of the dashboard, from this machine and through a tunnel."""
 
 import pytest
 
@@ -14,27 +14,27 @@ def _known_names(monkeypatch):
     monkeypatch.setattr(dashboard.socket, "getfqdn", lambda: "login.site")
 
 
-def test_on_this_machine_the_link_is_enough():
+def test_on_a_local_machine_only_the_dashboard_link_is_printed():
     assert dashboard_lines("http://127.0.0.1:8787/status", {}) == [
         "dashboard: http://127.0.0.1:8787/status, this run: http://127.0.0.1:8787/tracin"
     ]
 
 
-def test_a_shell_by_ssh_gets_the_tunnel():
+def test_in_an_ssh_session_the_tunnel_command_is_printed():
     tunnel = dashboard_lines("http://127.0.0.1:8787/status", BY_SSH)[1]
     assert "ssh -N -L 8787:127.0.0.1:8787 me@login.site  then http://localhost:8787/tracin" in tunnel
 
 
-def test_a_scheduler_elsewhere_is_reached_through_this_machine():
+def test_the_tunnel_to_a_remote_scheduler_goes_through_this_machine():
     tunnel = dashboard_lines("http://10.0.0.5:8790/status", {})[1]
     assert "ssh -N -L 8790:10.0.0.5:8790 me@login.site" in tunnel
 
 
-def test_a_link_of_a_proxy_is_left_as_it_is():
+def test_a_proxied_dashboard_link_is_printed_unchanged():
     assert len(dashboard_lines("https://hub.site/user/me/proxy/8787/status", {})) == 1
 
 
-def test_a_job_is_reached_through_the_node_that_submitted_it():
+def test_the_tunnel_to_a_slurm_job_goes_through_the_submitting_node():
     job = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_HOST": "submit.site"}
     assert "ssh -N -L 8787:login.site:8787 me@submit.site" in dashboard_lines("http://127.0.0.1:8787/status", job)[1]
     assert "ssh -N -L 8787:10.0.0.5:8787 me@submit.site" in dashboard_lines("http://10.0.0.5:8787/status", job)[1]

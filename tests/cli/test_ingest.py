@@ -1,4 +1,4 @@
-"""The ingest command: what it prints, and what it refuses."""
+"""`tracin-dask ingest`: output, options and refusals."""
 
 import pytest
 from click.testing import CliRunner
@@ -21,7 +21,7 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-def test_the_summary_counts_and_names_the_maps_and_the_next_command():
+def test_ingest_prints_counts_id_maps_and_the_next_command():
     output = run("train.txt", "-o", "graph.zarr", "--skip-invalid")
     words = {
         line.split("  ")[1].strip(): line.split("  ", 2)[2].strip() for line in output.splitlines() if "  " in line
@@ -36,7 +36,7 @@ def test_the_summary_counts_and_names_the_maps_and_the_next_command():
     assert len(open_store("graph.zarr")) == 2
 
 
-def test_given_files_and_names_are_used_and_named(tmp_path):
+def test_ingest_uses_and_prints_the_given_maps_and_names(tmp_path):
     (tmp_path / "e.tsv").write_text("a\t1\nb\t0\nc\t2\n")
     (tmp_path / "names.tsv").write_text("Bee, the first\t0\n")
     output = run(
@@ -48,7 +48,7 @@ def test_given_files_and_names_are_used_and_named(tmp_path):
     assert open_store("g.zarr").entity_names[0].as_py() == "Bee, the first"
 
 
-def test_integers_become_labels_on_demand_and_stores_are_overwritten_on_demand(tmp_path):
+def test_ingest_options_labels_and_overwrite_take_effect(tmp_path):
     (tmp_path / "train.txt").write_text("7\t3\t9\n")
     run("train.txt", "-o", "ids.zarr")
     run("train.txt", "-o", "labels.zarr", "--labels")
@@ -57,12 +57,12 @@ def test_integers_become_labels_on_demand_and_stores_are_overwritten_on_demand(t
     assert open_store("labels.zarr").info.num_entities == 2
 
 
-def test_an_invalid_line_is_an_error():
+def test_ingest_fails_at_an_invalid_line():
     with pytest.raises(TriplesError, match=r"train.txt, line 3: wrong number of columns"):
         run("train.txt", "-o", "graph.zarr")
 
 
-def test_an_error_is_one_message_without_a_traceback(monkeypatch, capsys):
+def test_an_ingest_error_is_one_message_without_a_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["tracin-dask", "ingest", "train.txt", "-o", "graph.zarr"])
     with pytest.raises(SystemExit, match="1"):
         main()
@@ -70,13 +70,13 @@ def test_an_error_is_one_message_without_a_traceback(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("size", ["much", "0", "-1GiB"])
-def test_a_strange_size_is_refused(size):
+def test_ingest_refuses_an_invalid_memory_size(size):
     result = CliRunner().invoke(command, ["train.txt", "-o", "graph.zarr", f"--memory={size}"])
     assert result.exit_code == 2
     assert f"'{size}' is not a size in bytes; expected e.g. 512MiB or 1GiB" in result.output
 
 
-def test_the_help_teaches_the_format_and_shows_an_example():
+def test_ingest_help_explains_the_format_and_shows_an_example():
     output = run("--help")
     assert "head TAB relation TAB tail" in output
     assert "tracin-dask ingest train.txt --entity-to-id node_dict.txt" in output

@@ -1,4 +1,4 @@
-"""The `tracin-dask` command itself: quick help, short errors, and help texts that people can read."""
+"""The `tracin-dask` command: fast help, short errors and readable help texts."""
 
 import re
 import subprocess
@@ -85,7 +85,7 @@ def test_a_refusal_is_one_message_and_exit_code_1(project, tmp_path):
     assert done.stderr == "Error: say what to explain: --test-triple H R T, --test FILE, or --mode self\n"
 
 
-def test_ctrl_c_is_no_traceback(project, monkeypatch, capsys):
+def test_ctrl_c_prints_no_traceback(project, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -110,13 +110,13 @@ def test_an_unknown_command_is_refused_with_the_usage(refused):
     assert "No such command 'explain'" in refused("explain")
 
 
-def test_every_flag_of_the_known_tool_is_there():
+def test_run_has_every_flag_of_the_existing_tool():
     flags = set(re.findall(r"--[a-z][a-z-]+", help_of("run")))
     assert {*KNOWN_FLAGS, *NEW_FLAGS} - flags == set()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_says_what_it_is_for(name):
+def test_every_option_has_a_help_text(name):
     command = group.get_command(click.Context(group), name)
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
 
@@ -135,7 +135,7 @@ def test_no_line_of_the_help_is_wider_than_the_terminal(name, width):
     assert [line for line in help_of(name, width=width).splitlines() if len(line) > width] == []
 
 
-def test_the_help_of_run_says_what_the_sign_means_and_shows_examples():
+def test_run_help_explains_the_sign_and_shows_examples():
     text = " ".join(help_of("run").split())
     assert "Positive: it speaks for the prediction." in text
     assert "--test-triple aspirin treats headache --output why.json" in text

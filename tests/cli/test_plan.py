@@ -1,4 +1,4 @@
-"""`tracin-dask plan` and the choice of a place: what a run would take, and where it would happen."""
+"""`tracin-dask plan`: cost of a run, and where it would run."""
 
 import pytest
 
@@ -19,7 +19,7 @@ MIB = 2**20
 class TestCommand:
     @pytest.fixture
     def plan(self, project, tool):
-        """Give the plan's lines, by their first words."""
+        """Return the lines of the plan by their titles."""
 
         def run(*words, model=None):
             result = tool("plan", *project.options(model), *words)
@@ -29,7 +29,7 @@ class TestCommand:
 
         return run
 
-    def test_it_says_what_a_run_would_take(self, plan, project):
+    def test_plan_prints_tasks_memory_engine_and_multiply_adds(self, plan, project):
         found = plan("--test-triple", *project.test_ids, "--batch-size", 100)
         assert found["what"] == "600 training triples on 1 test triple"
         assert found["where"] == "this process (a small job)"
@@ -40,14 +40,14 @@ class TestCommand:
             assert float(found[name].split(",")[0]) > 0
         assert found["tracked"].startswith("12 parameter tensors: bn0.bias, bn0.weight")
 
-    def test_it_says_what_adam_adds(self, plan, adam, project):
+    def test_plan_prints_the_memory_of_the_preconditioner(self, plan, adam, project):
         words = ["--test-triple", *project.test_ids, "--parameters", "*"]
         plain, scaled = (plan(*words, "--preconditioner", way, model=adam[0]) for way in ("none", "adam"))
         assert "preconditioner" not in plain
         assert scaled["preconditioner"].startswith("adam, as large as the tracked tensors")
         assert float(scaled["products"].split(",")[0]) > float(plain["products"].split(",")[0])
 
-    def test_it_runs_nothing(self, plan, project, tmp_path, monkeypatch):
+    def test_plan_scores_nothing_and_writes_no_result(self, plan, project, tmp_path, monkeypatch):
         def fail(*_, **__):
             raise AssertionError("a plan scores nothing")
 
@@ -56,12 +56,12 @@ class TestCommand:
         plan("--test-triple", *project.test_ids)
         assert list(tmp_path.iterdir()) == []
 
-    def test_many_test_triples_and_self_influence_are_called_so(self, plan, tmp_path):
+    def test_plan_names_many_test_triples_and_self_influence(self, plan, tmp_path):
         (tmp_path / "test.txt").write_text("1 2 3\n3 2 1\n")
         assert plan("--test", tmp_path / "test.txt")["what"] == "600 training triples on 2 test triples"
         assert plan("--mode", "self")["what"] == "600 training triples on themselves (self-influence)"
 
-    def test_it_plans_what_run_would_be_told(self, plan):
+    def test_plan_uses_the_options_of_run(self, plan):
         words = [
             "--cluster",
             "local",
@@ -79,13 +79,13 @@ class TestCommand:
         assert found["tracked"] == "3 parameter tensors: bn2.bias, fc.bias, fc.weight"
 
     @pytest.mark.parametrize("normalize", ["cosine", "relatif"])
-    def test_it_counts_the_training_triples_own_gradients_where_influences_are_divided(self, plan, project, normalize):
+    def test_plan_counts_training_gradients_of_normalised_runs(self, plan, project, normalize):
         plain, divided = (plan("--test-triple", *project.test_ids, "--normalize", way) for way in ("none", normalize))
         assert "normalized" not in plain
         assert normalize in divided["normalized"]
         assert float(divided["multiply-adds"]) > 2 * float(plain["multiply-adds"])
 
-    def test_it_refuses_what_run_would_refuse(self, tool, project):
+    def test_plan_refuses_the_same_inputs_as_run(self, tool, project):
         for match, words in {
             "say what to explain": [],
             "unknown cluster 'here'": ["--mode", "self", "--cluster", "here"],
@@ -106,39 +106,39 @@ class TestPlace:
         store = ingest(project.folder / "train.txt", tmp_path / "graph.zarr", **maps)
         return prepare(store, load_checkpoint(project.folder / "model.pt"), config=RunConfig(mode="self"))
 
-    def test_a_small_job_stays_in_this_process_with_all_its_threads(self, prepared):
+    def test_a_small_job_runs_in_this_process_with_all_threads(self, prepared):
         plan, is_local, where = plan_here(prepared, NOTHING_SAID, AUTO)
         assert (is_local, where) == (False, "this process (a small job)")
         assert (plan.resources.num_workers, plan.resources.threads_per_worker) == (1, 4)
 
-    def test_a_large_job_gets_a_worker_per_cpu(self, prepared, monkeypatch):
+    def test_a_large_job_gets_one_worker_per_cpu(self, prepared, monkeypatch):
         monkeypatch.setattr(planning, "SMALL_JOB_SECONDS", 0.0)
         plan, is_local, where = plan_here(prepared, NOTHING_SAID, AUTO)
         assert (is_local, where) == (True, "4 local worker(s) × 1 thread(s)")
         assert plan.resources.memory_bytes == int(0.8 * 1024 * MIB)
 
-    def test_it_is_said_that_cpus_are_taken_for_want_of_a_gpu(self, prepared, monkeypatch):
+    def test_auto_prints_that_it_uses_cpus_because_there_is_no_gpu(self, prepared, monkeypatch):
         monkeypatch.setattr(planning, "SMALL_JOB_SECONDS", 0.0)
         monkeypatch.setattr(planning, "gpu_count", lambda: 0)
         where = plan_here(prepared, NOTHING_SAID | {"device": "auto"}, AUTO)[2]
         assert where == "4 local worker(s) × 1 thread(s), as there is no GPU here"
 
     @pytest.mark.parametrize("spec", [AUTO, LOCAL])
-    def test_whoever_asks_for_workers_gets_them(self, prepared, spec):
+    def test_explicit_worker_options_start_workers_even_for_a_small_job(self, prepared, spec):
         plan, is_local, _ = plan_here(prepared, NOTHING_SAID | {"workers": 2}, spec)
         assert is_local
         assert (plan.resources.num_workers, plan.resources.threads_per_worker) == (2, 2)
 
-    def test_local_means_workers_even_for_a_small_job(self, prepared):
+    def test_cluster_local_starts_workers_even_for_a_small_job(self, prepared):
         assert plan_here(prepared, NOTHING_SAID, LOCAL)[1]
 
-    def test_a_gpu_keeps_the_job_in_this_process(self, prepared, monkeypatch):
+    def test_a_single_gpu_keeps_the_job_in_this_process(self, prepared, monkeypatch):
         monkeypatch.setattr(planning, "SMALL_JOB_SECONDS", 0.0)
         monkeypatch.setattr(planning, "gpu_count", lambda: 1)
         assert plan_here(prepared, NOTHING_SAID | {"device": "auto"}, AUTO)[1:] == (False, "this process, on its GPU")
         assert plan_here(prepared, NOTHING_SAID, AUTO)[1]
 
-    def test_there_are_fewer_workers_where_memory_is_short(self, prepared, monkeypatch):
+    def test_short_memory_lowers_the_default_number_of_workers(self, prepared, monkeypatch):
         monkeypatch.setattr(planning, "memory_limit", lambda: 1200 * MIB)
         plan, _, where = plan_here(prepared, NOTHING_SAID, LOCAL)
         assert where == "2 local worker(s) × 2 thread(s)"
@@ -149,7 +149,7 @@ class TestPlace:
         with pytest.raises(MemoryLimitError, match="but a worker may take 320 MiB"):
             plan_here(prepared, NOTHING_SAID, LOCAL)
 
-    def test_a_stated_number_of_workers_is_not_lowered(self, prepared, monkeypatch):
+    def test_an_explicit_number_of_workers_is_not_lowered(self, prepared, monkeypatch):
         monkeypatch.setattr(planning, "memory_limit", lambda: 1200 * MIB)
         with pytest.raises(MemoryLimitError, match="but a worker may take 240 MiB"):
             plan_here(prepared, NOTHING_SAID | {"workers": 4}, LOCAL)

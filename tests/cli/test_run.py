@@ -1,4 +1,4 @@
-"""`tracin-dask run`: what goes in, and what comes out."""
+"""`tracin-dask run`: training triples, test triples and the result."""
 
 import json
 from pathlib import Path
@@ -29,9 +29,7 @@ def files_below(folder):
 
 
 class TestTrainingTriples:
-    def test_a_text_file_is_ingested_once_and_again_when_its_content_changes(
-        self, project, tool, tmp_path, monkeypatch
-    ):
+    def test_a_training_file_is_ingested_once_per_content(self, project, tool, tmp_path, monkeypatch):
         ingested = []
 
         def counting(train, *arguments, **options):
@@ -48,7 +46,7 @@ class TestTrainingTriples:
         assert ingested == ["mine.txt", "mine.txt"]
         assert len(list((tmp_path / "cache").glob("mine-*.zarr"))) == 2
 
-    def test_the_cache_lies_in_the_users_cache_folder(self, project, tool, tmp_path, monkeypatch):
+    def test_stores_are_cached_in_the_users_cache_folder(self, project, tool, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
         files = ["--model-path", project.folder / "model.pt", "--train", project.folder / "train.txt", *project.maps()]
         result = tool("run", *files, "--test-triple", *project.test_ids, "--output", tmp_path / "a.json")
@@ -56,13 +54,13 @@ class TestTrainingTriples:
         assert f"training triples: 600 from {project.folder}/train.txt, kept as {store}" in result.stderr
         assert "ids without a map" not in result.stderr
 
-    def test_that_ids_were_made_up_is_said(self, project, tool, tmp_path):
+    def test_a_run_without_maps_prints_that_ids_follow_the_order_of_labels(self, project, tool, tmp_path):
         files = ["--model-path", project.folder / "model.pt", "--train", project.folder / "train.txt"]
         words = ["--test-triple", *project.test_ids, "--output", tmp_path / "a.json", "--cache-dir", tmp_path / "cache"]
         result = tool("run", *files, *project.maps()[:2], *words)
         assert "ids without a map follow the order of the labels" in result.stderr
 
-    def test_a_store_is_used_as_it_is(self, project, tool, tmp_path, graph, explain):
+    def test_a_store_is_used_directly_as_training_set(self, project, tool, tmp_path, graph, explain):
         files = ["--model-path", project.folder / "model.pt", "--train", graph, "--threads-per-worker", 1]
         output = tmp_path / "store.json"
         tool("run", *files, "--test-triple", *project.test_ids, "--output", output, "--cache-dir", tmp_path / "cache")
@@ -72,7 +70,7 @@ class TestTrainingTriples:
         assert contents["run"]["store"]["fingerprint"] == open_store(graph).info.fingerprint
         assert influences(contents) == influences(explain())
 
-    def test_maps_that_are_not_those_of_the_store_are_refused(self, explain, graph, tmp_path):
+    def test_id_maps_that_differ_from_the_store_are_refused(self, explain, graph, tmp_path):
         other = tmp_path / "other.txt"
         other.write_text("CHEBI:0\t0\nCHEBI:7\t1\n")
         with pytest.raises(
@@ -80,11 +78,11 @@ class TestTrainingTriples:
         ):
             explain("--train", graph, "--entity-to-id", other)
 
-    def test_options_for_text_are_refused_with_a_store(self, explain, graph, project):
+    def test_options_for_text_files_are_refused_with_a_store(self, explain, graph, project):
         with pytest.raises(ConfigError, match=r"--entity-names, --skip-invalid: only for a text file, but .* is a st"):
             explain("--train", graph, "--skip-invalid", "--entity-names", project.folder / "node_name_dict.txt")
 
-    def test_invalid_lines_stop_or_are_skipped_and_counted_in_the_result(self, explain, project, tmp_path):
+    def test_invalid_training_lines_stop_the_run_or_are_skipped_and_counted(self, explain, project, tmp_path):
         train = tmp_path / "train.txt"
         train.write_text((project.folder / "train.txt").read_text() + "CHEBI:0\tpredicate:0\n")
         with pytest.raises(TriplesError, match=r"train\.txt, line 601: wrong number of columns"):
@@ -92,7 +90,7 @@ class TestTrainingTriples:
         contents = explain("--train", train, "--skip-invalid")
         assert contents["run"]["store"]["skipped_lines"] == {"wrong number of columns": 1}
 
-    def test_readable_names_reach_the_result(self, explain, project):
+    def test_readable_names_are_in_the_result(self, explain, project):
         names = [
             "--entity-names",
             project.folder / "node_name_dict.txt",
@@ -106,12 +104,12 @@ class TestTrainingTriples:
 
 
 class TestTestTriples:
-    def test_ids_and_labels_name_the_same_triple(self, project, explain):
+    def test_a_test_triple_may_be_given_as_ids_or_labels(self, project, explain):
         by_ids, by_labels = explain(), explain(triple=project.test_labels)
         assert by_ids["test_triple"] == by_labels["test_triple"]
         assert influences(by_ids) == influences(by_labels)
 
-    def test_integers_are_labels_if_the_user_says_so(self, project, tool, tmp_path):
+    def test_integers_are_labels_with_the_labels_option(self, project, tool, tmp_path):
         swapped = {"node_dict.txt": "CHEBI:", "rel_dict.txt": "predicate:", "train.txt": "CHEBI:"}
         for name, prefix in swapped.items():
             text = (project.folder / name).read_text()
@@ -127,30 +125,32 @@ class TestTestTriples:
 
     @pytest.mark.parametrize("separator", ["\t", " ", "   "])
     @pytest.mark.parametrize("kind", ["test_ids", "test_labels"])
-    def test_a_file_may_hold_ids_or_labels_between_tabs_or_spaces(self, project, tool, tmp_path, separator, kind):
+    def test_a_file_of_test_triples_may_use_ids_or_labels_and_tabs_or_spaces(
+        self, project, tool, tmp_path, separator, kind
+    ):
         file = tmp_path / "test.txt"
         file.write_text(separator.join(getattr(project, kind)))
         tool("run", *project.options(), "--test", file, "--output", tmp_path / "a.json")
         test = json.loads((tmp_path / "a.json").read_text())["test_triple"]
         assert [str(test[role]) for role in ("head", "relation", "tail")] == project.test_ids
 
-    def test_a_malformed_line_of_the_file_is_named(self, project, tool, tmp_path):
+    def test_a_malformed_line_of_test_triples_is_named(self, project, tool, tmp_path):
         file = tmp_path / "test.txt"
         file.write_text("1 2 3\n1 2\n")
         with pytest.raises(TriplesError, match=r"(?s)test\.txt, line 2: wrong number of columns: '1 2'"):
             tool("run", *project.options(), "--test", file, "--output-dir", tmp_path / "out")
 
-    def test_an_unknown_label_is_named_with_what_is_known(self, explain):
+    def test_an_unknown_label_in_a_test_triple_is_named(self, explain):
         with pytest.raises(ConfigError, match=r"the tail CHEBI:1 is not among the 40 that .*zarr knows"):
             explain(triple=("CHEBI:0", "predicate:0", "CHEBI:1"))
 
-    def test_an_id_out_of_range_is_named(self, explain):
+    def test_an_id_out_of_range_in_a_test_triple_is_named(self, explain):
         with pytest.raises(ConfigError, match="the relation 4 is not among the 4 that"):
             explain(triple=(0, 4, 1))
 
 
 class TestResult:
-    def test_the_json_has_the_known_shape_and_more(self, explain, project):
+    def test_the_json_has_the_keys_of_the_existing_tool(self, explain, project):
         contents = explain("--top-k", 3)
         assert list(contents) == ["test_triple", "top_k", "learning_rate", "influences", "run"]
         ids, names = map(int, project.test_ids), project.test_labels
@@ -166,12 +166,12 @@ class TestResult:
         assert len(run["parameters"]) == 12
         assert len(run["checkpoints"][0]["sha256"]) == 64
 
-    def test_train_index_is_the_line_of_the_text_file(self, explain, project):
+    def test_train_index_is_the_line_of_the_training_file(self, explain, project):
         for entry in explain("--top-k", 600)["influences"]:
             line = project.lines[entry["train_index"]].tolist()
             assert [entry[f"train_{role}"] for role in ("head", "relation", "tail")] == line
 
-    def test_the_largest_in_size_come_first_and_the_earlier_of_two_equal_lines(self, explain):
+    def test_influences_are_ordered_by_size_and_ties_by_train_index(self, explain):
         found = influences(explain("--top-k", 600))
         sizes = [abs(influence) for _, influence in found]
         assert len(found) == 600
@@ -180,13 +180,13 @@ class TestResult:
         assert places.index(5) == places.index(7) - 1  # lines 6 and 8 are one triple
 
     @pytest.mark.parametrize(("side", "sign"), [("proponents", 1), ("opponents", -1)])
-    def test_one_side_can_be_asked_for(self, explain, side, sign):
+    def test_rank_by_reports_one_side(self, explain, side, sign):
         values = [sign * influence for _, influence in influences(explain("--rank-by", side, "--top-k", 20))]
         everything = [sign * influence for _, influence in influences(explain("--top-k", 600))]
         assert values == sorted(everything, reverse=True)[:20]
         assert values[-1] > 0
 
-    def test_many_test_triples_get_one_file_each_and_a_summary(self, project, tool, tmp_path, explain):
+    def test_output_dir_gets_one_file_per_test_triple_and_a_summary(self, project, tool, tmp_path, explain):
         file, output = tmp_path / "test.txt", tmp_path / "out"
         file.write_text("\n".join(" ".join(map(str, triple)) for triple in project.lines[3:6]))
         text = tool("run", *project.options(), "--test", file, "--output-dir", output, "--top-k", 4).stdout
@@ -201,7 +201,7 @@ class TestResult:
         np.testing.assert_allclose(*([i for _, i in influences(c)] for c in (one, same)), rtol=1e-4)
         assert f"scored 600 training triples against 3 test triples in {summary['run']['seconds']:.1f} s" in text
 
-    def test_self_influence_has_its_own_shape(self, project, tool, tmp_path):
+    def test_the_json_of_self_influence_has_its_own_keys(self, project, tool, tmp_path):
         for place in (["--output", tmp_path / "self.json"], ["--output-dir", tmp_path / "out"]):
             text = tool("run", *project.options(), "--mode", "self", *place).stdout
             assert "Training triples of the largest self-influence" in text
@@ -214,25 +214,25 @@ class TestResult:
         in_folder = json.loads((tmp_path / "out" / "self_influence.json").read_text())
         assert in_folder["self_influences"] == contents["self_influences"]
 
-    def test_only_the_side_that_is_ranked_is_shown(self, project, tool, tmp_path):
+    def test_the_screen_shows_only_the_ranked_side(self, project, tool, tmp_path):
         words = ["--test-triple", *project.test_ids, "--rank-by", "opponents", "--output", tmp_path / "a.json"]
         result = tool("run", *project.options(), *words)
         assert "Opponents of" in result.stdout
         assert "Proponents of" not in result.stdout
         assert "the 10 strongest opponents" in result.stdout
 
-    def test_a_side_without_influences_is_called_empty(self, project, tool, tmp_path):
+    def test_the_screen_says_that_a_side_is_empty(self, project, tool, tmp_path):
         words = ["--mode", "self", "--rank-by", "opponents", "--output", tmp_path / "a.json"]
         result = tool("run", *project.options(), *words)
         assert "a.json: an empty list, for no influence has this sign" in result.stdout
         assert json.loads((tmp_path / "a.json").read_text())["self_influences"] == []
 
-    def test_test_triples_may_be_given_one_by_one(self, project, tool, tmp_path):
+    def test_test_triple_may_be_repeated(self, project, tool, tmp_path):
         words = ["--test-triple", 1, 2, 3, "--test-triple", 3, 2, 1, "--output-dir", tmp_path / "why"]
         tool("run", *project.options(), *words)
         assert {path.name for path in (tmp_path / "why").glob("triple_*")} == {"triple_1_2_3.json", "triple_3_2_1.json"}
 
-    def test_the_end_shows_a_table_and_where_the_result_is(self, project, tool, tmp_path):
+    def test_a_run_ends_with_a_table_and_the_path_of_the_result(self, project, tool, tmp_path):
         output = tmp_path / "deep" / "er" / "influence.json"
         result = tool("run", *project.options(), "--test-triple", *project.test_ids, "--output", output)
         assert f"Proponents of {' — '.join(project.test_labels)}" in result.stdout

@@ -1,4 +1,4 @@
-"""A model that PyKEEN trained is explained from what the callback left, with the influences that autograd gives."""
+"""The files of the PyKEEN callback are explained with the influences of autograd."""
 
 import json
 
@@ -38,7 +38,7 @@ def trained(request, nations, tmp_path):
 
 
 def gradient(model, triple):
-    """All parameters' gradient of the binary cross-entropy of one triple with label 1, by PyKEEN's own forward."""
+    """Return one triple's gradient of its binary cross-entropy (label 1), from PyKEEN's own forward pass."""
     score = model.score_hrt(torch.tensor([triple]))
     loss = torch.nn.functional.binary_cross_entropy_with_logits(score, torch.ones_like(score))
     return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
@@ -47,7 +47,7 @@ def gradient(model, triple):
 @pytest.mark.parametrize(
     ("trained", "preconditioner"), [("ConvE", "none"), ("ConvE", "adam"), ("TuckER", "adam")], indirect=["trained"]
 )
-def test_run_explains_a_model_of_pykeen_by_labels(trained, tool, tmp_path, preconditioner):
+def test_run_explains_a_pykeen_checkpoint_by_labels(trained, tool, tmp_path, preconditioner):
     model, optimizer = trained
     folder, output = tmp_path / "nations", tmp_path / "why.json"
     files = ["--model-path", folder / "checkpoints" / "checkpoint_epoch_2.pt", "--train", folder / "train.txt"]

@@ -1,4 +1,4 @@
-"""`run` explains any model: from weights and a description, from a pickle if that is trusted, or says what is wrong."""
+"""`run` explains other models from weights and a description, or from a trusted pickle; anything else is refused."""
 
 import importlib
 import json
@@ -23,7 +23,7 @@ def models():
 
 @pytest.fixture
 def files(tmp_path):
-    """Write a graph of the models' sizes; give its options and lines."""
+    """Write a graph of the models' sizes; return its options and lines."""
     random = np.random.default_rng(3)
     lines = np.stack([random.integers(limit, size=80) for limit in (17, 4, 17)], axis=1)
     lines[7], lines[9, 2] = lines[5], lines[9, 0]
@@ -44,7 +44,7 @@ def describe(folder, name, **settings):
 
 @pytest.fixture
 def explained(files, tool, tmp_path):
-    """Run on line 5, in float64 unless told otherwise; give the JSON."""
+    """Run on the triple of line 5; return the JSON."""
     words, lines = files
 
     def run(*more):
@@ -58,7 +58,7 @@ def explained(files, tool, tmp_path):
 
 
 def check(model: ERModel, contents, lines, rel):
-    """Compare every influence with autograd's."""
+    """Compare every influence with that of autograd."""
     rows = torch.stack([torch.cat(list(gradients(model, triple, own_bce).values())) for triple in torch.tensor(lines)])
     expected, lengths = 0.5 * (rows @ rows[5]).numpy(), rows.norm(dim=1).numpy()
     found = {entry["train_index"]: entry["influence"] for entry in contents["influences"]}
@@ -67,7 +67,7 @@ def check(model: ERModel, contents, lines, rel):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_state_dict_and_its_description_are_explained(name, models, files, explained, tmp_path):
+def test_a_state_dict_with_its_description_gives_the_influences_of_autograd(name, models, files, explained, tmp_path):
     torch.save(models[name].state_dict(), tmp_path / "model.pt")
     words = ["--model-path", tmp_path / "model.pt", "--model-description", describe(tmp_path, name)]
     contents = explained(*words, "--precision", "float64")
@@ -75,7 +75,7 @@ def test_a_state_dict_and_its_description_are_explained(name, models, files, exp
     assert contents["run"]["model"].startswith(name)
 
 
-def test_a_whole_pickled_model_is_explained_only_if_that_is_allowed(models, files, explained, tool, tmp_path):
+def test_a_pickled_model_needs_trust_pickle(models, files, explained, tool, tmp_path):
     torch.save(models["RotatE"], tmp_path / "trained_model.pkl")
     words = ["--model-path", tmp_path / "trained_model.pkl", "--precision", "float64"]
     with pytest.raises(CheckpointError, match=r"would unpickle objects, which can run code .*RotatE.*--trust-pickle"):
@@ -88,7 +88,7 @@ def test_a_whole_pickled_model_is_explained_only_if_that_is_allowed(models, file
     check(models["RotatE"], contents, files[1], 1e-9)
 
 
-def test_a_folder_of_pykeens_pipeline_names_its_model(models, files, explained, tmp_path):
+def test_the_folder_of_a_pykeen_pipeline_is_a_model_path(models, files, explained, tmp_path):
     (tmp_path / "result").mkdir()
     torch.save(models["ConvE"], tmp_path / "result" / "trained_model.pkl")
     contents = explained("--model-path", tmp_path / "result", "--trust-pickle", "--precision", "float64")
@@ -96,7 +96,7 @@ def test_a_folder_of_pykeens_pipeline_names_its_model(models, files, explained, 
     check(models["ConvE"], contents, files[1], 1e-9)
 
 
-def test_float32_several_checkpoints_and_one_tensor_only(files, explained, tmp_path):
+def test_a_pykeen_model_in_float32_over_checkpoints_and_one_tensor(files, explained, tmp_path):
     for number in (1, 2):
         torch.save({"state_dict": pykeen_model("TuckER", seed=number).state_dict()}, tmp_path / f"epoch_{number}.pt")
     words = [
@@ -150,7 +150,7 @@ class TransEWithBias(torch.nn.Module):
 
 @pytest.fixture
 def own_module(tmp_path, monkeypatch):
-    """Write a module with a class of one's own, where it can be imported; give the class."""
+    """Write an importable module with a model class of the user; return the class."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "of_my_own.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path / "modules")
@@ -158,7 +158,7 @@ def own_module(tmp_path, monkeypatch):
     del sys.modules["of_my_own"]
 
 
-def test_a_class_of_ones_own_is_explained(own_module, files, explained, tmp_path):
+def test_a_model_class_of_the_user_is_explained(own_module, files, explained, tmp_path):
     model = own_module(17, 4, 5).double()
     torch.save({"model_state_dict": model.state_dict(), "learning_rate": 0.3}, tmp_path / "mine.pt")
     (tmp_path / "model.json").write_text('{"model": "of_my_own:TransEWithBias", "model_kwargs": {"dim": 5}}')
@@ -168,7 +168,7 @@ def test_a_class_of_ones_own_is_explained(own_module, files, explained, tmp_path
     check(model, contents, files[1], 1e-9)
 
 
-def test_plan_says_what_is_done(models, files, tool, tmp_path):
+def test_plan_prints_the_method_for_other_models(models, files, tool, tmp_path):
     torch.save(models["TuckER"].state_dict(), tmp_path / "model.pt")
     words = ["--model-path", tmp_path / "model.pt", "--model-description", describe(tmp_path, "TuckER")]
     shown = tool("plan", *files[0], *words, "--test-triple", *files[1][0], "--normalize", "cosine").output
@@ -176,7 +176,7 @@ def test_plan_says_what_is_done(models, files, tool, tmp_path):
 
 
 @pytest.mark.usefixtures("own_module")
-def test_what_does_not_fit_is_named(models, files, tool, tmp_path):
+def test_a_mismatch_of_weights_and_description_is_named(models, files, tool, tmp_path):
     state = {name: tensor.float() for name, tensor in models["TuckER"].state_dict().items()}
     path = tmp_path / "model.pt"
 
@@ -234,14 +234,14 @@ def test_what_does_not_fit_is_named(models, files, tool, tmp_path):
         ('{"model": "RotatE", "model_kwargs": 3}', "model_kwargs is 3; expected"),
     ],
 )
-def test_a_malformed_description_is_refused(files, tool, tmp_path, text, message):
+def test_a_malformed_model_description_is_refused(files, tool, tmp_path, text, message):
     (tmp_path / "model.json").write_text(text)
     words = ["--model-path", tmp_path / "train.txt", "--model-description", tmp_path / "model.json", "--mode", "self"]
     with pytest.raises(ConfigError, match=message):
         tool("plan", *files[0], *words)
 
 
-def test_a_description_that_is_forgotten_is_asked_for(models, files, tool, tmp_path):
+def test_a_forgotten_model_description_is_requested(models, files, tool, tmp_path):
     torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
     told = r"model\.pt: no ConvE: it has none of its layers, interaction\.hr1d\.0\.bias.*; "
     with pytest.raises(NoConvEError, match=told + "--model-description tells what another model is$"):
@@ -250,14 +250,14 @@ def test_a_description_that_is_forgotten_is_asked_for(models, files, tool, tmp_p
         tool("convert", "--input", tmp_path / "model.pt", "--output", tmp_path / "made.pt", "--to", "train_pytorch")
 
 
-def test_a_conve_with_the_description_of_another_model_is_recognised(models, files, tool, tmp_path):
+def test_a_conve_with_the_description_of_another_model_is_refused(models, files, tool, tmp_path):
     torch.save(models["ConvE"].state_dict(), tmp_path / "model.pt")
     words = ["--model-path", tmp_path / "model.pt", "--model-description", describe(tmp_path, "RotatE")]
     with pytest.raises(CheckpointError, match=r"this is a ConvE checkpoint; leave --model-description out .*RotatE"):
         tool("plan", *files[0], *words, "--mode", "self")
 
 
-def test_a_description_may_be_what_its_file_holds(models, tmp_path):
+def test_a_model_description_may_be_a_mapping(models, tmp_path):
     torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
     given = {"model": "RotatE", "model_kwargs": {"embedding_dim": 6}}
     loaded = load_checkpoint(tmp_path / "model.pt", description=given)
@@ -266,7 +266,7 @@ def test_a_description_may_be_what_its_file_holds(models, tmp_path):
         as_description(6)
 
 
-def test_files_of_weights_neither_import_nor_count_as_pickles(models, files, tool, tmp_path):
+def test_a_file_of_weights_cannot_name_imports_and_is_no_pickled_model(models, files, tool, tmp_path):
     told = {"state_dict": models["RotatE"].state_dict(), "model_description": {"model": "os:abc", "model_kwargs": {}}}
     torch.save(told, tmp_path / "model.pt")
     words = ["--model-path", tmp_path / "model.pt", "--mode", "self"]

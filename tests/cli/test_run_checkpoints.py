@@ -11,12 +11,12 @@ from conftest import random_model
 from tracin_dask.errors import CheckpointError, ConfigError
 
 EPOCHS = (2, 10, 9)
-"""Of three checkpoints, in the order in which they are written."""
+"""Epochs of the three checkpoints, in the order in which they are written."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A training's folder of checkpoints, each of which states its learning rate but the second."""
+    """A folder of checkpoints of one training; all but the second state their learning rate."""
     folder = tmp_path_factory.mktemp("training") / "checkpoints"
     folder.mkdir()
     sizes = {"num_entities": 40, "num_relations": 4}
@@ -31,7 +31,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def over(project, tool, tmp_path):
-    """Run the test triple with other checkpoints; give the JSON and what was said beside it."""
+    """Explain the test triple with the given checkpoints; return the JSON and the command's result."""
 
     def run(*words, command="run"):
         output = [] if command == "plan" else ["--output", tmp_path / "sum.json"]
@@ -57,7 +57,7 @@ def taken(contents):
 
 class TestNaming:
     @pytest.mark.parametrize("way", ["in a row", "again and again", "a folder", "a pattern", "a row and a pattern"])
-    def test_files_folders_and_patterns_name_the_same_checkpoints(self, over, folder, way):
+    def test_model_path_takes_files_folders_and_patterns(self, over, folder, way):
         words = {
             "in a row": ["--model-path", *files(folder, 10, 9, 2)],
             "again and again": [word for path in files(folder, 9, 2, 10) for word in ("--model-path", path)],
@@ -69,19 +69,19 @@ class TestNaming:
         assert taken(contents) == [(2, 0.05), (9, 0.011111), (10, 0.001)]
         assert contents["learning_rate"] == [c["learning_rate"] for c in contents["run"]["checkpoints"]]
 
-    def test_influences_are_the_sums_of_single_runs(self, over, folder):
+    def test_influences_over_checkpoints_are_the_sums_of_single_runs(self, over, folder):
         summed, _ = over("--model-path", folder)
         alone = [by_line(over("--model-path", path)[0]) for path in files(folder, *EPOCHS)]
         size = np.abs(alone).max()
         np.testing.assert_allclose(by_line(summed), sum(alone), rtol=1e-5, atol=1e-6 * size)
 
-    def test_the_row_ends_at_the_next_option(self, over, folder):
+    def test_the_list_of_checkpoints_ends_at_the_next_option(self, over, folder):
         words = ["--model-path", *files(folder, 2, 9), "--parameters", "fc.*", "bn2.*", "--batch-size", 100]
         contents, _ = over(*words)
         assert len(contents["run"]["checkpoints"]) == 2
         assert contents["run"]["parameters"] == ["bn2.bias", "bn2.weight", "fc.bias", "fc.weight"]
 
-    def test_their_order_is_said_with_learning_rates_and_defaults(self, over, folder):
+    def test_the_order_and_learning_rates_of_checkpoints_are_printed(self, over, folder):
         said = over("--model-path", folder)[1].stderr
         assert "influences are summed over 3 checkpoints, in this order:" in said
         assert f"  {folder}/epoch_9.pt: epoch 9, learning rate 0.0111111\n" in said
@@ -89,7 +89,7 @@ class TestNaming:
         assert default in said
         assert "the default" not in over("--model-path", folder, "--learning-rate", 0.001)[1].stderr
 
-    def test_of_one_nothing_is_said(self, over, folder):
+    def test_nothing_about_order_is_printed_for_one_checkpoint(self, over, folder):
         contents, result = over("--model-path", files(folder, 2)[0])
         assert "checkpoint" not in result.stderr
         assert contents["learning_rate"] == 0.05
@@ -101,56 +101,56 @@ class TestLearningRates:
         monkeypatch.chdir(tmp_path)
         return tmp_path
 
-    def test_one_is_for_all(self, over, folder):
+    def test_one_learning_rate_applies_to_all_checkpoints(self, over, folder):
         contents, _ = over("--model-path", folder, "--learning-rate", 0.5)
         assert taken(contents) == [(2, 0.5), (9, 0.5), (10, 0.5)]
 
-    def test_several_are_dealt_out_in_a_row_or_again(self, over, folder):
+    def test_several_learning_rates_may_be_given_in_a_row_or_by_repeating(self, over, folder):
         rates = [["--learning-rate", 0.5, 0.25, 0.125], ["--learning-rate", 0.5, "--learning-rate", 0.25, 0.125]]
         for words in rates:
             contents, _ = over(*words, "--model-path", *files(folder, 2, 9, 10))
             assert taken(contents) == [(2, 0.5), (9, 0.25), (10, 0.125)]
             assert contents["learning_rate"] == [0.5, 0.25, 0.125]
 
-    def test_they_are_factors(self, over, folder):
+    def test_learning_rates_scale_the_influences_of_their_checkpoints(self, over, folder):
         weighted, _ = over("--model-path", folder, "--learning-rate", 2, 1, 4)
         pairs = zip(files(folder, 2, 9, 10), (2, 1, 4), strict=True)
         alone = [by_line(over("--model-path", path, "--learning-rate", rate)[0]) for path, rate in pairs]
         np.testing.assert_allclose(by_line(weighted), sum(alone), rtol=1e-5, atol=1e-6 * np.abs(alone).max())
 
-    def test_another_number_is_refused_with_the_order(self, over, folder):
+    def test_a_wrong_number_of_learning_rates_is_refused_with_the_order(self, over, folder):
         order = ", ".join(map(str, files(folder, 2, 9, 10)))
         with pytest.raises(ConfigError, match=rf"2 learning rates and 3 checkpoint\(s\); .* in this order: {order}$"):
             over("--model-path", *files(folder, 2, 9, 10), "--learning-rate", 0.5, 0.25)
 
-    def test_files_listed_in_another_order_are_refused(self, over, folder):
+    def test_learning_rates_for_checkpoints_listed_out_of_order_are_refused(self, over, folder):
         order = ", ".join(map(str, files(folder, 2, 9, 10)))
         with pytest.raises(
             ConfigError, match=f"one number per checkpoint, but they are taken in .*: {order}; list them"
         ):
             over("--model-path", *files(folder, 10, 2, 9), "--learning-rate", 0.5, 0.25, 0.125)
 
-    def test_a_schedule_gives_them_by_epoch_or_file(self, over, folder, tmp_path):
+    def test_a_schedule_gives_learning_rates_by_epoch_or_file(self, over, folder, tmp_path):
         schedule = tmp_path / "rates.tsv"
         schedule.write_text("9\t0.25\n2\t0.5\n7\t1\nepoch_10.pt\t0.125\n")
         contents, result = over("--model-path", folder, "--learning-rate-schedule", schedule)
         assert taken(contents) == [(2, 0.5), (9, 0.25), (10, 0.125)]
         assert "default" not in result.stderr
 
-    def test_one_that_nobody_stated_is_told(self, over, folder):
+    def test_a_default_learning_rate_is_printed(self, over, folder):
         (path,), (stated,) = files(folder, 10), files(folder, 2)
         told = f"learning rate 0.001: the default, since {path} states none (--learning-rate)"
         assert told in over("--model-path", path)[1].stderr
         assert told not in over("--model-path", path, "--learning-rate", 0.001)[1].stderr
         assert "the default" not in over("--model-path", stated)[1].stderr
 
-    def test_a_name_in_a_schedule_that_no_checkpoint_has_is_said(self, over, folder, tmp_path):
+    def test_an_unused_name_in_a_schedule_is_printed(self, over, folder, tmp_path):
         schedule = tmp_path / "rates.tsv"
         schedule.write_text("9\t0.25\n2\t0.5\n10\t1\nepoch_3.pt\t0.125\n")
         _, result = over("--model-path", folder, "--learning-rate-schedule", schedule)
         assert f"{schedule}: no checkpoint of this run is called epoch_3.pt\n" in result.stderr
 
-    def test_a_schedule_without_an_epoch_is_refused(self, over, folder, tmp_path):
+    def test_a_schedule_that_misses_an_epoch_is_refused(self, over, folder, tmp_path):
         schedule = tmp_path / "rates.tsv"
         schedule.write_text("9\t0.25\n2\t0.5\n")
         with pytest.raises(ConfigError, match=r"rates\.tsv has no line for epoch 10, which .*epoch_10\.pt states"):
@@ -164,7 +164,7 @@ class TestLearningRates:
             (["--learning-rate-schedule", "bad.tsv"], r"bad\.tsv, line 2: expected `epoch TAB learning rate`"),
         ],
     )
-    def test_mistakes_are_told_before_any_work(self, over, folder, in_new_folder, words, message):
+    def test_invalid_learning_rates_are_refused_before_scoring(self, over, folder, in_new_folder, words, message):
         (in_new_folder / "bad.tsv").write_text("1\t0.1\n2 0.1\n")
         with pytest.raises(ConfigError, match=message):
             over("--model-path", folder, "--cache-dir", "cache", *words)
@@ -177,26 +177,26 @@ class TestRefused:
         return lambda *words: refused("plan", *project.options()[2:], "--mode", "self", *words)
 
     @pytest.mark.parametrize("end", [[], ["--labels"]])
-    def test_a_model_path_without_a_file(self, refuse, end):
+    def test_refuses_model_path_without_a_file(self, refuse, end):
         assert "--model-path needs at least one file, e.g. --model-path model.pt" in refuse("--model-path", *end)
 
-    def test_a_learning_rate_without_a_number(self, refuse):
+    def test_refuses_learning_rate_without_a_number(self, refuse):
         assert "--learning-rate needs at least one number, e.g. --learning-rate 0.001" in refuse("--learning-rate")
 
-    def test_a_file_that_is_not_there(self, refuse, folder):
+    def test_refuses_a_missing_checkpoint(self, refuse, folder):
         said = refuse("--model-path", *files(folder, 2, 3))
         assert "epoch_3.pt' does not exist" in said
 
-    def test_a_folder_without_checkpoints(self, refuse, tmp_path):
+    def test_refuses_a_folder_without_checkpoints(self, refuse, tmp_path):
         assert f"the folder {tmp_path} holds neither a *.pt file nor trained_model.pkl" in refuse(
             "--model-path", tmp_path
         )
 
-    def test_a_pattern_that_matches_nothing(self, refuse, folder):
+    def test_refuses_a_pattern_that_matches_no_checkpoint(self, refuse, folder):
         said = refuse("--model-path", folder / "step_*.pt")
         assert "no file matches the pattern" in said
 
-    def test_the_same_checkpoint_twice(self, over, folder, tmp_path):
+    def test_refuses_the_same_checkpoint_twice(self, over, folder, tmp_path):
         copy = tmp_path / "best_model.pt"
         copy.write_bytes(files(folder, 9)[0].read_bytes())
         with pytest.raises(
@@ -204,7 +204,7 @@ class TestRefused:
         ):
             over("--model-path", folder, copy)
 
-    def test_a_checkpoint_of_another_model(self, over, folder, tmp_path):
+    def test_refuses_checkpoints_of_different_models(self, over, folder, tmp_path):
         model = random_model(num_entities=40, num_relations=4, output_channels=3).float()
         config = {"embedding_height": 4, "embedding_width": 6}
         odd = tmp_path / "odd.pt"
@@ -213,7 +213,7 @@ class TestRefused:
             over("--model-path", odd, *files(folder, 2, 9))
 
 
-def test_contributions_stand_beside_every_influence(over, folder):
+def test_every_influence_has_the_contributions_of_its_checkpoints(over, folder):
     contents, _ = over("--model-path", folder, "--checkpoint-contributions")
     largest = np.abs(by_line(contents)).max()
     for entry in contents["influences"]:
@@ -224,7 +224,7 @@ def test_contributions_stand_beside_every_influence(over, folder):
 
 # Tornado leaves a socket to the garbage collector where the dashboard's port is in use
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-def test_a_run_on_workers_finds_the_same(over, folder):
+def test_a_run_over_checkpoints_on_workers_gives_the_same_result(over, folder):
     here, _ = over("--model-path", folder, "--checkpoint-contributions", "--batch-size", 100)
     workers = ["--cluster", "local", "--workers", 2, "--batch-size", 100]
     there, _ = over("--model-path", folder, "--checkpoint-contributions", *workers)
@@ -232,7 +232,7 @@ def test_a_run_on_workers_finds_the_same(over, folder):
     assert there["run"]["statistics"]["checkpoint_loads"] in {3, 6}
 
 
-def test_a_plan_counts_all_of_them(over, folder):
+def test_plan_counts_all_checkpoints(over, folder):
     def lines(*words):
         pairs = (line.strip().split("  ", 1) for line in over(*words, command="plan")[1].stdout.splitlines())
         return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}

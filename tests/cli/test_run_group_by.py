@@ -1,4 +1,4 @@
-"""`tracin-dask run --group-by`: totals in the JSON, on the screen and in a Parquet file, and what is refused."""
+"""`tracin-dask run --group-by`: totals in the JSON, on screen and in a Parquet file, and refusals."""
 
 import gzip
 import math
@@ -15,7 +15,7 @@ NUM_ROWS = 600
 
 @pytest.fixture
 def sources(project, tmp_path: Path) -> Path:
-    """Write a fourth column to the training file, in another order, and pack it."""
+    """Write the training triples with a fourth column, in another order, as a gzip file."""
     lines = (project.folder / "train.txt").read_text().splitlines()
     grouped = [f"{line}\tsource {int(line.split(':')[1].split()[0]) % 4}" for line in lines]
     order = np.random.default_rng(0).permutation(NUM_ROWS)
@@ -36,7 +36,7 @@ def sums(contents, group_of):
     return {group: (len(values), math.fsum(values)) for group, values in found.items()}
 
 
-def test_totals_are_the_sums_of_what_is_reported_where_that_is_everything(explain, sources):
+def test_group_totals_equal_the_sums_of_all_reported_influences(explain, sources):
     contents = explain("--top-k", NUM_ROWS, "--group-by", "relation", "--group-by", "tail", "--group-by", sources)
     assert [totals["group_by"] for totals in contents["group_totals"]] == ["relation", "tail", "sources.tsv.gz"]
     keys = ("train_relation_label", "train_tail_label")
@@ -53,7 +53,7 @@ def test_totals_are_the_sums_of_what_is_reported_where_that_is_everything(explai
             assert both == pytest.approx(net, rel=1e-9)
 
 
-def test_names_stand_in_the_table_on_the_screen(project, tool, tmp_path):
+def test_the_group_table_on_screen_shows_names(project, tool, tmp_path):
     words = ["--entity-names", project.folder / "node_name_dict.txt", "--group-by", "head", "--group-by", "relation"]
     job = ["--test-triple", *project.test_ids, "--output", tmp_path / "a.json"]
     shown = said(tool("run", *project.options(), *job, *words).stdout)
@@ -64,7 +64,7 @@ def test_names_stand_in_the_table_on_the_screen(project, tool, tmp_path):
     assert "Sums over all training triples of a group; net: what speaks for and what against" in shown
 
 
-def test_a_table_has_the_groups_of_all_test_triples(project, tool, sources, tmp_path):
+def test_save_groups_writes_the_groups_of_all_test_triples(project, tool, sources, tmp_path):
     (tmp_path / "test.txt").write_text("1 2 3\n3 2 1\n")
     table = tmp_path / "deep" / "groups.parquet"
     words = ["--group-by", sources, "--group-by", "head", "--save-groups", table, "--output-dir", tmp_path / "why"]
@@ -85,7 +85,7 @@ def test_a_table_has_the_groups_of_all_test_triples(project, tool, sources, tmp_
     assert heads.net_influence.abs().is_monotonic_decreasing
 
 
-def test_self_influences_have_totals_too(project, tool, tmp_path):
+def test_self_influences_have_group_totals(project, tool, tmp_path):
     table = tmp_path / "groups.parquet"
     words = ["--mode", "self", "--group-by", "relation", "--save-groups", table, "--output", tmp_path / "a.json"]
     result = tool("run", *project.options(), *words)
@@ -96,7 +96,7 @@ def test_self_influences_have_totals_too(project, tool, tmp_path):
     assert (rows.negative_influence == 0).all()
 
 
-def test_the_same_command_goes_on(project, tool, stop, sources, tmp_path):
+def test_group_totals_continue_when_the_same_command_runs_again(project, tool, stop, sources, tmp_path):
     words = ["--group-by", sources, "--batch-size", 100, "--output", tmp_path / "a.json"]
     command = ["run", *project.options(), "--test-triple", *project.test_ids, *words]
     stop(*command, after=2)
@@ -110,20 +110,20 @@ def test_the_same_command_goes_on(project, tool, stop, sources, tmp_path):
     assert "of them were recorded by an earlier, interrupted run" in result.stdout
 
 
-def test_a_plan_says_the_groups_and_their_memory(project, tool, sources):
+def test_plan_prints_the_groups_and_their_memory(project, tool, sources):
     words = ["--mode", "self", "--group-by", "relation", "--group-by", sources]
     shown = said(tool("plan", *project.options(), *words).stdout)
     assert "4 by relation, 4 by sources.tsv.gz; adding up takes 0 MiB of the memory" in shown
 
 
-def test_what_is_neither_part_nor_file_is_refused(project, refused, tmp_path):
+def test_group_by_refuses_a_value_that_is_neither_part_nor_file(project, refused, tmp_path):
     words = ["--mode", "self", "--output", tmp_path / "a.json", "--group-by", "tails"]
     assert "'tails' is neither relation, head or tail, nor a file of groups" in refused(
         "run", *project.options(), *words
     )
 
 
-def test_a_table_without_groups_is_refused(project, tool, tmp_path):
+def test_save_groups_without_group_by_is_refused(project, tool, tmp_path):
     words = ["--mode", "self", "--output", tmp_path / "a.json", "--save-groups"]
     with pytest.raises(ConfigError, match="--save-groups writes what --group-by adds up; give both, or none"):
         tool("run", *project.options(), *words, tmp_path / "groups.parquet")
@@ -135,7 +135,7 @@ def test_a_table_without_groups_is_refused(project, tool, tmp_path):
         tool("run", *project.options(), *words, project.folder / "train.txt" / "g.parquet", "--group-by", "head")
 
 
-def test_lines_of_no_training_triple_stop_the_run_or_are_left_out(project, tool, sources, tmp_path):
+def test_group_lines_of_other_triples_stop_the_run_or_are_skipped(project, tool, sources, tmp_path):
     text = gzip.decompress(sources.read_bytes()).decode()
     path = tmp_path / "sources.tsv"
     path.write_text(f"CHEBI:0\tpredicate:9\tCHEBI:0\tnew\n{text}")

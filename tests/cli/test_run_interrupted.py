@@ -1,4 +1,4 @@
-"""A run that is cut off goes on where it stopped, when the same command is given again."""
+"""An interrupted run continues where it stopped when the same command is given again."""
 
 import json
 import os
@@ -18,7 +18,7 @@ MAIN = "from tracin_dask.cli.main import main; main()"
 
 @pytest.fixture(scope="module")
 def words(write_project, tmp_path_factory):
-    """A command line without its output: batches of one, so that it takes some seconds on any machine."""
+    """A command line with batches of one triple, so that it takes some seconds on any machine."""
     project = write_project(tmp_path_factory.mktemp("long"), NUM_ROWS)
     store = project.folder / "graph.zarr"
     maps = {"entity_to_id": project.folder / "node_dict.txt", "relation_to_id": project.folder / "rel_dict.txt"}
@@ -43,7 +43,7 @@ def start(words, output):
 
 
 def signalled(words, output, number):
-    """Run until one more task is recorded, and send a signal; give the exit code and what was said."""
+    """Run until one more task is recorded, then send a signal; return exit code and output."""
     folder = output.with_name(f"{output.name}.progress")
     known = len(list(folder.glob("rows-*.npz")))
     with start(words, output) as process:
@@ -62,13 +62,13 @@ def finish(words, output):
 
 
 @pytest.mark.parametrize("tasks", [0, 1])
-def test_what_is_kept_of_a_stopped_run_is_said(words, stop, tmp_path, tasks):
+def test_an_interrupted_run_prints_how_much_is_recorded(words, stop, tmp_path, tasks):
     result = stop(*words, "--batch-size", "100", "--output", str(tmp_path / "a.json"), after=tasks)
     assert "stopped; " + ("finished rows are kept in" if tasks else "nothing was finished yet") in result.stderr
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_and_stopped_by_ctrl_c_goes_on(words, tmp_path):
+def test_a_run_continues_after_a_kill_and_after_ctrl_c(words, tmp_path):
     output = tmp_path / "out" / "a.json"
     assert signalled(words, output, signal.SIGKILL)[0] == -signal.SIGKILL
     code, said = signalled(words, output, signal.SIGINT)
@@ -83,16 +83,16 @@ def test_a_run_that_was_killed_and_stopped_by_ctrl_c_goes_on(words, tmp_path):
     assert [path.name for path in output.parent.iterdir()] == ["a.json"]
 
 
-def test_another_run_does_not_go_on_with_it(stopped, tool):
+def test_a_run_with_other_options_refuses_the_records_of_an_interrupted_run(stopped, tool):
     with pytest.raises(ResumeError, match=r"a\.json\.progress holds the finished part of another run \(top_k: 30 then"):
         tool(*stopped, "--top-k", 20)
 
 
-def test_restart_discards_what_was_done(stopped, tool, tmp_path):
+def test_restart_discards_the_records_of_an_interrupted_run(stopped, tool, tmp_path):
     tool(*stopped, "--top-k", 20, "--restart")
     statistics = json.loads((tmp_path / "a.json").read_text())["run"]["statistics"]
     assert (statistics["resumed_rows"], statistics["rows"]) == (0, NUM_ROWS)
 
 
-def test_progress_goes_on_from_what_was_done(stopped, tool):
+def test_progress_of_a_resumed_run_ends_at_all_triples(stopped, tool):
     assert f"scored {NUM_ROWS:,} of {NUM_ROWS:,} training triples" in tool(*stopped).stderr

@@ -1,6 +1,6 @@
-"""`--cluster cuda` on a machine without GPUs: NVIDIA's management library is replaced by a double that shows two.
+"""`--cluster cuda` on a machine without GPUs: a double of NVIDIA's management library shows two GPUs.
 
-Workers start, are pinned and sized as on GPUs; what they compute, they compute on the CPU.
+Workers start with the GPUs and sizes of real ones, but compute on the CPU.
 """
 
 import json
@@ -17,13 +17,13 @@ GIB = 2**30
 
 @pytest.fixture(scope="module")
 def two_gpus(tmp_path_factory):
-    """Give the environment of a machine that seems to have two GPUs of 16 GiB."""
+    """Return the environment of a machine that appears to have two GPUs of 16 GiB."""
     return os.environ | nvml_environment(tmp_path_factory)
 
 
 @pytest.fixture
 def run(project, tmp_path, two_gpus):
-    """Run on the project's test triple; gives the JSON and what was told."""
+    """Run on the project's test triple; return the JSON and the finished process."""
 
     def explain(cluster, *words, **environment):
         output = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
@@ -42,7 +42,7 @@ def run(project, tmp_path, two_gpus):
     return explain
 
 
-def test_two_gpus_are_two_workers_with_the_result_of_local_ones(run):
+def test_two_gpus_start_two_workers_and_give_the_results_of_local_workers(run):
     on_gpus, told = run("cuda", "--threads-per-worker", 1)
     assert told.returncode == 0, told.stderr
     assert "running in 2 worker(s) of this machine's GPUs" in told.stderr
@@ -52,7 +52,7 @@ def test_two_gpus_are_two_workers_with_the_result_of_local_ones(run):
     assert on_gpus["run"]["workers"] == 2
 
 
-def test_each_worker_has_a_gpu_of_its_own_and_a_stated_part_of_its_memory(two_gpus):
+def test_each_worker_gets_its_own_gpu_and_the_stated_fraction_of_its_memory(two_gpus):
     environment = two_gpus | {"PYTHONPATH": str(Path(__file__).parents[1])}
     found = json.loads(subprocess.check_output([sys.executable, __file__], env=environment, text=True, timeout=120))
     assert sorted(found["first"]) == ["0", "1"]
@@ -73,7 +73,7 @@ def test_a_run_that_does_not_fit_into_a_gpu_is_refused_with_both_numbers(run):
     assert "MiB of each GPU with batches of 5000, but may take 1 MiB" in told.stderr
 
 
-def test_no_gpu_is_a_clear_error(run):
+def test_cluster_cuda_without_a_gpu_is_refused(run):
     _, told = run("cuda", NVML_DOUBLE_DEVICES="0")
     assert told.returncode == 1
     assert "Error: --cluster cuda: the driver sees no NVIDIA GPU" in told.stderr

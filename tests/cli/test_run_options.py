@@ -1,4 +1,4 @@
-"""`tracin-dask run`: each option about the scores does what it says, checked on results and counters."""
+"""`tracin-dask run`: every option about scores has its effect on results and counters."""
 
 import copy
 from functools import partial
@@ -13,7 +13,7 @@ from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.precision import cpu_has_bf16_units
 
 TOLERANCE = 1e-5
-"""Of float32 sums, relative to the product of the gradients' norms."""
+"""Tolerance of float32 sums, relative to the product of the gradients' norms."""
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def everything(explain):
 
 @pytest.fixture(scope="module")
 def truth(project):
-    """What plain autograd says: products with the test triple and norms, per tensor, line by line."""
+    """Products with the test triple and norms from autograd, per tensor and training line."""
     model = copy.deepcopy(project.model).double()
     lines, test = torch.from_numpy(project.lines[:60]), torch.from_numpy(project.lines[5:6])
     assert not oracle.near_a_kink(model, lines, margin=1e-6).any()
@@ -44,7 +44,7 @@ def assert_sums(contents, truth, names):
     assert contents["run"]["parameters"] == sorted(names)
 
 
-def test_all_parameters_count_by_default(everything, truth):
+def test_all_parameters_are_tracked_by_default(everything, truth):
     assert_sums(everything(), truth, list(truth[0]))
 
 
@@ -57,22 +57,22 @@ def test_all_parameters_count_by_default(everything, truth):
         (["--num-last-layers", 5], ["fc.weight", "fc.bias", "bn1.bias", "bn1.weight", "conv1.bias"]),
     ],
 )
-def test_the_last_layers_are_fc_and_the_tensors_before_it(everything, truth, words, names):
+def test_last_layers_are_fc_and_the_tensors_before_it(everything, truth, words, names):
     assert_sums(everything("--use-last-layers-only", *words), truth, names)
 
 
 @pytest.mark.parametrize("end", [[], ["--batch-size", "100"]])
-def test_parameters_takes_several_patterns_wherever_it_stands(everything, truth, end):
+def test_parameters_takes_several_patterns_at_any_position(everything, truth, end):
     names = ["fc.weight", "fc.bias", "bn2.weight", "bn2.bias", "relation_embeddings.weight"]
     assert_sums(everything("--parameters", "fc.*", "bn2.*", "relation_*", *end), truth, names)
 
 
-def test_parameters_may_be_given_again_and_with_an_equals_sign(everything):
+def test_parameters_may_be_repeated_and_use_an_equals_sign(everything):
     contents = everything("--parameters", "fc.*", "--batch-size", "100", "--parameters=bn2.bias")
     assert contents["run"]["parameters"] == ["bn2.bias", "fc.bias", "fc.weight"]
 
 
-def test_a_pattern_that_matches_nothing_is_refused_with_the_names_there_are(everything):
+def test_a_pattern_that_matches_no_tensor_is_refused_with_all_names(everything):
     with pytest.raises(ConfigError, match=r"no parameter tensor matches 'fc2\.\*'; the model has: entity_embeddings"):
         everything("--parameters", "fc2.*")
 
@@ -83,14 +83,14 @@ def test_parameters_without_a_pattern_is_refused(project, refused, end):
     assert "--parameters needs at least one pattern, e.g. --parameters 'fc.*'" in message
 
 
-def test_the_learning_rate_is_a_factor_and_stated(everything):
+def test_the_learning_rate_scales_influences_and_is_in_the_result(everything):
     own, double = everything(), everything("--learning-rate", "0.02")
     assert (own["learning_rate"], double["learning_rate"]) == (0.01, 0.02)
     assert double["run"]["checkpoints"][0]["learning_rate"] == 0.02
     np.testing.assert_allclose(by_line(double), 2 * by_line(own), rtol=1e-6)
 
 
-def test_a_checkpoint_without_a_learning_rate_takes_a_thousandth(everything, project, tmp_path):
+def test_the_default_learning_rate_is_a_thousandth(everything, project, tmp_path):
     bare = tmp_path / "bare.pt"
     contents = torch.load(project.folder / "model.pt", weights_only=True)
     torch.save({name: value for name, value in contents.items() if name != "learning_rate"}, bare)
@@ -106,7 +106,7 @@ def test_the_batch_size_is_respected(everything, size, expected):
     np.testing.assert_allclose(by_line(contents), by_line(everything("--batch-size", 600)), rtol=1e-3, atol=1e-7)
 
 
-def test_emulated_bf16_rounds_and_says_so(everything):
+def test_emulated_bf16_rounds_and_the_result_states_it(everything):
     full, mixed = everything(), everything("--precision", "bf16-emulated")
     assert (full["run"]["precision"], mixed["run"]["precision"]) == ("float32", "rounded bf16 products, float32 sums")
     assert (by_line(full) != by_line(mixed)).any()
@@ -122,21 +122,21 @@ def test_float64_is_more_exact_than_float32(everything, truth):
     assert (np.abs(by_line(contents)[:60] - wanted) <= 1e-9 * 0.01 * size * size[5]).all()
 
 
-def test_a_precision_is_chosen_by_name(everything):
+def test_precision_bf16_and_mixed_precision_agree_on_a_cpu(everything):
     named, mixed = everything("--precision", "bf16"), everything("--use-mixed-precision")
     expected = "bf16 products, float32 sums" if cpu_has_bf16_units() else "float32"
     assert named["run"]["precision"] == mixed["run"]["precision"] == expected
     assert (by_line(named) == by_line(mixed)).all()
 
 
-def test_gradient_checkpointing_changes_no_result_and_is_stated(everything):
+def test_gradient_checkpointing_changes_no_result_and_the_result_states_it(everything):
     kept, again = everything(), everything("--use-gradient-checkpointing")
     assert (kept["run"]["gradient_checkpointing"], again["run"]["gradient_checkpointing"]) == (False, True)
     np.testing.assert_allclose(by_line(kept), by_line(again), rtol=1e-4, atol=1e-7)
 
 
 def truth_of(project, loss, test_loss, test):
-    """Ask plain autograd about the first lines: products with one test triple, and the norms' products."""
+    """Compute products with one test triple, and products of norms, for the first lines with autograd."""
     model, lines = copy.deepcopy(project.model).double(), torch.from_numpy(project.lines[:30])
     asked = torch.tensor([test])
     found = sum(oracle.products(model, lines, asked, loss, test_loss).values())[:, 0]
@@ -159,12 +159,12 @@ def truth_of(project, loss, test_loss, test):
         ),
     ],
 )
-def test_the_loss_is_the_one_that_is_named(project, everything, words, loss):
+def test_loss_option_selects_the_loss(project, everything, words, loss):
     wanted, size = truth_of(project, loss, loss, project.lines[5].tolist())
     assert (np.abs(by_line(everything(*words))[:30] - wanted) <= TOLERANCE * size).all()
 
 
-def test_label_smoothing_is_that_of_the_checkpoint_unless_it_is_given(project, everything, tmp_path):
+def test_label_smoothing_defaults_to_that_of_the_checkpoint(project, everything, tmp_path):
     smoothed = tmp_path / "smoothed.pt"
     contents = torch.load(project.folder / "model.pt", weights_only=True)
     torch.save(contents | {"training": {"label_smoothing": 0.2}}, smoothed)
@@ -177,14 +177,14 @@ def test_label_smoothing_is_that_of_the_checkpoint_unless_it_is_given(project, e
     assert smoothing(None) == 0.0
 
 
-def test_a_score_is_explained_in_place_of_a_loss(project, everything):
+def test_explain_score_explains_the_score_instead_of_the_loss(project, everything):
     score = oracle.of_own_score(lambda scores: -scores)
     wanted, size = truth_of(project, oracle.bce, score, project.lines[5].tolist())
     assert (np.abs(by_line(everything("--explain", "score"))[:30] - wanted) <= TOLERANCE * size).all()
 
 
 @pytest.mark.parametrize("other", ["8", "CHEBI:56"])
-def test_a_tail_is_held_against_another_by_id_or_label(project, everything, other):
+def test_contrast_takes_the_other_tail_as_id_or_label(project, everything, other):
     contents = everything("--contrast", other)
     assert contents["contrast"] == {"tail": 8, "tail_label": "CHEBI:56"}
     wanted, size = truth_of(project, oracle.bce, oracle.of_contrast(oracle.bce), [*project.lines[5].tolist(), 8])
@@ -202,31 +202,31 @@ def test_a_tail_is_held_against_another_by_id_or_label(project, everything, othe
         (["--contrast", "8", "--contrast", "9"], "2 other tails for 1 test triples; give one for all, or one each"),
     ],
 )
-def test_settings_that_do_not_belong_together_are_refused(everything, words, message):
+def test_loss_options_that_contradict_each_other_are_refused(everything, words, message):
     with pytest.raises(ConfigError, match=message):
         everything(*words)
 
 
 @pytest.mark.parametrize("words", [["--contrast", "8"], ["--explain", "score"]])
-def test_self_influence_has_no_test_triple_to_ask_about(project, tool, tmp_path, words):
+def test_self_influence_refuses_options_about_test_triples(project, tool, tmp_path, words):
     with pytest.raises(ConfigError, match="--contrast and --explain ask about test triples, and --mode self has none"):
         tool("run", *project.options(), "--mode", "self", "--output", tmp_path / "a.json", *words)
 
 
-def test_test_gradients_are_computed_once_or_in_every_task(everything):
+def test_no_cache_test_gradients_computes_them_in_every_task(everything):
     cached = everything("--batch-size", 100)["run"]["statistics"]
     again = everything("--batch-size", 100, "--no-cache-test-gradients")["run"]["statistics"]
     assert cached["tasks"] == again["tasks"] == 3
     assert (cached["test_factor_computations"], again["test_factor_computations"]) == (1, 3)
 
 
-def test_a_test_triple_without_its_tail_is_told_as_that(refused, project):
+def test_a_test_triple_without_tail_is_refused(refused, project):
     said = refused("run", *project.options(), "--test-triple", "3", "1", "--output", "a.json")
     assert "--test-triple needs a head, a relation and a tail" in said
 
 
 @pytest.mark.parametrize("normalize", ["cosine", "relatif"])
-def test_normalised_influences_are_quotients_by_the_stated_norms(everything, normalize):
+def test_normalised_influences_are_influences_divided_by_the_stated_norms(everything, normalize):
     plain, divided = everything(), everything("--normalize", normalize)
     assert (plain["run"]["normalize"], divided["run"]["normalize"]) == ("none", normalize)
     by = np.array([e["train_gradient_norm"] for e in sorted(divided["influences"], key=lambda e: e["train_index"])])
@@ -235,12 +235,12 @@ def test_normalised_influences_are_quotients_by_the_stated_norms(everything, nor
     np.testing.assert_allclose(by_line(divided) * by, by_line(plain), rtol=1e-4, atol=1e-9)
 
 
-def test_the_table_says_what_a_normalised_influence_is(project, tool, tmp_path):
+def test_the_table_explains_normalised_influences(project, tool, tmp_path):
     words = ["--test-triple", *project.test_ids, "--normalize", "cosine", "--output", tmp_path / "a.json"]
     said = " ".join(tool("run", *project.options(), *words).stdout.split())
     assert "size: cosine of the gradients." in said
 
 
-def test_self_influence_is_not_normalised(project, tool):
+def test_self_influence_refuses_normalize(project, tool):
     with pytest.raises(ConfigError, match=r"--normalize is for influences on test triples: .* leave --normalize out"):
         tool("run", *project.options(), "--mode", "self", "--normalize", "cosine", "--output", "a.json")

@@ -1,4 +1,4 @@
-"""`tracin-dask run --preconditioner adam`: from a trainer's file to the table and the JSON."""
+"""`tracin-dask run --preconditioner adam`: from a training checkpoint to the table and the JSON."""
 
 import copy
 from functools import partial
@@ -20,7 +20,7 @@ def by_line(contents):
 
 @pytest.fixture(scope="module")
 def truth(project, adam):
-    """What plain autograd says: products with the test triple and norms, per tensor, line by line."""
+    """Products with the test triple and norms from autograd, per tensor and training line."""
     _, model, optimizer = adam
     scales = {name: scale.double() for name, scale in oracle.adam_scales(model, optimizer).items()}
     model, lines = copy.deepcopy(model).double(), torch.from_numpy(project.lines[:30])
@@ -43,7 +43,7 @@ ALL = frozenset(
     ],
     ids=["default", "all", "last layers"],
 )
-def test_influences_are_those_of_steps_of_adam(explain, adam, truth, words, names):
+def test_adam_influences_equal_the_oracle(explain, adam, truth, words, names):
     contents = explain("--top-k", 600, "--preconditioner", "adam", *words, model=adam[0])
     products, norms = truth
     assert contents["run"]["preconditioner"] == "adam"
@@ -55,7 +55,7 @@ def test_influences_are_those_of_steps_of_adam(explain, adam, truth, words, name
 
 @pytest.fixture
 def run(project, tool, tmp_path, adam):
-    """Run on the project's test triple, with more words; give all that is said."""
+    """Run on the project's test triple with further options; return all output."""
     asked = ["--test-triple", *project.test_ids, "--output", tmp_path / "a.json"]
     return partial(tool, "run", *project.options(adam[0]), *asked)
 
@@ -72,7 +72,7 @@ def run(project, tool, tmp_path, adam):
         (["--parameters", "fc.*"], None),
     ],
 )
-def test_it_says_which_tensors_batch_norm_cancels_and_what_the_size_means(run, words, said):
+def test_an_adam_run_prints_the_cancelled_tensors_and_the_meaning_of_the_size(run, words, said):
     result = run("--preconditioner", "adam", *words)
     assert result.exit_code == 0, result.output
     assert ("batch norm cancels" in result.stderr) == (said is not None)
@@ -80,10 +80,10 @@ def test_it_says_which_tensors_batch_norm_cancels_and_what_the_size_means(run, w
     assert "size: drop of loss per Adam step." in " ".join(result.stdout.split())
 
 
-def test_nothing_is_said_of_plain_influences(run):
+def test_a_plain_run_prints_nothing_about_adam(run):
     assert "batch norm" not in run().stderr
 
 
-def test_a_checkpoint_without_the_optimisers_state_is_refused(explain):
+def test_adam_refuses_a_checkpoint_without_optimizer_state(explain):
     with pytest.raises(CheckpointError, match=r"model\.pt: has no optimizer_state_dict, from which Adam's"):
         explain("--preconditioner", "adam")

@@ -1,4 +1,4 @@
-"""`tracin-dask run`: what is refused, before any work or at least before any scoring."""
+"""`tracin-dask run` refuses invalid input before any work, or at least before scoring."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError
 
 
 class TestRefusedBeforeAnyWork:
-    """Each of these is said before anything is ingested."""
+    """Refusals that come before anything is ingested."""
 
     @pytest.fixture
     def refuse(self, project, tool, tmp_path):
@@ -19,32 +19,32 @@ class TestRefusedBeforeAnyWork:
 
         return run
 
-    def test_a_run_without_a_place_for_its_result(self, refuse):
+    def test_run_refuses_a_missing_output(self, refuse):
         refuse(r"either --output FILE\.json or --output-dir FOLDER", "--test-triple", 1, 2, 3)
 
-    def test_two_places_for_the_result(self, refuse, tmp_path):
+    def test_run_refuses_two_outputs(self, refuse, tmp_path):
         outputs = ["--output", tmp_path / "a.json", "--output-dir", tmp_path / "a"]
         refuse("either --output", "--test-triple", 1, 2, 3, *outputs)
 
-    def test_a_folder_as_output(self, refuse, tmp_path):
+    def test_run_refuses_a_folder_as_output_file(self, refuse, tmp_path):
         refuse("is a folder; name a file in it", "--test-triple", 1, 2, 3, "--output", tmp_path)
 
-    def test_a_folder_that_is_a_file(self, refuse, project):
+    def test_run_refuses_a_file_as_output_dir(self, refuse, project):
         target = project.folder / "train.txt"
         refuse(f"the result cannot be written to {target}: File exists", "--mode", "self", "--output-dir", target)
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
-    def test_a_folder_that_cannot_be_written_to(self, refuse):
+    def test_run_refuses_an_output_dir_that_cannot_be_written(self, refuse):
         refuse("the result cannot be written to /proc", "--mode", "self", "--output", "/proc/influence.json")
 
-    def test_nothing_to_explain(self, refuse, tmp_path):
+    def test_run_refuses_missing_test_triples(self, refuse, tmp_path):
         refuse("say what to explain: --test-triple H R T", "--output", tmp_path / "a.json")
 
-    def test_two_answers_to_what_to_explain(self, refuse, project, tmp_path):
+    def test_run_refuses_test_triple_together_with_a_test_file(self, refuse, project, tmp_path):
         both = ["--test", project.folder / "train.txt", "--test-triple", 1, 2, 3]
         refuse("--test-triple and --test both say", *both, "--output", tmp_path / "a.json")
 
-    def test_a_test_triple_in_mode_self(self, refuse, tmp_path):
+    def test_run_refuses_a_test_triple_in_mode_self(self, refuse, tmp_path):
         refuse("--mode self is about", "--mode", "self", "--test-triple", 1, 2, 3, "--output", tmp_path / "a.json")
 
     @pytest.mark.parametrize(
@@ -60,35 +60,35 @@ class TestRefusedBeforeAnyWork:
             (["--cluster", "nonsense"], "unknown cluster 'nonsense'; expected auto, local"),
         ],
     )
-    def test_options_that_make_no_sense(self, refuse, tmp_path, words, match):
+    def test_run_refuses_invalid_option_values(self, refuse, tmp_path, words, match):
         refuse(match, "--mode", "self", "--output", tmp_path / "a.json", *words)
 
     @pytest.mark.parametrize("size", ["abc", "1.5"])
-    def test_a_batch_size_that_is_no_number(self, project, refused, tmp_path, size):
+    def test_run_refuses_a_batch_size_that_is_not_a_number(self, project, refused, tmp_path, size):
         words = ["--mode", "self", "--output", tmp_path / "a.json", "--batch-size", size]
         message = refused("run", *project.options(), *words)
         assert f"'{size}' is neither a whole number nor auto" in message
 
 
 class TestRefusedBeforeScoring:
-    def test_many_test_triples_in_one_file(self, project, tool, tmp_path):
+    def test_run_refuses_many_test_triples_in_one_output_file(self, project, tool, tmp_path):
         file = tmp_path / "test.txt"
         file.write_text("1 2 3\n3 2 1\n")
         with pytest.raises(ConfigError, match=r"there are 2 test triples and --output takes one; give --output-d"):
             tool("run", *project.options(), "--test", file, "--output", tmp_path / "a.json")
 
-    def test_a_checkpoint_that_does_not_fit_the_maps(self, explain, project, tmp_path):
+    def test_run_refuses_a_checkpoint_that_does_not_fit_the_id_maps(self, explain, project, tmp_path):
         more = tmp_path / "more.txt"
         more.write_text((project.folder / "node_dict.txt").read_text() + "CHEBI:new\t40\n")
         with pytest.raises(CheckpointError, match="was trained with 40 entities, the id map has 41"):
             explain("--entity-to-id", more)
 
-    def test_a_run_that_cannot_fit_into_the_memory(self, explain):
+    def test_run_refuses_too_little_memory_with_both_numbers(self, explain):
         match = r"needs about 4\d\d MiB per worker .* may take 100 MiB; .*what helps most is more memory per worker"
         with pytest.raises(MemoryLimitError, match=match):
             explain("--memory-per-worker", "100MiB")
 
-    def test_a_gpu_that_is_not_there(self, explain, monkeypatch):
+    def test_run_refuses_a_missing_gpu(self, explain, monkeypatch):
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
         with pytest.raises(ConfigError, match="finds no GPU in this process; leave --device out"):
             explain("--device", "cuda")

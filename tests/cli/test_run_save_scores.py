@@ -1,4 +1,4 @@
-"""`tracin-dask run --save-scores` and what `plan` says of it."""
+"""`tracin-dask run --save-scores`, and its lines in `plan`."""
 
 from collections import namedtuple
 from pathlib import Path
@@ -37,7 +37,7 @@ def said(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_all_influences_are_written_beside_the_result(explain, path):
+def test_save_scores_writes_all_influences(explain, path):
     contents = explain("--top-k", NUM_ROWS, "--save-scores", path)
     saved = zarr.open_group(path, mode="r")
     by_line = {entry["train_index"]: entry["influence"] for entry in contents["influences"]}
@@ -47,13 +47,13 @@ def test_all_influences_are_written_beside_the_result(explain, path):
     assert contents["run"]["saved_scores"] == str(path)
 
 
-def test_it_says_the_size_before_and_the_place_after(words, tool, path):
+def test_save_scores_prints_the_size_before_and_the_path_after(words, tool, path):
     result = tool(*words)
     assert f"scores: 1 × {NUM_ROWS} float32, 2.34 kiB at {path}" in said(result.stderr)
     assert f"wrote {path}: all influences, in the order of the store's rows" in said(result.stdout)
 
 
-def test_many_test_triples_on_workers(project, tool, path, tmp_path):
+def test_save_scores_of_many_test_triples_on_workers(project, tool, path, tmp_path):
     (tmp_path / "test.txt").write_text("1 2 3\n3 2 1\n")
     job = ["--test", tmp_path / "test.txt", "--save-scores", path, "--output-dir", tmp_path / "why"]
     assert tool("run", *project.options(), *job, "--cluster", "local", "--workers", 2).exit_code == 0
@@ -61,28 +61,28 @@ def test_many_test_triples_on_workers(project, tool, path, tmp_path):
     assert zarr.open_group(path, mode="r")["test_triples"][:].tolist() == [[1, 2, 3], [3, 2, 1]]
 
 
-def test_self_influences(project, tool, path, tmp_path):
+def test_save_scores_of_self_influences(project, tool, path, tmp_path):
     job = ["--mode", "self", "--save-scores", path, "--output", tmp_path / "a.json"]
     result = tool("run", *project.options(), *job)
     assert f"scores: {NUM_ROWS} float32, 2.34 kiB at" in said(result.stderr)
     assert (zarr.open_group(path, mode="r")["self_influence"][:] > 0).all()
 
 
-def test_the_same_command_goes_on(stopped, tool, path):
+def test_save_scores_continues_when_the_same_command_runs_again(stopped, tool, path):
     result = tool(*stopped)
     assert result.exit_code == 0
     assert "of them were recorded by an earlier, interrupted run" in result.stdout
     assert np.isfinite(zarr.open_group(path, mode="r")["influence"][:]).all()
 
 
-def test_another_run_may_take_the_place_with_restart_alone(stopped, tool, path):
+def test_saved_scores_of_an_interrupted_run_are_replaced_only_with_restart(stopped, tool, path):
     with pytest.raises(RuntimeError, match="another run"):
         tool(*stopped, "--learning-rate", 0.5)
     assert tool(*stopped, "--learning-rate", 0.5, "--restart").exit_code == 0
     assert zarr.open_group(path, mode="r").attrs["run"]["checkpoints"][0]["learning_rate"] == 0.5
 
 
-def test_complete_scores_are_not_overwritten(words, tool):
+def test_complete_saved_scores_are_not_overwritten(words, tool):
     assert tool(*words).exit_code == 0
     with pytest.raises(ScoresError, match="with all scores of this run; take them from there, or pass --restart"):
         tool(*words)
@@ -91,7 +91,7 @@ def test_complete_scores_are_not_overwritten(words, tool):
 class TestRefusedBeforeScoring:
     @pytest.fixture(params=["run", "plan"])
     def refuse(self, request, project, tool, path, monkeypatch):
-        """Give a function that tries a command without letting it start."""
+        """Give a function that calls a command whose run cannot start."""
         monkeypatch.setattr("tracin_dask.cli.actions.run.open_place", None)
         monkeypatch.setattr("tracin_dask.cli.actions.plan.plan_only", None)
         output = ["--output", path.with_name("a.json")] if request.param == "run" else []
@@ -102,21 +102,21 @@ class TestRefusedBeforeScoring:
 
         return run
 
-    def test_a_place_that_something_else_has(self, refuse, project):
+    def test_save_scores_refuses_a_path_that_exists(self, refuse, project):
         refuse("train.txt: exists already, and is no array of scores", project.folder / "train.txt")
 
-    def test_a_disk_without_the_room(self, refuse, monkeypatch):
+    def test_save_scores_refuses_a_disk_with_too_little_space(self, refuse, monkeypatch):
         monkeypatch.setattr(scores.shutil, "disk_usage", lambda _: Usage(9_000, 7_000, 2_000))
         refuse("up to 2,400 bytes of scores are to be written, but 2,000 bytes are free there; make room")
 
-    def test_a_place_that_cannot_be_written(self, refuse, project):
+    def test_save_scores_refuses_a_path_that_cannot_be_written(self, refuse, project):
         refuse("the scores cannot be written: Not a directory; choose", project.folder / "train.txt" / "scores.zarr")
 
-    def test_an_address(self, refuse):
+    def test_save_scores_refuses_a_url(self, refuse):
         refuse("a folder on a file system that all workers see", "s3://bucket/scores.zarr", ConfigError)
 
 
-def test_a_plan_says_the_size_and_the_memory(project, tool, path):
+def test_plan_prints_size_and_memory_of_saved_scores(project, tool, path):
     result = tool("plan", *project.options(), "--mode", "self", "--save-scores", path, "--batch-size", 100)
     found = said(result.stdout)
     assert f"saved scores {NUM_ROWS} float32, 2.34 kiB at" in found

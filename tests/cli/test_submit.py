@@ -1,4 +1,4 @@
-"""`tracin-dask submit` without a Slurm: what it prints, and what it refuses before anything is queued."""
+"""`tracin-dask submit` without Slurm: output, and refusals before anything is queued."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tracin_dask.errors import ConfigError
 
 @pytest.fixture
 def words(project):
-    """The options of a run whose files are there: what is missing is told before anything is queued."""
+    """The options of a run whose files exist, because missing files are refused before anything is queued."""
     files = ["--model-path", f"{project.folder}/model.pt", "--train", f"{project.folder}/train.txt"]
     return [*files, "--mode", "self", "--output", "a.json"]
 
@@ -19,24 +19,24 @@ def site(tmp_path):
     return path
 
 
-def test_a_dry_run_prints_the_script(tool, site, words):
+def test_submit_dry_run_prints_the_script(tool, site, words):
     told = tool("submit", "--dry-run", site, *words).output
     assert "#SBATCH --nodes=2" in told
     assert f"-m tracin_dask.cli.allocation {site} {' '.join(words)}" in told
 
 
-def test_wrong_options_of_the_run_are_told_at_once(tool, site, words):
+def test_submit_refuses_invalid_run_options_before_submitting(tool, site, words):
     told = tool("submit", "--dry-run", site, *words, "--top-k", "many")
     assert told.exit_code == 2
     assert "'many' is not a valid integer" in told.output
 
 
-def test_another_cluster_is_refused(tool, site, words):
+def test_submit_refuses_the_cluster_option(tool, site, words):
     with pytest.raises(ConfigError, match=r"submit runs on the workers of .*; leave --cluster out"):
         tool("submit", site, *words, "--cluster", "local")
 
 
-def test_a_specification_of_another_kind_is_refused(tool, tmp_path, words):
+def test_submit_refuses_a_specification_of_another_kind(tool, tmp_path, words):
     path = tmp_path / "here.yaml"
     path.write_text("kind: local\n")
     with pytest.raises(ConfigError, match="is not of kind slurm; `tracin-dask cluster init slurm` writes such a file"):

@@ -1,4 +1,4 @@
-"""The command trains from files, says what it did, and leaves models that the next command can take."""
+"""`tracin-dask train` trains from text files, reports, and writes models that `run` accepts."""
 
 import json
 import re
@@ -23,7 +23,7 @@ SMALL = [
 
 @pytest.fixture
 def graph(tmp_path):
-    """Text files in which drug i treats disease i + k; one entity and one relation are seen only in test.txt."""
+    """Text files in which drug i treats disease i + k; one entity and one relation occur only in test.txt."""
     lines = [f"D:{i}\tpredicate:{k}\tM:{(i + k) % 6}" for i in range(6) for k in range(4)]
     (tmp_path / "train.txt").write_text("\n".join(lines[:20]) + "\n")
     (tmp_path / "valid.txt").write_text("\n".join(lines[20:23]) + "\n")
@@ -43,7 +43,7 @@ def run(graph):
     return run
 
 
-def test_training_from_text_alone_makes_sorted_id_maps_beside_the_models(run, graph):
+def test_training_without_id_maps_writes_sorted_id_maps_next_to_the_models(run, graph):
     output = graph / "model"
     result = run("-o", output)
     entities, relations = read_id_map(output / "entity_to_id.tsv"), read_id_map(output / "relation_to_id.tsv")
@@ -54,7 +54,7 @@ def test_training_from_text_alone_makes_sorted_id_maps_beside_the_models(run, gr
     check_fits(checkpoint, num_entities=13, num_relations=5, id_maps_sha256=id_maps_sha256(entities, relations))
 
 
-def test_given_id_maps_are_used_and_not_copied(run, graph):
+def test_training_uses_given_id_maps_without_copying_them(run, graph):
     run("-o", graph / "first")
     maps = [graph / "first" / name for name in ("entity_to_id.tsv", "relation_to_id.tsv")]
     result = run("-o", graph / "second", "--entity-to-id", maps[0], "--relation-to-id", maps[1])
@@ -64,14 +64,14 @@ def test_given_id_maps_are_used_and_not_copied(run, graph):
     assert first.id_maps_sha256 == second.id_maps_sha256
 
 
-def test_every_epoch_gets_one_line_where_there_is_no_terminal(run, graph):
+def test_training_without_a_terminal_prints_one_line_per_epoch(run, graph):
     lines = run("-o", graph / "model").stderr.splitlines()
     assert len(lines) == 2
     pattern = r"epoch 1/2  loss 0\.\d{5}  valid MRR 0\.\d{3}  Hits@10 \d\.\d{3}  \d+\.\d s  best so far"
     assert re.fullmatch(pattern, lines[0])
 
 
-def test_a_terminal_of_80_columns_shows_quality_and_time_left(monkeypatch, capsys):
+def test_training_progress_in_80_columns_shows_metrics_and_time_left(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     metrics = {"mean_reciprocal_rank": 0.5, "hits@10": 0.75}
@@ -82,7 +82,7 @@ def test_a_terminal_of_80_columns_shows_quality_and_time_left(monkeypatch, capsy
     assert re.search(r"epoch 100/100  loss 0\.25000  valid MRR 0\.500  Hits@10 0\.750 \S+ +[-\d]+:", text)
 
 
-def test_the_end_names_the_models_and_the_next_command(run, graph):
+def test_training_ends_with_the_models_and_the_next_command(run, graph):
     output = graph / "my model"
     text = run("-o", output).stdout
     assert f"Best epoch on the validation triples: {output}/best_model.pt" in text
@@ -90,14 +90,14 @@ def test_the_end_names_the_models_and_the_next_command(run, graph):
     assert f"Next: tracin-dask run --model-path '{output}/best_model.pt' --train {graph}/train.txt" in text
 
 
-def test_without_valid_and_test_it_says_what_is_left_out(run, graph):
+def test_training_without_validation_and_test_triples_prints_what_is_skipped(run, graph):
     text = run("-o", graph / "model", files=("train",)).stdout
     assert "Without --valid no best_model.pt is chosen" in text
     assert "Without --test nothing is ranked at the end" in text
     assert f"--model-path {graph}/model/final_model.pt" in text
 
 
-def test_settings_reach_the_training(run, graph):
+def test_options_of_train_reach_the_training(run, graph):
     run("-o", graph / "model", "--learning-rate", 0.5, "--input-dropout", 0.25, "--checkpoint-frequency", 1)
     config = json.loads((graph / "model" / "config.json").read_text())
     assert config["training"]["learning_rate"] == 0.5
@@ -106,7 +106,7 @@ def test_settings_reach_the_training(run, graph):
     assert (graph / "model" / "checkpoints" / "checkpoint_epoch_1.pt").exists()
 
 
-def test_checkpoints_go_where_they_are_wanted_and_can_be_resumed_from(run, graph):
+def test_training_writes_checkpoints_to_checkpoint_dir_and_resumes_from_there(run, graph):
     run("-o", graph / "model", "--checkpoint-dir", graph / "kept")
     lines = run(
         "-o", graph / "longer", "--resume-from-checkpoint", graph / "kept" / "checkpoint_epoch_2.pt", "--num-epochs", 3
@@ -114,14 +114,14 @@ def test_checkpoints_go_where_they_are_wanted_and_can_be_resumed_from(run, graph
     assert [line.split()[1] for line in lines] == ["3/3"]
 
 
-def test_resuming_with_another_batch_size_is_refused(run, graph):
+def test_resuming_a_training_with_another_batch_size_is_refused(run, graph):
     run("-o", graph / "model")
     checkpoint = graph / "model" / "final_model.pt"
     with pytest.raises(ResumeError, match="was trained with batch_size 8, now it is 4"):
         run("-o", graph / "model", "--resume-from-checkpoint", checkpoint, "--batch-size", 4)
 
 
-def test_files_of_ids_are_numbered_up_to_the_largest_of_all_files(graph, run):
+def test_training_on_ids_counts_entities_up_to_the_largest_id_of_all_files(graph, run):
     (graph / "train.txt").write_text("0\t0\t1\n1\t0\t2\n2\t1\t0\n")
     (graph / "valid.txt").write_text("0\t1\t9\n")
     run("-o", graph / "model", files=("train", "valid"))
@@ -129,18 +129,18 @@ def test_files_of_ids_are_numbered_up_to_the_largest_of_all_files(graph, run):
     assert (config.num_entities, config.num_relations) == (10, 2)
 
 
-def test_integers_are_labels_if_the_user_says_so(graph, run):
+def test_integers_are_labels_with_the_labels_option(graph, run):
     (graph / "train.txt").write_text("10\t0\t1\n1\t0\t2\n2\t1\t10\n")
     run("-o", graph / "model", "--labels", files=("train",))
     assert read_id_map(graph / "model" / "entity_to_id.tsv").labels.to_pylist() == ["1", "10", "2"]
 
 
-def test_one_id_map_without_the_other_is_refused(run, graph):
+def test_training_with_only_one_id_map_is_refused(run, graph):
     with pytest.raises(ConfigError, match="--relation-to-id is missing; give both id maps"):
         run("-o", graph / "model", "--entity-to-id", graph / "train.txt")
 
 
-def test_other_id_maps_in_the_output_folder_are_not_overwritten(run, graph):
+def test_training_does_not_overwrite_other_id_maps(run, graph):
     output = graph / "model"
     output.mkdir()
     (output / "entity_to_id.tsv").write_text("other\t0\n")
@@ -149,7 +149,7 @@ def test_other_id_maps_in_the_output_folder_are_not_overwritten(run, graph):
     assert (output / "entity_to_id.tsv").read_text() == "other\t0\n"
 
 
-def test_labels_that_the_maps_do_not_know_stop_the_training_with_their_line(run, graph):
+def test_an_unknown_label_stops_the_training_with_its_line(run, graph):
     run("-o", graph / "first", files=("train", "valid"))
     maps = ["--entity-to-id", graph / "first" / "entity_to_id.tsv"]
     maps += ["--relation-to-id", graph / "first" / "relation_to_id.tsv"]
@@ -158,7 +158,7 @@ def test_labels_that_the_maps_do_not_know_stop_the_training_with_their_line(run,
     assert not (graph / "second").exists()
 
 
-def test_our_errors_are_one_message_on_the_command_line(graph, monkeypatch, capsys):
+def test_a_training_error_is_one_message_without_a_traceback(graph, monkeypatch, capsys):
     monkeypatch.setattr(
         sys,
         "argv",
@@ -171,7 +171,7 @@ def test_our_errors_are_one_message_on_the_command_line(graph, monkeypatch, caps
     )
 
 
-def test_help_names_every_flag_of_the_known_trainer():
+def test_train_help_names_every_flag_of_train_pytorch():
     text = CliRunner().invoke(command, ["--help"]).output
     flags = [f"--{name.replace('_', '-')} " for name in (*DEFAULTS, *WITHOUT_DEFAULT)]
     assert [flag for flag in flags if flag not in text] == []

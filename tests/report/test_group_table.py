@@ -1,4 +1,4 @@
-"""The tables of groups: the largest first, named as people name things, and all of them in a file."""
+"""Tables of groups: ordered by influence, with names, and complete in a file."""
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def store(tmp_path_factory):
 
 
 def result(store, influences, rank_by="absolute", by=("head", "relation")):
-    """Give the result of rows whose heads are 0, 1, 2, ..., and whose relations alternate."""
+    """Return the result of rows with the heads 0, 1, 2, ... and alternating relations."""
     numbers = {"head": np.arange(len(influences)), "relation": np.arange(len(influences)) % 2}
     groupings = [Grouping(by=part, num_groups=store.info.num_entities if part == "head" else 2) for part in by]
     sums = GroupSums([grouping.num_groups for grouping in groupings], len(influences[0]))
@@ -63,7 +63,7 @@ def rows(text, title):
 INFLUENCES = [[0.5], [-2.0], [1.0], [0.75]]
 
 
-def test_the_largest_net_influence_comes_first_and_names_stand_for_labels(store):
+def test_the_group_table_is_ordered_by_net_influence_and_shows_names(store):
     text = shown(result(store, INFLUENCES))
     assert rows(text, "Groups by relation: 2") == [
         ["1", "+1.500e+00", "+1.500e+00", "+0.000e+00", "2", "0"],
@@ -76,21 +76,21 @@ def test_the_largest_net_influence_comes_first_and_names_stand_for_labels(store)
 
 
 @pytest.mark.parametrize(("rank_by", "first"), [("proponents", "0"), ("opponents", "1"), ("absolute", "0")])
-def test_one_side_comes_first_where_only_that_is_asked_for(store, rank_by, first):
+def test_the_group_table_is_ordered_by_the_ranked_side(store, rank_by, first):
     assert rows(shown(result(store, INFLUENCES, rank_by)), "Groups by relation")[0][5] == first
 
 
-def test_no_more_rows_than_asked_for_and_the_title_says_of_how_many(store):
+def test_the_group_table_is_cut_and_its_title_states_the_number_of_groups(store):
     text = shown(result(store, INFLUENCES), rows=3)
     assert len(rows(text, "Groups by head: the 3 largest of 4")) == 3
 
 
-def test_ties_go_to_the_lower_number(store):
+def test_groups_of_equal_influence_are_ordered_by_number(store):
     found = result(store, [[1.0], [-1.0], [1.0]]).groups[0].table(0)
     assert found["group"].to_pylist() == [0, 1, 2]
 
 
-def test_the_json_lists_some_and_the_file_all_of_every_test_triple(store, tmp_path):
+def test_the_json_lists_the_largest_groups_and_the_parquet_file_all(store, tmp_path):
     influences = np.random.default_rng(0).normal(size=(NUM_ENTITIES, 2))
     given = result(store, influences.tolist())
     listed = given.to_dict(1)["group_totals"][0]
@@ -106,7 +106,7 @@ def test_the_json_lists_some_and_the_file_all_of_every_test_triple(store, tmp_pa
     pd.testing.assert_frame_equal(given.groups_to_pandas(), table, check_dtype=False)
 
 
-def test_without_groups_there_is_no_table_and_no_file(store, tmp_path):
+def test_a_result_without_groups_has_no_group_table_and_no_group_file(store, tmp_path):
     given = result(store, INFLUENCES, by=())
     for make in (given.groups_to_pandas, lambda: write_groups(given, tmp_path / "groups.parquet")):
         with pytest.raises(ConfigError, match="the run added up no groups; ask for some with group_by"):

@@ -1,4 +1,4 @@
-"""The tables that a run prints: both sides of a test triple, named as people name things."""
+"""Tables that a run prints: proponents and opponents of a test triple, with names."""
 
 import numpy as np
 import pytest
@@ -57,13 +57,13 @@ def shown(given, *, width=80, **options):
 
 
 def rows(text, title):
-    """Give the cells of the rows of one table, by its title."""
+    """Return the cells of the rows of the table with a title."""
     lines = text[text.index(title) :].splitlines()[4:]
     until = next(number for number, line in enumerate(lines) if line.startswith("└"))
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines[:until]]
 
 
-def test_proponents_and_opponents_have_tables_of_their_own(store):
+def test_proponents_and_opponents_have_separate_tables(store):
     text = shown(result(store, high=[0.5, 0.25, -0.125], low=[-2.0, -0.125, 0.25]))
     assert rows(text, "Proponents of CHEBI:1 — predicate:1 — MONDO:2") == [
         ["1", "+5.000e-01", "CHEBI:1", "predicate:0", "MONDO:2", "1"],
@@ -88,31 +88,31 @@ def test_proponents_and_opponents_have_tables_of_their_own(store):
         ({"preconditioner": "adam", "normalize": "relatif", "explain": "score"}, "rise of score by Adam's norm."),
     ],
 )
-def test_the_meaning_of_sign_and_size_stands_below(store, run, size):
+def test_the_meaning_of_sign_and_size_is_printed_below_the_tables(store, run, size):
     assert SIGNS.startswith("> 0 speaks for the prediction, < 0 against")
     assert " ".join(shown(result(store, high=[1.0], **run)).split()).endswith(SIGNS + size)
     assert len(SIGNS + size) <= 80
 
 
-def test_the_other_tail_and_the_loss_stand_in_the_title(store):
+def test_the_table_title_states_the_contrast_tail_and_the_loss(store):
     asked = result(store, high=[1.0], contrast_tails=np.array([1]), loss="one-to-all")
     title = "Proponents of CHEBI:1 — predicate:1 — MONDO:2"
     assert f"{title}, and not CHEBI:3 (loss one-to-all)" in " ".join(shown(asked).split())
     assert f"{title} ┏" in " ".join(shown(result(store, high=[1.0])).split())
 
 
-def test_a_side_without_entries_says_none(store):
+def test_a_table_without_entries_says_none(store):
     text = shown(result(store, high=[1.0], low=[1.0]))
     assert rows(text, "Opponents of") == [["", "none", "", "", "", ""]]
     assert len(rows(text, "Proponents of")) == 1
 
 
-def test_no_more_rows_than_asked_for(store):
+def test_a_table_has_at_most_the_requested_rows(store):
     given = result(store, high=[6.0, 5.0, 4.0, 3.0], low=[-1.0])
     assert len(rows(shown(given, rows=3), "Proponents of")) == 3
 
 
-def test_names_stand_for_labels_where_they_are_known_brackets_and_all(named_store):
+def test_tables_show_names_instead_of_labels_including_brackets(named_store):
     text = shown(result(named_store, high=[0.5, 0.25], low=[-1.0]), width=120)
     assert "Opponents of 1-[4-chlorophenyl] [bold]acid — predicate:1 — MONDO:2" in text
     found = rows(text, "Proponents of")
@@ -122,7 +122,7 @@ def test_names_stand_for_labels_where_they_are_known_brackets_and_all(named_stor
     ]
 
 
-def test_self_influence_is_one_table_with_its_own_meaning(store):
+def test_self_influence_has_one_table_and_its_own_explanation(store):
     text = shown(result(store, high=[3.0, 2.0], low=[0.5], is_self=True))
     found = rows(text, "Training triples of the largest self-influence")
     assert [row[1] for row in found] == ["+3.000e+00", "+2.000e+00", "+5.000e-01"]
@@ -130,6 +130,6 @@ def test_self_influence_is_one_table_with_its_own_meaning(store):
     assert "Opponents" not in text
 
 
-def test_the_tables_fit_into_80_columns(named_store):
+def test_result_tables_fit_into_80_columns(named_store):
     text = shown(result(named_store, high=[0.5, 0.25], low=[-1.0]))
     assert max(map(len, text.splitlines())) <= 80
