@@ -28,8 +28,10 @@ ROOM = "tracin_dask.influence"
 MODULES = {
     "precision": "precision",
     "tensors": "tensors",
+    "cost": "cost",
     "layout": "conve.regions",
     "modes": "conve.modes",
+    "gradient_modes": "autograd.modes",
     "losses": "losses",
     "parameters": "parameters",
     "batch": "batch",
@@ -38,8 +40,10 @@ MODULES = {
     "passes": "conve.forward_backward",
     "jacobians": "conve.jacobians",
     "factors": "conve.gradient_factors",
+    "id_join": "id_join",
     "product": "conve.pair_product",
     "preconditioner": "preconditioners.diagonal",
+    "protocols": "engine",
     "all_scores": "conve.all_scores",
     "all_scores_terms": "conve.all_scores_terms",
     "directions": "conve.forward_mode",
@@ -48,13 +52,14 @@ MODULES = {
     "embedding_terms": "conve.embedding_terms",
     "long_runs": "conve.long_runs",
     "scorer": "conve.scorer",
-    "cost": "conve.cost",
+    "conve_cost": "conve.cost",
     "gradient_cost": "autograd.cost",
     "derivatives": "autograd.derivatives",
     "gradient_engine": "autograd.engine",
     "gradient_scorer": "autograd.scorer",
     "questions": "columns",
     "negatives": "negatives",
+    "products_within": "conve.products_within",
     "squares": "squares",
     "summed": "summed",
     "normalised": "normalised",
@@ -98,6 +103,9 @@ def fresh_room(edits: Iterable[tuple[str, str, str]] = ()) -> dict[str, ModuleTy
     with mock.patch.dict(sys.modules, {f"{ROOM}.{MODULES[name]}": module for name, module in room.items()}):
         for name, module in room.items():
             exec(compile(sources[name], f"{name}.py, edited", "exec"), vars(module))  # noqa: S102 - our own source
+    room["engine"].PairEngine.scorer = lambda *given: room["scorer"].Scorer(*given)  # noqa: PLW0108 - a class is no method
+    room["engine"].PairEngine.products_within = room["products_within"].products_within
+    room["gradient_engine"].GradientEngine.scorer = lambda *given: room["gradient_scorer"].GradientScorer(*given)  # noqa: PLW0108 - a class is no method
     return room
 
 

@@ -175,7 +175,7 @@ TINY = ConvEConfig(
 
 
 ALL = frozenset(TINY.parameter_names)
-WORK = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
+WORK = Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
 
 
 def test_multiply_adds_are_those_counted_by_hand():
@@ -206,7 +206,7 @@ def test_jacobians_count_once_per_head_and_their_use_by_row():
 )
 def test_the_cheapest_way_is_chosen(num_tests, ways):
     model = ConvEConfig(num_entities=14_541, num_relations=237)
-    work = cost.Workload(num_triples=272_115, num_heads=13_781, num_pairs=93_372, num_tests=num_tests)
+    work = Workload(num_triples=272_115, num_heads=13_781, num_pairs=93_372, num_tests=num_tests)
     tracked = frozenset(model.parameter_names)
     chosen = cost.choose_modes(model, work, tracked)
     assert replace(chosen, long_run=None) == Modes(relation_table=True, **ways)
@@ -217,7 +217,7 @@ def test_the_cheapest_way_is_chosen(num_tests, ways):
 
 def test_more_test_triples_make_directions_pay_at_about_as_many_rows_as_moments_have_per_dimension():
     model = ConvEConfig(num_entities=10**6, num_relations=50, embedding_dim=32, embedding_height=8, embedding_width=4)
-    work = cost.Workload(num_triples=18 * 10**6, num_heads=1_400_000, num_pairs=3 * 10**6, num_tests=750)
+    work = Workload(num_triples=18 * 10**6, num_heads=1_400_000, num_pairs=3 * 10**6, num_tests=750)
     modes = cost.choose_modes(model, work, frozenset(model.parameter_names))
     assert modes.long_run is not None
     assert 15 <= modes.long_run <= 40  # 32 × 320 for a pair, 416 - 32 for each of its rows
@@ -225,18 +225,18 @@ def test_more_test_triples_make_directions_pay_at_about_as_many_rows_as_moments_
 
 def test_a_table_of_very_many_relations_is_not_made():
     model = ConvEConfig(num_entities=100, num_relations=1_000_000)
-    work = cost.Workload(num_triples=10**9, num_heads=100, num_pairs=10**8, num_tests=10)
+    work = Workload(num_triples=10**9, num_heads=100, num_pairs=10**8, num_tests=10)
     assert not cost.choose_modes(model, work, ALL).relation_table
 
 
 def test_self_influence_and_what_is_above_the_projection_take_no_directions():
-    work = cost.Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=0)
+    work = Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=0)
     assert cost.choose_modes(TINY, work, ALL) == Modes()
     assert cost.choose_modes(TINY, replace(work, num_tests=2), frozenset({"fc.weight"})) == Modes()
 
 
 def test_what_is_above_the_projection_needs_no_backward_pass():
-    work = cost.Workload(num_triples=7, num_heads=5, num_pairs=5, num_tests=2)
+    work = Workload(num_triples=7, num_heads=5, num_pairs=5, num_tests=2)
     counted = cost.multiply_adds(TINY, work, frozenset({"fc.weight"}), Modes())
     assert counted.lower == 0
     assert counted.products == 2 * (5 * 3 + 7 * 4)
@@ -261,7 +261,7 @@ def test_multiply_adds_are_those_that_torch_counts(modes, num_tests):
     scorer = Scorer(engine, engine.prepare(torch.tensor([[8, 9, 10]]).repeat(num_tests, 1), batch_size=4))
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm}) as counter:
         scorer.score(train)
-    work = cost.Workload(num_triples=4, num_heads=4, num_pairs=4, num_tests=num_tests)
+    work = Workload(num_triples=4, num_heads=4, num_pairs=4, num_tests=num_tests)
     counted = cost.multiply_adds(model.config, work, engine.tracked, modes)
     elementwise = (
         4 * num_tests * model.config.embedding_dim if modes.forward else 0

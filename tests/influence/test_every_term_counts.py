@@ -50,7 +50,7 @@ TERMS_OF_SCORES = {
     "tail-tail": (ENTITIES, "embedding_terms", TAIL_ROWS.format("tails", "tail"), "pass"),
     "only where ids are equal": (
         ENTITIES,
-        "product",
+        "id_join",
         "block *= send(found.row_slots.astype(np.int64), device)[:, None] == send(found.test_slots, device)",
         "pass",
     ),

@@ -6,8 +6,8 @@ import pytest
 from influence.any_model import face
 
 from tracin_dask.influence.autograd import cost as gradient_cost
-from tracin_dask.influence.conve.cost import Workload
-from tracin_dask.influence.conve.modes import GradientModes
+from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.cost import Workload
 
 WORK = Workload(num_triples=1_000, num_heads=17, num_pairs=60, num_tests=1)
 FORWARD, EACH = (GradientModes(has_dense=True, forward=forward) for forward in (True, False))

@@ -25,8 +25,8 @@ from pykeen.triples import CoreTriplesFactory
 
 from tracin_dask.influence.autograd import cost as gradient_cost
 from tracin_dask.influence.autograd.engine import GradientEngine
+from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import Question, prepare_question
-from tracin_dask.influence.conve.modes import GradientModes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import question_norms, training_norms

@@ -11,9 +11,10 @@ from influence.any_model import face
 from torch.profiler import ProfilerActivity, profile
 
 from tracin_dask.influence.autograd.engine import GradientEngine
+from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import Question, prepare_question
 from tracin_dask.influence.conve import long_runs
-from tracin_dask.influence.conve.modes import GradientModes, Modes
+from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.negatives import make_scorer

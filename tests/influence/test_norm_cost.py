@@ -6,8 +6,8 @@ from influence.agreement import engine_for
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from tracin_dask.influence.conve.cost import Workload
 from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
+from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import training_norms
 
@@ -24,16 +24,19 @@ def tracked(request, model) -> frozenset[str]:
     return frozenset(model.config.parameter_names if request.param == "all" else ("fc.weight", "fc.bias"))
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=["bce", "one-to-all", "slcwa", "slcwa with 3"])
-def test_norms_take_about_the_counted_multiply_adds(model, tracked, loss):
-    engine = engine_for(model, tracked, loss=loss)
+def workload_of(loss) -> Workload:
     negatives = loss.num_negatives if isinstance(loss, SLCWA) else 0
     sizes = {"num_triples": BATCH, "num_heads": BATCH, "num_pairs": BATCH, "num_negatives": negatives}
-    work = Workload(num_tests=5, all_scores=isinstance(loss, OneToAll), **sizes)
+    return Workload(num_tests=5, all_scores=isinstance(loss, OneToAll), **sizes)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["bce", "one-to-all", "slcwa", "slcwa with 3"])
+def test_norms_take_about_the_counted_multiply_adds(model, tracked, loss):
+    engine, work = engine_for(model, tracked, loss=loss), workload_of(loss)
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm})
     with torch.no_grad(), counter:
         training_norms([engine], ALL_DISTINCT.numpy())
-    counted = norm_multiply_adds(model.config, work, tracked, loss).total
+    counted = norm_multiply_adds(model.config, work, tracked).total
     assert 0.8 < counter.get_total_flops() / 2 / counted < 1.25
 
 
@@ -42,6 +45,6 @@ def test_norms_take_no_more_bytes_than_estimated_and_not_much_less(model, tracke
     engine = engine_for(model, tracked, loss=loss)
     with torch.no_grad():
         peak = peak_of(lambda: training_norms([engine], ALL_DISTINCT.numpy()))
-    estimate = norm_bytes(model.config, BATCH, loss, itemsize=FLOAT32, recompute=False)
+    estimate = norm_bytes(model.config, BATCH, workload_of(loss), itemsize=FLOAT32, recompute=False)
     assert peak <= estimate + jacobian_bytes(engine)
     assert estimate <= 2.2 * peak

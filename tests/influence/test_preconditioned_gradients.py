@@ -13,8 +13,8 @@ from influence.live_bytes import LiveBytes
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.autograd import cost as gradient_cost
+from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import Question
-from tracin_dask.influence.conve.modes import GradientModes
 from tracin_dask.influence.losses import SLCWA
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.load import face_of

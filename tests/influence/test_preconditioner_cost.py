@@ -18,6 +18,7 @@ from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioner_bytes,
 )
 from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.preconditioners.diagonal import lay_out_scales
@@ -92,7 +93,7 @@ def test_scoring_takes_about_the_counted_multiply_adds(model, modes, num_tests):
     plain, counted = (
         cost.multiply_adds(
             model.config,
-            cost.Workload(num_tests=num_tests, is_preconditioned=choice, **sizes),
+            Workload(num_tests=num_tests, is_preconditioned=choice, **sizes),
             engine.tracked,
             modes,
         ).total
@@ -106,7 +107,7 @@ def test_explaining_scores_under_a_loss_of_all_scores_takes_about_the_counted_mu
     engine, asked = engine_of(model, modes := Modes(all_scores=True)), ALL_DISTINCT[50:53].numpy()
     scorer = Scorer(engine, prepare_question(engine, Question(explain="score"), asked, batch_size=BATCH))
     sizes = {"num_triples": 40, "num_heads": 40, "num_pairs": 40, "num_tests": 3, "is_preconditioned": True}
-    work = cost.Workload(all_scores=True, tests_at_all_scores=False, **sizes)
+    work = Workload(all_scores=True, tests_at_all_scores=False, **sizes)
     counted = cost.multiply_adds(model.config, work, engine.tracked, modes).total
     assert 0.9 < flops_of(lambda: scorer.score(ALL_DISTINCT[:40])) / 2 / counted < 1.1
 
@@ -116,6 +117,6 @@ def test_norms_take_about_the_counted_multiply_adds(model, loss):
     engine = replace(engine_of(model, Modes(all_scores=isinstance(loss, OneToAll))), loss=loss)
     negatives = loss.num_negatives if isinstance(loss, SLCWA) else 0
     sizes = {"num_triples": BATCH, "num_heads": BATCH, "num_pairs": BATCH, "num_negatives": negatives}
-    work = cost.Workload(num_tests=5, all_scores=isinstance(loss, OneToAll), is_preconditioned=True, **sizes)
-    counted = norm_multiply_adds(model.config, work, engine.tracked, loss).total
+    work = Workload(num_tests=5, all_scores=isinstance(loss, OneToAll), is_preconditioned=True, **sizes)
+    counted = norm_multiply_adds(model.config, work, engine.tracked).total
     assert 0.8 < flops_of(lambda: training_norms([engine], ALL_DISTINCT.numpy())) / 2 / counted < 1.25

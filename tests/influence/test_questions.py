@@ -177,6 +177,6 @@ SQUARES = {
 @pytest.mark.parametrize("term", SQUARES)
 def test_squares_without_a_term_disagree_with_the_oracle(term):
     text, replacement, tensor = SQUARES[term]
-    wanted, room = case("height", "slcwa"), fresh_room([("squares", text, replacement)])
+    wanted, room = case("height", "slcwa"), fresh_room([("products_within", text, replacement)])
     with pytest.raises(Disagreement):
         check_self_influence(wanted, [tensor], room, loss=room["losses"].SLCWA(num_negatives=2))

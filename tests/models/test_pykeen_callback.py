@@ -298,7 +298,7 @@ class TestRefusals:
 class TestWithoutPyKEEN:
     def test_importing_the_callback_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pykeen.models", None)
-        for name in [name for name in sys.modules if name.startswith("tracin_dask.models.pykeen_")]:
+        for name in [name for name in sys.modules if name.startswith("tracin_dask.models.pykeen.")]:
             monkeypatch.delitem(sys.modules, name)
         with pytest.raises(ConfigError, match=r"this needs PyKEEN \(.*\): pip install 'tracin-dask\[pykeen\]'"):
             importlib.import_module("tracin_dask.models.pykeen.callback")

@@ -9,7 +9,8 @@ from small_graph import MakeJob
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence.conve.engine import PairEngine
-from tracin_dask.influence.conve.scorer import Scorer, Scores
+from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.engine import BatchScores
 from tracin_dask.runs.work.oom_retry import InPieces
 
 
@@ -21,7 +22,7 @@ def scarce(most: int, calls: list[int]):
         if len(ids) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         for rows in (np.arange(0, len(ids), 2), np.arange(1, len(ids), 2)):
-            yield Scores(rows=rows, influences=torch.from_numpy(ids[rows, :1]).double())
+            yield BatchScores(rows=rows, influences=torch.from_numpy(ids[rows, :1]).double())
 
     return score
 

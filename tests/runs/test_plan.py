@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.errors import MemoryLimitError
-from tracin_dask.influence.conve.cost import MultiplyAdds, Workload
 from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.cost import MultiplyAdds, Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.reductions.group_totals import totals_bytes
 from tracin_dask.models.conve.model import ConvEConfig
@@ -43,6 +43,7 @@ def plan_of(num_triples: int, batch_size: int, *, batches_per_task: int = 1, tas
         resources=Resources(memory_bytes=GIB),
         memory=MemoryEstimate(process=1, model=1, test_triples=1, batch=1, rows=1, top_k=1),
         multiply_adds=MultiplyAdds(forward=1, lower=1, products=1),
+        stages={},
     )
 
 
@@ -66,6 +67,7 @@ def planned(
         num_checkpoints=num_checkpoints,
         num_columns=num_tests,
         num_groups=num_groups,
+        num_negatives=getattr(options.get("loss"), "num_negatives", 0),
     )
     device_bytes = None if device_gib is None else int(device_gib * GIB)
     resources = Resources(

@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.influence.autograd.engine import GradientEngine, GradientFactors
-from tracin_dask.influence.conve.engine import PairEngine, TestFactors
+from tracin_dask.influence.engine import Engine, Factors
 from tracin_dask.influence.losses import SLCWA, AnyLoss, NegatedScore, OneToAll
 from tracin_dask.influence.tensors import concatenate
 
-Engine: TypeAlias = PairEngine | GradientEngine
-"""The two engines, which have one face: of ConvE, and of any other model."""
-Factors: TypeAlias = TestFactors | GradientFactors
-"""What each of them prepares of test triples."""
 Explain = Literal["loss", "score"]
 
 
@@ -65,7 +60,7 @@ def prepare_question(
     """
     prepared = []
     for asked in gradients_of(engine, question, test_triples, contrast_tails):
-        factors = replace(engine, loss=asked.loss).prepare(torch.from_numpy(asked.triples), batch_size=batch_size)
+        factors = engine.with_loss(asked.loss).prepare(torch.from_numpy(asked.triples), batch_size=batch_size)
         prepared.append(replace(factors, scale=asked.sign * factors.scale))
     return concatenate(prepared)
 
@@ -82,7 +77,7 @@ def gradients_of(
         assert contrast_tails is not None  # noqa: S101 - belongs to the question
         sides.append((np.column_stack([test_triples[:, :2], contrast_tails]), -1))
     for triples, sign in sides:
-        yield from _of_one_side(engine.loss, question, triples, engine.model.config.num_entities, sign)
+        yield from _of_one_side(engine.loss, question, triples, engine.num_entities, sign)
 
 
 def _of_one_side(

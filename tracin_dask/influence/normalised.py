@@ -8,11 +8,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.columns import Engine, Question
-from tracin_dask.influence.conve.scorer import Scores
-from tracin_dask.influence.negatives import BatchScorer
+from tracin_dask.influence.columns import Question
+from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine
 from tracin_dask.influence.squares import squared_lengths
-from tracin_dask.influence.summed import SummedScorer, self_scores
+from tracin_dask.influence.summed import self_scores
 
 Normalize = Literal["none", "cosine", "relatif"]
 """Divide by nothing; by the norms of both gradients; or by the training triple's only [1]_.
@@ -30,7 +29,7 @@ class NormalisedScorer:
 
     def __init__(
         self,
-        scorer: BatchScorer | SummedScorer,
+        scorer: BatchScorer,
         engines: Sequence[Engine],
         test_norms: Float[Tensor, " test"] | None = None,
     ) -> None:
@@ -38,7 +37,11 @@ class NormalisedScorer:
         self._scorer, self._engines = scorer, tuple(engines)
         self._by_test = None if test_norms is None else _reciprocals(test_norms.to(engines[0].model.device))
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
+    def __len__(self) -> int:
+        """Count the columns of the influences."""
+        return len(self._scorer)
+
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in the parts that the scorer makes of it."""
         by_row = _reciprocals(training_norms(self._engines, ids))[:, None]
         for part in self._scorer.parts(ids):

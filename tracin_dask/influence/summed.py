@@ -7,9 +7,7 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.influence.columns import Engine
-from tracin_dask.influence.conve.scorer import Scores
-from tracin_dask.influence.negatives import BatchScorer
+from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.influence.tensors import laid_out
 
@@ -21,7 +19,11 @@ class SummedScorer:
         """Take the scorers in the order of the sum: in another one, its last bits are others."""
         self._scorers = tuple(scorers)
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
+    def __len__(self) -> int:
+        """Count the columns of the influences."""
+        return len(self._scorers[0])
+
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in the parts that every scorer makes of it: they follow from the ids and the modes.
 
         One part of one checkpoint is held beside the sum.
@@ -33,13 +35,13 @@ class SummedScorer:
             yield total
 
 
-def self_scores(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Scores:
+def self_scores(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> BatchScores:
     """Sum learning_rate · ‖∇loss_i‖² over the checkpoints, for every triple i of a batch."""
     triples = torch.from_numpy(ids)
     total = self_influence(engines[0], triples)
     for engine in engines[1:]:
         total += self_influence(engine, triples)
-    return Scores(rows=np.arange(len(ids)), influences=total[:, None])
+    return BatchScores(rows=np.arange(len(ids)), influences=total[:, None])
 
 
 def sum_bytes(batch_size: int, num_tests: int, itemsize: int) -> int:

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 Tensors = TypeVar("Tensors")
@@ -12,6 +13,11 @@ Tensors = TypeVar("Tensors")
 _COLUMNS_STEP = 16
 _PADDED_FROM = 64
 """Fewer columns would be mostly zeros."""
+
+
+def dot_rows(left: Float[Tensor, "batch width"], right: Float[Tensor, "batch width"]) -> Float[Tensor, " batch"]:
+    """Multiply each row with the row of the same number."""
+    return (left * right).sum(dim=1)
 
 
 def concatenate(parts: Sequence[Tensors]) -> Tensors:

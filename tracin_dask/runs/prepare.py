@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -10,13 +9,14 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import Question
-from tracin_dask.influence.conve.cost import Workload
-from tracin_dask.influence.counts import AnyConfig
+from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.engine import EngineOptions, engine_kind
 from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.influence.precision import PrecisionName, WorkingPrecision, working_dtype
+from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.models.checkpoints.adam import Scales, adam_scales
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, Checkpoint, check_fits
+from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
+from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, Part
 from tracin_dask.runs.learning_rates import settle_learning_rates
@@ -47,7 +47,7 @@ class PreparedRun:
     """By which influences are added up."""
 
     @property
-    def model_config(self) -> AnyConfig:
+    def model_config(self) -> ModelConfig:
         """The sizes, which all checkpoints have."""
         return self.checkpoints[0].config
 
@@ -120,7 +120,7 @@ def prepare(
             num_relations=info.num_relations,
             id_maps_sha256=info.id_maps_sha256,
         )
-        _refuse_what_is_for_conve(checkpoint, config)
+        _refuse_unsupported(checkpoint, config)
         _check_dtype(checkpoint, config.precision)
     check_series(checkpoints)
     tests = None if test_triples is None else resolve_test_triples(store, test_triples)
@@ -140,31 +140,19 @@ def prepare(
     )
 
 
-def _refuse_what_is_for_conve(checkpoint: AnyCheckpoint, config: RunConfig) -> None:
-    """Refuse options that other models do not have.
+def _refuse_unsupported(checkpoint: AnyCheckpoint, config: RunConfig) -> None:
+    """Refuse what the engine of this model does not have.
 
     Raises
     ------
     ConfigError
         Saying why.
     """
-    if isinstance(checkpoint, Checkpoint):
-        return
-    what = f"{checkpoint.path} is {checkpoint.config.name}, no ConvE: "
-    if isinstance(config.loss, OneToAll):
-        raise ConfigError(
-            f"{what}loss {config.loss.name} needs the scores of all {checkpoint.config.num_entities:,} entities for "
-            "every (head, relation), which other models give one triple at a time only: that many times the work of "
-            "any other loss; take bce, slcwa, or a loss of your own"
-        )
-    if config.precision not in get_args(WorkingPrecision):
-        raise ConfigError(f"{what}precision {config.precision} is of ConvE's big products; take float32 or float64")
-    if config.gradient_checkpointing:
-        raise ConfigError(
-            f"{what}gradient_checkpointing is of ConvE's feature map; a smaller batch_size takes less memory"
-        )
-    if config.last_layers is not None:
-        raise ConfigError(f"{what}last_layers count back from ConvE's fc; name tensors as parameters")
+    options = EngineOptions(precision=config.precision, recompute=config.gradient_checkpointing)
+    try:
+        engine_kind(checkpoint.config).refuse_unsupported(checkpoint.config, config.loss, options)
+    except ConfigError as error:
+        raise ConfigError(f"{checkpoint.path} is {checkpoint.name}: {error}") from error
 
 
 def _grouping(store: TripleStore, by: Part | GroupStore) -> Grouping:

@@ -7,7 +7,6 @@ from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.cli.planning import plan_only
 from tracin_dask.clusters.spec import parse_spec
-from tracin_dask.influence.conve.modes import AnyModes, GradientModes, Modes
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
@@ -17,11 +16,6 @@ _NORMALIZED = {
     "relatif": "by the training triples' lengths (relatif); each one's own gradient is counted below",
 }
 _PRECONDITIONED = "as large as the tracked tensors; its products are counted below"
-_STAGES: dict[type[AnyModes], tuple[str, str]] = {
-    Modes: ("once per distinct head or (head, relation)", "through the feature map, as the engine says"),
-    GradientModes: ("the scores that are needed, elementwise work included", "their derivatives, as the engine says"),
-}
-"""What the stages of counted work are, by the engine."""
 
 
 def show_plan(options: JobOptions) -> None:
@@ -57,7 +51,6 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     way = prepared.config.preconditioner
     preconditioned = {} if way == "none" else {"preconditioner": f"{way}, {_PRECONDITIONED}"}
     summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
-    forward, lower = _STAGES[type(plan.modes)]
     rows = {
         "what": f"{plan.num_triples:,} training triples on {tests}",
         **summed,
@@ -74,12 +67,8 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "  batch": f"{memory.batch / mib:,.0f} MiB",
         "  rows read": f"{memory.rows / mib:,.0f} MiB",
         "multiply-adds": f"{counted.total:.3g}{of_all}",
-        "  forward": f"{counted.forward:.3g}, {forward}",
-        "  lower": f"{counted.lower:.3g}, {lower}",
-        "  products": f"{counted.products:.3g}, once per pair with a test triple",
+        **{f"  {stage}": f"{count:.3g}, {plan.stages[stage]}" for stage, count in counted.by_stage.items()},
     }
-    if counted.scores:
-        rows["  scores"] = f"{counted.scores:.3g}, of all entities, once per distinct (head, relation)"
     if prepared.groupings:
         counted_groups = ", ".join(f"{grouping.num_groups:,} by {grouping.name}" for grouping in prepared.groupings)
         size = (memory.group_sums + memory.group_totals) / mib

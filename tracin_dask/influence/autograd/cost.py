@@ -1,7 +1,7 @@
 """What scoring takes with any model, counted before it starts from what one score of it takes."""
 
-from tracin_dask.influence.conve.cost import ELEMENTWISE, MultiplyAdds, Workload
-from tracin_dask.influence.conve.modes import GradientModes
+from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
 from tracin_dask.models.scoring import ScoringConfig
 
 PIECE_BYTES = 256 * 2**20

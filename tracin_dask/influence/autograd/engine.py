@@ -1,7 +1,7 @@
 """The engine for any model that scores triples: gradients by automatic differentiation, tables row by row."""
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -11,15 +11,15 @@ from torch import Tensor
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.autograd.cost import gradient_bytes, piece_rows, row_bytes
 from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
+from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.conve.forward_backward import dot_rows
-from tracin_dask.influence.conve.modes import GradientModes
-from tracin_dask.influence.conve.pair_product import products_where_equal
+from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
+from tracin_dask.influence.id_join import products_where_equal
 from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
-from tracin_dask.influence.tensors import concatenate
+from tracin_dask.influence.tensors import concatenate, dot_rows
 from tracin_dask.models.rowwise import RowwiseModel
 
 
@@ -119,6 +119,21 @@ class GradientEngine:
         """Differentiate the loss of each triple by its own score."""
         assert not isinstance(self.loss, OneToAll | SLCWA)  # noqa: S101 - these look at other scores, too
         return derivative(self.loss, scores)
+
+    @property
+    def num_entities(self) -> int:
+        """How many entities the model has."""
+        return self.model.config.num_entities
+
+    def with_loss(self, loss: AnyLoss) -> "GradientEngine":
+        """Give the same engine for another loss."""
+        return replace(self, loss=loss)
+
+    def scorer(self, factors: Factors, num_tests: int | None = None) -> TripleScorer:
+        """Put the gradients of test triples on the device, once for all batches."""
+        from tracin_dask.influence.autograd.scorer import GradientScorer  # noqa: PLC0415 - a scorer holds its engine
+
+        return GradientScorer(self, cast(GradientFactors, factors), num_tests)
 
     @property
     def itemsize(self) -> int:

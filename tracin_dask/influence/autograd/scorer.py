@@ -13,8 +13,8 @@ from torch import Tensor
 from tracin_dask.influence.autograd.cost import direction_bytes, gradient_bytes, piece_rows, row_bytes
 from tracin_dask.influence.autograd.engine import GradientEngine, GradientFactors
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.conve.pair_product import IdIndex, IdVectors, add_by_relation, add_where_equal
-from tracin_dask.influence.conve.scorer import Scores
+from tracin_dask.influence.engine import BatchScores
+from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal
 from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.tensors import move
 
@@ -62,9 +62,9 @@ class GradientScorer:
         total *= test.scale
         return total if total.shape[1] == len(self) else total.reshape(len(ids), -1, len(self)).sum(dim=1)
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch, in one part."""
-        yield Scores(rows=np.arange(len(ids)), influences=self.whole(ids))
+        yield BatchScores(rows=np.arange(len(ids)), influences=self.whole(ids))
 
     @property
     def _dense_piece(self) -> int:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, send
 from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.conve.forward_backward import dot_rows
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.tensors import dot_rows
 
 TILE_BYTES = 64 * 2**20
 """Of the scores that are held at a time."""

@@ -18,17 +18,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.influence.conve.all_scores import AtScores, Moved, Reader, TileSum, first_tails
-from tracin_dask.influence.conve.forward_backward import Forward, dot_rows
-from tracin_dask.influence.conve.pair_product import (
-    ENTITIES,
-    ENTITY_BIAS,
-    RELATIONS,
-    EmbeddingRows,
-    IdIndex,
-    IdVectors,
-    add_where_equal,
-)
+from tracin_dask.influence.conve.forward_backward import Forward
+from tracin_dask.influence.conve.pair_product import ENTITIES, ENTITY_BIAS, RELATIONS, EmbeddingRows
+from tracin_dask.influence.id_join import IdIndex, IdVectors, add_where_equal
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.tensors import dot_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

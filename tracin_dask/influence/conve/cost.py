@@ -4,7 +4,7 @@ Letters: D embedding_dim, F features, P positions, C channels, k taps, T test tr
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tracin_dask.influence.conve.all_scores import TILE_BYTES
 from tracin_dask.influence.conve.jacobians import CHUNK_BYTES, table_bytes
@@ -19,13 +19,12 @@ from tracin_dask.influence.conve.pair_product import (
     RELATIONS,
 )
 from tracin_dask.influence.conve.regions import Region, Sees, regions
+from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
 from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve.model import ConvEConfig
 
 MOST_TABLE_BYTES = 256 * 2**20
 """A relation table that is larger is not made."""
-ELEMENTWISE = 8
-"""An elementwise pass in multiply-adds of a matrix product that take as long, measured."""
 JACOBIAN_PASSES = 6
 """Elementwise passes over a pair's Jacobian: it is reordered, summed over regions, scaled and laid out."""
 DIRECTION_PASSES = 4
@@ -34,74 +33,6 @@ OPEN_SHARE = 0.5
 """Part of the units that a ReLU lets through: all else is left out of directions, and of test triples' features."""
 SHORTEST_LONG_RUN = 8
 """Shorter runs do not pay for a matrix product of their own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """How much there is to score; distinct counts are of the whole training set, in store order."""
-
-    num_triples: int
-    num_heads: int
-    """Distinct heads."""
-    num_pairs: int
-    """Distinct (head, relation)."""
-    num_tests: int
-    """Gradients of test triples; 0 for self-influence."""
-    all_scores: bool = False
-    """Whether the loss looks at the scores of all entities."""
-    tests_at_all_scores: bool = True
-    """Whether the test triples' gradients do then, too; those of scores, and of contrasts, are at one score each."""
-    num_negatives: int = 0
-    """Corrupted triples that are scored beside each training triple."""
-    is_preconditioned: bool = False
-    """Whether a preconditioner stands between the gradients."""
-    num_checkpoints: int = 1
-    """Each is scored like the first; what is counted here is of one."""
-    num_columns: int = 1
-    """Influences per training triple: one for each test triple, or its own."""
-    num_groups: int = 0
-    """Groups of training triples whose influences are added up, by all groupings."""
-
-    def keys(self, region: Region) -> int:
-        """Count how often a region's features are computed; relations come back in almost every batch."""
-        return self.num_heads if region.sees is Sees.HEAD else self.num_pairs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MultiplyAdds:
-    """Counted multiply-adds by stage."""
-
-    forward: int
-    """The features and their projection: once per distinct head, (head, relation) or relation, by region."""
-    lower: int
-    """Through the feature map: back from each training triple, or forward along each test triple, by region."""
-    products: int
-    """Once per pair of a training and a test triple, the features' part once per distinct head or (head, relation)."""
-    scores: int = 0
-    """Through the entity table and back, where the loss looks at all scores: once per distinct (head, relation)."""
-
-    @property
-    def total(self) -> int:
-        """All stages."""
-        return self.forward + self.lower + self.products + self.scores
-
-    def __add__(self, other: "MultiplyAdds") -> "MultiplyAdds":
-        """Add up by stage."""
-        return MultiplyAdds(
-            forward=self.forward + other.forward,
-            lower=self.lower + other.lower,
-            products=self.products + other.products,
-            scores=self.scores + other.scores,
-        )
-
-    def times(self, number: int) -> "MultiplyAdds":
-        """Count what is done so many times."""
-        return MultiplyAdds(
-            forward=number * self.forward,
-            lower=number * self.lower,
-            products=number * self.products,
-            scores=number * self.scores,
-        )
 
 
 def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:
@@ -125,7 +56,7 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
     short, since the store does not say how many there are: with them it is less.
     """
     parts = [r for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION)]
-    overlap = sum(work.keys(r) * _features(config, r) for r in parts) if FC_WEIGHT in tracked else 0
+    overlap = sum(_keys(work, r) * _features(config, r) for r in parts) if FC_WEIGHT in tracked else 0
     if work.is_preconditioned:
         overlap = int(overlap * config.embedding_dim * (OPEN_SHARE if work.num_tests else 1))
     if work.num_negatives:
@@ -136,13 +67,13 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
         both += multiply_adds(config, corrupted, tracked, modes)
         return both if work.num_tests else replace(both, products=_own_products(config, work, tracked))
     if modes.forward:
-        lower = work.num_tests * sum(work.keys(r) * _pass(config, r) for r in parts)
+        lower = work.num_tests * sum(_keys(work, r) * _pass(config, r) for r in parts)
         by_row = config.embedding_dim
     else:
         lower = work.num_triples * _lower_per_row(config, work, tracked, modes)
         by_row = _width(config, tracked)
     return MultiplyAdds(
-        forward=sum(work.keys(r) * _pass(config, r) for r in parts),
+        forward=sum(_keys(work, r) * _pass(config, r) for r in parts),
         lower=lower,
         products=max(1, work.num_tests) * (overlap + work.num_triples * by_row),
         scores=_through_entities(config, work, tracked) if modes.all_scores else 0,
@@ -223,6 +154,11 @@ def _width(config: ConvEConfig, tracked: frozenset[str]) -> int:
     """Count the multiply-adds of one pair of a training and a test triple, row by row."""
     vectors = bool(tracked & FC) + ("bn2.bias" in tracked) + ("bn2.weight" in tracked)
     return vectors * config.embedding_dim + (_moments(config) if tracked & CONVOLUTION else 0)
+
+
+def _keys(work: Workload, region: Region) -> int:
+    """Count how often a region's features are computed; relations come back in almost every batch."""
+    return work.num_heads if region.sees is Sees.HEAD else work.num_pairs
 
 
 def _moments(config: ConvEConfig) -> int:

@@ -13,17 +13,9 @@ from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.conve.forward_backward import Forward
 from tracin_dask.influence.conve.forward_mode import OwnMoves, own_moves
 from tracin_dask.influence.conve.gradient_factors import LowerFactors, Wanted
-from tracin_dask.influence.conve.pair_product import (
-    ENTITIES,
-    ENTITY_BIAS,
-    RELATIONS,
-    EmbeddingRows,
-    IdIndex,
-    IdVectors,
-    add_by_relation,
-    add_where_equal,
-)
+from tracin_dask.influence.conve.pair_product import ENTITIES, ENTITY_BIAS, RELATIONS, EmbeddingRows
 from tracin_dask.influence.conve.regions import Sees
+from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal
 
 
 class EmbeddingTerms:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
@@ -13,7 +15,7 @@ from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum
 from tracin_dask.influence.conve.all_scores_terms import AllScoresSelfTerms
 from tracin_dask.influence.conve.folded import CONVOLUTION_TENSORS, FoldedConvE
-from tracin_dask.influence.conve.forward_backward import Forward, Known, dot_rows, forward, scores
+from tracin_dask.influence.conve.forward_backward import Forward, Known, forward, scores
 from tracin_dask.influence.conve.gradient_factors import (
     LowerFactors,
     OutputFactors,
@@ -32,11 +34,12 @@ from tracin_dask.influence.conve.pair_product import (
     weigh_overlap,
 )
 from tracin_dask.influence.conve.regions import Sees
+from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
-from tracin_dask.influence.tensors import concatenate
+from tracin_dask.influence.tensors import concatenate, dot_rows
 
 GRADIENTS_AT_A_TIME = 256
 """Gradients whose features are held together, where those of one triple meet; at least all of them."""
@@ -150,6 +153,29 @@ class PairEngine:
             moments=test.moments @ self.preconditioner.times_convolution(self.tracked, jacobian) @ jacobian.T,
             embeddings=self.preconditioner.times_rows(test.embeddings),
         )
+
+    @property
+    def num_entities(self) -> int:
+        """How many entities the model has."""
+        return self.model.config.num_entities
+
+    def with_loss(self, loss: AnyLoss) -> "PairEngine":
+        """Give the same engine for another loss."""
+        return replace(self, loss=loss)
+
+    def scorer(self, factors: Factors, num_tests: int | None = None) -> TripleScorer:
+        """Lay the gradients of test triples out on the device, once for all batches."""
+        from tracin_dask.influence.conve.scorer import Scorer  # noqa: PLC0415 - a scorer holds its engine
+
+        return Scorer(self, cast(TestFactors, factors), num_tests)
+
+    def products_within(
+        self, ids: Int[ndarray, "triple gradient 3"]
+    ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
+        """Give the scores of several triples of one relation each, and multiply their gradients with each other."""
+        from tracin_dask.influence.conve.products_within import products_within  # noqa: PLC0415 - the same
+
+        return products_within(self, ids)
 
     @property
     def gradients_at_a_time(self) -> int:

@@ -14,6 +14,7 @@ from tracin_dask.influence.batch import Batch, distinct_relations, send
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.regions import Region, Sees, add_patches_to_image
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.tensors import dot_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +110,6 @@ def scores(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]
     """Score the batch's triples from their tails' embeddings: x(h, r) · E[t] (+ bias[t])."""
     score = dot_rows(ahead.x.index_select(0, ahead.batch.pair), tails)
     return score if model.entity_bias is None else score + model.entity_bias[ahead.batch.triples[:, 2]]
-
-
-def dot_rows(left: Float[Tensor, "batch width"], right: Float[Tensor, "batch width"]) -> Float[Tensor, " batch"]:
-    """Multiply each row with the row of the same number."""
-    return (left * right).sum(dim=1)
 
 
 def activate(

@@ -3,17 +3,16 @@
 from dataclasses import replace
 
 from tracin_dask.influence.conve import cost
-from tracin_dask.influence.conve.cost import MultiplyAdds, Workload
 from tracin_dask.influence.conve.engine import GRADIENTS_AT_A_TIME
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.pair_product import CONVOLUTION
-from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
+from tracin_dask.influence.cost import MultiplyAdds, Workload
 from tracin_dask.models.conve.model import ConvEConfig
 
 
-def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], loss: AnyLoss) -> MultiplyAdds:
+def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> MultiplyAdds:
     """Count the multiply-adds: every training triple's gradient is carried all the way back, whatever is tracked."""
-    own, modes, every = replace(work, num_tests=0), _modes(loss), frozenset(config.parameter_names)
+    own, modes, every = replace(work, num_tests=0), _modes(work), frozenset(config.parameter_names)
     counted = cost.multiply_adds(config, own, tracked, modes)
     back = cost.multiply_adds(config, own, every, modes).lower
     gradients = (1 + work.num_negatives) * work.num_triples
@@ -21,23 +20,23 @@ def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[s
     return replace(counted, lower=back + to_tensors)
 
 
-def norm_bytes(config: ConvEConfig, batch_size: int, loss: AnyLoss, *, itemsize: int, recompute: bool) -> int:
+def norm_bytes(config: ConvEConfig, batch_size: int, work: Workload, *, itemsize: int, recompute: bool) -> int:
     """Bound the bytes that live at once for the norms of a batch: two vectors of each row more than scoring holds.
 
     Where a loss has several gradients, some triples' are held at a time: their features twice, and the rest.
     """
-    modes, waiting = _modes(loss), 2 * (1 + config.embedding_dim) * batch_size * itemsize
-    if not isinstance(loss, SLCWA):
+    modes, waiting = _modes(work), 2 * (1 + config.embedding_dim) * batch_size * itemsize
+    if work.num_negatives == 0:
         return waiting + cost.batch_bytes(config, batch_size, 0, modes, itemsize=itemsize, recompute=recompute)
-    each = 1 + loss.num_negatives
+    each = 1 + work.num_negatives
     held = min(each * batch_size, max(each, GRADIENTS_AT_A_TIME))
     features = 2 * held * config.num_features * itemsize
     return waiting + features + cost.batch_bytes(config, held, 0, modes, itemsize=itemsize, recompute=recompute)
 
 
-def _modes(loss: AnyLoss) -> Modes:
+def _modes(work: Workload) -> Modes:
     """Give the ways in which norms are computed: triples share nothing."""
-    return Modes(all_scores=isinstance(loss, OneToAll))
+    return Modes(all_scores=work.all_scores)
 
 
 def _moments_to_tensors(config: ConvEConfig) -> int:

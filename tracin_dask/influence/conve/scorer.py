@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from tracin_dask.influence.conve.all_scores import at_output, moved_rows
 from tracin_dask.influence.conve.all_scores_terms import AllScoresTerms, TrainingSide
 from tracin_dask.influence.conve.embedding_terms import EmbeddingTerms
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors
-from tracin_dask.influence.conve.forward_backward import Forward, Known, dot_rows
+from tracin_dask.influence.conve.forward_backward import Forward, Known
 from tracin_dask.influence.conve.forward_mode import moved_images, moved_projection
 from tracin_dask.influence.conve.gradient_factors import (
     LowerFactors,
@@ -36,17 +36,10 @@ from tracin_dask.influence.conve.pair_product import (
 )
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.weight_terms import WeightTerms
+from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.losses import Loss
-from tracin_dask.influence.tensors import laid_out, move, with_rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """Influences of some rows of a batch on all test triples."""
-
-    rows: Int[ndarray, " row"]
-    influences: Float[Tensor, "row test"]
+from tracin_dask.influence.tensors import dot_rows, laid_out, move, with_rows
 
 
 class Scorer:
@@ -122,14 +115,14 @@ class Scorer:
             total[send(part.rows, total.device)] = part.influences
         return total
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
         for rows, score in self._ways(ids):
             chosen = ids if len(rows) == len(ids) else ids[rows]
             influences = score(index_batch(chosen, self.engine.model.device))
             if influences.shape[1] != self._num_tests:
                 influences = influences.reshape(len(rows), -1, self._num_tests).sum(dim=1)
-            yield Scores(rows=rows, influences=influences)
+            yield BatchScores(rows=rows, influences=influences)
 
     def _ways(self, ids: Int[ndarray, "batch 3"]) -> Iterator[tuple[Int[ndarray, " row"], Callable[[Batch], Tensor]]]:
         """Say which rows of a batch are scored in which way."""

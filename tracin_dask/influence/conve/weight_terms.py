@@ -12,9 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors
-from tracin_dask.influence.conve.forward_backward import Forward, dot_rows
+from tracin_dask.influence.conve.forward_backward import Forward
 from tracin_dask.influence.conve.pair_product import FC_WEIGHT
 from tracin_dask.influence.conve.regions import Region, Sees
+from tracin_dask.influence.tensors import dot_rows
 
 
 class WeightTerms:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from tracin_dask.errors import MemoryLimitError
-from tracin_dask.influence.conve import cost
-from tracin_dask.influence.counts import Counts
+from tracin_dask.influence.cost import EngineCost, Workload
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.group_totals import sums_bytes, totals_bytes
@@ -58,7 +57,7 @@ def read_rows(batch_size: int) -> int:
 
 
 def estimate(
-    counts: Counts, work: cost.Workload, config: RunConfig, *, batch_size: int, outcomes: int
+    counts: EngineCost, work: Workload, config: RunConfig, *, batch_size: int, outcomes: int
 ) -> MemoryEstimate:
     """Estimate the peak of a worker; `outcomes` of tasks are merged at a time."""
     columns, number, batch = max(1, work.num_tests), work.num_checkpoints, counts.batch_bytes(batch_size)

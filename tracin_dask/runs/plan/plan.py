@@ -1,13 +1,13 @@
 """From sizes and limits to a frozen plan: tasks, engine, bytes and multiply-adds. Pure: touches no data."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tracin_dask.influence.conve import cost
-from tracin_dask.influence.conve.modes import AnyModes
-from tracin_dask.influence.counts import AnyConfig, Computing, Counts, counts_of
+from tracin_dask.influence.cost import Computing, EngineCost, Modes, MultiplyAdds, Workload
+from tracin_dask.influence.engine import engine_kind
 from tracin_dask.influence.precision import working_dtype
+from tracin_dask.models.config import ModelConfig
 from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.plan.memory import MemoryEstimate, estimate, refuse_too_large
@@ -41,7 +41,7 @@ MOST_TASKS_PER_SECOND = 250
 class Plan:
     """What will be done, in numbers."""
 
-    modes: AnyModes
+    modes: Modes
     num_triples: int
     num_tests: int
     batch_size: int
@@ -49,7 +49,9 @@ class Plan:
     tasks_per_group: int
     resources: Resources
     memory: MemoryEstimate
-    multiply_adds: cost.MultiplyAdds
+    multiply_adds: MultiplyAdds
+    stages: Mapping[str, str]
+    """What the stages of these are in the engine, by their names."""
     num_checkpoints: int = 1
 
     @property
@@ -92,7 +94,7 @@ class Plan:
             start += rows
 
 
-def make_plan(model: AnyConfig, work: cost.Workload, config: RunConfig, resources: Resources) -> Plan:
+def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: Resources) -> Plan:
     """Fit a run into the memory of its workers and cut it into tasks of a few seconds.
 
     Raises
@@ -124,6 +126,7 @@ def make_plan(model: AnyConfig, work: cost.Workload, config: RunConfig, resource
         resources=resources,
         memory=memory,
         multiply_adds=multiply_adds,
+        stages=counts.stages,
         num_checkpoints=work.num_checkpoints,
     )
     return replace(plan, tasks_per_group=math.ceil(plan.num_tasks / MOST_GROUPS))
@@ -134,16 +137,15 @@ def device_bytes(config: RunConfig, resources: Resources) -> int | None:
     return None if config.device == "cpu" else resources.device_bytes
 
 
-def _counts(model: AnyConfig, work: cost.Workload, config: RunConfig) -> Counts:
+def _counts(model: ModelConfig, work: Workload, config: RunConfig) -> EngineCost:
     how = Computing(
         work=work,
         tracked=config.tracked(model),
-        loss=config.loss,
         is_normalised=config.normalize != "none",
         itemsize=working_dtype(config.precision).itemsize,
         recompute=config.gradient_checkpointing,
     )
-    return counts_of(model, how)
+    return engine_kind(model).cost(model, how)
 
 
 def _automatic_batch(measure: Callable[[int], MemoryEstimate], config: RunConfig, resources: Resources) -> int:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.columns import Engine
+from tracin_dask.influence.engine import Engine
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.runs.work.job import Asked, ScoreJob

@@ -7,8 +7,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.columns import Factors, Question
-from tracin_dask.influence.conve.modes import AnyModes
+from tracin_dask.influence.columns import Question
+from tracin_dask.influence.cost import Modes
+from tracin_dask.influence.engine import Factors
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.precision import PrecisionName
@@ -39,7 +40,7 @@ class ScoreJob:
     question: Question
     normalize: Normalize
     tracked: frozenset[str]
-    modes: AnyModes
+    modes: Modes
     top_k: int
     batch_size: int
     device: Device

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -10,14 +9,12 @@ from typing import TypeAlias
 import torch
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.influence.conve.folded import FoldedConvE, fold
-from tracin_dask.influence.conve.jacobians import RelationTable, relation_table
-from tracin_dask.influence.counts import AnyConfig
+from tracin_dask.influence.engine import ReadyModel, engine_kind
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner, flatten_scales, lay_out_scales
 from tracin_dask.models.checkpoints.adam import Scales, adam_scales
 from tracin_dask.models.checkpoints.checkpoint import build_model
 from tracin_dask.models.checkpoints.files import file_sha256, read_pickled_model
+from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import face_of, load_checkpoint
@@ -32,7 +29,7 @@ class CheckpointFile:
 
     path: Path
     sha256: str
-    config: AnyConfig
+    config: ModelConfig
     dtype: torch.dtype
     description: ModelDescription | None = field(default=None, hash=False)
     """What the weights are those of, where it is no ConvE."""
@@ -93,26 +90,16 @@ class Contents:
         return buffer.getvalue()
 
 
+@dataclass(slots=True, kw_only=True)
 class Loaded:
-    """A model as an engine takes it, with its preconditioner, and a ConvE's relation table once that is asked for."""
+    """A model from which engines are made."""
 
-    def __init__(self, model: FoldedConvE | RowwiseModel, preconditioner: Preconditioner, precision: Precision) -> None:
-        """Take a model that was made ready in this precision."""
-        self.model, self.preconditioner, self._precision = model, preconditioner, precision
-        self.is_counted = True
-        """Whether a task has stated that the checkpoint was loaded."""
-        self._relations: RelationTable | None = None
-
-    def relations(self) -> RelationTable | None:
-        """Give the relation table, made once; None where no region sees the relation alone."""
-        assert isinstance(self.model, FoldedConvE)  # noqa: S101 - asked for a ConvE only
-        if self._relations is None:
-            with torch.no_grad():
-                self._relations = relation_table(self.model, self._precision)
-        return self._relations
+    ready: ReadyModel
+    is_counted: bool = True
+    """Whether a task has stated that the checkpoint was loaded."""
 
 
-ModelKey = tuple[str, AnyConfig, torch.dtype, frozenset[str], torch.device, Precision]
+ModelKey = tuple[str, ModelConfig, torch.dtype, frozenset[str], torch.device, Precision]
 """The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
 _models: dict[ModelKey, Loaded] = {}
 """The models of the last run."""
@@ -136,20 +123,9 @@ def loaded(file: CheckpointFile, device: torch.device, precision: Precision) -> 
 
 def remember(file: CheckpointFile, contents: Contents, device: torch.device, precision: Precision) -> Loaded:
     """Make a checkpoint's model ready, which is loaded already, and keep it."""
-    if isinstance(file.config, ConvEConfig):
-        preconditioner = lay_out_scales(contents.scales, file.config, device=device)
-    else:
-        preconditioner = flatten_scales(contents.scales, file.config, device=device)
-    made = Loaded(_ready(contents.model, device, precision), preconditioner, precision)
-    _models[_key(file, device, precision)] = made
+    ready = engine_kind(file.config).ready(contents.model, contents.scales, device=device, precision=precision)
+    made = _models[_key(file, device, precision)] = Loaded(ready=ready)
     return made
-
-
-def _ready(model: AnyModel, device: torch.device, precision: Precision) -> FoldedConvE | RowwiseModel:
-    """Fold a ConvE; put a copy of any other model on a GPU, or take it as it is."""
-    if isinstance(model, ConvE):
-        return fold(model, device=device, precision=precision)
-    return model if device.type == "cpu" else deepcopy(model).to(device)
 
 
 def _key(file: CheckpointFile, device: torch.device, precision: Precision) -> ModelKey:

@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.columns import Engine
-from tracin_dask.influence.conve.scorer import Scores
+from tracin_dask.influence.engine import BatchScores, Engine
 from tracin_dask.influence.normalised import Normalize, training_norms
 from tracin_dask.runs.work.contributions import Contributions, Reported
 from tracin_dask.runs.work.job import Asked, ScoreJob
@@ -55,7 +54,7 @@ def _training_norms(engines: Sequence[Engine], ids: Int[ndarray, "row 3"], batch
     """Compute norms in batches of the job's size."""
     found = np.zeros(len(ids))
     batches = InPieces(
-        lambda some: [Scores(rows=np.arange(len(some)), influences=training_norms(engines, some)[:, None])]
+        lambda some: [BatchScores(rows=np.arange(len(some)), influences=training_norms(engines, some)[:, None])]
     )
     for at in range(0, len(ids), batch_size):
         for part in batches.parts(ids[at : at + batch_size]):

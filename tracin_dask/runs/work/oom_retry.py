@@ -10,11 +10,11 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import MemoryLimitError
-from tracin_dask.influence.conve.scorer import Scores
+from tracin_dask.influence.engine import BatchScores
 
 logger = logging.getLogger(__name__)
 
-Score = Callable[[Int[ndarray, "batch 3"]], Iterable[Scores]]
+Score = Callable[[Int[ndarray, "batch 3"]], Iterable[BatchScores]]
 """From the ids of a batch to the influences of its rows, in one or several parts."""
 SMALLEST_PIECE = 16
 
@@ -32,7 +32,7 @@ class InPieces:
         self.halvings = 0
         """How often pieces were halved."""
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[Scores]:
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch.
 
         Raises

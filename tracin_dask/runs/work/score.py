@@ -11,11 +11,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.autograd.engine import GradientEngine
-from tracin_dask.influence.columns import Engine, Factors, prepare_question
-from tracin_dask.influence.conve.engine import PairEngine
-from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.conve.modes import GradientModes, Modes
+from tracin_dask.influence.columns import prepare_question
+from tracin_dask.influence.engine import Engine, EngineModel, EngineSettings, Factors
 from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import NormalisedScorer, question_norms
 from tracin_dask.influence.precision import Precision
@@ -23,13 +20,12 @@ from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
-from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.runs.config import Device
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work import loading
 from tracin_dask.runs.work.allocator import keep_freed_memory
 from tracin_dask.runs.work.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide
-from tracin_dask.runs.work.loading import Contents, Loaded
+from tracin_dask.runs.work.loading import Contents
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.stream import stream
 
@@ -121,7 +117,7 @@ def engines_of(job: ScoreJob) -> tuple[list[Engine], int]:
     device, precision = _set_up(job)
     found = [loading.loaded(file, device, precision) for file in job.checkpoints]
     pairs = zip(found, job.learning_rates, strict=True)
-    engines = [_engine(job, model, learning_rate, precision) for (model, _), learning_rate in pairs]
+    engines = [model.ready.engine(_settings(job, learning_rate)) for (model, _), learning_rate in pairs]
     return engines, sum(is_new for _, is_new in found)
 
 
@@ -150,28 +146,13 @@ def _set_up(job: ScoreJob) -> tuple[torch.device, Precision]:
     return device, precision
 
 
-def _engine(job: ScoreJob, loaded: Loaded, learning_rate: float, precision: Precision) -> Engine:
-    if isinstance(loaded.model, RowwiseModel):
-        assert isinstance(job.modes, GradientModes)  # noqa: S101 - chosen for such a model
-        return GradientEngine(
-            model=loaded.model,
-            tracked=job.tracked,
-            loss=job.loss,
-            learning_rate=learning_rate,
-            modes=job.modes,
-            preconditioner=loaded.preconditioner,
-        )
-    assert isinstance(job.modes, Modes)  # noqa: S101 - chosen for a ConvE
-    return PairEngine(
-        model=loaded.model,
+def _settings(job: ScoreJob, learning_rate: float) -> EngineSettings:
+    return EngineSettings(
         tracked=job.tracked,
         loss=job.loss,
         learning_rate=learning_rate,
-        preconditioner=loaded.preconditioner,
-        precision=precision,
-        recompute=job.gradient_checkpointing,
         modes=job.modes,
-        relations=loaded.relations() if job.modes.relation_table else None,
+        recompute=job.gradient_checkpointing,
     )
 
 
@@ -181,7 +162,7 @@ class _RunHere:
 
     job: ScoreJob
     tests: tuple[Factors, ...]
-    models: list[FoldedConvE | RowwiseModel]
+    models: list[EngineModel]
     batches: InPieces
     seen: TopK
     """The best of all rows that were scored here: later tasks need not return what these surpass."""

@@ -1,0 +1,71 @@
+"""What a run of any model takes in multiply-adds and bytes, norms and preconditioner included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracin_dask.influence.autograd import cost
+from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.cost import Computing, MultiplyAdds
+from tracin_dask.models.scoring import ScoringConfig
+
+STAGES = {
+    "forward": "the scores that are needed, elementwise work included",
+    "lower": "their derivatives, as the engine says",
+    "products": "once per pair with a test triple",
+    "scores": "of all entities, once per distinct (head, relation)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AutogradCost:
+    """What one checkpoint of any model takes."""
+
+    config: ScoringConfig
+    how: Computing
+    modes: GradientModes
+
+    @property
+    def multiply_adds(self) -> MultiplyAdds:
+        """The multiply-adds of all training triples, norms included."""
+        how = self.how
+        counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
+        if not how.is_normalised:
+            return counted
+        return counted + cost.own_multiply_adds(self.config, how.work, how.tracked)
+
+    @property
+    def stages(self) -> Mapping[str, str]:
+        """What the stages of `multiply_adds` are."""
+        return STAGES
+
+    @property
+    def model_bytes(self) -> int:
+        """Bound the bytes of the model, while it is loaded."""
+        how = self.how
+        weights = cost.model_bytes(self.config, how.itemsize)
+        if not how.work.is_preconditioned:
+            return weights
+        return weights + cost.preconditioner_bytes(self.config, how.tracked, how.itemsize)
+
+    @property
+    def test_bytes(self) -> int:
+        """Bound the bytes of the test triples' factors, twice, and of all that is laid out beside them."""
+        number = self.how.work.num_tests
+        prepared = cost.prepared_bytes(self.config, number, self.how.tracked, self.how.itemsize)
+        return 2 * prepared + cost.layout_bytes(self.config, number)
+
+    def batch_bytes(self, batch_size: int) -> int:
+        """Bound the bytes that live at once while a batch is scored."""
+        how, itemsize, total = self.how, self.how.itemsize, 0
+        number = how.work.num_tests
+        if number:
+            total = cost.batch_bytes(self.config, batch_size, number, how.tracked, self.modes, itemsize=itemsize)
+        if number == 0 or how.is_normalised:
+            each = 1 + how.work.num_negatives
+            total += cost.norm_bytes(self.config, batch_size, each, how.tracked, itemsize)
+        return total
+
+
+def autograd_cost(config: ScoringConfig, how: Computing) -> AutogradCost:
+    """Choose the modes with the fewest multiply-adds, and count what they take."""
+    return AutogradCost(config, how, cost.choose_modes(config, how.work, how.tracked))

@@ -1,0 +1,86 @@
+"""What a run of a ConvE takes in multiply-adds and bytes, norms and preconditioner included."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.folded import model_bytes
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
+from tracin_dask.influence.conve.preconditioner_cost import (
+    preconditioned_batch_bytes,
+    preconditioned_layout_bytes,
+    preconditioner_bytes,
+)
+from tracin_dask.influence.cost import Computing, MultiplyAdds
+from tracin_dask.models.conve.model import ConvEConfig
+
+STAGES = {
+    "forward": "once per distinct head or (head, relation)",
+    "lower": "through the feature map, as the engine says",
+    "products": "once per pair with a test triple",
+    "scores": "of all entities, once per distinct (head, relation)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConvECost:
+    """What one checkpoint of a ConvE takes."""
+
+    config: ConvEConfig
+    how: Computing
+    modes: Modes
+
+    @property
+    def multiply_adds(self) -> MultiplyAdds:
+        """The multiply-adds of all training triples, norms included."""
+        how = self.how
+        counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
+        if not how.is_normalised:
+            return counted
+        return counted + norm_multiply_adds(self.config, how.work, how.tracked)
+
+    @property
+    def stages(self) -> Mapping[str, str]:
+        """What the stages of `multiply_adds` are."""
+        return STAGES
+
+    @property
+    def model_bytes(self) -> int:
+        """Bound the bytes of the model, while it is loaded."""
+        how = self.how
+        weights = model_bytes(self.config, how.itemsize)
+        return weights + (
+            preconditioner_bytes(self.config, how.tracked, how.itemsize) if self._is_preconditioned else 0
+        )
+
+    @property
+    def test_bytes(self) -> int:
+        """Bound the bytes of the test triples' factors, twice, and of all that is laid out beside them."""
+        number, itemsize = self.how.work.num_tests, self.how.itemsize
+        total = 2 * cost.prepared_bytes(self.config, number, itemsize)
+        total += cost.layout_bytes(self.config, number, itemsize, self.modes)
+        if self._is_preconditioned:
+            total += preconditioned_layout_bytes(self.config, number, itemsize, self.modes)
+        return total
+
+    def batch_bytes(self, batch_size: int) -> int:
+        """Bound the bytes that live at once while a batch is scored."""
+        how, itemsize, again, total = self.how, self.how.itemsize, self.how.recompute, 0
+        number = how.work.num_tests
+        if number:
+            total = cost.batch_bytes(self.config, batch_size, number, self.modes, itemsize=itemsize, recompute=again)
+        if number == 0 or how.is_normalised:
+            total = max(total, norm_bytes(self.config, batch_size, how.work, itemsize=itemsize, recompute=again))
+        if self._is_preconditioned:
+            total += preconditioned_batch_bytes(self.config, batch_size, self.modes, itemsize=itemsize, recompute=again)
+        return total
+
+    @property
+    def _is_preconditioned(self) -> bool:
+        return self.how.work.is_preconditioned
+
+
+def conve_cost(config: ConvEConfig, how: Computing) -> ConvECost:
+    """Choose the modes with the fewest multiply-adds, and count what they take."""
+    return ConvECost(config, how, cost.choose_modes(config, how.work, how.tracked))

@@ -1,0 +1,132 @@
+"""The size of a run and the work that it takes, in numbers that every engine's cost model shares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+ELEMENTWISE = 8
+"""An elementwise pass costs as much as this many multiply-adds of a matrix product, as measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """How much there is to score; distinct counts are of the whole training set, in store order."""
+
+    num_triples: int
+    num_heads: int
+    """Distinct heads."""
+    num_pairs: int
+    """Distinct (head, relation)."""
+    num_tests: int
+    """Gradients of test triples; 0 for self-influence."""
+    all_scores: bool = False
+    """Whether the loss looks at the scores of all entities."""
+    tests_at_all_scores: bool = True
+    """Whether the test triples' gradients do then, too; those of scores, and of contrasts, are at one score each."""
+    num_negatives: int = 0
+    """Corrupted triples that are scored beside each training triple."""
+    is_preconditioned: bool = False
+    """Whether a preconditioner stands between the gradients."""
+    num_checkpoints: int = 1
+    """Each is scored like the first; what is counted here is of one."""
+    num_columns: int = 1
+    """Influences per training triple: one for each test triple, or its own."""
+    num_groups: int = 0
+    """Groups of training triples whose influences are added up, by all groupings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiplyAdds:
+    """Counted multiply-adds by stage."""
+
+    forward: int
+    """The features and their projection: once per distinct head, (head, relation) or relation, by region."""
+    lower: int
+    """Through the feature map: back from each training triple, or forward along each test triple, by region."""
+    products: int
+    """Once per pair of a training and a test triple, the features' part once per distinct head or (head, relation)."""
+    scores: int = 0
+    """Through the entity table and back, where the loss looks at all scores: once per distinct (head, relation)."""
+
+    @property
+    def total(self) -> int:
+        """All stages."""
+        return self.forward + self.lower + self.products + self.scores
+
+    @property
+    def by_stage(self) -> dict[str, int]:
+        """All stages by their names; `scores` only where there are any."""
+        always = {"forward": self.forward, "lower": self.lower, "products": self.products}
+        return always | ({"scores": self.scores} if self.scores else {})
+
+    def __add__(self, other: "MultiplyAdds") -> "MultiplyAdds":
+        """Add up by stage."""
+        return MultiplyAdds(
+            forward=self.forward + other.forward,
+            lower=self.lower + other.lower,
+            products=self.products + other.products,
+            scores=self.scores + other.scores,
+        )
+
+    def times(self, number: int) -> "MultiplyAdds":
+        """Count what is done so many times."""
+        return MultiplyAdds(
+            forward=number * self.forward,
+            lower=number * self.lower,
+            products=number * self.products,
+            scores=number * self.scores,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computing:
+    """How the influences of one checkpoint are computed, whatever the engine."""
+
+    work: Workload
+    tracked: frozenset[str]
+    is_normalised: bool
+    itemsize: int
+    recompute: bool
+
+
+@runtime_checkable
+class Modes(Protocol):
+    """The way that an engine takes through a run; the engine's cost model chooses it, and the text describes it."""
+
+    def __str__(self) -> str:
+        """Say what is done per row, per (head, relation), and once."""
+        ...
+
+
+@runtime_checkable
+class EngineCost(Protocol):
+    """What one checkpoint takes in the modes that its engine chose."""
+
+    @property
+    def modes(self) -> Modes:
+        """The chosen way."""
+        ...
+
+    @property
+    def multiply_adds(self) -> MultiplyAdds:
+        """The multiply-adds of all training triples, norms included."""
+        ...
+
+    @property
+    def stages(self) -> Mapping[str, str]:
+        """What the stages of `multiply_adds` are in this engine, by their names, for whoever reads a plan."""
+        ...
+
+    @property
+    def model_bytes(self) -> int:
+        """Bound the bytes of the model while it is loaded."""
+        ...
+
+    @property
+    def test_bytes(self) -> int:
+        """Bound the bytes of the test triples' factors, twice, and of all that is laid out next to them."""
+        ...
+
+    def batch_bytes(self, batch_size: int) -> int:
+        """Bound the bytes that live at once while a batch is scored."""
+        ...

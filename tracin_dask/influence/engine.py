@@ -1,0 +1,231 @@
+"""The protocol of an engine: gradients of triples, and their products with the gradients of test triples.
+
+Each engine is a sub-package of this room that the configuration of a model names (`config.engine`); `KIND` in its file
+`kind` is an `EngineKind`. Nothing outside of these sub-packages knows which engine it uses.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass
+from importlib import import_module
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.influence.cost import Computing, EngineCost, Modes
+from tracin_dask.influence.losses import AnyLoss, Loss
+from tracin_dask.influence.precision import Precision, PrecisionName
+from tracin_dask.models.config import ModelConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchScores:
+    """Influences of some rows of a batch on all test triples."""
+
+    rows: Int[ndarray, " row"]
+    influences: Float[Tensor, "row test"]
+
+
+@runtime_checkable
+class Factors(Protocol):
+    """Gradients of triples as an engine keeps them: a dataclass of tensors that share their first axis."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def scale(self) -> Float[Tensor, " column"]:
+        """What every product with a gradient is multiplied by: learning_rate · ∂loss/∂score."""
+        ...
+
+    def __len__(self) -> int:
+        """Count the gradients."""
+        ...
+
+
+@runtime_checkable
+class EngineModel(Protocol):
+    """A model as an engine holds it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors lie."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its tensors."""
+        ...
+
+
+@runtime_checkable
+class BatchScorer(Protocol):
+    """Scores batches of training triples against one set of test triples."""
+
+    def __len__(self) -> int:
+        """Count the columns of the influences."""
+        ...
+
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
+        """Score a batch in one or several parts; the device is not waited for.
+
+        The rows of the parts follow from the ids and the engine's modes alone.
+        """
+        ...
+
+
+@runtime_checkable
+class TripleScorer(BatchScorer, Protocol):
+    """Scores the triples of a batch as they are, under a loss of each triple's own score or of all scores."""
+
+    def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
+        """Score a batch in one piece."""
+        ...
+
+    def with_loss(self, loss: Loss) -> "TripleScorer":
+        """Give a scorer for another loss of the triples' own scores; both share all that is laid out."""
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Computes gradients of one checkpoint's losses, and their products ⟨∇loss_i, P ∇loss_j⟩."""
+
+    @property
+    def model(self) -> EngineModel:
+        """The model, on its device."""
+        ...
+
+    @property
+    def num_entities(self) -> int:
+        """How many entities there are to corrupt triples with, or to score as tails."""
+        ...
+
+    @property
+    def loss(self) -> AnyLoss:
+        """The loss whose gradients count."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """The factor of every influence."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """How the operands of big products are rounded."""
+        ...
+
+    @property
+    def gradients_at_a_time(self) -> int:
+        """How many gradients are held whole, where several of a triple meet each other."""
+        ...
+
+    def with_loss(self, loss: AnyLoss) -> "Engine":
+        """Give the same engine for another loss."""
+        ...
+
+    def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> Factors:
+        """Compute the gradients of test triples, `batch_size` at a time.
+
+        Raises
+        ------
+        NonFiniteError
+            If a factor is NaN or infinite; the test triple is named.
+        """
+        ...
+
+    def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
+
+        Raises
+        ------
+        NonFiniteError
+            If one is NaN or infinite; the message calls the triple a `what` triple.
+        """
+        ...
+
+    def products_within(
+        self, ids: Int[ndarray, "triple gradient 3"]
+    ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
+        """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
+        ...
+
+    def scorer(self, factors: Factors, num_tests: int | None = None) -> TripleScorer:
+        """Lay the gradients of test triples out on the device, once for all batches.
+
+        `num_tests` is given where there are several gradients of each test triple, one kind after the other: their
+        influences are added up.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How an engine of a loaded model computes."""
+
+    tracked: frozenset[str]
+    loss: AnyLoss
+    learning_rate: float
+    modes: Modes
+    recompute: bool = False
+    """Compute activations again in the backward pass instead of keeping them (gradient checkpointing)."""
+
+
+@runtime_checkable
+class ReadyModel(Protocol):
+    """A model and its preconditioner on a device, from which engines are made."""
+
+    @property
+    def model(self) -> EngineModel:
+        """The model, the same object for all engines."""
+        ...
+
+    def engine(self, settings: EngineSettings) -> Engine:
+        """Make an engine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What a run asks of an engine beyond its loss."""
+
+    precision: PrecisionName
+    recompute: bool
+
+
+@runtime_checkable
+class EngineKind(Protocol):
+    """What must be known of an engine before there is one."""
+
+    def refuse_unsupported(self, config: ModelConfig, loss: AnyLoss, options: EngineOptions) -> None:
+        """Refuse what the engine, or this model, cannot do.
+
+        Raises
+        ------
+        ConfigError
+            With the reason and a way out.
+        """
+        ...
+
+    def cost(self, config: ModelConfig, how: Computing) -> EngineCost:
+        """Choose the modes with the fewest multiply-adds, and count what they take."""
+        ...
+
+    def ready(
+        self,
+        model: Any,  # noqa: ANN401 - the module that the configuration describes
+        scales: Mapping[str, Tensor],
+        *,
+        device: torch.device,
+        precision: Precision,
+    ) -> ReadyModel:
+        """Bring a loaded model and the diagonal of its preconditioner to a device."""
+        ...
+
+
+def engine_kind(config: ModelConfig) -> EngineKind:
+    """Give the engine that differentiates a model."""
+    kind: EngineKind = import_module(f"{__package__}.{config.engine}.kind").KIND
+    return kind
