@@ -113,7 +113,9 @@ def test_gzip_text_is_split_into_the_same_blocks_as_plain_text(write):
 
 @pytest.mark.parametrize("content", [b"a\tr\tb\tx\n", gzip.compress(text(GROUPS).encode())[:-9]], ids=["text", "cut"])
 def test_a_truncated_or_invalid_gzip_file_is_refused(write, store, tmp_path, content):
-    with pytest.raises(TriplesError, match=r"groups.tsv.gz: no gzip file, or a damaged one: .*; pack it again, or unp"):
+    with pytest.raises(
+        TriplesError, match=r"groups.tsv.gz: not a gzip file, or a damaged one: .*; compress it again, or"
+    ):
         ingest_groups(write("groups.tsv.gz", content), store, tmp_path / "groups.zarr")
     assert not (tmp_path / "groups.zarr").exists()
 
@@ -136,7 +138,7 @@ def test_an_invalid_line_of_groups_is_refused_with_its_number_or_skipped(write, 
     with pytest.raises(TriplesError, match=rf"1 line cannot be used: .*\n.*groups.tsv, line 4: {kind}") as refused:
         ingest_groups(path, store, tmp_path / "groups.zarr")
     assert "`head TAB relation TAB tail TAB group`" in str(refused.value)
-    assert "pass --skip-invalid to leave such lines out" in str(refused.value)
+    assert "pass --skip-invalid to skip such lines" in str(refused.value)
     assert not (tmp_path / "groups.zarr").exists()
     groups = ingest_groups(path, store, tmp_path / "groups.zarr", options=SKIP)
     assert by_line(store, groups) == ["papers", "curated by hand", "papers", "papers", "curated by hand"]
@@ -147,7 +149,7 @@ def test_an_invalid_line_of_groups_is_refused_with_its_number_or_skipped(write, 
 def test_training_triples_without_a_group_are_counted_and_the_first_named(write, store, tmp_path, options):
     with pytest.raises(
         TriplesError,
-        match=r"groups.tsv: 3 of 5 training triples have no group, first of all 'b\\tr\\ta' in line 1 .* `other`",
+        match=r"groups.tsv: 3 of 5 training triples have no group; the first is 'b\\tr\\ta' in line 1 .* `other`",
     ):
         ingest_groups(write("groups.tsv", text(GROUPS[:1] + GROUPS[3:])), store, tmp_path / "g.zarr", options=options)
 

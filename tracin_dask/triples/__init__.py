@@ -1,1 +1,1 @@
-"""From text to integer triples to a Zarr store; the only room that writes the store."""
+"""Text files of triples, id maps, and the Zarr store of integer triples, which no other package writes."""

@@ -1,4 +1,4 @@
-"""A block of integer triples: what the reader gives, what is sorted, and what the store gives back."""
+"""A block of integer triples, as read from text, sorted, and read from the store."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TripleBlock:
-    """Rows of (head, relation, tail) ids and where each came from.
+    """Rows of (head, relation, tail) ids with the lines that they come from.
 
     `train_index` is the 0-based number of the row's line in the source file; lines that were skipped leave gaps.
     """
@@ -26,12 +26,12 @@ class TripleBlock:
         return TripleBlock(triples=self.triples[rows], train_index=self.train_index[rows])
 
     def where(self, chosen: np.ndarray) -> "TripleBlock":
-        """Take the rows that a mask or numbers choose."""
+        """Take the rows selected by a mask or by row numbers."""
         return TripleBlock(triples=self.triples[chosen], train_index=self.train_index[chosen])
 
 
 def concatenate(blocks: Iterable[TripleBlock]) -> TripleBlock:
-    """Put blocks one after another; none at all give an empty block."""
+    """Concatenate blocks; no blocks give an empty block."""
     parts = list(blocks)
     if not parts:
         return TripleBlock(triples=np.empty((0, 3), np.int64), train_index=np.empty(0, np.int64))
@@ -42,7 +42,7 @@ def concatenate(blocks: Iterable[TripleBlock]) -> TripleBlock:
 
 
 def regroup(blocks: Iterable[TripleBlock], rows: int) -> Iterator[TripleBlock]:
-    """Cut a stream of blocks anew, so that every block but the last has exactly `rows` rows."""
+    """Regroup a stream of blocks so that every block but the last has exactly `rows` rows."""
     pending: list[TripleBlock] = []
     for block in blocks:
         pending.append(block)

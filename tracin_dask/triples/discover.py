@@ -1,4 +1,4 @@
-"""Id maps made from the triples themselves, for graphs that come without any."""
+"""Id maps made from the triples, for graphs without id maps."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ _MOST_UNUSED_IDS = 10_000_000
 
 
 def discover_id_maps(text: TripleText, on_bytes: Callable[[bytes], object] | None = None) -> tuple[IdMap, IdMap]:
-    """Make the maps of entities and relations; lines that are malformed take no part.
+    """Make the maps of entities and relations; malformed lines are ignored.
 
     Labels get their ids in the order of the text (by code point), so the same triples in any order give the same maps.
     A file of ids gets 0 to the largest id, labelled by the ids as text.

@@ -1,4 +1,4 @@
-"""From a text file of `head TAB relation TAB tail TAB group` to the groups of a store's rows, in bounded memory."""
+"""Reads a text file of `head TAB relation TAB tail TAB group` into the groups of a store's rows, in bounded memory."""
 
 import hashlib
 import json
@@ -45,18 +45,18 @@ _LINE_TYPE = np.dtype(np.int32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupOptions:
-    """What is seldom changed about reading a file of groups.
+    """Options for reading a file of groups that rarely change.
 
     Parameters
     ----------
     labels
         Take bare integers as labels of entities and relations, not as ids.
     skip_invalid
-        Leave out lines that are malformed or of no training triple, and count them, instead of stopping.
+        Skip and count lines that are malformed or name no training triple, instead of stopping.
     overwrite
-        Replace what is at the output.
+        Replace existing groups at the output path.
     memory_bytes
-        What sorting may hold at a time; more lines than fit are sorted in parts on disk.
+        Memory for sorting; a file that does not fit is sorted in parts on disk.
     """
 
     labels: bool = False
@@ -69,17 +69,17 @@ class GroupOptions:
 def ingest_groups(
     path: Path | str, store: TripleStore, output: Path | str, *, options: GroupOptions | None = None
 ) -> GroupStore:
-    """Read which group each training triple of a store is in, and write that in the order of the store's rows.
+    """Read the group of every training triple of a store, and write the groups in the order of the store's rows.
 
-    A line is `head TAB relation TAB tail TAB group`: ids or labels, in any order; a name that ends with .gz is one of
-    a gzip file. A triple that stands several times in the training set has one group, or as many lines as it stands
-    there, which are taken in the order of the training file.
+    A line is `head TAB relation TAB tail TAB group`, with ids or labels; lines may be in any order. A file whose name
+    ends with .gz is read as gzip. A triple that occurs several times in the training set has one group, or as many
+    lines as occurrences, which are taken in the order of the training file.
 
     Raises
     ------
     TriplesError
-        If a line is malformed or of a triple that the training set does not have, a training triple has no group, or
-        a triple has several and not as many lines as the training set.
+        If a line is malformed or names no training triple, a training triple has no group, or a triple has several
+        groups but not as many lines as occurrences in the training set.
     StoreError
         If `output` exists, another process is writing it, or the disk is full.
     """
@@ -95,7 +95,7 @@ def ingest_groups(
 def ingest_groups_cached(
     path: Path | str, store: TripleStore, cache: Path | str, *, options: GroupOptions | None = None
 ) -> GroupStore:
-    """Read groups into the directory `cache`, or open those that the same file, store and options gave before."""
+    """Read groups into the directory `cache`, or open those made earlier from the same file, store and options."""
     options = replace(options or GroupOptions(), overwrite=False)
     key = [FORMAT_VERSION, store.info.fingerprint, options.labels, options.skip_invalid, file_sha256(path)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
@@ -112,14 +112,14 @@ def ingest_groups_cached(
 
 @dataclass(slots=True, kw_only=True)
 class _GroupText:
-    """A file of groups, and what is learnt of it while it is read."""
+    """A file of groups, and its labels and faults as reading goes on."""
 
     path: Path
     sha256: str
     store: TripleStore
     options: GroupOptions
     numbers: dict[str, int] = field(default_factory=dict)
-    """Labels of the groups, and their numbers in the order in which they were seen."""
+    """Number of each group label, in order of first occurrence."""
     invalid: InvalidLines = field(default_factory=InvalidLines)
     has_ids: bool | None = None
 
@@ -141,7 +141,7 @@ class _GroupText:
                 yield found
 
     def _read(self, block: Block) -> tuple[TripleBlock, ndarray]:
-        """Give the lines of a block that name triples of this graph, and the groups of all its lines."""
+        """Return the lines of a block that name triples of this graph, and the groups of all its lines."""
         table = read_columns(block, 4, self.invalid)
         if self.has_ids is None and len(table.line_index):
             self.has_ids = not self.options.labels and self._holds_ids(table)
@@ -155,50 +155,50 @@ class _GroupText:
 
     @staticmethod
     def _holds_ids(table: Table) -> bool:
-        """Tell whether the first lines hold nothing but bare integers before the group."""
+        """Check whether the first lines hold only bare integers before the group."""
         return all((bare_integers(column.slice(0, 1000)) >= 0).all() for column in table.columns[:3])
 
     def _numbered(self, labels: pa.StringArray) -> Int64[ndarray, " row"]:
-        """Give the number of each label; new ones get the next."""
+        """Return the number of each label; new labels get the next number."""
         encoded = labels.dictionary_encode()
         known = [self.numbers.setdefault(label, len(self.numbers)) for label in encoded.dictionary.to_pylist()]
         numbers: ndarray = np.array(known, np.int64)[encoded.indices.to_numpy()]
         return numbers
 
     def add_unknown(self, found: TripleBlock) -> None:
-        """Take in lines whose triples are not in the training set."""
+        """Record lines whose triples are not in the training set."""
         if len(found):
             found = found.where(np.argsort(found.train_index))
             shown = [self._words(triple) for triple in found.triples[:SHOWN_LINES].tolist()]
             self.invalid.add(NOT_A_TRAINING_TRIPLE, found.train_index.tolist(), shown)
 
     def refuse_invalid(self) -> None:
-        """Raise for lines that cannot be used, unless they are to be left out."""
+        """Raise for lines that cannot be used, unless they are skipped."""
         if self.options.skip_invalid or not self.invalid.counts:
             return
         labels = "; if its integers are labels, pass --labels" if self.has_ids else ""
         raise TriplesError(
             f"{self.invalid.describe(self.path)}\nExpected lines of {FORM}, each of a training triple. Correct the "
-            f"file{labels}, or pass --skip-invalid to leave such lines out."
+            f"file{labels}, or pass --skip-invalid to skip such lines."
         )
 
     def refuse_unsettled(self, missing: Fault, ambiguous: Fault) -> None:
-        """Raise if some training triple's group cannot be told."""
+        """Raise if a training triple has no group, or an ambiguous one."""
         if missing.count:
             raise TriplesError(
-                f"{self.path}: {missing.count:,} of {len(self.store):,} training triples have no group, first of all "
+                f"{self.path}: {missing.count:,} of {len(self.store):,} training triples have no group; the first is "
                 f"{self._words(missing.triple)!r} in line {missing.line + 1} of the training file; add a line for "
-                "each, be it of a group `other`"
+                "each, for example with a group `other`"
             )
         if ambiguous.count:
             raise TriplesError(
                 f"{self.path}, line {ambiguous.line + 1}: {self._words(ambiguous.triple)!r}: the lines of this triple "
-                f"name different groups, and are not as many as it has in the training set ({ambiguous.count:,} such "
-                "triples in all); give each one group, or as many lines as the training set has"
+                f"name different groups, but the training set has it another number of times ({ambiguous.count:,} such "
+                "triples in all); give each triple one group, or one line per occurrence in the training set"
             )
 
     def _words(self, triple: Sequence[int]) -> str:
-        """Write a triple as the file does."""
+        """Write a triple in the form of the file."""
         if self.has_ids:
             return "\t".join(map(str, triple))
         maps = (self.store.entities, self.store.relations, self.store.entities)

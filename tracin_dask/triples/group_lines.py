@@ -1,4 +1,4 @@
-"""Finds the line of a file of groups that each row of a store takes its group from: two sorted streams meet."""
+"""Merges the sorted lines of a file of groups with the rows of a store, to find the line of each row."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from tracin_dask.triples.sort import KeyLayout
 from tracin_dask.triples.store import SHARD_ROWS, TripleStore
 
 OnUnknown = Callable[[TripleBlock], None]
-"""Called with lines of triples that the store has not."""
+"""Called with lines whose triples are not in the store."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """Triples whose group cannot be told: how many, and the first of them by its line."""
+    """The number of triples without a clear group, and the first of them."""
 
     count: int = 0
     line: int = -1
     triple: tuple[int, ...] = ()
 
     def add(self, found: TripleBlock) -> None:
-        """Count some more."""
+        """Add triples to the count."""
         if not len(found):
             return
         first = int(found.train_index.argmin())
@@ -34,7 +34,7 @@ class Fault:
 
 
 class LineFinder:
-    """Goes through a store and the sorted lines of a file side by side, in memory of some shards.
+    """Merges a store with the sorted lines of a file, in the memory of a few shards.
 
     A triple that stands several times in the training set takes its lines in their order, if there are as many; or all
     of its rows have the one group that all its lines name.
@@ -47,17 +47,17 @@ class LineFinder:
         group_of_line: Integer[ndarray, " line"],
         on_unknown: OnUnknown,
     ) -> None:
-        """Take the lines as blocks in the order of the store, and the group of every line of the file."""
+        """Store the lines, as blocks in the order of the store, and the group of every line of the file."""
         self._store, self._lines, self._group_of_line, self._on_unknown = store, lines, group_of_line, on_unknown
         self._layout = KeyLayout(num_entities=store.info.num_entities, num_relations=store.info.num_relations)
         self._ahead = concatenate([])
         self.missing = Fault()
         """Rows of the store whose triples have no line; the line is that of the training file."""
         self.ambiguous = Fault()
-        """Triples whose lines differ in their group, and are not as many as the rows of the store."""
+        """Triples whose lines name different groups and whose number of lines differs from that of their rows."""
 
     def lines(self) -> Iterator[Int64[ndarray, " row"]]:
-        """Give the line of every row of the store, from 0; `missing` and `ambiguous` count where it cannot be told."""
+        """Yield the line of every row of the store, from 0; `missing` and `ambiguous` count rows without a line."""
         for rows in self._whole_triples():
             keys = self._layout.pack(rows.triples)
             first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
@@ -80,7 +80,7 @@ class LineFinder:
                 yield block
 
     def _take(self, known: ndarray) -> TripleBlock:
-        """Take the lines up to the last of some ascending keys, less those of triples that are not among them."""
+        """Take the lines up to the last of some ascending keys, without those of other triples."""
         taken = []
         while True:
             keys = self._layout.pack(self._ahead.triples)
@@ -101,7 +101,7 @@ class LineFinder:
     def _settle(
         self, rows: TripleBlock, first: Int64[ndarray, " triple"], *, keys: ndarray, lines: TripleBlock
     ) -> Int64[ndarray, " row"]:
-        """Choose the line of each row of some whole triples, each with its first row and its key."""
+        """Choose the line of each row of complete triples, given by first row and key."""
         num_rows = np.diff(first, append=len(rows))
         of_row = np.repeat(np.arange(len(first)), num_rows)
         line_keys = self._layout.pack(lines.triples)

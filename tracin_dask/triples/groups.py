@@ -1,4 +1,4 @@
-"""Which group every training triple is in, on disk (Zarr v3): its layout, and how it is opened and read."""
+"""The store of groups on disk (Zarr v3): the group of every training triple, its layout, opening and reading."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -22,18 +22,18 @@ FORMAT_NAME = "tracin-dask groups"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupInfo:
-    """What a store of groups says of itself: its attributes."""
+    """The attributes of a store of groups."""
 
     num_triples: int
     num_groups: int
     store_fingerprint: str
-    """Of the store whose rows are in the groups."""
+    """Fingerprint of the store whose rows are grouped."""
     skipped: Mapping[str, int]
     source: Source
     fingerprint: str
 
     def attributes(self) -> dict[str, Any]:
-        """Turn into the attributes of the Zarr group."""
+        """Return the attributes of the Zarr group."""
         return {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(self)}
 
     @classmethod
@@ -65,7 +65,7 @@ class GroupStore:
     info: GroupInfo
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave open arrays and labels behind."""
+        """Pickle without open arrays and labels."""
         return {"path": self.path, "info": self.info}
 
     def __len__(self) -> int:
@@ -95,7 +95,7 @@ class GroupStore:
 
     @cached_property
     def _group(self) -> zarr.Group:
-        """The Zarr group, once it is known to be the one that `info` describes."""
+        """The Zarr group, after a check that `info` describes it."""
         group = _open_group(self.path)
         if GroupInfo.parse(group.attrs, self.path) != self.info:
             raise StoreError(f"{self.path}: the groups were replaced by others since they were opened; open them again")

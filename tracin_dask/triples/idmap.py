@@ -20,9 +20,9 @@ from tracin_dask.triples.lines import Table, read_table
 Kind = Literal["entity", "relation"]
 NOT_AN_INTEGER = -1
 _OTHER_LENGTH = 3
-"""By how many letters the length of a label that is meant may differ."""
+"""Largest difference in length between an unknown label and a suggestion."""
 _GZIP = b"\x1f\x8b"
-"""How a gzip file begins."""
+"""First bytes of a gzip file."""
 _PYKEENS_HEADER = "id\tlabel"
 _REMEDY = "`write_graph` of tracin_dask.models.pykeen.graph writes the map, see docs/pykeen.md"
 _BARE_INTEGER = "^(0|[1-9][0-9]{0,17})$"
@@ -56,7 +56,7 @@ class IdMap:
         return ids
 
     def like(self, label: str) -> list[str]:
-        """Find up to three labels that an unknown one may be meant for, the most similar first.
+        """Suggest up to three labels for an unknown one, the most similar first.
 
         Only labels of about its length that share its first letter, in either case, are compared.
         """
@@ -88,8 +88,8 @@ def read_id_map(path: Path | str, kind: Kind = "entity") -> IdMap:
     path = Path(path)
     if _is_gzip(path):
         raise TriplesError(
-            f"{path}: the file is compressed by gzip; expected lines of `{kind} label TAB id`: decompress it. One of a "
-            f"folder training_triples is of PyKEEN's format: {_REMEDY}"
+            f"{path}: the file is compressed by gzip; expected lines of `{kind} label TAB id`: decompress it. A file "
+            f"in a folder training_triples has PyKEEN's format: {_REMEDY}"
         )
     table = read_table(path, 2, expected=f"{kind} label TAB id")
     labels, ids = table.columns[0], bare_integers(table.columns[1])
@@ -109,12 +109,12 @@ def write_id_map(path: Path | str, id_map: IdMap) -> None:
 
 
 def id_map_bytes(id_map: IdMap) -> bytes:
-    """Make the bytes of a file that `read_id_map` reads."""
+    """Return the bytes of a file for `read_id_map`."""
     return "".join(f"{label}\t{number}\n" for number, label in enumerate(id_map.labels.to_pylist())).encode()
 
 
 def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
-    """Hash all labels in id order, to say which maps a checkpoint or a store belongs to.
+    """Hash all labels in id order, to identify the maps of a checkpoint or a store.
 
     The bytes hashed are, for the entities and then for the relations: `entities N\\n` or `relations N\\n` and each
     label in UTF-8 followed by a newline.
@@ -127,7 +127,7 @@ def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
 
 
 def _is_gzip(path: Path) -> bool:
-    """Tell whether a file is compressed; of a pipe nothing is read, and its reader names what cannot be opened."""
+    """Check whether a file is compressed; pipes are not read, and the reader reports files that cannot be opened."""
     if not path.is_file():
         return False
     try:

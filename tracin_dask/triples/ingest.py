@@ -1,4 +1,4 @@
-"""From a text file of triples to a store: the one path that puts reading, sorting and writing together."""
+"""Ingests a text file of triples into a store: reading, sorting and writing."""
 
 import contextlib
 import errno
@@ -22,19 +22,19 @@ from tracin_dask.triples.text import TripleText, holds_ids
 from tracin_dask.triples.write import StoreTexts, write_store
 
 StageProgress = Callable[[str, int, int], object]
-"""Called with (stage, done, total); bytes of the text while reading, of the rows while writing."""
+"""Called with (stage, done, total): bytes of text while reading, rows while writing."""
 
 _POLL_SECONDS = 0.5
 _ROW_BYTES = 32  # three ids and a train_index in memory
 
 
 def no_progress(_stage: str, _done: int, _total: int) -> None:
-    """Show nothing."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """What is seldom changed about an ingest.
+    """Options of an ingest that rarely change.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Meter:
     done: int = 0
 
     def add(self, amount: int) -> None:
-        """Report so much more."""
+        """Add to the progress and report it."""
         self.done += amount
         self.progress(self.stage, self.done, self.total)
 
@@ -111,7 +111,7 @@ def ingest(
 
 
 def id_map_path(output: Path | str, kind: Kind) -> Path:
-    """Say where an id map that is made from the data lies: beside the store."""
+    """Return the path of an id map made from the data, in the folder of the store."""
     return Path(output).with_name(f"{Path(output).stem}.{kind}_to_id.tsv")
 
 
@@ -123,7 +123,7 @@ def ingest_cached(
     relation_to_id: Path | str | None = None,
     options: IngestOptions | None = None,
 ) -> TripleStore:
-    """Ingest into the directory `cache`, or open the store that the same files and options gave before.
+    """Ingest into the directory `cache`, or open the store made earlier from the same files and options.
 
     The store's name holds a hash of the files' content, so a changed file gets a new store. Where another process
     is making the same store, wait for it.
@@ -143,7 +143,7 @@ def ingest_cached(
 def _texts(
     text: TripleText, given: tuple[IdMap | None, IdMap | None], output: Path, options: IngestOptions
 ) -> tuple[StoreTexts, dict[Path, IdMap]]:
-    """Settle the id maps and names; the maps that had to be made come with the paths they belong at."""
+    """Read or make the id maps and names; return maps that were made with the paths to write them to."""
     made: dict[Path, IdMap] = {}
     entities, relations = given
     if entities is None or relations is None:
@@ -173,7 +173,7 @@ def _refuse_other_map(made: Mapping[Path, IdMap]) -> None:
 
 
 def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOptions) -> None:
-    """Read, sort and write; nothing is written to the store before the whole text was found to be usable."""
+    """Read, sort and write; the store is written only after the whole text was found valid."""
     invalid, digest, size_bytes = InvalidLines(), hashlib.sha256(), text.path.stat().st_size
     meter = Meter(options.progress, "reading triples", size_bytes)
 
@@ -211,7 +211,7 @@ def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOption
 
 @contextlib.contextmanager
 def disk_explained(train: Path, output: Path) -> Iterator[None]:
-    """Say what is wrong with a place; of a full disk, what was free and what a store and a sort on disk can take.
+    """Explain errors of an output path; for a full disk, with the free bytes and the bytes of store and sort.
 
     Raises
     ------
@@ -243,7 +243,7 @@ def _content_key(
 
 
 def file_sha256(path: Path | str | None) -> str | None:
-    """Hash the content of a file, where there is one.
+    """Hash the content of a file, if one is given.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Text files as columns of strings, read in blocks of whole lines, with exact line numbers for whatever is wrong."""
+"""Text files as columns of strings, read in blocks of whole lines; errors have exact line numbers."""
 
 import gzip
 import zlib
@@ -26,7 +26,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class InvalidLine:
-    """One line that cannot be used: its number (from 1), what is wrong with it, and its text."""
+    """An invalid line: its number (from 1), the kind of error, and its text."""
 
     number: int
     kind: str
@@ -35,20 +35,20 @@ class InvalidLine:
 
 @dataclass(slots=True)
 class InvalidLines:
-    """Collects the lines of one file that cannot be used: a count of each kind and the first few lines."""
+    """Collects the invalid lines of one file: a count per kind, and the first few lines."""
 
     counts: Counter[str] = field(default_factory=Counter)
     first: list[InvalidLine] = field(default_factory=list)
 
     def add(self, kind: str, line_index: Sequence[int], texts: Sequence[str]) -> None:
-        """Count one line per index (from 0, ascending); `texts` need cover only the first few of them."""
+        """Count one line per index (from 0, ascending); `texts` may cover only the first few."""
         self.counts[kind] += len(line_index)
         shown = zip(line_index, texts[:SHOWN_LINES], strict=False)
         found = [InvalidLine(int(index) + 1, kind, text[:SHOWN_CHARACTERS]) for index, text in shown]
         self.first = sorted(self.first + found, key=lambda line: line.number)[:SHOWN_LINES]
 
     def describe(self, path: Path) -> str:
-        """Say how many lines of which kind cannot be used, and show the first few."""
+        """Describe the number of invalid lines by kind, and show the first few."""
         total = self.counts.total()
         kinds = ", ".join(f"{number:,} × {kind}" for kind, number in sorted(self.counts.items()))
         shown = "".join(f"\n  {path}, line {line.number}: {line.kind}: {line.text!r}" for line in self.first)
@@ -72,7 +72,7 @@ class Table:
     line_index: Int64[np.ndarray, " row"]
 
     def text(self, row: int) -> str:
-        """Put a line together again."""
+        """Join the columns of a line."""
         return "\t".join(column[row].as_py() for column in self.columns)
 
 
@@ -142,7 +142,7 @@ def _open(path: Path, *, is_gzip: bool) -> BufferedReader | gzip.GzipFile:
 
 
 def _ignore(_: bytes) -> None:
-    """See nothing of the bytes."""
+    """Ignore the bytes."""
 
 
 def _cut(
@@ -161,11 +161,13 @@ def _cut(
 
 
 def _read(file: BufferedReader | gzip.GzipFile, path: Path, num_bytes: int) -> tuple[bytes, bool]:
-    """Read so many bytes, or up to the end; tells whether that is reached."""
+    """Read a number of bytes, or up to the end; return whether the end was reached."""
     try:
         return file.read(num_bytes), not file.peek(1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TriplesError(f"{path}: no gzip file, or a damaged one: {error}; pack it again, or unpack it") from error
+        raise TriplesError(
+            f"{path}: not a gzip file, or a damaged one: {error}; compress it again, or decompress it"
+        ) from error
 
 
 def _without_blank_end(data: bytes) -> bytes:
@@ -177,7 +179,7 @@ def _without_blank_end(data: bytes) -> bytes:
 
 
 def _parse(data: bytes, num_columns: int) -> tuple[pa.StringArray, ...] | None:
-    """Split with pyarrow, which stops at the first malformed line and does not say its number: then None."""
+    """Split with pyarrow; return None at a malformed line, because pyarrow does not report its number."""
     names = [str(column) for column in range(num_columns)]
     try:
         table = pa.csv.read_csv(
@@ -196,7 +198,7 @@ def _has_empty(column: pa.StringArray) -> bool:
 
 
 def _sieve(block: Block, num_columns: int, invalid: InvalidLines, *, allow_spaces: bool) -> Table:
-    """Split line by line: slow, but it knows the number of every line."""
+    """Split line by line: slow, but with the number of every line."""
     rows: list[list[str]] = []
     line_index: list[int] = []
     for index, raw in enumerate(_split_lines(block.data), start=block.first_line):

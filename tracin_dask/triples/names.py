@@ -1,4 +1,4 @@
-"""Readable names: what to call an entity or a relation whose label is a code."""
+"""Readable names of entities and relations whose labels are codes."""
 
 import json
 from collections import Counter

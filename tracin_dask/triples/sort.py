@@ -21,7 +21,7 @@ _UNPACK_ROWS = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SortedTriples:
-    """How many triples there are, and the sorted blocks, to be taken once."""
+    """The number of triples, and the sorted blocks, which can be iterated once."""
 
     num_triples: int
     blocks: Iterator[TripleBlock]
@@ -29,7 +29,7 @@ class SortedTriples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyLayout:
-    """Packs a triple into one key that sorts as (head, relation, tail): an integer where it fits, else 24 bytes."""
+    """Packs a triple into one key that sorts as (head, relation, tail): an integer if it fits, else 24 bytes."""
 
     num_entities: int
     num_relations: int
@@ -58,7 +58,7 @@ class KeyLayout:
         return keys
 
     def unpack(self, keys: np.ndarray) -> Int64[np.ndarray, "row 3"]:
-        """Take the keys apart again."""
+        """Unpack the keys into triples."""
         if not self.fits_integer:
             return keys.view(">i8").reshape(-1, 3).astype(np.int64)
         pair = keys >> self.entity_bits
@@ -110,7 +110,7 @@ def sort_triples(
 
 
 def _sort(pending: list[_Run]) -> _Run:
-    """Join runs and sort them stably; empties the list, so that the parts do not live beside the result."""
+    """Join runs and sort them stably; empty the list, so that memory does not hold both parts and result."""
     keys = np.concatenate([run.keys for run in pending])
     train_index = np.concatenate([run.train_index for run in pending])
     pending.clear()
@@ -132,7 +132,7 @@ def _to_disk(values: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _merge(runs: list[_Run], *, max_rows: int) -> Iterator[_Run]:
-    """Merge sorted runs, each of them earlier in the file than the next, a window of each at a time."""
+    """Merge sorted runs, which are in file order, with one window of each in memory."""
     window_rows = max(1, max_rows // len(runs))
     while runs:
         windows = [run[:window_rows] for run in runs]

@@ -1,4 +1,4 @@
-"""The triple store on disk (Zarr v3): its layout, and how it is opened and read."""
+"""The triple store on disk (Zarr v3): layout, opening and reading."""
 
 import os
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ SHARD_ROWS = 262_144
 CHUNK_ROWS = 32_768
 MISSING_ID = -1
 MISSING_TEXT = "\n"
-"""Fill values that no data can equal: a shard or chunk that is missing reads as these, and is refused."""
+"""Fill values that no data can equal: a missing shard or chunk reads as these, and is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
-    """What a store says of itself: its attributes."""
+    """The attributes of a store."""
 
     num_triples: int
     num_entities: int
@@ -52,7 +52,7 @@ class StoreInfo:
     sort_order: str = SORT_ORDER
 
     def attributes(self) -> dict[str, Any]:
-        """Turn into the attributes of the Zarr group."""
+        """Return the attributes of the Zarr group."""
         return {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(self)}
 
     @classmethod
@@ -87,7 +87,7 @@ class TripleStore:
     info: StoreInfo
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave open arrays and labels behind."""
+        """Pickle without open arrays and labels."""
         return {"path": self.path, "info": self.info}
 
     def __len__(self) -> int:
@@ -123,17 +123,17 @@ class TripleStore:
 
     @cached_property
     def entity_names(self) -> pa.StringArray | None:
-        """Readable names in id order, "" where an entity has none; None if the store holds no names."""
+        """Readable names in id order, "" for an entity without one; None if the store holds no names."""
         return self._texts("entity_name") if "entity_name" in self._group else None
 
     @cached_property
     def relation_names(self) -> pa.StringArray | None:
-        """Readable relations in id order, "" where a relation has none; None if the store holds no names."""
+        """Readable relations in id order, "" for a relation without one; None if the store holds no names."""
         return self._texts("relation_name") if "relation_name" in self._group else None
 
     @cached_property
     def _group(self) -> zarr.Group:
-        """The Zarr group, once it is known to be the one that `info` describes."""
+        """The Zarr group, after a check that `info` describes it."""
         group = _open_group(self.path)
         if StoreInfo.parse(group.attrs, self.path) != self.info:
             raise StoreError(f"{self.path}: the store was replaced by another one since it was opened; open it again")
@@ -215,7 +215,7 @@ def open_store(path: str | os.PathLike[str]) -> TripleStore:
 
 
 def _open_group(path: str) -> zarr.Group:
-    """Open a Zarr group: the one place that knows where stores can lie."""
+    """Open a Zarr group; only this function knows where stores can be."""
     try:
         return zarr.open_group(path, mode="r", zarr_format=3)
     except FileNotFoundError as error:

@@ -53,7 +53,7 @@ def write_store(
     skipped: Mapping[str, int],
     on_rows: Callable[[int], object],
 ) -> StoreInfo:
-    """Fill an empty directory with a store; `on_rows` is told how many rows each written shard has."""
+    """Fill an empty directory with a store; `on_rows` gets the number of rows of each written shard."""
     group = zarr.create_group(directory, zarr_format=3)
     for name, values in texts.arrays().items():
         write_texts(group, name, values)
@@ -99,7 +99,7 @@ def _write_rows(
 def create_array(
     group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type[str], *, fill_value: int | str
 ) -> zarr.Array[Any]:
-    """Make a sharded array; the checksum lies in every chunk, because without it a flipped bit passes unseen."""
+    """Make a sharded array with a checksum in every chunk, which detects flipped bits."""
     return group.create_array(
         name,
         shape=shape,
@@ -112,7 +112,7 @@ def create_array(
 
 
 class _Tally:
-    """What is learnt of the rows while they pass by in store order."""
+    """Counts and hashes of the rows, updated block by block in store order."""
 
     def __init__(self) -> None:
         self.num_distinct_heads = 0
@@ -131,5 +131,5 @@ class _Tally:
         self._train_index_sha256.update(np.ascontiguousarray(block.train_index, dtype="<i8").data)
 
     def sha256(self) -> tuple[str, str]:
-        """Name the content, however it was cut into blocks."""
+        """Return the hashes of the content, which do not depend on the blocks."""
         return self._triples_sha256.hexdigest(), self._train_index_sha256.hexdigest()
