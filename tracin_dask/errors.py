@@ -5,6 +5,10 @@ class TracInDaskError(Exception):
     """Anything that this package refuses or cannot do; the message says what was found and what to do."""
 
 
+class PlaceError(TracInDaskError, ValueError):
+    """A URL of a kind of place that is not known."""
+
+
 class TriplesError(TracInDaskError, ValueError):
     """A text file of triples or an id map that cannot be read as such."""
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tracin_dask.errors import ConfigError, ScoresError
-from tracin_dask.runs.sinks import saved_scores as scores
+from tracin_dask.errors import PlaceError, ScoresError
 
 NUM_ROWS = 600
 Usage = namedtuple("Usage", "total used free")
@@ -106,14 +105,14 @@ class TestRefusedBeforeScoring:
         refuse("train.txt: exists already, and is no array of scores", project.folder / "train.txt")
 
     def test_save_scores_refuses_a_disk_with_too_little_space(self, refuse, monkeypatch):
-        monkeypatch.setattr(scores.shutil, "disk_usage", lambda _: Usage(9_000, 7_000, 2_000))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(9_000, 7_000, 2_000))
         refuse("up to 2,400 bytes of scores are to be written, but 2,000 bytes are free there; make room")
 
     def test_save_scores_refuses_a_path_that_cannot_be_written(self, refuse, project):
         refuse("the scores cannot be written: Not a directory; choose", project.folder / "train.txt" / "scores.zarr")
 
-    def test_save_scores_refuses_a_url(self, refuse):
-        refuse("a folder on a file system that all workers see", "s3://bucket/scores.zarr", ConfigError)
+    def test_save_scores_refuses_an_unknown_kind_of_url(self, refuse):
+        refuse("no place is known for s3://", "s3://bucket/scores.zarr", PlaceError)
 
 
 def test_plan_prints_size_and_memory_of_saved_scores(project, tool, path):

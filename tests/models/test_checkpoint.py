@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_a_checkpoint_says_what_its_file_says(model, state, config, save):
     path = save({**contents, "id_maps_sha256": "ab"})
     checkpoint = load_checkpoint(path)
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (checkpoint.epoch, checkpoint.id_maps_sha256, checkpoint.path) == (4, "ab", path)
+    assert (checkpoint.epoch, checkpoint.id_maps_sha256, Path(checkpoint.path)) == (4, "ab", path)
     assert checkpoint.dialect == ("train_pytorch" if model.config.stacking == "width" else "pykeen")
 
 

@@ -56,7 +56,7 @@ def test_a_folder_gives_its_checkpoints_and_nothing_else(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "below").mkdir()
     save(tmp_path / "below" / "2.pt", 1)
-    assert find_files(tmp_path) == [tmp_path / "1.pt"]
+    assert list(map(Path, find_files(tmp_path))) == [tmp_path / "1.pt"]
 
 
 def test_a_pattern_gives_what_matches(tmp_path):
@@ -68,13 +68,13 @@ def test_a_pattern_gives_what_matches(tmp_path):
 def test_a_file_that_is_called_like_a_pattern_is_that_file(tmp_path):
     save(tmp_path / "a.pt")
     odd = save(tmp_path / "[a].pt", 1)
-    assert find_files(odd) == [odd]
+    assert list(map(Path, find_files(odd))) == [odd]
 
 
 def test_one_file_may_be_given_alone(tmp_path):
     path = save(tmp_path / "model.pt", epoch=3)
     (found,) = load_checkpoints(path)
-    assert (found.path, found.epoch) == (path, 3)
+    assert (Path(found.path), found.epoch) == (path, 3)
 
 
 def test_an_empty_folder_is_named(tmp_path):

@@ -51,14 +51,14 @@ def test_workers_that_do_not_see_the_checkpoint_get_its_weights(
 
     def send_and_delete(self, unseen):
         future = send_weights(self, unseen)
-        new_checkpoint.path.unlink()
+        new_checkpoint.path.delete()
         return future
 
     monkeypatch.setattr(on_dask, "_missing", not_seen(".pt"))
     monkeypatch.setattr(on_dask.OnDask, "_send_weights", send_and_delete)
     job = make_job(model=new_checkpoint)
     result = job.carry_out(client, **SMALL_TASKS)
-    assert not new_checkpoint.path.exists()
+    assert not new_checkpoint.path.is_file()
     assert 1 <= result.run["statistics"]["checkpoint_loads"] <= 2
     assert bits(result) == bits(job.carry_out())
 

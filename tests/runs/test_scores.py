@@ -16,10 +16,11 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, Truth, bits
 from zarr.storage import LocalStore
 
-from tracin_dask.errors import ClusterError, ConfigError, ScoresError
+from tracin_dask.errors import ClusterError, PlaceError, ScoresError
+from tracin_dask.places.local import LocalPlace
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution
-from tracin_dask.runs.sinks import saved_scores as scores
 from tracin_dask.runs.sinks import score_writer
 from tracin_dask.runs.sinks.saved_scores import Scores
 from tracin_dask.runs.sinks.score_writer import ScoresPlace, why_out_of_reach
@@ -255,14 +256,14 @@ def test_what_is_no_array_of_scores_is_never_overwritten(make_job: MakeJob, grap
 
 
 def test_a_disk_without_the_room_is_refused_with_both_numbers(make_job: MakeJob, path: Path, monkeypatch):
-    monkeypatch.setattr(scores.shutil, "disk_usage", lambda _: Usage(10_000, 1_601, 8_399))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10_000, 1_601, 8_399))
     with pytest.raises(ScoresError, match=r"up to 8,400 bytes of scores .* but 8,399 bytes are free there; make room"):
         make_job(save_scores=path).carry_out()
     assert not path.parent.exists()
 
 
 def test_a_run_that_goes_on_needs_room_for_the_rest_only(make_job: MakeJob, cut_off: Path, path: Path, monkeypatch):
-    monkeypatch.setattr(scores.shutil, "disk_usage", lambda _: Usage(10_000, 5_000, 5_000))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10_000, 5_000, 5_000))
     make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
 
 
@@ -292,7 +293,7 @@ def test_rows_are_not_recorded_before_the_disk_has_their_scores(make_job: MakeJo
     def fail(_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(score_writer, "_sync", fail)
+    monkeypatch.setattr(LocalPlace, "sync", fail)
     directory = path.parent / "records"
     with pytest.raises(ScoresError, match="the scores cannot be written: Input/output error; choose another place"):
         make_job(save_scores=path).carry_out(execution=Execution(record_directory=directory))
@@ -307,8 +308,8 @@ def test_a_place_that_cannot_be_written_is_told(make_job: MakeJob):
         make_job(save_scores=Path("/proc/scores.zarr")).carry_out()
 
 
-def test_an_address_is_no_place():
-    with pytest.raises(ConfigError, match="save_scores is a folder on a file system that all workers see, not s3:/"):
+def test_scores_at_an_unknown_kind_of_url_are_refused():
+    with pytest.raises(PlaceError, match=r"s3://bucket/scores\.zarr: no place is known for s3://; expected a path"):
         RunConfig(save_scores="s3://bucket/scores.zarr")
 
 
@@ -321,7 +322,7 @@ def test_workers_that_do_not_see_the_place_are_named(make_job: MakeJob, client: 
 
 
 def test_a_worker_knows_why_it_cannot_write(make_job: MakeJob, path: Path, monkeypatch):
-    here = ScoresPlace(path=path, identity="0" * 64)
+    here = ScoresPlace(path=place_of(path), identity="0" * 64)
     assert "does not see the scores there; choose a place for --save-scores that all workers" in why_out_of_reach(here)
     make_job(save_scores=path).carry_out()
     assert "a worker sees the scores of another run there" in why_out_of_reach(here)
@@ -331,7 +332,7 @@ def test_a_worker_knows_why_it_cannot_write(make_job: MakeJob, path: Path, monke
     def fail(**_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(score_writer.tempfile, "TemporaryFile", fail)
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
     assert "the scores cannot be written: Permission denied" in why_out_of_reach(right)
 
 
@@ -341,7 +342,7 @@ def test_a_worker_knows_why_it_cannot_write(make_job: MakeJob, path: Path, monke
 )
 def test_chunks_are_whole_batches_of_some_test_triples(graph: Graph, path: Path, num_tests, batch_size, chunks):
     tests = None if num_tests is None else np.zeros((num_tests, 3), np.int64)
-    what = Scores(path=path, store=graph.store, test_triples=tests, contrast_tails=None)
+    what = Scores(path=place_of(path), store=graph.store, test_triples=tests, contrast_tails=None)
     assert what.chunks(batch_size) == chunks
 
 
@@ -355,7 +356,7 @@ def test_a_repeated_task_writes_the_same_again(make_job: MakeJob, path: Path):
     job = make_job(save_scores=path)
     job.carry_out()
     before = chunks_of(path)
-    place = ScoresPlace(path=path, identity=zarr.open_group(path, mode="r").attrs["identity"])
+    place = ScoresPlace(path=place_of(path), identity=zarr.open_group(path, mode="r").attrs["identity"])
     writer = score_writer.ScoreWriter(place, BATCH_SIZE, 3)
     saved = zarr.open_group(path, mode="r")["influence"][:, BATCH_SIZE : 2 * BATCH_SIZE]
     writer.add(np.arange(BATCH_SIZE), torch.from_numpy(saved.T.copy()))

@@ -2,7 +2,6 @@
 
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence.reductions.topk import Ranking
 from tracin_dask.influence.tensors import leaves
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.execute.driver import _job
 from tracin_dask.runs.work import loading, stream
 from tracin_dask.runs.work import score as worker
@@ -134,7 +134,7 @@ def test_weights_take_the_place_of_a_path_that_is_not_seen(job: ScoreJob, tests:
     expected = score_rows(job, tests, (0, BATCH_SIZE))
     loading._models.clear()
     weights = loading.Contents(model=make_job().prepared.checkpoints[0].model, scales={}).dumped()
-    sent = replace(job.checkpoints[0], path=Path("/nowhere/model.pt"), weights=weights)
+    sent = replace(job.checkpoints[0], path=place_of("/nowhere/model.pt"), weights=weights)
     found = score_rows(replace(job, checkpoints=(sent,)), tests, (0, BATCH_SIZE))
     assert found.counters.checkpoint_loads == 1
     assert same(found, expected)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.errors import TriplesError
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import concatenate
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.lines import InvalidLines, read_blocks
@@ -132,7 +133,7 @@ def test_a_binary_file_is_refused_in_bounded_memory(write):
 def test_reading_in_blocks_of_any_size_equals_a_plain_loop(tmp_path_factory, lines, block_bytes):
     path = tmp_path_factory.mktemp("text") / "t.txt"
     path.write_bytes("\n".join(lines).encode("latin-1"))
-    text = TripleText(path=path, has_ids=False, block_bytes=block_bytes)
+    text = TripleText(path=place_of(path), has_ids=False, block_bytes=block_bytes)
     invalid = InvalidLines()
     block = concatenate(text.blocks(ENTITIES, RELATIONS, invalid=invalid))
     if lines and not lines[-1]:

@@ -15,6 +15,8 @@ from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.making import make, with_weights
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.scoring import Role, ScoringModel
+from tracin_dask.places.files import read_bytes
+from tracin_dask.places.place import AnyPath
 
 _KEYS = {"model", "model_kwargs"}
 
@@ -101,7 +103,7 @@ def as_description(given: object) -> ModelDescription:
     raise ConfigError(f"the description is {given!r}; expected a tracin_dask.ModelDescription(model=..., ...)")
 
 
-def read_description(path: Path | str) -> ModelDescription:
+def read_description(path: AnyPath) -> ModelDescription:
     """Read a JSON file {"model": ..., "model_kwargs": {...}}.
 
     Raises
@@ -110,7 +112,7 @@ def read_description(path: Path | str) -> ModelDescription:
         If it is no such file.
     """
     try:
-        return parse_description(json.loads(Path(path).read_text(encoding="utf-8")))
+        return parse_description(json.loads(read_bytes(path).decode()))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path} is no JSON file of a model description: {error}") from error
     except ConfigError as error:

@@ -11,15 +11,18 @@ from tracin_dask.errors import CheckpointError, ConfigError, NoConvEError
 from tracin_dask.models.checkpoints import checkpoint as conve
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, Checkpoint, RowwiseCheckpoint, split_contents
 from tracin_dask.models.checkpoints.facts import check_values, stated_facts
-from tracin_dask.models.checkpoints.files import file_sha256, read_pickled_model, read_torch_file
+from tracin_dask.models.checkpoints.files import read_pickled_model, read_torch_file
 from tracin_dask.models.conve.dialects import PYKEEN, is_conve, rename_tensors
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.description import ModelDescription, as_description, own_rowwise, parse_description
 from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.places.files import sha256_of
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import place_of
 
 
 def load_checkpoint(
-    path: str | Path,
+    path: AnyPath,
     *,
     description: ModelDescription | Mapping[str, Any] | str | Path | None = None,
     trust_pickle: bool = False,
@@ -51,26 +54,26 @@ def load_checkpoint(
     ConfigError
         If the description is of no known model, or options exclude each other.
     """
-    path = Path(path)
+    place = place_of(path)
     sizes = {"embedding_height": embedding_height, "embedding_width": embedding_width}
     try:
         if trust_pickle and description is not None:
             raise ConfigError("a whole pickled model needs no description; leave one of the two out")
         told = None if description is None else as_description(description)
-        found = _load_pickle(path, dtype) if trust_pickle else _load_described(path, told, dtype)
+        found = _load_pickle(place, dtype) if trust_pickle else _load_described(place, told, dtype)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{place}: {error}") from error
     if found is None:
         try:
-            return conve.load_checkpoint(path, **sizes, dtype=dtype)
+            return conve.load_checkpoint(place, **sizes, dtype=dtype)
         except NoConvEError as error:
             raise NoConvEError(f"{error}; --model-description tells what another model is") from error
     if sizes != {"embedding_height": None, "embedding_width": None}:
-        raise ConfigError(f"the image size is that of ConvE embeddings, and {path} tells its model; leave it out")
+        raise ConfigError(f"the image size is that of ConvE embeddings, and {place} tells its model; leave it out")
     return found
 
 
-def _load_described(path: Path, description: ModelDescription | None, dtype: torch.dtype) -> AnyCheckpoint | None:
+def _load_described(path: Place, description: ModelDescription | None, dtype: torch.dtype) -> AnyCheckpoint | None:
     """Load weights with their description; None where neither the caller nor the file gives one."""
     contents = read_torch_file(path, lazily=True)
     if description is None:
@@ -84,7 +87,7 @@ def _load_described(path: Path, description: ModelDescription | None, dtype: tor
         sizes = {"embedding_height": config.embedding_height, "embedding_width": config.embedding_width}
         return conve.load_checkpoint(path, **sizes, dtype=dtype)
     return RowwiseCheckpoint(
-        model=model, description=description, path=path, sha256=file_sha256(path), **stated_facts(contents)
+        model=model, description=description, path=path, sha256=sha256_of(path), **stated_facts(contents)
     )
 
 
@@ -98,9 +101,9 @@ def _built(description: ModelDescription, state: Mapping[str, Tensor], dtype: to
         raise CheckpointError(f"this is a ConvE checkpoint; leave --model-description out ({error})") from error
 
 
-def _load_pickle(path: Path, dtype: torch.dtype) -> AnyCheckpoint:
+def _load_pickle(path: Place, dtype: torch.dtype) -> AnyCheckpoint:
     """Load a whole model, which its file's author decides about."""
-    found, sha256 = read_pickled_model(path), file_sha256(path)
+    found, sha256 = read_pickled_model(path), sha256_of(path)
     for name, tensor in found.state_dict().items():
         check_values(name, tensor)
     config = _conve_config(found.to(dtype))

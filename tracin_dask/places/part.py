@@ -9,32 +9,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tracin_dask.errors import StoreError
+from tracin_dask.places.place import BusyError, StoreExistsError
 
+PART_SUFFIX = ".part"
 _LOCK = ".writer"
-
-
-class BusyError(StoreError):
-    """Another process is writing the same store."""
-
-
-class StoreExistsError(StoreError):
-    """There is a store already and it is not to be overwritten."""
 
 
 def part_of(path: Path) -> Path:
     """Name what is written until it is complete."""
-    return path.with_name(f"{path.name}.part")
+    return path.with_name(f"{path.name}{PART_SUFFIX}")
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that readers see the old one or the new one, never a piece."""
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing so that readers see the old one or the new one, never a piece.
+
+    The bytes are on disk before the file gets its name; an error removes what was written.
+    """
     part = part_of(path)
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
@@ -56,7 +57,7 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             _refuse_existing(path, overwrite=overwrite)
             _clear(part)
             yield part
-            _sync(part)
+            sync(part)
             _take_place(part, path)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -103,8 +104,9 @@ def _clear(part: Path) -> None:
             entry.unlink()
 
 
-def _sync(directory: Path) -> None:
-    for file in directory.rglob("*"):
+def sync(path: Path) -> None:
+    """Return once a file, or all that lies in a directory, is on disk."""
+    for file in path.rglob("*") if path.is_dir() else (path,):
         descriptor = os.open(file, os.O_RDONLY)
         try:
             os.fsync(descriptor)

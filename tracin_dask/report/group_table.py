@@ -1,15 +1,14 @@
 """The totals of groups of training triples: as tables on the terminal, and all of them as a Parquet file."""
 
 import itertools
-import os
-from pathlib import Path
 
 import pyarrow.parquet as pq
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.places.part import part_of
+from tracin_dask.places.place import PathOrUrl
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.result import InfluenceResult
 
@@ -22,7 +21,7 @@ def group_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10
     return Group(*tables, Text(TOTALS_MEANING, style="dim"))
 
 
-def write_groups(result: InfluenceResult, path: Path | str) -> None:
+def write_groups(result: InfluenceResult, path: PathOrUrl) -> None:
     """Write `InfluenceResult.group_tables` as one Parquet file, whole or not at all, and synced.
 
     Raises
@@ -30,17 +29,12 @@ def write_groups(result: InfluenceResult, path: Path | str) -> None:
     ConfigError
         If the run had no groupings.
     """
-    path, tables = Path(path), result.group_tables()
+    place, tables = place_of(path), result.group_tables()
     first = next(tables)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
-    with part.open("wb") as file:
-        with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
-            for table in itertools.chain([first], tables):
-                writer.write_table(table)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    place.parent.make_folder()
+    with place.writer() as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table)
 
 
 def _table(result: InfluenceResult, found: GroupInfluences, test_index: int, rows: int) -> Table:

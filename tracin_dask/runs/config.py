@@ -1,8 +1,6 @@
 """What a run is asked to do, as frozen values; parsed at the border, trusted inside."""
 
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, get_args
 
 from tracin_dask.errors import ConfigError
@@ -14,6 +12,8 @@ from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.preconditioners.diagonal import Preconditioning
 from tracin_dask.influence.reductions.topk import RankBy
 from tracin_dask.models.config import ModelConfig
+from tracin_dask.places.place import PathOrUrl
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.groupings import PARTS, Part
 from tracin_dask.triples.groups import GroupStore
 
@@ -86,7 +86,7 @@ class RunConfig:
     rank_by: RankBy = "absolute"
     checkpoint_contributions: bool = False
     group_by: tuple[Part | GroupStore, ...] = ()
-    save_scores: Path | str | None = None
+    save_scores: PathOrUrl | None = None
     batch_size: int | None = None
     device: Device = "auto"
     precision: PrecisionName = "float32"
@@ -106,8 +106,8 @@ class RunConfig:
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
         _refuse_groupings(self.group_by)
-        if self.save_scores is not None and re.match(r"\w+:/", str(self.save_scores)):
-            raise ConfigError(f"save_scores is a folder on a file system that all workers see, not {self.save_scores}")
+        if self.save_scores is not None:
+            place_of(self.save_scores)
         for rate in self.learning_rates:
             if not 0 < rate < float("inf"):
                 raise ConfigError(f"learning_rate must be a positive number, not {rate}")

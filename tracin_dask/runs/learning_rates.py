@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.places.files import read_bytes
+from tracin_dask.places.place import AnyPath
 from tracin_dask.runs.config import DEFAULT_LEARNING_RATE
 
 
@@ -13,7 +14,7 @@ from tracin_dask.runs.config import DEFAULT_LEARNING_RATE
 class Schedule:
     """Learning rates by epoch or by checkpoint file, as a text file lists them."""
 
-    path: Path
+    path: AnyPath
     rates: dict[str, float]
     """By what stands in front of the tab."""
 
@@ -47,7 +48,7 @@ class Schedule:
         )
 
 
-def read_schedule(path: Path) -> Schedule:
+def read_schedule(path: AnyPath) -> Schedule:
     """Read lines of `epoch TAB learning rate` or `file name TAB learning rate`; empty lines are skipped.
 
     Raises
@@ -56,7 +57,7 @@ def read_schedule(path: Path) -> Schedule:
         If a line is malformed or repeats an earlier one, or there is none; the line is named.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(path).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as text: {error}") from error
     rates: dict[str, float] = {}

@@ -12,7 +12,9 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.reductions.topk import Ranking, TopK
-from tracin_dask.places.part import write_whole
+from tracin_dask.places.files import write_bytes
+from tracin_dask.places.place import AnyPath, PathOrUrl, Place
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.work.norms import Norms
 from tracin_dask.triples.store import TripleStore
@@ -157,27 +159,27 @@ class InfluenceResult:
                 by = {"group_by": pa.repeat(found.grouping.name, size)}
                 yield pa.table({**test, **by, **{name: table[name] for name in table.column_names}})
 
-    def write_json(self, path: Path | str, test_index: int = 0) -> None:
+    def write_json(self, path: PathOrUrl, test_index: int = 0) -> None:
         """Write one test triple's result, whole or not at all."""
-        write_json(Path(path), self.to_dict(test_index))
+        write_json(path, self.to_dict(test_index))
 
-    def write_directory(self, directory: Path | str) -> Path:
+    def write_directory(self, directory: PathOrUrl) -> Path | Place:
         """Write `triple_{h}_{r}_{t}.json` for every test triple (or `self_influence.json`), and `summary.json`.
 
         Returns the path of the summary, which is written last.
         """
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+        folder = place_of(directory)
+        folder.make_folder()
         results = []
         for index, ranking in enumerate(self.rankings):
             contents = self.to_dict(index)
             name = "self_influence.json"
             if self.test_triples is not None:
                 name = f"{self._file_stem(index)}.json"
-            write_json(directory / name, contents)
+            write_json(folder / name, contents)
             summary = {"index": index, "file": name, "num_influences": len(ranking)}
             results.append(summary | {key: contents[key] for key in _SUMMARISED if key in contents})
-        summary_path = directory / "summary.json"
+        summary_path = folder / "summary.json"
         write_json(
             summary_path,
             {
@@ -188,7 +190,7 @@ class InfluenceResult:
                 "run": dict(self.run),
             },
         )
-        return summary_path
+        return summary_path.local_path() or summary_path
 
     def _file_stem(self, test_index: int) -> str:
         assert self.test_triples is not None  # noqa: S101 - self-influence has a file of its own
@@ -235,7 +237,8 @@ class InfluenceResult:
             yield entry | {"train_index": int(ranking.train_index[place])}
 
 
-def write_json(path: Path, contents: Mapping[str, Any]) -> None:
+def write_json(path: AnyPath, contents: Mapping[str, Any]) -> None:
     """Write JSON, whole or not at all; NaN is refused, since JSON has none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+    place = place_of(path)
+    place.parent.make_folder()
+    write_bytes(place, json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")

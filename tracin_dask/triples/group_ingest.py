@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,10 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.places.part import BusyError, StoreExistsError, new_directory
+from tracin_dask.places.files import exists
+from tracin_dask.places.place import BusyError, PathOrUrl, Place, StoreExistsError
+from tracin_dask.places.registry import place_of
+from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.group_lines import Fault, LineFinder
 from tracin_dask.triples.groups import FORMAT_VERSION, GroupInfo, GroupStore, open_groups
@@ -67,7 +69,7 @@ class GroupOptions:
 
 
 def ingest_groups(
-    path: Path | str, store: TripleStore, output: Path | str, *, options: GroupOptions | None = None
+    path: PathOrUrl, store: TripleStore, output: PathOrUrl, *, options: GroupOptions | None = None
 ) -> GroupStore:
     """Read the group of every training triple of a store, and write the groups in the order of the store's rows.
 
@@ -83,26 +85,30 @@ def ingest_groups(
     StoreError
         If `output` exists, another process is writing it, or the disk is full.
     """
-    path, output, options = Path(path), Path(output), options or GroupOptions()
-    digest = file_sha256(path)
+    text_file, target, options = place_of(path), place_of(output), options or GroupOptions()
+    digest = file_sha256(text_file)
     assert digest is not None  # noqa: S101 - there is a path
-    text = _GroupText(path=path, sha256=digest, store=store, options=options)
-    with disk_explained(path, output), new_directory(output, overwrite=options.overwrite) as part:
-        _fill(part, text)
-    return open_groups(output)
+    text = _GroupText(path=text_file, sha256=digest, store=store, options=options)
+    with (
+        disk_explained(text_file, target),
+        target.new_folder(overwrite=options.overwrite) as part,
+        scratch_folder(part) as scratch,
+    ):
+        _fill(part, text, scratch)
+    return open_groups(target)
 
 
 def ingest_groups_cached(
-    path: Path | str, store: TripleStore, cache: Path | str, *, options: GroupOptions | None = None
+    path: PathOrUrl, store: TripleStore, cache: PathOrUrl, *, options: GroupOptions | None = None
 ) -> GroupStore:
     """Read groups into the directory `cache`, or open those made earlier from the same file, store and options."""
     options = replace(options or GroupOptions(), overwrite=False)
     key = [FORMAT_VERSION, store.info.fingerprint, options.labels, options.skip_invalid, file_sha256(path)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    output = Path(cache) / f"{Path(path).name.split('.')[0]}-groups-{digest}.zarr"
-    while not output.exists():
+    output = place_of(cache) / f"{PurePath(path).name.split('.')[0]}-groups-{digest}.zarr"
+    while not exists(output):
         try:
-            return ingest_groups(path, store, output, options=options)
+            return ingest_groups(path, store, str(output), options=options)
         except BusyError:
             time.sleep(_POLL_SECONDS)
         except StoreExistsError:
@@ -114,7 +120,7 @@ def ingest_groups_cached(
 class _GroupText:
     """A file of groups, and its labels and faults as reading goes on."""
 
-    path: Path
+    path: Place
     sha256: str
     store: TripleStore
     options: GroupOptions
@@ -125,11 +131,11 @@ class _GroupText:
 
     @property
     def is_gzip(self) -> bool:
-        return self.path.suffix == ".gz"
+        return self.path.name.endswith(".gz")
 
     def blocks(self, group_of_line: Path) -> Iterator[TripleBlock]:
         """Read ids block by block; the group of every line goes to a file of int32."""
-        meter = Meter(self.options.progress, "reading groups", 0 if self.is_gzip else self.path.stat().st_size)
+        meter = Meter(self.options.progress, "reading groups", 0 if self.is_gzip else self.path.num_bytes())
         block_bytes = min(BLOCK_BYTES, max(MAX_LINE_BYTES, self.options.memory_bytes // 8))
         blocks = read_blocks(
             self.path, block_bytes=block_bytes, on_bytes=lambda data: meter.add(len(data)), is_gzip=self.is_gzip
@@ -205,10 +211,9 @@ class _GroupText:
         return "\t".join(labels.label(part) for labels, part in zip(maps, triple, strict=True))
 
 
-def _fill(part: Path, text: _GroupText) -> None:
+def _fill(part: Place, text: _GroupText, scratch: Path) -> None:
     """Read and sort the lines, find that of every row of the store, and write the rows' groups."""
-    store, scratch = text.store, part / "sort"
-    scratch.mkdir()
+    store = text.store
     layout = KeyLayout(num_entities=store.info.num_entities, num_relations=store.info.num_relations)
     of_line = scratch / "group_of_line"
     lines = sort_triples(text.blocks(of_line), layout, memory_bytes=text.options.memory_bytes, scratch=scratch)
@@ -217,7 +222,7 @@ def _fill(part: Path, text: _GroupText) -> None:
         raise TriplesError(f"{text.path}: no line of a triple of this graph; expected lines of {FORM}")
     group_of_line = np.memmap(of_line, dtype=_LINE_TYPE, mode="r")
     finder = LineFinder(store, lines.blocks, group_of_line, text.add_unknown)
-    group = zarr.create_group(part, zarr_format=3)
+    group = zarr.create_group(part.zarr_store(), zarr_format=3)
     number_type = smallest_integer_type(len(text.numbers) - 1)
     rows = create_array(group, "group", (len(store),), number_type, fill_value=MISSING_ID)
     digest = hashlib.sha256()
@@ -232,7 +237,6 @@ def _fill(part: Path, text: _GroupText) -> None:
     text.refuse_invalid()
     text.refuse_unsettled(finder.missing, finder.ambiguous)
     write_texts(group, "group_label", pa.array(list(text.numbers), pa.string()))
-    shutil.rmtree(scratch)
     group.attrs.put(_info(text, digest.hexdigest()).attributes())
 
 
@@ -243,7 +247,7 @@ def _info(text: _GroupText, numbers_sha256: str) -> GroupInfo:
         num_groups=len(text.numbers),
         store_fingerprint=text.store.info.fingerprint,
         skipped=dict(text.invalid.counts),
-        source=Source(name=text.path.name, size_bytes=text.path.stat().st_size, sha256=text.sha256),
+        source=Source(name=text.path.name, size_bytes=text.path.num_bytes(), sha256=text.sha256),
         fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
     )
 

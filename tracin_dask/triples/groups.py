@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ import zarr
 from jaxtyping import Int64
 
 from tracin_dask.errors import StoreError
+from tracin_dask.places.place import AnyPath
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.store import MISSING_TEXT, Source
 
@@ -112,7 +113,7 @@ class GroupStore:
             ) from error
 
 
-def open_groups(path: str | PathLike[str]) -> GroupStore:
+def open_groups(path: AnyPath) -> GroupStore:
     """Open groups for reading; cheap: reads their attributes.
 
     Raises
@@ -120,12 +121,12 @@ def open_groups(path: str | PathLike[str]) -> GroupStore:
     StoreError
         If there are none, or of another format version.
     """
-    name = fspath(path)
+    name = str(place_of(path))
     return GroupStore(path=name, info=GroupInfo.parse(_open_group(name).attrs, name))
 
 
 def _open_group(path: str) -> zarr.Group:
     try:
-        return zarr.open_group(path, mode="r", zarr_format=3)
+        return zarr.open_group(place_of(path).zarr_store(), mode="r", zarr_format=3)
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: no groups that can be read ({error}); make them again") from error

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal, SupportsIndex
 
 import numpy as np
@@ -14,7 +13,9 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.places.part import write_whole
+from tracin_dask.places.files import write_bytes
+from tracin_dask.places.place import AnyPath
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.lines import Table, read_table
 
 Kind = Literal["entity", "relation"]
@@ -76,7 +77,7 @@ def bare_integers(values: pa.StringArray) -> Int64[np.ndarray, " row"]:
     return numbers
 
 
-def read_id_map(path: Path | str, kind: Kind = "entity") -> IdMap:
+def read_id_map(path: AnyPath, kind: Kind = "entity") -> IdMap:
     """Read a file of `label TAB id` lines: no header, no quoting, UTF-8; the ids are 0 to n-1, each once, in any order.
 
     Raises
@@ -85,7 +86,6 @@ def read_id_map(path: Path | str, kind: Kind = "entity") -> IdMap:
         If a line has not two fields, an id is no integer, a label or an id appears twice, or an id is missing; the
         message names file, line and text. If the file is compressed.
     """
-    path = Path(path)
     if _is_gzip(path):
         raise TriplesError(
             f"{path}: the file is compressed by gzip; expected lines of `{kind} label TAB id`: decompress it. A file "
@@ -103,9 +103,9 @@ def read_id_map(path: Path | str, kind: Kind = "entity") -> IdMap:
     return IdMap(labels=labels.take(pa.array(np.argsort(ids))))
 
 
-def write_id_map(path: Path | str, id_map: IdMap) -> None:
+def write_id_map(path: AnyPath, id_map: IdMap) -> None:
     """Write `label TAB id` lines in id order; the file appears whole or not at all."""
-    write_whole(Path(path), id_map_bytes(id_map))
+    write_bytes(path, id_map_bytes(id_map))
 
 
 def id_map_bytes(id_map: IdMap) -> bytes:
@@ -126,12 +126,13 @@ def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
     return digest.hexdigest()
 
 
-def _is_gzip(path: Path) -> bool:
+def _is_gzip(path: AnyPath) -> bool:
     """Check whether a file is compressed; pipes are not read, and the reader reports files that cannot be opened."""
-    if not path.is_file():
+    place = place_of(path)
+    if not place.is_file():
         return False
     try:
-        with path.open("rb") as file:
+        with place.open() as file:
             return file.read(len(_GZIP)) == _GZIP
     except OSError:
         return False
@@ -144,7 +145,7 @@ def _repeats(values: pa.Array) -> np.ndarray:
     return repeats
 
 
-def _refuse(path: Path, table: Table, wrong: np.ndarray, reason: str) -> None:
+def _refuse(path: AnyPath, table: Table, wrong: np.ndarray, reason: str) -> None:
     """Raise for the first row that is wrong, with its line."""
     if wrong.any():
         row = int(np.argmax(wrong))

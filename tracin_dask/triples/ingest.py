@@ -4,14 +4,16 @@ import contextlib
 import errno
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tracin_dask.errors import StoreError, TriplesError
-from tracin_dask.places.part import BusyError, StoreExistsError, new_directory, write_whole
+from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
+from tracin_dask.places.place import AnyPath, BusyError, PathOrUrl, Place, StoreExistsError
+from tracin_dask.places.registry import place_of
+from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.idmap import IdMap, Kind, id_map_bytes, read_id_map
 from tracin_dask.triples.lines import BLOCK_BYTES, MAX_LINE_BYTES, InvalidLines
@@ -52,8 +54,8 @@ class IngestOptions:
     skip_invalid: bool = False
     overwrite: bool = False
     memory_bytes: int = 1 << 30
-    entity_names: Path | None = None
-    edge_map: Path | None = None
+    entity_names: PathOrUrl | None = None
+    edge_map: PathOrUrl | None = None
     progress: StageProgress = field(default=no_progress, compare=False)
 
 
@@ -73,11 +75,11 @@ class Meter:
 
 
 def ingest(
-    train: Path | str,
-    output: Path | str,
+    train: PathOrUrl,
+    output: PathOrUrl,
     *,
-    entity_to_id: Path | str | None = None,
-    relation_to_id: Path | str | None = None,
+    entity_to_id: PathOrUrl | None = None,
+    relation_to_id: PathOrUrl | None = None,
     options: IngestOptions | None = None,
 ) -> TripleStore:
     """Turn a text file of training triples into a store, sorted by (head, relation, tail).
@@ -92,35 +94,37 @@ def ingest(
     StoreError
         If `output` exists, another process is writing it, or the disk is full.
     """
-    train, output, options = Path(train), Path(output), options or IngestOptions()
+    text_file, target, options = place_of(train), place_of(output), options or IngestOptions()
     text = TripleText(
-        path=train,
-        has_ids=not options.labels and holds_ids(train),
+        path=text_file,
+        has_ids=not options.labels and holds_ids(text_file),
         block_bytes=min(BLOCK_BYTES, max(MAX_LINE_BYTES, options.memory_bytes // 8)),
     )
-    with disk_explained(train, output), new_directory(output, overwrite=options.overwrite) as part:
+    with disk_explained(text_file, target), target.new_folder(overwrite=options.overwrite) as part:
         given = (
             None if entity_to_id is None else read_id_map(entity_to_id, "entity"),
             None if relation_to_id is None else read_id_map(relation_to_id, "relation"),
         )
-        texts, made = _texts(text, given, output, options)
-        _fill(part, text, texts, options)
+        texts, made = _texts(text, given, target, options)
+        with scratch_folder(part) as scratch:
+            _fill(part, text, texts, options, scratch)
         for path, id_map in made.items():
-            write_whole(path, id_map_bytes(id_map))
-    return open_store(output)
+            write_bytes(path, id_map_bytes(id_map))
+    return open_store(target)
 
 
-def id_map_path(output: Path | str, kind: Kind) -> Path:
+def id_map_path(output: AnyPath, kind: Kind) -> Place:
     """Return the path of an id map made from the data, in the folder of the store."""
-    return Path(output).with_name(f"{Path(output).stem}.{kind}_to_id.tsv")
+    store = place_of(output)
+    return store.parent / f"{PurePath(store.name).stem}.{kind}_to_id.tsv"
 
 
 def ingest_cached(
-    train: Path | str,
-    cache: Path | str,
+    train: PathOrUrl,
+    cache: PathOrUrl,
     *,
-    entity_to_id: Path | str | None = None,
-    relation_to_id: Path | str | None = None,
+    entity_to_id: PathOrUrl | None = None,
+    relation_to_id: PathOrUrl | None = None,
     options: IngestOptions | None = None,
 ) -> TripleStore:
     """Ingest into the directory `cache`, or open the store made earlier from the same files and options.
@@ -129,10 +133,11 @@ def ingest_cached(
     is making the same store, wait for it.
     """
     options = replace(options or IngestOptions(), overwrite=False)
-    output = Path(cache) / f"{Path(train).stem}-{_content_key(train, entity_to_id, relation_to_id, options)}.zarr"
-    while not output.exists():
+    name = f"{PurePath(train).stem}-{_content_key(train, entity_to_id, relation_to_id, options)}.zarr"
+    output = place_of(cache) / name
+    while not exists(output):
         try:
-            return ingest(train, output, entity_to_id=entity_to_id, relation_to_id=relation_to_id, options=options)
+            return ingest(train, str(output), entity_to_id=entity_to_id, relation_to_id=relation_to_id, options=options)
         except BusyError:
             time.sleep(_POLL_SECONDS)
         except StoreExistsError:
@@ -141,13 +146,13 @@ def ingest_cached(
 
 
 def _texts(
-    text: TripleText, given: tuple[IdMap | None, IdMap | None], output: Path, options: IngestOptions
-) -> tuple[StoreTexts, dict[Path, IdMap]]:
+    text: TripleText, given: tuple[IdMap | None, IdMap | None], output: Place, options: IngestOptions
+) -> tuple[StoreTexts, dict[Place, IdMap]]:
     """Read or make the id maps and names; return maps that were made with the paths to write them to."""
-    made: dict[Path, IdMap] = {}
+    made: dict[Place, IdMap] = {}
     entities, relations = given
     if entities is None or relations is None:
-        meter = Meter(options.progress, "reading labels", text.path.stat().st_size)
+        meter = Meter(options.progress, "reading labels", text.path.num_bytes())
         found_entities, found_relations = discover_id_maps(text, lambda data: meter.add(len(data)))
         if entities is None:
             entities = made[id_map_path(output, "entity")] = found_entities
@@ -163,26 +168,24 @@ def _texts(
     return texts, made
 
 
-def _refuse_other_map(made: Mapping[Path, IdMap]) -> None:
+def _refuse_other_map(made: Mapping[Place, IdMap]) -> None:
     for path, id_map in made.items():
-        if path.exists() and path.read_bytes() != id_map_bytes(id_map):
+        if exists(path) and read_bytes(path) != id_map_bytes(id_map):
             raise TriplesError(
                 f"{path}: exists and differs from the id map that this data gives; "
                 "pass it with --entity-to-id or --relation-to-id if it is the map to use, else move it away"
             )
 
 
-def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOptions) -> None:
+def _fill(part: Place, text: TripleText, texts: StoreTexts, options: IngestOptions, scratch: Path) -> None:
     """Read, sort and write; the store is written only after the whole text was found valid."""
-    invalid, digest, size_bytes = InvalidLines(), hashlib.sha256(), text.path.stat().st_size
+    invalid, digest, size_bytes = InvalidLines(), hashlib.sha256(), text.path.num_bytes()
     meter = Meter(options.progress, "reading triples", size_bytes)
 
     def on_bytes(data: bytes) -> None:
         digest.update(data)
         meter.add(len(data))
 
-    scratch = part / "sort"
-    scratch.mkdir()
     triples = sort_triples(
         text.blocks(texts.entities, texts.relations, invalid=invalid, on_bytes=on_bytes),
         KeyLayout(num_entities=len(texts.entities), num_relations=len(texts.relations)),
@@ -206,11 +209,10 @@ def _fill(part: Path, text: TripleText, texts: StoreTexts, options: IngestOption
         skipped=invalid.counts,
         on_rows=lambda number: rows.add(number * _ROW_BYTES),
     )
-    shutil.rmtree(scratch)
 
 
 @contextlib.contextmanager
-def disk_explained(train: Path, output: Path) -> Iterator[None]:
+def disk_explained(train: Place, output: Place) -> Iterator[None]:
     """Explain errors of an output path; for a full disk, with the free bytes and the bytes of store and sort.
 
     Raises
@@ -218,8 +220,7 @@ def disk_explained(train: Path, output: Path) -> Iterator[None]:
     StoreError
         In place of the file system's error.
     """
-    folder = next(parent for parent in output.absolute().parents if parent.exists())
-    free_bytes = shutil.disk_usage(folder).free
+    free_bytes = output.free_bytes()
     try:
         yield
     except OSError as error:
@@ -227,22 +228,23 @@ def disk_explained(train: Path, output: Path) -> Iterator[None]:
             raise StoreError(f"{output}: cannot be written: {error.strerror}; choose another output") from error
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        needed_bytes = 2 * train.stat().st_size
+        found = "" if free_bytes is None else f"{free_bytes:,} bytes were free, "
+        needed_bytes = 2 * train.num_bytes()
         raise StoreError(
-            f"{output}: the disk is full: {free_bytes:,} bytes were free, up to {needed_bytes:,} are needed; "
+            f"{output}: the disk is full: {found}up to {needed_bytes:,} are needed; "
             "no store was left behind; make room or choose another output"
         ) from error
 
 
 def _content_key(
-    train: Path | str, entity_to_id: Path | str | None, relation_to_id: Path | str | None, options: IngestOptions
+    train: PathOrUrl, entity_to_id: PathOrUrl | None, relation_to_id: PathOrUrl | None, options: IngestOptions
 ) -> str:
     files = (train, entity_to_id, relation_to_id, options.entity_names, options.edge_map)
     key = [FORMAT_VERSION, options.labels, options.skip_invalid, *map(file_sha256, files)]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
-def file_sha256(path: Path | str | None) -> str | None:
+def file_sha256(path: AnyPath | None) -> str | None:
     """Hash the content of a file, if one is given.
 
     Raises
@@ -253,7 +255,6 @@ def file_sha256(path: Path | str | None) -> str | None:
     if path is None:
         return None
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error

@@ -1,12 +1,12 @@
 """Text files as columns of strings, read in blocks of whole lines; errors have exact line numbers."""
 
+import contextlib
 import gzip
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ import pyarrow.csv
 from jaxtyping import Int64
 
 from tracin_dask.errors import TriplesError
+from tracin_dask.places.place import AnyPath
+from tracin_dask.places.registry import place_of
 
 BLOCK_BYTES = 64 << 20
 MAX_LINE_BYTES = 1 << 20
@@ -47,7 +49,7 @@ class InvalidLines:
         found = [InvalidLine(int(index) + 1, kind, text[:SHOWN_CHARACTERS]) for index, text in shown]
         self.first = sorted(self.first + found, key=lambda line: line.number)[:SHOWN_LINES]
 
-    def describe(self, path: Path) -> str:
+    def describe(self, path: AnyPath) -> str:
         """Describe the number of invalid lines by kind, and show the first few."""
         total = self.counts.total()
         kinds = ", ".join(f"{number:,} × {kind}" for kind, number in sorted(self.counts.items()))
@@ -77,7 +79,7 @@ class Table:
 
 
 def read_blocks(
-    path: Path,
+    path: AnyPath,
     *,
     block_bytes: int = BLOCK_BYTES,
     on_bytes: Callable[[bytes], object] | None = None,
@@ -114,7 +116,7 @@ def read_columns(block: Block, num_columns: int, invalid: InvalidLines, *, allow
     return Table(columns=columns, line_index=np.arange(block.num_lines, dtype=np.int64) + block.first_line)
 
 
-def read_table(path: Path, num_columns: int, *, expected: str) -> Table:
+def read_table(path: AnyPath, num_columns: int, *, expected: str) -> Table:
     """Read a whole file into memory.
 
     Raises
@@ -134,11 +136,14 @@ def read_table(path: Path, num_columns: int, *, expected: str) -> Table:
     )
 
 
-def _open(path: Path, *, is_gzip: bool) -> BufferedReader | gzip.GzipFile:
+@contextlib.contextmanager
+def _open(path: AnyPath, *, is_gzip: bool) -> Iterator[BufferedReader | gzip.GzipFile]:
     try:
-        return gzip.open(path) if is_gzip else path.open("rb")
+        file = place_of(path).open()
     except OSError as error:
         raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    with file, gzip.open(file) if is_gzip else contextlib.nullcontext(file) as text:
+        yield text
 
 
 def _ignore(_: bytes) -> None:
@@ -146,7 +151,7 @@ def _ignore(_: bytes) -> None:
 
 
 def _cut(
-    file: BufferedReader | gzip.GzipFile, path: Path, block_bytes: int, on_bytes: Callable[[bytes], object]
+    file: BufferedReader | gzip.GzipFile, path: AnyPath, block_bytes: int, on_bytes: Callable[[bytes], object]
 ) -> Iterator[bytes]:
     rest, at_end = b"", False
     while not at_end:
@@ -160,7 +165,7 @@ def _cut(
         yield _without_blank_end(data) if at_end else data[:end]
 
 
-def _read(file: BufferedReader | gzip.GzipFile, path: Path, num_bytes: int) -> tuple[bytes, bool]:
+def _read(file: BufferedReader | gzip.GzipFile, path: AnyPath, num_bytes: int) -> tuple[bytes, bool]:
     """Read a number of bytes, or up to the end; return whether the end was reached."""
     try:
         return file.read(num_bytes), not file.peek(1)

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from tracin_dask.errors import TriplesError
+from tracin_dask.places.files import read_bytes
+from tracin_dask.places.place import AnyPath
 from tracin_dask.triples.idmap import IdMap, bare_integers
 from tracin_dask.triples.lines import read_table
 
@@ -19,7 +20,7 @@ _QUALIFIERS = {
 }
 
 
-def read_names(path: Path | str, num_entities: int) -> pa.StringArray:
+def read_names(path: AnyPath, num_entities: int) -> pa.StringArray:
     """Read `name TAB id` lines into the names in id order; names may repeat, and an id without a name gets "".
 
     Raises
@@ -27,7 +28,6 @@ def read_names(path: Path | str, num_entities: int) -> pa.StringArray:
     TriplesError
         If a line is malformed, an id is not one of the graph's, or an id has two names.
     """
-    path = Path(path)
     table = read_table(path, 2, expected="name TAB entity id")
     names = np.full(num_entities, "", dtype=object)
     named = np.zeros(num_entities, dtype=bool)
@@ -40,7 +40,7 @@ def read_names(path: Path | str, num_entities: int) -> pa.StringArray:
     return pa.array(names, pa.string())
 
 
-def read_edge_map(path: Path | str, relations: IdMap) -> pa.StringArray:
+def read_edge_map(path: AnyPath, relations: IdMap) -> pa.StringArray:
     """Read an edge map into readable relations in id order, e.g. `biolink:affects (expression, increased)`.
 
     The file is a JSON object; each key is again JSON text, an object of a predicate and its qualifiers, each value a
@@ -52,7 +52,6 @@ def read_edge_map(path: Path | str, relations: IdMap) -> pa.StringArray:
     TriplesError
         If the file has another form, or names one relation twice.
     """
-    path = Path(path)
     readable: dict[str, str] = {}
     for key, label in _read_object(path, _read_bytes(path)).items():
         if not isinstance(label, str) or label in readable:
@@ -63,14 +62,14 @@ def read_edge_map(path: Path | str, relations: IdMap) -> pa.StringArray:
     return pa.array([names.get(label, "") for label in relations.labels.to_pylist()], pa.string())
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: AnyPath) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error
 
 
-def _read_object(path: Path, text: str | bytes) -> dict[str, object]:
+def _read_object(path: AnyPath, text: str | bytes) -> dict[str, object]:
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -1,10 +1,8 @@
 """The triple store on disk (Zarr v3): layout, opening and reading."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,10 @@ import pyarrow.compute as pc
 import zarr
 
 from tracin_dask.errors import StoreError
-from tracin_dask.places.part import part_of
+from tracin_dask.places.files import exists
+from tracin_dask.places.part import PART_SUFFIX
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.idmap import IdMap
 
@@ -200,7 +201,7 @@ class TripleStore:
                 )
 
 
-def open_store(path: str | os.PathLike[str]) -> TripleStore:
+def open_store(path: AnyPath) -> TripleStore:
     """Open a store for reading; cheap: reads its attributes, no triples.
 
     Raises
@@ -208,27 +209,27 @@ def open_store(path: str | os.PathLike[str]) -> TripleStore:
     StoreError
         If there is no store, its ingest was interrupted, it has another format version or contradicts itself.
     """
-    name = os.fspath(path)
+    name = str(place_of(path))
     store = TripleStore(path=name, info=StoreInfo.parse(_open_group(name).attrs, name))
     store.check_shapes()
     return store
 
 
 def _open_group(path: str) -> zarr.Group:
-    """Open a Zarr group; only this function knows where stores can be."""
     try:
-        return zarr.open_group(path, mode="r", zarr_format=3)
+        return zarr.open_group(place_of(path).zarr_store(), mode="r", zarr_format=3)
     except FileNotFoundError as error:
-        raise StoreError(_why_missing(Path(path))) from error
+        raise StoreError(_why_missing(place_of(path))) from error
     except (ValueError, OSError) as error:
         raise StoreError(f"{path}: not a Zarr store that can be read ({error}); ingest the text file again") from error
 
 
-def _why_missing(path: Path) -> str:
+def _why_missing(path: Place) -> str:
     if path.is_file():
         return f"{path}: a file, not a tracin-dask store; make a store of a text file with `tracin-dask ingest`"
-    if path.exists():
+    if path.is_folder():
         return f"{path}: a directory, but not a tracin-dask store; make one with `tracin-dask ingest`"
-    if part_of(path).exists():
-        return f"{path}: its ingest was interrupted or is still running ({part_of(path)} exists); ingest again"
+    part = path.parent / f"{path.name}{PART_SUFFIX}"
+    if exists(part):
+        return f"{path}: its ingest was interrupted or is still running ({part} exists); ingest again"
     return f"{path}: no such store; check the path, or make one with `tracin-dask ingest`"

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int64
 
 from tracin_dask.errors import TriplesError
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, bare_integers
 from tracin_dask.triples.lines import BLOCK_BYTES, InvalidLines, Table, read_blocks, read_columns
@@ -29,7 +30,7 @@ _BARE_INTEGER = re.compile(rb"0|[1-9][0-9]{0,17}")
 class TripleText:
     """A text file of triples and how to read it: labels to look up, or bare ids."""
 
-    path: Path
+    path: Place
     has_ids: bool
     allow_spaces: bool = False
     block_bytes: int = BLOCK_BYTES
@@ -70,7 +71,7 @@ class TripleText:
         raise TriplesError(f"{invalid.describe(self.path)}\n{'; '.join(advice)}.")
 
 
-def holds_ids(path: Path) -> bool:
+def holds_ids(path: AnyPath) -> bool:
     """Tell whether the well-formed lines at the start of a file hold nothing but bare integers."""
     block = next(read_blocks(path, block_bytes=_DETECTION_BYTES), None)
     lines = block.data.splitlines() if block else []
@@ -79,7 +80,7 @@ def holds_ids(path: Path) -> bool:
 
 
 def read_triples(
-    path: Path | str, entities: IdMap, relations: IdMap, *, labels: bool = False, allow_spaces: bool = False
+    path: AnyPath, entities: IdMap, relations: IdMap, *, labels: bool = False, allow_spaces: bool = False
 ) -> Int64[np.ndarray, "row 3"]:
     """Read a small file of triples into memory, in the order of its lines.
 
@@ -90,7 +91,7 @@ def read_triples(
     TriplesError
         If any line is malformed or names something that the id maps do not know, or there is no line at all.
     """
-    path = Path(path)
+    path = place_of(path)
     text = TripleText(path=path, has_ids=not labels and holds_ids(path), allow_spaces=allow_spaces)
     invalid = InvalidLines()
     block = concatenate(text.blocks(entities, relations, invalid=invalid))

@@ -5,7 +5,6 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from tracin_dask.places.place import Place
 from tracin_dask.triples.block import TripleBlock, regroup
 from tracin_dask.triples.idmap import IdMap, id_maps_sha256
 from tracin_dask.triples.sort import SortedTriples
@@ -45,7 +45,7 @@ def smallest_integer_type(largest: int) -> np.dtype[Any]:
 
 
 def write_store(
-    directory: Path,
+    folder: Place,
     triples: SortedTriples,
     texts: StoreTexts,
     *,
@@ -54,7 +54,7 @@ def write_store(
     on_rows: Callable[[int], object],
 ) -> StoreInfo:
     """Fill an empty directory with a store; `on_rows` gets the number of rows of each written shard."""
-    group = zarr.create_group(directory, zarr_format=3)
+    group = zarr.create_group(folder.zarr_store(), zarr_format=3)
     for name, values in texts.arrays().items():
         write_texts(group, name, values)
     tally = _write_rows(group, triples, texts, on_rows)

@@ -1,17 +1,17 @@
 """The checkpoints that options name, their learning rates, and what is said about several."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.places.place import Place
 from tracin_dask.runs.learning_rates import Schedule
 from tracin_dask.runs.prepare import PreparedRun
 
 
-def refuse_another_order(listed: Sequence[Path], checkpoints: Sequence[AnyCheckpoint]) -> None:
+def refuse_another_order(listed: Sequence[Place], checkpoints: Sequence[AnyCheckpoint]) -> None:
     """Refuse to deal out learning rates to checkpoints that were listed in another order than they are taken in.
 
     Raises

@@ -10,6 +10,7 @@ from dask.utils import format_bytes
 
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.ingest import IngestArguments
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.idmap import Kind
 from tracin_dask.triples.ingest import IngestOptions, StageProgress, id_map_path, ingest
 from tracin_dask.triples.store import TripleStore
@@ -66,7 +67,7 @@ def _summary(store: TripleStore, options: IngestArguments, seconds: float) -> st
         "skipped lines": ", ".join(f"{number:,} × {kind}" for kind, number in sorted(info.skipped.items())) or "none",
         "entity ids": _origin(options["output"], "entity", options["entity_to_id"]),
         "relation ids": _origin(options["output"], "relation", options["relation_to_id"]),
-        "size on disk": format_bytes(sum(file.stat().st_size for file in options["output"].rglob("*"))),
+        "size on disk": format_bytes(place_of(store.path).num_bytes()),
         "seconds": f"{seconds:.1f}",
     }
     return "\n".join([store.path, *(f"  {name:<17} {value}" for name, value in rows.items())])

@@ -9,6 +9,7 @@ import numpy as np
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.groupings import Part
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups_cached
 from tracin_dask.triples.groups import GroupStore
@@ -21,7 +22,7 @@ from tracin_dask.triples.text import read_triples
 def store_of(options: JobOptions) -> TripleStore:
     """Open the store, or make one of the text file and say so; raises as `open_store` and `ingest_cached`."""
     train = options["train"]
-    if train.is_dir():
+    if place_of(train).is_folder():
         store = open_store(train)
         _refuse_other_maps(store, options)
         return store

@@ -10,6 +10,7 @@ from tracin_dask.cli.actions.models import listed_files, load_models
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
@@ -60,7 +61,7 @@ def _refuse_contradictions(options: JobOptions) -> None:
     has_files_of_groups = any(isinstance(by, Path) for by in options["group_by"])
     of_text = ("entity_names", "edge_map", *(() if has_files_of_groups else ("skip_invalid",)))
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
-    if given and options["train"].is_dir():
+    if given and place_of(options["train"]).is_folder():
         raise ConfigError(
             f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; "
             "give such options to `tracin-dask ingest`"

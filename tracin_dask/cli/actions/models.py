@@ -1,15 +1,14 @@
 """From options to the checkpoints of a trained model."""
 
-from pathlib import Path
-
 import torch
 
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.models.checkpoints.series import load_checkpoints
+from tracin_dask.places.place import Place
 
 
-def listed_files(options: JobOptions) -> list[Path]:
+def listed_files(options: JobOptions) -> list[Place]:
     """Give the files in the order in which they were named."""
     return [path for found in options["model_path"] for path in found]
 

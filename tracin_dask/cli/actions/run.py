@@ -1,7 +1,6 @@
 """Carries out `tracin-dask run`: prepares, runs, writes and shows the result."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,8 @@ from tracin_dask.cli.planning import open_place
 from tracin_dask.clusters.spec import parse_spec
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.places.place import AnyPath
+from tracin_dask.places.registry import place_of
 from tracin_dask.report.group_table import group_tables, write_groups
 from tracin_dask.report.table import influence_tables
 from tracin_dask.runs.execute.driver import Execution, carry_out
@@ -109,7 +110,7 @@ def _check_outputs(output: Path | None, output_dir: Path | None) -> None:
     """Make the folder of the result, and refuse what could not be written, before any work is done."""
     if (output is None) == (output_dir is None):
         raise ConfigError("say where the result goes: either --output FILE.json or --output-dir FOLDER")
-    if output is not None and output.is_dir():
+    if output is not None and place_of(output).is_folder():
         raise ConfigError(f"--output {output} is a folder; name a file in it, or give --output-dir {output}")
     target = output.parent if output is not None else output_dir
     assert target is not None  # noqa: S101 - one of the two is given
@@ -122,7 +123,7 @@ def _check_save_groups(path: Path | None, options: RunOptions) -> None:
         return
     if not options["group_by"]:
         raise ConfigError("--save-groups writes what --group-by adds up; give both, or none")
-    if path.is_dir():
+    if place_of(path).is_folder():
         raise ConfigError(f"--save-groups {path} is a folder; name a file in it")
     if path.suffix != ".parquet":
         raise ConfigError(f"--save-groups writes a Parquet table; call it {path.with_suffix('.parquet')}")
@@ -131,9 +132,9 @@ def _check_save_groups(path: Path | None, options: RunOptions) -> None:
 
 def _check_folder(target: Path, what: str) -> None:
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target):
-            pass
+        folder = place_of(target)
+        folder.make_folder()
+        folder.check_writable()
     except OSError as error:
         raise ConfigError(f"{what} cannot be written to {target}: {error.strerror}; choose another place") from error
 
@@ -145,7 +146,7 @@ def _record_directory(output: Path | None, output_dir: Path | None) -> Path:
     return output_dir / ".progress"
 
 
-def _write(result: InfluenceResult, output: Path | None, output_dir: Path | None) -> Path:
+def _write(result: InfluenceResult, output: Path | None, output_dir: Path | None) -> AnyPath:
     if output_dir is not None:
         return result.write_directory(output_dir)
     assert output is not None  # noqa: S101 - one of the two is given
@@ -153,7 +154,7 @@ def _write(result: InfluenceResult, output: Path | None, output_dir: Path | None
     return output
 
 
-def _show(result: InfluenceResult, written: Path, *, asked: PrecisionName) -> None:
+def _show(result: InfluenceResult, written: AnyPath, *, asked: PrecisionName) -> None:
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
         Console().print(influence_tables(result, rows=TABLE_ROWS))

@@ -7,6 +7,7 @@ import click
 
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import FILE, ModelFiles
+from tracin_dask.places.place import Place
 
 option = option_of("Model")
 
@@ -14,7 +15,7 @@ option = option_of("Model")
 class ModelOptions(TypedDict):
     """These options, by name."""
 
-    model_path: tuple[list[Path], ...]
+    model_path: tuple[list[Place], ...]
     parameters: tuple[str, ...]
     learning_rate: tuple[float, ...]
     learning_rate_schedule: Path | None

@@ -6,6 +6,7 @@ from typing import Any, Literal, cast, get_args
 import click
 
 from tracin_dask.errors import CheckpointError
+from tracin_dask.places.place import Place
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
@@ -59,12 +60,12 @@ class GroupBy(click.ParamType[Part | Path]):
         return Path(value)
 
 
-class ModelFiles(click.ParamType[list[Path]]):
+class ModelFiles(click.ParamType[list[Place]]):
     """A file, all checkpoints in a folder, or all files that match a pattern."""
 
     name = "path"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Path]:  # noqa: ANN401 - click's signature
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Place]:  # noqa: ANN401 - click's signature
         """Find the files."""
         from tracin_dask.models.checkpoints.series import find_files  # noqa: PLC0415 - torch is slow to import
 
@@ -72,6 +73,7 @@ class ModelFiles(click.ParamType[list[Path]]):
             found = find_files(value)
         except CheckpointError as error:
             self.fail(str(error), param, ctx)
-        for path in found:
-            FILE.convert(path, param, ctx)
+        for place in found:
+            if not place.is_file():
+                self.fail(f"File {str(place)!r} does not exist.", param, ctx)
         return found

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, Checkpoint, split_contents
-from tracin_dask.models.checkpoints.files import file_sha256, read_torch_file
+from tracin_dask.models.checkpoints.files import read_torch_file
 from tracin_dask.models.conve.dialects import find_dialect
+from tracin_dask.places.files import sha256_of
 
 Scales = Mapping[str, Tensor]
 """The diagonal of a preconditioner by parameter tensor, in its shape."""
@@ -66,7 +67,7 @@ def _read_unchanged(checkpoint: AnyCheckpoint) -> Mapping[object, object]:
     if checkpoint.is_pickle:
         return {}
     contents = read_torch_file(checkpoint.path, lazily=True)
-    if file_sha256(checkpoint.path) != checkpoint.sha256:
+    if sha256_of(checkpoint.path) != checkpoint.sha256:
         raise CheckpointError("it changed since it was loaded; load it again")
     return contents
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 import torch
@@ -10,13 +9,16 @@ from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.facts import check_values, stated_facts
-from tracin_dask.models.checkpoints.files import file_sha256, read_torch_file
+from tracin_dask.models.checkpoints.files import read_torch_file
 from tracin_dask.models.conve.dialects import recognise_dialect, rename_tensors
 from tracin_dask.models.conve.dimensions import SIZE_NAMES, ImageSize, infer_config
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.scoring import ScoringConfig
+from tracin_dask.places.files import sha256_of
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import place_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class Checkpoint:
 
     model: ConvE
     config: ConvEConfig
-    path: Path
+    path: Place
     sha256: str
     dialect: str
     learning_rate: float | None = None
@@ -57,7 +59,7 @@ class RowwiseCheckpoint:
 
     model: RowwiseModel
     description: ModelDescription | None
-    path: Path
+    path: Place
     sha256: str
     learning_rate: float | None = None
     epoch: int | None = None
@@ -89,7 +91,7 @@ AnyCheckpoint: TypeAlias = Checkpoint | RowwiseCheckpoint
 
 
 def load_checkpoint(
-    path: str | Path,
+    path: AnyPath,
     *,
     embedding_height: int | None = None,
     embedding_width: int | None = None,
@@ -114,9 +116,9 @@ def load_checkpoint(
     CheckpointError
         If the file cannot be read safely, has NaN or infinite weights, or contradicts itself.
     """
-    path = Path(path)
+    place = place_of(path)
     try:
-        contents = read_torch_file(path, lazily=True)
+        contents = read_torch_file(place, lazily=True)
         state, stated = split_contents(contents)
         dialect = recognise_dialect(state)
         tensors = rename_tensors(state, dialect)
@@ -125,13 +127,13 @@ def load_checkpoint(
         return Checkpoint(
             model=build_model(config, tensors, dtype=dtype),
             config=config,
-            path=path,
-            sha256=file_sha256(path),
+            path=place,
+            sha256=sha256_of(place),
             dialect=dialect.name,
             **stated_facts(contents),
         )
     except CheckpointError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{place}: {error}") from error
 
 
 def check_fits(

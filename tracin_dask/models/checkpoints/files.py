@@ -1,23 +1,22 @@
 """Files of models: torch files and JSON, read without running code and written whole or not at all."""
 
-import hashlib
 import json
-import os
 import pickle  # only the name of its error: nothing is unpickled
 import warnings
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.places.part import part_of, write_whole
+from tracin_dask.places.files import write_bytes
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import place_of
 
 
-def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, object]:
+def read_torch_file(path: AnyPath, *, lazily: bool = False) -> Mapping[object, object]:
     """Read a dictionary of plain tensors, numbers and texts into CPU memory.
 
     `lazily` gives tensors that are views of the file, to be copied where they are kept: an optimizer's state, which
@@ -28,13 +27,14 @@ def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, obje
     CheckpointError
         If the file is missing, damaged, holds anything that would have to be unpickled, or is no dictionary.
     """
-    if not path.is_file():
+    place = place_of(path)
+    if not place.is_file():
         raise CheckpointError("there is no such file")
     try:
         with warnings.catch_warnings():
             # torch asks to file an issue about the pickle protocol of a whole model, whose refusal follows
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            contents = torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
+            contents = _load_plain(place, lazily=lazily)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"loading it would unpickle objects, which can run code ({_reason(error)}). A safe checkpoint holds "
@@ -49,7 +49,16 @@ def read_torch_file(path: Path, *, lazily: bool = False) -> Mapping[object, obje
     return contents
 
 
-def read_pickled_model(source: Path | BinaryIO) -> nn.Module:
+def _load_plain(place: Place, *, lazily: bool) -> Any:  # noqa: ANN401 - what the file holds
+    """Load by path where there is one, because only a file of the file system can be mapped into memory."""
+    path = place.local_path()
+    if path is not None:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=lazily and zipfile.is_zipfile(path))
+    with place.open() as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def read_pickled_model(path: AnyPath) -> nn.Module:
     """Unpickle a whole model into CPU memory, which runs whatever code the file holds.
 
     Raises
@@ -57,8 +66,18 @@ def read_pickled_model(source: Path | BinaryIO) -> nn.Module:
     CheckpointError
         If the file is missing, damaged, or holds no model.
     """
-    if isinstance(source, Path) and not source.is_file():
-        raise CheckpointError("there is no such file")
+    try:
+        file = place_of(path).open()
+    except FileNotFoundError as error:
+        raise CheckpointError("there is no such file") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot be read: {error.strerror}") from error
+    with file:
+        return unpickle_model(file)
+
+
+def unpickle_model(source: BinaryIO) -> nn.Module:
+    """Unpickle a whole model from a stream; raises as `read_pickled_model`."""
     try:
         found = torch.load(source, map_location="cpu", weights_only=False)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ImportError, AttributeError, KeyError) as error:
@@ -70,28 +89,19 @@ def read_pickled_model(source: Path | BinaryIO) -> nn.Module:
     return found
 
 
-def write_torch_file(path: Path, contents: Mapping[str, object]) -> None:
+def write_torch_file(path: AnyPath, contents: Mapping[str, object]) -> None:
     """Write a torch file whole or not at all; missing folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
-    with part.open("wb") as file:
+    place = place_of(path)
+    place.parent.make_folder()
+    with place.writer() as file:
         torch.save(dict(contents), file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
-def write_json_file(path: Path, contents: object) -> None:
+def write_json_file(path: AnyPath, contents: object) -> None:
     """Write a JSON file whole or not at all; missing folders are made, NaN and infinity are refused."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    place_of(path).parent.make_folder()
     text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False)
-    write_whole(path, f"{text}\n".encode())
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    write_bytes(path, f"{text}\n".encode())
 
 
 def _reason(error: Exception) -> str:

@@ -16,6 +16,9 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
+from tracin_dask.places.files import exists
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import find_places, place_of
 
 PATTERN = "*.pt"
 """What counts as a checkpoint in a folder."""
@@ -24,7 +27,7 @@ WHOLE_MODEL = "trained_model.pkl"
 
 
 def load_checkpoints(
-    paths: str | Path | Sequence[str | Path],
+    paths: AnyPath | Sequence[AnyPath],
     *,
     description: ModelDescription | Mapping[str, Any] | str | Path | None = None,
     trust_pickle: bool = False,
@@ -46,7 +49,7 @@ def load_checkpoints(
     CheckpointError
         If a file cannot be loaded, nothing is found, or the files do not belong together.
     """
-    given = [paths] if isinstance(paths, str | Path) else paths
+    given = [paths] if isinstance(paths, str | Path | Place) else paths
     files = [file for path in given for file in find_files(path)]
     sizes = {"embedding_height": embedding_height, "embedding_width": embedding_width}
     loaded = [
@@ -58,7 +61,7 @@ def load_checkpoints(
     return checkpoints
 
 
-def find_files(path: str | Path) -> list[Path]:
+def find_files(path: AnyPath) -> list[Place]:
     """Find what one path names: itself, the checkpoints in a folder, or all files that match a pattern.
 
     Raises
@@ -66,19 +69,19 @@ def find_files(path: str | Path) -> list[Path]:
     CheckpointError
         If nothing is found.
     """
-    path = Path(path)
-    if path.is_dir():
-        found = list(path.glob(PATTERN)) or list(path.glob(WHOLE_MODEL))
+    place = place_of(path)
+    if place.is_folder():
+        found = place.find(PATTERN) or place.find(WHOLE_MODEL)
         if not found:
             raise CheckpointError(
-                f"the folder {path} holds neither a {PATTERN} file nor {WHOLE_MODEL}; name the checkpoints themselves"
+                f"the folder {place} holds neither a {PATTERN} file nor {WHOLE_MODEL}; name the checkpoints themselves"
             )
-    elif not path.exists() and glob.has_magic(str(path)):
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - Path.glob takes no absolute pattern
+    elif not exists(place) and glob.has_magic(str(place)):
+        found = find_places(place)
         if not found:
-            raise CheckpointError(f"no file matches the pattern {path}")
+            raise CheckpointError(f"no file matches the pattern {place}")
     else:
-        found = [path]
+        found = [place]
     return sorted(found, key=_natural)
 
 
@@ -147,7 +150,7 @@ def _same_weights(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(left, right) for left, right in sorted(pairs, key=lambda pair: pair[0].numel()))
 
 
-def _natural(path: Path) -> tuple[object, ...]:
+def _natural(path: Place) -> tuple[object, ...]:
     """Give a key that sorts names with their numbers as numbers."""
     parts = re.split(r"(\d+)", path.name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], str(path)

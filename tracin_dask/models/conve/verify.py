@@ -13,6 +13,7 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint, split_contents
 from tracin_dask.models.checkpoints.files import read_torch_file
 from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.places.place import AnyPath
 
 Scorer = Callable[[Tensor], Tensor]
 """Gives each triple [batch, 3] its score [batch]."""
@@ -62,7 +63,7 @@ def _has_pykeen() -> bool:
     return find_spec("pykeen") is not None
 
 
-def _scorer(path: Path, *, embedding_height: int | None = None, embedding_width: int | None = None) -> Scorer:
+def _scorer(path: AnyPath, *, embedding_height: int | None = None, embedding_width: int | None = None) -> Scorer:
     checkpoint = load_checkpoint(
         path, embedding_height=embedding_height, embedding_width=embedding_width, dtype=torch.float64
     )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.training.settings import TrainingData
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.idmap import IdMap, id_map_bytes, id_maps_sha256, read_id_map, write_id_map
 from tracin_dask.triples.text import TripleText, holds_ids, read_triples
@@ -100,7 +101,7 @@ def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
 
 
 def _made_id_maps(files: GraphFiles, *, has_ids: bool) -> tuple[IdMap, IdMap]:
-    found = [discover_id_maps(TripleText(path=path, has_ids=has_ids)) for path in files.texts.values()]
+    found = [discover_id_maps(TripleText(path=place_of(path), has_ids=has_ids)) for path in files.texts.values()]
     join = _longest if has_ids else _joined
     return join([entities for entities, _ in found]), join([relations for _, relations in found])
 

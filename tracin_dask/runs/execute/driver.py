@@ -5,10 +5,10 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import topk
+from tracin_dask.places.place import PathOrUrl
 from tracin_dask.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
@@ -52,7 +52,7 @@ class Execution:
     """
 
     resources: Resources | None = None
-    record_directory: Path | None = None
+    record_directory: PathOrUrl | None = None
     restart: bool = False
     progress: Progress | None = None
 

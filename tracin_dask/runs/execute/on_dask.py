@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -15,6 +14,7 @@ from tracin_dask.errors import ClusterError
 from tracin_dask.influence.reductions.topk import Ranking
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.monitor.events import TOPIC, progress_topic
+from tracin_dask.places.files import exists
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
@@ -197,7 +197,7 @@ def _killed_workers_explained() -> Iterator[None]:
 
 
 def _missing(paths: list[str]) -> list[str]:
-    return [path for path in paths if not Path(path).exists()]
+    return [path for path in paths if not exists(path)]
 
 
 def _share(shared: _Shared, weights: Weights) -> _Shared:

@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
@@ -13,7 +12,9 @@ import numpy as np
 from tracin_dask.errors import ResumeError
 from tracin_dask.influence.reductions.group_totals import GroupTotals
 from tracin_dask.influence.reductions.topk import Ranking, TopK
-from tracin_dask.places.part import write_whole
+from tracin_dask.places.files import exists, read_bytes, write_bytes
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import Counters, Scored
 
@@ -25,7 +26,7 @@ _SIDES = ("highest", "lowest")
 class Records:
     """The directory of one run's finished groups."""
 
-    def __init__(self, directory: Path, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+    def __init__(self, directory: AnyPath, identity: Mapping[str, Any], *, restart: bool = False) -> None:
         """Open or make the directory; `identity` states, as JSON values, all that the scores depend on.
 
         Raises
@@ -33,16 +34,16 @@ class Records:
         ResumeError
             If the directory holds groups of a run with another identity; what differs is named.
         """
-        self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = place_of(directory)
+        self._directory.make_folder()
         if restart:
-            _delete_files(directory)
-        known = directory / _RUN_FILE
+            _delete_files(self._directory)
+        known = self._directory / _RUN_FILE
         if not self.is_empty:
-            recorded = json.loads(known.read_text()) if known.exists() else {}
+            recorded = json.loads(read_bytes(known)) if exists(known) else {}
             self._refuse_another(recorded, json.loads(json.dumps(identity)))
         else:
-            write_whole(known, json.dumps(identity, indent=1, sort_keys=True).encode())
+            write_bytes(known, json.dumps(identity, indent=1, sort_keys=True).encode())
 
     @property
     def is_empty(self) -> bool:
@@ -58,9 +59,9 @@ class Records:
             If a record is damaged, or two hold the same rows.
         """
         recorded_until = 0
-        for path in sorted(self._directory.glob(_RECORDS)):
+        for path in sorted(self._directory.find(_RECORDS), key=str):
             try:
-                with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
                     rows, scored = _unpack(arrays)
             except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
                 raise ResumeError(f"{path}: damaged record ({error}); delete it to compute its rows again") from error
@@ -76,7 +77,7 @@ class Records:
         """Record a finished group; when this returns it is on disk."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **_pack(rows, scored))
-        write_whole(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
+        write_bytes(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
 
     def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         names = sorted(known.keys() | wanted.keys())
@@ -88,21 +89,22 @@ class Records:
             )
 
 
-def is_empty(directory: Path) -> bool:
+def is_empty(directory: AnyPath) -> bool:
     """Tell whether a directory holds no finished group."""
-    return not any(directory.glob(_RECORDS))
+    return not place_of(directory).find(_RECORDS)
 
 
-def discard(directory: Path) -> None:
+def discard(directory: AnyPath) -> None:
     """Delete a run's records and their directory, once its result is written."""
-    _delete_files(directory)
-    directory.rmdir()
+    folder = place_of(directory)
+    _delete_files(folder)
+    folder.delete()
 
 
-def _delete_files(directory: Path) -> None:
+def _delete_files(folder: Place) -> None:
     for pattern in (f"{_RECORDS}*", f"{_RUN_FILE}*"):
-        for path in directory.glob(pattern):
-            path.unlink()
+        for file in folder.find(pattern):
+            file.delete()
 
 
 def _pack(rows: Rows, scored: Scored) -> dict[str, Any]:

@@ -8,12 +8,9 @@ as much data as the run makes, over one connection.
 import contextlib
 import hashlib
 import json
-import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,9 @@ from numpy import ndarray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from tracin_dask.errors import ScoresError
-from tracin_dask.places.part import new_directory
+from tracin_dask.places.files import exists
+from tracin_dask.places.place import Place
+from tracin_dask.places.registry import place_of
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresPlace, explained
 from tracin_dask.triples.store import TripleStore
@@ -42,7 +41,7 @@ NO_LINE = -1
 class Scores:
     """What is to be saved: the influences of all training triples, in the order of the store's rows."""
 
-    path: Path
+    path: Place
     store: TripleStore
     test_triples: Int[ndarray, "test 3"] | None
     """None for self-influence."""
@@ -82,7 +81,7 @@ def scores_of(prepared: PreparedRun) -> Scores | None:
     if prepared.config.save_scores is None:
         return None
     return Scores(
-        path=Path(prepared.config.save_scores).absolute(),
+        path=place_of(prepared.config.save_scores).absolute(),
         store=prepared.store,
         test_triples=prepared.test_triples,
         contrast_tails=prepared.contrast_tails,
@@ -102,10 +101,10 @@ def check_place(scores: Scores) -> None:
         array = found.get(scores.name)
         if isinstance(array, zarr.Array) and array.shape == scores.shape:
             left -= left * array.nchunks_initialized // array.nchunks
-    folder = next(parent for parent in (scores.path, *scores.path.parents) if parent.exists())
-    with explained(scores.path), tempfile.TemporaryFile(dir=folder):
-        free = shutil.disk_usage(folder).free
-    if left > free:
+    with explained(scores.path):
+        scores.path.check_writable()
+        free = scores.path.free_bytes()
+    if free is not None and left > free:
         raise ScoresError(
             f"{scores.path}: up to {left:,} bytes of scores are to be written, but {free:,} bytes are free there; "
             "make room, choose another place (--save-scores), or explain fewer test triples at a time"
@@ -148,7 +147,7 @@ def complete(scores: Scores, about: Mapping[str, Any]) -> None:
         If chunks are missing after all, or the file system refuses.
     """
     with explained(scores.path):
-        group = zarr.open_group(scores.path, mode="r+", zarr_format=3)
+        group = zarr.open_group(scores.path.zarr_store(), mode="r+", zarr_format=3)
         array = group[scores.name]
         assert isinstance(array, zarr.Array)  # noqa: S101 - made by `claim`
         missing = array.nchunks - array.nchunks_initialized
@@ -163,12 +162,12 @@ def complete(scores: Scores, about: Mapping[str, Any]) -> None:
             zarr.consolidate_metadata(group.store)
 
 
-def _found(path: Path) -> zarr.Group | None:
+def _found(path: Place) -> zarr.Group | None:
     """Give the saved scores at a path; None if there is nothing."""
-    if not path.exists():
+    if not exists(path):
         return None
     with contextlib.suppress(OSError, ValueError):
-        group = zarr.open_group(path, mode="r", zarr_format=3)
+        group = zarr.open_group(path.zarr_store(), mode="r", zarr_format=3)
         if group.attrs.get("format") == FORMAT_NAME and group.attrs.get("format_version") == FORMAT_VERSION:
             return group
     raise ScoresError(
@@ -177,7 +176,7 @@ def _found(path: Path) -> zarr.Group | None:
 
 
 def _refuse_another(
-    path: Path, attributes: Mapping[str, Any], digest: str, *, has_records: bool, restart: bool
+    path: Place, attributes: Mapping[str, Any], digest: str, *, has_records: bool, restart: bool
 ) -> None:
     is_same, is_complete = attributes.get("identity") == digest, attributes.get("complete")
     if not is_same and (is_complete or not restart):
@@ -195,8 +194,8 @@ def _refuse_another(
 
 def _create(scores: Scores, digest: str, batch_size: int) -> None:
     """Put an array without any scores in place, with what the client knows."""
-    with explained(scores.path), new_directory(scores.path, overwrite=True) as part:
-        group = zarr.create_group(part, zarr_format=3)
+    with explained(scores.path), scores.path.new_folder(overwrite=True) as part:
+        group = zarr.create_group(part.zarr_store(), zarr_format=3)
         names = ("train",) if scores.test_triples is None else ("test", "train")
         group.create_array(
             scores.name,

@@ -2,11 +2,8 @@
 
 import contextlib
 import errno
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import ScoresError
+from tracin_dask.places.place import Place
 
 INFLUENCE, SELF_INFLUENCE = "influence", "self_influence"
 ITEM_BYTES = 4
@@ -28,7 +26,7 @@ COPIES = 5
 class ScoresPlace:
     """Where a run's scores go."""
 
-    path: Path
+    path: Place
     identity: str
     """Of the run: workers compare it, since another machine may have other data at the same path."""
 
@@ -41,7 +39,7 @@ class ScoresPlace:
             If this process sees no array at the path, or another run's.
         """
         try:
-            group = zarr.open_group(self.path, mode="r+", zarr_format=3)
+            group = zarr.open_group(self.path.zarr_store(), mode="r+", zarr_format=3)
         except (OSError, ValueError) as error:
             raise ScoresError(
                 f"{self.path}: a worker does not see the scores there; choose a place for --save-scores that all "
@@ -95,9 +93,9 @@ class ScoreWriter:
         with explained(self._path):
             for chunk in self._written:
                 for file in self._files(chunk):
-                    _sync(file)
+                    file.sync()
 
-    def _files(self, chunk: int) -> list[Path]:
+    def _files(self, chunk: int) -> list[Place]:
         """Name the files of a batch's chunks, one for some test triples each."""
         folder = self._path / self._array.basename / "c"
         if self._array.ndim == 1:
@@ -107,7 +105,7 @@ class ScoreWriter:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Place) -> Iterator[None]:
     """Say what keeps scores from being written, and what to do.
 
     Raises
@@ -130,8 +128,8 @@ def why_out_of_reach(place: ScoresPlace) -> str | None:
     """Say why this process cannot write to the array; None if it can."""
     try:
         place.open()
-        with explained(place.path), tempfile.TemporaryFile(dir=place.path):
-            pass
+        with explained(place.path):
+            place.path.check_writable()
     except ScoresError as error:
         return str(error)
     return None
@@ -140,11 +138,3 @@ def why_out_of_reach(place: ScoresPlace) -> str | None:
 def writer_bytes(batch_size: int, num_columns: int) -> int:
     """Count the bytes that writing takes: it grows with a batch, not with the rows of a task."""
     return COPIES * ITEM_BYTES * batch_size * num_columns
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -13,12 +12,14 @@ from tracin_dask.influence.engine import ReadyModel, engine_kind
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.checkpoints.adam import Scales, adam_scales
 from tracin_dask.models.checkpoints.checkpoint import build_model
-from tracin_dask.models.checkpoints.files import file_sha256, read_pickled_model
+from tracin_dask.models.checkpoints.files import unpickle_model
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import face_of, load_checkpoint
 from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.places.files import sha256_of
+from tracin_dask.places.place import Place
 
 AnyModel: TypeAlias = ConvE | RowwiseModel
 
@@ -27,7 +28,7 @@ AnyModel: TypeAlias = ConvE | RowwiseModel
 class CheckpointFile:
     """A checkpoint by its path on the workers, or by its weights where they do not see the path."""
 
-    path: Path
+    path: Place
     sha256: str
     config: ModelConfig
     dtype: torch.dtype
@@ -49,7 +50,7 @@ class CheckpointFile:
         """
         if self.weights is not None:
             return self._of_weights(io.BytesIO(self.weights))
-        if file_sha256(self.path) != self.sha256:
+        if sha256_of(self.path) != self.sha256:
             raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
         image = {}
         if isinstance(self.config, ConvEConfig) and not self.is_pickle:
@@ -67,7 +68,7 @@ class CheckpointFile:
 
     def _of_weights(self, weights: io.BytesIO) -> "Contents":
         if self.is_pickle and not isinstance(self.config, ConvEConfig):
-            return Contents(model=face_of(read_pickled_model(weights)), scales={})
+            return Contents(model=face_of(unpickle_model(weights)), scales={})
         sent = torch.load(weights, weights_only=True)
         if isinstance(self.config, ConvEConfig):
             return Contents(model=build_model(self.config, sent["model"], dtype=self.dtype), scales=sent["scales"])

@@ -1,0 +1,30 @@
+"""Small files of any place, by path or URL: read, written whole, and hashed."""
+
+import hashlib
+
+from tracin_dask.places.place import AnyPath
+from tracin_dask.places.registry import place_of
+
+
+def exists(path: AnyPath) -> bool:
+    """Tell whether a file or a folder lies here."""
+    place = place_of(path)
+    return place.is_file() or place.is_folder()
+
+
+def read_bytes(path: AnyPath) -> bytes:
+    """Read a file into memory."""
+    with place_of(path).open() as file:
+        return file.read()
+
+
+def write_bytes(path: AnyPath, data: bytes) -> None:
+    """Write a file, whole or not at all, into a folder that exists."""
+    with place_of(path).writer() as file:
+        file.write(data)
+
+
+def sha256_of(path: AnyPath) -> str:
+    """Hash the bytes of a file."""
+    with place_of(path).open() as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
