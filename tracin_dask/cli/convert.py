@@ -1,4 +1,4 @@
-"""`tracin-dask convert`: ConvE checkpoints from one dialect to the other, one file or a folder of them."""
+"""`tracin-dask convert`: converts ConvE checkpoints between dialects, one file or a folder."""
 
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -31,34 +31,44 @@ class ConvertOptions(TypedDict):
 @click.option("--input", type=FILE, help="The checkpoint to convert.")
 @click.option("--output", "-o", type=_NEW_FILE, help="The file to write.")
 @click.option("--input-dir", type=_FOLDER, help="Instead of --input: a folder of checkpoints, with its subfolders.")
-@click.option("--output-dir", type=_NEW_FOLDER, help="Where those of --input-dir go, under the same names.")
-@click.option("--pattern", default="*.pt", metavar="GLOB", help="Which files of --input-dir are checkpoints.")
+@click.option(
+    "--output-dir", type=_NEW_FOLDER, help="Folder for the converted files of --input-dir, with the same names."
+)
+@click.option("--pattern", default="*.pt", metavar="GLOB", help="Files of --input-dir to convert.")
 @click.option("--to", type=click.Choice(["train_pytorch", "pykeen"]), required=True, help="The dialect to write.")
-@click.option("--verify", is_flag=True, help="Compare both models' scores of random triples, and say how far apart.")
-@click.option("--embedding-height", type=click.IntRange(min=1), help="Image rows in the input, where it does not tell.")
-@click.option("--embedding-width", type=click.IntRange(min=1), help="Image columns, where the input does not tell.")
-@click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Compare the scores of both models for random triples, and print the largest difference.",
+)
+@click.option(
+    "--embedding-height", type=click.IntRange(min=1), help="Image rows of the input, if the file does not state them."
+)
+@click.option(
+    "--embedding-width", type=click.IntRange(min=1), help="Image columns of the input, if the file does not state them."
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def command(**options: Unpack[ConvertOptions]) -> None:
-    """Convert ConvE checkpoints between the dialects of train_pytorch and PyKEEN; every score stays.
+    """Convert ConvE checkpoints between the dialects of train_pytorch and PyKEEN without changing a score.
 
-    The two put the images of head and relation together on different axes: train_pytorch side by side, PyKEEN one
-    above the other. Renaming tensors is therefore not enough. The conversion transposes the images, and with them
-    kernels, feature maps and everything that meets them: an embedding of HEIGHT×WIDTH becomes one of WIDTH×HEIGHT.
-    Numbers change places, not values, and ids stay, so the id maps stay valid.
+    The two dialects stack the images of head and relation along different axes: train_pytorch side by side, PyKEEN one
+    above the other. Renaming tensors is therefore not enough. The conversion transposes the images, the kernels and the
+    feature maps: an embedding of HEIGHT×WIDTH becomes one of WIDTH×HEIGHT. Numbers change places, not values. Ids do
+    not change, so the id maps stay valid.
 
-    Sizes, learning rate, epoch, metrics and the hash of the id maps are kept. The optimiser's state is not: a training
-    cannot go on from a converted file. The output is {model_state_dict, model_config, ...}.
+    Sizes, learning rate, epoch, metrics and the hash of the id maps are kept. The optimiser's state is not kept, so a
+    training cannot continue from a converted file. The output is {model_state_dict, model_config, ...}.
 
-    Where no model of the other dialect gives the same scores, nothing is written and the reason is told: PyKEEN gives
-    every entity a bias, which train_pytorch has not (biases of 0 can be converted), and layers that a ConvE does not
-    have (or lacks, as without batch norm) make it another model.
+    If no model of the other dialect gives the same scores, nothing is written and the error states the reason.
+    train_pytorch has no biases of entities, so only biases of 0 can be converted to it. A model with additional or
+    missing layers, for example without batch norm, cannot be converted.
 
-    The bias that PyKEEN gives every entity is a parameter, too: over all parameters, training triples with the tail of
-    the test triple get a little more influence there. `run --parameters '*_embeddings.*' 'bn*' 'conv1.*' 'fc.*'` leaves
-    it out, and gives the same influences for both files.
+    PyKEEN's biases of entities are parameters too. Over all parameters, training triples with the tail of the test
+    triple therefore get a little more influence. `run --parameters '*_embeddings.*' 'bn*' 'conv1.*' 'fc.*'` leaves the
+    biases out and gives the same influences for both files.
 
     --verify reads the written file again and scores 10,000 random triples with both models in float64. PyKEEN's side
-    is scored by PyKEEN's own ConvE where it is installed (pip install 'tracin-dask[pykeen]').
+    is scored by PyKEEN's own ConvE if it is installed (pip install 'tracin-dask[pykeen]').
 
     \b
     Examples:

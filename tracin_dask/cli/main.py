@@ -13,11 +13,11 @@ from tracin_dask.errors import TracInDaskError
 COMMANDS = {
     "ingest": "Turn a text file of triples into a sorted Zarr store.",
     "train": "Train a ConvE on a graph.",
-    "plan": "Say what a run would take, without running it.",
+    "plan": "Print the cost of a run without running it.",
     "run": "Find the training triples behind one or many predictions.",
     "submit": "Submit a whole run to Slurm as one job.",
     "convert": "Convert ConvE checkpoints between train_pytorch and PyKEEN.",
-    "cluster": "Write, show and try specifications of clusters.",
+    "cluster": "Write, show and test specifications of clusters.",
 }
 
 

@@ -1,4 +1,4 @@
-"""`tracin-dask plan`: what a run would take, without running it."""
+"""`tracin-dask plan`: prints the cost of a run without running it."""
 
 from typing import Unpack
 
@@ -11,7 +11,7 @@ from tracin_dask.cli.options.sections import SectionedCommand, with_options
 @click.command(cls=SectionedCommand, no_args_is_help=True)
 @with_options(*JOB_OPTIONS)
 def command(**options: Unpack[JobOptions]) -> None:
-    """Say what `run` with the same options would take: tasks, memory, engine, multiply-adds.
+    """Print tasks, memory, engine and multiply-adds of `run` with the same options.
 
     A text file given as --train is ingested and cached, as `run` does. Nothing is scored. A running cluster is asked
     for its size; no other cluster is started.

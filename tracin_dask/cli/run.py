@@ -1,4 +1,4 @@
-"""`tracin-dask run`: a training file and a checkpoint in, the most influential training triples out."""
+"""`tracin-dask run`: finds the most influential training triples."""
 
 from typing import Unpack
 
@@ -11,13 +11,13 @@ from tracin_dask.cli.options.sections import SectionedCommand, with_options
 @click.command(cls=SectionedCommand, no_args_is_help=True)
 @with_options(*RUN_OPTIONS)
 def command(**options: Unpack[RunOptions]) -> None:
-    """Find the training triples that made the model predict a test triple, exactly, among all of them.
+    """Find the training triples that made the model predict a test triple, exactly and among all of them.
 
     The influence of a training triple on a test triple is learning rate × ⟨gradient of its loss, gradient of the test
     triple's loss⟩ (TracIn), over all parameters including embeddings, summed over the checkpoints. Positive: it speaks
     for the prediction.
 
-    A run that is cut off goes on where it stopped when the same command is given again.
+    Give the same command again to continue an interrupted run.
 
     \b
     Examples:
@@ -29,7 +29,7 @@ def command(**options: Unpack[RunOptions]) -> None:
       tracin-dask run --model-path model.pt --train graph.zarr
           --mode self --output surprising.json
       tracin-dask run --model-path state.pt --model-description model.json
-          --train graph.zarr --test test.txt --output-dir why/   (no ConvE)
+          --train graph.zarr --test test.txt --output-dir why/   (not a ConvE)
       tracin-dask run ... --parameters 'fc.*' 'bn2.*'     (some tensors only)
       tracin-dask run --model-path model/checkpoints/ ... (all of a training)
       tracin-dask run ... --group-by relation --group-by sources.tsv.gz

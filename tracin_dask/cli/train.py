@@ -1,4 +1,4 @@
-"""`tracin-dask train`: the training of a ConvE."""
+"""`tracin-dask train`: trains a ConvE."""
 
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -47,47 +47,51 @@ class TrainOptions(TypedDict):
 @click.option("--train", type=FILE, required=True, help="Training triples: head TAB relation TAB tail.")
 @click.option("--valid", type=FILE, help="Validation triples; they choose best_model.pt.")
 @click.option("--test", type=FILE, help="Test triples; ranked at the end, into test_results.json.")
-@click.option("--entity-to-id", type=FILE, help="Entity label TAB id. [default: made from the triples]")
-@click.option("--relation-to-id", type=FILE, help="Relation label TAB id. [default: made from the triples]")
-@click.option("--labels", is_flag=True, help="Bare integers in the triples are labels, not ids.")
+@click.option(
+    "--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`. [default: made from the triples]"
+)
+@click.option(
+    "--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`. [default: made from the triples]"
+)
+@click.option("--labels", is_flag=True, help="Integers in the triples are labels, not ids.")
 @click.option("-o", "--output-dir", type=FOLDER, required=True, help="Folder for the models and records.")
-@click.option("--embedding-dim", default=200, help="Numbers per entity and relation; equals height × width.")
-@click.option("--embedding-height", default=10, help="Rows of the image that an embedding becomes.")
-@click.option("--embedding-width", default=20, help="Columns of the image that an embedding becomes.")
+@click.option("--embedding-dim", default=200, help="Numbers per entity and relation: height × width.")
+@click.option("--embedding-height", default=10, help="Rows of the image of an embedding.")
+@click.option("--embedding-width", default=20, help="Columns of the image of an embedding.")
 @click.option("--output-channels", default=32, help="Kernels of the convolution.")
 @click.option("--kernel-height", default=3, help="Rows of a kernel.")
 @click.option("--kernel-width", default=3, help="Columns of a kernel.")
-@click.option("--input-dropout", default=0.2, help="Share of image values dropped in training.")
-@click.option("--feature-map-dropout", default=0.2, help="Share of channels dropped in training.")
-@click.option("--output-dropout", default=0.3, help="Share of projected values dropped in training.")
-@click.option("--num-epochs", default=100, help="Passes over the triples in total; may grow when resuming.")
+@click.option("--input-dropout", default=0.2, help="Fraction of image values dropped in training.")
+@click.option("--feature-map-dropout", default=0.2, help="Fraction of channels dropped in training.")
+@click.option("--output-dropout", default=0.3, help="Fraction of projected values dropped in training.")
+@click.option("--num-epochs", default=100, help="Total number of passes over the triples; may be raised when resuming.")
 @click.option("--batch-size", default=256, help="Triples per optimizer step.")
 @click.option("--learning-rate", default=0.001, help="Adam's learning rate; recorded in the checkpoints.")
 @click.option("--label-smoothing", default=0.1, help="ε: labels are (1 − ε)·onehot + ε / number of entities.")
-@click.option("--random-seed", default=42, help="Decides first weights, shuffling and dropout.")
+@click.option("--random-seed", default=42, help="Seed of initial weights, shuffling and dropout.")
 @click.option("--checkpoint-dir", type=FOLDER, help="Folder of checkpoints. [default: OUTPUT_DIR/checkpoints]")
-@click.option("--checkpoint-frequency", default=2, help="Write a checkpoint every so many epochs.")
-@click.option("--resume-from-checkpoint", type=FILE, help="Go on exactly where this checkpoint was written.")
+@click.option("--checkpoint-frequency", default=2, help="Number of epochs between checkpoints.")
+@click.option("--resume-from-checkpoint", type=FILE, help="Continue exactly where this checkpoint was written.")
 @click.option("--use-mixed-precision", is_flag=True, help="Compute in bfloat16 (CPU) or float16 (GPU).")
 @click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations.")
 @click.option("--num-workers", default=0, help="Processes that prepare batches; 0 for none. Changes no result.")
-@click.option("--no-gpu", is_flag=True, help="Stay on the CPU even where there is a GPU.")
+@click.option("--no-gpu", is_flag=True, help="Use the CPU even if there is a GPU.")
 def command(**options: Unpack[TrainOptions]) -> None:
     """Train a ConvE on a graph.
 
-    For every training triple the model learns to tell the true tail from all entities (binary cross-entropy, Adam).
-    After each epoch the validation triples are ranked: MRR and Hits@k of the tails, other known tails left out, ties
-    against the model.
+    For every training triple the model learns to distinguish the true tail from all other entities (binary
+    cross-entropy, Adam). After each epoch the validation triples are ranked: MRR and Hits@k of the tails, filtered by
+    other known tails, with ties counted against the model.
 
     \b
-    OUTPUT_DIR gets
+    Files in OUTPUT_DIR:
       best_model.pt            the epoch with the best validation MRR (needs --valid)
       final_model.pt           the last epoch
       checkpoints/checkpoint_epoch_N.pt
       config.json, training_history.json, test_results.json
 
-    A training that was stopped goes on with the same options and --resume-from-checkpoint; on a CPU its models equal
-    those of a training that was never stopped.
+    To continue an interrupted training, give the same options and --resume-from-checkpoint. On a CPU its models equal
+    those of an uninterrupted training.
 
     \b
     Example, a small model:
