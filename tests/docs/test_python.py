@@ -5,9 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import zarr
 from pages import PAGES, blocks, name_of
 
 import tracin_dask
+from tracin_dask.places.place import Place
+from tracin_dask.places.registry import place_of
 
 SECTIONED = "docs/extending.md"
 """A page whose sections stand alone."""
@@ -70,6 +73,20 @@ def check_pykeen(names):
     assert trained.config.num_relations == names["trained"].model.num_relations == 110
 
 
+def check_place(names):
+    assert isinstance(place_of("memory://graph.zarr"), Place)
+    assert sorted(names["FILES"])[:2] == ["graph.entity_to_id.tsv", "graph.relation_to_id.tsv"]
+    rows, result = len(tracin_dask.open_store("memory://graph.zarr")), names["result"]
+    assert zarr.open_group(place_of("memory://scores.zarr").zarr_store(), mode="r")["influence"].shape == (1, rows)
+    assert len(place_of("memory://records").find("rows-*.npz")) == 1
+    here = tracin_dask.run(
+        tracin_dask.open_store(tracin_dask.ingest("train.txt", "graph.zarr").path),
+        tracin_dask.load_checkpoint("model.pt"),
+        result.test_triples,
+    )
+    assert here.to_dict()["influences"] == names["again"]["influences"]
+
+
 CHECKS = {
     "docs/python.md": check_python,
     "docs/losses.md": check_losses,
@@ -78,6 +95,7 @@ CHECKS = {
     "docs/all-influences.md": check_all_influences,
     "docs/other-models.md": check_other_models,
     "docs/pykeen.md": check_pykeen,
+    "docs/extending.md: A place": check_place,
 }
 """What must hold after a page's Python ran; pages without an entry must only run."""
 
