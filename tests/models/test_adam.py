@@ -71,7 +71,7 @@ def assert_equal(found: dict[str, Tensor], wanted: dict[str, Tensor], rtol: floa
 
 
 @pytest.mark.parametrize("kind", OPTIMISERS)
-def test_it_is_what_a_step_is_multiplied_with(made, kind):
+def test_the_adam_preconditioner_is_the_factor_of_an_optimizer_step(made, kind):
     model, optimizer, checkpoint = made(kind)
     found = adam_scales(checkpoint, NAMES)
     assert_equal(found, oracle.adam_scales(model, optimizer))
@@ -90,7 +90,7 @@ def test_it_is_what_a_step_is_multiplied_with(made, kind):
             torch.testing.assert_close(before[name] - weight, found[name] * weight.grad, rtol=1e-6, atol=1e-12)
 
 
-def test_amsgrad_takes_the_largest_moments(made):
+def test_amsgrad_preconditioner_uses_the_largest_moments(made):
     def as_adam(contents) -> None:
         contents["optimizer_state_dict"]["param_groups"][0]["amsgrad"] = False
 
@@ -112,7 +112,7 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("groups", GROUPS)
-def test_parameters_in_groups_and_by_name_keep_their_settings(made, groups):
+def test_the_adam_preconditioner_uses_settings_of_parameter_groups_and_names(made, groups):
     model, optimizer, checkpoint = made(groups=GROUPS[groups])
     wanted = {}
     for group in optimizer.param_groups:
@@ -125,7 +125,7 @@ def test_parameters_in_groups_and_by_name_keep_their_settings(made, groups):
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
-def test_it_is_read_from_a_training_of_pykeen_in_our_shapes_and_in_float32(tmp_path):
+def test_the_adam_preconditioner_of_a_pykeen_conve_has_our_shapes_in_float32(tmp_path):
     factory = Nations().training
     sizes = {"embedding_dim": 12, "embedding_height": 2, "embedding_width": 6, "kernel_height": 2, "output_channels": 3}
     model = PykeenConvE(triples_factory=factory, random_seed=0, **sizes)
@@ -142,7 +142,7 @@ def test_it_is_read_from_a_training_of_pykeen_in_our_shapes_and_in_float32(tmp_p
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")
-def test_it_is_read_from_a_training_of_another_model_of_pykeen(tmp_path):
+def test_the_adam_preconditioner_is_read_for_another_pykeen_model(tmp_path):
     factory, settings = Nations().training, {"embedding_dim": 5, "relation_dim": 3}
     model = TuckER(triples_factory=factory, random_seed=0, **settings)
     loop = LCWATrainingLoop(model=model, triples_factory=factory, optimizer="adam")
@@ -168,7 +168,7 @@ class Frozen(Bilinear):
 
 
 @pytest.mark.parametrize("of_all", [True, False])
-def test_parameters_that_are_not_trained_may_be_the_optimisers_or_not(tmp_path, of_all):
+def test_untrained_parameters_may_be_missing_in_the_optimizer(tmp_path, of_all):
     torch.manual_seed(0)
     model = Frozen(NUM_ENTITIES, NUM_RELATIONS).double()
     given = [weight for weight in model.parameters() if of_all or weight.requires_grad]
@@ -189,7 +189,7 @@ def without_state_of(number):
     return lambda contents: contents["optimizer_state_dict"]["state"].pop(number)
 
 
-def test_tensors_that_are_not_tracked_may_lack_a_state(made):
+def test_untracked_tensors_may_lack_an_optimizer_state(made):
     model, optimizer, checkpoint = made(change=without_state_of(10))
     assert_equal(adam_scales(checkpoint, {"fc.bias"}), {"fc.bias": oracle.adam_scales(model, optimizer)["fc.bias"]})
 
@@ -233,14 +233,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_does_not_give_it_is_refused_by_name(made, what):
+def test_checkpoints_without_a_usable_adam_state_are_refused_by_name(made, what):
     change, message = REFUSED[what]
     checkpoint = made(change=change)[2]
     with pytest.raises(CheckpointError, match=message):
         adam_scales(checkpoint, NAMES)
 
 
-def test_a_file_that_changed_since_it_was_loaded_is_refused(made):
+def test_an_adam_state_file_that_changed_after_loading_is_refused(made):
     checkpoint = made()[2]
     with pytest.raises(CheckpointError, match="it changed since it was loaded; load it again"):
         adam_scales(replace(checkpoint, sha256="0" * 64), NAMES)

@@ -61,7 +61,7 @@ def pytorch_state(make_model, make_state):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_of_file_gives_back_the_model(shape, model, state, config, save):
+def test_every_file_layout_of_a_checkpoint_loads_the_model(shape, model, state, config, save):
     checkpoint = load_checkpoint(save(SHAPES[shape](state, config)))
     heads, relations = torch.arange(7), torch.arange(7) % 3
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_every_shape_of_file_gives_back_the_model(shape, model, state, config, s
     assert not checkpoint.model.training
 
 
-def test_a_checkpoint_says_what_its_file_says(model, state, config, save):
+def test_a_loaded_checkpoint_has_the_metadata_of_its_file(model, state, config, save):
     contents = with_optimizer(state, config)
     path = save({**contents, "id_maps_sha256": "ab"})
     checkpoint = load_checkpoint(path)
@@ -79,14 +79,14 @@ def test_a_checkpoint_says_what_its_file_says(model, state, config, save):
     assert checkpoint.dialect == ("train_pytorch" if model.config.stacking == "width" else "pykeen")
 
 
-def test_a_stated_learning_rate_goes_before_the_optimizers(state, config, save):
+def test_a_stated_learning_rate_takes_precedence_over_that_of_the_optimizer(state, config, save):
     contents = with_optimizer(state, config)
     assert load_checkpoint(save(contents)).learning_rate == 0.02
     assert load_checkpoint(save({**contents, "learning_rate": 0.5})).learning_rate == 0.5
     assert load_checkpoint(save(state)).learning_rate is None
 
 
-def test_weights_take_the_wanted_type_and_outlive_the_file(state, model, save):
+def test_loaded_weights_have_the_requested_type_and_outlive_the_file(state, model, save):
     path = save({"state_dict": state, "version": 1})
     checkpoint = load_checkpoint(path, dtype=torch.float64)
     path.write_bytes(b"overwritten")
@@ -110,30 +110,30 @@ def test_a_file_that_needs_unpickling_is_refused(save, pytorch_state):
         load_checkpoint(path)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_checkpoint_file_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.pt: there is no such file"):
         load_checkpoint(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("keep", [0, 100, -200])
-def test_a_damaged_file_is_refused(keep, save, pytorch_state):
+def test_a_damaged_checkpoint_file_is_refused(keep, save, pytorch_state):
     path = save(pytorch_state)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="no torch file, or a damaged one"):
         load_checkpoint(path)
 
 
-def test_a_file_without_a_dictionary_is_refused(save):
+def test_a_checkpoint_file_without_a_dictionary_is_refused(save):
     with pytest.raises(CheckpointError, match="holds a list; a checkpoint is a dictionary"):
         load_checkpoint(save([1, 2]))
 
 
-def test_a_state_that_is_no_dictionary_is_refused(save):
+def test_a_state_dict_that_is_not_a_dictionary_is_refused(save):
     with pytest.raises(CheckpointError, match="model_state_dict is no dictionary of named tensors"):
         load_checkpoint(save({"model_state_dict": [1]}))
 
 
-def test_entries_that_are_no_tensors_are_refused(save, pytorch_state):
+def test_state_dict_entries_that_are_not_tensors_are_refused(save, pytorch_state):
     with pytest.raises(CheckpointError, match="neither model_state_dict nor state_dict is there, and 'weights'"):
         load_checkpoint(save({"weights": pytorch_state}))
     with pytest.raises(CheckpointError, match=r"'fc\.bias' in state_dict is no tensor"):
@@ -149,13 +149,13 @@ def test_an_unknown_dialect_is_refused(save):
     "names",
     [("bn0.running_var", "interaction.hr2d.0.running_var"), ("fc.bias", "entity_representations.1._embeddings.weight")],
 )
-def test_missing_tensors_are_named(names, state, save):
+def test_missing_tensors_of_a_checkpoint_are_named(names, state, save):
     name = next(name for name in names if name in state)
     with pytest.raises(CheckpointError, match=f"misses {name}; it would be another model"):
         load_checkpoint(save({key: tensor for key, tensor in state.items() if key != name}))
 
 
-def test_unknown_tensors_are_named(state, save):
+def test_unknown_tensors_of_a_checkpoint_are_named(state, save):
     with pytest.raises(CheckpointError, match=r"has the unknown fc2\.weight; it would be another model"):
         load_checkpoint(save({**state, "fc2.weight": torch.ones(1)}))
 
@@ -184,17 +184,17 @@ def test_negative_variances_are_refused(save, pytorch_state):
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), "fast"])
-def test_a_senseless_learning_rate_is_refused(rate, save, pytorch_state):
+def test_an_invalid_learning_rate_of_a_checkpoint_is_refused(rate, save, pytorch_state):
     with pytest.raises(CheckpointError, match=f"its learning rate is {rate!r}; expected a number above 0"):
         load_checkpoint(save({"model_state_dict": pytorch_state, "learning_rate": rate}))
 
 
-def test_a_senseless_epoch_is_refused(save, pytorch_state):
+def test_an_invalid_epoch_of_a_checkpoint_is_refused(save, pytorch_state):
     with pytest.raises(CheckpointError, match="its epoch is 'last'; expected a int"):
         load_checkpoint(save({"model_state_dict": pytorch_state, "epoch": "last"}))
 
 
-def test_a_checkpoint_that_fits_passes(state, save):
+def test_a_checkpoint_that_fits_the_id_maps_is_accepted(state, save):
     checkpoint = load_checkpoint(save(state))
     check_fits(checkpoint, num_entities=7, num_relations=3, id_maps_sha256="ab")
 
@@ -217,7 +217,7 @@ def test_a_checkpoint_of_other_id_maps_is_refused(state, save):
         check_fits(checkpoint, num_entities=7, num_relations=3, id_maps_sha256="cd")
 
 
-def test_loading_does_not_import_the_compiler(tmp_path):
+def test_loading_a_checkpoint_does_not_import_the_torch_compiler(tmp_path):
     """It would take two seconds in the client and in every worker."""
     sizes = {"embedding_dim": 32, "embedding_height": 8, "embedding_width": 4}
     path = tmp_path / "model.pt"

@@ -50,7 +50,7 @@ def all_scores(model):
 
 
 @pytest.mark.parametrize(("config", "to"), BOTH_WAYS)
-def test_every_score_stays(saved, tmp_path, config, to):
+def test_conversion_keeps_every_score(saved, tmp_path, config, to):
     path, model = saved(config)
     convert_checkpoint(path, tmp_path / "made.pt", to)
     made = load_checkpoint(tmp_path / "made.pt", dtype=torch.float64)
@@ -62,7 +62,7 @@ def test_every_score_stays(saved, tmp_path, config, to):
 
 @pytest.mark.parametrize(("config", "to"), BOTH_WAYS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-def test_there_and_back_is_the_same_bits(saved, tmp_path, config, to, dtype):
+def test_converting_there_and_back_gives_the_same_bits(saved, tmp_path, config, to, dtype):
     path, _ = saved(config, dtype)
     convert_checkpoint(path, tmp_path / "there.pt", to)
     convert_checkpoint(
@@ -76,7 +76,7 @@ def test_there_and_back_is_the_same_bits(saved, tmp_path, config, to, dtype):
 
 
 @pytest.mark.parametrize(("config", "to"), BOTH_WAYS)
-def test_what_the_file_states_is_kept_and_the_optimizer_is_not(saved, tmp_path, config, to):
+def test_conversion_keeps_metadata_but_not_the_optimizer_state(saved, tmp_path, config, to):
     stated = {"learning_rate": 0.02, "epoch": 3, "id_maps_sha256": "ab", "metrics": {"mean_reciprocal_rank": 0.5}}
     path, _ = saved(config, **stated, optimizer_state_dict={"state": {}, "param_groups": [{"lr": 0.1}]})
     given = convert_checkpoint(path, tmp_path / "made.pt", to)
@@ -89,7 +89,7 @@ def test_what_the_file_states_is_kept_and_the_optimizer_is_not(saved, tmp_path, 
     assert contents["model_config"].items() >= {**sizes, "embedding_height": 5, "embedding_width": 4}.items()
 
 
-def test_a_learning_rate_that_only_the_optimizer_knows_is_kept(saved, tmp_path):
+def test_conversion_keeps_the_learning_rate_of_the_optimizer(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE, optimizer_state_dict={"state": {}, "param_groups": [{"lr": 0.1}]})
     convert_checkpoint(path, tmp_path / "made.pt", "pykeen")
     made = load_checkpoint(tmp_path / "made.pt")
@@ -105,7 +105,7 @@ def test_a_bare_state_dict_without_counters_is_converted(saved, tmp_path):
     assert compare_checkpoints(given, tmp_path / "made.pt").largest_difference < 1e-12
 
 
-def test_a_view_of_a_larger_tensor_is_saved_alone(saved, tmp_path):
+def test_conversion_saves_views_without_the_larger_tensor(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE)
     contents = torch.load(path, weights_only=True)
     table = torch.cat([contents["model_state_dict"]["bn0.weight"], torch.zeros(500_000)])
@@ -126,13 +126,13 @@ def test_entities_with_biases_have_no_counterpart(saved, tmp_path):
     assert not (tmp_path / "made.pt").exists()
 
 
-def test_the_same_dialect_is_refused(saved, tmp_path):
+def test_converting_to_the_same_dialect_is_refused(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE)
     with pytest.raises(CheckpointError, match="is of the dialect train_pytorch already: nothing to convert"):
         convert_checkpoint(path, tmp_path / "made.pt", "train_pytorch")
 
 
-def test_an_unknown_dialect_is_refused(saved, tmp_path):
+def test_converting_an_unknown_dialect_is_refused(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE)
     with pytest.raises(
         ConfigError, match="'libkge' is no dialect of ConvE checkpoints; choose train_pytorch or pykeen"
@@ -140,7 +140,7 @@ def test_an_unknown_dialect_is_refused(saved, tmp_path):
         convert_checkpoint(path, tmp_path / "made.pt", "libkge")
 
 
-def test_other_layers_are_refused(saved, tmp_path):
+def test_converting_other_layers_is_refused(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE)
     contents = torch.load(path, weights_only=True)
     contents["model_state_dict"]["fc2.weight"] = torch.zeros(2)
@@ -151,14 +151,14 @@ def test_other_layers_are_refused(saved, tmp_path):
 
 class TestVerification:
     @pytest.mark.parametrize(("config", "to"), BOTH_WAYS)
-    def test_it_scores_with_pykeens_own_model_where_there_is_one(self, saved, tmp_path, config, to):
+    def test_verification_scores_with_the_pykeen_model_if_installed(self, saved, tmp_path, config, to):
         path, _ = saved(config, torch.float32)
         found = compare_checkpoints(convert_checkpoint(path, tmp_path / "made.pt", to), tmp_path / "made.pt")
         assert found.pykeen_side == "PyKEEN's own ConvE"
         assert found.largest_score > 0.1
         assert found.largest_difference < 1e-12
 
-    def test_without_pykeen_it_scores_with_the_model_of_this_package(self, saved, tmp_path, monkeypatch):
+    def test_verification_without_pykeen_scores_with_our_model(self, saved, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "pykeen", None)
         path, _ = saved(SIDE_BY_SIDE)
         found = compare_checkpoints(convert_checkpoint(path, tmp_path / "made.pt", "pykeen"), tmp_path / "made.pt")
@@ -168,7 +168,7 @@ class TestVerification:
     @pytest.mark.parametrize(
         "name", ["interaction.hr2d.2.weight", "interaction.hr1d.0.weight", "interaction.hr1d.2.bias"]
     )
-    def test_a_model_that_scores_otherwise_is_refused(self, saved, tmp_path, name):
+    def test_verification_refuses_a_model_with_other_scores(self, saved, tmp_path, name):
         path, _ = saved(SIDE_BY_SIDE)
         made = tmp_path / "made.pt"
         given = convert_checkpoint(path, made, "pykeen")

@@ -44,7 +44,7 @@ def every_triple(graph):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-def test_pykeens_own_model_scores_all_triples_of_nations_alike(nations, trained, tmp_path, dtype, tolerance):
+def test_a_converted_model_in_pykeen_gives_equal_scores_on_nations(nations, trained, tmp_path, dtype, tolerance):
     model, path = trained(dtype)
     convert_checkpoint(path, tmp_path / "pykeen.pt", "pykeen")
     contents = torch.load(tmp_path / "pykeen.pt", weights_only=True)
@@ -59,7 +59,7 @@ def test_pykeens_own_model_scores_all_triples_of_nations_alike(nations, trained,
     assert float((found - expected).abs().max()) < tolerance
 
 
-def test_a_model_of_pykeen_scores_alike_in_the_other_dialect(nations, tmp_path):
+def test_a_pykeen_model_converted_to_train_pytorch_gives_equal_scores_on_nations(nations, tmp_path):
     theirs = (
         PyKEENConvE(nations, embedding_dim=24, embedding_height=4, embedding_width=6, random_seed=0).double().eval()
     )

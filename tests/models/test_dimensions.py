@@ -34,7 +34,7 @@ def ambiguous(make_model):
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     stacking=st.sampled_from(["width", "height"]),
 )
-def test_the_true_size_is_always_possible_and_every_possible_size_has_the_features(height, width, kernel, stacking):
+def test_possible_image_sizes_include_the_true_one_and_all_fit_the_features(height, width, kernel, stacking):
     def positions(height, width):
         rows, columns = (2 * height, width) if stacking == "height" else (height, 2 * width)
         return (rows - kernel[0] + 1, columns - kernel[1] + 1)
@@ -51,29 +51,29 @@ def test_the_true_size_is_always_possible_and_every_possible_size_has_the_featur
         assert min(rows, columns) > 0
 
 
-def test_several_possible_sizes_are_listed_and_asked_for(ambiguous, save):
+def test_several_possible_image_sizes_are_listed_in_the_error(ambiguous, save):
     with pytest.raises(CheckpointError, match=r"10×20, 40×5; .*--embedding-height and --embedding-width"):
         load_checkpoint(save(ambiguous))
 
 
 @pytest.mark.parametrize("given", [{"embedding_height": 40}, {"embedding_width": 5}])
-def test_one_given_number_decides(given, ambiguous, save):
+def test_one_given_side_determines_the_image_size(given, ambiguous, save):
     config = load_checkpoint(save(ambiguous), **given).config
     assert (config.embedding_height, config.embedding_width) == (40, 5)
 
 
-def test_a_stated_size_decides(ambiguous, save):
+def test_a_stated_image_size_is_used(ambiguous, save):
     config = {"embedding_height": 10, "embedding_width": 20, "output_channels": None}
     loaded = load_checkpoint(save({"model_state_dict": ambiguous, "model_config": config}))
     assert loaded.config == AMBIGUOUS
 
 
-def test_a_given_size_that_does_not_fit_is_refused(ambiguous, save):
+def test_a_given_image_size_that_does_not_fit_is_refused(ambiguous, save):
     with pytest.raises(CheckpointError, match=r"image size 20×10 does not give the 608 features .*10×20, 40×5"):
         load_checkpoint(save(ambiguous), embedding_height=20, embedding_width=10)
 
 
-def test_a_given_size_against_the_stated_one_is_refused(ambiguous, save):
+def test_a_given_image_size_that_contradicts_the_stated_one_is_refused(ambiguous, save):
     contents = {"model_state_dict": ambiguous, "model_config": {"embedding_height": 10}}
     with pytest.raises(CheckpointError, match=r"states embedding_height 10, but .* say 40"):
         load_checkpoint(save(contents), embedding_height=40, embedding_width=5)
@@ -82,19 +82,19 @@ def test_a_given_size_against_the_stated_one_is_refused(ambiguous, save):
 @pytest.mark.parametrize(
     ("name", "value"), [("num_entities", 4), ("embedding_dim", 32), ("output_channels", 3), ("kernel_height", 2)]
 )
-def test_a_stated_size_against_the_shapes_is_refused_with_both(name, value, ambiguous, save):
+def test_a_stated_size_that_contradicts_the_shapes_is_refused_with_both(name, value, ambiguous, save):
     config = {"embedding_height": 10, name: value}
     with pytest.raises(CheckpointError, match=rf"states {name} {value}, but .* say {getattr(AMBIGUOUS, name)};"):
         load_checkpoint(save({"model_state_dict": ambiguous, "config": {"model": config}}))
 
 
-def test_a_stated_size_that_is_no_number_is_refused(ambiguous, save):
+def test_a_stated_image_size_that_is_not_a_number_is_refused(ambiguous, save):
     contents = {"model_state_dict": ambiguous, "config": {"embedding_height": "ten"}}
     with pytest.raises(CheckpointError, match="states embedding_height 'ten', which is no whole number"):
         load_checkpoint(save(contents))
 
 
-def test_features_that_no_size_gives_are_refused(ambiguous, save):
+def test_features_that_no_image_size_gives_are_refused(ambiguous, save):
     state = {**ambiguous, "fc.weight": torch.ones(200, 610)}
     with pytest.raises(
         CheckpointError, match=r"no image size gives the 610 features .*dim 200, 2 channels, kernel 3×3"
@@ -114,6 +114,6 @@ def test_a_tensor_with_other_axes_is_refused(ambiguous, save):
         load_checkpoint(save(state))
 
 
-def test_the_dialects_can_be_ambiguous_apart():
+def test_image_sizes_can_be_ambiguous_in_one_dialect_only():
     positions = ConvE(AMBIGUOUS).config.num_positions
     assert possible_image_sizes(200, positions, kernel=(3, 3), stacking="height") == [(5, 40), (20, 10)]

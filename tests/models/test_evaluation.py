@@ -31,7 +31,7 @@ def test_known_tails_are_found_for_every_pair(known, ranked):
 
 @settings(max_examples=25, deadline=None)
 @given(known=triples_lists, ranked=triples_lists, bytes_per_batch=st.sampled_from([1, 100, 10_000]))
-def test_ranks_equal_a_loop_for_any_batch(known, ranked, bytes_per_batch):
+def test_filtered_ranks_equal_a_plain_loop_for_any_batch_size(known, ranked, bytes_per_batch):
     torch.manual_seed(0)
     config = ConvEConfig(
         num_entities=7, num_relations=3, embedding_dim=15, embedding_height=3, embedding_width=5, output_channels=2
@@ -56,7 +56,7 @@ def test_ties_and_nan_count_against_the_model(value, model):
     assert tail_ranks(model, triples, known).tolist() == ([6, 6, 7] if value == 0 else [7, 7, 7])
 
 
-def test_metrics_by_hand():
+def test_ranking_metrics_equal_hand_computed_values():
     metrics = ranking_metrics(np.array([1, 2, 4, 10]))
     assert metrics == {
         "mean_rank": 4.25,

@@ -69,7 +69,7 @@ def read_maps(folder):
 
 
 @pytest.mark.parametrize("graph", ["nations", "with_inverses"])
-def test_the_last_checkpoint_scores_as_pykeens_model(train, tmp_path, request, graph):
+def test_the_last_callback_checkpoint_scores_like_the_pykeen_model(train, tmp_path, request, graph):
     factory = request.getfixturevalue(graph)
     model = train(factory)
     checkpoint = load_checkpoint(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_3.pt")
@@ -92,7 +92,7 @@ def test_every_checkpoint_states_its_epoch_and_the_learning_rate_of_its_steps(tr
     assert not torch.equal(weights[1], weights[2])
 
 
-def test_sizes_and_the_optimizers_state_are_there(train, nations, tmp_path):
+def test_callback_checkpoints_have_sizes_and_the_optimizer_state(train, nations, tmp_path):
     train(num_epochs=1)
     contents = torch.load(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_1.pt", weights_only=True)
     assert contents["model_config"] == {**SIZES, "kernel_width": 3, "num_entities": 14, "num_relations": 55}
@@ -104,14 +104,14 @@ def test_sizes_and_the_optimizers_state_are_there(train, nations, tmp_path):
     assert contents["metrics"]["train_loss"] > 0
 
 
-def test_a_checkpoint_is_written_every_so_many_epochs_and_after_the_last(train, tmp_path):
+def test_the_callback_writes_checkpoints_at_its_frequency_and_after_the_last_epoch(train, tmp_path):
     train(num_epochs=5, frequency=2)
     assert checkpoint_files(tmp_path) == [f"checkpoint_epoch_{number}.pt" for number in (2, 4, 5)]
     last = load_checkpoint(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_5.pt")
     assert (last.epoch, last.learning_rate) == (4, 0.1 / 2**4)
 
 
-def test_the_id_maps_are_the_rows_of_the_tables(train, nations, tmp_path):
+def test_id_maps_of_the_callback_follow_the_rows_of_the_tables(train, nations, tmp_path):
     train(num_epochs=1)
     entities, relations = read_maps(tmp_path / "model")
     assert {label: number for number, label in enumerate(entities.labels.to_pylist())} == nations.entity_to_id
@@ -132,7 +132,7 @@ def test_the_id_maps_are_the_rows_of_the_tables(train, nations, tmp_path):
         ("TuckER", {"embedding_dim": 4, "relation_dim": 3, "apply_batch_normalization": False}),
     ],
 )
-def test_checkpoints_of_other_models_tell_what_they_are_of(train, with_inverses, tmp_path, name, settings):
+def test_callback_checkpoints_of_other_models_hold_their_description(train, with_inverses, tmp_path, name, settings):
     theirs = model_resolver.lookup(name)(triples_factory=with_inverses, random_seed=0, **settings)
     trained = train(with_inverses, num_epochs=1, model=theirs)
     checkpoint = load_any_checkpoint(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_1.pt")
@@ -144,7 +144,7 @@ def test_checkpoints_of_other_models_tell_what_they_are_of(train, with_inverses,
         torch.testing.assert_close(checkpoint.model(triples), trained.score_hrt(triples).flatten())
 
 
-def test_inverse_triples_are_trained_on_and_so_they_are_written(train, with_inverses, tmp_path):
+def test_the_callback_writes_inverse_triples_that_pykeen_trains_on(train, with_inverses, tmp_path):
     model = train(with_inverses, num_epochs=1)
     entities, relations = read_maps(tmp_path / "model")
     assert len(relations) == 110
@@ -176,7 +176,7 @@ def trained_by_pipeline(dataset, folder, *, num_epochs, **more):
     )
 
 
-def test_it_works_in_a_pipeline(tmp_path):
+def test_the_callback_works_in_a_pykeen_pipeline(tmp_path):
     dataset = Nations()
     result = trained_by_pipeline(dataset, tmp_path / "model", num_epochs=2)
     ours = load_checkpoint(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_2.pt").model
@@ -186,7 +186,7 @@ def test_it_works_in_a_pipeline(tmp_path):
         torch.testing.assert_close(ours.score(triples), expected, rtol=0, atol=1e-5)
 
 
-def test_the_epoch_that_an_early_stopper_takes_is_among_the_checkpoints(tmp_path):
+def test_the_best_epoch_of_an_early_stopper_is_among_the_checkpoints(tmp_path):
     dataset = Nations()
     result = trained_by_pipeline(
         dataset,
@@ -205,7 +205,7 @@ def test_the_epoch_that_an_early_stopper_takes_is_among_the_checkpoints(tmp_path
         torch.testing.assert_close(load_checkpoint(best).model.score(triples), expected, rtol=0, atol=1e-5)
 
 
-def test_a_training_that_goes_on_keeps_its_folder(nations, tmp_path):
+def test_a_resumed_pykeen_training_keeps_its_folder(nations, tmp_path):
     model = ConvE(nations, random_seed=0, **SIZES)
     loop = LCWATrainingLoop(model=model, triples_factory=nations, optimizer="adam")
     for num_epochs in (2, 4):
@@ -218,43 +218,43 @@ def test_a_training_that_goes_on_keeps_its_folder(nations, tmp_path):
 class TestRefusals:
     """Before the first epoch, and with what to do."""
 
-    def test_a_frequency_below_one(self, train):
+    def test_the_callback_refuses_a_frequency_below_one(self, train):
         with pytest.raises(ConfigError, match="frequency is 0; expected at least 1 epoch"):
             train(frequency=0)
 
-    def test_another_model(self, train, nations, tmp_path):
+    def test_the_callback_refuses_an_unsupported_model(self, train, nations, tmp_path):
         with pytest.raises(
             ConfigError, match="the model is PyKEEN's HolE; checkpoints can tell what they are of for ConvE, "
         ):
             train(model=HolE(triples_factory=nations, embedding_dim=4, random_seed=0))
         assert not (tmp_path / "model").exists()
 
-    def test_settings_that_cannot_be_told(self, train, nations):
+    def test_the_callback_refuses_settings_that_a_description_cannot_hold(self, train, nations):
         model = TransE(triples_factory=nations, embedding_dim=4, random_seed=0)
         model.entity_representations[0].normalizer = torch.tanh
         with pytest.raises(ConfigError, match=r"TransE with .* scores or trains otherwise than this model"):
             train(model=model)
 
-    def test_several_input_channels(self, train, nations):
+    def test_the_callback_refuses_several_input_channels(self, train, nations):
         model = ConvE(nations, embedding_dim=24, embedding_height=3, embedding_width=4, random_seed=0)
         with pytest.raises(ConfigError, match="the ConvE has 2 input channels; give it"):
             train(model=model)
 
-    def test_a_model_without_batch_norm(self, train, nations):
+    def test_the_callback_refuses_a_conve_without_batch_norm(self, train, nations):
         model = ConvE(nations, apply_batch_normalization=False, random_seed=0, **SIZES)
         with pytest.raises(ConfigError, match=r"PyKEEN's ConvE with other layers than its default ones: .*misses"):
             train(model=model)
 
-    def test_triples_without_labels(self, nations, tmp_path):
+    def test_the_callback_refuses_triples_without_labels(self, nations, tmp_path):
         factory = CoreTriplesFactory.create(nations.mapped_triples)
         with pytest.raises(ConfigError, match=r"has no labels, which results are told in; give its with_labels"):
             TracInCheckpointTrainingCallback(tmp_path, factory)
 
-    def test_triples_of_another_graph(self, train, with_inverses):
+    def test_the_callback_refuses_triples_of_another_graph(self, train, with_inverses):
         with pytest.raises(ConfigError, match="the model has 55 relations, triples_factory 110"):
             train(given=with_inverses)
 
-    def test_labels_that_a_file_cannot_hold(self, train, nations):
+    def test_the_callback_refuses_labels_that_a_file_cannot_hold(self, train, nations):
         renamed = {label.replace("a", "\t", 1): number for label, number in nations.entity_to_id.items()}
         factory = TriplesFactory(
             mapped_triples=nations.mapped_triples, entity_to_id=renamed, relation_to_id=nations.relation_to_id
@@ -262,19 +262,19 @@ class TestRefusals:
         with pytest.raises(ConfigError, match=r"labels that a file of lines cannot hold: .*wrong number of columns"):
             train(given=factory)
 
-    def test_a_gap_in_the_ids(self, nations, tmp_path):
+    def test_the_callback_refuses_a_gap_in_the_ids(self, nations, tmp_path):
         renamed = {label: number + (number == 13) for label, number in nations.entity_to_id.items()}
         triples = nations.mapped_triples[(nations.mapped_triples != 13).all(dim=1)]
         factory = TriplesFactory(mapped_triples=triples, entity_to_id=renamed, relation_to_id=nations.relation_to_id)
         with pytest.raises(ConfigError, match="14 entity labels for 15 ids; give every id from 0 to 14 one label"):
             TracInCheckpointTrainingCallback(tmp_path, factory)
 
-    def test_checkpoints_of_another_training(self, train):
+    def test_the_callback_refuses_a_folder_with_checkpoints_of_another_training(self, train):
         train(num_epochs=2)
         with pytest.raises(ConfigError, match=r"checkpoint_epoch_1\.pt is there already, from another training"):
             train()
 
-    def test_files_of_another_graph(self, train, tmp_path):
+    def test_the_callback_refuses_a_folder_with_files_of_another_graph(self, train, tmp_path):
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "train.txt").write_text("mine\n")
         with pytest.raises(
@@ -284,7 +284,7 @@ class TestRefusals:
         assert (tmp_path / "model" / "train.txt").read_text() == "mine\n"
         assert not list((tmp_path / "model").glob("*.part"))
 
-    def test_several_learning_rates(self, nations, tmp_path):
+    def test_the_callback_refuses_several_learning_rates(self, nations, tmp_path):
         model = ConvE(nations, random_seed=0, **SIZES)
         first, *others = model.parameters()
         callback = TracInCheckpointTrainingCallback(tmp_path / "model", nations)
@@ -296,14 +296,14 @@ class TestRefusals:
 
 
 class TestWithoutPyKEEN:
-    def test_importing_the_callback_says_what_to_install(self, monkeypatch):
+    def test_importing_the_callback_without_pykeen_names_the_extra(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pykeen.models", None)
         for name in [name for name in sys.modules if name.startswith("tracin_dask.models.pykeen.")]:
             monkeypatch.delitem(sys.modules, name)
         with pytest.raises(ConfigError, match=r"this needs PyKEEN \(.*\): pip install 'tracin-dask\[pykeen\]'"):
             importlib.import_module("tracin_dask.models.pykeen.callback")
 
-    def test_nothing_else_imports_it(self):
+    def test_no_other_module_imports_the_pykeen_callback(self):
         script = (
             "import sys; sys.modules['pykeen'] = None\n"
             "import tracin_dask.cli.actions.convert, tracin_dask.cli.actions.run, tracin_dask.cli.actions.train\n"

@@ -96,7 +96,7 @@ class Unmapped(Bilinear):
         ),
     ],
 )
-def test_what_is_no_function_of_its_rows_is_refused(model, make, message):
+def test_a_model_whose_scores_depend_on_other_rows_is_refused(model, make, message):
     with pytest.raises(CheckpointError, match=message):
         face_of(make(model))
 
@@ -121,6 +121,6 @@ def test_a_missing_table_is_named_before_the_model_is_made(model, tables, messag
         ModelDescription(model=Half).build(state, dtype=torch.float64)
 
 
-def test_what_scores_nothing_is_refused():
+def test_a_model_without_score_method_is_refused():
     with pytest.raises(ConfigError, match=r"has no `tables` or no `score\(triples\)`"):
         face_of(nn.Linear(2, 2))

@@ -26,24 +26,24 @@ def names(checkpoints) -> list[str]:
     return [checkpoint.path.name for checkpoint in checkpoints]
 
 
-def test_they_are_ordered_by_the_epochs_that_they_state(tmp_path):
+def test_checkpoints_are_ordered_by_their_epochs(tmp_path):
     for seed, (name, epoch) in enumerate({"a.pt": 30, "b.pt": 2, "c.pt": 10}.items()):
         save(tmp_path / name, seed, epoch=epoch)
     assert names(load_checkpoints(tmp_path)) == ["b.pt", "c.pt", "a.pt"]
 
 
-def test_without_epochs_numbers_in_names_are_ordered_as_numbers(tmp_path):
+def test_checkpoints_without_epochs_are_ordered_by_numbers_in_their_names(tmp_path):
     for seed, number in enumerate((10, 9, 100)):
         save(tmp_path / f"epoch_{number}.pt", seed)
     assert names(load_checkpoints(tmp_path)) == ["epoch_9.pt", "epoch_10.pt", "epoch_100.pt"]
 
 
-def test_where_only_some_state_an_epoch_names_count(tmp_path):
+def test_checkpoints_are_ordered_by_name_if_only_some_state_an_epoch(tmp_path):
     paths = [save(tmp_path / "b.pt", 0, epoch=1), save(tmp_path / "a.pt", 1), save(tmp_path / "c.pt", 2, epoch=0)]
     assert names(load_checkpoints(paths)) == ["a.pt", "b.pt", "c.pt"]
 
 
-def test_the_same_name_in_other_folders_has_an_order_too(tmp_path):
+def test_checkpoints_of_equal_names_in_different_folders_have_an_order(tmp_path):
     for number, folder in enumerate(("second", "first")):
         (tmp_path / folder).mkdir()
         save(tmp_path / folder / "model.pt", number)
@@ -51,7 +51,7 @@ def test_the_same_name_in_other_folders_has_an_order_too(tmp_path):
     assert [checkpoint.path.parent.name for checkpoint in found] == ["first", "second"]
 
 
-def test_a_folder_gives_its_checkpoints_and_nothing_else(tmp_path):
+def test_a_folder_gives_exactly_its_checkpoints(tmp_path):
     save(tmp_path / "1.pt")
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "below").mkdir()
@@ -59,47 +59,47 @@ def test_a_folder_gives_its_checkpoints_and_nothing_else(tmp_path):
     assert list(map(Path, find_files(tmp_path))) == [tmp_path / "1.pt"]
 
 
-def test_a_pattern_gives_what_matches(tmp_path):
+def test_a_pattern_gives_the_matching_checkpoints(tmp_path):
     for number in (1, 10, 20):
         save(tmp_path / f"epoch_{number}.pt", number)
     assert names(load_checkpoints(str(tmp_path / "epoch_?0.pt"))) == ["epoch_10.pt", "epoch_20.pt"]
 
 
-def test_a_file_that_is_called_like_a_pattern_is_that_file(tmp_path):
+def test_an_existing_file_named_like_a_pattern_is_that_file(tmp_path):
     save(tmp_path / "a.pt")
     odd = save(tmp_path / "[a].pt", 1)
     assert list(map(Path, find_files(odd))) == [odd]
 
 
-def test_one_file_may_be_given_alone(tmp_path):
+def test_load_checkpoints_takes_a_single_file(tmp_path):
     path = save(tmp_path / "model.pt", epoch=3)
     (found,) = load_checkpoints(path)
     assert (Path(found.path), found.epoch) == (path, 3)
 
 
-def test_an_empty_folder_is_named(tmp_path):
+def test_an_empty_folder_of_checkpoints_is_refused(tmp_path):
     with pytest.raises(
         CheckpointError, match=rf"the folder {tmp_path} holds neither a \*\.pt file nor trained_model\.pkl; name"
     ):
         load_checkpoints(tmp_path)
 
 
-def test_a_pattern_that_matches_nothing_is_named(tmp_path):
+def test_a_checkpoint_pattern_without_matches_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"no file matches the pattern .*epoch_\*\.pt"):
         load_checkpoints(tmp_path / "epoch_*.pt")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_checkpoint_of_a_series_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.pt: there is no such file"):
         load_checkpoints([save(tmp_path / "a.pt"), tmp_path / "none.pt"])
 
 
-def test_no_checkpoint_at_all_is_refused():
+def test_an_empty_list_of_checkpoints_is_refused():
     with pytest.raises(CheckpointError, match="no checkpoint is given"):
         load_checkpoints([])
 
 
-def test_the_same_file_twice_is_refused_with_both_paths(tmp_path):
+def test_the_same_checkpoint_file_twice_is_refused_with_both_paths(tmp_path):
     one = save(tmp_path / "a.pt", epoch=1)
     copy = tmp_path / "b.pt"
     copy.write_bytes(one.read_bytes())
@@ -133,7 +133,7 @@ def test_other_weights_of_the_same_epoch_are_refused_with_both_paths(tmp_path):
         ({"stacking": "height", "has_entity_bias": True}, "stacking height, not width"),
     ],
 )
-def test_the_odd_one_of_three_is_named(tmp_path, make_odd, place, sizes, difference):
+def test_the_checkpoint_of_another_model_among_three_is_named(tmp_path, make_odd, place, sizes, difference):
     paths = [save(tmp_path / f"{number}.pt", number) for number in range(3)]
     odd = make_odd(paths[place], sizes)
     with pytest.raises(CheckpointError, match=rf"{odd} is another model than .*: {difference}") as caught:
@@ -156,7 +156,7 @@ def make_odd(make_state):
     return make
 
 
-def test_other_number_types_are_refused(tmp_path):
+def test_checkpoints_of_different_number_types_are_refused(tmp_path):
     one, other = (
         load_checkpoint(save(tmp_path / f"{n}.pt", n), dtype=t) for n, t in enumerate((torch.float32, torch.float64))
     )
@@ -164,6 +164,6 @@ def test_other_number_types_are_refused(tmp_path):
         check_series([one, other])
 
 
-def test_the_order_given_does_not_matter(tmp_path):
+def test_the_listed_order_of_checkpoints_does_not_matter(tmp_path):
     found = [load_checkpoint(save(tmp_path / f"{n}.pt", n, epoch=9 - n)) for n in range(3)]
     assert in_order(found) == in_order(found[::-1]) == tuple(found[::-1])

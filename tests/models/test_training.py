@@ -177,7 +177,7 @@ def test_resuming_gives_the_same_weights_as_not_stopping(stopped_after, run):
     assert [e["valid_metrics"] for e in resumed.history] == [e["valid_metrics"] for e in whole.history]
 
 
-def test_a_run_stopped_within_an_epoch_goes_on_in_its_own_folder(run, tmp_path):
+def test_a_training_stopped_within_an_epoch_continues_in_its_folder(run, tmp_path):
     whole = run("whole")
 
     def stop(epoch, done, _total):
@@ -204,18 +204,18 @@ def test_training_leaves_the_callers_random_numbers_alone(run):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_another_seed_gives_other_weights(run):
+def test_another_training_seed_gives_other_weights(run):
     first, second = (weights(run(f"{seed}", num_epochs=1, random_seed=seed).final_model) for seed in (1, 2))
     assert not torch.equal(first["fc.weight"], second["fc.weight"])
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of what DataLoader does
-def test_the_number_of_workers_changes_nothing(run):
+def test_the_number_of_training_workers_changes_no_weight(run):
     alone, helped = run("alone", num_epochs=2), run("helped", num_epochs=2, num_workers=2)
     assert_same_weights(alone.final_model, helped.final_model)
 
 
-def test_recomputing_activations_changes_nothing(run):
+def test_recomputing_activations_changes_no_weight(run):
     kept, recomputed = run("kept", num_epochs=2), run("recomputed", num_epochs=2, use_gradient_checkpointing=True)
     assert_same_weights(kept.final_model, recomputed.final_model)
 
@@ -234,7 +234,7 @@ def saved_bytes(project, head, relation):
     return sum(size for size, _ in storages.values())
 
 
-def test_recomputing_activations_keeps_fewer_bytes(graph):
+def test_recomputing_activations_needs_less_memory(graph):
     model = new_learner(SIZES, SETTINGS, device=torch.device("cpu")).model.train()
     head, relation, _ = torch.from_numpy(graph.train).unbind(dim=1)
     feature_bytes = 4 * len(head) * SIZES.num_features
@@ -306,13 +306,13 @@ def test_resuming_with_fewer_epochs_than_are_done_is_refused(run):
         run("second", num_epochs=1, resume_from=first.final_model)
 
 
-def test_a_checkpoint_of_another_program_cannot_be_gone_on_from(run, tmp_path):
+def test_resuming_from_a_checkpoint_of_another_program_is_refused(run, tmp_path):
     torch.save({"model_state_dict": {}}, tmp_path / "other.pt")
     with pytest.raises(ResumeError, match=r"other\.pt does not tell the settings it was trained with"):
         run("a", resume_from=tmp_path / "other.pt")
 
 
-def test_a_missing_checkpoint_is_named(run, tmp_path):
+def test_resuming_from_a_missing_checkpoint_is_refused(run, tmp_path):
     with pytest.raises(ResumeError, match=r"cannot go on from .*none\.pt: there is no such file"):
         run("a", resume_from=tmp_path / "none.pt")
 
@@ -336,7 +336,7 @@ def test_models_of_two_trainings_do_not_mix(run):
         ({"dropout": Dropout(output=-0.1)}, r"output is -0\.1; expected at least 0 and less than 1"),
     ],
 )
-def test_senseless_settings_are_refused(settings, message):
+def test_invalid_training_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         TrainingConfig(**settings)
 

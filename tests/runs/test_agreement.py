@@ -24,7 +24,7 @@ def assert_ranks(ranking: Ranking, values: np.ndarray, scale: np.ndarray, key) -
 @pytest.mark.parametrize(
     ("rank_by", "key"), [("absolute", np.abs), ("proponents", lambda v: v), ("opponents", lambda v: -v)]
 )
-def test_the_top_k_is_that_of_the_oracle_over_all_lines(make_job: MakeJob, truth: Truth, rank_by, key):
+def test_top_k_equals_that_of_the_oracle_over_all_lines(make_job: MakeJob, truth: Truth, rank_by, key):
     result = make_job(rank_by=rank_by, top_k=50).carry_out()
     assert len(result.rankings) == 3
     for test, ranking in enumerate(result.rankings):
@@ -32,7 +32,7 @@ def test_the_top_k_is_that_of_the_oracle_over_all_lines(make_job: MakeJob, truth
         assert_ranks(ranking, truth.influence[:, test], truth.scale[:, test], key)
 
 
-def test_asked_for_everything_a_run_gives_every_line_once(make_job: MakeJob, truth: Truth):
+def test_a_run_with_top_k_of_all_rows_gives_every_line_once(make_job: MakeJob, truth: Truth):
     result = make_job(top_k=NUM_ROWS + 10).carry_out()
     for test, ranking in enumerate(result.rankings):
         assert sorted(ranking.train_index.tolist()) == list(range(NUM_ROWS))
@@ -81,7 +81,7 @@ def test_equal_influences_of_duplicates_are_listed_by_their_lines(make_job: Make
     assert (np.diff(ranking.train_index)[is_tie] > 0).all()
 
 
-def test_all_of_it_in_one_call(graph: Graph, checkpoint: Checkpoint, truth: Truth):
+def test_run_with_defaults_ranks_like_the_oracle(graph: Graph, checkpoint: Checkpoint, truth: Truth):
     result = run(graph.store, checkpoint, [labels(triple) for triple in graph.test_triples])
     assert result.top_k == 10
     assert result.learning_rate == LEARNING_RATE
@@ -95,7 +95,7 @@ def test_without_test_triples_a_run_is_about_self_influence(graph: Graph, checkp
     assert_ranks(result.rankings[0], truth.self_influence, truth.self_influence, np.abs)
 
 
-def test_the_learning_rate_is_a_factor(make_job: MakeJob):
+def test_the_learning_rate_scales_the_influences(make_job: MakeJob):
     ours, twice = (make_job(learning_rate=rate).carry_out() for rate in (LEARNING_RATE, 2 * LEARNING_RATE))
     assert twice.learning_rate == 2 * LEARNING_RATE
     for one, two in zip(ours.rankings, twice.rankings, strict=True):
@@ -103,14 +103,14 @@ def test_the_learning_rate_is_a_factor(make_job: MakeJob):
 
 
 @pytest.mark.parametrize("chosen", [{"parameters": ("fc.*",)}, {"last_layers": 2}], ids=["pattern", "last layers"])
-def test_only_the_tracked_tensors_count(make_job: MakeJob, chosen):
+def test_only_tracked_tensors_contribute_to_influences(make_job: MakeJob, chosen):
     result = make_job(**chosen).carry_out()
     assert result.run["parameters"] == ["fc.bias", "fc.weight"]
     everything = make_job().carry_out()
     assert result.rankings[0].influence.tolist() != everything.rankings[0].influence.tolist()
 
 
-def test_a_loss_of_ones_own_is_what_is_differentiated(make_job: MakeJob):
+def test_a_user_defined_loss_is_differentiated(make_job: MakeJob):
     class Doubled:
         name = "doubled"
 

@@ -26,7 +26,7 @@ print(sum(faults_of_one_block() for _ in range(5)))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the call is one of the GNU C library")
-def test_a_block_that_was_freed_is_used_again():
+def test_a_freed_memory_block_is_reused():
     # The nanny's setting, with which every large block goes back to the system at once.
     environment = {"MALLOC_TRIM_THRESHOLD_": "65536", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
 

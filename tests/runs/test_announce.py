@@ -36,7 +36,7 @@ def seen_by_scheduler(dask_scheduler):
     }
 
 
-def test_a_run_tells_its_start_its_best_triples_and_its_end(make_job: MakeJob, client: Client, events, monkeypatch):
+def test_a_run_sends_events_for_start_best_triples_and_end(make_job: MakeJob, client: Client, events, monkeypatch):
     monkeypatch.setattr(announce, "LEAST_SECONDS", 0.0)
     result = make_job(tests=make_job().prepared.test_triples[:1]).carry_out(client, **SMALL_TASKS)
     told = events()
@@ -57,7 +57,7 @@ def test_a_run_tells_its_start_its_best_triples_and_its_end(make_job: MakeJob, c
     assert bests[-1][0]["tail"] == first.get("train_tail_name", first["train_tail_label"])
 
 
-def test_the_page_knows_what_was_done(make_job: MakeJob, client: Client, monkeypatch):
+def test_the_dashboard_page_receives_the_events_of_a_run(make_job: MakeJob, client: Client, monkeypatch):
     monkeypatch.setattr(on_dask, "seconds_between_reports", lambda _: 0.0)
     make_job().carry_out(client, **SMALL_TASKS)
     seen = client.run_on_scheduler(seen_by_scheduler)
@@ -67,7 +67,7 @@ def test_the_page_knows_what_was_done(make_job: MakeJob, client: Client, monkeyp
     assert seen["best"]
 
 
-def test_a_run_that_fails_says_why(make_job: MakeJob, client: Client, events, monkeypatch):
+def test_the_end_event_of_a_failed_run_states_the_reason(make_job: MakeJob, client: Client, events, monkeypatch):
     def fail(*_: object) -> None:
         raise ValueError("boom")
 
@@ -78,7 +78,7 @@ def test_a_run_that_fails_says_why(make_job: MakeJob, client: Client, events, mo
     assert client.run_on_scheduler(seen_by_scheduler)["outcome"] == "stopped: ValueError: boom"
 
 
-def test_a_scheduler_that_cannot_show_the_page_is_no_hindrance(make_job: MakeJob, client: Client, monkeypatch, caplog):
+def test_a_run_works_if_the_scheduler_cannot_show_the_page(make_job: MakeJob, client: Client, monkeypatch, caplog):
     def fail(_: object) -> None:
         raise ModuleNotFoundError("No module named 'bokeh'")
 

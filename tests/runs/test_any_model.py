@@ -90,7 +90,7 @@ def options(checkpoints):
     return {"model": checkpoints, "learning_rate": LEARNING_RATES, "precision": "float64"}
 
 
-def test_sums_over_checkpoints_are_saved_and_told_apart(make_job: MakeJob, options, rows, tmp_path):
+def test_saved_scores_and_contributions_of_other_models_equal_autograd(make_job: MakeJob, options, rows, tmp_path):
     job = make_job(**options, checkpoint_contributions=True, save_scores=tmp_path / "scores.zarr")
     result = job.carry_out()
     train, test = rows
@@ -107,14 +107,14 @@ def test_sums_over_checkpoints_are_saved_and_told_apart(make_job: MakeJob, optio
         np.testing.assert_allclose(parts.sum(axis=1), ranking.influence, rtol=1e-9, atol=1e-15)
 
 
-def test_quotients_by_norms_agree_with_autograd(make_job: MakeJob, options, rows):
+def test_normalised_influences_of_other_models_equal_autograd(make_job: MakeJob, options, rows):
     result = make_job(**options, normalize="cosine").carry_out()
     train, test = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in rows)
     for index, ranking in enumerate(result.rankings):
         np.testing.assert_allclose(ranking.influence, (train @ test.T)[ranking.train_index, index], rtol=0, atol=1e-9)
 
 
-def test_steps_of_adam_agree_with_autograd(make_job: MakeJob, options, checkpoints, graph: Graph):
+def test_adam_influences_of_other_models_equal_autograd(make_job: MakeJob, options, checkpoints, graph: Graph):
     """Of influences, of their quotients by Adam's norms, and of triples with themselves."""
     train, test = rows_of(checkpoints, graph, [root_of_scales(checkpoint) for checkpoint in checkpoints])
     lengths, options = np.linalg.norm(train, axis=1), options | {"preconditioner": "adam"}
@@ -132,14 +132,14 @@ def test_steps_of_adam_agree_with_autograd(make_job: MakeJob, options, checkpoin
     np.testing.assert_allclose(ranking.influence, lengths[ranking.train_index] ** 2, rtol=1e-9)
 
 
-def test_a_plan_counts_the_preconditioner(make_job: MakeJob, options, checkpoints):
+def test_plan_counts_the_preconditioner_of_other_models(make_job: MakeJob, options, checkpoints):
     plain, scaled = (make_job(**options, mode="self", preconditioner=way).plan for way in ("none", "adam"))
     (config,) = {checkpoint.config for checkpoint in checkpoints}
     assert scaled.memory.model - plain.memory.model == 2 * 8 * config.tracked_size(frozenset(config.parameter_names))
     assert scaled.multiply_adds.total > plain.multiply_adds.total
 
 
-def test_self_influences_agree_with_autograd(make_job: MakeJob, options, rows):
+def test_self_influences_of_other_models_equal_autograd(make_job: MakeJob, options, rows):
     (ranking,) = make_job(**options, mode="self").carry_out().rankings
     squares = (rows[0] ** 2).sum(axis=1)
     np.testing.assert_allclose(ranking.influence, squares[ranking.train_index], rtol=1e-9)
@@ -149,7 +149,7 @@ def test_self_influences_agree_with_autograd(make_job: MakeJob, options, rows):
 @pytest.mark.parametrize(
     "more", [{}, {"loss": SLCWA(), "normalize": "relatif"}, {"preconditioner": "adam", "normalize": "cosine"}]
 )
-def test_workers_find_what_is_found_in_this_process(make_job: MakeJob, client: Client, options, more):
+def test_workers_give_the_bits_of_one_process_for_other_models(make_job: MakeJob, client: Client, options, more):
     job = make_job(**options, **more)
     here = job.carry_out()
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(here)
@@ -166,7 +166,9 @@ def test_whole_models_are_sent_to_workers(make_job: MakeJob, client: Client, tmp
         assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
 
 
-def test_weights_are_sent_where_workers_do_not_see_them(make_job: MakeJob, client: Client, tmp_path, monkeypatch):
+def test_weights_of_other_models_are_sent_to_workers_that_do_not_see_them(
+    make_job: MakeJob, client: Client, tmp_path, monkeypatch
+):
     checkpoint = write(tmp_path, "RotatE", 4)
     job = make_job(model=checkpoint, precision="float64", preconditioner="adam")
     here, dump, sent = job.carry_out(), loading.CheckpointFile.dump, []
@@ -176,7 +178,7 @@ def test_weights_are_sent_where_workers_do_not_see_them(make_job: MakeJob, clien
     assert [file.path for file in sent] == [checkpoint.path]
 
 
-def test_a_run_that_was_cut_off_goes_on(make_job: MakeJob, options, tmp_path):
+def test_an_interrupted_run_of_another_model_resumes(make_job: MakeJob, options, tmp_path):
     job, directory = make_job(**options), tmp_path / "records"
 
     def stop(done, _):
@@ -190,7 +192,7 @@ def test_a_run_that_was_cut_off_goes_on(make_job: MakeJob, options, tmp_path):
     assert bits(result) == bits(job.carry_out())
 
 
-def test_a_copy_of_a_model_for_a_gpu_stands_alone(checkpoints, graph: Graph):
+def test_a_copied_model_shares_no_tensor_with_its_original(checkpoints, graph: Graph):
     model = face_of(deepcopy(checkpoints[0].model.model))
     copied, triples = deepcopy(model), torch.from_numpy(graph.lines)
     expected = model(triples)
@@ -210,7 +212,7 @@ def test_a_copy_of_a_model_for_a_gpu_stands_alone(checkpoints, graph: Graph):
         ({"last_layers": 2}, "no ConvE: last_layers count back from ConvE's fc; name tensors as parameters"),
     ],
 )
-def test_what_only_conve_has_is_refused(make_job: MakeJob, tmp_path, option, message):
+def test_options_of_conve_are_refused_for_other_models(make_job: MakeJob, tmp_path, option, message):
     checkpoint = write(tmp_path, "DistMult", 1)
     with pytest.raises(ConfigError, match=message):
         make_job(**{"model": checkpoint, "precision": "float64"} | option)
@@ -232,14 +234,14 @@ def test_models_without_the_state_of_adam_are_refused(make_job: MakeJob, tmp_pat
 
 
 @pytest.mark.parametrize("model", [Bilinear, "influence.any_model:Bilinear"], ids=["class", "name"])
-def test_workers_make_models_of_a_class_of_ones_own(make_job: MakeJob, client: Client, tmp_path, model):
+def test_workers_build_models_of_a_user_class(make_job: MakeJob, client: Client, tmp_path, model):
     torch.save(Bilinear(NUM_ENTITIES, NUM_RELATIONS, dim=4).state_dict(), tmp_path / "own.pt")
     description = ModelDescription(model=model, model_kwargs={"dim": 4})
     job = make_job(model=load_checkpoint(tmp_path / "own.pt", description=description))
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
 
 
-def test_a_run_that_cannot_fit_is_refused_with_the_numbers(make_job: MakeJob, tmp_path):
+def test_a_run_of_another_model_that_cannot_fit_is_refused(make_job: MakeJob, tmp_path):
     small = Resources(num_workers=1, threads_per_worker=1, memory_bytes=300 << 20)
     with pytest.raises(
         MemoryLimitError, match=r"the run needs about \d+ MiB per worker with batches of 64, but a worker"

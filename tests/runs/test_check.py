@@ -15,14 +15,14 @@ from tracin_dask.runs.check import (
 )
 
 
-def test_the_stored_answer_is_that_of_plain_autograd():
+def test_the_stored_influences_of_the_cluster_check_equal_autograd():
     model = known_model().double()
     by_tensor = products(model, torch.tensor(KNOWN_TRAINING), torch.tensor(KNOWN_TESTS))
     truth = torch.stack(list(by_tensor.values())).sum(dim=0)
     torch.testing.assert_close(truth, torch.tensor(KNOWN_ANSWER, dtype=torch.float64), rtol=1e-6, atol=1e-9)
 
 
-def test_this_process_finds_it_and_measures_itself():
+def test_the_cluster_check_passes_and_measures_in_this_process():
     found = check_this_process()
     assert found.is_right
     assert found.deviation < 1e-5
@@ -30,13 +30,13 @@ def test_this_process_finds_it_and_measures_itself():
     assert found.copy_gigabytes_per_second > 0.1
 
 
-def test_a_wrong_answer_is_seen(monkeypatch):
+def test_the_cluster_check_detects_wrong_influences(monkeypatch):
     monkeypatch.setattr(check, "KNOWN_ANSWER", [[2 * value for value in row] for row in KNOWN_ANSWER])
     assert not check_this_process().is_right
 
 
 @pytest.mark.slow
-def test_every_worker_of_a_cluster_is_tried(client):
+def test_the_cluster_check_tests_every_worker(client):
     checked = list(check_workers(client))
     assert {worker.address for worker in checked} == set(client.scheduler_info(n_workers=-1)["workers"])
     assert all(worker.found.is_right for worker in checked)

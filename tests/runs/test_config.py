@@ -20,7 +20,7 @@ from tracin_dask.runs.config import RunConfig
         ({"parameters": ("fc.*",), "last_layers": 2}, "parameters and last_layers both choose"),
     ],
 )
-def test_an_impossible_option_is_named(options, message):
+def test_an_invalid_option_of_a_run_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
         RunConfig(**options)
 

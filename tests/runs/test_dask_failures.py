@@ -69,7 +69,7 @@ def test_a_store_that_a_worker_does_not_see_is_named(make_job: MakeJob, graph: G
         make_job().carry_out(client)
 
 
-def test_a_store_that_is_gone_is_named(make_job: MakeJob, graph: Graph, client: Client, tmp_path: Path):
+def test_a_store_that_disappears_is_named(make_job: MakeJob, graph: Graph, client: Client, tmp_path: Path):
     path = tmp_path / "graph.zarr"
     job = make_job()
     job = replace(job, prepared=replace(job.prepared, store=ingest_graph(graph.folder, path)))
@@ -179,7 +179,7 @@ def task_names(dask_scheduler) -> list[str]:
     return [str(key) for key in dask_scheduler.tasks]
 
 
-def test_a_run_after_a_failed_one_works(make_job: MakeJob, client: Client, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_works_after_a_failed_run(make_job: MakeJob, client: Client, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise StoreError("a shard is gone")
 

@@ -19,7 +19,7 @@ class Clock:
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, 150, 7]), st.integers(0, 120))), st.permutations([0, 150]))
-def test_the_rows_of_a_finished_group_count_once_whatever_was_reported(reports, finished):
+def test_rows_of_a_finished_group_count_once(reports, finished):
     seen = []
     progress = GroupProgress(GROUPS, seen.append)
     for group, rows in reports:
@@ -31,14 +31,14 @@ def test_the_rows_of_a_finished_group_count_once_whatever_was_reported(reports, 
     assert sum(seen) == 250
 
 
-def test_a_report_of_a_part_counts_at_once():
+def test_a_partial_report_counts_at_once():
     seen = []
     GroupProgress(GROUPS, seen.append).add(150, 30)
     assert seen == [30]
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.7), st.integers(1, 10)), max_size=200), st.floats(0.5, 5))
-def test_no_more_than_one_report_is_made_in_its_time_and_none_of_its_rows_is_lost(steps, every_seconds):
+def test_progress_reports_are_limited_in_rate_without_losing_rows(steps, every_seconds):
     clock, reports, rows_left = Clock(), [], 0
     report = SeldomReport(lambda rows: reports.append((clock.seconds, rows)), every_seconds, clock)
     for seconds, rows in steps:

@@ -130,7 +130,7 @@ def options(request: pytest.FixtureRequest) -> dict[str, object]:
     return request.param
 
 
-def test_totals_are_the_sums_of_all_influences(make_job: MakeJob, sources, lines_groups, options, tmp_path: Path):
+def test_group_totals_are_the_sums_of_all_influences(make_job: MakeJob, sources, lines_groups, options, tmp_path: Path):
     group_by = ("relation", "head", "tail", sources)
     job = make_job(save_scores=tmp_path / "scores.zarr", group_by=group_by, **options)
     result = job.carry_out(**SMALL_TASKS)
@@ -139,7 +139,7 @@ def test_totals_are_the_sums_of_all_influences(make_job: MakeJob, sources, lines
         assert all((found.totals.negative(0) == 0).all() for found in result.groups)
 
 
-def test_totals_are_those_of_the_oracle(make_job: MakeJob, truth: Truth, lines_groups):
+def test_group_totals_equal_those_of_the_oracle(make_job: MakeJob, truth: Truth, lines_groups):
     result = make_job(group_by=("relation", "head", "tail")).carry_out(**SMALL_TASKS)
     for found, numbers in zip(result.groups, lines_groups[:3], strict=True):
         for place, group in enumerate(found.totals.groups):
@@ -150,7 +150,9 @@ def test_totals_are_those_of_the_oracle(make_job: MakeJob, truth: Truth, lines_g
                 assert abs(total - truth.influence[mine, test].sum()) <= allowed
 
 
-def test_totals_are_summed_over_checkpoints(make_job: MakeJob, graph: Graph, tmp_path: Path, sources, source_of_line):
+def test_group_totals_are_summed_over_checkpoints(
+    make_job: MakeJob, graph: Graph, tmp_path: Path, sources, source_of_line
+):
     models = [load_checkpoint(save_checkpoint(tmp_path / f"{seed}.pt", small_model(seed=seed))) for seed in (3, 8)]
     scores = tmp_path / "scores.zarr"
     job = make_job(model=models, learning_rate=(0.1, 0.02), group_by=("relation", sources), save_scores=scores)
@@ -158,7 +160,9 @@ def test_totals_are_summed_over_checkpoints(make_job: MakeJob, graph: Graph, tmp
     assert_sums(result, saved_by_line(scores), [graph.lines[:, 1], source_of_line], sources)
 
 
-def test_parts_of_a_batch_find_their_groups(make_job: MakeJob, graph: Graph, sources, source_of_line, tmp_path: Path):
+def test_batches_scored_in_parts_add_to_the_right_groups(
+    make_job: MakeJob, graph: Graph, sources, source_of_line, tmp_path: Path
+):
     scores = tmp_path / "scores.zarr"
     job = make_job(group_by=("tail", sources), save_scores=scores)
     result = job.carry_out(modes=replace(job.plan.modes, forward=False, long_run=3), **SMALL_TASKS)
@@ -166,7 +170,7 @@ def test_parts_of_a_batch_find_their_groups(make_job: MakeJob, graph: Graph, sou
 
 
 @pytest.mark.parametrize("mode", ["test", "self"])
-def test_workers_and_task_sizes_change_nothing(make_job: MakeJob, client: Client, every_grouping, mode):
+def test_workers_and_task_sizes_change_no_bit_of_group_totals(make_job: MakeJob, client: Client, every_grouping, mode):
     job = make_job(mode=mode, **every_grouping)
     whole = bits(job.carry_out())
     assert bits(job.carry_out(task_rows=BATCH_SIZE)) == whole
@@ -185,7 +189,7 @@ def cut_off(make_job: MakeJob, every_grouping, tmp_path: Path) -> Path:
     return directory
 
 
-def test_a_run_that_goes_on_gives_the_same_totals(make_job: MakeJob, client: Client, every_grouping, cut_off: Path):
+def test_a_resumed_run_gives_the_same_group_totals(make_job: MakeJob, client: Client, every_grouping, cut_off: Path):
     job = make_job(**every_grouping)
     result = job.carry_out(client, execution=Execution(record_directory=cut_off), task_rows=5 * BATCH_SIZE)
     assert result.run["statistics"]["resumed_rows"] == 6 * BATCH_SIZE
@@ -204,7 +208,7 @@ def test_records_of_other_groups_are_refused(make_job: MakeJob, graph: Graph, cu
             make_job(group_by=group_by).carry_out(execution=Execution(record_directory=cut_off))
 
 
-def test_groups_of_the_same_content_go_on_wherever_they_lie(make_job: MakeJob, cut_off: Path, sources, graph, tmp_path):
+def test_a_run_resumes_with_equal_groups_at_another_path(make_job: MakeJob, cut_off: Path, sources, graph, tmp_path):
     options = GroupOptions(skip_invalid=True)
     path = Path(sources.path).with_name("sources.tsv")
     again = ingest_groups(path, graph.store, tmp_path / "again.zarr", options=options)
@@ -243,14 +247,14 @@ def test_the_result_lists_the_largest_groups_and_says_how_they_were_made(make_jo
 @pytest.mark.parametrize(
     ("rank_by", "column"), [("proponents", "positive_influence"), ("opponents", "negative_influence")]
 )
-def test_one_side_ranks_by_its_own_totals(make_job: MakeJob, rank_by, column):
+def test_rank_by_one_side_orders_groups_by_the_totals_of_that_side(make_job: MakeJob, rank_by, column):
     result = make_job(group_by=("head",), rank_by=rank_by).carry_out()
     values = [abs(group[column]) for group in result.to_dict(0)["group_totals"][0]["groups"]]
     assert values == sorted(values, reverse=True)
     assert len(values) > 10
 
 
-def test_without_groups_nothing_is_said_of_them(make_job: MakeJob):
+def test_a_result_without_groups_does_not_mention_them(make_job: MakeJob):
     result = make_job().carry_out()
     assert result.groups == ()
     assert "group_totals" not in result.to_dict(0)
@@ -263,7 +267,7 @@ def test_groups_of_another_store_are_refused(make_job: MakeJob, sources):
         make_job(group_by=(other,))
 
 
-def test_groupings_that_make_no_sense_are_refused(sources, monkeypatch):
+def test_invalid_groupings_are_refused(sources, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     with pytest.raises(
         ConfigError, match="group_by takes head, relation, tail and what ingest_groups gives, not 'tale'"
@@ -285,7 +289,7 @@ def test_workers_that_do_not_see_the_groups_are_named(make_job: MakeJob, client:
         make_job(group_by=(sources,)).carry_out(client)
 
 
-def test_dask_is_told_what_moving_totals_costs(make_job: MakeJob):
+def test_dask_knows_the_bytes_of_group_totals(make_job: MakeJob):
     sizes = []
     for group_by in ((), ("head", "relation")):
         planned = make_job(group_by=group_by)

@@ -43,7 +43,7 @@ def test_every_row_is_scored_once_however_often_memory_runs_out(length):
     assert all(call <= 60 for call in calls[pieces.halvings :])
 
 
-def test_pieces_stay_small_and_it_is_said_once(caplog):
+def test_halved_batches_stay_small_and_log_one_warning(caplog):
     ids, calls = np.zeros((256, 3), dtype=np.int64), []
     pieces = InPieces(scarce(64, calls))
     with caplog.at_level(logging.WARNING):
@@ -56,13 +56,13 @@ def test_pieces_stay_small_and_it_is_said_once(caplog):
     ]
 
 
-def test_memory_that_never_does_is_refused():
+def test_out_of_memory_at_the_smallest_batch_is_refused():
     with pytest.raises(MemoryLimitError, match=r"does not do for 16 training triples at a time .*--device cpu"):
         list(InPieces(scarce(0, [])).parts(np.zeros((64, 3), dtype=np.int64)))
 
 
 @pytest.mark.parametrize("mode", ["test", "self"])
-def test_a_run_goes_on_in_pieces_and_counts_them(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, mode):
+def test_a_run_continues_with_halved_batches_and_counts_them(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, mode):
     whole = make_job(mode=mode).carry_out()
     assert whole.run["statistics"]["batch_halvings"] == 0
     owner, name = (Scorer, "parts") if mode == "test" else (PairEngine, "self_influence")

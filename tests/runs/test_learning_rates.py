@@ -31,17 +31,17 @@ def schedule(tmp_path: Path):
     return write
 
 
-def test_each_checkpoint_has_its_own_or_the_default(series):
+def test_each_checkpoint_uses_its_own_learning_rate_or_the_default(series):
     assert settle_learning_rates((), series) == (0.1, 0.001, 0.3)
 
 
-def test_one_number_is_for_all_and_several_are_dealt_out(series):
+def test_one_learning_rate_applies_to_all_and_several_to_one_each(series):
     assert settle_learning_rates((0.7,), series) == (0.7, 0.7, 0.7)
     assert settle_learning_rates((0.7, 0.2, 0.5), series) == (0.7, 0.2, 0.5)
 
 
 @pytest.mark.parametrize("number", [2, 4])
-def test_another_number_than_of_checkpoints_is_refused_with_their_order(series, number):
+def test_a_wrong_number_of_learning_rates_is_refused_with_the_checkpoints(series, number):
     order = ", ".join(str(checkpoint.path) for checkpoint in series)
     with pytest.raises(
         ConfigError, match=rf"are {number} learning rates and 3 checkpoint\(s\); .* this order: {order}$"
@@ -55,7 +55,7 @@ def test_a_learning_rate_that_is_no_positive_number_is_refused(rate):
         RunConfig(learning_rate=(0.1, rate))
 
 
-def test_a_schedule_is_by_epoch_or_by_file(series, schedule):
+def test_a_schedule_gives_learning_rates_by_epoch_or_file_name(series, schedule):
     assert schedule("0\t0.1\n5\t0.05\n\n010\t1e-3\n77\t9\n").learning_rates(series) == (0.1, 0.05, 0.001)
     by_name = schedule("epoch_5.pt\t0.5\n10\t0.25\n0\t1\n5\t3\n")
     assert by_name.learning_rates(series) == (1.0, 0.5, 0.25)
@@ -76,24 +76,24 @@ def test_a_schedule_is_by_epoch_or_by_file(series, schedule):
         ("\n", r"rates\.tsv has no lines; expected `epoch TAB learning rate`"),
     ],
 )
-def test_a_malformed_line_is_named(schedule, text, message):
+def test_a_malformed_line_of_a_schedule_is_named(schedule, text, message):
     with pytest.raises(ConfigError, match=message):
         schedule(text)
 
 
-def test_a_schedule_that_is_no_text_is_refused(tmp_path):
+def test_a_schedule_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "rates.tsv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"rates\.tsv cannot be read as text"):
         read_schedule(tmp_path / "rates.tsv")
 
 
-def test_an_epoch_without_a_line_is_named(series, schedule):
+def test_an_epoch_missing_in_the_schedule_is_named(series, schedule):
     message = r"has no line for epoch 5, which .*epoch_5\.pt states .* add the line `5 TAB learning rate`"
     with pytest.raises(ConfigError, match=message):
         schedule("0\t0.1\n10\t0.2\n").learning_rates(series)
 
 
-def test_a_file_without_an_epoch_or_a_line_is_named(series, schedule):
+def test_a_checkpoint_without_epoch_or_schedule_line_is_named(series, schedule):
     nameless = replace(series[1], epoch=None)
     message = r"has no line for epoch_5\.pt, and that file states no epoch; add the line `epoch_5\.pt TAB"
     with pytest.raises(ConfigError, match=message):

@@ -59,7 +59,7 @@ def question(make_job: MakeJob, graph: Graph, model):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(("explain", "is_contrast"), list(itertools.product(["loss", "score"], [False, True])))
-def test_every_line_gets_the_influence_that_the_oracle_finds(question, loss, explain, is_contrast):
+def test_influences_of_every_loss_equal_the_oracle_for_every_line(question, loss, explain, is_contrast):
     make_job, graph, model = question
     chosen, plain = LOSSES[loss]
     tests, asked = graph.test_triples, plain if explain == "loss" else SCORE
@@ -73,7 +73,7 @@ def test_every_line_gets_the_influence_that_the_oracle_finds(question, loss, exp
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_self_influence_is_that_of_the_loss(make_job: MakeJob, graph: Graph, model, loss):
+def test_self_influence_of_every_loss_equals_the_oracle(make_job: MakeJob, graph: Graph, model, loss):
     chosen, plain = LOSSES[loss]
     result = make_job(mode="self", loss=chosen, top_k=NUM_ROWS).carry_out()
     expected = LEARNING_RATE * gradients(model, graph.lines[:SOME], plain).square().sum(dim=1).numpy()
@@ -91,7 +91,7 @@ def test_sums_over_checkpoints_are_sums_under_every_loss(make_job: MakeJob, chec
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_float64_computes_in_float64(make_job: MakeJob, graph: Graph, checkpoint: Checkpoint, model, loss):
+def test_precision_float64_computes_in_float64(make_job: MakeJob, graph: Graph, checkpoint: Checkpoint, model, loss):
     exact = load_checkpoint(checkpoint.path, dtype=torch.float64)
     chosen, plain = LOSSES[loss]
     job = make_job(loss=chosen, model=exact, precision="float64", top_k=NUM_ROWS)
@@ -110,12 +110,12 @@ def test_weights_of_another_type_than_the_precision_are_refused(make_job: MakeJo
 
 
 @pytest.mark.parametrize("loss", ["one-to-all", "slcwa"])
-def test_workers_give_the_same_bits_as_this_process(make_job: MakeJob, two_workers: Client, loss):
+def test_workers_give_the_bits_of_one_process_for_every_loss(make_job: MakeJob, two_workers: Client, loss):
     job = make_job(loss=LOSSES[loss][0], contrast=("GENE:00",), explain="loss")
     assert bits(job.carry_out(two_workers)) == bits(job.carry_out())
 
 
-def test_the_result_says_what_was_asked(make_job: MakeJob, tmp_path):
+def test_the_result_states_loss_contrast_and_explain(make_job: MakeJob, tmp_path):
     result = make_job(loss=CORRUPTED, explain="score", contrast=("GENE:07",), tests=[(3, 2, 9)]).carry_out()
     assert {"loss": "slcwa", "num_negatives": 2, "seed": 4, "explain": "score"}.items() <= result.run.items()
     assert result.to_dict()["contrast"] == {"tail": 1, "tail_label": "GENE:07"}
@@ -136,7 +136,7 @@ def test_the_result_says_what_was_asked(make_job: MakeJob, tmp_path):
         ({"explain": "score", "mode": "self"}, "another tail, and explaining the score, are about test triples"),
     ],
 )
-def test_questions_without_an_answer_are_refused(make_job: MakeJob, options, message):
+def test_losses_and_questions_that_contradict_are_refused(make_job: MakeJob, options, message):
     with pytest.raises(ConfigError, match=message):
         make_job(**options)
 
@@ -160,7 +160,7 @@ def test_runs_of_other_losses_and_questions_are_not_resumed(make_job: MakeJob):
     assert len(set(identities)) == len(jobs)
 
 
-def test_the_plan_counts_all_scores_and_corrupted_triples(make_job: MakeJob):
+def test_plan_counts_all_scores_and_corrupted_triples(make_job: MakeJob):
     plain, smooth, corrupted, contrast = (
         make_job(**options).plan for options in ({}, {"loss": SMOOTH}, {"loss": CORRUPTED}, {"contrast": (1,)})
     )

@@ -58,7 +58,7 @@ def by_checkpoint(graph: Graph, series) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(found), np.stack(scale)
 
 
-def test_a_run_ranks_the_oracles_sums(make, by_checkpoint):
+def test_a_run_over_checkpoints_ranks_the_sums_of_the_oracle(make, by_checkpoint):
     influence, scale = (values.sum(axis=0) for values in by_checkpoint)
     result = make(top_k=NUM_ROWS).carry_out()
     for test, ranking in enumerate(result.rankings):
@@ -68,7 +68,9 @@ def test_a_run_ranks_the_oracles_sums(make, by_checkpoint):
         assert (np.diff(np.abs(ranking.influence)) <= 0).all()
 
 
-def test_the_best_of_the_sum_is_not_among_the_best_of_each(make, make_job: MakeJob, series, by_checkpoint):
+def test_the_strongest_triple_of_the_sum_need_not_lead_at_any_checkpoint(
+    make, make_job: MakeJob, series, by_checkpoint
+):
     """Triples that are good in every checkpoint surpass those that are best in one: ranking first would lose them."""
     options = {"learning_rate": 0.01, "top_k": 3}
     summed = make(**options).carry_out()
@@ -83,7 +85,7 @@ def test_the_best_of_the_sum_is_not_among_the_best_of_each(make, make_job: MakeJ
     assert list(map(len, lost)) == [0, 0, 1]
 
 
-def test_one_checkpoint_in_a_list_is_that_checkpoint(graph: Graph, checkpoint: Checkpoint):
+def test_a_list_of_one_checkpoint_equals_that_checkpoint(graph: Graph, checkpoint: Checkpoint):
     alone, listed = (run(graph.store, given, graph.test_triples) for given in (checkpoint, [checkpoint]))
     assert bits(alone) == bits(listed)
     differs = {"started", "seconds", "statistics"}
@@ -93,7 +95,7 @@ def test_one_checkpoint_in_a_list_is_that_checkpoint(graph: Graph, checkpoint: C
     }
 
 
-def test_self_influence_is_summed(make, make_job: MakeJob, series):
+def test_self_influence_is_summed_over_checkpoints(make, make_job: MakeJob, series):
     found = make(mode="self", top_k=NUM_ROWS).carry_out().rankings[0]
     expected = np.zeros(NUM_ROWS)
     for checkpoint, rate in zip(series, RATES, strict=True):
@@ -104,14 +106,14 @@ def test_self_influence_is_summed(make, make_job: MakeJob, series):
 
 @MODES
 @pytest.mark.parametrize("where", ["in process", "two workers"])
-def test_neither_tasks_nor_workers_change_a_bit(make, client: Client, mode, where):
+def test_tasks_and_workers_change_no_bit_over_checkpoints(make, client: Client, mode, where):
     job = make(mode=mode)
     cut = job.carry_out(client if where == "two workers" else None, **SMALL_TASKS)
     assert bits(cut) == bits(job.carry_out())
     assert cut.run["statistics"]["rows"] == NUM_ROWS
 
 
-def test_factors_that_every_task_computes_change_nothing(make):
+def test_factors_computed_in_every_task_change_no_bit_over_checkpoints(make):
     again, once = (make(cache_test_gradients=cache).carry_out(**SMALL_TASKS) for cache in (False, True))
     assert bits(again) == bits(once)
     assert again.run["statistics"]["test_factor_computations"] == again.run["statistics"]["tasks"]
@@ -136,7 +138,9 @@ def test_a_worker_holds_the_checkpoints_of_its_last_run_only(make, make_job: Mak
 
 
 @pytest.mark.parametrize("unseen", ["51.pt", ".pt"])
-def test_workers_get_the_weights_that_they_do_not_see(make_job: MakeJob, client: Client, tmp_path, monkeypatch, unseen):
+def test_workers_get_the_weights_of_checkpoints_that_they_do_not_see(
+    make_job: MakeJob, client: Client, tmp_path, monkeypatch, unseen
+):
     sent, files = [], save_series(tmp_path, (51, 52))
     dump = loading.CheckpointFile.dump
 
@@ -151,7 +155,7 @@ def test_workers_get_the_weights_that_they_do_not_see(make_job: MakeJob, client:
     assert sent == [f.path.name for f in files if f.path.name.endswith(unseen)]
 
 
-def test_what_checkpoints_and_rates_there_were_is_stated(make, series, tmp_path: Path):
+def test_a_result_states_checkpoints_and_learning_rates(make, series, tmp_path: Path):
     result = make().carry_out()
     contents = result.to_dict()
     assert contents["learning_rate"] == list(RATES)
@@ -168,7 +172,7 @@ def test_what_checkpoints_and_rates_there_were_is_stated(make, series, tmp_path:
 class TestContributions:
     @MODES
     @pytest.mark.parametrize("where", ["in process", "two workers"])
-    def test_they_sum_to_the_influence(self, make, client: Client, mode, where):
+    def test_checkpoint_contributions_sum_to_the_influence(self, make, client: Client, mode, where):
         result = make(mode=mode, checkpoint_contributions=True).carry_out(client if where == "two workers" else None)
         name = "influence" if mode == "test" else "self_influence"
         for test in range(len(result.rankings)):
@@ -181,7 +185,7 @@ class TestContributions:
             assert json.loads(json.dumps(contents)) == contents
 
     @pytest.mark.parametrize("rank_by", ["absolute", "opponents"])
-    def test_each_is_what_the_oracle_says_of_its_checkpoint(self, make, by_checkpoint, rank_by, monkeypatch):
+    def test_each_checkpoint_contribution_equals_the_oracle(self, make, by_checkpoint, rank_by, monkeypatch):
         monkeypatch.setattr(contributions, "TESTS_AT_A_TIME", 2)
         influence, scale = by_checkpoint
         result = make(checkpoint_contributions=True, rank_by=rank_by, batch_size=16, top_k=30).carry_out()
@@ -190,7 +194,7 @@ class TestContributions:
             error = np.abs(found.T - influence[:, lines, test])
             assert (error <= TOLERANCE * scale[:, lines, test]).all()
 
-    def test_they_change_no_influence_and_stand_in_the_table(self, make):
+    def test_checkpoint_contributions_change_no_influence_and_are_in_the_table(self, make):
         plain, more = make().carry_out(), make(checkpoint_contributions=True).carry_out()
         assert bits(plain) == bits(more)
         assert plain.contributions is None
@@ -198,7 +202,7 @@ class TestContributions:
         table = more.to_pandas()
         assert table["influence_by_checkpoint"].map(len).eq(3).all()
 
-    def test_a_list_without_entries_has_none(self, make_job: MakeJob, series):
+    def test_an_empty_list_has_no_checkpoint_contributions(self, make_job: MakeJob, series):
         class Steady:
             name = "steady"
 
@@ -211,7 +215,7 @@ class TestContributions:
         assert [found.shape for found in result.contributions] == [(0, 3)] * 3
         assert "influence_by_checkpoint" in result.to_pandas().columns
 
-    def test_a_run_that_was_recorded_has_them_too(self, make, client: Client, tmp_path: Path):
+    def test_a_resumed_run_has_checkpoint_contributions(self, make, client: Client, tmp_path: Path):
         execution = Execution(record_directory=tmp_path / "records")
         make().carry_out(execution=execution)
         asked = make(checkpoint_contributions=True)
@@ -227,7 +231,7 @@ class TestResume:
         make().carry_out(execution=execution, **SMALL_TASKS)
         return execution
 
-    def test_the_same_run_goes_on(self, make, recorded):
+    def test_an_interrupted_run_over_checkpoints_resumes(self, make, recorded):
         assert make().carry_out(execution=recorded).run["statistics"]["resumed_rows"] == NUM_ROWS
 
     @pytest.mark.parametrize(
@@ -240,7 +244,7 @@ class TestResume:
         ],
         ids=["fewer", "another order", "another learning rate", "one"],
     )
-    def test_other_checkpoints_or_learning_rates_are_refused(self, make, series, recorded, case):
+    def test_resuming_with_other_checkpoints_or_learning_rates_is_refused(self, make, series, recorded, case):
         chosen, rates, difference = case
         other = make(model=tuple(series[place] for place in chosen), learning_rate=rates)
         with pytest.raises(ResumeError, match=difference):
@@ -248,24 +252,24 @@ class TestResume:
 
 
 class TestRefused:
-    def test_a_checkpoint_of_another_graph_among_others(self, graph: Graph, series, tmp_path: Path):
+    def test_refuses_a_checkpoint_of_another_graph_among_others(self, graph: Graph, series, tmp_path: Path):
         odd = load_checkpoint(save_checkpoint(tmp_path / "odd.pt", small_model(num_entities=61)))
         with pytest.raises(CheckpointError, match=r"odd\.pt was trained with 61 entities, the id map has 60"):
             prepare(graph.store, [*series, odd])
 
-    def test_a_checkpoint_of_other_sizes_among_others(self, graph: Graph, series, tmp_path: Path):
+    def test_refuses_a_checkpoint_of_other_sizes_among_others(self, graph: Graph, series, tmp_path: Path):
         odd = load_checkpoint(save_checkpoint(tmp_path / "odd.pt", small_model(output_channels=7)))
         with pytest.raises(CheckpointError, match=r"odd\.pt is another model than .*: output_channels 7, not 5"):
             prepare(graph.store, [odd, *series])
 
-    def test_the_same_checkpoint_twice(self, graph: Graph, series):
+    def test_a_run_refuses_the_same_checkpoint_twice(self, graph: Graph, series):
         with pytest.raises(CheckpointError, match=r"31\.pt and .*31\.pt are the same file"):
             prepare(graph.store, [series[0], series[1], series[0]])
 
-    def test_no_checkpoint(self, graph: Graph):
+    def test_a_run_refuses_an_empty_list_of_checkpoints(self, graph: Graph):
         with pytest.raises(CheckpointError, match="no checkpoint is given"):
             prepare(graph.store, [])
 
-    def test_another_number_of_learning_rates(self, graph: Graph, series):
+    def test_a_run_refuses_a_wrong_number_of_learning_rates(self, graph: Graph, series):
         with pytest.raises(ConfigError, match=r"2 learning rates and 3 checkpoint\(s\)"):
             prepare(graph.store, series, config=RunConfig(mode="self", learning_rate=(0.1, 0.2)))

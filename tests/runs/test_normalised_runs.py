@@ -32,7 +32,9 @@ def norms(graph: Graph, checkpoint: Checkpoint, truth: Truth) -> tuple[np.ndarra
 
 
 @WAYS
-def test_every_line_has_the_oracles_quotient_and_norms(make_job: MakeJob, truth: Truth, norms, normalize):
+def test_normalised_influences_and_norms_equal_the_oracle_for_every_line(
+    make_job: MakeJob, truth: Truth, norms, normalize
+):
     ours, theirs = norms
     by_test = theirs if normalize == "cosine" else np.ones_like(theirs)
     result = make_job(top_k=NUM_ROWS, normalize=normalize).carry_out()
@@ -46,7 +48,7 @@ def test_every_line_has_the_oracles_quotient_and_norms(make_job: MakeJob, truth:
     np.testing.assert_allclose(result.norms.test, theirs, rtol=1e-5)
 
 
-def test_cosines_are_at_most_one_and_that_of_the_test_triples_own_line_is_first(make_job: MakeJob, graph: Graph):
+def test_cosines_are_at_most_one_and_a_test_triple_in_the_training_set_ranks_first(make_job: MakeJob, graph: Graph):
     result = make_job(top_k=NUM_ROWS, normalize="cosine").carry_out()
     for ranking in result.rankings:
         assert np.abs(ranking.influence).max() <= 1 + 1e-5
@@ -56,13 +58,13 @@ def test_cosines_are_at_most_one_and_that_of_the_test_triples_own_line_is_first(
 
 
 @WAYS
-def test_the_lists_have_shorter_gradients(make_job: MakeJob, norms, normalize):
+def test_normalised_lists_have_shorter_gradients(make_job: MakeJob, norms, normalize):
     plain, divided = (make_job(normalize=way).carry_out() for way in ("none", normalize))
     for one, other in zip(plain.rankings, divided.rankings, strict=True):
         assert norms[0][other.train_index].mean() < norms[0][one.train_index].mean()
 
 
-def test_equal_quotients_of_duplicates_are_listed_by_their_lines(make_job: MakeJob):
+def test_duplicates_with_equal_normalised_influence_are_ordered_by_line(make_job: MakeJob):
     ranking = make_job(top_k=NUM_ROWS, normalize="cosine").carry_out().rankings[0]
     is_tie = ranking.influence[1:] == ranking.influence[:-1]
     assert is_tie.sum() > 100  # the text repeats 250 of its lines
@@ -71,7 +73,7 @@ def test_equal_quotients_of_duplicates_are_listed_by_their_lines(make_job: MakeJ
 
 @WAYS
 @pytest.mark.parametrize("loss", [OneToAll(label_smoothing=0.1), SLCWA()], ids=lambda loss: loss.name)
-def test_neither_tasks_nor_workers_change_a_bit(make_job: MakeJob, client: Client, loss, normalize):
+def test_tasks_and_workers_change_no_bit_of_normalised_influences(make_job: MakeJob, client: Client, loss, normalize):
     job = make_job(loss=loss, normalize=normalize, cache_test_gradients=normalize == "relatif")
     whole = job.carry_out()
     for cut in (job.carry_out(**SMALL_TASKS), job.carry_out(client, **SMALL_TASKS)):
@@ -84,7 +86,7 @@ def _entries(result) -> list[dict]:
 
 
 @WAYS
-def test_what_it_was_divided_by_is_stated(make_job: MakeJob, normalize, tmp_path: Path):
+def test_a_normalised_result_states_the_norms(make_job: MakeJob, normalize, tmp_path: Path):
     result = make_job(normalize=normalize).carry_out()
     contents = result.to_dict(1)
     assert list(contents) == ["test_triple", "test_gradient_norm", "top_k", "learning_rate", "influences", "run"]
@@ -98,14 +100,14 @@ def test_what_it_was_divided_by_is_stated(make_job: MakeJob, normalize, tmp_path
     assert [r["test_gradient_norm"] for r in summary["results"]] == result.norms.test.tolist()
 
 
-def test_nothing_of_it_is_stated_otherwise(make_job: MakeJob):
+def test_a_plain_result_states_no_norms(make_job: MakeJob):
     contents = make_job().carry_out().to_dict()
     assert contents["run"]["normalize"] == "none"
     assert not {"test_gradient_norm"} & set(contents)
     assert "train_gradient_norm" not in contents["influences"][0]
 
 
-def test_an_empty_list_has_the_same_columns(make_job: MakeJob):
+def test_an_empty_normalised_table_has_the_same_columns(make_job: MakeJob):
     class Steady:
         name = "steady"
 
@@ -121,7 +123,9 @@ def test_an_empty_list_has_the_same_columns(make_job: MakeJob):
 
 @WAYS
 @pytest.mark.parametrize("where", ["in process", "two workers"])
-def test_contributions_sum_to_the_quotient(make_job: MakeJob, client: Client, tmp_path: Path, normalize, where):
+def test_contributions_sum_to_the_normalised_influence(
+    make_job: MakeJob, client: Client, tmp_path: Path, normalize, where
+):
     paths = [save_checkpoint(tmp_path / f"{seed}.pt", small_model(seed)) for seed in (31, 32, 33)]
     series = tuple(map(load_checkpoint, paths))
     job = make_job(model=series, learning_rate=(0.04, 0.01, 0.0025), normalize=normalize, checkpoint_contributions=True)
@@ -133,19 +137,19 @@ def test_contributions_sum_to_the_quotient(make_job: MakeJob, client: Client, tm
 
 
 @WAYS
-def test_records_of_other_quotients_are_refused(make_job: MakeJob, tmp_path: Path, normalize):
+def test_records_of_another_normalisation_are_refused(make_job: MakeJob, tmp_path: Path, normalize):
     execution = Execution(record_directory=tmp_path / "records")
     make_job().carry_out(execution=execution)
     with pytest.raises(ResumeError, match=rf"\(normalize: none then, {normalize} now\)"):
         make_job(normalize=normalize).carry_out(execution=execution)
 
 
-def test_self_influence_is_not_divided(graph: Graph, checkpoint: Checkpoint):
+def test_normalised_self_influence_is_refused(graph: Graph, checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match="in mode 'self' a triple meets itself only, and its cosine with itself is 1"):
         run(graph.store, checkpoint, config=RunConfig(mode="self", normalize="cosine"))
 
 
-def test_an_unknown_way_is_refused(monkeypatch):
+def test_an_unknown_normalisation_is_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     with pytest.raises(ConfigError, match="normalize must be none, cosine or relatif, not 'length'"):
         RunConfig(normalize="length")

@@ -60,14 +60,14 @@ def test_fast_tasks_make_no_more_reports_than_there_are_groups(make_job: MakeJob
     assert max(seen) == NUM_ROWS
 
 
-def test_slow_tasks_are_seen_one_by_one(make_job: MakeJob, client: Client, monkeypatch: pytest.MonkeyPatch):
+def test_slow_tasks_are_reported_one_by_one(make_job: MakeJob, client: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(on_dask, "seconds_between_reports", lambda _: 0.0)
     seen = progress_of(make_job(), client, task_rows=BATCH_SIZE, tasks_per_group=100)
     assert len(seen) == NUM_TASKS
     assert max(seen) == NUM_ROWS
 
 
-def test_dask_is_told_the_bytes_of_what_moves_between_workers(make_job: MakeJob):
+def test_dask_knows_the_bytes_that_move_between_workers(make_job: MakeJob):
     job = make_job()
     what = _job(job.prepared, job.plan)
     test = prepare_test(what, np.tile(job.prepared.test_triples, (100, 1)))
@@ -78,7 +78,7 @@ def test_dask_is_told_the_bytes_of_what_moves_between_workers(make_job: MakeJob)
         assert 0.5 * len(pickle.dumps(value)) < sizeof(value) <= len(pickle.dumps(value))
 
 
-def test_weights_that_are_sent_count_too(make_job: MakeJob):
+def test_dask_knows_the_bytes_of_sent_weights(make_job: MakeJob):
     job = make_job()
     what = _job(job.prepared, job.plan)
     heavy = replace(what, checkpoints=(replace(what.checkpoints[0], weights=b"x" * 1000),))

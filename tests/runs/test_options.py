@@ -39,7 +39,7 @@ def test_self_influence_has_no_test_factors(make_job: MakeJob, where):
         assert found["test_factor_computations"] == 0
 
 
-def test_test_factors_that_are_computed_again_change_nothing(make_job: MakeJob, where):
+def test_test_factors_computed_in_every_task_change_no_bit(make_job: MakeJob, where):
     again, once = (make_job(cache_test_gradients=cache).carry_out(where, **SMALL_TASKS) for cache in (False, True))
     assert bits(again) == bits(once)
 
@@ -54,7 +54,7 @@ def test_in_process_the_loaded_checkpoint_is_used_as_it_is(make_job: MakeJob):
     assert statistics(make_job())["checkpoint_loads"] == 0
 
 
-def test_gradient_checkpointing_changes_bytes_and_no_result(make_job: MakeJob):
+def test_gradient_checkpointing_changes_memory_but_no_result(make_job: MakeJob):
     kept, again = (make_job(gradient_checkpointing=flag) for flag in (False, True))
     assert again.plan.memory.batch < kept.plan.memory.batch
     results = kept.carry_out(), again.carry_out()
@@ -64,7 +64,7 @@ def test_gradient_checkpointing_changes_bytes_and_no_result(make_job: MakeJob):
         np.testing.assert_allclose(one.influence, other.influence, rtol=1e-5)
 
 
-def test_emulated_bf16_says_so_and_is_close(make_job: MakeJob):
+def test_emulated_bf16_is_stated_in_the_result_and_close_to_float32(make_job: MakeJob):
     full, mixed = (make_job(precision=name, top_k=NUM_ROWS).carry_out() for name in ("float32", "bf16-emulated"))
     assert full.run["precision"] == "float32"
     assert mixed.run["precision"] == "rounded bf16 products, float32 sums"
@@ -123,7 +123,7 @@ def test_a_run_takes_its_workers_threads_and_memory_from_the_client(graph: Graph
     assert (result.run["workers"], result.run["threads_per_worker"]) == (2, resources.threads_per_worker)
 
 
-def test_a_run_can_be_told_its_resources(graph: Graph, checkpoint: Checkpoint):
+def test_run_takes_explicit_resources(graph: Graph, checkpoint: Checkpoint):
     resources = Resources(num_workers=1, threads_per_worker=1, memory_bytes=3 << 30)
     result = run(graph.store, checkpoint, graph.test_triples, execution=Execution(resources=resources))
     assert result.run["threads_per_worker"] == 1

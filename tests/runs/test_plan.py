@@ -167,11 +167,11 @@ def test_no_more_tasks_end_in_a_second_than_a_scheduler_can_hand_out(num_workers
     assert plan.last_task_rows < plan.task_rows or num_workers == 1000
 
 
-def test_a_stated_batch_size_is_kept():
+def test_a_given_batch_size_is_kept():
     assert planned(batch_size=37).batch_size == 37
 
 
-def test_less_memory_gives_a_smaller_automatic_batch():
+def test_less_memory_gives_a_smaller_automatic_batch_size():
     roomy = planned(gib=4)
     tight = planned(gib=(roomy.memory.total - 1) / GIB)
     assert tight.batch_size < roomy.batch_size
@@ -212,7 +212,7 @@ def test_a_run_that_cannot_fit_is_refused_with_both_numbers_and_a_remedy():
         ({"gib": 1, "top_k": 1_000_000, "batch_size": 1}, "helps most is a smaller --top-k"),
     ],
 )
-def test_the_remedy_named_is_for_what_takes_most(options, remedy):
+def test_the_suggested_remedy_concerns_the_largest_part_of_memory(options, remedy):
     with pytest.raises(MemoryLimitError, match=remedy):
         planned(**options)
 
@@ -280,7 +280,7 @@ def test_no_more_outcomes_are_merged_than_were_counted(num_triples, num_workers)
     assert min(MERGE_FAN_IN, plan.tasks_per_group) <= counted
 
 
-def test_the_refusal_is_also_a_memory_error():
+def test_a_run_that_cannot_fit_raises_a_memory_error():
     with pytest.raises(MemoryError, match="MiB"):
         planned(gib=0.1)
 

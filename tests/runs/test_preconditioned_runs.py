@@ -70,7 +70,7 @@ def by_line(ranking) -> np.ndarray:
 
 
 @pytest.mark.parametrize("where", ["in process", "two workers"])
-def test_every_line_has_the_oracles_influence_and_self_influence(make, truth, client: Client, where):
+def test_adam_influences_and_self_influences_equal_the_oracle_for_every_line(make, truth, client: Client, where):
     influence, ours, theirs = truth
     client = client if where == "two workers" else None
     result = make(top_k=NUM_ROWS).carry_out(client)
@@ -80,7 +80,7 @@ def test_every_line_has_the_oracles_influence_and_self_influence(make, truth, cl
     np.testing.assert_allclose(by_line(own.rankings[0]), ours**2, rtol=TOLERANCE)
 
 
-def test_norms_are_those_of_the_same_product(make, truth):
+def test_norms_under_adam_use_the_preconditioned_product(make, truth):
     influence, ours, theirs = truth
     result = make(top_k=NUM_ROWS, normalize="cosine").carry_out()
     found = np.stack([by_line(ranking) for ranking in result.rankings], axis=1)
@@ -89,7 +89,7 @@ def test_norms_are_those_of_the_same_product(make, truth):
 
 
 @pytest.mark.parametrize("options", [{}, {"mode": "self"}, {"loss": OneToAll()}], ids=["bce", "self", "one-to-all"])
-def test_neither_tasks_nor_workers_nor_unseen_files_change_a_bit(make, client: Client, monkeypatch, options):
+def test_tasks_workers_and_unseen_files_change_no_bit_under_adam(make, client: Client, monkeypatch, options):
     job = make(number=2, **options)
     whole = job.carry_out()
     assert bits(job.carry_out(**SMALL_TASKS)) == bits(whole)
@@ -97,7 +97,7 @@ def test_neither_tasks_nor_workers_nor_unseen_files_change_a_bit(make, client: C
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(whole)
 
 
-def test_contributions_of_checkpoints_sum_to_the_influence(make):
+def test_contributions_of_checkpoints_sum_to_the_influence_under_adam(make):
     result = make(number=3, checkpoint_contributions=True, normalize="relatif").carry_out()
     for ranking, parts in zip(result.rankings, result.contributions, strict=True):
         assert parts.shape == (20, 3)
@@ -105,7 +105,7 @@ def test_contributions_of_checkpoints_sum_to_the_influence(make):
         np.testing.assert_allclose(parts.sum(axis=1), ranking.influence, rtol=1e-4, atol=1e-5 * largest)
 
 
-def test_a_process_that_scored_without_it_scores_with_it_next(make):
+def test_a_worker_scores_with_adam_after_a_plain_run(make):
     first = make(preconditioner="none", parameters=("fc.*",)).carry_out()
     scaled = make(parameters=("fc.*",)).carry_out()
     assert bits(scaled) != bits(first)
@@ -113,14 +113,14 @@ def test_a_process_that_scored_without_it_scores_with_it_next(make):
     assert bits(make(parameters=("fc.*",)).carry_out()) == bits(scaled)
 
 
-def test_what_was_done_is_stated_and_cancelled_tensors_are_left_out_unless_named(make, series):
+def test_an_adam_result_states_it_and_omits_cancelled_tensors_unless_named(make, series):
     names = {name for name, _ in series[0][0].model.named_parameters()}
     about = [make(**options).carry_out().run for options in ({}, {"parameters": ("*",)}, {"preconditioner": "none"})]
     assert [run["preconditioner"] for run in about] == ["adam", "adam", "none"]
     assert [set(run["parameters"]) for run in about] == [names - ConvEConfig.cancelled_parameters, names, names]
 
 
-def test_records_of_plain_influences_are_refused(make, tmp_path: Path):
+def test_an_adam_run_refuses_records_of_plain_influences(make, tmp_path: Path):
     execution = Execution(record_directory=tmp_path / "records")
     make(preconditioner="none", parameters=("fc.*",)).carry_out(execution=execution)
     with pytest.raises(ResumeError, match=r"\(preconditioner: none then, adam now\)"):
@@ -132,7 +132,7 @@ def test_records_of_plain_influences_are_refused(make, tmp_path: Path):
 
 
 @pytest.mark.parametrize("loss", [None, OneToAll()], ids=["bce", "one-to-all"])
-def test_a_plan_counts_it(make, loss):
+def test_plan_counts_the_adam_preconditioner(make, loss):
     options = {"parameters": ("*",)} | ({} if loss is None else {"loss": loss})
     plain, scaled = (make(preconditioner=way, **options).plan for way in ("none", "adam"))
     assert scaled.multiply_adds.total > plain.multiply_adds.total
@@ -142,12 +142,12 @@ def test_a_plan_counts_it(make, loss):
     assert scaled.memory.model - plain.memory.model >= 4 * config.embedding_dim * config.num_features
 
 
-def test_a_checkpoint_without_the_state_is_refused_before_anything_starts(make_job: MakeJob, checkpoint: Checkpoint):
+def test_an_adam_run_refuses_a_checkpoint_without_state_before_starting(make_job: MakeJob, checkpoint: Checkpoint):
     with pytest.raises(CheckpointError, match=rf"{checkpoint.path}: has no optimizer_state_dict, from which"):
         make_job(preconditioner="adam")
 
 
-def test_unknown_ones_and_formats_that_cannot_hold_it_are_refused(monkeypatch):
+def test_unknown_preconditioners_and_fp16_with_adam_are_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     with pytest.raises(ConfigError, match="preconditioner must be none or adam, not 'adagrad'"):
         RunConfig(preconditioner="adagrad")

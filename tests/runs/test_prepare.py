@@ -55,7 +55,7 @@ def test_an_unknown_part_of_a_test_triple_is_named(graph: Graph, triple, role, l
         (("GENE:00", "GENE:00", "GENE:00"), r"relation GENE:00 is .* \(it is an entity: .* not exchanged\?\)"),
     ],
 )
-def test_what_an_unknown_label_may_be_meant_for_is_said(graph: Graph, triple, meant):
+def test_an_unknown_label_gets_suggestions(graph: Graph, triple, meant):
     with pytest.raises(ConfigError, match=meant):
         resolve_test_triples(graph.store, [triple])
 
@@ -64,7 +64,7 @@ def test_what_an_unknown_label_may_be_meant_for_is_said(graph: Graph, triple, me
     ("given", "found"),
     [([], r"\(0,\)"), ([[0, 1]], r"\(1, 2\)"), (np.arange(3), r"\(3,\)"), (np.empty((0, 3), int), r"\(0,\)")],
 )
-def test_test_triples_of_another_shape_are_refused(graph: Graph, given, found):
+def test_test_triples_of_the_wrong_shape_are_refused(graph: Graph, given, found):
     with pytest.raises(ConfigError, match=rf"rows of \(head, relation, tail\), ids or labels, found an array {found}"):
         resolve_test_triples(graph.store, given)
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_of_another_graph_is_refused_with_both_numbers(graph: Graph
         prepare(graph.store, other, graph.test_triples)
 
 
-def test_a_pattern_that_matches_nothing_is_refused(graph: Graph, checkpoint: Checkpoint):
+def test_a_parameter_pattern_without_matches_is_refused(graph: Graph, checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match="no parameter tensor matches 'fc2"):
         prepare(graph.store, checkpoint, graph.test_triples, config=RunConfig(parameters=("fc.*", "fc2.*")))
 

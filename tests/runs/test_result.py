@@ -40,7 +40,7 @@ def named_result(graph: Graph, checkpoint: Checkpoint, tmp_path_factory: pytest.
     return run(store, checkpoint, [[3, 0, 5]], config=RunConfig(top_k=400))
 
 
-def test_the_json_has_the_known_shape(result: InfluenceResult, graph: Graph):
+def test_the_json_of_a_result_has_the_documented_keys(result: InfluenceResult, graph: Graph):
     contents = result.to_dict(1)
     assert list(contents) == ["test_triple", "top_k", "learning_rate", "influences", "run"]
     triple = graph.test_triples[1]
@@ -54,12 +54,12 @@ def test_the_json_has_the_known_shape(result: InfluenceResult, graph: Graph):
         assert [entry[name] for name in ids] == graph.lines[entry["train_index"]].tolist()
 
 
-def test_the_json_comes_back_from_a_file_as_it_was(result: InfluenceResult, tmp_path: Path):
+def test_the_json_of_a_result_reads_back_equal(result: InfluenceResult, tmp_path: Path):
     result.write_json(tmp_path / "new" / "folder" / "result.json", 2)
     assert json.loads((tmp_path / "new" / "folder" / "result.json").read_text()) == result.to_dict(2)
 
 
-def test_self_influence_has_a_shape_of_its_own(self_result: InfluenceResult, graph: Graph):
+def test_the_json_of_a_self_influence_result_has_its_own_keys(self_result: InfluenceResult, graph: Graph):
     contents = self_result.to_dict()
     assert list(contents) == ["mode", "top_k", "learning_rate", "self_influences", "run"]
     assert contents["mode"] == "self"
@@ -70,7 +70,7 @@ def test_self_influence_has_a_shape_of_its_own(self_result: InfluenceResult, gra
         assert entry["train_tail"] == graph.lines[entry["train_index"]][2]
 
 
-def test_names_are_given_where_the_store_has_them(named_result: InfluenceResult):
+def test_a_result_has_names_if_the_store_has_them(named_result: InfluenceResult):
     contents = named_result.to_dict()
     assert contents["test_triple"]["tail_name"] == 'gene "5", α'
     assert contents["test_triple"]["relation_name"] == "biolink:affects (activity)"
@@ -81,11 +81,11 @@ def test_names_are_given_where_the_store_has_them(named_result: InfluenceResult)
     assert {entry["train_relation"] for entry in contents["influences"]} == set(range(NUM_RELATIONS))
 
 
-def test_names_are_absent_where_the_store_has_none(result: InfluenceResult):
+def test_a_result_has_no_names_if_the_store_has_none(result: InfluenceResult):
     assert "name" not in json.dumps(result.to_dict()["influences"])
 
 
-def test_a_table_has_a_row_per_test_triple_and_rank(result: InfluenceResult, graph: Graph):
+def test_the_pandas_table_has_a_row_per_test_triple_and_rank(result: InfluenceResult, graph: Graph):
     table = result.to_pandas()
     ids = [f"{side}_{role}{kind}" for side in ("test", "train") for role in ROLES for kind in ("", "_label")]
     assert set(table.columns) == {*ids, "test_index", "rank", "influence", "train_index"}
@@ -100,20 +100,20 @@ def test_a_table_has_a_row_per_test_triple_and_rank(result: InfluenceResult, gra
     assert table["train_head_label"].map(type).eq(str).all()
 
 
-def test_a_table_of_self_influence_has_no_test_triple(self_result: InfluenceResult):
+def test_the_pandas_table_of_self_influence_has_no_test_triple(self_result: InfluenceResult):
     table = self_result.to_pandas()
     assert len(table) == 12
     assert not [name for name in table.columns if name.startswith("test")]
     assert (table["self_influence"] > 0).all()
 
 
-def test_a_table_without_entries_has_its_columns(result: InfluenceResult, self_result: InfluenceResult):
+def test_an_empty_pandas_table_has_its_columns(result: InfluenceResult, self_result: InfluenceResult):
     for full in (result, self_result):
         nothing = replace(full, rankings=tuple(ranking.take(np.arange(0)) for ranking in full.rankings))
         assert list(nothing.to_pandas().columns) == list(full.to_pandas().columns)
 
 
-def test_a_directory_holds_a_file_per_test_triple_and_a_summary(result: InfluenceResult, graph: Graph, tmp_path):
+def test_a_result_folder_has_a_file_per_test_triple_and_a_summary(result: InfluenceResult, graph: Graph, tmp_path):
     summary_path = result.write_directory(tmp_path / "out")
     names = [f"triple_{h}_{r}_{t}.json" for h, r, t in graph.test_triples.tolist()]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*names, "summary.json"])
@@ -127,19 +127,19 @@ def test_a_directory_holds_a_file_per_test_triple_and_a_summary(result: Influenc
     assert summary["run"] == result.to_dict()["run"]
 
 
-def test_a_directory_of_self_influence_has_one_file(self_result: InfluenceResult, tmp_path: Path):
+def test_a_result_folder_of_self_influence_has_one_file(self_result: InfluenceResult, tmp_path: Path):
     self_result.write_directory(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["self_influence.json", "summary.json"]
     assert json.loads((tmp_path / "self_influence.json").read_text()) == self_result.to_dict()
 
 
-def test_labels_are_written_as_they_are_read(tmp_path: Path):
+def test_labels_are_written_without_escapes(tmp_path: Path):
     write_json(tmp_path / "α.json", {"name": 'Sjögren, "β"'})
     assert "Sjögren" in (tmp_path / "α.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_that_json_does_not_have_leaves_the_old_file(result: InfluenceResult, tmp_path: Path, value):
+def test_a_number_without_json_form_leaves_the_old_file(result: InfluenceResult, tmp_path: Path, value):
     path = tmp_path / "result.json"
     path.write_text("old")
     first = replace(result.rankings[0], influence=np.full(12, value))
@@ -148,7 +148,7 @@ def test_a_number_that_json_does_not_have_leaves_the_old_file(result: InfluenceR
     assert path.read_text() == "old"
 
 
-def test_a_failed_write_leaves_the_old_file(result: InfluenceResult, tmp_path: Path, monkeypatch):
+def test_a_failed_write_of_a_result_leaves_the_old_file(result: InfluenceResult, tmp_path: Path, monkeypatch):
     path = tmp_path / "result.json"
     result.write_json(path)
 

@@ -54,21 +54,21 @@ def test_a_run_started_again_scores_only_what_is_not_recorded(make_job: MakeJob,
 
 
 @pytest.mark.parametrize("cut", [{"task_rows": BATCH_SIZE}, {"task_rows": 5 * BATCH_SIZE, "tasks_per_group": 3}])
-def test_a_run_goes_on_with_another_task_size(make_job: MakeJob, cut_off: Path, cut):
+def test_a_run_resumes_with_another_task_size(make_job: MakeJob, cut_off: Path, cut):
     job = make_job()
     result = job.carry_out(execution=Execution(record_directory=cut_off), **cut)
     assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
     assert bits(result) == bits(job.carry_out())
 
 
-def test_a_run_goes_on_on_dask(make_job: MakeJob, cut_off: Path, client: Client):
+def test_an_in_process_run_resumes_on_dask(make_job: MakeJob, cut_off: Path, client: Client):
     job = make_job()
     result = job.carry_out(client, execution=Execution(record_directory=cut_off), **SMALL_TASKS)
     assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
     assert bits(result) == bits(job.carry_out())
 
 
-def test_a_run_cut_off_on_dask_goes_on_in_process(make_job: MakeJob, client: Client, tmp_path: Path, monkeypatch):
+def test_an_interrupted_run_on_dask_resumes_in_process(make_job: MakeJob, client: Client, tmp_path: Path, monkeypatch):
     job, execution, write = make_job(), Execution(record_directory=tmp_path / "records"), Records.write
 
     def write_three(self, rows, scored):
@@ -85,7 +85,7 @@ def test_a_run_cut_off_on_dask_goes_on_in_process(make_job: MakeJob, client: Cli
     assert bits(result) == bits(job.carry_out())
 
 
-def test_self_influence_goes_on_too(make_job: MakeJob, tmp_path: Path):
+def test_a_self_influence_run_resumes(make_job: MakeJob, tmp_path: Path):
     job, directory = make_job(mode="self"), tmp_path / "records"
     with pytest.raises(PowerCutError):
         job.carry_out(execution=Execution(record_directory=directory, progress=stop_late), **SMALL_TASKS)
@@ -105,7 +105,7 @@ def test_a_finished_run_keeps_its_records_until_they_are_discarded(make_job: Mak
     assert not directory.exists()
 
 
-def test_rank_by_may_change_between_the_runs(make_job: MakeJob, cut_off: Path):
+def test_rank_by_may_change_when_resuming(make_job: MakeJob, cut_off: Path):
     job = make_job(rank_by="opponents")
     result = job.carry_out(execution=Execution(record_directory=cut_off))
     assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
@@ -136,25 +136,27 @@ class OtherLoss:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_another_run_is_refused_and_what_differs_is_named(make_job: MakeJob, cut_off: Path, options, difference):
+def test_records_of_another_run_are_refused_and_the_difference_named(
+    make_job: MakeJob, cut_off: Path, options, difference
+):
     with pytest.raises(ResumeError, match=rf"holds the finished part of another run \({difference}\); .*--restart"):
         make_job(**options).carry_out(execution=Execution(record_directory=cut_off))
 
 
-def test_another_checkpoint_is_refused(make_job: MakeJob, cut_off: Path, tmp_path: Path):
+def test_resuming_with_another_checkpoint_is_refused(make_job: MakeJob, cut_off: Path, tmp_path: Path):
     other = load_checkpoint(save_checkpoint(tmp_path / "other.pt", small_model(seed=8)))
     with pytest.raises(ResumeError, match=r"\(checkpoint: \w{64} then, \w{64} now\)"):
         make_job(model=other).carry_out(execution=Execution(record_directory=cut_off))
 
 
-def test_another_number_of_threads_is_refused(make_job: MakeJob, cut_off: Path):
+def test_resuming_with_another_number_of_threads_is_refused(make_job: MakeJob, cut_off: Path):
     job = make_job()
     resources = type(job.plan.resources)(threads_per_worker=2, memory_bytes=2 << 30)
     with pytest.raises(ResumeError, match="threads_per_worker: 1 then, 2 now"):
         job.carry_out(execution=Execution(record_directory=cut_off), resources=resources)
 
 
-def test_restart_discards_what_another_run_recorded(make_job: MakeJob, cut_off: Path):
+def test_restart_discards_the_records_of_another_run(make_job: MakeJob, cut_off: Path):
     job = make_job(top_k=7)
     result = job.carry_out(execution=Execution(record_directory=cut_off, restart=True), **SMALL_TASKS)
     assert result.run["statistics"]["resumed_rows"] == 0
@@ -186,20 +188,20 @@ def test_a_deleted_record_is_computed_again(make_job: MakeJob, cut_off: Path):
     assert bits(result) == bits(job.carry_out())
 
 
-def test_records_of_the_same_rows_are_refused(make_job: MakeJob, cut_off: Path):
+def test_overlapping_records_are_refused(make_job: MakeJob, cut_off: Path):
     found = list(Records(cut_off, json.loads((cut_off / "run.json").read_text())).finished())
     Records(cut_off, json.loads((cut_off / "run.json").read_text())).write((0, BATCH_SIZE), found[0][1])
     with pytest.raises(ResumeError, match="are in another record too; two runs at once"):
         make_job().carry_out(execution=Execution(record_directory=cut_off))
 
 
-def test_records_without_a_statement_of_their_run_are_refused(make_job: MakeJob, cut_off: Path):
+def test_records_without_run_metadata_are_refused(make_job: MakeJob, cut_off: Path):
     (cut_off / "run.json").unlink()
     with pytest.raises(ResumeError, match=r"another run .*top_k: None then, 20 now"):
         make_job().carry_out(execution=Execution(record_directory=cut_off))
 
 
-def test_a_record_that_was_not_finished_writing_does_not_count(make_job: MakeJob, cut_off: Path):
+def test_a_partially_written_record_does_not_count(make_job: MakeJob, cut_off: Path):
     (cut_off / f"rows-{STOPPED_AFTER:012d}-{NUM_ROWS:012d}.npz.part").write_bytes(b"half of it")
     result = make_job().carry_out(execution=Execution(record_directory=cut_off))
     assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
@@ -207,7 +209,7 @@ def test_a_record_that_was_not_finished_writing_does_not_count(make_job: MakeJob
     assert not cut_off.exists()
 
 
-def test_a_record_gives_back_what_was_written(cut_off: Path):
+def test_a_record_reads_back_equal(cut_off: Path):
     identity = json.loads((cut_off / "run.json").read_text())
     rows, scored = next(Records(cut_off, identity).finished())
     Records(cut_off.with_name("copy"), identity).write(rows, scored)
@@ -235,7 +237,7 @@ carry_out(prepared, plan, execution=Execution(record_directory=Path(directory)))
 """
 
 
-def test_a_process_killed_in_the_middle_is_gone_on_with(
+def test_a_run_resumes_after_its_process_was_killed(
     make_job: MakeJob, graph: Graph, checkpoint: Checkpoint, tmp_path: Path
 ):
     directory = tmp_path / "records"

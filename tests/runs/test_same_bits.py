@@ -17,32 +17,32 @@ MODES = pytest.mark.parametrize("mode", ["test", "self"])
 
 @MODES
 @pytest.mark.parametrize(("task_rows", "tasks_per_group"), CUTS, ids=str)
-def test_task_sizes_change_nothing(make_job: MakeJob, mode, task_rows, tasks_per_group):
+def test_task_sizes_change_no_bit(make_job: MakeJob, mode, task_rows, tasks_per_group):
     job = make_job(mode=mode)
     assert bits(job.carry_out(task_rows=task_rows, tasks_per_group=tasks_per_group)) == bits(job.carry_out())
 
 
 @MODES
-def test_two_workers_change_nothing(make_job: MakeJob, client: Client, mode):
+def test_two_workers_change_no_bit(make_job: MakeJob, client: Client, mode):
     job = make_job(mode=mode)
     assert bits(job.carry_out(client)) == bits(job.carry_out())
 
 
 @pytest.mark.parametrize(("task_rows", "tasks_per_group"), CUTS, ids=str)
-def test_task_sizes_change_nothing_on_two_workers(make_job: MakeJob, client: Client, task_rows, tasks_per_group):
+def test_task_sizes_on_two_workers_change_no_bit(make_job: MakeJob, client: Client, task_rows, tasks_per_group):
     job = make_job()
     on_dask = job.carry_out(client, task_rows=task_rows, tasks_per_group=tasks_per_group)
     assert bits(on_dask) == bits(job.carry_out())
     assert on_dask.run["statistics"]["rows"] == NUM_ROWS
 
 
-def test_one_worker_changes_nothing(make_job: MakeJob):
+def test_one_worker_changes_no_bit(make_job: MakeJob):
     job = make_job()
     with local_client(1) as client:
         assert bits(job.carry_out(client, task_rows=BATCH_SIZE, tasks_per_group=3)) == bits(job.carry_out())
 
 
-def test_a_worker_killed_in_the_middle_changes_nothing(make_job: MakeJob, client: Client):
+def test_a_worker_killed_during_a_run_changes_no_bit(make_job: MakeJob, client: Client):
     job = make_job(batch_size=20)
     victim = next(iter(client.run(os.getpid).values()))
     rows_done = []

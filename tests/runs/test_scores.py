@@ -82,7 +82,7 @@ def anywhere(request: pytest.FixtureRequest) -> Client | None:
     return None if request.param == "here" else request.getfixturevalue("client")
 
 
-def test_every_influence_is_that_of_the_oracle_in_the_order_of_the_store(
+def test_saved_scores_equal_the_oracle_in_the_order_of_the_store(
     make_job: MakeJob, graph: Graph, truth: Truth, path: Path, anywhere: Client | None
 ):
     result = make_job(save_scores=path).carry_out(anywhere, **SMALL_TASKS)
@@ -115,7 +115,7 @@ def test_self_influences_are_saved_too(make_job: MakeJob, graph: Graph, truth: T
     assert_top_k(result, saved)
 
 
-def test_rows_that_are_scored_in_parts_are_saved_in_their_places(make_job: MakeJob, graph: Graph, truth, path: Path):
+def test_scores_of_batches_in_parts_are_saved_at_their_rows(make_job: MakeJob, graph: Graph, truth, path: Path):
     job = make_job(save_scores=path)
     modes = replace(job.plan.modes, forward=False, long_run=3)
     job.carry_out(modes=modes, **SMALL_TASKS)
@@ -123,7 +123,7 @@ def test_rows_that_are_scored_in_parts_are_saved_in_their_places(make_job: MakeJ
     assert (np.abs(found.T - truth.influence[lines]) <= TOLERANCE * truth.scale[lines]).all()
 
 
-def test_the_array_says_how_its_numbers_were_made(make_job: MakeJob, graph: Graph, path: Path):
+def test_saved_scores_state_the_run_metadata(make_job: MakeJob, graph: Graph, path: Path):
     result = make_job(save_scores=path).carry_out()
     attributes = zarr.open_group(path, mode="r").attrs.asdict()
     assert attributes["complete"] is True
@@ -135,7 +135,7 @@ def test_the_array_says_how_its_numbers_were_made(make_job: MakeJob, graph: Grap
     assert sorted(entry.name for entry in path.iterdir()) == ["influence", "test_triples", "train_index", "zarr.json"]
 
 
-def test_dimensions_have_names(make_job: MakeJob, path: Path):
+def test_dimensions_of_saved_scores_have_names(make_job: MakeJob, path: Path):
     make_job(save_scores=path, contrast=(5,)).carry_out()
     names = {name: array.metadata.dimension_names for name, array in zarr.open_group(path, mode="r").arrays()}
     assert names == {
@@ -146,7 +146,7 @@ def test_dimensions_have_names(make_job: MakeJob, path: Path):
     }
 
 
-def test_xarray_opens_it(make_job: MakeJob, path: Path):
+def test_xarray_opens_saved_scores(make_job: MakeJob, path: Path):
     result = make_job(save_scores=path).carry_out()
     with xarray.open_zarr(path) as opened:
         assert dict(opened.sizes) == {"test": 3, "train": NUM_ROWS, "part": 3}
@@ -155,7 +155,7 @@ def test_xarray_opens_it(make_job: MakeJob, path: Path):
         assert opened.attrs["run"]["loss"] == "bce"
 
 
-def test_a_run_that_was_cut_off_has_saved_what_it_recorded_and_goes_on(make_job: MakeJob, cut_off: Path, path: Path):
+def test_an_interrupted_run_has_saved_its_recorded_rows_and_continues(make_job: MakeJob, cut_off: Path, path: Path):
     saved = zarr.open_group(path, mode="r")
     assert saved.attrs["complete"] is False
     assert np.isfinite(saved["influence"][:, :STOPPED_AFTER]).all()
@@ -172,7 +172,9 @@ def test_a_run_that_was_cut_off_has_saved_what_it_recorded_and_goes_on(make_job:
     assert chunks_of(path) == chunks_of(undisturbed)
 
 
-def test_a_run_that_was_cut_off_goes_on_on_workers(make_job: MakeJob, cut_off: Path, path: Path, client: Client):
+def test_an_interrupted_run_with_saved_scores_continues_on_workers(
+    make_job: MakeJob, cut_off: Path, path: Path, client: Client
+):
     job = make_job(save_scores=path)
     result = job.carry_out(client, execution=Execution(record_directory=cut_off), **SMALL_TASKS)
     assert result.run["statistics"]["resumed_rows"] == STOPPED_AFTER
@@ -187,21 +189,21 @@ def test_a_finished_run_whose_result_was_lost_is_not_computed_again(make_job: Ma
     assert (bits(again), chunks_of(path)) == (bits(first), before)
 
 
-def test_without_records_a_run_writes_its_own_unfinished_array_anew(make_job: MakeJob, path: Path):
+def test_a_run_without_records_rewrites_its_unfinished_scores(make_job: MakeJob, path: Path):
     job = make_job(save_scores=path)
     with pytest.raises(PowerCutError):
         job.carry_out(execution=Execution(progress=stop_late), **SMALL_TASKS)
     assert_top_k(job.carry_out(), zarr.open_group(path, mode="r"))
 
 
-def test_records_count_only_for_the_same_place(make_job: MakeJob, cut_off: Path, path: Path):
+def test_records_of_a_run_count_only_for_the_same_scores_path(make_job: MakeJob, cut_off: Path, path: Path):
     for other, now in (({}, "None"), ({"save_scores": path.with_name("other.zarr")}, ".*other.zarr")):
         with pytest.raises(RuntimeError, match=rf"\(save_scores: .*/scores\.zarr then, {now} now\)"):
             make_job(**other).carry_out(execution=Execution(record_directory=cut_off))
     assert not path.with_name("other.zarr").exists()
 
 
-def test_restart_makes_the_array_anew(make_job: MakeJob, cut_off: Path, path: Path):
+def test_restart_rewrites_saved_scores(make_job: MakeJob, cut_off: Path, path: Path):
     execution = Execution(record_directory=cut_off, restart=True)
     for top_k in (7, 7):  # of another run that was cut off, and of this one, complete
         result = make_job(save_scores=path, top_k=top_k).carry_out(execution=execution)
@@ -209,7 +211,7 @@ def test_restart_makes_the_array_anew(make_job: MakeJob, cut_off: Path, path: Pa
     assert_top_k(result, zarr.open_group(path, mode="r"))
 
 
-def test_finished_rows_that_are_gone_are_missed(make_job: MakeJob, cut_off: Path, path: Path):
+def test_missing_rows_of_saved_scores_are_detected(make_job: MakeJob, cut_off: Path, path: Path):
     shutil.rmtree(path)
     with pytest.raises(
         ScoresError, match=r"scores\.zarr: missing, but it holds the rows .* put it back, or pass --rest"
@@ -217,7 +219,7 @@ def test_finished_rows_that_are_gone_are_missed(make_job: MakeJob, cut_off: Path
         make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
 
 
-def test_a_chunk_that_is_gone_is_missed(make_job: MakeJob, cut_off: Path, path: Path):
+def test_a_missing_chunk_of_saved_scores_is_detected(make_job: MakeJob, cut_off: Path, path: Path):
     (path / min(chunks_of(path))).unlink()
     with pytest.raises(ScoresError, match="1 of 11 chunks of influence are missing"):
         make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
@@ -225,7 +227,7 @@ def test_a_chunk_that_is_gone_is_missed(make_job: MakeJob, cut_off: Path, path: 
 
 
 @pytest.mark.usefixtures("cut_off")
-def test_the_array_of_another_run_is_refused_and_stays(make_job: MakeJob, path: Path):
+def test_saved_scores_of_another_run_are_refused_and_kept(make_job: MakeJob, path: Path):
     before = chunks_of(path)
     with pytest.raises(ScoresError, match=r"exists already, with a part of the scores of another run .*--restart"):
         make_job(save_scores=path, learning_rate=0.5).carry_out()
@@ -244,7 +246,7 @@ def test_complete_scores_are_never_overwritten_by_another_run(make_job: MakeJob,
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_what_is_no_array_of_scores_is_never_overwritten(make_job: MakeJob, graph: Graph, tmp_path: Path, restart):
+def test_a_path_without_saved_scores_is_never_overwritten(make_job: MakeJob, graph: Graph, tmp_path: Path, restart):
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.write_text("precious")
     folder.mkdir()
@@ -255,19 +257,21 @@ def test_what_is_no_array_of_scores_is_never_overwritten(make_job: MakeJob, grap
     assert len(graph.store.read(0, 3)) == 3
 
 
-def test_a_disk_without_the_room_is_refused_with_both_numbers(make_job: MakeJob, path: Path, monkeypatch):
+def test_too_little_disk_space_for_scores_is_refused_with_both_numbers(make_job: MakeJob, path: Path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10_000, 1_601, 8_399))
     with pytest.raises(ScoresError, match=r"up to 8,400 bytes of scores .* but 8,399 bytes are free there; make room"):
         make_job(save_scores=path).carry_out()
     assert not path.parent.exists()
 
 
-def test_a_run_that_goes_on_needs_room_for_the_rest_only(make_job: MakeJob, cut_off: Path, path: Path, monkeypatch):
+def test_a_resumed_run_needs_disk_space_for_remaining_scores_only(
+    make_job: MakeJob, cut_off: Path, path: Path, monkeypatch
+):
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10_000, 5_000, 5_000))
     make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
 
 
-def test_a_disk_that_runs_full_leaves_nothing_that_looks_complete(make_job: MakeJob, path: Path, monkeypatch):
+def test_a_full_disk_leaves_saved_scores_marked_incomplete(make_job: MakeJob, path: Path, monkeypatch):
     put, calls = LocalStore.set, []
 
     async def full(self, key, value, *rest):
@@ -301,7 +305,7 @@ def test_rows_are_not_recorded_before_the_disk_has_their_scores(make_job: MakeJo
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
-def test_a_place_that_cannot_be_written_is_told(make_job: MakeJob):
+def test_a_scores_path_that_cannot_be_written_is_refused(make_job: MakeJob):
     with pytest.raises(
         ScoresError, match=r"/proc/scores\.zarr: the scores cannot be written: .*; choose another place"
     ):
@@ -313,7 +317,7 @@ def test_scores_at_an_unknown_kind_of_url_are_refused():
         RunConfig(save_scores="s3://bucket/scores.zarr")
 
 
-def test_workers_that_do_not_see_the_place_are_named(make_job: MakeJob, client: Client, path: Path, monkeypatch):
+def test_workers_that_do_not_see_the_scores_path_are_named(make_job: MakeJob, client: Client, path: Path, monkeypatch):
     monkeypatch.setattr(
         "tracin_dask.runs.execute.on_dask.why_out_of_reach", lambda place: f"{place.path}: a remote machine"
     )
@@ -321,7 +325,7 @@ def test_workers_that_do_not_see_the_place_are_named(make_job: MakeJob, client: 
         make_job(save_scores=path).carry_out(client)
 
 
-def test_a_worker_knows_why_it_cannot_write(make_job: MakeJob, path: Path, monkeypatch):
+def test_a_worker_that_cannot_write_scores_states_the_reason(make_job: MakeJob, path: Path, monkeypatch):
     here = ScoresPlace(path=place_of(path), identity="0" * 64)
     assert "does not see the scores there; choose a place for --save-scores that all workers" in why_out_of_reach(here)
     make_job(save_scores=path).carry_out()
@@ -340,19 +344,21 @@ def test_a_worker_knows_why_it_cannot_write(make_job: MakeJob, path: Path, monke
     ("num_tests", "batch_size", "chunks"),
     [(None, 8192, (8192,)), (1, 8192, (1, 8192)), (500, 8192, (128, 8192)), (2, 5_000_000, (1, 5_000_000))],
 )
-def test_chunks_are_whole_batches_of_some_test_triples(graph: Graph, path: Path, num_tests, batch_size, chunks):
+def test_chunks_of_saved_scores_are_whole_batches_of_some_test_triples(
+    graph: Graph, path: Path, num_tests, batch_size, chunks
+):
     tests = None if num_tests is None else np.zeros((num_tests, 3), np.int64)
     what = Scores(path=place_of(path), store=graph.store, test_triples=tests, contrast_tails=None)
     assert what.chunks(batch_size) == chunks
 
 
-def test_the_memory_of_writing_is_planned(make_job: MakeJob, path: Path):
+def test_plan_counts_the_memory_for_writing_scores(make_job: MakeJob, path: Path):
     with_scores, without = make_job(save_scores=path).plan.memory, make_job().plan.memory
     assert with_scores.scores == with_scores.total - without.total == score_writer.COPIES * 4 * BATCH_SIZE * 3
     assert not path.exists()
 
 
-def test_a_repeated_task_writes_the_same_again(make_job: MakeJob, path: Path):
+def test_a_repeated_task_writes_the_same_scores(make_job: MakeJob, path: Path):
     job = make_job(save_scores=path)
     job.carry_out()
     before = chunks_of(path)

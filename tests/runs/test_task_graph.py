@@ -48,7 +48,7 @@ def test_a_merge_takes_few_parts_and_there_are_fewer_merges_than_tasks():
     assert len(parts) < NUM_TASKS / (MERGE_FAN_IN - 2)
 
 
-def test_what_is_shared_stands_in_the_graph_once_and_a_task_takes_few_bytes():
+def test_the_task_graph_holds_shared_data_once_and_few_bytes_per_task():
     shared = b"x" * 1_000_000
     graph, outcomes = task_graph(groups_of(NUM_TASKS, TASKS_PER_GROUP), shared, FUNCTIONS, "run")
     size = len(pickle.dumps((graph, outcomes)))
@@ -66,6 +66,6 @@ def test_tasks_and_merges_of_earlier_groups_have_priority():
     assert len(set(in_order)) == 10
 
 
-def test_two_runs_share_no_key():
+def test_two_runs_share_no_key_of_the_task_graph():
     one, other = (set(task_graph(groups_of(30, 10), "shared", FUNCTIONS, name)[0]) for name in ("one", "other"))
     assert not one & other

@@ -43,7 +43,7 @@ def same(one: Scored, other: Scored) -> bool:
     return all((getattr(a, name) == getattr(b, name)).all() for a, b in pairs for name in names)
 
 
-def test_the_checkpoint_is_loaded_once(job: ScoreJob, tests: np.ndarray):
+def test_a_worker_loads_a_checkpoint_once(job: ScoreJob, tests: np.ndarray):
     prepared = prepare_test(job, tests)
     assert prepared.counters == Counters(checkpoint_loads=1, test_factor_computations=1)
     scored = score_rows(job, prepared, (0, 2 * BATCH_SIZE))
@@ -51,7 +51,7 @@ def test_the_checkpoint_is_loaded_once(job: ScoreJob, tests: np.ndarray):
     assert (scored.device, scored.precision) == ("cpu", "float32")
 
 
-def test_another_checkpoint_takes_the_place_of_the_one_before(job: ScoreJob, tests: np.ndarray, make_job: MakeJob):
+def test_a_worker_replaces_a_checkpoint_by_that_of_the_next_run(job: ScoreJob, tests: np.ndarray, make_job: MakeJob):
     prepare_test(job, tests)
     renamed = replace(job, checkpoints=(replace(job.checkpoints[0], sha256="0" * 64),))
     with pytest.raises(CheckpointError, match="changed since the run was planned"):
@@ -61,7 +61,7 @@ def test_another_checkpoint_takes_the_place_of_the_one_before(job: ScoreJob, tes
     assert [sha256 for sha256, *_ in loading._models] == ["0" * 64]
 
 
-def test_the_factors_are_on_the_cpu_and_as_many_as_the_test_triples(job: ScoreJob, tests: np.ndarray):
+def test_test_factors_of_a_worker_are_on_the_cpu_one_per_test_triple(job: ScoreJob, tests: np.ndarray):
     prepared = prepare_test(job, tests)
     (test,) = prepared.tests
     assert len(test) == 3
@@ -69,14 +69,14 @@ def test_the_factors_are_on_the_cpu_and_as_many_as_the_test_triples(job: ScoreJo
     assert not any(tensor.requires_grad for tensor in leaves(test))
 
 
-def test_bare_test_triples_are_prepared_by_the_task(job: ScoreJob, tests: np.ndarray):
+def test_a_task_prepares_test_triples_without_factors(job: ScoreJob, tests: np.ndarray):
     again, once = score_rows(job, tests, (0, BATCH_SIZE)), score_rows(job, prepare_test(job, tests), (0, BATCH_SIZE))
     assert again.counters.test_factor_computations == 1
     assert once.counters.test_factor_computations == 0
     assert same(again, once)
 
 
-def test_no_test_triples_mean_self_influence(job: ScoreJob):
+def test_a_task_without_test_triples_computes_self_influence(job: ScoreJob):
     scored = score_rows(replace(job, num_columns=1), None, (0, BATCH_SIZE))
     assert (scored.top.lowest.influence > 0).all()
     assert len(scored.top.highest) == job.top_k
@@ -92,7 +92,7 @@ def test_an_empty_range_scores_nothing_and_merges_as_nothing(job: ScoreJob, test
     assert same(merge_scored([some, nothing]), some)
 
 
-def test_merging_is_associative_and_commutative(job: ScoreJob, tests: np.ndarray):
+def test_merging_outcomes_is_associative_and_commutative(job: ScoreJob, tests: np.ndarray):
     prepared = prepare_test(job, tests)
     cuts = [(0, 5 * BATCH_SIZE), (5 * BATCH_SIZE, 6 * BATCH_SIZE), (6 * BATCH_SIZE, NUM_ROWS)]
     a, b, c = (score_rows(job, prepared, rows) for rows in cuts)
@@ -104,7 +104,7 @@ def test_merging_is_associative_and_commutative(job: ScoreJob, tests: np.ndarray
         assert (scored.counters.rows, scored.counters.tasks) == (NUM_ROWS, 3)
 
 
-def test_counters_add_field_by_field():
+def test_statistics_of_outcomes_add_field_by_field():
     one = Counters(rows=1, tasks=2, task_seconds=0.5, checkpoint_loads=3, test_factor_computations=4)
     two = Counters(rows=2, tasks=4, task_seconds=1.0, checkpoint_loads=6, test_factor_computations=8)
     assert one + one == two
@@ -122,7 +122,7 @@ def test_rows_are_reported_as_they_are_scored(job: ScoreJob, tests: np.ndarray, 
     assert same(in_pieces, score_rows(job, prepared, (BATCH_SIZE, NUM_ROWS)))
 
 
-def test_what_travels_to_a_worker_is_small_and_arrives_whole(job: ScoreJob, tests: np.ndarray):
+def test_a_job_is_small_and_pickles_completely(job: ScoreJob, tests: np.ndarray):
     job.store.entities.label(0)
     sent = pickle.dumps(job)
     assert len(sent) < 5_000
@@ -130,7 +130,7 @@ def test_what_travels_to_a_worker_is_small_and_arrives_whole(job: ScoreJob, test
     assert same(score_rows(arrived, tests, (0, BATCH_SIZE)), score_rows(job, tests, (0, BATCH_SIZE)))
 
 
-def test_weights_take_the_place_of_a_path_that_is_not_seen(job: ScoreJob, tests: np.ndarray, make_job):
+def test_a_worker_uses_sent_weights_if_it_does_not_see_the_path(job: ScoreJob, tests: np.ndarray, make_job):
     expected = score_rows(job, tests, (0, BATCH_SIZE))
     loading._models.clear()
     weights = loading.Contents(model=make_job().prepared.checkpoints[0].model, scales={}).dumped()
@@ -140,7 +140,7 @@ def test_weights_take_the_place_of_a_path_that_is_not_seen(job: ScoreJob, tests:
     assert same(found, expected)
 
 
-def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_device_is_refused_by_a_worker(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert worker.resolve_device("auto") == torch.device("cpu")
     with pytest.raises(ConfigError, match=r"device cuda is asked for, but PyTorch .* finds no GPU"):
@@ -164,7 +164,9 @@ def test_blocks_are_read_one_ahead_and_in_order(job: ScoreJob, monkeypatch: pyte
     assert np.array_equal(triples, read(job.store, 64, NUM_ROWS).triples)
 
 
-def test_what_other_rows_surpass_is_left_out_and_changes_no_merged_result(job: ScoreJob, tests: np.ndarray):
+def test_entries_below_the_bounds_of_a_worker_are_dropped_without_changing_the_merged_result(
+    job: ScoreJob, tests: np.ndarray
+):
     alone = score_rows(job, prepare_test(job, tests), (5 * BATCH_SIZE, NUM_ROWS))
     prepared = prepare_test(job, tests)
     first, second = (score_rows(job, prepared, rows) for rows in ((0, 5 * BATCH_SIZE), (5 * BATCH_SIZE, NUM_ROWS)))

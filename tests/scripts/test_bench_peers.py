@@ -80,7 +80,7 @@ def test_a_peer_leaves_the_model_as_it_was(peer, tmp_path):
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_peer_takes_a_model_that_was_left_in_training_mode_in_eval_mode(peer, tmp_path):
+def test_a_peer_scores_a_model_in_training_mode_in_eval_mode(peer, tmp_path):
     model, train = random_model(), train_triples(4)
     expected = oracle_influences(model, train, TEST, peer.tracks)
     found = peer.prepare(model.train(), TEST, tmp_path)(train)
@@ -88,7 +88,7 @@ def test_a_peer_takes_a_model_that_was_left_in_training_mode_in_eval_mode(peer, 
     assert model.training
 
 
-def test_torch_is_always_there():
+def test_the_torch_func_peer_is_always_installed():
     assert PEERS["torch-func"].is_installed()
 
 
@@ -117,7 +117,7 @@ def test_the_chosen_rows_take_about_the_stated_time(monkeypatch, overhead, per_r
     assert 1.0 <= overhead + per_row * rows <= 2.5
 
 
-def test_no_more_rows_are_timed_than_there_are():
+def test_timing_uses_at_most_the_existing_rows():
     seen = []
     runs = time_scorer(lambda rows: seen.append(len(rows)), torch.zeros(40, 3), Timing(seconds=60.0, repeats=2))
     assert runs.rows == 40
@@ -127,12 +127,12 @@ def test_no_more_rows_are_timed_than_there_are():
 
 
 @pytest.mark.parametrize("name", ["threads", "seconds", "repeats", "warm_up_rows", "timeout_seconds"])
-def test_what_cannot_be_timed_is_refused(name):
+def test_invalid_timings_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be positive, not 0"):
         Timing(**{name: 0})
 
 
-def test_the_peak_of_memory_is_at_least_what_was_held():
+def test_measured_peak_memory_covers_the_allocated_bytes():
     tensor = torch.ones(2**24)
     assert peak_bytes() > tensor.nbytes
 
@@ -147,7 +147,7 @@ def test_a_peer_is_measured_in_a_process_of_its_own():
     assert found.peak_bytes > 2**24
 
 
-def test_an_interpreter_tells_which_peers_it_has(monkeypatch):
+def test_an_interpreter_lists_its_installed_peers(monkeypatch):
     monkeypatch.setenv(PYTHON_VARIABLE, sys.executable)
     assert installed() == {key: installed_version(peer.requirement) for key, peer in PEERS.items()}
 
@@ -174,7 +174,7 @@ def test_an_unknown_peer_is_refused_with_the_known_ones():
         ("exec sleep 60", 0.5, "captum: not done after 0.5 seconds"),
     ],
 )
-def test_a_process_that_dies_is_reported_with_what_happened(tmp_path, script, timeout, message):
+def test_a_peer_process_that_dies_is_reported_with_its_reason(tmp_path, script, timeout, message):
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
@@ -189,7 +189,7 @@ def test_a_process_that_dies_is_reported_with_what_happened(tmp_path, script, ti
         )
 
 
-def test_a_missing_interpreter_is_reported(monkeypatch, tmp_path):
+def test_a_missing_peer_interpreter_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "no-python"))
     with pytest.raises(PeerError, match=f"no-python does not run: .*; {PYTHON_VARIABLE} may name it"):
         installed()

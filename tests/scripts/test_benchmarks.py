@@ -95,7 +95,7 @@ def test_figures_without_a_requirement_are_listed_unjudged():
     assert [(verdict.required, verdict.met) for verdict in verdicts] == [("", None), ("≤ 1", False)]
 
 
-def test_two_figures_of_one_name_are_refused():
+def test_two_benchmark_figures_with_one_name_are_refused():
     with pytest.raises(ValueError, match=r"same name: \['a'\]"):
         judge([figure(1, name="a"), figure(2, name="a")], 1, applies=True)
 
@@ -106,7 +106,7 @@ def test_quick_runs_and_gpus_are_not_judged(options):
     assert {verdict.met for verdict in section.verdicts()} == {None}
 
 
-def test_the_faster_of_two_looks_at_the_machine_counts():
+def test_the_faster_of_two_machine_measurements_counts():
     (section,) = sections()
     assert section.gflops == 100
     assert [verdict.met for verdict in section.verdicts()] == [True, None, False]
@@ -126,7 +126,7 @@ def test_a_file_that_is_no_report_is_refused(tmp_path):
         report.read_sections([path])
 
 
-def test_markdown_stands_between_the_marks_and_nothing_else_changes(tmp_path):
+def test_markdown_replaces_only_the_text_between_the_marks(tmp_path):
     path = tmp_path / "page.md"
     path.write_text(f"before\n{tables.START}\nold\n{tables.END}\nafter\n")
     for _ in range(2):
@@ -149,7 +149,7 @@ def test_a_page_without_marks_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("value", "text"), [(0, "0"), (0.00012, "0.00012"), (0.99987, "0.9999"), (6.456, "6.46"), (70_432.1, "70,432")]
 )
-def test_numbers_keep_the_digits_that_tell_something(value, text):
+def test_numbers_keep_their_significant_digits(value, text):
     assert tables.number(value) == text
 
 
@@ -158,7 +158,7 @@ def test_a_single_round_shows_no_spread():
     assert tables.measured(figure(1.0, 3.0, 2.0, unit="s")) == "2 (1-3) s"
 
 
-def test_a_line_is_found_again_and_its_deviation_measured():
+def test_a_fitted_line_recovers_its_parameters_and_deviation():
     x = [1e6, 2e6, 5e6, 1e7, 2e7]
     line = fit_line(x, [0.5 + 3e-6 * value for value in x])
     assert line.slope == pytest.approx(3e-6)
@@ -168,7 +168,7 @@ def test_a_line_is_found_again_and_its_deviation_measured():
 
 
 @pytest.mark.parametrize(("x", "y"), [([1, 1], [2, 3]), ([1, 2], [0, 3])])
-def test_a_line_through_too_little_is_refused(x, y):
+def test_fitting_a_line_through_too_few_points_is_refused(x, y):
     with pytest.raises(ValueError, match=r"needs two different x|need positive y"):
         fit_line(x, y)
 
@@ -193,20 +193,20 @@ def test_a_constant_vector_has_no_rank_correlation():
         spearman(np.ones(3), np.arange(3.0))
 
 
-def test_the_overlap_counts_leaders_by_size_whatever_their_sign():
+def test_top_overlap_compares_by_absolute_size():
     left = np.array([9.0, -8.0, 7.0, 0.1, 0.2])
     assert overlap_of_leaders(left, -left, 3) == 1
     assert overlap_of_leaders(left, np.array([9.0, 0.0, 0.0, 5.0, 6.0]), 3) == pytest.approx(1 / 3)
     assert overlap_of_leaders(left, left, 100) == 1
 
 
-def test_stated_seconds_are_found_at_any_depth(tmp_path):
+def test_seconds_of_a_result_are_found_at_any_depth(tmp_path):
     path = tmp_path / "why.json"
     path.write_text(json.dumps({"run": {"seconds": 3, "loss": "bce", "stage_seconds": {"read": 1.5}, "rows": 7}}))
     assert stated_seconds(path) == {"seconds": 3, "stage_seconds.read": 1.5}
 
 
-def test_the_memory_of_child_processes_counts():
+def test_measured_memory_includes_child_processes():
     hold = "import time; block = bytearray(80_000_000); time.sleep(1.2)"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
     measured = run_measured([sys.executable, "-c", parent])
@@ -216,7 +216,7 @@ def test_the_memory_of_child_processes_counts():
     assert measured.peak_first_bytes < 70_000_000
 
 
-def test_a_command_that_fails_is_shown_with_what_it_printed():
+def test_a_failing_command_is_shown_with_its_output():
     with pytest.raises(CommandError, match=r"exit code 3 of .*\n.*broken"):
         run_measured([sys.executable, "-c", "import sys; print('broken'); sys.exit(3)"])
     with pytest.raises(CommandError, match="exit code 3"):
@@ -224,7 +224,7 @@ def test_a_command_that_fails_is_shown_with_what_it_printed():
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
-def test_plots_are_drawn_of_what_was_measured(tmp_path, kind):
+def test_plots_show_the_measured_figures(tmp_path, kind):
     written = plots.draw_all(sections(), tmp_path, kind=kind)
     names = {f"benchmark-{name}.{kind}" for name in ("training-triples", "test-triples", "workers", "speed")}
     assert {path.name for path in written} == names
@@ -247,7 +247,7 @@ def test_speeds_of_peers_are_found_by_their_figures_names():
 @pytest.mark.parametrize(
     ("value", "text"), [(0.05, "0.05"), (31, "31"), (2_400, "2,400"), (70_000, "70 k"), (18_602_343, "18.6 M")]
 )
-def test_axes_carry_short_numbers(value, text):
+def test_plot_axes_have_short_numbers(value, text):
     assert plots.short_number(value) == text
 
 
@@ -264,7 +264,7 @@ def test_help_names_every_section_and_asks_for_gpu_figures():
         (["--device", "cuda", "robokop"], "--device cuda measures the section engine"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(words, message, capsys):
+def test_benchmarks_refuse_invalid_options(words, message, capsys):
     assert command.main(words) == 1
     assert message in capsys.readouterr().err
 

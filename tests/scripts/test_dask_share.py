@@ -31,7 +31,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return seen
 
 
-def test_every_place_is_measured_in_every_round_and_their_order_turns(order, tmp_path: Path):
+def test_every_setup_is_measured_in_every_round_in_rotating_order(order, tmp_path: Path):
     dask_share.measure_dask_share(JOB, tmp_path, rounds=4)
     rounds = [order[at : at + 4] for at in range(0, 16, 4)]
     assert all(set(places) == set(SECONDS) for places in rounds)
@@ -39,7 +39,7 @@ def test_every_place_is_measured_in_every_round_and_their_order_turns(order, tmp
 
 
 @pytest.mark.usefixtures("order")
-def test_the_share_and_the_speedups_follow_from_the_slowest_processes(tmp_path: Path):
+def test_dask_share_and_speedups_use_the_slowest_process(tmp_path: Path):
     found = dask_share.measure_dask_share(JOB, tmp_path, rounds=3)
     assert found.share == pytest.approx(0.025)
     assert found.two_workers_speedup == pytest.approx(41 / 22)

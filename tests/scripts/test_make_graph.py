@@ -31,11 +31,11 @@ def statement(graph):
     return json.loads((graph.folder / "graph.json").read_text())
 
 
-def test_the_folder_holds_these_files_and_nothing_else(small):
+def test_a_made_graph_has_exactly_the_documented_files(small):
     assert set(all_bytes(small.folder)) - {".writer"} == FILES
 
 
-def test_counts_are_exact(small):
+def test_a_made_graph_has_exactly_the_requested_counts(small):
     assert len(small.lines("train.txt")) == 10_000
     assert len(small.lines("test.txt")) == 50
     assert len(small.lines("valid.txt")) == 10
@@ -45,13 +45,13 @@ def test_counts_are_exact(small):
     assert len(json.loads((small.folder / "edge_map.json").read_text())) == 50
 
 
-def test_no_triple_occurs_twice_in_all_three_files(small):
+def test_train_validation_and_test_triples_are_distinct(small):
     triples = [triple for name in ("train.txt", "test.txt", "valid.txt") for triple in small.triples(name)]
     assert len(set(triples)) == len(triples) == 10_060
     assert all(head != tail for head, _, tail in triples)
 
 
-def test_test_triples_are_treatments_whose_drugs_are_trained_with_the_relation(small):
+def test_test_triples_treat_diseases_with_drugs_that_have_training_treatments(small):
     treats = statement(small)["test_relation"]
     edge = next(
         key for key, label in json.loads((small.folder / "edge_map.json").read_text()).items() if label == treats
@@ -87,7 +87,7 @@ def test_some_names_hold_commas_quotes_and_letters_beyond_ascii(small):
     assert len(set(names)) < len(names)
 
 
-def test_lines_are_in_random_order(small):
+def test_lines_of_a_made_graph_are_in_random_order(small):
     heads = [head for head, _, _ in small.triples("train.txt")]
     rising = sum(first < second for first, second in pairwise(heads)) / len(heads)
     assert rising == pytest.approx(0.5, abs=0.03)
@@ -126,7 +126,7 @@ def test_heads_relations_and_tails_have_heavy_tails(make_graph, tmp_path):
     assert 0.005 < skew["largest_out_degree"] / 128_000 < 0.05
 
 
-def test_the_same_arguments_give_the_same_bytes_and_another_seed_gives_others(small, make_graph, tmp_path):
+def test_a_made_graph_depends_only_on_its_arguments(small, make_graph, tmp_path):
     make_graph(tmp_path / "again")
     make_graph(tmp_path / "other", seed=1)
     first, again, other = (all_bytes(folder) for folder in (small.folder, tmp_path / "again", tmp_path / "other"))
@@ -187,7 +187,7 @@ def test_ingest_run_and_the_checkpoint_accept_the_files(small, tmp_path):
     assert all(influence != 0 for influence in result.rankings[0].influence)
 
 
-def test_about_half_of_the_relus_of_the_checkpoint_are_open(small):
+def test_about_half_of_the_relus_of_the_random_checkpoint_are_open(small):
     model = tracin_dask.load_checkpoint(small.folder / "model.pt").model
     entities, relations = small.ids("node_dict.txt"), small.ids("rel_dict.txt")
     pairs = torch.tensor([[entities[head], relations[label]] for head, label, _ in small.triples("train.txt")[:1000]])

@@ -27,20 +27,20 @@ def test_impossible_sizes_are_refused_with_the_numbers(options, message, make_gr
     assert not (tmp_path / "graph").exists()
 
 
-def test_a_learning_rate_of_zero_is_refused(make_graph, tmp_path):
+def test_make_graph_refuses_a_learning_rate_of_zero(make_graph, tmp_path):
     result = make_graph(tmp_path / "graph", learning_rate=0)
     assert result.exit_code == 2
     assert "Invalid value for '--learning-rate'" in result.output
 
 
-def test_a_disk_without_room_is_refused_before_anything_is_written(make_graph, monkeypatch, tmp_path):
+def test_make_graph_refuses_a_full_disk_before_writing(make_graph, monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 19))
     with pytest.raises(ConfigError, match=r"needs about \d+ MiB while it is made, .* has 0 MiB; give another output"):
         make_graph(tmp_path / "graph")
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_graph_stays_unless_it_is_to_be_replaced(make_graph, tmp_path):
+def test_make_graph_replaces_an_existing_graph_only_on_request(make_graph, tmp_path):
     options = {"triples": 2_000, "entities": 500, "test_triples": 5, "valid_triples": 5}
     make_graph(tmp_path / "graph", **options)
     with pytest.raises(StoreError, match="exists already; choose another output or pass --overwrite"):
@@ -50,14 +50,14 @@ def test_an_existing_graph_stays_unless_it_is_to_be_replaced(make_graph, tmp_pat
     assert json.loads((tmp_path / "graph" / "graph.json").read_text())["seed"] == 3
 
 
-def test_a_folder_that_is_no_graph_is_never_replaced(make_graph, tmp_path):
+def test_make_graph_never_replaces_another_folder(make_graph, tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years of work")
     with pytest.raises(ConfigError, match=r"is no graph that this command made: it has no graph.json"):
         make_graph(tmp_path, "--overwrite")
     assert (tmp_path / "thesis.tex").read_text() == "ten years of work"
 
 
-def test_the_program_prints_an_error_as_one_message(make_graph_module, monkeypatch, capsys, tmp_path):
+def test_make_graph_prints_an_error_as_one_message(make_graph_module, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sys.argv", ["make_graph", f"--output={tmp_path / 'graph'}", "--entities=3"])
     with pytest.raises(SystemExit, match="1"):
         make_graph_module.main()

@@ -31,19 +31,19 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     return json.loads(path.read_text())
 
 
-def test_the_work_is_that_of_all_triples(figures):
+def test_a_simulated_run_covers_all_triples(figures):
     assert figures["task_seconds"] == pytest.approx(NUM_TRIPLES / TRIPLES_PER_SECOND, rel=0.05)
     assert figures["ideal_seconds"] == pytest.approx(figures["task_seconds"] / WORKERS)
     assert figures["tasks"] >= 2 * WORKERS
 
 
-def test_the_run_takes_no_less_than_the_ideal(figures):
+def test_a_simulated_run_takes_at_least_the_ideal_time(figures):
     assert figures["wall_seconds"] > figures["ideal_seconds"]
     assert figures["overhead"] == pytest.approx(figures["wall_seconds"] / figures["ideal_seconds"] - 1)
     assert 0 < figures["busy_share"] <= 1
 
 
-def test_graphs_and_processes_are_weighed(figures):
+def test_a_simulation_measures_graph_bytes_and_processes(figures):
     assert figures["graph_messages"] == 5
     assert 1_000 < figures["graph_bytes"] < 100_000
     assert figures["scheduler_peak_bytes"] > 2**20
@@ -59,7 +59,7 @@ def test_a_prepared_run_has_the_sizes_that_are_asked_for(tmp_path: Path):
     assert prepared.model_config.embedding_dim == 32
 
 
-def test_tasks_vary_around_their_time_and_alike_in_every_run():
+def test_simulated_task_times_vary_reproducibly():
     even, uneven = (SimulatedWork(triples_per_second=10.0, spread=spread) for spread in (0.0, 0.5))
     assert even.seconds((100, 200)) == 10.0
     times = [uneven.seconds((at, at + 100)) for at in range(0, 10_000, 100)]
@@ -69,7 +69,7 @@ def test_tasks_vary_around_their_time_and_alike_in_every_run():
     assert sum(times) / len(times) == pytest.approx(10, rel=0.1)
 
 
-def test_the_command_says_what_can_be_set():
+def test_simulate_cluster_help_lists_its_options():
     result = CliRunner().invoke(simulate_cluster.command, ["--help"])
     assert result.exit_code == 0
     assert "--triples-per-second" in result.output

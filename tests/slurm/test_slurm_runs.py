@@ -145,7 +145,7 @@ def wait_until(is_true, *, seconds, process=None):
         time.sleep(0.2)
 
 
-def test_workers_of_dask_cuda_find_what_this_process_finds(site, tmp_path_factory):
+def test_dask_cuda_workers_in_slurm_jobs_give_the_results_of_one_process(site, tmp_path_factory):
     site.call("run", *site.job("here", *JOB_OF_SECONDS))
     double = nvml_environment(tmp_path_factory)
     setup = "".join(f"  - export {name}={value}\n" for name, value in double.items())
@@ -156,12 +156,12 @@ def test_workers_of_dask_cuda_find_what_this_process_finds(site, tmp_path_factor
     assert site.running_jobs() == []
 
 
-def test_every_worker_is_tried_out(site):
+def test_cluster_check_tests_every_slurm_worker(site):
     told = site.call("cluster", "check", site.spec())
     assert "2 worker(s) found the known influences" in told
 
 
-def test_a_job_that_is_cancelled_is_replaced_and_changes_nothing(site, undisturbed):
+def test_a_cancelled_slurm_job_is_replaced_and_changes_no_result(site, undisturbed):
     with site.start("run", *site.job("long", *LONG_JOB), "--cluster", site.spec()) as process:
         wait_until(lambda: site.records("long") > 0, seconds=120, process=process)
         before = site.running_jobs()
@@ -175,7 +175,7 @@ def test_a_job_that_is_cancelled_is_replaced_and_changes_nothing(site, undisturb
     assert site.influences("long") == undisturbed
 
 
-def test_workers_leave_before_their_walltime_and_others_take_over(site, undisturbed, undisturbed_site):
+def test_slurm_workers_leave_before_their_walltime_and_are_replaced(site, undisturbed, undisturbed_site):
     stays = min(40, round(0.6 * undisturbed_site.about("long")["seconds"]))  # longer than a task
     spec = site.spec(walltime="00:01:00", more=f"leave_before: 00:00:{60 - stays}\n")
     with site.start("run", *site.job("long", *LONG_JOB), "--cluster", spec) as process:
@@ -192,7 +192,7 @@ def test_workers_leave_before_their_walltime_and_others_take_over(site, undistur
     assert site.influences("long") == undisturbed
 
 
-def test_a_run_in_one_job_is_cut_off_by_its_walltime_and_goes_on_when_submitted_again(site, undisturbed):
+def test_a_submitted_run_that_hits_its_walltime_continues_when_submitted_again(site, undisturbed):
     spec = site.spec().read_text()
     job = site.submit(spec, "long", *LONG_JOB)
     wait_until(lambda: site.records("long") > 0, seconds=300)
@@ -212,7 +212,7 @@ def test_a_run_in_one_job_is_cut_off_by_its_walltime_and_goes_on_when_submitted_
     assert about["workers"] == 2
 
 
-def test_jobs_that_slurm_refuses_are_told_at_once(site):
+def test_jobs_that_slurm_refuses_are_reported_at_once(site):
     spec = site.spec(more="queue: nowhere\n")
     with site.start("run", *site.job("never", *JOB_OF_SECONDS), "--cluster", spec) as process:
         told, _ = process.communicate(timeout=60)
@@ -221,7 +221,7 @@ def test_jobs_that_slurm_refuses_are_told_at_once(site):
     assert "invalid partition" in told
 
 
-def test_jobs_that_stay_pending_are_explained(site):
+def test_reasons_of_pending_slurm_jobs_are_printed(site):
     spec = site.spec(more="directives:\n  - --begin=now+1hour\nwait_minutes: 1\n")
     with site.start("run", *site.job("never", *JOB_OF_SECONDS), "--cluster", spec) as process:
         told, _ = process.communicate(timeout=120)
