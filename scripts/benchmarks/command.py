@@ -13,7 +13,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks import machine, plots, tables
+from benchmarks import machine, tables
 from benchmarks.processes import CommandError
 from benchmarks.report import ReportError, complete, read_sections, sections_of
 from benchmarks.settings import FULL, QUICK, SECTIONS, Settings, SettingsPlugin, default_graph
@@ -175,7 +175,11 @@ def _show(sections: list[Any], options: argparse.Namespace) -> None:
     console.print(tables.screen_table(sections))
     for text in dict.fromkeys(tables.about(section) for section in sections):
         console.print(text, highlight=False)
-    drawn = plots.draw_all(sections, options.plots) if options.plots else []
+    drawn: list[Path] = []
+    if options.plots:
+        from benchmarks import plots  # noqa: PLC0415 - only plots need matplotlib
+
+        drawn = plots.draw_all(sections, options.plots)
     if options.markdown:
         tables.write_markdown(options.markdown, sections, drawn)
     for path in filter(None, [options.json, *drawn, options.markdown]):

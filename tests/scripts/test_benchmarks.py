@@ -1,17 +1,20 @@
 """The benchmark suite: judgements, tables, lines, agreement, plots, and the engine's section on a tiny graph."""
 
 import dataclasses
+import importlib
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from needs import need_packages
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.append(str(SCRIPTS))
 
-from benchmarks import command, plots, report, tables  # noqa: E402 - scripts/ must be on the path
+from benchmarks import command, report, tables  # noqa: E402 - scripts/ must be on the path
 from benchmarks.agreement import overlap_of_leaders, ranks, spearman  # noqa: E402 - the same
 from benchmarks.bench_engine import mixed_is_float32  # noqa: E402 - the same
 from benchmarks.commands import stated_seconds  # noqa: E402 - the same
@@ -36,8 +39,16 @@ TINY = Sizes(
 @pytest.fixture
 def alone(monkeypatch):
     """Measure on the shipped graph; beside other tests, too, where pytest-benchmark would measure nothing."""
+    need_packages("pytest_benchmark")
     for name in ("TRACIN_DASK_DATA", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def plots() -> ModuleType:
+    """The module that draws; only the extra `bench` installs what it draws with."""
+    need_packages("matplotlib")
+    return importlib.import_module("benchmarks.plots")
 
 
 def figure(*values: float, name: str = "engine.t1.ratio", unit: str = "×") -> Figure:
@@ -224,19 +235,19 @@ def test_a_failing_command_is_shown_with_its_output():
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
-def test_plots_show_the_measured_figures(tmp_path, kind):
+def test_plots_show_the_measured_figures(plots, tmp_path, kind):
     written = plots.draw_all(sections(), tmp_path, kind=kind)
     names = {f"benchmark-{name}.{kind}" for name in ("training-triples", "test-triples", "workers", "speed")}
     assert {path.name for path in written} == names
     assert all(path.stat().st_size > 5_000 for path in written)
 
 
-def test_plots_of_equal_figures_are_equal_files(tmp_path):
+def test_plots_of_equal_figures_are_equal_files(plots, tmp_path):
     first, second = (plots.draw_all(sections(), tmp_path / name) for name in ("first", "second"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_speeds_of_peers_are_found_by_their_figures_names():
+def test_speeds_of_peers_are_found_by_their_figures_names(plots):
     section = dataclasses.replace(
         sections()[0],
         figures=(figure(5, name="peers.t16.torch.func.triples_per_second"), figure(1, name="peers.t16.x")),
@@ -247,7 +258,7 @@ def test_speeds_of_peers_are_found_by_their_figures_names():
 @pytest.mark.parametrize(
     ("value", "text"), [(0.05, "0.05"), (31, "31"), (2_400, "2,400"), (70_000, "70 k"), (18_602_343, "18.6 M")]
 )
-def test_plot_axes_have_short_numbers(value, text):
+def test_plot_axes_have_short_numbers(plots, value, text):
     assert plots.short_number(value) == text
 
 
@@ -275,6 +286,7 @@ def test_without_a_gpu_cuda_is_refused(monkeypatch, capsys):
     assert "finds no GPU; install a PyTorch with CUDA" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("plots")
 def test_a_stored_report_is_shown_and_drawn_again(tmp_path, capsys):
     (tmp_path / "bench.json").write_text(json.dumps(stored()))
     page = tmp_path / "page.md"
