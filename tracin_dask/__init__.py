@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, Loss, OneToAll
+    from tracin_dask.launch.run import run
     from tracin_dask.models.checkpoints.series import load_checkpoints
     from tracin_dask.models.description import ModelDescription
     from tracin_dask.models.load import load_checkpoint
     from tracin_dask.models.scoring import ScoringModel
+    from tracin_dask.resources import WorkerOptions
     from tracin_dask.runs.config import RunConfig
-    from tracin_dask.runs.execute.driver import Execution, run
+    from tracin_dask.runs.execute.driver import Execution
     from tracin_dask.runs.result import InfluenceResult
     from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
     from tracin_dask.triples.groups import open_groups
@@ -30,6 +32,7 @@ __all__ = [
     "OneToAll",
     "RunConfig",
     "ScoringModel",
+    "WorkerOptions",
     "__version__",
     "ingest",
     "ingest_groups",
@@ -52,13 +55,14 @@ _HOME = {
     "RunConfig": "tracin_dask.runs.config",
     "SLCWA": "tracin_dask.influence.losses",
     "ScoringModel": "tracin_dask.models.scoring",
+    "WorkerOptions": "tracin_dask.resources",
     "ingest": "tracin_dask.triples.ingest",
     "ingest_groups": "tracin_dask.triples.group_ingest",
     "load_checkpoint": "tracin_dask.models.load",
     "load_checkpoints": "tracin_dask.models.checkpoints.series",
     "open_groups": "tracin_dask.triples.groups",
     "open_store": "tracin_dask.triples.store",
-    "run": "tracin_dask.runs.execute.driver",
+    "run": "tracin_dask.launch.run",
 }
 
 

@@ -2,13 +2,13 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 
-from tracin_dask.errors import ClusterError
+from tracin_dask.errors import ClusterError, ConfigError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -29,15 +29,70 @@ class Resources:
     """Memory of one worker's GPU that a run may take; None where workers have none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """The workers that somebody asks for; None leaves the choice to the cluster."""
+
+    workers: int | None = None
+    """Their number, for workers on the CPUs of this machine."""
+    threads_per_worker: int | None = None
+    memory_per_worker: int | None = None
+    """In bytes."""
+
+    def applied_to(self, resources: Resources) -> Resources:
+        """Give workers of the size that is asked for."""
+        return replace(
+            resources,
+            threads_per_worker=self.threads_per_worker or resources.threads_per_worker,
+            memory_bytes=self.memory_per_worker or resources.memory_bytes,
+        )
+
+    def refuse_number(self, title: str) -> None:
+        """Refuse a number of workers on a cluster that has its own.
+
+        Raises
+        ------
+        ConfigError
+            If a number is asked for.
+        """
+        if self.workers is not None:
+            raise ConfigError(
+                f"{self.workers} worker(s) are asked for, but {title} states its own number of workers; leave it out, "
+                "or run on this machine's CPUs (cluster local)"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The part of this machine that the calling process may use."""
+
+    num_cpus: int
+    memory_bytes: int
+    num_gpus: int = 0
+
+    def shared_by(self, num_workers: int) -> Resources:
+        """Give workers that share the CPUs and most of the memory evenly."""
+        return Resources(
+            num_workers=num_workers,
+            threads_per_worker=max(1, self.num_cpus // num_workers),
+            memory_bytes=int(MEMORY_SHARE * self.memory_bytes / num_workers),
+        )
+
+
+def this_machine() -> Machine:
+    """Count the CPUs, the memory and the GPUs that this process may use (limits of a container count)."""
+    return Machine(num_cpus=cpu_count(), memory_bytes=memory_limit(), num_gpus=gpu_count())
+
+
 def of_this_process() -> Resources:
-    """Count the CPUs and the memory that this process may use (a container's limits count)."""
-    return Resources(threads_per_worker=CPU_COUNT, memory_bytes=int(MEMORY_SHARE * memory_limit()))
+    """Give the CPUs and most of the memory that this process may use (limits of a container count)."""
+    return Machine(num_cpus=cpu_count(), memory_bytes=memory_limit()).shared_by(1)
 
 
 def of_client(client: "Client", device_limit: str = str(MEMORY_SHARE)) -> Resources:
-    """Ask a client's workers; CPUs are shared evenly by the workers of a host.
+    """Ask the workers of a client; the workers of a host share its CPUs evenly.
 
-    `device_limit` is what a run may take of a GPU: a part (0.8) or a size (16GiB).
+    `device_limit` is the memory of a GPU that a run may use: a part (0.8) or a size (16GiB).
 
     Raises
     ------

@@ -17,9 +17,10 @@ from benchmarks.memory import forget_peak, peak_bytes
 from benchmarks.processes import collected_json, module_command, start
 from benchmarks.scoring import scoring
 from tracin_dask import RunConfig, load_checkpoint, open_store
-from tracin_dask.clusters.local import local_cluster
-from tracin_dask.clusters.spec import LocalSpec
-from tracin_dask.resources import MEMORY_SHARE, memory_limit
+from tracin_dask.clusters.cluster import Start
+from tracin_dask.clusters.local import Local
+from tracin_dask.resources import this_machine
+from tracin_dask.runs import TASKS
 from tracin_dask.runs.prepare import prepare
 
 if TYPE_CHECKING:
@@ -106,10 +107,10 @@ def _client(workers: int) -> "Iterator[Client | None]":
     if not workers:
         yield None
         return
-    memory = int(MEMORY_SHARE * memory_limit() / workers)
-    with local_cluster(workers, memory, LocalSpec(), preload=["tracin_dask.runs.execute.on_dask"]) as client:
-        client.wait_for_workers(workers)
-        yield client
+    start = Start(resources=this_machine().shared_by(workers), preload=(TASKS,))
+    with Local().open(start) as opened:
+        opened.client.wait_for_workers(workers)
+        yield opened.client
 
 
 def _command(job: ScoreOnce, path: Path) -> list[str]:

@@ -4,21 +4,20 @@ import json
 import sys
 import time
 
-from tracin_dask.clusters.open import LocalSizes, open_cluster
-from tracin_dask.clusters.spec import SlurmSpec, parse_spec
-from tracin_dask.resources import MEMORY_SHARE, cpu_count, memory_limit
+from tracin_dask.clusters.cluster import Start
+from tracin_dask.clusters.parse import parse_cluster
+from tracin_dask.resources import WorkerOptions, this_machine
 from tracin_dask.runs import TASKS
 
 
 def main() -> None:
     """Take the specification from the command line."""
-    spec = parse_spec(sys.argv[1])
-    sizes = LocalSizes(num_workers=cpu_count(), memory_bytes=int(MEMORY_SHARE * memory_limit() / cpu_count()))
+    cluster = parse_cluster(sys.argv[1])
+    expected = cluster.expected_resources(WorkerOptions(), this_machine())
+    start = Start(resources=expected[0] if expected else None, preload=(TASKS,), all_workers=True)
     begin = time.perf_counter()
-    with open_cluster(spec, sizes, preload=[TASKS]) as client:
-        if isinstance(spec, SlurmSpec):
-            client.wait_for_workers(spec.num_workers, timeout=60 * spec.wait_minutes)
-        num_workers = len(client.run(str))
+    with cluster.open(start) as opened:
+        num_workers = len(opened.client.run(str))
         seconds = time.perf_counter() - begin
     print(json.dumps({"workers": num_workers, "seconds": seconds}))
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tracin_dask.clusters.spec import KINDS, parse_spec
+from tracin_dask.clusters.kinds import KINDS, find_kind
+from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ClusterError, ConfigError
 from tracin_dask.runs.check import WorkerCheck
 
@@ -13,13 +14,13 @@ def test_cluster_init_writes_a_file_that_show_and_run_accept(kind, tool, tmp_pat
     written = tool("cluster", "init", kind)
     assert written.exit_code == 0, written.output
     assert f"wrote {kind}.yaml: edit it" in written.output
-    assert isinstance(parse_spec(f"{kind}.yaml"), KINDS[kind])
+    assert isinstance(parse_cluster(f"{kind}.yaml"), find_kind(kind))
 
 
 def test_cluster_init_overwrites_no_file(tool, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("kind: local\n")
-    with pytest.raises(ConfigError, match=r"mine\.yaml is there already; --output writes another file"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml exists already; --output writes another file"):
         tool("cluster", "init", "local", "--output", path)
     assert path.read_text() == "kind: local\n"
 

@@ -37,13 +37,16 @@ def test_bash_gets_a_function_that_asks_for_completions():
 def test_commands_are_completed():
     assert completed("") == list(COMMANDS)
     assert completed("in") == ["ingest"]
+    assert completed("cluster", "") == ["check", "init", "show"]
 
 
 def test_options_of_commands_are_completed():
     assert completed("run", "--rank") == ["--rank-by"]
     assert {"--model-path", "--output-dir", "--cluster", "--help"} <= set(completed("run", "--"))
     assert completed("train", "--embedding") == ["--embedding-dim", "--embedding-height", "--embedding-width"]
+    assert completed("submit", "--dry") == ["--dry-run"]
 
 
 def test_values_of_choices_are_completed():
     assert completed("run", "--loss", "") == ["bce", "one-to-all", "slcwa"]
+    assert completed("cluster", "init", "s") == ["slurm"]

@@ -35,14 +35,14 @@ def test_a_running_cluster_gives_the_bits_of_one_process(explain_at, address):
     here, _ = explain_at()
     there, said = explain_at("--cluster", address)
     assert there["influences"] == here["influences"]
-    assert f"running in 1 worker(s) of the cluster at {address}: 4 task(s)" in said
+    assert f"running in 1 worker × 1 thread on the cluster at {address}: 4 task(s)" in said
     assert "dashboard: " in said
 
 
 def test_a_running_cluster_refuses_worker_options(project, tool, address, tmp_path):
     words = ["--mode", "self", "--output", tmp_path / "a.json", "--cluster", address, "--workers", 2]
     with pytest.raises(
-        ConfigError, match=f"--workers is for workers on this machine's CPUs; the cluster at {address} says its own"
+        ConfigError, match=rf"2 worker\(s\) are asked for, but the cluster at {address} states its own number"
     ):
         tool("run", *project.options(), *words)
 
@@ -50,7 +50,7 @@ def test_a_running_cluster_refuses_worker_options(project, tool, address, tmp_pa
 def test_plan_uses_the_size_of_a_running_cluster(project, tool, address):
     words = ["--mode", "self", "--cluster", address, "--memory-per-worker", "1GiB"]
     text = tool("plan", *project.options(), *words).stdout
-    assert f"1 worker(s) of the cluster at {address}" in " ".join(text.split())
+    assert f"1 worker × 1 thread on the cluster at {address}" in " ".join(text.split())
     assert "of 1,024 MiB" in text
 
 
@@ -59,7 +59,7 @@ def test_local_workers_give_the_bits_of_one_process_and_print_the_dashboard(expl
     there, said = explain_at("--cluster", "local", "--workers", 2)
     assert there["influences"] == here["influences"]
     assert there["run"]["workers"] == 2
-    assert "running in 2 local worker(s) × 1 thread(s): 5 task(s)" in said
+    assert "running in 2 workers × 1 thread on this machine's CPUs: 5 task(s)" in said
     assert "dashboard: http://127.0.0.1:" in said
 
 

@@ -45,7 +45,7 @@ def run(project, tmp_path, two_gpus):
 def test_two_gpus_start_two_workers_and_give_the_results_of_local_workers(run):
     on_gpus, told = run("cuda", "--threads-per-worker", 1)
     assert told.returncode == 0, told.stderr
-    assert "running in 2 worker(s) of this machine's GPUs" in told.stderr
+    assert "running in 2 workers × 1 thread on this machine's GPUs" in told.stderr
     here, told = run("local", "--workers", 2, "--threads-per-worker", 1)
     assert told.returncode == 0, told.stderr
     assert on_gpus["influences"] == here["influences"]
@@ -53,7 +53,8 @@ def test_two_gpus_start_two_workers_and_give_the_results_of_local_workers(run):
 
 
 def test_each_worker_gets_its_own_gpu_and_the_stated_fraction_of_its_memory(two_gpus):
-    environment = two_gpus | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    folders = [str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = two_gpus | {"PYTHONPATH": os.pathsep.join(folders)}
     found = json.loads(subprocess.check_output([sys.executable, __file__], env=environment, text=True, timeout=120))
     assert sorted(found["first"]) == ["0", "1"]
     assert found["device_bytes"] == 8 * GIB
@@ -84,14 +85,13 @@ def first_device() -> str:
 
 
 def main() -> None:
-    from tracin_dask.clusters.open import LocalSizes, open_cluster  # noqa: PLC0415 - only in the process of its own
-    from tracin_dask.clusters.spec import CudaSpec  # noqa: PLC0415 - the same
-    from tracin_dask.resources import of_client  # noqa: PLC0415 - the same
+    from tracin_dask.clusters.cluster import Start  # noqa: PLC0415 - only in the process of its own
+    from tracin_dask.clusters.cuda import Cuda  # noqa: PLC0415 - the same
 
-    spec = CudaSpec(device_memory_limit="8GiB", memory_per_worker=2 * GIB, dashboard_address="127.0.0.1:0")
-    with open_cluster(spec, LocalSizes(num_workers=0, memory_bytes=0)) as client:
-        resources = of_client(client, spec.device_memory_limit)
-        found = {"first": list(client.run(first_device).values()), "device_bytes": resources.device_bytes}
+    gpus = Cuda(device_memory_limit="8GiB", memory_per_worker=2 * GIB, dashboard_address="127.0.0.1:0")
+    with gpus.open(Start()) as opened:
+        first = list(opened.client.run(first_device).values())
+        found = {"first": first, "device_bytes": opened.resources.device_bytes}
     sys.stdout.write(json.dumps(found))
 
 

@@ -10,8 +10,8 @@ import pytest
 from distributed import LocalCluster
 
 from tracin_dask.clusters import address
-from tracin_dask.clusters.open import LocalSizes, open_cluster
-from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.clusters.cluster import Start
+from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ClusterError
 
 
@@ -41,7 +41,7 @@ def wait_for(file, process):
 
 
 def opened(text):
-    return open_cluster(parse_spec(str(text)), LocalSizes(num_workers=0, memory_bytes=0))
+    return parse_cluster(str(text)).open(Start())
 
 
 def free_port():
@@ -53,7 +53,9 @@ def free_port():
 def test_a_running_cluster_is_found_by_file_and_by_address_and_left_running(scheduler_file):
     by_address = json.loads(scheduler_file.read_text())["address"]
     for text in (scheduler_file, by_address, scheduler_file):
-        with opened(text) as client:
+        with opened(text) as found:
+            client = found.client
+            assert found.resources.num_workers == 1
             assert client.scheduler.address == by_address
             assert [worker["nthreads"] for worker in client.scheduler_info()["workers"].values()] == [1]
             assert client.submit(sum, [1, 2, 3]).result() == 6

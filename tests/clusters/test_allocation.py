@@ -7,15 +7,15 @@ import pytest
 
 from tracin_dask.cli.allocation import running
 from tracin_dask.clusters import allocation
+from tracin_dask.clusters.address import Address
 from tracin_dask.clusters.allocation import batch_script, runner_options
-from tracin_dask.clusters.spec import AddressSpec, SlurmSpec, parse_spec
+from tracin_dask.clusters.parse import parse_cluster
+from tracin_dask.clusters.slurm import Slurm
 from tracin_dask.errors import ClusterError
 
 GIB = 2**30
-CPUS = SlurmSpec(
-    jobs=3, walltime="04:00:00", memory_per_job=64 * GIB, cpus_per_job=8, workers_per_job=4, account="mine"
-)
-GPUS = SlurmSpec(
+CPUS = Slurm(jobs=3, walltime="04:00:00", memory_per_job=64 * GIB, cpus_per_job=8, workers_per_job=4, account="mine")
+GPUS = Slurm(
     jobs=2,
     walltime="1-00:00:00",
     memory_per_job=64 * GIB,
@@ -77,8 +77,8 @@ def test_the_client_waits_for_all_workers_of_the_job(tmp_path):
 
     path = tmp_path / "cluster.yaml"
     path.write_text(yaml.safe_dump(running(GPUS, "tcp://10.0.0.1:8786")))
-    spec = parse_spec(str(path))
-    assert spec == AddressSpec(address="tcp://10.0.0.1:8786", workers=8, wait_minutes=5)
+    spec = parse_cluster(str(path))
+    assert spec == Address(address="tcp://10.0.0.1:8786", workers=8, wait_minutes=5)
 
 
 def test_a_job_that_slurm_refuses_is_told_with_slurms_words(tmp_path, monkeypatch):

@@ -2,12 +2,14 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import psutil
 import pytest
 
-from tracin_dask.clusters.open import LocalSizes, open_cluster
-from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.clusters.cluster import Start
+from tracin_dask.clusters.local import Local
+from tracin_dask.resources import Machine, Resources, WorkerOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 """Tornado leaves a socket to the garbage collector where the dashboard's port is in use."""
@@ -20,13 +22,17 @@ def listening(pid: int) -> set[str]:
     return {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
 
 
+def sized(num_workers: int, memory_bytes: int) -> Start:
+    return Start(resources=Resources(num_workers=num_workers, memory_bytes=memory_bytes))
+
+
 @pytest.fixture(scope="module")
 def opened():
     """What two clusters, one opened while the other runs, say of themselves; both are closed."""
     facts = []
-    with open_cluster(parse_spec("local"), LocalSizes(num_workers=2, memory_bytes=GIB)) as client:
-        with open_cluster(parse_spec("auto"), LocalSizes(num_workers=1, memory_bytes=GIB // 2)) as second:
-            for one in (client, second):
+    with Local().open(sized(2, GIB)) as first:
+        with Local().open(sized(1, GIB // 2)) as second:
+            for one in (first.client, second.client):
                 pids = one.run(os.getpid)
                 facts.append(
                     {
@@ -38,7 +44,7 @@ def opened():
                         "sum": one.submit(sum, [1, 2, 3]).result(),
                     }
                 )
-        still_there = client.submit(sum, [1, 2]).result()
+        still_there = first.client.submit(sum, [1, 2]).result()
     return facts, still_there
 
 
@@ -69,9 +75,34 @@ def test_no_worker_process_stays(opened):
 
 
 def test_modules_are_imported_while_workers_start():
-    with open_cluster(parse_spec("local"), LocalSizes(num_workers=1, memory_bytes=GIB), preload=["colorsys"]) as client:
-        assert list(client.run(is_imported, "colorsys").values()) == [True]
+    with Local().open(replace(sized(1, GIB), preload=("colorsys",))) as opened:
+        assert list(opened.client.run(is_imported, "colorsys").values()) == [True]
 
 
 def is_imported(module: str) -> bool:
     return module in sys.modules
+
+
+class TestExpectedWorkers:
+    MACHINE = Machine(num_cpus=4, memory_bytes=16 * GIB)
+
+    def sizes(self, cluster, **asked):
+        expected = cluster.expected_resources(WorkerOptions(**asked), self.MACHINE)
+        return [(one.num_workers, one.threads_per_worker, one.memory_bytes) for one in expected]
+
+    def test_there_is_one_worker_per_cpu_or_fewer_with_more_memory_each(self):
+        share = 0.8 * 16 * GIB
+        assert self.sizes(Local()) == [(n, 4 // n, int(share / n)) for n in (4, 3, 2, 1)]
+
+    def test_there_are_at_most_eight(self):
+        many = Machine(num_cpus=64, memory_bytes=64 * GIB)
+        assert Local().expected_resources(WorkerOptions(), many)[0].num_workers == 8
+
+    def test_a_stated_number_is_the_only_possibility(self):
+        assert [size[0] for size in self.sizes(Local(workers=2))] == [2]
+        assert [size[0] for size in self.sizes(Local(workers=12))] == [12]
+
+    def test_what_is_asked_for_comes_before_the_settings(self):
+        settings = Local(workers=2, threads_per_worker=1, memory_per_worker=GIB)
+        assert self.sizes(settings) == [(2, 1, GIB)]
+        assert self.sizes(settings, workers=1, threads_per_worker=3, memory_per_worker=2 * GIB) == [(1, 3, 2 * GIB)]

@@ -1,15 +1,15 @@
-"""What a Slurm specification becomes: the arguments of dask-jobqueue and the text of a job's script."""
+"""Slurm: the arguments of dask-jobqueue, the text of a job script, and the expected workers."""
 
 import sys
 
 import pytest
 
-from tracin_dask.clusters.slurm import cluster_options, job_script
-from tracin_dask.clusters.spec import SlurmSpec
+from tracin_dask.clusters.slurm import Slurm, cluster_options, job_script
+from tracin_dask.resources import Machine, Resources, WorkerOptions
 
 GIB = 2**30
-CPUS = SlurmSpec(jobs=2, walltime="04:00:00", memory_per_job=64 * GIB, cpus_per_job=8, queue="long", account="mine")
-GPUS = SlurmSpec(
+CPUS = Slurm(jobs=2, walltime="04:00:00", memory_per_job=64 * GIB, cpus_per_job=8, queue="long", account="mine")
+GPUS = Slurm(
     jobs=2,
     walltime="1-00:00:00",
     memory_per_job=64 * GIB,
@@ -33,7 +33,7 @@ GPUS = SlurmSpec(
     ],
 )
 def test_workers_leave_before_their_job_ends(walltime, leave_before, seconds):
-    spec = SlurmSpec(jobs=1, walltime=walltime, leave_before=leave_before, memory_per_job=GIB)
+    spec = Slurm(jobs=1, walltime=walltime, leave_before=leave_before, memory_per_job=GIB)
     setting = f"export DASK_DISTRIBUTED__WORKER__LIFETIME__DURATION={seconds}s"
     assert cluster_options(spec)["job_script_prologue"] == [setting]
 
@@ -58,3 +58,13 @@ def test_the_script_of_a_job_says_what_the_site_asked_for():
     for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=64G", "#SBATCH -t 1-00:00:00", "#SBATCH --gres=gpu:4"):
         assert line in script.splitlines(), script
     assert script.index("module load cuda") < script.index("/site/python -m dask_cuda.cli tcp://10.0.0.1:8786")
+
+
+@pytest.mark.parametrize(("site", "expected"), [(CPUS, (2, 8, 64 * GIB)), (GPUS, (8, 2, 16 * GIB))])
+def test_the_workers_of_all_jobs_are_expected(site, expected):
+    machine = Machine(num_cpus=1, memory_bytes=GIB)
+    num_workers, threads, memory = expected
+    (found,) = site.expected_resources(WorkerOptions(), machine)
+    assert found == Resources(num_workers=num_workers, threads_per_worker=threads, memory_bytes=memory)
+    (found,) = site.expected_resources(WorkerOptions(threads_per_worker=1, memory_per_worker=GIB), machine)
+    assert found == Resources(num_workers=num_workers, threads_per_worker=1, memory_bytes=GIB)

@@ -1,11 +1,14 @@
-"""Specification files: the ones that come with the package, and every way to get one wrong."""
-
-from dataclasses import fields
+"""Specification files: the ones that come with the package, kinds of your own, and every way to get one wrong."""
 
 import pytest
 import yaml
 
-from tracin_dask.clusters.spec import KINDS, CudaSpec, LocalSpec, SlurmSpec, parse_spec
+from tracin_dask.clusters.cuda import Cuda
+from tracin_dask.clusters.kinds import KINDS, find_kind
+from tracin_dask.clusters.local import Local
+from tracin_dask.clusters.parse import parse_cluster
+from tracin_dask.clusters.settings import settings_of
+from tracin_dask.clusters.slurm import Slurm
 from tracin_dask.clusters.templates import template
 from tracin_dask.errors import ConfigError
 
@@ -17,7 +20,7 @@ def spec_of(tmp_path):
     def read(text):
         path = tmp_path / "site.yaml"
         path.write_text(text)
-        return parse_spec(str(path))
+        return parse_cluster(str(path))
 
     return read
 
@@ -25,28 +28,26 @@ def spec_of(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_files_that_come_with_the_package_are_valid_and_name_every_setting(kind, spec_of):
     text = template(kind)
-    assert isinstance(spec_of(text), KINDS[kind])
+    assert isinstance(spec_of(text), find_kind(kind))
     mentioned = {line.removeprefix("# ").split(":")[0] for line in text.splitlines() if ":" in line}
-    assert {setting.name for setting in fields(KINDS[kind])} <= mentioned
+    assert set(settings_of(find_kind(kind))) <= mentioned
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_commented_out_in_them_is_valid_too(kind, spec_of):
     lines = [line.removeprefix("# ") for line in template(kind).splitlines()]
-    names = {setting.name for setting in fields(KINDS[kind])} | {"kind"}
+    names = set(settings_of(find_kind(kind))) | {"kind"}
     kept = [line for line in lines if line.split(":")[0] in names or line.startswith("  - ")]
-    assert isinstance(spec_of("\n".join(kept)), KINDS[kind])
+    assert isinstance(spec_of("\n".join(kept)), find_kind(kind))
 
 
 def test_values_are_read_as_they_are_written(spec_of):
-    assert spec_of("kind: local\nworkers: 3\nmemory_per_worker: 2GiB\n") == LocalSpec(
-        workers=3, memory_per_worker=2 * GIB
-    )
-    assert spec_of("kind: cuda\ndevices:\n  - 0\n  - MIG-41b3\nrmm_managed_memory: true\n") == CudaSpec(
+    assert spec_of("kind: local\nworkers: 3\nmemory_per_worker: 2GiB\n") == Local(workers=3, memory_per_worker=2 * GIB)
+    assert spec_of("kind: cuda\ndevices:\n  - 0\n  - MIG-41b3\nrmm_managed_memory: true\n") == Cuda(
         devices=("0", "MIG-41b3"), rmm_managed_memory=True
     )
     text = "kind: slurm\njobs: 2\nwalltime: 04:00:00\nmemory_per_job: 8GiB\nqueue: 0123\nsetup: [module load a]\n"
-    assert spec_of(text) == SlurmSpec(
+    assert spec_of(text) == Slurm(
         jobs=2, walltime="04:00:00", memory_per_job=8 * GIB, queue="0123", setup=("module load a",)
     )
 
@@ -56,8 +57,13 @@ def test_values_are_read_as_they_are_written(spec_of):
     [
         ("", r"site\.yaml:1: expected lines of `setting: value`"),
         ("- a\n", r"site\.yaml:1: expected lines"),
-        ("workers: 2\n", r"site\.yaml:1: expected `kind:` with one of local, cuda, slurm"),
-        ("# mine\nkind: pbs\n", r"site\.yaml:2: expected `kind:` with one of"),
+        (
+            "workers: 2\n",
+            r"site\.yaml:1: kind: expected one of local, cuda, slurm, address, or `package\.module:Class` .*, not ''",
+        ),
+        ("# mine\nkind: pbs\n", r"site\.yaml:2: kind: expected one of .*, not 'pbs'"),
+        ("kind: no_module:Kind\n", r"site\.yaml:1: kind: no_module:Kind cannot be imported \(No module named"),
+        ("kind: yaml:Kind\n", r"site\.yaml:1: kind: yaml:Kind cannot be imported \(module 'yaml' has no attribute"),
         ("kind: local\nworkers: 2\nwrokers: 2\n", r"site\.yaml:3: wrokers: unknown setting of kind local; .*workers"),
         ("kind: local\nworkers: 2\nworkers: 3\n", r"site\.yaml:3: workers is stated twice"),
         ("kind: local\nworkers: 0\n", r"site\.yaml:2: workers: expected a whole number of at least 1, not '0'"),
@@ -67,7 +73,7 @@ def test_values_are_read_as_they_are_written(spec_of):
         ("kind: cuda\ndevices: 0\n", r"devices: expected a list"),
         ("kind: cuda\ndevice_memory_limit: 1.5\n", r"expected a part of the memory such as 0\.8, or a size"),
         ("kind: cuda\nrmm_managed_memory: maybe\n", r"rmm_managed_memory: expected true or false, not 'maybe'"),
-        ("kind: slurm\njobs: 2\n", r"kind slurm needs walltime, memory_per_job to be stated"),
+        ("kind: slurm\njobs: 2\n", r"kind slurm needs walltime, memory_per_job"),
         ("kind: slurm\nwalltime: 4h\n", r"site\.yaml:2: walltime: expected a time such as 04:00:00"),
         ("kind: slurm\nwalltime: 00:00:00\n", r"walltime: expected a time"),
         ("kind: local\n  workers: : 2\n", r"site\.yaml:2: not valid YAML"),
@@ -80,7 +86,7 @@ def test_what_is_wrong_is_named_with_its_line(spec_of, text, message):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: no such file; `tracin-dask cluster init KIND` writes one"):
-        parse_spec(str(tmp_path / "none.yaml"))
+        parse_cluster(str(tmp_path / "none.yaml"))
 
 
 def test_yaml_would_read_a_walltime_as_a_number():

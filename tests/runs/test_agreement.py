@@ -5,8 +5,8 @@ import pytest
 from small_graph import LEARNING_RATE, NUM_ROWS, Graph, MakeJob, Truth, labels
 
 from tracin_dask.influence.reductions.topk import Ranking
+from tracin_dask.launch.run import run
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
-from tracin_dask.runs.execute.driver import run
 
 TOLERANCE = 1e-5
 """Of float32 sums, relative to the product of the gradients' norms."""

@@ -13,10 +13,11 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, save_checkpoint, small_model
 
 from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
+from tracin_dask.launch.run import run
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
-from tracin_dask.runs.execute.driver import Execution, run
+from tracin_dask.runs.execute.driver import Execution
 from tracin_dask.runs.prepare import prepare
 from tracin_dask.runs.work import contributions, loading
 

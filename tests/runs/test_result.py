@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_graph import NUM_ENTITIES, NUM_RELATIONS, Graph, MakeJob, ingest_graph, labels
 
+from tracin_dask.launch.run import run
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.execute.driver import run
 from tracin_dask.runs.result import InfluenceResult, write_json
 from tracin_dask.triples.ingest import IngestOptions
 

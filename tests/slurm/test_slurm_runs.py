@@ -123,7 +123,7 @@ def undisturbed_site(slurm, made_graph, tmp_path_factory):
     """The long job on two plain workers, with nothing in its way."""
     site = Site(tmp_path_factory.mktemp("undisturbed"), made_graph, slurm)
     told = site.call("run", *site.job("long", *LONG_JOB), "--cluster", site.spec())
-    assert "running in 2 worker(s) of Slurm" in told
+    assert "running in 2 workers × 1 thread on Slurm" in told
     return site
 
 
@@ -151,7 +151,7 @@ def test_dask_cuda_workers_in_slurm_jobs_give_the_results_of_one_process(site, t
     setup = "".join(f"  - export {name}={value}\n" for name, value in double.items())
     spec = site.spec(more=f"gpus_per_job: 2\ncpus_per_job: 2\nsetup:\n{setup}")
     told = site.call("run", *site.job("gpus", *JOB_OF_SECONDS), "--cluster", spec)
-    assert "running in 4 worker(s) of Slurm" in told
+    assert "running in 4 workers × 1 thread on Slurm" in told
     assert site.influences("gpus") == site.influences("here")
     assert site.running_jobs() == []
 

@@ -1,48 +1,81 @@
-"""A cluster that somebody else started, by its scheduler's address or its scheduler file."""
+"""A cluster that somebody else started, found by the address or the file of its scheduler."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from distributed import Client
 
-from tracin_dask.clusters.spec import AddressSpec
+from tracin_dask.clusters import settings
+from tracin_dask.clusters.cluster import OpenCluster, Start
+from tracin_dask.clusters.settings import setting
 from tracin_dask.errors import ClusterError
+from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
 TIMEOUT_SECONDS = 30
 MINUTE = 60
 """In seconds."""
 
 
-@contextmanager
-def running_cluster(spec: AddressSpec) -> Iterator[Client]:
-    """Connect to a scheduler and wait for its workers; the cluster is left running.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A cluster that somebody else started."""
 
-    Raises
-    ------
-    ClusterError
-        If the scheduler does not answer, or has not the workers that were stated.
-    """
-    address = spec.address
-    scheduler = _address_in(Path(address)) if address.endswith(".json") else address
-    try:
-        client = Client(scheduler, timeout=TIMEOUT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(
-            f"no scheduler answers at {address} within {TIMEOUT_SECONDS} s ({error}); start one with `dask scheduler` "
-            "and workers with `dask worker ADDRESS --nthreads 1`, or check the address"
-        ) from error
-    with client:
+    address: str = setting(settings.text)
+    """Of its scheduler, or the path of its scheduler file."""
+    workers: int = setting(settings.count, 1)
+    """How many must be there before a run starts."""
+    wait_minutes: int = setting(settings.count, 1)
+    """How long to wait for them."""
+    device_memory_limit: str = setting(settings.device_memory, "0.8")
+    """Memory of a GPU that a run may use: a part of it, or a size."""
+
+    @property
+    def title(self) -> str:
+        """Name the cluster in messages."""
+        return f"the cluster at {self.address}"
+
+    def describe(self) -> str:
+        """Say that nothing would be started."""
+        return f"nothing: connects to the cluster at {self.address}"
+
+    def expected_resources(self, asked: WorkerOptions, machine: Machine) -> Sequence[Resources]:  # noqa: ARG002 - runs elsewhere
+        """Expect nothing: only the running cluster knows its workers."""
+        asked.refuse_number(self.title)
+        return []
+
+    @contextmanager
+    def open(self, start: Start) -> Iterator[OpenCluster]:  # noqa: ARG002 - its workers are running
+        """Connect to the scheduler and wait for its workers; the cluster is left running.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler does not answer, or has fewer workers than stated.
+        """
+        scheduler = _address_in(Path(self.address)) if self.address.endswith(".json") else self.address
         try:
-            client.wait_for_workers(spec.workers, timeout=MINUTE * spec.wait_minutes)
+            client = Client(scheduler, timeout=TIMEOUT_SECONDS)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ClusterError(
+                f"no scheduler answers at {self.address} within {TIMEOUT_SECONDS} s ({error}); start one with "
+                "`dask scheduler` and workers with `dask worker ADDRESS --nthreads 1`, or check the address"
+            ) from error
+        with client:
+            self._wait_for_workers(client)
+            yield OpenCluster(client=client, resources=of_client(client, self.device_memory_limit))
+
+    def _wait_for_workers(self, client: Client) -> None:
+        try:
+            client.wait_for_workers(self.workers, timeout=MINUTE * self.wait_minutes)
         except TimeoutError as error:
             there = len(client.scheduler_info(n_workers=-1)["workers"])
             raise ClusterError(
-                f"the scheduler at {address} has {there or 'no'} worker(s) after {spec.wait_minutes} minute(s), "
-                f"not {spec.workers}; start some with `dask worker ADDRESS --nthreads 1`"
+                f"the scheduler at {self.address} has {there or 'no'} worker(s) after {self.wait_minutes} minute(s), "
+                f"not {self.workers}; start some with `dask worker ADDRESS --nthreads 1`"
             ) from error
-        yield client
 
 
 def _address_in(scheduler_file: Path) -> str:

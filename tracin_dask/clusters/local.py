@@ -1,39 +1,73 @@
-"""Worker processes on this machine."""
+"""Worker processes on the CPUs of this machine."""
 
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
 
 import dask
 from distributed import Client, LocalCluster
 
-from tracin_dask.clusters.spec import LocalSpec
+from tracin_dask.clusters import settings
+from tracin_dask.clusters.cluster import OpenCluster, Start
+from tracin_dask.clusters.settings import setting
+from tracin_dask.resources import Machine, Resources, WorkerOptions, this_machine
 
 LOOPBACK = "127.0.0.1"
+MOST_WORKERS = 8
+"""Without a stated number."""
 SELDOM = {"distributed.admin.tick.interval": "200ms", "distributed.worker.profile.interval": "100ms"}
-"""What Dask's processes do 50 and 100 times a second otherwise takes CPU from workers that use all there is."""
+"""Dask's processes do this 50 and 100 times a second by default, which takes CPU time from the workers."""
 
 
-@contextmanager
-def local_cluster(
-    num_workers: int, memory_bytes: int, spec: LocalSpec, *, preload: Sequence[str] = ()
-) -> Iterator[Client]:
-    """Start worker processes with one Dask thread each, and stop them at the end.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """Worker processes on the CPUs of this machine, with one Dask thread each."""
 
-    `memory_bytes` is the limit of one worker; `preload` names modules that its tasks need: they are imported while it
-    starts. The scheduler listens on the loopback interface only; the dashboard takes another port where the stated one
-    is in use.
-    """
-    with warnings.catch_warnings(), dask.config.set(SELDOM):
-        warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
-        cluster = LocalCluster(
-            n_workers=num_workers,
-            threads_per_worker=1,
-            memory_limit=memory_bytes,
-            host=LOOPBACK,
-            dashboard_address=spec.dashboard_address,
-            local_directory=spec.scratch,
-            preload=list(preload),
+    title: ClassVar[str] = "this machine's CPUs"
+
+    workers: int | None = setting(settings.count, None)
+    """By CPUs and memory if not stated."""
+    threads_per_worker: int | None = setting(settings.count, None)
+    memory_per_worker: int | None = setting(settings.size, None)
+    dashboard_address: str = setting(settings.text, "127.0.0.1:8787")
+    scratch: str | None = setting(settings.text, None)
+    """Folder for what workers spill to disk."""
+
+    def describe(self) -> str:
+        """Say what would be started."""
+        workers = "as many workers as fit" if self.workers is None else f"{self.workers} worker(s)"
+        return f"{workers} on this machine's CPUs; dashboard on {self.dashboard_address}"
+
+    def expected_resources(self, asked: WorkerOptions, machine: Machine) -> Sequence[Resources]:
+        """Give one worker per CPU, then fewer with more memory each; what is asked for comes before the settings."""
+        number = asked.workers or self.workers
+        size = WorkerOptions(
+            threads_per_worker=asked.threads_per_worker or self.threads_per_worker,
+            memory_per_worker=asked.memory_per_worker or self.memory_per_worker,
         )
-    with cluster, Client(cluster) as client:
-        yield client
+        numbers = [number] if number else range(min(machine.num_cpus, MOST_WORKERS), 0, -1)
+        return [size.applied_to(machine.shared_by(workers)) for workers in numbers]
+
+    @contextmanager
+    def open(self, start: Start) -> Iterator[OpenCluster]:
+        """Start the workers, and stop them at the end.
+
+        The scheduler listens on the loopback interface only. The dashboard takes another port if the stated one is in
+        use.
+        """
+        resources = start.resources or self.expected_resources(WorkerOptions(), this_machine())[0]
+        with warnings.catch_warnings(), dask.config.set(SELDOM):
+            warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
+            cluster = LocalCluster(
+                n_workers=resources.num_workers,
+                threads_per_worker=1,
+                memory_limit=resources.memory_bytes,
+                host=LOOPBACK,
+                dashboard_address=self.dashboard_address,
+                local_directory=self.scratch,
+                preload=list(start.preload),
+            )
+        with cluster, Client(cluster) as client:
+            yield OpenCluster(client=client, resources=resources)

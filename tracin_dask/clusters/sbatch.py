@@ -1,4 +1,4 @@
-"""Talks to Slurm's `sbatch`."""
+"""Calls `sbatch` of Slurm."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ from tracin_dask.errors import ClusterError
 
 
 def sbatch(script: Path, *options: str) -> str:
-    """Hand a script to Slurm; gives what Slurm says.
+    """Submit a script and give the answer of Slurm.
 
     Raises
     ------
@@ -16,9 +16,9 @@ def sbatch(script: Path, *options: str) -> str:
     """
     command = ["sbatch", *options, str(script)]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own script
     except OSError as error:
         raise ClusterError(f"sbatch cannot be called ({error.strerror}); submit from a login node of Slurm") from error
-    if told.returncode != 0:
-        raise ClusterError(f"Slurm refuses the job: {told.stderr.strip()} (script: {script})")
-    return told.stdout
+    if answer.returncode != 0:
+        raise ClusterError(f"Slurm refuses the job: {answer.stderr.strip()} (script: {script})")
+    return answer.stdout

@@ -1,33 +1,60 @@
-"""How settings of a specification file are read: a YAML node in, a value out, or a ValueError of what is expected."""
+"""Settings of a kind of cluster, each with the function that reads it from a specification file.
+
+A reader takes a YAML node and gives the value, or raises a ValueError that says what is expected.
+"""
 
 import re
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields
+from typing import Any, TypeAlias
 
 import yaml
 from dask.utils import parse_bytes
 
 Node: TypeAlias = yaml.Node
+_REQUIRED: Any = object()
 
 _WALLTIME = re.compile(r"(?:(\d+)-)?(\d{1,3}):(\d{2}):(\d{2})")
 
 
+def setting(read: Callable[[Node], object], default: Any = _REQUIRED) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Describe a setting by its reader; without a default it is required."""
+    metadata = {"read": read}
+    return field(metadata=metadata) if default is _REQUIRED else field(default=default, metadata=metadata)
+
+
+def settings_of(kind: Any) -> Mapping[str, Field[Any]]:  # noqa: ANN401 - as dataclasses.fields
+    """Give the settings of a kind of cluster by their names."""
+    return {found.name: found for found in fields(kind)}
+
+
+def required_settings(kind: Any) -> list[str]:  # noqa: ANN401 - the same
+    """Name the settings that have no default."""
+    return [name for name, found in settings_of(kind).items() if found.default is MISSING]
+
+
+def is_scalar(node: Node) -> bool:
+    """Tell one value from a list or a block."""
+    return bool(node.id == "scalar")
+
+
 def text(node: Node) -> str:
     """Read one line of text; what YAML would take for a number or a date stays as it is written."""
-    if not isinstance(node, yaml.ScalarNode) or not node.value.strip():
+    if not is_scalar(node) or not node.value.strip():
         raise ValueError("expected text")
     return str(node.value)
 
 
 def texts(node: Node) -> tuple[str, ...]:
     """Read a list of texts."""
-    if not isinstance(node, yaml.SequenceNode):
-        raise ValueError("expected a list, one entry per line after `- `")  # noqa: TRY004 - a wrong value, not a wrong type
+    if node.id != "sequence":
+        raise ValueError("expected a list, one entry per line after `- `")
     return tuple(text(entry) for entry in node.value)
 
 
 def whole_number(node: Node) -> int:
     """Read a whole number from 0 on."""
-    written = text(node) if isinstance(node, yaml.ScalarNode) else ""
+    written = text(node) if is_scalar(node) else ""
     if not written.isdecimal():
         raise ValueError("expected a whole number")
     return int(written)

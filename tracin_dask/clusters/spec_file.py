@@ -1,16 +1,20 @@
 """Reads a specification file: YAML with a kind and its settings, every wrong one named with its line."""
 
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tracin_dask.clusters.spec import KINDS, ClusterSpec
+from tracin_dask.clusters.cluster import Cluster
+from tracin_dask.clusters.kinds import Kind, find_kind
+from tracin_dask.clusters.settings import is_scalar, required_settings, settings_of
 from tracin_dask.errors import ConfigError
 
+Entries = dict[str, tuple[yaml.Node, yaml.Node]]
+"""Of a file: a setting's name to its key and its value, which know their lines."""
 
-def read_spec(path: str | Path) -> ClusterSpec:
+
+def read_cluster(path: str | Path) -> Cluster:
     """Read a specification file.
 
     Raises
@@ -19,33 +23,46 @@ def read_spec(path: str | Path) -> ClusterSpec:
         If it cannot be read, or a key or value is wrong or missing; file and line are named.
     """
     entries = _entries(Path(path))
-    kind_key, kind_node = entries.pop("kind", (None, None))
-    kind = kind_node.value if isinstance(kind_node, yaml.ScalarNode) else None
-    if kind not in KINDS:
-        line = kind_key.start_mark.line + 1 if kind_key is not None else 1
-        raise ConfigError(f"{path}:{line}: expected `kind:` with one of {', '.join(KINDS)}")
-    known = {setting.name: setting for setting in fields(KINDS[kind])}
-    values: dict[str, Any] = {}
-    for name, (key, node) in entries.items():
-        where = f"{path}:{key.start_mark.line + 1}: {name}"
-        if name not in known:
-            raise ConfigError(f"{where}: unknown setting of kind {kind}; expected one of {', '.join(known)}")
-        if node.tag == "tag:yaml.org,2002:null":
-            continue
-        try:
-            values[name] = known[name].metadata["read"](node)
-        except ValueError as error:
-            raise ConfigError(f"{where}: {error}, not {_shown(node)}") from None
-    missing = [name for name, setting in known.items() if setting.default is MISSING and name not in values]
+    name, kind = _kind(path, entries)
+    values = _values(path, entries, name, kind)
+    missing = [setting for setting in required_settings(kind) if setting not in values]
     if missing:
-        raise ConfigError(f"{path}: kind {kind} needs {', '.join(missing)} to be stated")
+        raise ConfigError(f"{path}: kind {name} needs {', '.join(missing)}")
     try:
-        return KINDS[kind](**values)
+        return kind(**values)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _entries(path: Path) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+def _kind(path: str | Path, entries: Entries) -> tuple[str, Kind]:
+    """Find the kind that the file states."""
+    key, node = entries.get("kind", (None, None))
+    line = 1 if key is None else key.start_mark.line + 1
+    name = node.value if node is not None and is_scalar(node) else ""
+    try:
+        return name, find_kind(name)
+    except ConfigError as error:
+        raise ConfigError(f"{path}:{line}: kind: {error}") from None
+
+
+def _values(path: str | Path, entries: Entries, name: str, kind: Kind) -> dict[str, Any]:
+    """Read the settings that are not empty."""
+    known = settings_of(kind)
+    values: dict[str, Any] = {}
+    for setting, (key, node) in entries.items():
+        where = f"{path}:{key.start_mark.line + 1}: {setting}"
+        if setting == "kind" or (node.tag == "tag:yaml.org,2002:null" and setting in known):
+            continue
+        if setting not in known:
+            raise ConfigError(f"{where}: unknown setting of kind {name}; expected one of {', '.join(known)}")
+        try:
+            values[setting] = known[setting].metadata["read"](node)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}, not {_shown(node)}") from None
+    return values
+
+
+def _entries(path: Path) -> Entries:
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError:
@@ -55,9 +72,9 @@ def _entries(path: Path) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    if not isinstance(root, yaml.MappingNode):
+    if root is None or root.id != "mapping":
         raise ConfigError(f"{path}:1: expected lines of `setting: value`, beginning with `kind:`")
-    entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    entries: Entries = {}
     for key, node in root.value:
         if key.value in entries:
             raise ConfigError(f"{path}:{key.start_mark.line + 1}: {key.value} is stated twice")
@@ -66,4 +83,4 @@ def _entries(path: Path) -> dict[str, tuple[yaml.Node, yaml.Node]]:
 
 
 def _shown(node: yaml.Node) -> str:
-    return repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or a block of settings"
+    return repr(node.value) if is_scalar(node) else "a list or a block of settings"

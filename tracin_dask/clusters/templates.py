@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from tracin_dask.clusters.spec import KINDS
+from tracin_dask.clusters.kinds import KINDS
 from tracin_dask.errors import ConfigError
 
 
@@ -21,7 +21,7 @@ def template(kind: str) -> str:
 
 
 def _folder() -> Path:
-    """Find the files inside an installed package, or beside the sources."""
+    """Find the files in an installed package, or in the checkout."""
     package = Path(str(files("tracin_dask")))
     installed = package / "cluster"
     return installed if installed.is_dir() else package.parent / "cluster"

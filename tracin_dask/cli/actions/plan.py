@@ -4,9 +4,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tracin_dask.cli.actions.job import prepared_run
+from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.job import JobOptions
-from tracin_dask.cli.planning import plan_only
-from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.clusters.parse import parse_cluster
+from tracin_dask.launch.place import plan_only
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
@@ -26,13 +27,13 @@ def show_plan(options: JobOptions) -> None:
     TracInDaskError
         If something does not fit together, or does not fit into the memory.
     """
-    spec = parse_spec(options["cluster"])
+    cluster = parse_cluster(options["cluster"])
     prepared = prepared_run(options)
     scores = scores_of(prepared)
     if scores is not None:
         check_place(scores)
-    plan, where = plan_only(prepared, options, spec)
-    Console().print(plan_table(prepared, plan, where))
+    place = plan_only(prepared, cluster, worker_options(options))
+    Console().print(plan_table(prepared, place.plan, place.where))
 
 
 def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:

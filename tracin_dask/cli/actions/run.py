@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from rich.console import Console
 from tracin_dask.cli.actions.dashboard import dashboard_lines
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.run_progress import run_progress
+from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunOptions
-from tracin_dask.cli.planning import open_place
-from tracin_dask.clusters.spec import parse_spec
+from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
+from tracin_dask.launch.place import open_place
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.group_table import group_tables, write_groups
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 TABLE_ROWS = 10
+say = partial(click.echo, err=True)
 _WRITTEN = {
     "absolute": "the {} of largest |influence|; --rank-by proponents or opponents for one side",
     "proponents": "the {} strongest proponents",
@@ -45,7 +48,7 @@ def explain(options: RunOptions) -> None:
     TracInDaskError
         If something does not fit together, or cannot be run or written.
     """
-    spec = parse_spec(options["cluster"])
+    cluster = parse_cluster(options["cluster"])
     output, output_dir, save_groups = options["output"], options["output_dir"], options["save_groups"]
     _check_outputs(output, output_dir)
     _check_save_groups(save_groups, options)
@@ -60,11 +63,12 @@ def explain(options: RunOptions) -> None:
         check_place(scores)
         click.echo(f"scores: {scores}", err=True)
     recorded = _record_directory(output, output_dir)
-    with open_place(prepared, options, spec) as (plan, client, where), run_progress() as progress:
+    with open_place(prepared, cluster, worker_options(options), say=say) as place, run_progress() as progress:
+        plan, client = place.plan, place.client
         mib = plan.memory.total / 2**20
-        click.echo(f"running in {where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker", err=True)
+        say(f"running in {place.where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker")
         if client is not None:
-            click.echo("\n".join(dashboard_lines(client.dashboard_link, os.environ)), err=True)
+            say("\n".join(dashboard_lines(client.dashboard_link, os.environ)))
         execution = Execution(
             resources=plan.resources, record_directory=recorded, restart=options["restart"], progress=progress
         )

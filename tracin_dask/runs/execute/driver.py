@@ -2,20 +2,20 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import topk
 from tracin_dask.places.place import PathOrUrl
-from tracin_dask.resources import Resources, of_client, of_this_process
+from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
 from tracin_dask.runs.group_influences import GroupInfluences
-from tracin_dask.runs.plan.plan import Plan, Rows, make_plan
-from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
+from tracin_dask.runs.plan.plan import Plan, Rows
+from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import about_run, grouping_identity, identity_of, one_or_all
 from tracin_dask.runs.result import InfluenceResult, Labels
 from tracin_dask.runs.sinks.records import Records
@@ -30,9 +30,6 @@ from tracin_dask.types import Progress
 if TYPE_CHECKING:
     from distributed import Client
 
-    from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
-    from tracin_dask.triples.store import TripleStore
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
@@ -42,6 +39,8 @@ class Execution:
     ----------
     resources
         Workers, threads and memory; by default those of the client, or of this process.
+    workers
+        Number and size of the workers that a run starts on a cluster; their size also counts in this process.
     record_directory
         Where finished groups of rows are recorded, so that a run that was cut off goes on where it stopped. They stay
         when the run ends: `records.discard` deletes them once the result is safe. None records nothing.
@@ -52,6 +51,7 @@ class Execution:
     """
 
     resources: Resources | None = None
+    workers: WorkerOptions = field(default_factory=WorkerOptions)
     record_directory: PathOrUrl | None = None
     restart: bool = False
     progress: Progress | None = None
@@ -78,46 +78,10 @@ class Executor(Protocol):
         ...
 
 
-def run(
-    store: "TripleStore",
-    checkpoints: "AnyCheckpoint | Sequence[AnyCheckpoint]",
-    test_triples: TestTriples | None = None,
-    *,
-    config: RunConfig | None = None,
-    client: "Client | None" = None,
-    execution: Execution | None = None,
-) -> InfluenceResult:
-    """Find the most influential training triples of each test triple, exactly, over all training triples.
-
-    Without test triples, find the training triples of the largest self-influence. Of several checkpoints, influences
-    are summed before they are ranked. Runs in this process, or on the workers of `client`.
-
-    Raises
-    ------
-    CheckpointError
-        If a checkpoint does not fit the store's id maps, or several are not models of one training.
-    ConfigError
-        If options contradict each other, or a test triple is not of this graph.
-    MemoryLimitError
-        If the run cannot fit into the memory of a worker.
-    NonFiniteError
-        If an influence is NaN or infinite.
-    ResumeError
-        If the record directory belongs to another run.
-    ScoresError
-        If all influences are to be saved where something else is, or where they cannot be written.
-    """
-    execution = execution or Execution()
-    prepared = prepare(store, checkpoints, test_triples, config=config)
-    resources = execution.resources or (of_this_process() if client is None else of_client(client))
-    plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
-    return carry_out(prepared, plan, client=client, execution=execution)
-
-
 def carry_out(
     prepared: PreparedRun, plan: Plan, *, client: "Client | None" = None, execution: Execution | None = None
 ) -> InfluenceResult:
-    """Carry out a plan that `run` would make, or one that was changed; raises as `run`."""
+    """Carry out a plan; raises as `tracin_dask.run`."""
     execution = execution or Execution()
     started, clock = datetime.now(UTC), time.perf_counter()
     scores = scores_of(prepared)

@@ -1,0 +1,96 @@
+"""`tracin_dask.run`: the influences of all training triples, in this process or on a cluster."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracin_dask.clusters.cluster import Cluster
+from tracin_dask.clusters.parse import parse_cluster
+from tracin_dask.errors import ConfigError
+from tracin_dask.launch.place import open_place
+from tracin_dask.resources import of_client, of_this_process
+from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.plan.plan import make_plan
+from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
+from tracin_dask.runs.result import InfluenceResult
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+    from tracin_dask.triples.store import TripleStore
+
+
+def run(  # noqa: PLR0913 - what, how and where
+    store: "TripleStore",
+    checkpoints: "AnyCheckpoint | Sequence[AnyCheckpoint]",
+    test_triples: TestTriples | None = None,
+    *,
+    config: RunConfig | None = None,
+    cluster: "str | Path | Cluster | None" = None,
+    client: "Client | None" = None,
+    execution: Execution | None = None,
+) -> InfluenceResult:
+    """Find the most influential training triples of each test triple, exactly, over all training triples.
+
+    Without test triples, find the training triples of the largest self-influence. Of several checkpoints, influences
+    are summed before they are ranked.
+
+    The run happens in this process, or on the workers of `client`, or on `cluster`: `"auto"`, `"local"`, `"cuda"`, a
+    specification file such as `"slurm.yaml"`, the address of a scheduler, or a value such as
+    `tracin_dask.clusters.local.Local(workers=2)`. Workers that are started for the run are stopped at its end. A script
+    that starts workers on this machine needs `if __name__ == "__main__":`, since they import it.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint does not fit the id maps of the store, or several are not models of one training.
+    ClusterError
+        If the cluster cannot be started or reached.
+    ConfigError
+        If options contradict each other, or a test triple is not of this graph.
+    MemoryLimitError
+        If the run cannot fit into the memory of a worker.
+    NonFiniteError
+        If an influence is NaN or infinite.
+    ResumeError
+        If the record directory belongs to another run.
+    ScoresError
+        If all influences are to be saved where something else is, or where they cannot be written.
+    """
+    execution = execution or Execution()
+    chosen = _cluster(cluster)
+    _refuse_two_places(chosen, client, execution)
+    prepared = prepare(store, checkpoints, test_triples, config=config)
+    if chosen is None:
+        return _run_here(prepared, client, execution)
+    with open_place(prepared, chosen, execution.workers) as place:
+        return carry_out(prepared, place.plan, client=place.client, execution=execution)
+
+
+def _cluster(cluster: "str | Path | Cluster | None") -> Cluster | None:
+    """Parse what is given as text; a path is that of a specification or scheduler file."""
+    return parse_cluster(str(cluster)) if isinstance(cluster, str | Path) else cluster
+
+
+def _refuse_two_places(cluster: Cluster | None, client: "Client | None", execution: Execution) -> None:
+    if cluster is None:
+        return
+    if client is not None:
+        raise ConfigError("cluster and client both say where to run; give only one of them")
+    if execution.resources is not None:
+        raise ConfigError(
+            "cluster and Execution.resources both state workers; give Execution.workers=WorkerOptions(...) to choose "
+            "their number and size"
+        )
+
+
+def _run_here(prepared: PreparedRun, client: "Client | None", execution: Execution) -> InfluenceResult:
+    """Run in this process or on the workers of a client."""
+    if execution.workers.workers is not None:
+        raise ConfigError("Execution.workers asks for a number of workers, and this run starts none; give a cluster")
+    found = execution.resources or (of_this_process() if client is None else of_client(client))
+    resources = execution.workers.applied_to(found)
+    plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
+    return carry_out(prepared, plan, client=client, execution=execution)
