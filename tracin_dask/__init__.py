@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from tracin_dask.resources import WorkerOptions
     from tracin_dask.runs.config import RunConfig
     from tracin_dask.runs.execute.driver import Execution
+    from tracin_dask.runs.options.computing import ComputingOptions
+    from tracin_dask.runs.options.question import QuestionOptions
+    from tracin_dask.runs.options.ranking import RankingOptions
+    from tracin_dask.runs.options.saving import SavingOptions
+    from tracin_dask.runs.options.scoring import ScoringOptions
     from tracin_dask.runs.result import InfluenceResult
     from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
     from tracin_dask.triples.groups import open_groups
@@ -23,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SLCWA",
     "BinaryCrossEntropy",
+    "ComputingOptions",
     "Execution",
     "GroupOptions",
     "InfluenceResult",
@@ -30,8 +36,12 @@ __all__ = [
     "Loss",
     "ModelDescription",
     "OneToAll",
+    "QuestionOptions",
+    "RankingOptions",
     "RunConfig",
+    "SavingOptions",
     "ScoringModel",
+    "ScoringOptions",
     "WorkerOptions",
     "__version__",
     "ingest",
@@ -45,6 +55,7 @@ __all__ = [
 
 _HOME = {
     "BinaryCrossEntropy": "tracin_dask.influence.losses",
+    "ComputingOptions": "tracin_dask.runs.options.computing",
     "Execution": "tracin_dask.runs.execute.driver",
     "GroupOptions": "tracin_dask.triples.group_ingest",
     "InfluenceResult": "tracin_dask.runs.result",
@@ -52,9 +63,13 @@ _HOME = {
     "Loss": "tracin_dask.influence.losses",
     "ModelDescription": "tracin_dask.models.description",
     "OneToAll": "tracin_dask.influence.losses",
+    "QuestionOptions": "tracin_dask.runs.options.question",
+    "RankingOptions": "tracin_dask.runs.options.ranking",
     "RunConfig": "tracin_dask.runs.config",
     "SLCWA": "tracin_dask.influence.losses",
+    "SavingOptions": "tracin_dask.runs.options.saving",
     "ScoringModel": "tracin_dask.models.scoring",
+    "ScoringOptions": "tracin_dask.runs.options.scoring",
     "WorkerOptions": "tracin_dask.resources",
     "ingest": "tracin_dask.triples.ingest",
     "ingest_groups": "tracin_dask.triples.group_ingest",

@@ -27,8 +27,8 @@ class Peer(Protocol):
     name
         What a table shows.
     tracks
-        Patterns of the names of the parameter tensors whose gradients enter the products, as `RunConfig.parameters`
-        takes them.
+        Patterns of the names of the parameter tensors whose gradients enter the products, as
+        `ScoringOptions.parameters` takes them.
     requirement
         What to give to pip.
     prepares_tests

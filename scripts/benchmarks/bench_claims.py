@@ -168,7 +168,7 @@ def measure_agreement(
     tests = trained.tests(settings.sizes.agreement_tests)
 
     def scores(config: Mapping[str, Any]) -> NDArray[np.float64]:
-        chosen = RunConfig(**config)
+        chosen = RunConfig.of(**config)
         return all_scores(trained.store, trained.checkpoint, tests, config=chosen, threads=settings.threads)
 
     full = scores({})

@@ -25,7 +25,7 @@ NUMBERS_OF_TESTS = (1, 16, 256)
 def planned(graph: Graph, settings: Settings, num_tests: int, *, mixed_precision: bool) -> Scoring:
     """Plan the engine's run for a number of test triples."""
     precision: PrecisionName = "mixed" if mixed_precision else "float32"
-    config = RunConfig(top_k=LEADERS, device=settings.device, precision=precision)
+    config = RunConfig.of(top_k=LEADERS, device=settings.device, precision=precision)
     prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=config)
     return scoring(prepared, rows=settings.sizes.rows[num_tests], threads=settings.threads)
 
@@ -95,7 +95,7 @@ def measure_agreement_of_mixed_precision(
     tests = graph.tests(num_tests)[: settings.sizes.agreement_tests]
 
     def scores(precision: PrecisionName) -> np.ndarray:
-        config = RunConfig(device=settings.device, precision=precision)
+        config = RunConfig.of(device=settings.device, precision=precision)
         return all_scores(graph.store, graph.checkpoint, tests, config=config, threads=settings.threads)
 
     full = scores("float32")

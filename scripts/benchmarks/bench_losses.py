@@ -18,7 +18,7 @@ CHECKPOINTS, EPOCHS = 5, 25
 
 def planned(graph: Graph, settings: Settings, loss: AnyLoss, num_tests: int) -> Scoring:
     """Plan a run of all parameters under a loss."""
-    prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=RunConfig(top_k=100, loss=loss))
+    prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=RunConfig.of(top_k=100, loss=loss))
     return scoring(prepared, rows=settings.sizes.rows[num_tests], threads=settings.threads)
 
 

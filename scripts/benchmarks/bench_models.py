@@ -58,7 +58,7 @@ def measure_a_model_beside_the_loop(
 ) -> None:
     """Take turns: the loop on some training triples, the engine on more."""
     checkpoint, tests = checkpoint_of(name, graph, settings, settings.scratch), graph.tests(num_tests)
-    prepared = prepare(graph.store, checkpoint, tests, config=RunConfig(top_k=100))
+    prepared = prepare(graph.store, checkpoint, tests, config=RunConfig.of(top_k=100))
     rows = min(MODELS[name].rows, settings.sizes.rows[num_tests])
     job = scoring(prepared, rows=rows, threads=settings.threads)
     sample = torch.from_numpy(graph.tests(MODELS[name].loop_rows))

@@ -74,7 +74,7 @@ def measure_a_peer(
 
 
 def _engine(graph: Graph, tests: NDArray[np.int64], tracks: Sequence[str], settings: Settings) -> Scoring:
-    config = RunConfig(parameters=() if tuple(tracks) == ALL else tuple(tracks), top_k=100)
+    config = RunConfig.of(parameters=() if tuple(tracks) == ALL else tuple(tracks), top_k=100)
     prepared = prepare(graph.store, graph.checkpoint, tests, config=config)
     return scoring(prepared, rows=settings.sizes.rows[len(tests)], threads=settings.threads)
 

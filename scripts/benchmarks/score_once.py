@@ -85,7 +85,7 @@ def score_in_processes(jobs: Sequence[ScoreOnce], scratch: Path) -> list[Scored]
 
 def score(job: ScoreOnce) -> Scored:
     """Carry out a job in this process."""
-    config = RunConfig(**job.config)
+    config = RunConfig.of(**job.config)
     prepared = prepare(open_store(job.store), load_checkpoint(job.model), np.load(job.tests), config=config)
     planned = scoring(prepared, rows=job.rows, threads=job.threads, workers=max(1, job.workers))
     with _client(job.workers) as client:

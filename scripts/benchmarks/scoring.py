@@ -78,7 +78,7 @@ def all_scores(
     store: TripleStore, checkpoint: Checkpoint, tests: NDArray[np.int64], *, config: RunConfig, threads: int
 ) -> NDArray[np.float64]:
     """Score every training triple against some test triples: [test, train_index]."""
-    prepared = prepare(store, checkpoint, tests, config=replace(config, top_k=len(store)))
+    prepared = prepare(store, checkpoint, tests, config=config.changed(top_k=len(store)))
     result = scoring(prepared, rows=len(store), threads=threads).run()
     scores = np.full((len(tests), len(store)), np.nan)
     for row, ranking in zip(scores, result.rankings, strict=True):

@@ -16,7 +16,8 @@ from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.preconditioners.diagonal import Preconditioning
 from tracin_dask.influence.reductions.topk import RankBy
 from tracin_dask.models.conve.dialects import DIALECTS
-from tracin_dask.runs.config import Device, Mode
+from tracin_dask.runs.options.computing import Device
+from tracin_dask.runs.options.question import Mode
 
 KNOWN_FLAGS = (
     *("--model-path", "--train", "--test-triple", "--entity-to-id", "--relation-to-id", "--output", "--learning-rate"),

@@ -26,7 +26,7 @@ MACHINE = Machine(num_cpus=4, memory_bytes=4096 * MIB)
 @pytest.fixture(scope="module")
 def prepared(graph, checkpoint):
     """Self-influence on the CPU."""
-    return prepare(graph.store, checkpoint, config=RunConfig(mode="self", device="cpu"))
+    return prepare(graph.store, checkpoint, config=RunConfig.of(mode="self", device="cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tracin_dask.resources import Resources
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 """Tornado leaves a socket to the garbage collector where the dashboard's port is in use."""
 
-CONFIG = RunConfig(top_k=20, batch_size=64, device="cpu")
+CONFIG = RunConfig.of(top_k=20, batch_size=64, device="cpu")
 ONE_THREAD = Execution(workers=WorkerOptions(threads_per_worker=1))
 
 
@@ -129,7 +129,7 @@ if __name__ == "__main__":
         tracin_dask.open_store(store),
         tracin_dask.load_checkpoint(model),
         json.loads(tests),
-        config=tracin_dask.RunConfig(top_k=20, batch_size=64),
+        config=tracin_dask.RunConfig.of(top_k=20, batch_size=64),
         cluster="cuda",
         execution=tracin_dask.Execution(workers=tracin_dask.WorkerOptions(threads_per_worker=1)),
     )

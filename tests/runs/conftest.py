@@ -67,8 +67,8 @@ def make_job(graph: Graph, checkpoint: Checkpoint) -> MakeJob:
         resources: Resources = ONE_THREAD,
         **options: Any,
     ) -> Job:
-        config = RunConfig(**({"top_k": 20, "batch_size": BATCH_SIZE} | options))
-        if config.mode == "test" and tests is None:
+        config = RunConfig.of(**({"top_k": 20, "batch_size": BATCH_SIZE} | options))
+        if config.question.mode == "test" and tests is None:
             tests = graph.test_triples
         prepared = prepare(graph.store, model, tests, config=config)
         return Job(prepared=prepared, plan=make_plan(prepared.model_config, prepared.workload, config, resources))

@@ -272,15 +272,15 @@ def test_invalid_groupings_are_refused(sources, monkeypatch):
     with pytest.raises(
         ConfigError, match="group_by takes head, relation, tail and what ingest_groups gives, not 'tale'"
     ):
-        RunConfig(group_by=("tale",))
+        RunConfig.of(group_by=("tale",))
     with pytest.raises(ConfigError, match=r"group_by is a tuple, of one grouping, too: \('head',\)"):
-        RunConfig(group_by="head")
+        RunConfig.of(group_by="head")
     for twice in (("head", "tail", "head"), (sources, sources)):
         with pytest.raises(ConfigError, match="group_by names the same groups twice"):
-            RunConfig(group_by=twice)
+            RunConfig.of(group_by=twice)
     other = replace(sources, info=replace(sources.info, fingerprint="other"))
     with pytest.raises(ConfigError, match=r"groupings of one name \(sources.tsv, sources.tsv\), .* rename a file"):
-        RunConfig(group_by=(sources, other))
+        RunConfig.of(group_by=(sources, other))
 
 
 def test_workers_that_do_not_see_the_groups_are_named(make_job: MakeJob, client: Client, sources, monkeypatch):

@@ -52,7 +52,7 @@ def test_a_wrong_number_of_learning_rates_is_refused_with_the_checkpoints(series
 @pytest.mark.parametrize("rate", [0.0, -0.1, float("nan"), float("inf")])
 def test_a_learning_rate_that_is_no_positive_number_is_refused(rate):
     with pytest.raises(ConfigError, match=f"learning_rate must be a positive number, not {rate}"):
-        RunConfig(learning_rate=(0.1, rate))
+        RunConfig.of(learning_rate=(0.1, rate))
 
 
 def test_a_schedule_gives_learning_rates_by_epoch_or_file_name(series, schedule):

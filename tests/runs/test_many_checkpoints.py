@@ -273,4 +273,4 @@ class TestRefused:
 
     def test_a_run_refuses_a_wrong_number_of_learning_rates(self, graph: Graph, series):
         with pytest.raises(ConfigError, match=r"2 learning rates and 3 checkpoint\(s\)"):
-            prepare(graph.store, series, config=RunConfig(mode="self", learning_rate=(0.1, 0.2)))
+            prepare(graph.store, series, config=RunConfig.of(mode="self", learning_rate=(0.1, 0.2)))

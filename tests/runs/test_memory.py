@@ -36,7 +36,7 @@ from tracin_dask.triples.store import open_store
 store, kind, loss = open_store(sys.argv[1]), sys.argv[2], sys.argv[3]
 models = [load_checkpoint(path) for path in sys.argv[4:]]
 losses = {"bce": BinaryCrossEntropy(), "one-to-all": OneToAll(), "slcwa": SLCWA()}
-config = RunConfig(
+config = RunConfig.of(
     gradient_checkpointing=kind == "again",
     normalize="cosine" if kind == "divided" else "none",
     group_by=("head", "tail") if kind == "groups" else (),

@@ -147,10 +147,10 @@ def test_records_of_another_normalisation_are_refused(make_job: MakeJob, tmp_pat
 
 def test_normalised_self_influence_is_refused(graph: Graph, checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match="in mode 'self' a triple meets itself only, and its cosine with itself is 1"):
-        run(graph.store, checkpoint, config=RunConfig(mode="self", normalize="cosine"))
+        run(graph.store, checkpoint, config=RunConfig.of(mode="self", normalize="cosine"))
 
 
 def test_an_unknown_normalisation_is_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     with pytest.raises(ConfigError, match="normalize must be none, cosine or relatif, not 'length'"):
-        RunConfig(normalize="length")
+        RunConfig.of(normalize="length")

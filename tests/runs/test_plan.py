@@ -73,7 +73,7 @@ def planned(
     resources = Resources(
         num_workers=num_workers, threads_per_worker=1, memory_bytes=int(gib * GIB), device_bytes=device_bytes
     )
-    return make_plan(model, work, RunConfig(**options), resources)
+    return make_plan(model, work, RunConfig.of(**options), resources)
 
 
 @st.composite

@@ -84,17 +84,17 @@ def test_test_triples_that_are_no_integers_are_refused(graph: Graph, given):
 
 def test_mode_test_needs_test_triples(graph: Graph, checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match="mode 'test' explains test triples, and none are given"):
-        prepare(graph.store, checkpoint, config=RunConfig(mode="test"))
+        prepare(graph.store, checkpoint, config=RunConfig.of(mode="test"))
 
 
 def test_mode_self_takes_no_test_triples(graph: Graph, checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match="mode 'self' is about the training triples alone"):
-        prepare(graph.store, checkpoint, graph.test_triples, config=RunConfig(mode="self"))
+        prepare(graph.store, checkpoint, graph.test_triples, config=RunConfig.of(mode="self"))
 
 
 def test_without_a_configuration_the_test_triples_choose_the_mode(graph: Graph, checkpoint: Checkpoint):
-    assert prepare(graph.store, checkpoint).config.mode == "self"
-    assert prepare(graph.store, checkpoint, graph.test_triples).config.mode == "test"
+    assert prepare(graph.store, checkpoint).config.question.mode == "self"
+    assert prepare(graph.store, checkpoint, graph.test_triples).config.question.mode == "test"
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,15 @@ def test_a_checkpoint_of_another_graph_is_refused_with_both_numbers(graph: Graph
 
 def test_a_parameter_pattern_without_matches_is_refused(graph: Graph, checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match="no parameter tensor matches 'fc2"):
-        prepare(graph.store, checkpoint, graph.test_triples, config=RunConfig(parameters=("fc.*", "fc2.*")))
+        prepare(graph.store, checkpoint, graph.test_triples, config=RunConfig.of(parameters=("fc.*", "fc2.*")))
 
 
 def test_the_learning_rate_is_the_given_one_or_the_checkpoints_or_the_default(graph: Graph, checkpoint, tmp_path):
     path = tmp_path / "bare.pt"
     torch.save(checkpoint.model.state_dict(), path)
     bare = load_checkpoint(path, embedding_height=4, embedding_width=6)
-    assert prepare(graph.store, checkpoint, config=RunConfig(mode="self", learning_rate=0.2)).learning_rates == (0.2,)
+    assert prepare(graph.store, checkpoint, config=RunConfig.of(mode="self", learning_rate=0.2)).learning_rates == (
+        0.2,
+    )
     assert prepare(graph.store, checkpoint).learning_rates == (0.01,)
     assert prepare(graph.store, bare).learning_rates == (0.001,)

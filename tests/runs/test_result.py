@@ -37,7 +37,7 @@ def named_result(graph: Graph, checkpoint: Checkpoint, tmp_path_factory: pytest.
     (folder / "edge_map.json").write_text(json.dumps({edge: labels(np.zeros(3, int))[1]}))
     options = IngestOptions(entity_names=folder / "names.txt", edge_map=folder / "edge_map.json")
     store = ingest_graph(graph.folder, folder / "graph.zarr", options)
-    return run(store, checkpoint, [[3, 0, 5]], config=RunConfig(top_k=400))
+    return run(store, checkpoint, [[3, 0, 5]], config=RunConfig.of(top_k=400))
 
 
 def test_the_json_of_a_result_has_the_documented_keys(result: InfluenceResult, graph: Graph):

@@ -229,7 +229,7 @@ from tracin_dask.triples.store import open_store
 from dataclasses import replace
 
 store, model, directory, batch_size = sys.argv[1:]
-checkpoint, config = load_checkpoint(model), RunConfig(top_k=20, batch_size=int(batch_size), mode="self")
+checkpoint, config = load_checkpoint(model), RunConfig.of(top_k=20, batch_size=int(batch_size), mode="self")
 prepared = prepare(open_store(store), checkpoint, config=config)
 plan = make_plan(checkpoint.config, prepared.workload, config, Resources(memory_bytes=2 << 30))
 plan = replace(plan, task_rows=int(batch_size), tasks_per_group=1)

@@ -181,7 +181,7 @@ def test_ingest_run_and_the_checkpoint_accept_the_files(small, tmp_path):
     assert len(store) == 10_000
     checkpoint = tracin_dask.load_checkpoint(folder / "model.pt")
     assert checkpoint.learning_rate == 0.001
-    config = tracin_dask.RunConfig(top_k=5)
+    config = tracin_dask.RunConfig.of(top_k=5)
     result = tracin_dask.run(store, checkpoint, [small.triples("test.txt")[0]], config=config)
     assert len(result.rankings[0].influence) == 5
     assert all(influence != 0 for influence in result.rankings[0].influence)

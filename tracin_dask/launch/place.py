@@ -60,7 +60,7 @@ def choose(prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions, machin
     """
     if cluster != Auto():
         return Choice(cluster=cluster, plan=_plan_on(prepared, cluster, asked, machine))
-    device = prepared.config.device
+    device = prepared.config.computing.device
     wants_cpus = device == "cpu" or asked.workers is not None
     chosen = Auto().choice(machine, wants_cpus=wants_cpus)
     if asked.workers is None and (wants_cpus or machine.num_gpus < 2):

@@ -7,7 +7,8 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
 from tracin_dask.places.files import read_bytes
 from tracin_dask.places.place import AnyPath
-from tracin_dask.runs.config import DEFAULT_LEARNING_RATE
+
+DEFAULT_LEARNING_RATE = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

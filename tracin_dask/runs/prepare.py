@@ -54,7 +54,7 @@ class PreparedRun:
     @property
     def question(self) -> Question:
         """What is asked of the test triples."""
-        return Question(explain=self.config.explain, is_contrast=self.contrast_tails is not None)
+        return Question(explain=self.config.question.explain, is_contrast=self.contrast_tails is not None)
 
     @property
     def asked(self) -> Int[ndarray, "test asked"] | None:
@@ -71,13 +71,13 @@ class PreparedRun:
             num_heads=self.store.info.num_distinct_heads,
             num_pairs=self.store.info.num_distinct_head_relations,
             num_tests=self._num_gradients,
-            num_negatives=self.config.loss.num_negatives if isinstance(self.config.loss, SLCWA) else 0,
-            all_scores=isinstance(self.config.loss, OneToAll),
+            num_negatives=self.config.scoring.loss.num_negatives if isinstance(self.config.scoring.loss, SLCWA) else 0,
+            all_scores=isinstance(self.config.scoring.loss, OneToAll),
             tests_at_all_scores=self.question == Question(),
             num_checkpoints=len(self.checkpoints),
             num_columns=1 if self.test_triples is None else len(self.test_triples),
             num_groups=sum(grouping.num_groups for grouping in self.groupings),
-            is_preconditioned=self.config.preconditioner != "none",
+            is_preconditioned=self.config.scoring.preconditioner != "none",
         )
 
     @property
@@ -85,7 +85,7 @@ class PreparedRun:
         """Count the gradients that training triples are multiplied with."""
         if self.test_triples is None:
             return 0
-        return self.question.num_gradients(self.config.loss) * len(self.test_triples)
+        return self.question.num_gradients(self.config.scoring.loss) * len(self.test_triples)
 
 
 def prepare(
@@ -106,10 +106,10 @@ def prepare(
         If the mode and the test triples contradict each other, a test triple is not of this graph, a pattern of
         parameters matches nothing, there are not as many learning rates as checkpoints, or groups are of another store.
     """
-    config = config or RunConfig(mode="self" if test_triples is None else "test")
-    if config.mode == "test" and test_triples is None:
+    config = config or RunConfig.of(mode="self" if test_triples is None else "test")
+    if config.question.mode == "test" and test_triples is None:
         raise ConfigError("mode 'test' explains test triples, and none are given; give some, or choose mode 'self'")
-    if config.mode == "self" and test_triples is not None:
+    if config.question.mode == "self" and test_triples is not None:
         raise ConfigError("mode 'self' is about the training triples alone; leave the test triples out")
     info = store.info
     checkpoints = (checkpoints,) if isinstance(checkpoints, AnyCheckpoint) else tuple(checkpoints)
@@ -121,22 +121,24 @@ def prepare(
             id_maps_sha256=info.id_maps_sha256,
         )
         _refuse_unsupported(checkpoint, config)
-        _check_dtype(checkpoint, config.precision)
+        _check_dtype(checkpoint, config.computing.precision)
     check_series(checkpoints)
     tests = None if test_triples is None else resolve_test_triples(store, test_triples)
-    if tests is None and (config.contrast or config.explain != "loss"):
+    if tests is None and (config.question.contrast or config.question.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
-    tracked = config.tracked(checkpoints[0].config)
+    tracked = config.scoring.tracked(checkpoints[0].config)
     return PreparedRun(
         store=store,
         checkpoints=checkpoints,
         test_triples=tests,
-        contrast_tails=_contrast_tails(store, tests, config.contrast),
+        contrast_tails=_contrast_tails(store, tests, config.question.contrast),
         config=config,
-        learning_rates=settle_learning_rates(config.learning_rates, checkpoints),
+        learning_rates=settle_learning_rates(config.scoring.learning_rates, checkpoints),
         tracked=tracked,
-        scales=tuple({} if config.preconditioner == "none" else adam_scales(one, tracked) for one in checkpoints),
-        groupings=tuple(_grouping(store, by) for by in config.group_by),
+        scales=tuple(
+            {} if config.scoring.preconditioner == "none" else adam_scales(one, tracked) for one in checkpoints
+        ),
+        groupings=tuple(_grouping(store, by) for by in config.saving.group_by),
     )
 
 
@@ -148,9 +150,9 @@ def _refuse_unsupported(checkpoint: AnyCheckpoint, config: RunConfig) -> None:
     ConfigError
         Saying why.
     """
-    options = EngineOptions(precision=config.precision, recompute=config.gradient_checkpointing)
+    options = EngineOptions(precision=config.computing.precision, recompute=config.computing.gradient_checkpointing)
     try:
-        engine_kind(checkpoint.config).refuse_unsupported(checkpoint.config, config.loss, options)
+        engine_kind(checkpoint.config).refuse_unsupported(checkpoint.config, config.scoring.loss, options)
     except ConfigError as error:
         raise ConfigError(f"{checkpoint.path} is {checkpoint.name}: {error}") from error
 

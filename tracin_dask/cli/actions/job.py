@@ -1,6 +1,5 @@
 """From the options of `run` and `plan` to a checked run."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_order
@@ -11,7 +10,7 @@ from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.places.registry import place_of
-from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
 
@@ -28,14 +27,14 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     config = _config(options)
     schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
     store = store_of(options)
-    checkpoints = load_models(options, working_dtype(config.precision))
-    if len(config.learning_rates) > 1:
+    checkpoints = load_models(options, working_dtype(config.computing.precision))
+    if len(config.scoring.learning_rates) > 1:
         refuse_another_order(listed_files(options), checkpoints)
     if schedule is not None:
-        config = replace(config, learning_rate=learning_rates_of(schedule, checkpoints))
-    config = replace(config, loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
+        config = config.changed(learning_rate=learning_rates_of(schedule, checkpoints))
+    config = config.changed(loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
     prepared = prepare(store, checkpoints, read_test_triples(options, store), config=config)
-    say_order(prepared, is_stated=bool(config.learning_rates))
+    say_order(prepared, is_stated=bool(config.scoring.learning_rates))
     say_cancelled(prepared)
     return prepared
 
@@ -75,23 +74,15 @@ def _last_layers(options: JobOptions) -> int | None:
 
 
 def _config(options: JobOptions) -> RunConfig:
-    return RunConfig(
-        mode=options["mode"],
-        loss=loss_of(options),
-        explain=options["explain"],
-        contrast=contrast_of(options),
-        normalize=options["normalize"],
-        preconditioner=options["preconditioner"],
-        parameters=options["parameters"],
-        last_layers=_last_layers(options),
-        learning_rate=options["learning_rate"] or None,
-        top_k=options["top_k"],
-        rank_by=options["rank_by"],
-        checkpoint_contributions=options["checkpoint_contributions"],
-        save_scores=options["save_scores"],
-        batch_size=options["batch_size"],
-        device=options["device"],
-        precision="mixed" if options["use_mixed_precision"] else options["precision"],
-        gradient_checkpointing=options["use_gradient_checkpointing"],
-        cache_test_gradients=options["cache_test_gradients"],
-    )
+    """Take all options of a run that bear the names of its configuration, and the few that do not."""
+    given = {name: value for name, value in options.items() if name in option_groups()}
+    given |= {
+        "loss": loss_of(options),
+        "contrast": contrast_of(options),
+        "group_by": (),
+        "last_layers": _last_layers(options),
+        "learning_rate": options["learning_rate"] or None,
+        "precision": "mixed" if options["use_mixed_precision"] else options["precision"],
+        "gradient_checkpointing": options["use_gradient_checkpointing"],
+    }
+    return RunConfig.of(**given)

@@ -48,8 +48,12 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         tests = "1 test triple" if num_tests == 1 else f"{num_tests:,} test triples"
     number = plan.num_checkpoints
     of_all = "" if number == 1 else f", of all {number} checkpoints"
-    divided = {} if prepared.config.normalize == "none" else {"normalized": _NORMALIZED[prepared.config.normalize]}
-    way = prepared.config.preconditioner
+    divided = (
+        {}
+        if prepared.config.scoring.normalize == "none"
+        else {"normalized": _NORMALIZED[prepared.config.scoring.normalize]}
+    )
+    way = prepared.config.scoring.preconditioner
     preconditioned = {} if way == "none" else {"preconditioner": f"{way}, {_PRECONDITIONED}"}
     summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
     rows = {

@@ -82,10 +82,14 @@ def explain(options: RunOptions) -> None:
     if save_groups is not None:
         write_groups(result, save_groups)
     records.discard(recorded)
-    _show(result, written, asked=prepared.config.precision)
+    _show(result, written, asked=prepared.config.computing.precision)
     if save_groups is not None:
         click.echo(f"wrote {save_groups}: the totals of all groups")
-    if plan.resources.device_bytes is not None and prepared.config.device == "auto" and result.run["device"] == "cpu":
+    if (
+        plan.resources.device_bytes is not None
+        and prepared.config.computing.device == "auto"
+        and result.run["device"] == "cpu"
+    ):
         click.echo("workers have GPUs, but scored on their CPUs: their PyTorch finds no CUDA; install one that has it")
 
 

@@ -9,7 +9,7 @@ from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import ANY_PATH, ByteSize
 
 if TYPE_CHECKING:
-    from tracin_dask.runs.config import Device
+    from tracin_dask.runs.options.computing import Device
 
 option = option_of("Where")
 

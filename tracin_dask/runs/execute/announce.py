@@ -77,7 +77,7 @@ class Announcer:
         told = []
         for index in range(num_tests):
             test = "itself" if tests is None else " · ".join(self._names(tests[index].tolist()))
-            ranking = topk.ranked(top, index, self._prepared.config.rank_by)
+            ranking = topk.ranked(top, index, self._prepared.config.ranking.rank_by)
             for place, triple in enumerate(ranking.triples[: MOST_TRIPLES // num_tests].tolist()):
                 head, relation, tail = self._names(triple)
                 influence = float(ranking.influence[place])

@@ -45,7 +45,7 @@ class Execution:
         Where finished groups of rows are recorded, so that a run that was cut off goes on where it stopped. They stay
         when the run ends: `records.discard` deletes them once the result is safe. None records nothing.
     restart
-        Discard what was recorded there, and what an interrupted run wrote to `RunConfig.save_scores`.
+        Discard what was recorded there, and what an interrupted run wrote to `SavingOptions.save_scores`.
     progress
         Called with (rows done, all rows), possibly from another thread.
     """
@@ -94,7 +94,7 @@ def carry_out(
     num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
     try:
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
-        rankings = tuple(topk.ranked(total.top, index, config.rank_by) for index in range(num_rankings))
+        rankings = tuple(topk.ranked(total.top, index, config.ranking.rank_by) for index in range(num_rankings))
         norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
         about = about_run(prepared, plan) | {
             "device": total.device,
@@ -121,7 +121,7 @@ def carry_out(
             for grouping, totals in zip(prepared.groupings, total.totals, strict=True)
         ),
         top=total.top,
-        top_k=config.top_k,
+        top_k=config.ranking.top_k,
         learning_rate=one_or_all(prepared.learning_rates),
         labels=Labels(store=prepared.store),
         run=about,
@@ -173,11 +173,11 @@ def _about_reported(
     executor: Executor, config: RunConfig, reported: Reported
 ) -> tuple[Norms | None, Contributions | None]:
     """Give the norms and the contributions of what is reported, where they are asked for."""
-    norms = executor.norms(reported) if config.normalize != "none" else None
-    if not config.checkpoint_contributions:
+    norms = executor.norms(reported) if config.scoring.normalize != "none" else None
+    if not config.saving.checkpoint_contributions:
         return norms, None
     contributions = executor.contributions(reported)
-    return norms, contributions if norms is None else divided(contributions, norms, config.normalize)
+    return norms, contributions if norms is None else divided(contributions, norms, config.scoring.normalize)
 
 
 class _Meter:
@@ -194,7 +194,7 @@ class _Meter:
 
 
 def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run_id: str) -> Executor:
-    cache = prepared.config.cache_test_gradients
+    cache = prepared.config.computing.cache_test_gradients
     if client is None:
         pairs = zip(prepared.checkpoints, prepared.scales, strict=True)
         models = [Contents(model=checkpoint.model, scales=scales) for checkpoint, scales in pairs]
@@ -222,16 +222,16 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
         ),
         learning_rates=prepared.learning_rates,
         num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
-        loss=config.loss,
+        loss=config.scoring.loss,
         question=prepared.question,
-        normalize=config.normalize,
+        normalize=config.scoring.normalize,
         tracked=prepared.tracked,
         modes=plan.modes,
-        top_k=config.top_k,
+        top_k=config.ranking.top_k,
         batch_size=plan.batch_size,
-        device=config.device,
+        device=config.computing.device,
         threads=plan.resources.threads_per_worker,
-        precision=config.precision,
-        gradient_checkpointing=config.gradient_checkpointing,
+        precision=config.computing.precision,
+        gradient_checkpointing=config.computing.gradient_checkpointing,
         groupings=prepared.groupings,
     )

@@ -62,7 +62,7 @@ def estimate(
     """Estimate the peak of a worker; `outcomes` of tasks are merged at a time."""
     columns, number, batch = max(1, work.num_tests), work.num_checkpoints, counts.batch_bytes(batch_size)
     if number > 1:
-        batch += sum_bytes(batch_size, work.num_tests, working_dtype(config.precision).itemsize)
+        batch += sum_bytes(batch_size, work.num_tests, working_dtype(config.computing.precision).itemsize)
     totals = totals_bytes(work.num_groups, work.num_columns)
     return MemoryEstimate(
         process=PROCESS_BYTES,
@@ -70,10 +70,10 @@ def estimate(
         test_triples=number * counts.test_bytes,
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
-        top_k=topk.top_k_bytes(config.top_k, columns),
+        top_k=topk.top_k_bytes(config.ranking.top_k, columns),
         group_sums=sums_bytes(work.num_groups, work.num_columns),
         group_totals=(outcomes + TOTALS_BESIDE) * totals,
-        scores=0 if config.save_scores is None else writer_bytes(batch_size, columns),
+        scores=0 if config.saving.save_scores is None else writer_bytes(batch_size, columns),
     )
 
 

@@ -111,7 +111,7 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
     def measure(batch_size: int) -> MemoryEstimate:
         return estimate(counts, work, config, batch_size=batch_size, outcomes=outcomes)
 
-    batch_size = config.batch_size or _automatic_batch(measure, config, resources)
+    batch_size = config.computing.batch_size or _automatic_batch(measure, config, resources)
     memory = measure(batch_size)
     limits = (resources.memory_bytes, device_bytes(config, resources))
     refuse_too_large(memory, limits, batch_size=batch_size, num_checkpoints=work.num_checkpoints)
@@ -134,16 +134,16 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
 
 def device_bytes(config: RunConfig, resources: Resources) -> int | None:
     """Give the memory of a GPU that the run may take; None if it computes on CPUs."""
-    return None if config.device == "cpu" else resources.device_bytes
+    return None if config.computing.device == "cpu" else resources.device_bytes
 
 
 def _counts(model: ModelConfig, work: Workload, config: RunConfig) -> EngineCost:
     how = Computing(
         work=work,
-        tracked=config.tracked(model),
-        is_normalised=config.normalize != "none",
-        itemsize=working_dtype(config.precision).itemsize,
-        recompute=config.gradient_checkpointing,
+        tracked=config.scoring.tracked(model),
+        is_normalised=config.scoring.normalize != "none",
+        itemsize=working_dtype(config.computing.precision).itemsize,
+        recompute=config.computing.gradient_checkpointing,
     )
     return engine_kind(model).cost(model, how)
 

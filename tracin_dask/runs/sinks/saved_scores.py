@@ -78,10 +78,10 @@ class Scores:
 
 def scores_of(prepared: PreparedRun) -> Scores | None:
     """Give what a run saves beside its result; None if that was not asked for."""
-    if prepared.config.save_scores is None:
+    if prepared.config.saving.save_scores is None:
         return None
     return Scores(
-        path=place_of(prepared.config.save_scores).absolute(),
+        path=place_of(prepared.config.saving.save_scores).absolute(),
         store=prepared.store,
         test_triples=prepared.test_triples,
         contrast_tails=prepared.contrast_tails,

@@ -16,8 +16,8 @@ from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.reductions import group_totals, topk
 from tracin_dask.influence.reductions.group_totals import GroupTotals
 from tracin_dask.influence.reductions.topk import TopK
-from tracin_dask.runs.config import Device
 from tracin_dask.runs.groupings import Grouping
+from tracin_dask.runs.options.computing import Device
 from tracin_dask.runs.sinks.score_writer import ScoresPlace
 from tracin_dask.runs.work.loading import CheckpointFile
 from tracin_dask.triples.store import TripleStore

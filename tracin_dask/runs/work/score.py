@@ -20,7 +20,7 @@ from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
-from tracin_dask.runs.config import Device
+from tracin_dask.runs.options.computing import Device
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work import loading
 from tracin_dask.runs.work.allocator import keep_freed_memory

@@ -1,0 +1,58 @@
+"""What is kept of the influences besides the rankings: totals of groups, all influences, shares of checkpoints."""
+
+from dataclasses import dataclass, field
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.identity import changes
+from tracin_dask.places.place import PathOrUrl
+from tracin_dask.places.registry import place_of
+from tracin_dask.runs.groupings import PARTS, Part
+from tracin_dask.triples.groups import GroupStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavingOptions:
+    """What is kept besides the rankings.
+
+    Attributes
+    ----------
+    group_by
+        `relation`, `head`, `tail`, or groups of a file (`ingest_groups`): sum the positive and the negative influences
+        of every group, over all training triples.
+    save_scores
+        Where all influences are written, too, not only the best: a Zarr array [test, train]. Workers must see the path.
+    checkpoint_contributions
+        State what each checkpoint adds to every influence that is reported.
+    """
+
+    group_by: tuple[Part | GroupStore, ...] = field(default=(), metadata=changes("records", through="group_by"))
+    save_scores: PathOrUrl | None = field(default=None, metadata=changes("records", through="save_scores"))
+    checkpoint_contributions: bool = field(default=False, metadata=changes("nothing"))
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and what is allowed.
+        """
+        _refuse_groupings(self.group_by)
+        if self.save_scores is not None:
+            place_of(self.save_scores)
+
+
+def _refuse_groupings(group_by: tuple[Part | GroupStore, ...]) -> None:
+    if not isinstance(group_by, tuple):
+        raise ConfigError(f"group_by is a tuple, of one grouping, too: ({group_by!r},)")
+    for by in group_by:
+        if not isinstance(by, GroupStore) and by not in PARTS:
+            raise ConfigError(f"group_by takes head, relation, tail and what ingest_groups gives, not {by!r}")
+    identities = [by.info.fingerprint if isinstance(by, GroupStore) else by for by in group_by]
+    if len(set(identities)) < len(identities):
+        raise ConfigError("group_by names the same groups twice; name them once")
+    names = [by.info.source.name if isinstance(by, GroupStore) else by for by in group_by]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"group_by has groupings of one name ({', '.join(names)}), by which results tell them apart; rename a file"
+        )

@@ -1,0 +1,85 @@
+"""The influences: of which loss, over which parameter tensors, by which steps, and divided by which norms."""
+
+from dataclasses import dataclass, field
+from typing import get_args
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.identity import changes
+from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
+from tracin_dask.influence.normalised import Normalize
+from tracin_dask.influence.parameters import matching, without_cancelled
+from tracin_dask.influence.preconditioners.diagonal import Preconditioning
+from tracin_dask.models.config import ModelConfig
+from tracin_dask.runs.options.refusals import refuse_unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoringOptions:
+    """What an influence is.
+
+    Attributes
+    ----------
+    loss
+        `BinaryCrossEntropy()` of the triple's own score, or a loss of your own of that score; or `OneToAll(...)`, of
+        the scores of all entities as the tail; or `SLCWA(...)`, of the scores of the triple and of corrupted ones.
+    parameters
+        Shell-style patterns of the parameter tensors that count; empty means all, or with a preconditioner all but
+        the model's `config.cancelled_parameters`, whose gradients are 0 in training.
+    last_layers
+        Track fc.* and this many tensors in all, counted backwards from fc; None for no such limit.
+    preconditioner
+        `adam`: P in ⟨∇i, P ∇j⟩ is that of the Adam that trained the model, from the checkpoint's optimiser state: see
+        `tracin_dask.models.checkpoints.adam`. `none`: plain gradient descent.
+    normalize
+        `cosine`: divide influences by the norms of both gradients. `relatif`: by that of the training triple's only,
+        so that triples with long gradients do not lead every list. Influences are ranked after that.
+    learning_rate
+        Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
+        checkpoint's own, or else 0.001.
+    """
+
+    loss: AnyLoss = field(default_factory=BinaryCrossEntropy, metadata=changes("scores"))
+    parameters: tuple[str, ...] = field(default=(), metadata=changes("scores", through="parameters"))
+    last_layers: int | None = field(default=None, metadata=changes("scores", through="parameters"))
+    preconditioner: Preconditioning = field(default="none", metadata=changes("scores"))
+    normalize: Normalize = field(default="none", metadata=changes("scores"))
+    learning_rate: float | tuple[float, ...] | None = field(
+        default=None, metadata=changes("scores", through="learning_rate")
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have.
+
+        Raises
+        ------
+        ConfigError
+            Naming the option, its value and what is allowed.
+        """
+        for rate in self.learning_rates:
+            if not 0 < rate < float("inf"):
+                raise ConfigError(f"learning_rate must be a positive number, not {rate}")
+        refuse_unknown("normalize", self.normalize, get_args(Normalize))
+        refuse_unknown("preconditioner", self.preconditioner, get_args(Preconditioning))
+        if self.parameters and self.last_layers is not None:
+            raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The stated learning rates; none if the checkpoints' own count."""
+        if self.learning_rate is None:
+            return ()
+        return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
+
+    def tracked(self, model: ModelConfig) -> frozenset[str]:
+        """Name the parameter tensors of this model whose gradients count.
+
+        Raises
+        ------
+        ConfigError
+            If a pattern matches none of them.
+        """
+        if self.last_layers is not None:
+            return model.last_layers(self.last_layers)
+        if self.preconditioner != "none" and not self.parameters:
+            return without_cancelled(model)
+        return matching(model, self.parameters or ("*",))
