@@ -15,6 +15,7 @@ from tracin_dask.influence.conve.folded import fold, model_bytes
 from tracin_dask.influence.conve.jacobians import relation_table
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import num_bytes
