@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import zarr
+from click.testing import CliRunner
 from pages import PAGES, blocks, name_of
 
 import tracin_dask
+from tracin_dask.cli.main import group
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 
@@ -87,6 +89,26 @@ def check_place(names):
     assert here.to_dict()["influences"] == names["again"]["influences"]
 
 
+def check_clusters(names):
+    assert [names[name].run["workers"] for name in ("here", "chosen", "spread", "stated")] == [1, 1, 2, 1]
+    first = names["here"].to_dict()["influences"]
+    assert all(names[name].to_dict()["influences"] == first for name in ("chosen", "stated"))
+
+
+def check_kind_of_cluster(names):
+    """Check the example, and use its class in the specification file that the section shows."""
+    text = RUNNABLE["docs/extending.md: A kind of cluster"]
+    Path("my_clusters.py").write_text(blocks(text, "python")[0])
+    Path("thread.yaml").write_text(blocks(text, "yaml")[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path.cwd())
+        again = tracin_dask.run(names["store"], names["checkpoint"], [(0, 0, 1)], cluster="thread.yaml")
+        shown = CliRunner().invoke(group, ["cluster", "show", "thread.yaml"])
+    here = tracin_dask.run(names["store"], names["checkpoint"], [(0, 0, 1)])
+    assert again.to_dict()["influences"] == names["found"].to_dict()["influences"] == here.to_dict()["influences"]
+    assert shown.output == "one worker in a thread of this process; dashboard on 127.0.0.1:0\n"
+
+
 CHECKS = {
     "docs/python.md": check_python,
     "docs/losses.md": check_losses,
@@ -95,7 +117,9 @@ CHECKS = {
     "docs/all-influences.md": check_all_influences,
     "docs/other-models.md": check_other_models,
     "docs/pykeen.md": check_pykeen,
+    "docs/clusters.md": check_clusters,
     "docs/extending.md: A place": check_place,
+    "docs/extending.md: A kind of cluster": check_kind_of_cluster,
 }
 """What must hold after a page's Python ran; pages without an entry must only run."""
 
