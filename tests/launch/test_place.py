@@ -31,7 +31,7 @@ def prepared(graph, checkpoint):
 
 @pytest.fixture(scope="module")
 def on_any_device(prepared):
-    return replace(prepared, config=replace(prepared.config, device="auto"))
+    return replace(prepared, config=prepared.config.changed(device="auto"))
 
 
 @pytest.fixture
