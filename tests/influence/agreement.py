@@ -32,6 +32,12 @@ MODULES = {
     "layout": "conve.regions",
     "modes": "conve.modes",
     "gradient_modes": "autograd.modes",
+    "losses_base": "losses.base",
+    "losses_own_score": "losses.own_score",
+    "losses_one_to_all": "losses.one_to_all",
+    "losses_slcwa": "losses.slcwa",
+    "losses_identity": "losses.identity",
+    "losses_checks": "losses.checks",
     "losses": "losses",
     "parameters": "parameters",
     "batch": "batch",
@@ -58,7 +64,7 @@ MODULES = {
     "gradient_engine": "autograd.engine",
     "gradient_scorer": "autograd.scorer",
     "questions": "columns",
-    "negatives": "negatives",
+    "scoring": "scoring",
     "products_within": "conve.products_within",
     "squares": "squares",
     "summed": "summed",
@@ -95,7 +101,10 @@ class Disagreement(Exception):  # noqa: N818 - the name says what is wrong
 def fresh_room(edits: Iterable[tuple[str, str, str]] = ()) -> dict[str, ModuleType]:
     """Execute the room's sources again, with (module, text, replacement) edits; each text must occur exactly once."""
     folder = Path(tracin_dask.influence.__file__).parent
-    sources = {name: (folder / f"{path.replace('.', '/')}.py").read_text() for name, path in MODULES.items()}
+    paths = {name: folder / path.replace(".", "/") for name, path in MODULES.items()}
+    sources = {
+        name: (p / "__init__.py" if p.is_dir() else p.with_suffix(".py")).read_text() for name, p in paths.items()
+    }
     for module, text, replacement in edits:
         assert sources[module].count(text) == 1, f"{module}.py holds {sources[module].count(text)} times: {text}"
         sources[module] = sources[module].replace(text, replacement)
@@ -138,8 +147,10 @@ def scores(
     engine, train: Tensor, test, room: dict[str, ModuleType] | None = None, num_tests: int | None = None
 ) -> Tensor:
     """Score training triples against prepared test triples."""
-    scorer = (room or imported_room())["negatives"].make_scorer(engine, test, num_tests)
-    found = engine.model.kernel.new_empty(len(train), len(scorer))
+    room = room or imported_room()
+    num_answers = len(test) if num_tests is None else num_tests
+    scorer = room["scoring"].make_scorer(engine, test, room["questions"].EachItsOwn(num_answers=num_answers))
+    found = engine.model.kernel.new_empty(len(train), num_answers)
     for part in scorer.parts(train.numpy()):
         found[torch.from_numpy(part.rows)] = part.influences
     return found
@@ -201,7 +212,8 @@ def check_scores(case: Case, tracked: Iterable[str], room: dict[str, ModuleType]
     question = questions.Question(explain=options.pop("explain", "loss"), is_contrast=case.test.shape[1] == 4)
     engine = engine_of(case, tracked, room, **options)
     asked, others = case.test[:, :3].numpy(), case.test[:, 3].numpy() if question.is_contrast else None
-    test = questions.prepare_question(engine, question, asked, others, batch_size=100)
+    targets = questions.Targets(triples=asked, contrast_tails=others)
+    test = questions.prepare_question(engine, question, targets, batch_size=100)
     assert len(test) == len(asked) * question.num_gradients(engine.loss)
     found = scores(engine, case.train, test, room, len(asked)) / LEARNING_RATE
     expected = sum(case.products[name] for name in tracked)

@@ -26,10 +26,10 @@ from pykeen.triples import CoreTriplesFactory
 from tracin_dask.influence.autograd import cost as gradient_cost
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
-from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import question_norms, training_norms
+from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.checkpoints.checkpoint import build_model
 from tracin_dask.models.conve.dialects import PYKEEN, rename_tensors
@@ -52,8 +52,8 @@ def engine_for(model, tracked, *, forward=False, loss=None):
 
 def scores(engine, train=TRAIN, test=TEST, question=None):
     with torch.no_grad():
-        prepared = prepare_question(engine, question or Question(), test.numpy(), batch_size=3)
-        scorer = make_scorer(engine, prepared, len(test))
+        prepared = prepare_question(engine, question or Question(), Targets(triples=test.numpy()), batch_size=3)
+        scorer = make_scorer(engine, prepared, EachItsOwn(num_answers=len(test)))
         (part,) = scorer.parts(train.numpy())
     assert part.rows.tolist() == list(range(len(train)))
     return part.influences / LEARNING_RATE
@@ -163,12 +163,12 @@ def test_other_losses_contrasts_and_norms_agree_with_autograd(name, kind, forwar
     truth = ask(model.model, TRAIN, asked, plain, oracle.of_contrast(plain))
     tracked = list(truth.products)
     engine, question = engine_for(model, tracked, forward=forward, loss=loss), Question(is_contrast=True)
-    tests, tails = TEST.numpy(), OTHER_TAILS.numpy()
+    targets = Targets(triples=TEST.numpy(), contrast_tails=OTHER_TAILS.numpy())
     with torch.no_grad():
-        factors = prepare_question(engine, question, tests, tails, batch_size=3)
-        scorer = make_scorer(engine, factors, len(TEST))
+        factors = prepare_question(engine, question, targets, batch_size=3)
+        scorer = make_scorer(engine, factors, EachItsOwn(num_answers=len(TEST)))
         found = next(iter(scorer.parts(TRAIN.numpy()))).influences / LEARNING_RATE
-        norms = training_norms([engine, engine], TRAIN.numpy()), question_norms([engine], question, tests, tails)
+        norms = training_norms([engine, engine], TRAIN.numpy()), question_norms([engine], question, targets)
     check(found, truth, tracked)
     lengths = [torch.stack(list(side.values())).norm(dim=0) for side in (truth.train_norms, truth.test_norms)]
     torch.testing.assert_close(norms[0], (2 * LEARNING_RATE) ** 0.5 * lengths[0], rtol=1e-9, atol=1e-12)
@@ -200,8 +200,8 @@ def test_nothing_as_large_as_a_table_is_made(name):
     table = 4 * 50_000 * max(entry.row_size for entry in model.config.tables)
     engine = engine_for(model, model.config.parameter_names, forward=True)
     with LiveBytes() as live, torch.no_grad():
-        test = prepare_question(engine, Question(), TEST.numpy(), batch_size=8)
-        scorer = make_scorer(engine, test, len(TEST))
+        test = prepare_question(engine, Question(), Targets(triples=TEST.numpy()), batch_size=8)
+        scorer = make_scorer(engine, test, EachItsOwn(num_answers=len(TEST)))
         assert next(iter(scorer.parts(TRAIN.numpy()))).influences.any()
         assert (self_influence(engine, TRAIN) > 0).all()
     assert 0 < live.peak_bytes < table / 4
@@ -214,8 +214,8 @@ def test_a_batch_takes_no_more_than_is_counted_for_it(name, forward, monkeypatch
     engine = engine_for(model, model.config.parameter_names, forward=forward)
     train = torch.from_numpy(np.tile(TRAIN.numpy(), (12, 1)))
     with torch.no_grad():
-        test = prepare_question(engine, Question(), TEST.numpy(), batch_size=8)
-        scorer = make_scorer(engine, test, len(TEST))
+        test = prepare_question(engine, Question(), Targets(triples=TEST.numpy()), batch_size=8)
+        scorer = make_scorer(engine, test, EachItsOwn(num_answers=len(TEST)))
         next(iter(scorer.parts(train.numpy())))
         with LiveBytes() as live:
             next(iter(scorer.parts(train.numpy())))
@@ -260,10 +260,7 @@ def of_room(edits):
         for forward in (True, False)
     ]
     with torch.no_grad():
-        found = [
-            room["negatives"].make_scorer(engine, engine.prepare(TEST, batch_size=8)).whole(TRAIN.numpy())
-            for engine in engines
-        ]
+        found = [engine.scorer(engine.prepare(TEST, batch_size=8)).whole(TRAIN.numpy()) for engine in engines]
         return torch.cat(found), engines[0].self_influence(TRAIN)
 
 

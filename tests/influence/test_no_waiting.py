@@ -12,13 +12,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
-from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve import long_runs
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.reductions.group_totals import GroupSums
+from tracin_dask.influence.scoring import make_scorer
 
 WAITING = {
     "aten::item",
@@ -59,7 +59,11 @@ def test_other_losses_ask_the_device_for_nothing_either(loss):
     case = random_case("height")
     engine = engine_for(case.model, case.names, loss=loss)
     asked = case.test.numpy()
-    scorer = make_scorer(engine, prepare_question(engine, Question(), asked, batch_size=8), len(asked))
+    scorer = make_scorer(
+        engine,
+        prepare_question(engine, Question(), Targets(triples=asked), batch_size=8),
+        EachItsOwn(num_answers=len(asked)),
+    )
     found = operators(scorer, case)
     assert "aten::mm" in found
     assert not found & WAITING
@@ -96,7 +100,7 @@ def test_the_engine_for_any_model_asks_the_device_for_nothing_either(name, forwa
         modes=GradientModes(has_dense=name == "TuckER", forward=forward),
     )
     with torch.no_grad():
-        scorer = make_scorer(engine, engine.prepare(case.test, batch_size=8))
+        scorer = make_scorer(engine, engine.prepare(case.test, batch_size=8), EachItsOwn(num_answers=len(case.test)))
         found = operators(scorer, case)
     assert "aten::embedding" in found
     assert not found & WAITING

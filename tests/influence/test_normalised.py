@@ -2,7 +2,6 @@
 
 from functools import cache
 
-import numpy as np
 import oracle
 import pytest
 import torch
@@ -12,7 +11,7 @@ from influence.test_questions import CONTRASTED, LOSSES, SCORE
 from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
-from tracin_dask.influence.columns import Question
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.normalised import question_norms, training_norms
 from tracin_dask.models.conve.model import ConvE
@@ -68,22 +67,22 @@ def engines_of(models, names, loss, modes: Modes, room=None) -> list:
     return [engine_for(one, names, room, learning_rate=rate, loss=loss, modes=modes) for one, rate in pairs]
 
 
-def asked_of(question) -> tuple[np.ndarray, np.ndarray | None]:
+def targets_of(question) -> Targets:
     asked = CONTRASTED.numpy()
-    return asked[:, :3], asked[:, 3] if question.is_contrast else None
+    return Targets(triples=asked[:, :3], contrast_tails=asked[:, 3] if question.is_contrast else None)
 
 
 def normalised(engines: list, question, *, cosine: bool, room=None, train: Tensor = TRAIN) -> Tensor:
     """Score the training triples as a run does."""
     room = room or imported_room()
-    tests, tails = asked_of(question)
+    targets, answers = targets_of(question), EachItsOwn(num_answers=len(CONTRASTED))
     scorers = []
     for engine in engines:
-        prepared = room["questions"].prepare_question(engine, question, tests, tails, batch_size=100)
-        scorers.append(room["negatives"].make_scorer(engine, prepared, len(tests)))
-    norms = room["normalised"].question_norms(engines, question, tests, tails) if cosine else None
+        prepared = room["questions"].prepare_question(engine, question, targets, batch_size=100)
+        scorers.append(room["scoring"].make_scorer(engine, prepared, answers))
+    norms = room["normalised"].question_norms(engines, question, targets) if cosine else None
     scorer = room["normalised"].NormalisedScorer(room["summed"].SummedScorer(scorers), engines, norms)
-    found = torch.full((len(train), len(tests)), torch.nan, dtype=engines[0].model.kernel.dtype)
+    found = torch.full((len(train), len(CONTRASTED)), torch.nan, dtype=engines[0].model.kernel.dtype)
     for part in scorer.parts(train.numpy()):
         found[torch.from_numpy(part.rows)] = part.influences
     return found
@@ -103,7 +102,7 @@ def test_norms_and_quotients_agree_with_the_oracle(dialect, loss, question, trac
     engines = engines_of([c.model for c in cases], names, LOSSES[loss][0], Modes())
     with torch.no_grad():
         torch.testing.assert_close(training_norms(engines, TRAIN.numpy()), ours, rtol=ROUNDING, atol=0)
-        torch.testing.assert_close(question_norms(engines, asked, *asked_of(asked)), theirs, rtol=ROUNDING, atol=0)
+        torch.testing.assert_close(question_norms(engines, asked, targets_of(asked)), theirs, rtol=ROUNDING, atol=0)
         cosine, relatif = (normalised(engines, asked, cosine=cosine) for cosine in (True, False))
     assert ((cosine - influences / ours[:, None] / theirs).abs() <= ROUNDING).all()
     assert ((relatif - influences / ours[:, None]).abs() <= ROUNDING * theirs).all()
@@ -137,8 +136,8 @@ def test_cosines_lie_between_one_and_minus_one_and_duplicates_tie(loss):
 def test_many_test_triples_have_the_norms_of_few():
     engines = engines_of([model("width", 0)], case("width", "slcwa", "loss", 0).names, LOSSES["slcwa"][0], Modes())
     with torch.no_grad():
-        few = question_norms(engines, Question(), TEST.numpy())
-        many = question_norms(engines, Question(), TEST.repeat(9, 1).numpy())
+        few = question_norms(engines, Question(), Targets(triples=TEST.numpy()))
+        many = question_norms(engines, Question(), Targets(triples=TEST.repeat(9, 1).numpy()))
     torch.testing.assert_close(many, few.repeat(9), rtol=1e-12, atol=0)
 
 
@@ -187,14 +186,14 @@ TERMS = {
     "the sum over checkpoints": (
         "normalised",
         "contrast_tails) for engine in engines]",
-        "contrast_tails) for engine in engines[:1]]",
+        "test) for engine in engines[:1]]",
     ),
     "the order of rows": (
         "normalised",
         "by_row[torch.from_numpy(part.rows).to(by_row.device)]",
         "by_row[: len(part.rows)]",
     ),
-    "the signs": ("squares", "one.sign * derivative", "derivative"),
+    "the signs": ("squares", "float(block.weight) * derivative", "derivative"),
     "the roots": ("normalised", ", 0, squares).sqrt()", ", 0, squares)"),
 }
 
@@ -231,4 +230,4 @@ def test_a_norm_beyond_the_numbers_names_the_test_triple():
         torch.no_grad(),
         pytest.raises(NonFiniteError, match=r"8 test triple\(s\) is NaN or infinite, first"),
     ):
-        question_norms(engines, Question(), TEST.numpy())
+        question_norms(engines, Question(), Targets(triples=TEST.numpy()))

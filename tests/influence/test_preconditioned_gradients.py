@@ -55,9 +55,11 @@ def engine_for(name, tracked, *, forward=False, loss=None, room=None):
 def scores(engine, question=None, room=None):
     room = room or imported_room()
     with torch.no_grad():
-        asked = question or room["questions"].Question(), TEST.numpy(), OTHER_TAILS.numpy()
-        test = room["questions"].prepare_question(engine, *asked, batch_size=3)
-        (part,) = room["negatives"].make_scorer(engine, test, len(TEST)).parts(TRAIN.numpy())
+        columns = room["questions"]
+        targets = columns.Targets(triples=TEST.numpy(), contrast_tails=OTHER_TAILS.numpy())
+        test = columns.prepare_question(engine, question or columns.Question(), targets, batch_size=3)
+        answers = columns.EachItsOwn(num_answers=len(TEST))
+        (part,) = room["scoring"].make_scorer(engine, test, answers).parts(TRAIN.numpy())
     return part.influences / LEARNING_RATE
 
 
@@ -91,11 +93,12 @@ def norm_errors(name, room=None):
     """Compute norms of both sides; give the largest errors."""
     room, truth = room or imported_room(), truth_of_sums(name)
     engine = engine_for(name, truth.products, loss=room["losses"].SLCWA(num_negatives=2, seed=3), room=room)
-    question, tests, tails = room["questions"].Question(is_contrast=True), TEST.numpy(), OTHER_TAILS.numpy()
+    question = room["questions"].Question(is_contrast=True)
+    targets = room["questions"].Targets(triples=TEST.numpy(), contrast_tails=OTHER_TAILS.numpy())
     with torch.no_grad():
         found = (
             room["normalised"].training_norms([engine], TRAIN.numpy()),
-            room["normalised"].question_norms([engine], question, tests, tails),
+            room["normalised"].question_norms([engine], question, targets),
         )
     lengths = [torch.stack(list(side.values())).norm(dim=0) for side in (truth.train_norms, truth.test_norms)]
     return [

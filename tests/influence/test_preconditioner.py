@@ -32,14 +32,14 @@ from influence.test_single_precision import MOST_EXCLUDED, TOLERANCE, random_tri
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve import all_scores
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import lay_out_scales
+from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 WAYS = [Modes(), Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=2)]
@@ -185,8 +185,8 @@ def test_bf16_rounds_the_operands_of_its_products():
 def test_scoring_asks_the_device_for_nothing(loss):
     wanted = case("height", loss)
     engine, asked = engine_of(wanted, wanted.names, loss=LOSSES[loss][0]), TEST.numpy()
-    test = prepare_question(engine, Question(), asked, batch_size=8)
-    found = operators(make_scorer(engine, test, len(asked)), wanted)
+    test = prepare_question(engine, Question(), Targets(triples=asked), batch_size=8)
+    found = operators(make_scorer(engine, test, EachItsOwn(num_answers=len(asked))), wanted)
     assert "aten::mm" in found
     assert not found & WAITING
 

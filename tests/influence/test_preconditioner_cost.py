@@ -8,7 +8,7 @@ from influence.agreement import engine_for
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.columns import Question, Targets, prepare_question
 from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.norm_cost import norm_multiply_adds
@@ -105,7 +105,9 @@ def test_scoring_takes_about_the_counted_multiply_adds(model, modes, num_tests):
 
 def test_explaining_scores_under_a_loss_of_all_scores_takes_about_the_counted_multiply_adds(model):
     engine, asked = engine_of(model, modes := Modes(all_scores=True)), ALL_DISTINCT[50:53].numpy()
-    scorer = Scorer(engine, prepare_question(engine, Question(explain="score"), asked, batch_size=BATCH))
+    scorer = Scorer(
+        engine, prepare_question(engine, Question(explain="score"), Targets(triples=asked), batch_size=BATCH)
+    )
     sizes = {"num_triples": 40, "num_heads": 40, "num_pairs": 40, "num_tests": 3, "is_preconditioned": True}
     work = Workload(all_scores=True, tests_at_all_scores=False, **sizes)
     counted = cost.multiply_adds(model.config, work, engine.tracked, modes).total

@@ -23,7 +23,7 @@ from influence.agreement import (
 )
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.columns import Question, Targets, prepare_question
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 
@@ -81,7 +81,9 @@ def test_scores_and_contrasts_agree_with_the_oracle_under_every_loss(dialect, lo
 def test_a_tail_against_itself_has_no_influences(loss):
     engine = engine_for(random_model(), random_model().config.parameter_names, loss=LOSSES[loss][0])
     asked = TEST.numpy()
-    test = prepare_question(engine, Question(is_contrast=True), asked, asked[:, 2], batch_size=8)
+    test = prepare_question(
+        engine, Question(is_contrast=True), Targets(triples=asked, contrast_tails=asked[:, 2]), batch_size=8
+    )
     assert (
         scores(engine, TRAIN, test, num_tests=len(asked)).abs().max() < 1e-14
     )  # sums of two numbers and their negatives
@@ -129,13 +131,13 @@ def test_one_entity_cannot_be_corrupted():
 
 
 TERMS = {
-    "the triple itself": ("negatives", "total = self._positive.whole", "total = 0 * self._positive.whole"),
-    "the corrupted triples": ("negatives", "total.index_add_(", "(lambda *_: None)("),
-    "their order": ("negatives", "send(order[part.rows], total.device)", "send(part.rows, total.device)"),
+    "the triple itself": ("scoring", "total = self._scorer.with", "total = 0 * self._scorer.with"),
+    "the corrupted triples": ("scoring", "total.index_add_(", "(lambda *_: None)("),
+    "their order": ("scoring", "send(order[part.rows], total.device)", "send(part.rows, total.device)"),
     "the test triples' corrupted triples": (
         "questions",
-        "loss=loss.part(is_positive=False), sign=sign",
-        "loss=loss.part(is_positive=False), sign=0",
+        "loss=part.loss, weight=sign)",
+        "loss=part.loss, weight=sign * (part.triples is triples))",
     ),
 }
 
@@ -150,7 +152,7 @@ def test_scores_without_a_part_of_the_corrupted_triples_disagree_with_the_oracle
 def test_a_contrast_without_the_other_tail_disagrees_with_the_oracle():
     wanted, room = (
         case("width", "bce", is_contrast=True),
-        fresh_room([("questions", "contrast_tails]), -1))", "contrast_tails]), 0))")]),
+        fresh_room([("questions", "contrast_tails]), -1.0))", "contrast_tails]), 0.0))")]),
     )
     with pytest.raises(Disagreement):
         check_scores(wanted, wanted.names, room)

@@ -9,11 +9,12 @@ import torch
 from conftest import random_model
 from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, engine_for
 
-from tracin_dask.influence.columns import Question, prepare_question
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.engine import BatchScorer
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.negatives import BatchScorer, make_scorer
+from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.models.conve.model import ConvE
 
@@ -62,8 +63,10 @@ def scorers_of(dialect: str, tracked: tuple[str, ...], modes: Modes, loss: str) 
     """Make a scorer of each model; corrupted triples make several gradients of each test triple."""
     made = engines(dialect, tracked, modes, loss)
     asked = TEST.numpy()
-    tests = [prepare_question(engine, Question(), asked, batch_size=100) for engine in made]
-    return [make_scorer(engine, test, len(asked)) for engine, test in zip(made, tests, strict=True)]
+    tests = [prepare_question(engine, Question(), Targets(triples=asked), batch_size=100) for engine in made]
+    return [
+        make_scorer(engine, test, EachItsOwn(num_answers=len(asked))) for engine, test in zip(made, tests, strict=True)
+    ]
 
 
 def summed(scorers: list[BatchScorer]) -> torch.Tensor:

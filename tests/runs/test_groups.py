@@ -294,7 +294,7 @@ def test_dask_knows_the_bytes_of_group_totals(make_job: MakeJob):
     for group_by in ((), ("head", "relation")):
         planned = make_job(group_by=group_by)
         job = _job(planned.prepared, planned.plan)
-        scored = score_rows(job, prepare_test(job, planned.prepared.asked), (0, BATCH_SIZE))
+        scored = score_rows(job, prepare_test(job, planned.prepared.targets), (0, BATCH_SIZE))
         sizes.append(sizeof(scored))
     assert [len(totals) for totals in scored.totals] == [5, 5]
     assert sizes[1] - sizes[0] == sum(totals.num_bytes for totals in scored.totals) == 10 * 8 * (2 + 6 * 3)

@@ -1,16 +1,24 @@
-"""What is asked of test triples: why their loss, or score, is what it is; or why this tail and not another."""
+"""Columns: the gradients on the test side of every product, and how columns add up to answers.
 
+An answer is a linear combination of gradients: of one test triple's loss; of a test triple less the one with another
+tail; of a triple and corrupted ones; of the mean over a set of test triples. Training triples are scored against the
+columns, and the columns' influences are added up to the influences on the answers. Weights are part of the columns.
+"""
+
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from tracin_dask.influence.engine import Engine, Factors
-from tracin_dask.influence.losses import SLCWA, AnyLoss, NegatedScore, OneToAll
+from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, NegatedScore, SeparableLoss, num_parts, reads
+from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES, is_separable
 from tracin_dask.influence.tensors import concatenate
 
 Explain = Literal["loss", "score"]
@@ -29,29 +37,136 @@ class Question:
     is_contrast: bool = False
 
     def num_gradients(self, loss: AnyLoss) -> int:
-        """Count the gradients that are added up for one test triple."""
-        negatives = loss.num_negatives if isinstance(loss, SLCWA) and self.explain == "loss" else 0
-        return (1 + negatives) * (2 if self.is_contrast else 1)
+        """Count the columns of one test triple."""
+        return (num_parts(loss) if self.explain == "loss" else 1) * (2 if self.is_contrast else 1)
+
+    def reads_all_scores(self, loss: AnyLoss) -> bool:
+        """Tell whether columns are gradients at the scores of all entities, and not at single scores."""
+        if self.explain == "score" or reads(loss) != ALL_SCORES:
+            return False
+        return not (self.is_contrast and is_separable(loss))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A gradient of each test triple, that of a loss at a triple; all of them are added up with their signs."""
+class Targets:
+    """What a run explains: test triples, each one answer or several of them together."""
+
+    triples: Int[ndarray, "test 3"]
+    contrast_tails: Int[ndarray, " test"] | None = None
+    """The tail that each is held against, where the question is a contrast."""
+    answers: Int[ndarray, " test"] | None = None
+    """The answer that each test triple belongs to, numbered from 0; None where each is an answer of its own."""
+
+    @property
+    def num_answers(self) -> int:
+        """Count the answers."""
+        return len(self.triples) if self.answers is None else int(self.answers.max()) + 1
+
+    def take(self, start: int, stop: int) -> "Targets":
+        """Take some answers, with all of their test triples."""
+        of_answer = np.arange(len(self.triples)) if self.answers is None else self.answers
+        rows = np.flatnonzero((of_answer >= start) & (of_answer < stop))
+        return Targets(
+            triples=self.triples[rows],
+            contrast_tails=None if self.contrast_tails is None else self.contrast_tails[rows],
+            answers=None if self.answers is None else self.answers[rows] - start,
+        )
+
+    @property
+    def identity(self) -> str:
+        """A digest, for telling runs apart."""
+        digest = hashlib.sha256(self.triples.tobytes())
+        for more in (self.contrast_tails, self.answers):
+            digest.update(b"none" if more is None else more.tobytes())
+        return digest.hexdigest()
+
+    def of_answer(self, answer: int) -> Int[ndarray, "member 3"]:
+        """Give the test triples of an answer."""
+        return self.triples[[answer]] if self.answers is None else self.triples[self.answers == answer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One column of each test triple: the gradient of a loss at some triples, times a weight."""
 
     triples: Int[ndarray, "test 3"]
     loss: AnyLoss
-    sign: int
+    weight: float | Float[ndarray, " test"]
 
 
-def prepare_question(
-    engine: Engine,
-    question: Question,
-    test_triples: Int[ndarray, "test 3"],
-    contrast_tails: Int[ndarray, " test"] | None = None,
-    *,
-    batch_size: int,
-) -> Factors:
-    """Compute the factors of all gradients that a question asks for: of all test triples, one kind after the other.
+@runtime_checkable
+class Answers(Protocol):
+    """How the influences on columns add up to the influences on answers."""
+
+    def add_up(self, influences: Float[Tensor, "row column"]) -> Float[Tensor, "row answer"]:
+        """Add the columns of every answer up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EachItsOwn:
+    """Blocks of columns, each with one column of every answer, in the same order."""
+
+    num_answers: int
+
+    def add_up(self, influences: Float[Tensor, "row column"]) -> Float[Tensor, "row answer"]:
+        """Add the columns of every answer up; a single block stays as it is."""
+        if influences.shape[1] == self.num_answers:
+            return influences
+        return influences.reshape(len(influences), -1, self.num_answers).sum(dim=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Columns that belong to answers in any number."""
+
+    answer_of_column: Int[ndarray, " column"]
+    num_answers: int
+
+    def add_up(self, influences: Float[Tensor, "row column"]) -> Float[Tensor, "row answer"]:
+        """Add the columns of every answer up, in their order."""
+        total = influences.new_zeros(len(influences), self.num_answers)
+        place = torch.from_numpy(self.answer_of_column).to(influences.device)
+        return total.index_add_(1, place, influences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The gradients on the test side, in blocks, and how they add up to answers."""
+
+    blocks: tuple[Block, ...]
+    answers: Answers
+
+
+def columns_of(question: Question, loss: AnyLoss, test: Targets, num_entities: int) -> Columns:
+    """Give the columns of what a question asks of test triples.
+
+    Several test triples of one answer each count 1 / n of the n: the answer is their mean.
+    """
+    blocks = tuple(_blocks(question, loss, test, num_entities))
+    if test.answers is None:
+        return Columns(blocks=blocks, answers=answers_of(test, len(blocks)))
+    share = 1 / np.bincount(test.answers)[test.answers]
+    return Columns(
+        blocks=tuple(replace(block, weight=block.weight * share) for block in blocks),
+        answers=answers_of(test, len(blocks)),
+    )
+
+
+def answers_of(test: Targets, num_blocks: int) -> Answers:
+    """Say how so many blocks of columns of test triples add up to answers."""
+    if test.answers is None:
+        return EachItsOwn(num_answers=len(test.triples))
+    return Together(answer_of_column=np.tile(test.answers, num_blocks), num_answers=test.num_answers)
+
+
+def prepare_question(engine: Engine, question: Question, test: Targets, *, batch_size: int) -> Factors:
+    """Compute the gradients of all columns of a question; raises as `prepare_columns`."""
+    return prepare_columns(engine, columns_of(question, engine.loss, test, engine.num_entities), batch_size=batch_size)
+
+
+def prepare_columns(engine: Engine, columns: Columns, *, batch_size: int) -> Factors:
+    """Compute the gradients of all columns, one block after the other.
 
     Raises
     ------
@@ -59,40 +174,33 @@ def prepare_question(
         If a factor is NaN or infinite; the triple is named.
     """
     prepared = []
-    for asked in gradients_of(engine, question, test_triples, contrast_tails):
-        factors = engine.with_loss(asked.loss).prepare(torch.from_numpy(asked.triples), batch_size=batch_size)
-        prepared.append(replace(factors, scale=asked.sign * factors.scale))
+    for block in columns.blocks:
+        factors = engine.with_loss(block.loss).prepare(torch.from_numpy(block.triples), batch_size=batch_size)
+        weight = torch.as_tensor(block.weight, dtype=factors.scale.dtype, device=factors.scale.device)
+        prepared.append(replace(factors, scale=weight * factors.scale))
     return concatenate(prepared)
 
 
-def gradients_of(
-    engine: Engine,
-    question: Question,
-    test_triples: Int[ndarray, "test 3"],
-    contrast_tails: Int[ndarray, " test"] | None = None,
-) -> Iterator[Asked]:
-    """Give the gradients that a question asks for."""
-    sides = [(test_triples, 1)]
+def _blocks(question: Question, loss: AnyLoss, test: Targets, num_entities: int) -> Iterator[Block]:
+    sides = [(test.triples, 1.0)]
     if question.is_contrast:
-        assert contrast_tails is not None  # noqa: S101 - belongs to the question
-        sides.append((np.column_stack([test_triples[:, :2], contrast_tails]), -1))
+        assert test.contrast_tails is not None  # noqa: S101 - belongs to the question
+        sides.append((np.column_stack([test.triples[:, :2], test.contrast_tails]), -1.0))
     for triples, sign in sides:
-        yield from _of_one_side(engine.loss, question, triples, engine.num_entities, sign)
+        yield from _of_one_side(question, loss, triples, num_entities, sign)
 
 
 def _of_one_side(
-    loss: AnyLoss, question: Question, triples: Int[ndarray, "test 3"], num_entities: int, sign: int
-) -> Iterator[Asked]:
-    """Give the gradients of triples that a question asks for."""
+    question: Question, loss: AnyLoss, triples: Int[ndarray, "test 3"], num_entities: int, sign: float
+) -> Iterator[Block]:
     if question.explain == "score":
-        yield Asked(triples=triples, loss=NegatedScore(), sign=sign)
-    elif question.is_contrast and isinstance(loss, OneToAll):
+        yield Block(triples=triples, loss=NegatedScore(), weight=sign)
+    elif question.is_contrast and reads(loss) == ALL_SCORES and is_separable(loss):
         # the other entities' parts are the same for both tails: what is left is the difference of two scores
-        weight = loss.lower_at_tail(num_entities)
-        yield Asked(triples=triples, loss=NegatedScore(weight=weight), sign=sign)
-    elif isinstance(loss, SLCWA):
-        yield Asked(triples=triples, loss=loss.part(is_positive=True), sign=sign)
-        for corrupted in loss.corrupted(triples, num_entities):
-            yield Asked(triples=corrupted, loss=loss.part(is_positive=False), sign=sign)
+        by = cast(SeparableLoss, loss).lower_at_tail(num_entities)
+        yield Block(triples=triples, loss=NegatedScore(weight=by), weight=sign)
+    elif reads(loss) == CORRUPTED_TRIPLES:
+        for part in cast(CorruptingLoss, loss).parts(triples, num_entities):
+            yield Block(triples=part.triples, loss=part.loss, weight=sign)
     else:
-        yield Asked(triples=triples, loss=loss, sign=sign)
+        yield Block(triples=triples, loss=loss, weight=sign)

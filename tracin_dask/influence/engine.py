@@ -22,10 +22,10 @@ from tracin_dask.models.config import ModelConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchScores:
-    """Influences of some rows of a batch on all test triples."""
+    """Influences of some rows of a batch on all columns, or on all answers."""
 
     rows: Int[ndarray, " row"]
-    influences: Float[Tensor, "row test"]
+    influences: Float[Tensor, "row column"]
 
 
 @runtime_checkable
@@ -63,10 +63,6 @@ class EngineModel(Protocol):
 class BatchScorer(Protocol):
     """Scores batches of training triples against one set of test triples."""
 
-    def __len__(self) -> int:
-        """Count the columns of the influences."""
-        ...
-
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in one or several parts; the device is not waited for.
 
@@ -78,10 +74,6 @@ class BatchScorer(Protocol):
 @runtime_checkable
 class TripleScorer(BatchScorer, Protocol):
     """Scores the triples of a batch as they are, under a loss of each triple's own score or of all scores."""
-
-    def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
-        """Score a batch in one piece."""
-        ...
 
     def with_loss(self, loss: Loss) -> "TripleScorer":
         """Give a scorer for another loss of the triples' own scores; both share all that is laid out."""
@@ -152,12 +144,8 @@ class Engine(Protocol):
         """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
         ...
 
-    def scorer(self, factors: Factors, num_tests: int | None = None) -> TripleScorer:
-        """Lay the gradients of test triples out on the device, once for all batches.
-
-        `num_tests` is given where there are several gradients of each test triple, one kind after the other: their
-        influences are added up.
-        """
+    def scorer(self, factors: Factors) -> TripleScorer:
+        """Lay the columns out on the device, once for all batches."""
         ...
 
 

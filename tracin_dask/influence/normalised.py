@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.columns import Question
+from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine
 from tracin_dask.influence.squares import squared_lengths
 from tracin_dask.influence.summed import self_scores
@@ -37,10 +37,6 @@ class NormalisedScorer:
         self._scorer, self._engines = scorer, tuple(engines)
         self._by_test = None if test_norms is None else _reciprocals(test_norms.to(engines[0].model.device))
 
-    def __len__(self) -> int:
-        """Count the columns of the influences."""
-        return len(self._scorer)
-
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in the parts that the scorer makes of it."""
         by_row = _reciprocals(training_norms(self._engines, ids))[:, None]
@@ -57,22 +53,15 @@ def training_norms(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> F
     return _norms(self_scores(engines, ids).influences[:, 0])
 
 
-def question_norms(
-    engines: Sequence[Engine],
-    question: Question,
-    test_triples: Int[ndarray, "test 3"],
-    contrast_tails: Int[ndarray, " test"] | None = None,
-) -> Float[Tensor, " test"]:
-    """Compute √(Σ over checkpoints of learning_rate · ‖∇j‖²), where ∇j is all that a question asks of test triple j.
-
-    Where a question adds gradients up, it is the norm of their sum.
+def question_norms(engines: Sequence[Engine], question: Question, test: Targets) -> Float[Tensor, " answer"]:
+    """Compute √(Σ over checkpoints of learning_rate · ‖∇a‖²), where ∇a is the sum of all columns of an answer a.
 
     Raises
     ------
     NonFiniteError
         If one is NaN or infinite; the triple is named.
     """
-    squares = [squared_lengths(engine, question, test_triples, contrast_tails) for engine in engines]
+    squares = [squared_lengths(engine, question, test) for engine in engines]
     return _norms(torch.stack(squares).sum(dim=0))
 
 

@@ -19,10 +19,6 @@ class SummedScorer:
         """Take the scorers in the order of the sum: in another one, its last bits are others."""
         self._scorers = tuple(scorers)
 
-    def __len__(self) -> int:
-        """Count the columns of the influences."""
-        return len(self._scorers[0])
-
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in the parts that every scorer makes of it: they follow from the ids and the modes.
 

@@ -8,10 +8,11 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.columns import Question
+from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.engine import EngineOptions, engine_kind
-from tracin_dask.influence.losses import SLCWA, OneToAll
+from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
+from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.models.checkpoints.adam import Scales, adam_scales
 from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, check_fits
@@ -57,11 +58,11 @@ class PreparedRun:
         return Question(explain=self.config.question.explain, is_contrast=self.contrast_tails is not None)
 
     @property
-    def asked(self) -> Int[ndarray, "test asked"] | None:
-        """Test triples as workers take them: with the other tail in a fourth column, where there is one."""
-        if self.test_triples is None or self.contrast_tails is None:
-            return self.test_triples
-        return np.column_stack([self.test_triples, self.contrast_tails])
+    def targets(self) -> Targets | None:
+        """What is explained; None for self-influence."""
+        if self.test_triples is None:
+            return None
+        return Targets(triples=self.test_triples, contrast_tails=self.contrast_tails)
 
     @property
     def workload(self) -> Workload:
@@ -71,9 +72,9 @@ class PreparedRun:
             num_heads=self.store.info.num_distinct_heads,
             num_pairs=self.store.info.num_distinct_head_relations,
             num_tests=self._num_gradients,
-            num_negatives=self.config.scoring.loss.num_negatives if isinstance(self.config.scoring.loss, SLCWA) else 0,
-            all_scores=isinstance(self.config.scoring.loss, OneToAll),
-            tests_at_all_scores=self.question == Question(),
+            num_negatives=num_parts(self.config.scoring.loss) - 1,
+            all_scores=reads(self.config.scoring.loss) == ALL_SCORES,
+            tests_at_all_scores=self.question.reads_all_scores(self.config.scoring.loss),
             num_checkpoints=len(self.checkpoints),
             num_columns=1 if self.test_triples is None else len(self.test_triples),
             num_groups=sum(grouping.num_groups for grouping in self.groupings),
@@ -111,6 +112,7 @@ def prepare(
         raise ConfigError("mode 'test' explains test triples, and none are given; give some, or choose mode 'self'")
     if config.question.mode == "self" and test_triples is not None:
         raise ConfigError("mode 'self' is about the training triples alone; leave the test triples out")
+    refuse_wrong_value(config.scoring.loss)
     info = store.info
     checkpoints = (checkpoints,) if isinstance(checkpoints, AnyCheckpoint) else tuple(checkpoints)
     for checkpoint in checkpoints:

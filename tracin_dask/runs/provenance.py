@@ -1,14 +1,11 @@
 """What a run states of itself: for whoever reads its result, and to tell its records from those of another run."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-import torch
-
 from tracin_dask import __version__
-from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll
+from tracin_dask.influence.losses.identity import loss_identity, loss_settings
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.result import SCHEMA_VERSION
@@ -25,7 +22,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "mode": prepared.config.question.mode,
         "model": prepared.checkpoints[0].name,
         "loss": prepared.config.scoring.loss.name,
-        **_loss_settings(prepared.config.scoring.loss),
+        **loss_settings(prepared.config.scoring.loss),
         "explain": prepared.config.question.explain,
         "normalize": prepared.config.scoring.normalize,
         "preconditioner": prepared.config.scoring.preconditioner,
@@ -54,15 +51,15 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
 
 def identity_of(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
     """State all that the bits of the scores depend on, for the records of finished work."""
-    config, asked = prepared.config, prepared.asked
+    config, targets = prepared.config, prepared.targets
     return {
         "tracin_dask_version": __version__,
         "store": prepared.store.info.fingerprint,
         "checkpoint": one_or_all([checkpoint.sha256 for checkpoint in prepared.checkpoints]),
         "dtype": str(prepared.checkpoints[0].dtype),
         "model": repr(prepared.model_config),
-        "test_triples": "none" if asked is None else hashlib.sha256(asked.tobytes()).hexdigest(),
-        "loss": [config.scoring.loss.name, _loss_digest(config.scoring.loss)],
+        "test_triples": "none" if targets is None else targets.identity,
+        "loss": loss_identity(config.scoring.loss),
         "question": asdict(prepared.question),
         "normalize": config.scoring.normalize,
         "preconditioner": config.scoring.preconditioner,
@@ -85,16 +82,3 @@ def grouping_identity(prepared: PreparedRun) -> list[str]:
 def one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:
     """Give what is stated of a single checkpoint, or a list of what is stated of several."""
     return values[0] if len(values) == 1 else list(values)
-
-
-def _loss_settings(loss: AnyLoss) -> dict[str, Any]:
-    """State the settings of a loss that has any."""
-    return asdict(loss) if isinstance(loss, OneToAll | SLCWA) else {}
-
-
-def _loss_digest(loss: AnyLoss) -> str:
-    """Tell losses of the same name apart by their values on a fixed grid of scores, or by their settings."""
-    if isinstance(loss, OneToAll | SLCWA):
-        return repr(loss)
-    values = loss.value(torch.linspace(-20, 20, 401, dtype=torch.float64))
-    return hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]

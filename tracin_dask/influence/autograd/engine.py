@@ -16,7 +16,7 @@ from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.id_join import products_where_equal
-from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
+from tracin_dask.influence.losses import AnyLoss, derivative
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
 from tracin_dask.influence.tensors import concatenate, dot_rows
@@ -117,7 +117,6 @@ class GradientEngine:
 
     def delta(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Differentiate the loss of each triple by its own score."""
-        assert not isinstance(self.loss, OneToAll | SLCWA)  # noqa: S101 - these look at other scores, too
         return derivative(self.loss, scores)
 
     @property
@@ -129,11 +128,11 @@ class GradientEngine:
         """Give the same engine for another loss."""
         return replace(self, loss=loss)
 
-    def scorer(self, factors: Factors, num_tests: int | None = None) -> TripleScorer:
+    def scorer(self, factors: Factors) -> TripleScorer:
         """Put the gradients of test triples on the device, once for all batches."""
         from tracin_dask.influence.autograd.scorer import GradientScorer  # noqa: PLC0415 - a scorer holds its engine
 
-        return GradientScorer(self, cast(GradientFactors, factors), num_tests)
+        return GradientScorer(self, cast(GradientFactors, factors))
 
     @property
     def itemsize(self) -> int:

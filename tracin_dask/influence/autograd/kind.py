@@ -14,7 +14,8 @@ from tracin_dask.influence.autograd.engine_cost import autograd_cost
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.cost import Computing, EngineCost
 from tracin_dask.influence.engine import EngineKind, EngineOptions, EngineSettings
-from tracin_dask.influence.losses import AnyLoss, OneToAll
+from tracin_dask.influence.losses import AnyLoss, reads
+from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision, WorkingPrecision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner, flatten_scales
 from tracin_dask.models.rowwise import RowwiseModel
@@ -51,7 +52,7 @@ class AutogradEngineKind:
         ConfigError
             With the reason and a way out.
         """
-        if isinstance(loss, OneToAll):
+        if reads(loss) == ALL_SCORES:
             raise ConfigError(
                 f"loss {loss.name} needs the scores of all {config.num_entities:,} entities for every (head, "
                 "relation), which other models give one triple at a time only: that many times the work of any other "

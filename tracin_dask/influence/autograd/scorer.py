@@ -22,14 +22,9 @@ from tracin_dask.influence.tensors import move
 class GradientScorer:
     """An engine with the test triples' gradients on its device, and where their ids are found."""
 
-    def __init__(self, engine: GradientEngine, test: GradientFactors, num_tests: int | None = None) -> None:
-        """Take the test triples' factors from any device.
-
-        `num_tests` is given where there are several gradients of each test triple, one kind after the other: their
-        influences are added up.
-        """
+    def __init__(self, engine: GradientEngine, test: GradientFactors) -> None:
+        """Take the test triples' factors from any device."""
         self.engine = engine
-        self._num_tests = len(test) if num_tests is None else num_tests
         self._test = move(test, engine.model.device)
         ids, config = test.triples.cpu().numpy(), engine.model.config
         has = {role: config.row_size(role, engine.tracked) > 0 for role in ("entity", "relation")}
@@ -39,7 +34,7 @@ class GradientScorer:
 
     def __len__(self) -> int:
         """Count the test triples."""
-        return self._num_tests
+        return len(self._test)
 
     def with_loss(self, loss: Loss) -> "GradientScorer":
         """Give a scorer of another loss of the training triples' own scores; it shares all that is laid out."""
@@ -59,8 +54,7 @@ class GradientScorer:
         step = piece_rows(row_bytes(engine.model.config, engine.tracked, engine.itemsize))
         for start in range(0, len(meeting), step):
             self._add_rows(total, ids, meeting[start : start + step])
-        total *= test.scale
-        return total if total.shape[1] == len(self) else total.reshape(len(ids), -1, len(self)).sum(dim=1)
+        return total.mul_(test.scale)
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch, in one part."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, send
 from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.losses import OneToAll
+from tracin_dask.influence.losses import SeparableLoss
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import dot_rows
 
@@ -43,7 +43,7 @@ class Reader:
     """A loss of all scores, and the model that gives them."""
 
     model: FoldedConvE
-    loss: OneToAll
+    loss: SeparableLoss
     precision: Precision
 
     @property

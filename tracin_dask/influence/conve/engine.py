@@ -36,7 +36,8 @@ from tracin_dask.influence.conve.pair_product import (
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
-from tracin_dask.influence.losses import SLCWA, AnyLoss, OneToAll, derivative
+from tracin_dask.influence.losses import AnyLoss, SeparableLoss, derivative, reads
+from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
 from tracin_dask.influence.tensors import concatenate, dot_rows
@@ -163,11 +164,11 @@ class PairEngine:
         """Give the same engine for another loss."""
         return replace(self, loss=loss)
 
-    def scorer(self, factors: Factors, num_tests: int | None = None) -> TripleScorer:
+    def scorer(self, factors: Factors) -> TripleScorer:
         """Lay the gradients of test triples out on the device, once for all batches."""
         from tracin_dask.influence.conve.scorer import Scorer  # noqa: PLC0415 - a scorer holds its engine
 
-        return Scorer(self, cast(TestFactors, factors), num_tests)
+        return Scorer(self, cast(TestFactors, factors))
 
     def products_within(
         self, ids: Int[ndarray, "triple gradient 3"]
@@ -218,7 +219,6 @@ class PairEngine:
 
     def delta(self, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
         """Differentiate the loss of each triple by its own score."""
-        assert not isinstance(self.loss, OneToAll | SLCWA)  # noqa: S101 - these look at other scores, too
         return derivative(self.loss, scores(self.model, ahead, tails))
 
     def everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
@@ -307,8 +307,8 @@ class PairEngine:
     @property
     def reader(self) -> Reader | None:
         """What reads the losses' gradients at all scores; None where they look at their triple's own score only."""
-        if isinstance(self.loss, OneToAll):
-            return Reader(model=self.model, loss=self.loss, precision=self.precision)
+        if reads(self.loss) == ALL_SCORES:
+            return Reader(model=self.model, loss=cast(SeparableLoss, self.loss), precision=self.precision)
         return None
 
     @property

@@ -45,14 +45,9 @@ from tracin_dask.influence.tensors import dot_rows, laid_out, move, with_rows
 class Scorer:
     """An engine with the test triples' side of every product laid out on its device, once for all batches."""
 
-    def __init__(self, engine: PairEngine, test: TestFactors, num_tests: int | None = None) -> None:
-        """Take the test triples' factors from any device.
-
-        `num_tests` is given where there are several gradients of each test triple, one kind after the other: their
-        influences are added up.
-        """
+    def __init__(self, engine: PairEngine, test: TestFactors) -> None:
+        """Take the test triples' factors from any device."""
         self.engine = engine
-        self._num_tests = len(test) if num_tests is None else num_tests
         own = move(test, engine.model.device)
         self._test = test = engine.along(own)
         self._columns = len(test) if engine.modes.forward else laid_out(len(test))
@@ -88,7 +83,7 @@ class Scorer:
 
     def __len__(self) -> int:
         """Count the test triples."""
-        return self._num_tests
+        return len(self._test)
 
     def with_loss(self, loss: Loss) -> "Scorer":
         """Give a scorer of another loss of the training triples' own scores; it shares all that is laid out."""
@@ -119,10 +114,7 @@ class Scorer:
         """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
         for rows, score in self._ways(ids):
             chosen = ids if len(rows) == len(ids) else ids[rows]
-            influences = score(index_batch(chosen, self.engine.model.device))
-            if influences.shape[1] != self._num_tests:
-                influences = influences.reshape(len(rows), -1, self._num_tests).sum(dim=1)
-            yield BatchScores(rows=rows, influences=influences)
+            yield BatchScores(rows=rows, influences=score(index_batch(chosen, self.engine.model.device)))
 
     def _ways(self, ids: Int[ndarray, "batch 3"]) -> Iterator[tuple[Int[ndarray, " row"], Callable[[Batch], Tensor]]]:
         """Say which rows of a batch are scored in which way."""

@@ -198,10 +198,10 @@ def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run
     if client is None:
         pairs = zip(prepared.checkpoints, prepared.scales, strict=True)
         models = [Contents(model=checkpoint.model, scales=scales) for checkpoint, scales in pairs]
-        return InProcess(job, prepared.asked, models=models, cache=cache)
+        return InProcess(job, prepared.targets, models=models, cache=cache)
     from tracin_dask.runs.execute.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
-    return OnDask(client, job, prepared.asked, run=run_id, cache=cache)
+    return OnDask(client, job, prepared.targets, run=run_id, cache=cache)
 
 
 def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:

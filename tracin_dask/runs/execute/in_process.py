@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from numpy import ndarray
-
+from tracin_dask.influence.columns import Targets
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
-from tracin_dask.runs.work.job import Asked, Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
+from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
 from tracin_dask.runs.work.loading import Contents
 from tracin_dask.runs.work.norms import Norms, reported_norms
 from tracin_dask.runs.work.score import prepare_test, remember_models, score_rows
@@ -15,20 +14,20 @@ from tracin_dask.runs.work.score import prepare_test, remember_models, score_row
 class InProcess:
     """Scores group after group, task after task."""
 
-    def __init__(self, job: ScoreJob, asked: Asked | None, *, models: Sequence[Contents], cache: bool) -> None:
+    def __init__(self, job: ScoreJob, targets: Targets | None, *, models: Sequence[Contents], cache: bool) -> None:
         """Take a job and its loaded models.
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
         remember_models(job, models)
         self._job = job
-        self._asked = asked
-        self._test: TestSide = asked
-        self._cache = cache and asked is not None
+        self._targets = targets
+        self._test: TestSide = targets
+        self._cache = cache and targets is not None
 
     def prepare(self) -> Counters:
         """Compute what all tasks share."""
-        if not self._cache or not isinstance(self._test, ndarray):
+        if not self._cache or not isinstance(self._test, Targets):
             return Counters()
         self._test = prepare_test(self._job, self._test)
         return self._test.counters
@@ -43,9 +42,9 @@ class InProcess:
 
     def contributions(self, reported: Reported) -> Contributions:
         """Score what is reported once more, checkpoint by checkpoint."""
-        return contributions(self._job, self._asked, reported)
+        return contributions(self._job, self._targets, reported)
 
     def norms(self, reported: Reported) -> Norms:
         """Compute the norms of the test triples' gradients and of those that are reported."""
-        assert self._asked is not None  # noqa: S101 - refused for self-influence
-        return reported_norms(self._job, self._asked, reported)
+        assert self._targets is not None  # noqa: S101 - refused for self-influence
+        return reported_norms(self._job, self._targets, reported)

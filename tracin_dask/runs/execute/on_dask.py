@@ -8,9 +8,9 @@ from typing import Any
 import dask
 from dask.sizeof import sizeof
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
-from numpy import ndarray
 
 from tracin_dask.errors import ClusterError
+from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.reductions.topk import Ranking
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.monitor.events import TOPIC, progress_topic
@@ -20,7 +20,7 @@ from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_work
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.sinks.score_writer import why_out_of_reach
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
-from tracin_dask.runs.work.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
+from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
 from tracin_dask.runs.work.norms import Norms, reported_norms
 from tracin_dask.runs.work.score import load_ahead, prepare_test, score_rows
 
@@ -43,15 +43,15 @@ class _Shared:
 class OnDask:
     """Submits all tasks in one graph, merges groups on the workers, and fetches one small outcome per group."""
 
-    def __init__(self, client: Client, job: ScoreJob, asked: Asked | None, *, run: str, cache: bool) -> None:
+    def __init__(self, client: Client, job: ScoreJob, targets: Targets | None, *, run: str, cache: bool) -> None:
         """Take a job and the id of its run.
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
         self._client = client
         self._job = job
-        self._asked = asked
-        self._cache = cache and asked is not None
+        self._targets = targets
+        self._cache = cache and targets is not None
         self._shared: Future[Any] | None = None
         self._held: list[Future[Any]] = []
         self._id = run
@@ -69,7 +69,7 @@ class OnDask:
         self._look_for_scores()
         shared = _Shared(
             job=self._job,
-            test=self._asked,
+            test=self._targets,
             run=self._id,
             report_seconds=seconds_between_reports(len(workers)),
         )
@@ -125,7 +125,7 @@ class OnDask:
         job = self._submit(f"job-for-{name}", _with_weights, self._job, weights)
         try:
             with _killed_workers_explained(), _large_graphs_allowed():
-                return self._submit(name, function, job, self._asked, reported).result()
+                return self._submit(name, function, job, self._targets, reported).result()
         finally:
             self._let_go()
 
@@ -217,7 +217,7 @@ def _load(job: ScoreJob) -> None:
 
 def _share_prepared(shared: _Shared, weights: Weights) -> _Shared:
     whole = _share(shared, weights)
-    assert isinstance(whole.test, ndarray)  # noqa: S101 - the test triples, which are not prepared yet
+    assert isinstance(whole.test, Targets)  # noqa: S101 - the test triples, which are not prepared yet
     return replace(whole, test=prepare_test(whole.job, whole.test))
 
 

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from tracin_dask.influence.columns import Targets, answers_of
 from tracin_dask.influence.engine import Engine
-from tracin_dask.influence.negatives import make_scorer
+from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import self_scores
-from tracin_dask.runs.work.job import Asked, ScoreJob
+from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.score import engines_of, factors_of, forget_test
 
@@ -23,7 +24,7 @@ TESTS_AT_A_TIME = 16
 """All triples reported of so many test triples are scored against each of these: more do work that nobody asked for."""
 
 
-def contributions(job: ScoreJob, tests: Asked | None, reported: Reported) -> Contributions:
+def contributions(job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:
     """Score the reported triples by each checkpoint of a job.
 
     They stand in other batches than before, so that their sums are the influences up to rounding.
@@ -31,22 +32,24 @@ def contributions(job: ScoreJob, tests: Asked | None, reported: Reported) -> Con
     forget_test()
     engines, _ = engines_of(job)
     with torch.no_grad():
-        columns = [list(_by_checkpoint(job, engine, tests, reported)) for engine in engines]
+        columns = [list(_by_checkpoint(job, engine, targets, reported)) for engine in engines]
     return tuple(np.stack(of_one, axis=1) for of_one in zip(*columns, strict=True))
 
 
 def _by_checkpoint(
-    job: ScoreJob, engine: Engine, tests: Asked | None, reported: Reported
+    job: ScoreJob, engine: Engine, targets: Targets | None, reported: Reported
 ) -> Iterator[Float[ndarray, " entry"]]:
-    if tests is None:
+    if targets is None:
         yield _scored(job, InPieces(lambda ids: [self_scores([engine], ids)]), reported[0])[:, 0]
         return
-    for start in range(0, len(tests), TESTS_AT_A_TIME):
-        some = slice(start, start + TESTS_AT_A_TIME)
-        scorer = make_scorer(engine, factors_of(job, engine, tests[some]), len(tests[some]))
-        distinct, place = np.unique(np.concatenate(reported[some]), axis=0, return_inverse=True)
+    for start in range(0, targets.num_answers, TESTS_AT_A_TIME):
+        some = targets.take(start, start + TESTS_AT_A_TIME)
+        theirs = reported[start : start + TESTS_AT_A_TIME]
+        answers = answers_of(some, job.question.num_gradients(job.loss))
+        scorer = make_scorer(engine, factors_of(job, engine, some), answers)
+        distinct, place = np.unique(np.concatenate(theirs), axis=0, return_inverse=True)
         scores = _scored(job, InPieces(scorer.parts), distinct)
-        ends = np.cumsum([len(triples) for triples in reported[some]])
+        ends = np.cumsum([len(triples) for triples in theirs])
         for column, rows in enumerate(np.split(place.ravel(), ends[:-1])):
             yield scores[rows, column]
 

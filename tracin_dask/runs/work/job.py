@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from jaxtyping import Float, Int
-from numpy import ndarray
+from jaxtyping import Float
 from torch import Tensor
 
-from tracin_dask.influence.columns import Question
+from tracin_dask.influence.columns import Answers, Question, Targets
 from tracin_dask.influence.cost import Modes
 from tracin_dask.influence.engine import Factors
 from tracin_dask.influence.losses import AnyLoss
@@ -99,15 +98,15 @@ class Prepared:
 
     tests: tuple[Factors, ...]
     """One per checkpoint."""
+    answers: Answers
+    """How columns add up to answers."""
     norms: Float[Tensor, " test"] | None = None
     """Of the test triples' gradients, where influences are divided by them."""
     counters: Counters
 
 
-TestSide = Prepared | ndarray | None
-"""The broadcast factors; or what is asked, to compute the factors anew; or nothing for self-influence."""
-Asked = Int[ndarray, "test asked"]
-"""Test triples, with the other tail in a fourth column where the question is about two."""
+TestSide = Prepared | Targets | None
+"""The broadcast columns; or what is explained, to compute the columns anew; or nothing for self-influence."""
 
 
 def merge_scored(parts: Sequence[Scored]) -> Scored:

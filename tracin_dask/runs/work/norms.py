@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.engine import BatchScores, Engine
-from tracin_dask.influence.normalised import Normalize, training_norms
+from tracin_dask.influence.normalised import Normalize, question_norms, training_norms
 from tracin_dask.runs.work.contributions import Contributions, Reported
-from tracin_dask.runs.work.job import Asked, ScoreJob
+from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
-from tracin_dask.runs.work.score import asked_norms, engines_of, forget_test
+from tracin_dask.runs.work.score import engines_of, forget_test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Norms:
     test: Float[ndarray, " test"]
 
 
-def reported_norms(job: ScoreJob, tests: Asked, reported: Reported) -> Norms:
+def reported_norms(job: ScoreJob, targets: Targets, reported: Reported) -> Norms:
     """Compute the norms of test triples, and of the training triples that are reported of them.
 
     The latter stand in other batches than before: they are those that influences were divided by up to rounding.
@@ -35,7 +36,7 @@ def reported_norms(job: ScoreJob, tests: Asked, reported: Reported) -> Norms:
     distinct, place = np.unique(np.concatenate(reported), axis=0, return_inverse=True)
     with torch.no_grad():
         found = _training_norms(engines, distinct, job.batch_size)
-        test = asked_norms(job, engines, tests).double().cpu().numpy()
+        test = question_norms(engines, job.question, targets).double().cpu().numpy()
     ends = np.cumsum([len(triples) for triples in reported])
     return Norms(train=tuple(found[rows] for rows in np.split(place.ravel(), ends[:-1])), test=test)
 

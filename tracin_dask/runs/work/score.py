@@ -6,25 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float
-from numpy import ndarray
-from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.columns import prepare_question
+from tracin_dask.influence.columns import Targets, answers_of, prepare_question
 from tracin_dask.influence.engine import Engine, EngineModel, EngineSettings, Factors
-from tracin_dask.influence.negatives import make_scorer
 from tracin_dask.influence.normalised import NormalisedScorer, question_norms
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import TopK
+from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
 from tracin_dask.runs.options.computing import Device
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work import loading
 from tracin_dask.runs.work.allocator import keep_freed_memory
-from tracin_dask.runs.work.job import Asked, Counters, OnRows, Prepared, Scored, ScoreJob, TestSide
+from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide
 from tracin_dask.runs.work.loading import Contents
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.stream import stream
@@ -39,28 +36,23 @@ def load_ahead(job: ScoreJob) -> None:
             model.is_counted = False
 
 
-def prepare_test(job: ScoreJob, asked: Asked) -> Prepared:
+def prepare_test(job: ScoreJob, targets: Targets) -> Prepared:
     """Compute the test triples' factors, once for all tasks."""
     engines, loads = engines_of(job)
     with torch.no_grad():
-        norms = asked_norms(job, engines, asked).cpu() if job.normalize == "cosine" else None
-        tests = tuple(move(factors_of(job, engine, asked), "cpu") for engine in engines)
-    return Prepared(tests=tests, norms=norms, counters=Counters(checkpoint_loads=loads, test_factor_computations=1))
+        norms = question_norms(engines, job.question, targets).cpu() if job.normalize == "cosine" else None
+        tests = tuple(move(factors_of(job, engine, targets), "cpu") for engine in engines)
+    return Prepared(
+        tests=tests,
+        answers=answers_of(targets, job.question.num_gradients(job.loss)),
+        norms=norms,
+        counters=Counters(checkpoint_loads=loads, test_factor_computations=1),
+    )
 
 
-def factors_of(job: ScoreJob, engine: Engine, asked: Asked) -> Factors:
-    """Compute what a question needs of test triples."""
-    return prepare_question(engine, job.question, *_triples_and_tails(job, asked), batch_size=job.batch_size)
-
-
-def asked_norms(job: ScoreJob, engines: Sequence[Engine], asked: Asked) -> Float[Tensor, " test"]:
-    """Compute the norms of what a question asks of test triples."""
-    return question_norms(engines, job.question, *_triples_and_tails(job, asked))
-
-
-def _triples_and_tails(job: ScoreJob, asked: Asked) -> tuple[ndarray, ndarray | None]:
-    """Take test triples and the tails apart that they are held against, where there are any."""
-    return asked[:, :3], asked[:, 3] if job.question.is_contrast else None
+def factors_of(job: ScoreJob, engine: Engine, targets: Targets) -> Factors:
+    """Compute the columns of what a question asks of test triples."""
+    return prepare_question(engine, job.question, targets, batch_size=job.batch_size)
 
 
 def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
@@ -68,7 +60,7 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
     started = time.perf_counter()
     engines, loads = engines_of(job)
     counters = Counters(rows=rows[1] - rows[0], tasks=1, checkpoint_loads=loads)
-    if isinstance(test, ndarray):
+    if isinstance(test, Targets):
         test = prepare_test(job, test)
         counters += test.counters
     with torch.no_grad():
@@ -189,7 +181,7 @@ def _run_here(job: ScoreJob, engines: Sequence[Engine], test: Prepared) -> _RunH
         if known.tests is test.tests and same_job and all(map(operator.is_, known.models, models)):
             return known
     pairs = zip(engines, test.tests, strict=True)
-    scorers = [make_scorer(engine, factors, job.num_columns) for engine, factors in pairs]
+    scorers = [make_scorer(engine, factors, test.answers) for engine, factors in pairs]
     scorer = scorers[0] if len(scorers) == 1 else SummedScorer(scorers)
     score = scorer.parts if job.normalize == "none" else NormalisedScorer(scorer, engines, test.norms).parts
     _runs_here[:] = [_RunHere(job, test.tests, models, InPieces(score), topk.empty(job.top_k))]
