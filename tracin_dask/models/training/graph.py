@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.training.settings import TrainingData
+from tracin_dask.places.files import exists, read_bytes
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.idmap import IdMap, id_map_bytes, id_maps_sha256, read_id_map, write_id_map
@@ -91,10 +92,10 @@ def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
     ConfigError
         If other maps are there: the models of that folder belong to them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    place_of(folder).make_folder()
     entities, relations = folder / "entity_to_id.tsv", folder / "relation_to_id.tsv"
     for path, id_map in ((entities, graph.entities), (relations, graph.relations)):
-        if path.exists() and path.read_bytes() != id_map_bytes(id_map):
+        if exists(path) and read_bytes(path) != id_map_bytes(id_map):
             raise ConfigError(f"{path} is there already with other labels; choose another --output-dir")
         write_id_map(path, id_map)
     return entities, relations

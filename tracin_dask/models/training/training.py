@@ -20,6 +20,8 @@ from tracin_dask.models.training.epoch import Learner, derive_seed, train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
 from tracin_dask.models.training.resume import History, checkpoint_contents, identity, model_sizes, restore
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
+from tracin_dask.places.files import exists
+from tracin_dask.places.registry import place_of
 
 Metrics = dict[str, float]
 
@@ -165,7 +167,7 @@ class _Training:
     def _finish(self, history: History) -> TrainingResult:
         self._write_model(self.files.final_model, history)
         test_metrics = self._evaluate(self.learner.model, self.data.test)
-        best = self.files.best_model if self.files.best_model.is_file() else None
+        best = self.files.best_model if exists(self.files.best_model) else None
         if test_metrics is not None:
             results = {**test_metrics, "best_model": self._test_best(best) if best else None}
             write_json_file(self.files.output_dir / "test_results.json", results)
@@ -191,8 +193,8 @@ class _Training:
 
 
 def _refuse_earlier_models(files: TrainingFiles) -> None:
-    found = [path for path in (files.best_model, files.final_model) if path.exists()]
-    found += sorted(files.checkpoints.glob("checkpoint_epoch_*.pt"))
+    found = [place for place in map(place_of, (files.best_model, files.final_model)) if exists(place)]
+    found += sorted(place_of(files.checkpoints).find("checkpoint_epoch_*.pt"), key=str)
     if found:
         raise ConfigError(
             f"{found[0]} is there already, from an earlier training; go on from one of its checkpoints with "
