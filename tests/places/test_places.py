@@ -3,11 +3,11 @@
 import errno
 import hashlib
 import pickle
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from memory_place import documented_names
 
 from tracin_dask.errors import PlaceError
 from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
@@ -16,16 +16,11 @@ from tracin_dask.places.place import BusyError, Place, StoreExistsError
 from tracin_dask.places.registry import find_places, place_of
 from tracin_dask.places.scratch import scratch_folder
 
-EXTENDING = Path(__file__).parents[2] / "docs" / "extending.md"
-
 
 @pytest.fixture
 def memory() -> Callable[[str], Place]:
     """The place of docs/extending.md, empty."""
-    section = EXTENDING.read_text().partition("## A place\n")[2]
-    names: dict = {"__name__": "documented"}
-    exec(re.findall(r"^```python\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)[0], names)  # noqa: S102 - the project's own text
-    return names["MemoryPlace"]
+    return documented_names()["MemoryPlace"]
 
 
 @pytest.fixture(params=["file system", "memory"])

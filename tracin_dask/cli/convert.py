@@ -5,7 +5,7 @@ from typing import TypedDict, Unpack
 
 import click
 
-from tracin_dask.cli.options.values import FILE
+from tracin_dask.cli.options.values import LOCAL_FILE
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
@@ -28,7 +28,7 @@ class ConvertOptions(TypedDict):
 
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
-@click.option("--input", type=FILE, help="The checkpoint to convert.")
+@click.option("--input", type=LOCAL_FILE, help="The checkpoint to convert.")
 @click.option("--output", "-o", type=_NEW_FILE, help="The file to write.")
 @click.option("--input-dir", type=_FOLDER, help="Instead of --input: a folder of checkpoints, with its subfolders.")
 @click.option(

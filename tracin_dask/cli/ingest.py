@@ -1,36 +1,36 @@
 """`tracin-dask ingest`: makes a sorted store from a text file of triples."""
 
-from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
 
-from tracin_dask.cli.options.values import FILE, ByteSize
+from tracin_dask.cli.options.values import ANY_PLACE, FILE, ByteSize
+from tracin_dask.places.place import Place
 
 
 class IngestArguments(TypedDict):
     """The argument and options of the command, by name."""
 
-    train: Path
-    output: Path
-    entity_to_id: Path | None
-    relation_to_id: Path | None
+    train: Place
+    output: Place
+    entity_to_id: Place | None
+    relation_to_id: Place | None
     labels: bool
     skip_invalid: bool
-    entity_names: Path | None
-    edge_map: Path | None
+    entity_names: Place | None
+    edge_map: Place | None
     memory: int
     overwrite: bool
 
 
 @click.command(no_args_is_help=True)
 @click.argument("train", type=FILE)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The store to write, e.g. graph.zarr."
-)
+@click.option("-o", "--output", type=ANY_PLACE, required=True, help="The store to write, e.g. graph.zarr.")
 @click.option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`. [default: made from TRAIN]")
 @click.option(
-    "--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`. [default: made from TRAIN]"
+    "--relation-to-id",
+    type=FILE,
+    help="File with lines of `relation label TAB id`. [default: made from TRAIN]",
 )
 @click.option("--labels", is_flag=True, help="Integers in TRAIN are labels, not ids.")
 @click.option("--skip-invalid", is_flag=True, help="Skip lines that cannot be used, and count them in the store.")

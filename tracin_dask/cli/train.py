@@ -5,7 +5,7 @@ from typing import TypedDict, Unpack
 
 import click
 
-from tracin_dask.cli.options.values import FILE
+from tracin_dask.cli.options.values import LOCAL_FILE
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -44,14 +44,16 @@ class TrainOptions(TypedDict):
 
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
-@click.option("--train", type=FILE, required=True, help="Training triples: head TAB relation TAB tail.")
-@click.option("--valid", type=FILE, help="Validation triples; they choose best_model.pt.")
-@click.option("--test", type=FILE, help="Test triples; ranked at the end, into test_results.json.")
+@click.option("--train", type=LOCAL_FILE, required=True, help="Training triples: head TAB relation TAB tail.")
+@click.option("--valid", type=LOCAL_FILE, help="Validation triples; they choose best_model.pt.")
+@click.option("--test", type=LOCAL_FILE, help="Test triples; ranked at the end, into test_results.json.")
 @click.option(
-    "--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`. [default: made from the triples]"
+    "--entity-to-id", type=LOCAL_FILE, help="File with lines of `entity label TAB id`. [default: made from the triples]"
 )
 @click.option(
-    "--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`. [default: made from the triples]"
+    "--relation-to-id",
+    type=LOCAL_FILE,
+    help="File with lines of `relation label TAB id`. [default: made from the triples]",
 )
 @click.option("--labels", is_flag=True, help="Integers in the triples are labels, not ids.")
 @click.option("-o", "--output-dir", type=FOLDER, required=True, help="Folder for the models and records.")
@@ -71,7 +73,7 @@ class TrainOptions(TypedDict):
 @click.option("--random-seed", default=42, help="Seed of initial weights, shuffling and dropout.")
 @click.option("--checkpoint-dir", type=FOLDER, help="Folder of checkpoints. [default: OUTPUT_DIR/checkpoints]")
 @click.option("--checkpoint-frequency", default=2, help="Number of epochs between checkpoints.")
-@click.option("--resume-from-checkpoint", type=FILE, help="Continue exactly where this checkpoint was written.")
+@click.option("--resume-from-checkpoint", type=LOCAL_FILE, help="Continue exactly where this checkpoint was written.")
 @click.option("--use-mixed-precision", is_flag=True, help="Compute in bfloat16 (CPU) or float16 (GPU).")
 @click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations.")
 @click.option("--num-workers", default=0, help="Processes that prepare batches; 0 for none. Changes no result.")

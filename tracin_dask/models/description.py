@@ -16,7 +16,7 @@ from tracin_dask.models.making import make, with_weights
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.scoring import Role, ScoringModel
 from tracin_dask.places.files import read_bytes
-from tracin_dask.places.place import AnyPath
+from tracin_dask.places.place import AnyPath, Place
 
 _KEYS = {"model", "model_kwargs"}
 
@@ -96,7 +96,7 @@ def as_description(given: object) -> ModelDescription:
     """
     if isinstance(given, ModelDescription):
         return given
-    if isinstance(given, str | Path):
+    if isinstance(given, str | Path | Place):
         return read_description(given)
     if isinstance(given, Mapping):
         return parse_description(given)

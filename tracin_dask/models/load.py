@@ -1,7 +1,6 @@
 """Any trained model from its file: a ConvE, a model that a description is given of, or a whole pickled model."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from tracin_dask.places.registry import place_of
 def load_checkpoint(
     path: AnyPath,
     *,
-    description: ModelDescription | Mapping[str, Any] | str | Path | None = None,
+    description: ModelDescription | Mapping[str, Any] | AnyPath | None = None,
     trust_pickle: bool = False,
     embedding_height: int | None = None,
     embedding_width: int | None = None,

@@ -11,9 +11,6 @@ from tracin_dask.errors import StoreError
 if TYPE_CHECKING:
     from zarr.storage import StoreLike
 
-PathOrUrl: TypeAlias = str | Path
-"""A path of the file system, or a URL, as users give it."""
-
 
 class BusyError(StoreError):
     """Another process is writing the same folder."""
@@ -117,5 +114,5 @@ class Place(Protocol):
         ...
 
 
-AnyPath: TypeAlias = PathOrUrl | Place
-"""What `place_of` takes."""
+AnyPath: TypeAlias = str | Path | Place
+"""What `place_of` takes: a path of the file system, a URL, or a place itself."""

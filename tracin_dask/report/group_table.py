@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.places.place import PathOrUrl
+from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.result import InfluenceResult
@@ -21,7 +21,7 @@ def group_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10
     return Group(*tables, Text(TOTALS_MEANING, style="dim"))
 
 
-def write_groups(result: InfluenceResult, path: PathOrUrl) -> None:
+def write_groups(result: InfluenceResult, path: AnyPath) -> None:
     """Write `InfluenceResult.group_tables` as one Parquet file, whole or not at all, and synced.
 
     Raises

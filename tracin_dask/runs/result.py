@@ -13,7 +13,7 @@ from numpy import ndarray
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.places.files import write_bytes
-from tracin_dask.places.place import AnyPath, PathOrUrl, Place
+from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.work.norms import Norms
@@ -159,11 +159,11 @@ class InfluenceResult:
                 by = {"group_by": pa.repeat(found.grouping.name, size)}
                 yield pa.table({**test, **by, **{name: table[name] for name in table.column_names}})
 
-    def write_json(self, path: PathOrUrl, test_index: int = 0) -> None:
+    def write_json(self, path: AnyPath, test_index: int = 0) -> None:
         """Write one test triple's result, whole or not at all."""
         write_json(path, self.to_dict(test_index))
 
-    def write_directory(self, directory: PathOrUrl) -> Path | Place:
+    def write_directory(self, directory: AnyPath) -> Path | Place:
         """Write `triple_{h}_{r}_{t}.json` for every test triple (or `self_influence.json`), and `summary.json`.
 
         Returns the path of the summary, which is written last.

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.files import exists
-from tracin_dask.places.place import BusyError, PathOrUrl, Place, StoreExistsError
+from tracin_dask.places.place import AnyPath, BusyError, Place, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.triples.block import TripleBlock
@@ -69,7 +69,7 @@ class GroupOptions:
 
 
 def ingest_groups(
-    path: PathOrUrl, store: TripleStore, output: PathOrUrl, *, options: GroupOptions | None = None
+    path: AnyPath, store: TripleStore, output: AnyPath, *, options: GroupOptions | None = None
 ) -> GroupStore:
     """Read the group of every training triple of a store, and write the groups in the order of the store's rows.
 
@@ -99,16 +99,16 @@ def ingest_groups(
 
 
 def ingest_groups_cached(
-    path: PathOrUrl, store: TripleStore, cache: PathOrUrl, *, options: GroupOptions | None = None
+    path: AnyPath, store: TripleStore, cache: AnyPath, *, options: GroupOptions | None = None
 ) -> GroupStore:
     """Read groups into the directory `cache`, or open those made earlier from the same file, store and options."""
     options = replace(options or GroupOptions(), overwrite=False)
     key = [FORMAT_VERSION, store.info.fingerprint, options.labels, options.skip_invalid, file_sha256(path)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    output = place_of(cache) / f"{PurePath(path).name.split('.')[0]}-groups-{digest}.zarr"
+    output = place_of(cache) / f"{place_of(path).name.split('.')[0]}-groups-{digest}.zarr"
     while not exists(output):
         try:
-            return ingest_groups(path, store, str(output), options=options)
+            return ingest_groups(path, store, output, options=options)
         except BusyError:
             time.sleep(_POLL_SECONDS)
         except StoreExistsError:

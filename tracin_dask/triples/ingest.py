@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from tracin_dask.errors import StoreError, TriplesError
 from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
-from tracin_dask.places.place import AnyPath, BusyError, PathOrUrl, Place, StoreExistsError
+from tracin_dask.places.place import AnyPath, BusyError, Place, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.triples.discover import discover_id_maps
@@ -54,8 +54,8 @@ class IngestOptions:
     skip_invalid: bool = False
     overwrite: bool = False
     memory_bytes: int = 1 << 30
-    entity_names: PathOrUrl | None = None
-    edge_map: PathOrUrl | None = None
+    entity_names: AnyPath | None = None
+    edge_map: AnyPath | None = None
     progress: StageProgress = field(default=no_progress, compare=False)
 
 
@@ -75,11 +75,11 @@ class Meter:
 
 
 def ingest(
-    train: PathOrUrl,
-    output: PathOrUrl,
+    train: AnyPath,
+    output: AnyPath,
     *,
-    entity_to_id: PathOrUrl | None = None,
-    relation_to_id: PathOrUrl | None = None,
+    entity_to_id: AnyPath | None = None,
+    relation_to_id: AnyPath | None = None,
     options: IngestOptions | None = None,
 ) -> TripleStore:
     """Turn a text file of training triples into a store, sorted by (head, relation, tail).
@@ -120,11 +120,11 @@ def id_map_path(output: AnyPath, kind: Kind) -> Place:
 
 
 def ingest_cached(
-    train: PathOrUrl,
-    cache: PathOrUrl,
+    train: AnyPath,
+    cache: AnyPath,
     *,
-    entity_to_id: PathOrUrl | None = None,
-    relation_to_id: PathOrUrl | None = None,
+    entity_to_id: AnyPath | None = None,
+    relation_to_id: AnyPath | None = None,
     options: IngestOptions | None = None,
 ) -> TripleStore:
     """Ingest into the directory `cache`, or open the store made earlier from the same files and options.
@@ -133,11 +133,11 @@ def ingest_cached(
     is making the same store, wait for it.
     """
     options = replace(options or IngestOptions(), overwrite=False)
-    name = f"{PurePath(train).stem}-{_content_key(train, entity_to_id, relation_to_id, options)}.zarr"
+    name = f"{PurePath(place_of(train).name).stem}-{_content_key(train, entity_to_id, relation_to_id, options)}.zarr"
     output = place_of(cache) / name
     while not exists(output):
         try:
-            return ingest(train, str(output), entity_to_id=entity_to_id, relation_to_id=relation_to_id, options=options)
+            return ingest(train, output, entity_to_id=entity_to_id, relation_to_id=relation_to_id, options=options)
         except BusyError:
             time.sleep(_POLL_SECONDS)
         except StoreExistsError:
@@ -237,7 +237,7 @@ def disk_explained(train: Place, output: Place) -> Iterator[None]:
 
 
 def _content_key(
-    train: PathOrUrl, entity_to_id: PathOrUrl | None, relation_to_id: PathOrUrl | None, options: IngestOptions
+    train: AnyPath, entity_to_id: AnyPath | None, relation_to_id: AnyPath | None, options: IngestOptions
 ) -> str:
     files = (train, entity_to_id, relation_to_id, options.entity_names, options.edge_map)
     key = [FORMAT_VERSION, options.labels, options.skip_invalid, *map(file_sha256, files)]

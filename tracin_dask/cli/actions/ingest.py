@@ -2,7 +2,6 @@
 
 import shlex
 import time
-from pathlib import Path
 
 import click
 import pyarrow as pa
@@ -10,6 +9,7 @@ from dask.utils import format_bytes
 
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.ingest import IngestArguments
+from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.idmap import Kind
 from tracin_dask.triples.ingest import IngestOptions, StageProgress, id_map_path, ingest
@@ -77,5 +77,5 @@ def _named(names: pa.StringArray | None) -> str:
     return "" if names is None else f", {sum(name != '' for name in names.to_pylist()):,} of them with a readable name"
 
 
-def _origin(output: Path, kind: Kind, given: Path | None) -> str:
+def _origin(output: Place, kind: Kind, given: Place | None) -> str:
     return f"as in {given}" if given else f"made from the data, written to {id_map_path(output, kind)}"

@@ -9,6 +9,7 @@ import numpy as np
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
+from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.groupings import Part
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups_cached
@@ -22,7 +23,7 @@ from tracin_dask.triples.text import read_triples
 def store_of(options: JobOptions) -> TripleStore:
     """Open the store, or make one of the text file and say so; raises as `open_store` and `ingest_cached`."""
     train = options["train"]
-    if place_of(train).is_folder():
+    if train.is_folder():
         store = open_store(train)
         _refuse_other_maps(store, options)
         return store
@@ -61,10 +62,10 @@ def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
 
 def groupings_of(options: JobOptions, store: TripleStore) -> tuple[Part | GroupStore, ...]:
     """Read the files of groups, and say so; raises as `ingest_groups_cached`."""
-    return tuple(_groups(by, options, store) if isinstance(by, Path) else by for by in options["group_by"])
+    return tuple(by if isinstance(by, str) else _groups(by, options, store) for by in options["group_by"])
 
 
-def _groups(path: Path, options: JobOptions, store: TripleStore) -> GroupStore:
+def _groups(path: Place, options: JobOptions, store: TripleStore) -> GroupStore:
     with byte_progress() as progress:
         chosen = GroupOptions(labels=options["labels"], skip_invalid=options["skip_invalid"], progress=progress)
         groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
@@ -74,10 +75,10 @@ def _groups(path: Path, options: JobOptions, store: TripleStore) -> GroupStore:
     return groups
 
 
-def _cache(options: JobOptions) -> Path:
+def _cache(options: JobOptions) -> Place:
     """Choose where stores of text files are kept."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
-    return options["cache_dir"] or default
+    return options["cache_dir"] or place_of(default)
 
 
 def read_test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:

@@ -1,7 +1,5 @@
 """From the options of `run` and `plan` to a checked run."""
 
-from pathlib import Path
-
 from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_order
 from tracin_dask.cli.actions.inputs import groupings_of, read_test_triples, store_of
 from tracin_dask.cli.actions.losses import contrast_of, loss_of, refuse_other_losses, say_cancelled
@@ -9,7 +7,6 @@ from tracin_dask.cli.actions.models import listed_files, load_models
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
-from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
@@ -57,10 +54,10 @@ def _refuse_contradictions(options: JobOptions) -> None:
     if options["use_mixed_precision"] and options["precision"] != "float32":
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
     refuse_other_losses(options)
-    has_files_of_groups = any(isinstance(by, Path) for by in options["group_by"])
+    has_files_of_groups = any(not isinstance(by, str) for by in options["group_by"])
     of_text = ("entity_names", "edge_map", *(() if has_files_of_groups else ("skip_invalid",)))
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
-    if given and place_of(options["train"]).is_folder():
+    if given and options["train"].is_folder():
         raise ConfigError(
             f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; "
             "give such options to `tracin-dask ingest`"

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import click
@@ -19,8 +19,7 @@ from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.launch.place import open_place
-from tracin_dask.places.place import AnyPath
-from tracin_dask.places.registry import place_of
+from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.report.group_table import group_tables, write_groups
 from tracin_dask.report.table import influence_tables
 from tracin_dask.runs.execute.driver import Execution, carry_out
@@ -93,7 +92,7 @@ def explain(options: RunOptions) -> None:
         click.echo("workers have GPUs, but scored on their CPUs: their PyTorch finds no CUDA; install one that has it")
 
 
-def _what_is_kept(recorded: Path) -> str:
+def _what_is_kept(recorded: Place) -> str:
     """Say what the same command would find of an interrupted run."""
     if records.is_empty(recorded):
         return "nothing was finished yet: the same command starts from the beginning"
@@ -101,7 +100,7 @@ def _what_is_kept(recorded: Path) -> str:
 
 
 @contextmanager
-def _reported(path: Path | None, client: "Client | None") -> Iterator[None]:
+def _reported(path: Place | None, client: "Client | None") -> Iterator[None]:
     """Write Dask's performance report of what happens inside."""
     if path is None:
         yield
@@ -114,47 +113,47 @@ def _reported(path: Path | None, client: "Client | None") -> Iterator[None]:
         yield
 
 
-def _check_outputs(output: Path | None, output_dir: Path | None) -> None:
+def _check_outputs(output: Place | None, output_dir: Place | None) -> None:
     """Make the folder of the result, and refuse what could not be written, before any work is done."""
     if (output is None) == (output_dir is None):
         raise ConfigError("say where the result goes: either --output FILE.json or --output-dir FOLDER")
-    if output is not None and place_of(output).is_folder():
+    if output is not None and output.is_folder():
         raise ConfigError(f"--output {output} is a folder; name a file in it, or give --output-dir {output}")
     target = output.parent if output is not None else output_dir
     assert target is not None  # noqa: S101 - one of the two is given
     _check_folder(target, "the result")
 
 
-def _check_save_groups(path: Path | None, options: RunOptions) -> None:
+def _check_save_groups(path: Place | None, options: RunOptions) -> None:
     """Do the same for the table of groups."""
     if path is None:
         return
     if not options["group_by"]:
         raise ConfigError("--save-groups writes what --group-by adds up; give both, or none")
-    if place_of(path).is_folder():
+    if path.is_folder():
         raise ConfigError(f"--save-groups {path} is a folder; name a file in it")
-    if path.suffix != ".parquet":
-        raise ConfigError(f"--save-groups writes a Parquet table; call it {path.with_suffix('.parquet')}")
+    if not path.name.endswith(".parquet"):
+        better = path.parent / f"{PurePath(path.name).stem}.parquet"
+        raise ConfigError(f"--save-groups writes a Parquet table; call it {better}")
     _check_folder(path.parent, "the table of groups")
 
 
-def _check_folder(target: Path, what: str) -> None:
+def _check_folder(target: Place, what: str) -> None:
     try:
-        folder = place_of(target)
-        folder.make_folder()
-        folder.check_writable()
+        target.make_folder()
+        target.check_writable()
     except OSError as error:
         raise ConfigError(f"{what} cannot be written to {target}: {error.strerror}; choose another place") from error
 
 
-def _record_directory(output: Path | None, output_dir: Path | None) -> Path:
+def _record_directory(output: Place | None, output_dir: Place | None) -> Place:
     if output is not None:
-        return output.with_name(f"{output.name}.progress")
+        return output.parent / f"{output.name}.progress"
     assert output_dir is not None  # noqa: S101 - one of the two is given
     return output_dir / ".progress"
 
 
-def _write(result: InfluenceResult, output: Path | None, output_dir: Path | None) -> AnyPath:
+def _write(result: InfluenceResult, output: Place | None, output_dir: Place | None) -> AnyPath:
     if output_dir is not None:
         return result.write_directory(output_dir)
     assert output is not None  # noqa: S101 - one of the two is given

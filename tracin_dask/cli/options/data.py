@@ -1,12 +1,10 @@
 """The options that name the training triples, the id maps and readable names."""
 
-from pathlib import Path
 from typing import TypedDict
 
-import click
-
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import ANY_PATH, FILE
+from tracin_dask.cli.options.values import ANY_PLACE, EXISTING, FILE
+from tracin_dask.places.place import Place
 
 option = option_of("Data")
 
@@ -14,20 +12,20 @@ option = option_of("Data")
 class DataOptions(TypedDict):
     """These options, by name."""
 
-    train: Path
-    entity_to_id: Path | None
-    relation_to_id: Path | None
+    train: Place
+    entity_to_id: Place | None
+    relation_to_id: Place | None
     labels: bool
     skip_invalid: bool
-    entity_names: Path | None
-    edge_map: Path | None
-    cache_dir: Path | None
+    entity_names: Place | None
+    edge_map: Place | None
+    cache_dir: Place | None
 
 
 DATA_OPTIONS = (
     option(
         "--train",
-        type=click.Path(exists=True, path_type=Path),
+        type=EXISTING,
         required=True,
         help="Training triples: a store made by `ingest` (.zarr), or a text file, which is ingested first and cached.",
     ),
@@ -45,5 +43,5 @@ DATA_OPTIONS = (
         help="File with lines of `readable name TAB entity id`; only with a text file as --train.",
     ),
     option("--edge-map", type=FILE, help="JSON of readable relations; only with a text file as --train."),
-    option("--cache-dir", type=ANY_PATH, help="Folder for ingested text files. [default: ~/.cache/tracin-dask]"),
+    option("--cache-dir", type=ANY_PLACE, help="Folder for ingested text files. [default: ~/.cache/tracin-dask]"),
 )

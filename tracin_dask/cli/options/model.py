@@ -1,6 +1,5 @@
 """The options that name the trained model, its learning rates, and the parameter tensors that count."""
 
-from pathlib import Path
 from typing import TypedDict
 
 import click
@@ -18,8 +17,8 @@ class ModelOptions(TypedDict):
     model_path: tuple[list[Place], ...]
     parameters: tuple[str, ...]
     learning_rate: tuple[float, ...]
-    learning_rate_schedule: Path | None
-    model_description: Path | None
+    learning_rate_schedule: Place | None
+    model_description: Place | None
     trust_pickle: bool
     embedding_height: int | None
     embedding_width: int | None

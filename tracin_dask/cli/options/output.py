@@ -1,10 +1,10 @@
 """The options that say what is written, and where."""
 
-from pathlib import Path
 from typing import TypedDict
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import ANY_PATH
+from tracin_dask.cli.options.values import ANY_PLACE
+from tracin_dask.places.place import Place
 
 option = option_of("Output")
 
@@ -12,25 +12,25 @@ option = option_of("Output")
 class SavedOptions(TypedDict):
     """Those of them that `plan` has, too, by name."""
 
-    save_scores: Path | None
+    save_scores: Place | None
     checkpoint_contributions: bool
 
 
 class OutputOptions(TypedDict):
     """Those that only `run` has, by name."""
 
-    output: Path | None
-    output_dir: Path | None
-    save_groups: Path | None
+    output: Place | None
+    output_dir: Place | None
+    save_groups: Place | None
     restart: bool
 
 
 OUTPUT_OPTIONS = (
-    option("--output", type=ANY_PATH, help="JSON file of the result of one test triple, or of --mode self."),
-    option("--output-dir", type=ANY_PATH, help="Folder for one JSON file per test triple and summary.json."),
+    option("--output", type=ANY_PLACE, help="JSON file of the result of one test triple, or of --mode self."),
+    option("--output-dir", type=ANY_PLACE, help="Folder for one JSON file per test triple and summary.json."),
     option(
         "--save-groups",
-        type=ANY_PATH,
+        type=ANY_PLACE,
         metavar="PATH.parquet",
         help="Write the totals of all groups of --group-by as a table; the JSON lists the largest.",
     ),
@@ -43,7 +43,7 @@ OUTPUT_OPTIONS = (
 SAVED_OPTIONS = (
     option(
         "--save-scores",
-        type=ANY_PATH,
+        type=ANY_PLACE,
         metavar="PATH.zarr",
         help="Write all influences, not only the largest, as a Zarr array [test, train] in the order of the rows of "
         "the store. Workers write it: all of them must see the path.",

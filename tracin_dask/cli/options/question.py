@@ -1,12 +1,12 @@
 """The options that say what is explained: test triples, the loss, and what is asked of it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import click
 
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import FILE
+from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
     from tracin_dask.influence.columns import Explain
@@ -19,7 +19,7 @@ class QuestionOptions(TypedDict):
     """These options, by name."""
 
     test_triple: tuple[tuple[str, str, str], ...]
-    test: Path | None
+    test: Place | None
     mode: Literal["test", "self"]
     loss: Literal["bce", "one-to-all", "slcwa"]
     label_smoothing: float | None

@@ -1,12 +1,12 @@
 """The options that say how training triples are ranked and grouped."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import GroupBy, Part
+from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
     from tracin_dask.influence.normalised import Normalize
@@ -21,7 +21,7 @@ class RankingOptions(TypedDict):
     top_k: int
     rank_by: "RankBy"
     normalize: "Normalize"
-    group_by: tuple[Part | Path, ...]
+    group_by: tuple[Part | Place, ...]
 
 
 RANKING_OPTIONS = (

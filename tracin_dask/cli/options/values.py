@@ -4,13 +4,42 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.places.place import Place
+from tracin_dask.places.registry import place_of
 
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-ANY_PATH = click.Path(path_type=Path)
+LOCAL_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Part = Literal["relation", "head", "tail"]
+
+
+class PlaceType(click.ParamType[Place]):
+    """A path of the file system, or a URL of a kind of place that is known."""
+
+    def __init__(self, *, exists: bool = False, is_file: bool = False) -> None:
+        """Say whether something must exist there, and whether it must be a file."""
+        self._path = click.Path(exists=exists, dir_okay=not is_file)
+        self.name = self._path.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
+        """Find the place; raises `PlaceError` for a URL of an unknown kind."""
+        place = place_of(value)
+        path = place.local_path()
+        if path is not None:
+            self._path.convert(path, param, ctx)
+        elif self._path.exists and not (place.is_file() or (self._path.dir_okay and place.is_folder())):
+            self.fail(f"{self._path.name.title()} {str(place)!r} does not exist.", param, ctx)
+        return place
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete paths of the file system."""
+        return self._path.shell_complete(ctx, param, incomplete)
+
+
+ANY_PLACE = PlaceType()
+EXISTING = PlaceType(exists=True)
+FILE = PlaceType(exists=True, is_file=True)
 
 
 class ByteSize(click.ParamType[int]):
@@ -46,18 +75,19 @@ class BatchSize(click.ParamType[int | None]):
             self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
 
 
-class GroupBy(click.ParamType[Part | Path]):
+class GroupBy(click.ParamType[Part | Place]):
     """A part of a triple, or a file of groups."""
 
     name = "grouping"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part | Path:  # noqa: ANN401 - click's signature
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part | Place:  # noqa: ANN401 - click's signature
         """Take a part by its name; anything else is a file."""
         if value in get_args(Part):
             return cast("Part", value)
-        if not Path(value).is_file():
+        place = place_of(value)
+        if not place.is_file():
             self.fail(f"{value!r} is neither relation, head or tail, nor a file of groups", param, ctx)
-        return Path(value)
+        return place
 
 
 class ModelFiles(click.ParamType[list[Place]]):

@@ -1,12 +1,12 @@
 """The options that say where a run happens, and with which workers."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import ANY_PATH, ByteSize
+from tracin_dask.cli.options.values import ANY_PLACE, ByteSize
+from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
     from tracin_dask.runs.options.computing import Device
@@ -27,7 +27,7 @@ class WhereOptions(TypedDict):
 class WatchingOptions(TypedDict):
     """Those that only `run` has, by name."""
 
-    performance_report: Path | None
+    performance_report: Place | None
 
 
 WHERE_OPTIONS = (
@@ -54,7 +54,7 @@ WHERE_OPTIONS = (
 WATCHING_OPTIONS = (
     option(
         "--performance-report",
-        type=ANY_PATH,
+        type=ANY_PLACE,
         metavar="PATH.html",
         help="Write Dask's page of what every worker did when; only for runs on workers.",
     ),

@@ -29,7 +29,7 @@ WHOLE_MODEL = "trained_model.pkl"
 def load_checkpoints(
     paths: AnyPath | Sequence[AnyPath],
     *,
-    description: ModelDescription | Mapping[str, Any] | str | Path | None = None,
+    description: ModelDescription | Mapping[str, Any] | AnyPath | None = None,
     trust_pickle: bool = False,
     embedding_height: int | None = None,
     embedding_width: int | None = None,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import topk
-from tracin_dask.places.place import PathOrUrl
+from tracin_dask.places.place import AnyPath
 from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
@@ -52,7 +52,7 @@ class Execution:
 
     resources: Resources | None = None
     workers: WorkerOptions = field(default_factory=WorkerOptions)
-    record_directory: PathOrUrl | None = None
+    record_directory: AnyPath | None = None
     restart: bool = False
     progress: Progress | None = None
 

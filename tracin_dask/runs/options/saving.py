@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
-from tracin_dask.places.place import PathOrUrl
+from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.groupings import PARTS, Part
 from tracin_dask.triples.groups import GroupStore
@@ -26,7 +26,7 @@ class SavingOptions:
     """
 
     group_by: tuple[Part | GroupStore, ...] = field(default=(), metadata=changes("records", through="group_by"))
-    save_scores: PathOrUrl | None = field(default=None, metadata=changes("records", through="save_scores"))
+    save_scores: AnyPath | None = field(default=None, metadata=changes("records", through="save_scores"))
     checkpoint_contributions: bool = field(default=False, metadata=changes("nothing"))
 
     def __post_init__(self) -> None:
