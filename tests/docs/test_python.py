@@ -43,7 +43,8 @@ def check_python(names):
     assert Path("why.json").exists()
     assert len(names["layers"].rankings) == 2
     assert len(names["layers"].rankings[0]) == 50
-    assert names["spread"].rankings[0].train_index.shape == (10,)
+    for name in ("spread", "on_client"):
+        assert names[name].rankings[0].train_index.shape == (10,)
 
 
 def check_losses(names):
