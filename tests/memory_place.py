@@ -1,4 +1,4 @@
-"""The place in memory that docs/extending.md shows, for tests of what goes through places."""
+"""The place in memory that docs/extending.md shows, for tests of reading and writing through places."""
 
 import re
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Small runs of `tracin-dask run` whose influences must not change, and the hashes of what they found."""
+"""Small runs of `tracin-dask run` whose influences must not change, and the hashes of their results."""

@@ -17,7 +17,7 @@ SUMS = ("positive_influence", "negative_influence", "net_influence")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """Hashes of what a run found, and enough of it to show how it changed.
+    """Hashes of the results of a run, and enough numbers to show a change.
 
     Attributes
     ----------

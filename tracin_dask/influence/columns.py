@@ -139,7 +139,7 @@ class Columns:
 
 
 def columns_of(question: Question, loss: AnyLoss, test: Targets, num_entities: int) -> Columns:
-    """Give the columns of what a question asks of test triples.
+    """Give the columns of the test triples for a question.
 
     Several test triples of one answer each count 1 / n of the n: the answer is their mean.
     """

@@ -9,7 +9,7 @@ from tracin_dask.resources import WorkerOptions, this_machine
 from tracin_dask.runs.check import CheckedWorker, check_workers
 
 CHECK = "tracin_dask.runs.check"
-"""The module of what workers do in a check."""
+"""The module that workers import for a check."""
 GIB = 2**30
 
 

@@ -1,4 +1,4 @@
-"""From options to the loss and the question of a run, with refusals of what does not go together."""
+"""From options to the loss and the question of a run, and refuses options that contradict each other."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Carries out `tracin-dask plan`: a table of what a run would take."""
+"""Carries out `tracin-dask plan`: a table of the cost of a run."""
 
 from rich.console import Console
 from rich.table import Table

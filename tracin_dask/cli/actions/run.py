@@ -101,7 +101,7 @@ def _what_is_kept(recorded: Place) -> str:
 
 @contextmanager
 def _reported(path: Place | None, client: "Client | None") -> Iterator[None]:
-    """Write Dask's performance report of what happens inside."""
+    """Write Dask's performance report of the block."""
     if path is None:
         yield
         return
@@ -190,7 +190,7 @@ def _what_is_written(result: InfluenceResult) -> str:
     """Say what the files hold; a side is shorter than asked for where no more influences have its sign."""
     rank_by = result.run["rank_by"]
     if len(result.rankings) > 1:
-        return f"one file per test triple beside it, each with {_WRITTEN[rank_by].format(result.top_k)}"
+        return f"one file per test triple in the same folder, each with {_WRITTEN[rank_by].format(result.top_k)}"
     found = len(result.rankings[0])
     if found == 0:
         return "an empty list, for no influence has this sign"

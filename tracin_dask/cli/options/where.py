@@ -56,6 +56,6 @@ WATCHING_OPTIONS = (
         "--performance-report",
         type=ANY_PLACE,
         metavar="PATH.html",
-        help="Write Dask's page of what every worker did when; only for runs on workers.",
+        help="Write Dask's timeline of all workers as an HTML page; only for runs on workers.",
     ),
 )

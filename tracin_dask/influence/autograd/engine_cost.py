@@ -49,7 +49,7 @@ class AutogradCost:
 
     @property
     def test_bytes(self) -> int:
-        """Bound the bytes of the test triples' factors, twice, and of all that is laid out beside them."""
+        """Bound the bytes of the test triples' factors, twice, and of all data in the layout of the engine."""
         number = self.how.work.num_tests
         prepared = cost.prepared_bytes(self.config, number, self.how.tracked, self.how.itemsize)
         return 2 * prepared + cost.layout_bytes(self.config, number)

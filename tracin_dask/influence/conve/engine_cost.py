@@ -56,7 +56,7 @@ class ConvECost:
 
     @property
     def test_bytes(self) -> int:
-        """Bound the bytes of the test triples' factors, twice, and of all that is laid out beside them."""
+        """Bound the bytes of the test triples' factors, twice, and of all data in the layout of the engine."""
         number, itemsize = self.how.work.num_tests, self.how.itemsize
         total = 2 * cost.prepared_bytes(self.config, number, itemsize)
         total += cost.layout_bytes(self.config, number, itemsize, self.modes)

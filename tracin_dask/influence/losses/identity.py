@@ -21,7 +21,8 @@ def loss_settings(loss: AnyLoss) -> Mapping[str, Any]:
 def loss_identity(loss: AnyLoss) -> list[str]:
     """Give the name, what the loss reads, and its settings and values on a fixed grid of scores.
 
-    So losses of the same name are told apart. The grid cannot show everything: settings do, where they are stated.
+    So losses of the same name differ. The grid cannot show every difference, so the settings that a loss states
+    are included.
     """
     return [loss.name, reads(loss), *_identity(loss)]
 

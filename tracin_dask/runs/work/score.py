@@ -51,7 +51,7 @@ def prepare_test(job: ScoreJob, targets: Targets) -> Prepared:
 
 
 def factors_of(job: ScoreJob, engine: Engine, targets: Targets) -> Factors:
-    """Compute the columns of what a question asks of test triples."""
+    """Compute the columns of the test triples for a question."""
     return prepare_question(engine, job.question, targets, batch_size=job.batch_size)
 
 
