@@ -10,11 +10,12 @@ import torch
 from distributed import get_worker
 
 from simulated_cluster.sizes import NUM_RELATIONS
+from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.plan.memory import read_rows
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob
+from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, bytes_of
 
 Interval = tuple[float, float]
 """When a task started and when it ended, in seconds of this machine's clock."""
@@ -61,7 +62,7 @@ class SimulatedWork:
     def score_rows(self, job: ScoreJob, _test: object, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
         """Stand in for `worker.score_rows`: sleep for its time, report as it does, return as much as it does."""
         started, seconds = time.time(), self.seconds(rows)
-        top = _made_up(job.top_k, job.num_columns, rows, nth_task=_count_task())
+        top = _made_up(_top_k(job), job.num_columns, rows, nth_task=_count_task())
         step = read_rows(job.batch_size)
         for start in range(*rows, step):
             stop = min(start + step, rows[1])
@@ -71,7 +72,9 @@ class SimulatedWork:
                 on_rows(stop - start)
         finished.append((started, time.time()))
         counters = Counters(rows=rows[1] - rows[0], tasks=1, task_seconds=seconds)
-        return Scored(top=top, counters=counters, device="simulated", precision="simulated")
+        kept = {topk.NAME: top}
+        size = bytes_of(job.reductions, kept)
+        return Scored(kept=kept, kept_bytes=size, counters=counters, device="simulated", precision="simulated")
 
 
 finished: list[Interval] = []
@@ -101,6 +104,13 @@ def _count_task() -> int:
     address = get_worker().address
     _tasks[address] += 1
     return _tasks[address]
+
+
+def _top_k(job: ScoreJob) -> int:
+    """Give k: of such a run, the best triples are all that is kept."""
+    (reduction,) = job.reductions
+    assert isinstance(reduction, topk.TopKReduction)  # noqa: S101 - nothing else is asked for
+    return reduction.k
 
 
 def _made_up(k: int, num_columns: int, rows: Rows, *, nth_task: int) -> TopK:

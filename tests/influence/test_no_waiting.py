@@ -3,6 +3,8 @@
 What would wait on a GPU reads a value back (`item`) or makes a tensor whose size depends on values (`nonzero`).
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from tracin_dask.influence.conve import long_runs
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.reductions.base import scored_batch
 from tracin_dask.influence.reductions.group_totals import GroupSums
 from tracin_dask.influence.scoring import make_scorer
 
@@ -72,9 +75,11 @@ def test_other_losses_ask_the_device_for_nothing_either(loss):
 # torch says of its own profiler which devices it cannot see
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
 def test_adding_up_by_groups_asks_the_device_for_nothing():
-    sums, influences = GroupSums([3, 5], 2), torch.randn(9, 2)
+    sums, rows = GroupSums([3, 5], 2), np.arange(9)
+    batch = scored_batch(torch.randn(9, 2), triples=np.zeros((9, 3), np.int64), train_index=rows, rows=rows)
+    batch = replace(batch, numbers=(rows % 3, rows % 5))
     with profile(activities=[ProfilerActivity.CPU]) as trace:
-        sums.add(influences, [np.arange(9) % 3, np.arange(9) % 5])
+        sums.add(batch)
     found = {event.key for event in trace.key_averages()}
     assert "aten::index_add_" in found
     assert not found & WAITING

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from influence.scored import add
 
 from tracin_dask.influence.reductions import topk
 
@@ -39,7 +40,7 @@ def stream(influences, train_index, k, batches) -> topk.TopK:
     gathered = topk.TopKStream(k, influences.shape[1])
     gathered._sides[0]._most_waiting = gathered._sides[1]._most_waiting = 8
     for start, stop in batches:
-        gathered.add(influences[start:stop], train_index[start:stop], rows(train_index[start:stop]))
+        add(gathered, influences[start:stop], train_index=train_index[start:stop])
     return gathered.finish()
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from influence.scored import add
 from rich.console import Console
 
 from tracin_dask.errors import ConfigError
@@ -33,7 +34,7 @@ def result(store, influences, rank_by="absolute", by=("head", "relation")):
     numbers = {"head": np.arange(len(influences)), "relation": np.arange(len(influences)) % 2}
     groupings = [Grouping(by=part, num_groups=store.info.num_entities if part == "head" else 2) for part in by]
     sums = GroupSums([grouping.num_groups for grouping in groupings], len(influences[0]))
-    sums.add(torch.tensor(influences), [numbers[part] for part in by])
+    add(sums, torch.tensor(influences), numbers=[numbers[part] for part in by])
     pairs = zip(groupings, sums.finish(), strict=True)
     return InfluenceResult(
         test_triples=np.array([[0, 1, 2], [3, 0, 4]])[: len(influences[0])],

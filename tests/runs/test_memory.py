@@ -48,7 +48,7 @@ plan = make_plan(prepared.model_config, prepared.workload, config, memory)
 records = Path(sys.argv[1]).parent / f"{kind} {loss} {len(models)}"
 carry_out(prepared, plan, execution=Execution(record_directory=records))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-groups = plan.memory.group_sums + plan.memory.group_totals
+groups = plan.memory.kept["group_by"].total if kind == "groups" else 0
 print(plan.memory.total, 1024 * int(status["VmHWM"].split()[0]), groups)
 """
 

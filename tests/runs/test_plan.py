@@ -13,11 +13,13 @@ from tracin_dask.errors import MemoryLimitError
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.cost import MultiplyAdds, Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.reductions.group_totals import totals_bytes
+from tracin_dask.influence.reductions import group_totals
+from tracin_dask.influence.reductions.group_totals import sums_bytes, totals_bytes
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.plan.memory import TOTALS_BESIDE, MemoryEstimate
+from tracin_dask.runs.groupings import Grouping
+from tracin_dask.runs.plan.memory import OUTCOMES_BESIDE, MemoryEstimate
 from tracin_dask.runs.plan.plan import (
     LAST_TASKS,
     MERGE_FAN_IN,
@@ -27,6 +29,7 @@ from tracin_dask.runs.plan.plan import (
     Plan,
     make_plan,
 )
+from tracin_dask.runs.reductions import reductions_of
 
 FB15K = ConvEConfig(num_entities=14_541, num_relations=237)
 GIB = 2**30
@@ -41,7 +44,7 @@ def plan_of(num_triples: int, batch_size: int, *, batches_per_task: int = 1, tas
         task_rows=batches_per_task * batch_size,
         tasks_per_group=tasks_per_group,
         resources=Resources(memory_bytes=GIB),
-        memory=MemoryEstimate(process=1, model=1, test_triples=1, batch=1, rows=1, top_k=1),
+        memory=MemoryEstimate(process=1, model=1, test_triples=1, batch=1, rows=1, kept={}),
         multiply_adds=MultiplyAdds(forward=1, lower=1, products=1),
         stages={},
     )
@@ -59,6 +62,8 @@ def planned(
     num_groups: int = 0,
     **options,
 ) -> Plan:
+    config = RunConfig.of(**options)
+    groupings = (Grouping(by="head", num_groups=num_groups),) if num_groups else ()
     work = Workload(
         num_triples=num_triples,
         num_heads=num_triples // 20,
@@ -66,14 +71,14 @@ def planned(
         num_tests=num_tests,
         num_checkpoints=num_checkpoints,
         num_columns=num_tests,
-        num_groups=num_groups,
         num_negatives=getattr(options.get("loss"), "num_negatives", 0),
+        reductions=reductions_of(config, groupings),
     )
     device_bytes = None if device_gib is None else int(device_gib * GIB)
     resources = Resources(
         num_workers=num_workers, threads_per_worker=1, memory_bytes=int(gib * GIB), device_bytes=device_bytes
     )
-    return make_plan(model, work, RunConfig.of(**options), resources)
+    return make_plan(model, work, config, resources)
 
 
 @st.composite
@@ -226,7 +231,7 @@ def test_every_checkpoint_counts_and_their_sum_takes_one_more_block(num_tests):
     assert four.multiply_adds == one.multiply_adds.times(4)
     assert four.multiply_adds.total == 4 * one.multiply_adds.total
     assert four.worker_seconds == pytest.approx(4 * one.worker_seconds)
-    assert (four.modes, four.memory.top_k, four.memory.rows) == (one.modes, one.memory.top_k, one.memory.rows)
+    assert (four.modes, four.memory.kept, four.memory.rows) == (one.modes, one.memory.kept, one.memory.rows)
 
 
 def test_more_checkpoints_leave_less_for_a_batch():
@@ -268,15 +273,17 @@ def test_outcomes_that_are_merged_at_a_time_count_once_groups_have_many_tasks():
     few, many = (planned(num_triples=n, num_groups=1000, num_workers=4) for n in (10**6, 10**9))
     assert few.tasks_per_group == 1
     assert many.tasks_per_group > MERGE_FAN_IN
-    assert few.memory.group_totals == (1 + TOTALS_BESIDE) * totals_bytes(1000, 16)
-    assert many.memory.group_totals == (MERGE_FAN_IN + TOTALS_BESIDE) * totals_bytes(1000, 16)
+    for plan, outcomes in ((few, 1), (many, MERGE_FAN_IN)):
+        waiting = plan.memory.kept[group_totals.NAME].total - sums_bytes(1000, 16)
+        assert waiting == (outcomes + OUTCOMES_BESIDE) * totals_bytes(1000, 16)
 
 
 @settings(max_examples=30)
 @given(st.integers(1, 10**9), st.integers(1, 300))
 def test_no_more_outcomes_are_merged_than_were_counted(num_triples, num_workers):
     plan = planned(num_triples=num_triples, num_groups=1, num_workers=num_workers)
-    counted = plan.memory.group_totals // totals_bytes(1, 16) - TOTALS_BESIDE
+    waiting = plan.memory.kept[group_totals.NAME].total - sums_bytes(1, 16)
+    counted = waiting // totals_bytes(1, 16) - OUTCOMES_BESIDE
     assert min(MERGE_FAN_IN, plan.tasks_per_group) <= counted
 
 

@@ -189,8 +189,8 @@ def test_a_deleted_record_is_computed_again(make_job: MakeJob, cut_off: Path):
 
 
 def test_overlapping_records_are_refused(make_job: MakeJob, cut_off: Path):
-    found = list(Records(cut_off, json.loads((cut_off / "run.json").read_text())).finished())
-    Records(cut_off, json.loads((cut_off / "run.json").read_text())).write((0, BATCH_SIZE), found[0][1])
+    records = Records(cut_off, json.loads((cut_off / "run.json").read_text()), make_job().prepared.reductions())
+    records.write((0, BATCH_SIZE), next(records.finished())[1])
     with pytest.raises(ResumeError, match="are in another record too; two runs at once"):
         make_job().carry_out(execution=Execution(record_directory=cut_off))
 
@@ -209,10 +209,11 @@ def test_a_partially_written_record_does_not_count(make_job: MakeJob, cut_off: P
     assert not cut_off.exists()
 
 
-def test_a_record_reads_back_equal(cut_off: Path):
+def test_a_record_reads_back_equal(make_job: MakeJob, cut_off: Path):
     identity = json.loads((cut_off / "run.json").read_text())
-    rows, scored = next(Records(cut_off, identity).finished())
-    Records(cut_off.with_name("copy"), identity).write(rows, scored)
+    reductions = make_job().prepared.reductions()
+    rows, scored = next(Records(cut_off, identity, reductions).finished())
+    Records(cut_off.with_name("copy"), identity, reductions).write(rows, scored)
     assert min(cut_off.glob("*.npz")).read_bytes() == next(cut_off.with_name("copy").glob("*.npz")).read_bytes()
 
 

@@ -17,6 +17,7 @@ from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, Truth, bits
 from zarr.storage import LocalStore
 
 from tracin_dask.errors import ClusterError, PlaceError, ScoresError
+from tracin_dask.influence.reductions.base import scored_batch
 from tracin_dask.places.local import LocalPlace
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig
@@ -318,10 +319,8 @@ def test_scores_at_an_unknown_kind_of_url_are_refused():
 
 
 def test_workers_that_do_not_see_the_scores_path_are_named(make_job: MakeJob, client: Client, path: Path, monkeypatch):
-    monkeypatch.setattr(
-        "tracin_dask.runs.execute.on_dask.why_out_of_reach", lambda place: f"{place.path}: a remote machine"
-    )
-    with pytest.raises(ClusterError, match=r"worker tcp://.* cannot save scores: .*scores\.zarr: a remote machine"):
+    monkeypatch.setattr(score_writer, "_why_not_saved", lambda place: f"cannot save scores: {place.path}: far away")
+    with pytest.raises(ClusterError, match=r"worker tcp://.* cannot save scores: .*scores\.zarr: far away"):
         make_job(save_scores=path).carry_out(client)
 
 
@@ -354,18 +353,25 @@ def test_chunks_of_saved_scores_are_whole_batches_of_some_test_triples(
 
 def test_plan_counts_the_memory_for_writing_scores(make_job: MakeJob, path: Path):
     with_scores, without = make_job(save_scores=path).plan.memory, make_job().plan.memory
-    assert with_scores.scores == with_scores.total - without.total == score_writer.COPIES * 4 * BATCH_SIZE * 3
+    assert (
+        with_scores.kept[score_writer.NAME].total
+        == with_scores.total - without.total
+        == score_writer.COPIES * 4 * BATCH_SIZE * 3
+    )
     assert not path.exists()
 
 
-def test_a_repeated_task_writes_the_same_scores(make_job: MakeJob, path: Path):
+def test_a_repeated_task_writes_the_same_scores(make_job: MakeJob, graph: Graph, path: Path):
     job = make_job(save_scores=path)
     job.carry_out()
     before = chunks_of(path)
     place = ScoresPlace(path=place_of(path), identity=zarr.open_group(path, mode="r").attrs["identity"])
-    writer = score_writer.ScoreWriter(place, BATCH_SIZE, 3)
-    saved = zarr.open_group(path, mode="r")["influence"][:, BATCH_SIZE : 2 * BATCH_SIZE]
-    writer.add(np.arange(BATCH_SIZE), torch.from_numpy(saved.T.copy()))
-    writer.write(BATCH_SIZE, BATCH_SIZE)
-    writer.sync()
+    writer = score_writer.ScoreWriter(place, 3)
+    saved = torch.from_numpy(zarr.open_group(path, mode="r")["influence"][:].T.copy())
+    block = graph.store.read(0, NUM_ROWS)
+    for start, stop in ((2 * BATCH_SIZE - 5, 2 * BATCH_SIZE), (BATCH_SIZE, 2 * BATCH_SIZE - 5)):
+        rows = np.arange(start, stop)
+        some = {"triples": block.triples[rows], "train_index": block.train_index[rows], "rows": rows}
+        writer.add(scored_batch(saved[start:stop], **some))
+    writer.finish()
     assert chunks_of(path) == before

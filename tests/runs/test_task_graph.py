@@ -16,7 +16,7 @@ def score(_shared: object, rows: tuple[int, int], _group: int) -> list[tuple[int
     return [rows]
 
 
-def merge(parts: Iterable[list[tuple[int, int]]]) -> list[tuple[int, int]]:
+def merge(_shared: object, parts: Iterable[list[tuple[int, int]]]) -> list[tuple[int, int]]:
     return [rows for part in parts for rows in part]
 
 
@@ -43,7 +43,7 @@ def test_the_outcome_of_a_group_is_all_its_tasks_in_order(per_group):
 
 def test_a_merge_takes_few_parts_and_there_are_fewer_merges_than_tasks():
     graph, _ = task_graph(groups_of(NUM_TASKS, TASKS_PER_GROUP), "shared", FUNCTIONS, "run")
-    parts = [task[1] for task in graph.values() if task[0] is merge]
+    parts = [task[2] for task in graph.values() if task[0] is merge]
     assert max(map(len, parts)) == MERGE_FAN_IN
     assert len(parts) < NUM_TASKS / (MERGE_FAN_IN - 2)
 

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def job(make_job: MakeJob) -> ScoreJob:
     """Give what a worker is told, in a process that holds no model yet."""
     loading._models.clear()
     planned = make_job()
-    return _job(planned.prepared, planned.plan)
+    return _job(planned.prepared, planned.plan, planned.prepared.reductions())
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def tests(make_job: MakeJob) -> np.ndarray:
 
 def same(one: Scored, other: Scored) -> bool:
     def sides(scored: Scored) -> list[Ranking]:
-        return [scored.top.highest, scored.top.lowest]
+        top = scored.kept["top_k"]
+        return [top.highest, top.lowest]
 
     names = ("test_index", "influence", "train_index", "triples")
     pairs = zip(sides(one), sides(other), strict=True)
@@ -78,25 +80,28 @@ def test_a_task_prepares_test_triples_without_factors(job: ScoreJob, tests: np.n
 
 def test_a_task_without_test_triples_computes_self_influence(job: ScoreJob):
     scored = score_rows(replace(job, num_columns=1), None, (0, BATCH_SIZE))
-    assert (scored.top.lowest.influence > 0).all()
-    assert len(scored.top.highest) == job.top_k
+    top = scored.kept["top_k"]
+    assert (top.lowest.influence > 0).all()
+    assert len(top.highest) == top.k == 20
 
 
 @pytest.mark.parametrize("row", [0, BATCH_SIZE, NUM_ROWS])
 def test_an_empty_range_scores_nothing_and_merges_as_nothing(job: ScoreJob, tests: np.ndarray, row):
     prepared = prepare_test(job, tests)
     nothing = score_rows(job, prepared, (row, row))
-    assert (len(nothing.top.highest), len(nothing.top.lowest), nothing.counters.rows) == (0, 0, 0)
+    top = nothing.kept["top_k"]
+    assert (len(top.highest), len(top.lowest), nothing.counters.rows) == (0, 0, 0)
     some = score_rows(job, prepared, (0, BATCH_SIZE))
-    assert same(merge_scored([nothing, some]), some)
-    assert same(merge_scored([some, nothing]), some)
+    assert same(merge_scored(job.reductions, [nothing, some]), some)
+    assert same(merge_scored(job.reductions, [some, nothing]), some)
 
 
 def test_merging_outcomes_is_associative_and_commutative(job: ScoreJob, tests: np.ndarray):
     prepared = prepare_test(job, tests)
     cuts = [(0, 5 * BATCH_SIZE), (5 * BATCH_SIZE, 6 * BATCH_SIZE), (6 * BATCH_SIZE, NUM_ROWS)]
     a, b, c = (score_rows(job, prepared, rows) for rows in cuts)
-    merged = [merge_scored([merge_scored([a, b]), c]), merge_scored([a, merge_scored([b, c])]), merge_scored([c, a, b])]
+    merge = partial(merge_scored, job.reductions)
+    merged = [merge([merge([a, b]), c]), merge([a, merge([b, c])]), merge([c, a, b])]
     assert same(merged[0], merged[1])
     assert same(merged[0], merged[2])
     assert same(merged[0], score_rows(job, prepared, (0, NUM_ROWS)))
@@ -170,5 +175,6 @@ def test_entries_below_the_bounds_of_a_worker_are_dropped_without_changing_the_m
     alone = score_rows(job, prepare_test(job, tests), (5 * BATCH_SIZE, NUM_ROWS))
     prepared = prepare_test(job, tests)
     first, second = (score_rows(job, prepared, rows) for rows in ((0, 5 * BATCH_SIZE), (5 * BATCH_SIZE, NUM_ROWS)))
-    assert len(second.top.highest) < len(alone.top.highest)
-    assert same(merge_scored([first, second]), merge_scored([first, alone]))
+    assert len(second.kept["top_k"].highest) < len(alone.kept["top_k"].highest)
+    merge = partial(merge_scored, job.reductions)
+    assert same(merge([first, second]), merge([first, alone]))

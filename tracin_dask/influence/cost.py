@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from tracin_dask.influence.reductions.base import Reduction
 
 ELEMENTWISE = 8
 """An elementwise pass costs as much as this many multiply-adds of a matrix product, as measured."""
@@ -31,8 +33,8 @@ class Workload:
     """Each is scored like the first; what is counted here is of one."""
     num_columns: int = 1
     """Influences per training triple: one for each test triple, or its own."""
-    num_groups: int = 0
-    """Groups of training triples whose influences are added up, by all groupings."""
+    reductions: tuple[Reduction[Any], ...] = ()
+    """What is kept of the influences; each says what it holds in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

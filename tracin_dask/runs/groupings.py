@@ -6,7 +6,6 @@ from typing import Any, Literal
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.groups import GroupStore
 
 Part = Literal["head", "relation", "tail"]
@@ -30,11 +29,11 @@ class Grouping:
         """Where workers read the groups, if these do not follow from the triples."""
         return self.by.path if isinstance(self.by, GroupStore) else None
 
-    def numbers(self, block: TripleBlock, start: int) -> Int[ndarray, " row"]:
-        """Give the groups of rows that were read from `start` on; raises as `GroupStore.read`."""
+    def numbers(self, triples: Int[ndarray, "row 3"], first_row: int) -> Int[ndarray, " row"]:
+        """Give the groups of neighbouring rows of the store; raises as `GroupStore.read`."""
         if isinstance(self.by, GroupStore):
-            return self.by.read(start, start + len(block))
-        return block.triples[:, PARTS.index(self.by)]
+            return self.by.read(first_row, first_row + len(triples))
+        return triples[:, PARTS.index(self.by)]
 
     def about(self) -> dict[str, Any]:
         """State what the groups are, for the result."""

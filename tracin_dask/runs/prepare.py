@@ -21,6 +21,8 @@ from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, Part
 from tracin_dask.runs.learning_rates import settle_learning_rates
+from tracin_dask.runs.reductions import Reductions, reductions_of
+from tracin_dask.runs.sinks.score_writer import ScoresPlace
 from tracin_dask.triples.groups import GroupStore
 from tracin_dask.triples.store import TripleStore
 
@@ -77,9 +79,13 @@ class PreparedRun:
             tests_at_all_scores=self.question.reads_all_scores(self.config.scoring.loss),
             num_checkpoints=len(self.checkpoints),
             num_columns=1 if self.test_triples is None else len(self.test_triples),
-            num_groups=sum(grouping.num_groups for grouping in self.groupings),
+            reductions=self.reductions(),
             is_preconditioned=self.config.scoring.preconditioner != "none",
         )
+
+    def reductions(self, place: ScoresPlace | None = None) -> Reductions:
+        """Give what is kept of the influences; all of them are written to a `place` that was claimed for them."""
+        return reductions_of(self.config, self.groupings, place)
 
     @property
     def _num_gradients(self) -> int:

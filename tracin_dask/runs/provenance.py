@@ -65,18 +65,12 @@ def identity_of(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "preconditioner": config.scoring.preconditioner,
         "parameters": sorted(prepared.tracked),
         "learning_rate": one_or_all(prepared.learning_rates),
-        "top_k": config.ranking.top_k,
         "batch_size": plan.batch_size,
         "device": config.computing.device,
         "precision": config.computing.precision,
         "gradient_checkpointing": config.computing.gradient_checkpointing,
         "threads_per_worker": plan.resources.threads_per_worker,
     }
-
-
-def grouping_identity(prepared: PreparedRun) -> list[str]:
-    """State what the totals of groups depend on beyond the scores: records hold both."""
-    return [grouping.identity for grouping in prepared.groupings]
 
 
 def one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:

@@ -7,9 +7,11 @@ from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.clusters.parse import parse_cluster
+from tracin_dask.influence.reductions import group_totals
 from tracin_dask.launch.place import plan_only
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.sinks import score_writer
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
 
 _NORMALIZED = {
@@ -68,19 +70,22 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "memory per worker": f"about {memory.total / mib:,.0f} MiB of {limit:,.0f} MiB",
         "  process": f"{memory.process / mib:,.0f} MiB",
         "  model": f"{memory.model / mib:,.0f} MiB{of_all}",
-        "  test triples": f"{(memory.test_triples + memory.top_k) / mib:,.0f} MiB, with their best training triples",
+        "  test triples": f"{memory.test_triples / mib:,.0f} MiB",
         "  batch": f"{memory.batch / mib:,.0f} MiB",
         "  rows read": f"{memory.rows / mib:,.0f} MiB",
+        **{f"  {kept.what}": f"{kept.total / mib:,.0f} MiB" for kept in memory.kept.values()},
         "multiply-adds": f"{counted.total:.3g}{of_all}",
         **{f"  {stage}": f"{count:.3g}, {plan.stages[stage]}" for stage, count in counted.by_stage.items()},
     }
     if prepared.groupings:
         counted_groups = ", ".join(f"{grouping.num_groups:,} by {grouping.name}" for grouping in prepared.groupings)
-        size = (memory.group_sums + memory.group_totals) / mib
+        size = memory.kept[group_totals.NAME].total / mib
         rows["groups"] = f"{counted_groups}; adding up takes {size:,.0f} MiB of the memory"
     scores = scores_of(prepared)
     if scores is not None:
-        rows["saved scores"] = f"{scores}; writing takes {memory.scores / mib:,.0f} MiB of the memory"
+        rows["saved scores"] = (
+            f"{scores}; writing takes {memory.kept[score_writer.NAME].total / mib:,.0f} MiB of the memory"
+        )
     for name, value in rows.items():
         table.add_row(name, value)
     return table

@@ -5,17 +5,27 @@ are equal to the last bit in whatever order rows are scored and outcomes merged.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, fields
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Float64, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
 from tracin_dask.influence.batch import send
+from tracin_dask.influence.reductions.base import (
+    Arrays,
+    Held,
+    Json,
+    Needs,
+    RowNumbers,
+    ScoredBatch,
+    Sizes,
+    Start,
+)
 
 DIGITS, DIGIT_BITS = 3, 40
 BASE = 2.0**DIGIT_BITS
@@ -28,6 +38,8 @@ MOST_UNCARRIED = 1 << 22
 ELEMENTS_AT_A_TIME = 1 << 16
 """Influences that are cut at a time: all that this takes stays in a processor's cache."""
 POSITIVE, NEGATIVE = 0, 1
+NAME = "group_by"
+GROUPS_REMEDY = "fewer groups (--group-by), or fewer test triples at a time"
 Digits = TypeVar("Digits", Tensor, ndarray)
 
 
@@ -70,6 +82,72 @@ class GroupTotals:
         return _whole(both)
 
 
+_TOTALS_ARRAYS = tuple(field.name for field in fields(GroupTotals))
+
+
+@runtime_checkable
+class NumberedGroups(RowNumbers, Protocol):
+    """Groups of training triples, numbered from 0."""
+
+    @property
+    def num_groups(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def identity(self) -> Json:
+        """What tells them from others."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTotalsReduction:
+    """Keeps the totals of groups of training triples, by one or several groupings."""
+
+    groupings: tuple[NumberedGroups, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the outcome."""
+        return NAME
+
+    @property
+    def identity(self) -> Json:
+        """What the outcome depends on."""
+        return [grouping.identity for grouping in self.groupings]
+
+    @property
+    def needs(self) -> Needs:
+        """The group of every row."""
+        return Needs(numbers=self.groupings)
+
+    def held(self, sizes: Sizes) -> Held:
+        """Count the sums, which lie beside the influences, and the totals."""
+        number = sum(grouping.num_groups for grouping in self.groupings)
+        sums, totals = sums_bytes(number, sizes.num_columns), totals_bytes(number, sizes.num_columns)
+        return Held(stream=sums, on_device=sums, outcome=totals, what="the groups", remedy=GROUPS_REMEDY)
+
+    def start(self, given: Start[tuple[GroupTotals, ...]]) -> "GroupSums":
+        """Start on the rows of a task."""
+        return GroupSums([grouping.num_groups for grouping in self.groupings], given.num_columns)
+
+    def merge(self, outcomes: Sequence[tuple[GroupTotals, ...]]) -> tuple[GroupTotals, ...]:
+        """Merge the totals of different rows, grouping by grouping; raises as `merge` of the module."""
+        return tuple(map(merge, zip(*outcomes, strict=True)))
+
+    def pack(self, outcome: tuple[GroupTotals, ...]) -> Arrays:
+        """Give the arrays of every grouping."""
+        numbered = enumerate(outcome)
+        return {f"{place}_{name}": getattr(totals, name) for place, totals in numbered for name in _TOTALS_ARRAYS}
+
+    def unpack(self, arrays: Arrays) -> tuple[GroupTotals, ...]:
+        """Put the arrays together."""
+        return tuple(
+            GroupTotals(**{name: arrays[f"{place}_{name}"] for name in _TOTALS_ARRAYS})
+            for place in range(len(self.groupings))
+        )
+
+
 class GroupSums:
     """Adds up batch after batch, by one or several groupings; memory is bounded by groups and test triples."""
 
@@ -81,11 +159,9 @@ class GroupSums:
         self._largest: Tensor | None = None
         self._uncarried = 0
 
-    def add(self, influences: Float[Tensor, "row test"], groups: Sequence[Int[ndarray, " row"]]) -> None:
-        """Take in the influences of some rows, and the group of each row in every grouping.
-
-        Influences are finite; the device is not waited for.
-        """
+    def add(self, batch: ScoredBatch) -> None:
+        """Take in a batch; its `numbers` are the group of each row in every grouping. The device is not waited for."""
+        influences, groups = batch.influences, batch.numbers
         if self._largest is None:
             self._start(influences.device)
         if self._uncarried + len(influences) > MOST_UNCARRIED:

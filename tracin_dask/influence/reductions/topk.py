@@ -13,11 +13,12 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
 
 _MOST_PADDING = 8
 """Entries of very uneven numbers by test triple are sorted without a table that would be padded more than so often."""
 
+NAME = "top_k"
 RankBy = Literal["absolute", "proponents", "opponents"]
 
 
@@ -104,6 +105,57 @@ def bounds(top: TopK, num_tests: int) -> tuple[Bounds, Bounds]:
     return _raised(nothing, top.highest, top.k, sign=1), _raised(nothing, top.lowest, top.k, sign=-1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopKReduction:
+    """Keeps the best `k` proponents and opponents of each test triple."""
+
+    k: int
+
+    @property
+    def name(self) -> str:
+        """The name of the outcome."""
+        return NAME
+
+    @property
+    def identity(self) -> int:
+        """What the outcome depends on."""
+        return self.k
+
+    @property
+    def needs(self) -> Needs:
+        """What other rows surpass need not be returned."""
+        return Needs(seen=True)
+
+    def held(self, sizes: Sizes) -> Held:
+        """Count best and waiting entries; outcomes that wait to be merged are as small."""
+        return Held(stream=top_k_bytes(self.k, sizes.num_columns), what="the top k", remedy="a smaller --top-k")
+
+    def start(self, given: Start[TopK]) -> "TopKStream":
+        """Start on the rows of a task."""
+        return TopKStream(self.k, given.num_columns, given.seen)
+
+    def merge(self, outcomes: Sequence[TopK]) -> TopK:
+        """Merge TopKs of different rows."""
+        return merge(outcomes)
+
+    def pack(self, outcome: TopK) -> Arrays:
+        """Give each column of both sides."""
+        sides = {"highest": outcome.highest, "lowest": outcome.lowest}
+        return {"k": np.array(outcome.k)} | {
+            f"{side}_{field.name}": getattr(entries, field.name)
+            for side, entries in sides.items()
+            for field in fields(Ranking)
+        }
+
+    def unpack(self, arrays: Arrays) -> TopK:
+        """Put the columns together."""
+        high, low = (
+            Ranking(**{field.name: arrays[f"{side}_{field.name}"] for field in fields(Ranking)})
+            for side in ("highest", "lowest")
+        )
+        return TopK(k=int(arrays["k"]), highest=high, lowest=low)
+
+
 class TopKStream:
     """Gathers the TopK of batch after batch; memory is bounded by k, the test triples and one batch."""
 
@@ -117,25 +169,10 @@ class TopKStream:
         start = bounds(seen or empty(k), num_tests)
         self._sides = tuple(_Side(k, bound, sign=sign) for bound, sign in zip(start, (1, -1), strict=True))
 
-    def add(
-        self,
-        influences: Float[Tensor, "batch test"],
-        train_index: Int[ndarray, " batch"],
-        triples: Int[ndarray, "batch 3"],
-    ) -> None:
-        """Take in one batch.
-
-        Raises
-        ------
-        NonFiniteError
-            If an influence is NaN or infinite; the training triple is named.
-        """
-        if len(influences) == 0:
-            return
-        lowest, highest = influences.amin(dim=0), influences.amax(dim=0)  # aminmax takes five times as long
-        refuse_non_finite(triples, influences, what="training", summary=highest - lowest)
-        for side, best in zip(self._sides, (highest, -lowest), strict=True):
-            side.add(influences, best, train_index, triples)
+    def add(self, batch: ScoredBatch) -> None:
+        """Take in one batch."""
+        for side, best in zip(self._sides, (batch.highest, -batch.lowest), strict=True):
+            side.add(batch, best)
 
     def finish(self) -> TopK:
         """Give the TopK of all batches."""
@@ -152,13 +189,13 @@ class _Side:
         self._most_waiting = max(2 * k * len(start.train_index), 4096)
         self._threshold: Tensor | None = None
 
-    def add(self, influences: Tensor, best: Tensor, train_index: ndarray, triples: ndarray) -> None:
+    def add(self, batch: ScoredBatch, best: Tensor) -> None:
         if self._threshold is None:
-            self._threshold = self._first_threshold(influences)
+            self._threshold = self._first_threshold(batch.influences)
         tests = (best >= self._threshold).nonzero()[:, 0]
         if len(tests) == 0:
             return
-        found = self._reaching(influences, tests, train_index, triples)
+        found = self._reaching(batch, tests)
         self._waiting.append(self._without_lost_ties(found))
         if sum(map(len, self._waiting)) > self._most_waiting:
             self._rank()
@@ -174,9 +211,10 @@ class _Side:
         signed = influences if self._sign > 0 else -influences
         return torch.maximum(start, signed.topk(self._k, dim=0).values[-1])
 
-    def _reaching(self, influences: Tensor, tests: Tensor, train_index: ndarray, triples: ndarray) -> Ranking:
+    def _reaching(self, batch: ScoredBatch, tests: Tensor) -> Ranking:
         """Find the entries of some test triples that reach their thresholds."""
         assert self._threshold is not None  # noqa: S101 - set before
+        influences = batch.influences
         some = influences.index_select(1, tests) if len(tests) < influences.shape[1] else influences
         limit = self._threshold[tests]
         row, column = ((some >= limit) if self._sign > 0 else (some <= -limit)).nonzero(as_tuple=True)
@@ -184,8 +222,8 @@ class _Side:
         return Ranking(
             test_index=tests[column].cpu().numpy(),
             influence=some[row, column].double().cpu().numpy(),
-            train_index=train_index[place],
-            triples=triples[place],
+            train_index=batch.train_index[place],
+            triples=batch.triples[place],
         )
 
     def _rank(self) -> None:

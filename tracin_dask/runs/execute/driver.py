@@ -3,11 +3,12 @@
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from tracin_dask.influence.reductions import topk
+from tracin_dask.influence.reductions import group_totals, topk
+from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.places.place import AnyPath
 from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.config import RunConfig
@@ -16,11 +17,11 @@ from tracin_dask.runs.execute.in_process import InProcess
 from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.plan.plan import Plan, Rows
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.provenance import about_run, grouping_identity, identity_of, one_or_all
+from tracin_dask.runs.provenance import about_run, identity_of, one_or_all
+from tracin_dask.runs.reductions import Reductions
 from tracin_dask.runs.result import InfluenceResult, Labels
 from tracin_dask.runs.sinks.records import Records
 from tracin_dask.runs.sinks.saved_scores import Scores, check_place, claim, complete, scores_of
-from tracin_dask.runs.sinks.score_writer import ScoresPlace
 from tracin_dask.runs.work.contributions import Contributions, Reported
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.runs.work.loading import CheckpointFile, Contents
@@ -85,16 +86,17 @@ def carry_out(
     execution = execution or Execution()
     started, clock = datetime.now(UTC), time.perf_counter()
     scores = scores_of(prepared)
-    records, place = _open_outputs(scores, prepared, plan, execution)
+    records, reductions = _open_outputs(scores, prepared, plan, execution)
     meter = _Meter(plan.num_triples, execution.progress)
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
-    executor = _executor(prepared, replace(_job(prepared, plan), scores=place), client, run_id)
+    executor = _executor(prepared, _job(prepared, plan, reductions), client, run_id)
     config = prepared.config
     num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
     try:
-        total, resumed_rows = _score_all(executor, plan, records, meter, announcer)
-        rankings = tuple(topk.ranked(total.top, index, config.ranking.rank_by) for index in range(num_rankings))
+        total, resumed_rows = _score_all(executor, plan, records, meter, announcer, reductions=reductions)
+        top: TopK = total.kept[topk.NAME]
+        rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
         norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
         about = about_run(prepared, plan) | {
             "device": total.device,
@@ -109,7 +111,7 @@ def carry_out(
     except BaseException as error:
         announcer.failed(error)
         raise
-    announcer.finished(total.top)
+    announcer.finished(top)
     return InfluenceResult(
         test_triples=prepared.test_triples,
         contrast_tails=prepared.contrast_tails,
@@ -118,9 +120,9 @@ def carry_out(
         norms=norms,
         groups=tuple(
             GroupInfluences(grouping=grouping, totals=totals, store=prepared.store)
-            for grouping, totals in zip(prepared.groupings, total.totals, strict=True)
+            for grouping, totals in zip(prepared.groupings, total.kept.get(group_totals.NAME, ()), strict=True)
         ),
-        top=total.top,
+        top=top,
         top_k=config.ranking.top_k,
         learning_rate=one_or_all(prepared.learning_rates),
         labels=Labels(store=prepared.store),
@@ -130,30 +132,34 @@ def carry_out(
 
 def _open_outputs(
     scores: Scores | None, prepared: PreparedRun, plan: Plan, execution: Execution
-) -> tuple[Records | None, ScoresPlace | None]:
+) -> tuple[Records | None, Reductions]:
     """Open the records of finished groups and the array of all influences, where there are to be any."""
     records, place = None, None
     identity = identity_of(prepared, plan)
     if scores is not None:
         check_place(scores)
     if execution.record_directory is not None:
-        path = None if scores is None else str(scores.path)
-        kept = {"save_scores": path, "group_by": grouping_identity(prepared)}
-        records = Records(execution.record_directory, identity | kept, restart=execution.restart)
+        records = Records(execution.record_directory, identity, prepared.reductions(), restart=execution.restart)
     if scores is not None:
         has_records = records is not None and not records.is_empty
         place = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
-    return records, place
+    return records, prepared.reductions(place)
 
 
 def _score_all(
-    executor: Executor, plan: Plan, records: Records | None, meter: "_Meter", announcer: Announcer
+    executor: Executor,
+    plan: Plan,
+    records: Records | None,
+    meter: "_Meter",
+    announcer: Announcer,
+    *,
+    reductions: Reductions,
 ) -> tuple[Scored, int]:
     """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too."""
     total: Scored | None = None
     done: list[Rows] = []
     for rows, scored in records.finished() if records else ():
-        total = scored if total is None else merge_scored([total, scored])
+        total = scored if total is None else merge_scored(reductions, [total, scored])
         done.append(rows)
         meter.add(rows[1] - rows[0])
     resumed_rows = meter.done
@@ -163,8 +169,8 @@ def _score_all(
     for rows, scored in executor.score(groups, meter.add):
         if records is not None:
             records.write(rows, scored)
-        total = scored if total is None else merge_scored([total, scored])
-        announcer.best(total.top)
+        total = scored if total is None else merge_scored(reductions, [total, scored])
+        announcer.best(total.kept[topk.NAME])
     assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files
     return total.counting(shared), resumed_rows
 
@@ -204,7 +210,7 @@ def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run
     return OnDask(client, job, prepared.targets, run=run_id, cache=cache)
 
 
-def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
+def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
     config = prepared.config
     return ScoreJob(
         store=prepared.store,
@@ -227,11 +233,10 @@ def _job(prepared: PreparedRun, plan: Plan) -> ScoreJob:
         normalize=config.scoring.normalize,
         tracked=prepared.tracked,
         modes=plan.modes,
-        top_k=config.ranking.top_k,
         batch_size=plan.batch_size,
         device=config.computing.device,
         threads=plan.resources.threads_per_worker,
         precision=config.computing.precision,
         gradient_checkpointing=config.computing.gradient_checkpointing,
-        groupings=prepared.groupings,
+        reductions=reductions,
     )

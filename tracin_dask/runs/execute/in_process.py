@@ -34,10 +34,11 @@ class InProcess:
 
     def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
         """Give each group's rows and outcome when it is finished."""
+        job = self._job
         for tasks in groups:
-            scored = score_rows(self._job, self._test, tasks[0], on_rows=on_rows)
+            scored = score_rows(job, self._test, tasks[0], on_rows=on_rows)
             for rows in tasks[1:]:
-                scored = merge_scored([scored, score_rows(self._job, self._test, rows, on_rows=on_rows)])
+                scored = merge_scored(job.reductions, [scored, score_rows(job, self._test, rows, on_rows=on_rows)])
             yield (tasks[0][0], tasks[-1][1]), scored
 
     def contributions(self, reported: Reported) -> Contributions:

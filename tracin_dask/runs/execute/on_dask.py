@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
@@ -11,14 +11,12 @@ from distributed import Client, Future, KilledWorker, as_completed, get_worker
 
 from tracin_dask.errors import ClusterError
 from tracin_dask.influence.columns import Targets
-from tracin_dask.influence.reductions.topk import Ranking
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.places.files import exists
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.sinks.score_writer import why_out_of_reach
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
 from tracin_dask.runs.work.norms import Norms, reported_norms
@@ -66,7 +64,7 @@ class OnDask:
             again and again at the test triples.
         """
         workers, weights = self._look_for_files()
-        self._look_for_scores()
+        self._look_at_reductions()
         shared = _Shared(
             job=self._job,
             test=self._targets,
@@ -133,7 +131,8 @@ class OnDask:
         """Give the workers' addresses, and the weights of checkpoints that some of them do not see or may not read."""
         files = [str(file.path) for file in self._job.checkpoints]
         needed = {self._job.store.path: "store"}
-        needed |= {grouping.path: "groups" for grouping in self._job.groupings if grouping.path is not None}
+        numbers = [given for reduction in self._job.reductions for given in reduction.needs.numbers]
+        needed |= {given.path: "groups" for given in numbers if given.path is not None}
         missing = self._client.run(_missing, [*needed, *files])
         for worker, paths in missing.items():
             for path in needed.keys() & set(paths):
@@ -145,18 +144,19 @@ class OnDask:
         unseen |= {str(file.path) for file in self._job.checkpoints if file.is_pickle}
         return list(missing), self._send_weights(unseen) if unseen else None
 
-    def _look_for_scores(self) -> None:
-        """Let every worker try whether it can write where all influences are to be saved."""
-        if self._job.scores is None:
-            return
-        for worker, reason in self._client.run(why_out_of_reach, self._job.scores).items():
-            if reason is not None:
-                raise ClusterError(f"worker {worker} cannot save scores: {reason}")
+    def _look_at_reductions(self) -> None:
+        """Let every worker try whether the reductions can work there."""
+        for reduction in self._job.reductions:
+            if reduction.needs.why_unusable is None:
+                continue
+            for worker, reason in self._client.run(reduction.needs.why_unusable).items():
+                if reason is not None:
+                    raise ClusterError(f"worker {worker} {reason}")
 
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
         if not groups:
             return {}
-        functions = TaskFunctions(score=_score, merge=merge_scored)
+        functions = TaskFunctions(score=_score, merge=_merge)
         graph, outcomes = task_graph(groups, self._shared, functions, self._id)
         futures = self._client.get(graph, outcomes, sync=False)
         return {future: (tasks[0][0], tasks[-1][1]) for future, tasks in zip(futures, groups, strict=True)}
@@ -236,6 +236,10 @@ def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
     return score_rows(shared.job, shared.test, rows, on_rows=SeldomReport(report, shared.report_seconds))
 
 
+def _merge(shared: _Shared, outcomes: Sequence[Scored]) -> Scored:
+    return merge_scored(shared.job.reductions, outcomes)
+
+
 @sizeof.register(_Shared)  # type: ignore[untyped-decorator] # Dask has no types
 def _shared_bytes(shared: _Shared) -> int:
     """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
@@ -245,6 +249,4 @@ def _shared_bytes(shared: _Shared) -> int:
 
 @sizeof.register(Scored)  # type: ignore[untyped-decorator] # Dask has no types
 def _scored_bytes(scored: Scored) -> int:
-    sides = (scored.top.highest, scored.top.lowest)
-    best = sum(int(getattr(side, field.name).nbytes) for side in sides for field in fields(Ranking))
-    return best + sum(totals.num_bytes for totals in scored.totals)
+    return scored.kept_bytes

@@ -20,7 +20,7 @@ class TaskFunctions:
     score: Callable[..., Any]
     """(what is shared, rows, first row of the group) -> outcome."""
     merge: Callable[..., Any]
-    """(outcomes) -> outcome."""
+    """(what is shared, outcomes) -> outcome."""
 
 
 def task_graph(
@@ -66,5 +66,5 @@ def _group(
         cut = [level[at : at + MERGE_FAN_IN] for at in range(0, len(level), MERGE_FAN_IN)]
         depth += 1
         level = [(f"merge-{depth}-{run_id}", part[0][1], part[-1][2]) for part in cut]
-        graph |= {key: (functions.merge, part) for key, part in zip(level, cut, strict=True)}
+        graph |= {key: (functions.merge, shared, part) for key, part in zip(level, cut, strict=True)}
     return graph, level[0]

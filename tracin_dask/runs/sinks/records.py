@@ -3,42 +3,46 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from tracin_dask.errors import ResumeError
-from tracin_dask.influence.reductions.group_totals import GroupTotals
-from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.places.files import exists, read_bytes, write_bytes
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.job import Counters, Scored
+from tracin_dask.runs.work.job import Counters, Reductions, Scored, bytes_of
 
 _RUN_FILE = "run.json"
 _RECORDS = "rows-*.npz"
-_SIDES = ("highest", "lowest")
+_OF = "/"
+"""Between a reduction's name and the name of an array of its outcome."""
 
 
 class Records:
     """The directory of one run's finished groups."""
 
-    def __init__(self, directory: AnyPath, identity: Mapping[str, Any], *, restart: bool = False) -> None:
+    def __init__(
+        self, directory: AnyPath, identity: Mapping[str, Any], reductions: Reductions, *, restart: bool = False
+    ) -> None:
         """Open or make the directory; `identity` states, as JSON values, all that the scores depend on.
+
+        What is kept of the scores depends on the identities of the `reductions`, too.
 
         Raises
         ------
         ResumeError
             If the directory holds groups of a run with another identity; what differs is named.
         """
-        self._directory = place_of(directory)
+        self._directory, self._reductions = place_of(directory), reductions
         self._directory.make_folder()
         if restart:
             _delete_files(self._directory)
         known = self._directory / _RUN_FILE
+        identity = {**identity, **{one.name: one.identity for one in reductions}}
         if not self.is_empty:
             recorded = json.loads(read_bytes(known)) if exists(known) else {}
             self._refuse_another(recorded, json.loads(json.dumps(identity)))
@@ -62,7 +66,7 @@ class Records:
         for path in sorted(self._directory.find(_RECORDS), key=str):
             try:
                 with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
-                    rows, scored = _unpack(arrays)
+                    rows, scored = _unpack(arrays, self._reductions)
             except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
                 raise ResumeError(f"{path}: damaged record ({error}); delete it to compute its rows again") from error
             if rows[0] < recorded_until:
@@ -76,7 +80,7 @@ class Records:
     def write(self, rows: Rows, scored: Scored) -> None:
         """Record a finished group; when this returns it is on disk."""
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **_pack(rows, scored))
+        np.savez(buffer, allow_pickle=False, **_pack(rows, scored, self._reductions))
         write_bytes(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
 
     def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -107,29 +111,26 @@ def _delete_files(folder: Place) -> None:
             file.delete()
 
 
-def _pack(rows: Rows, scored: Scored) -> dict[str, Any]:
-    about: dict[str, Any] = {"rows": rows, "k": scored.top.k, "device": scored.device, "precision": scored.precision}
-    about |= {"counters": asdict(scored.counters), "num_groupings": len(scored.totals)}
+def _pack(rows: Rows, scored: Scored, reductions: Reductions) -> dict[str, Any]:
+    about = {"rows": rows, "device": scored.device, "precision": scored.precision, "counters": asdict(scored.counters)}
     packed = {"about": np.array(json.dumps(about))}
-    for side in _SIDES:
-        ranking: Ranking = getattr(scored.top, side)
-        packed |= {f"{side}_{field.name}": getattr(ranking, field.name) for field in fields(Ranking)}
-    for number, totals in enumerate(scored.totals):
-        packed |= {f"totals_{number}_{field.name}": getattr(totals, field.name) for field in fields(GroupTotals)}
+    for one in reductions:
+        packed |= {f"{one.name}{_OF}{name}": array for name, array in one.pack(scored.kept[one.name]).items()}
     return packed
 
 
-def _unpack(arrays: Mapping[str, np.ndarray]) -> tuple[Rows, Scored]:
+def _unpack(arrays: Mapping[str, np.ndarray], reductions: Reductions) -> tuple[Rows, Scored]:
     about = json.loads(str(arrays["about"]))
-    high, low = (Ranking(**{f.name: arrays[f"{side}_{f.name}"] for f in fields(Ranking)}) for side in _SIDES)
+    by_name: dict[str, dict[str, np.ndarray]] = {one.name: {} for one in reductions}
+    for key in arrays.keys() - {"about"}:
+        name, _, array = key.partition(_OF)
+        by_name[name][array] = arrays[key]
+    kept = {one.name: one.unpack(by_name[one.name]) for one in reductions}
     scored = Scored(
-        top=TopK(k=about["k"], highest=high, lowest=low),
+        kept=kept,
+        kept_bytes=bytes_of(reductions, kept),
         counters=Counters(**about["counters"]),
         device=about["device"],
         precision=about["precision"],
-        totals=tuple(
-            GroupTotals(**{f.name: arrays[f"totals_{number}_{f.name}"] for f in fields(GroupTotals)})
-            for number in range(about["num_groupings"])
-        ),
     )
     return (about["rows"][0], about["rows"][1]), scored

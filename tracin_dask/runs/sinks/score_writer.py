@@ -2,19 +2,19 @@
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import zarr
-from jaxtyping import Float, Int
-from numpy import ndarray
-from torch import Tensor
 
 from tracin_dask.errors import ScoresError
+from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
 from tracin_dask.places.place import Place
 
+NAME = "save_scores"
 INFLUENCE, SELF_INFLUENCE = "influence", "self_influence"
 ITEM_BYTES = 4
 """Influences are saved as float32."""
@@ -55,34 +55,77 @@ class ScoresPlace:
         return array
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedScores:
+    """Writes all influences; what is kept of them lies on disk, and the outcome is empty."""
+
+    place: ScoresPlace
+
+    @property
+    def name(self) -> str:
+        """The name of the outcome."""
+        return NAME
+
+    @property
+    def identity(self) -> str:
+        """Where the scores of finished rows lie."""
+        return str(self.place.path)
+
+    @property
+    def needs(self) -> Needs:
+        """A place that every worker can write to."""
+        return Needs(why_unusable=partial(_why_not_saved, self.place))
+
+    def held(self, sizes: Sizes) -> Held:
+        """Count what writing takes: it grows with a batch, not with the rows of a task."""
+        taken = COPIES * ITEM_BYTES * sizes.batch_size * sizes.num_columns
+        return Held(stream=taken, what="writing scores", remedy="a smaller --batch-size")
+
+    def start(self, given: Start[None]) -> "ScoreWriter":
+        """Open the array; raises as `ScoresPlace.open`."""
+        return ScoreWriter(self.place, given.num_columns)
+
+    def merge(self, _: Sequence[None]) -> None:
+        """Merge nothing."""
+
+    def pack(self, _: None) -> Arrays:
+        """Give nothing."""
+        return {}
+
+    def unpack(self, _: Arrays) -> None:
+        """Find nothing."""
+
+
 class ScoreWriter:
     """Writes the influences of one task, batch by batch."""
 
-    def __init__(self, place: ScoresPlace, batch_size: int, num_columns: int) -> None:
-        """Open the array; raises as `ScoresPlace.open`."""
-        self._path, self._array, self._batch_size = place.path, place.open(), batch_size
-        self._batch = np.empty((batch_size, num_columns), np.float32)
+    def __init__(self, place: ScoresPlace, num_columns: int) -> None:
+        """Open the array, whose chunks are the batches; raises as `ScoresPlace.open`."""
+        self._path, self._array = place.path, place.open()
+        self._batch = np.empty((self._array.chunks[-1], num_columns), np.float32)
+        self._added = 0
         self._written: list[int] = []
 
-    def add(self, rows: Int[ndarray, " row"], influences: Float[Tensor, "row test"]) -> None:
-        """Take in the influences of some rows of a batch."""
-        self._batch[rows] = influences.cpu().numpy()
-
-    def write(self, start: int, num_rows: int) -> None:
-        """Write the batch that begins at a row of the store, once all its rows were added.
+    def add(self, batch: ScoredBatch) -> None:
+        """Take in a batch, or a part of one, and write the batch once it is whole.
 
         Raises
         ------
         ScoresError
             If that cannot be written.
         """
-        assert start % self._batch_size == 0, "not on the grid of batches"  # noqa: S101 - tasks begin on it
-        columns = self._batch[:num_rows].T
-        with explained(self._path):
-            self._array[..., start : start + num_rows] = columns if self._array.ndim == 2 else columns[0]
-        self._written.append(start // self._batch_size)
+        size = len(self._batch)
+        number = int(batch.rows[0]) // size
+        start = number * size
+        stop = min(start + size, self._array.shape[-1])
+        self._batch[batch.rows - start] = batch.influences.cpu().numpy()
+        self._added += len(batch)
+        if self._added == stop - start:
+            self._write(start, stop)
+            self._written.append(number)
+            self._added = 0
 
-    def sync(self) -> None:
+    def finish(self) -> None:
         """Return once all that was written is on disk: only then may the rows be recorded as finished.
 
         Raises
@@ -90,10 +133,16 @@ class ScoreWriter:
         ScoresError
             If the disk has not taken it.
         """
+        assert self._added == 0, "a batch is not whole"  # noqa: S101 - tasks have whole batches
         with explained(self._path):
             for chunk in self._written:
                 for file in self._files(chunk):
                     file.sync()
+
+    def _write(self, start: int, stop: int) -> None:
+        columns = self._batch[: stop - start].T
+        with explained(self._path):
+            self._array[..., start:stop] = columns if self._array.ndim == 2 else columns[0]
 
     def _files(self, chunk: int) -> list[Place]:
         """Name the files of a batch's chunks, one for some test triples each."""
@@ -135,6 +184,6 @@ def why_out_of_reach(place: ScoresPlace) -> str | None:
     return None
 
 
-def writer_bytes(batch_size: int, num_columns: int) -> int:
-    """Count the bytes that writing takes: it grows with a batch, not with the rows of a task."""
-    return COPIES * ITEM_BYTES * batch_size * num_columns
+def _why_not_saved(place: ScoresPlace) -> str | None:
+    reason = why_out_of_reach(place)
+    return None if reason is None else f"cannot save scores: {reason}"

@@ -1,7 +1,8 @@
 """What a worker is told of a run, and what it gives back: values that are sent, and merged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,15 +13,12 @@ from tracin_dask.influence.engine import Factors
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.precision import PrecisionName
-from tracin_dask.influence.reductions import group_totals, topk
-from tracin_dask.influence.reductions.group_totals import GroupTotals
-from tracin_dask.influence.reductions.topk import TopK
-from tracin_dask.runs.groupings import Grouping
+from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.runs.options.computing import Device
-from tracin_dask.runs.sinks.score_writer import ScoresPlace
 from tracin_dask.runs.work.loading import CheckpointFile
 from tracin_dask.triples.store import TripleStore
 
+Reductions = Sequence[Reduction[Any]]
 OnRows = Callable[[int], None]
 """Called with the number of rows that were just scored."""
 
@@ -40,16 +38,13 @@ class ScoreJob:
     normalize: Normalize
     tracked: frozenset[str]
     modes: Modes
-    top_k: int
     batch_size: int
     device: Device
     threads: int
     precision: PrecisionName
     gradient_checkpointing: bool
-    scores: ScoresPlace | None = None
-    """Where all influences are written, too."""
-    groupings: tuple[Grouping, ...] = ()
-    """By which influences are added up, too."""
+    reductions: tuple[Reduction[Any], ...]
+    """What is kept of the influences; each has a name of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +75,12 @@ class Counters:
 class Scored:
     """The outcome of some tasks."""
 
-    top: TopK
+    kept: Mapping[str, Any]
+    """The outcome of every reduction, by its name."""
+    kept_bytes: int
     counters: Counters
     device: str
     precision: str
-    totals: tuple[GroupTotals, ...] = ()
-    """By each grouping."""
 
     def counting(self, more: Counters) -> "Scored":
         """Add to the counters."""
@@ -109,11 +104,17 @@ TestSide = Prepared | Targets | None
 """The broadcast columns; or what is explained, to compute the columns anew; or nothing for self-influence."""
 
 
-def merge_scored(parts: Sequence[Scored]) -> Scored:
+def bytes_of(reductions: Reductions, kept: Mapping[str, Any]) -> int:
+    """Count the bytes of the arrays of outcomes."""
+    return sum(array.nbytes for one in reductions for array in one.pack(kept[one.name]).values())
+
+
+def merge_scored(reductions: Reductions, parts: Sequence[Scored]) -> Scored:
     """Merge the outcomes of different rows."""
+    kept = {one.name: one.merge([part.kept[one.name] for part in parts]) for one in reductions}
     return replace(
         parts[0],
-        top=topk.merge([part.top for part in parts]),
-        totals=tuple(map(group_totals.merge, zip(*(part.totals for part in parts), strict=True))),
+        kept=kept,
+        kept_bytes=bytes_of(reductions, kept),
         counters=sum((part.counters for part in parts), Counters()),
     )

@@ -2,8 +2,9 @@
 
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -12,8 +13,6 @@ from tracin_dask.influence.columns import Targets, answers_of, prepare_question
 from tracin_dask.influence.engine import Engine, EngineModel, EngineSettings, Factors
 from tracin_dask.influence.normalised import NormalisedScorer, question_norms
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.reductions import topk
-from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
@@ -21,7 +20,7 @@ from tracin_dask.runs.options.computing import Device
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work import loading
 from tracin_dask.runs.work.allocator import keep_freed_memory
-from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide
+from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, bytes_of
 from tracin_dask.runs.work.loading import Contents
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.stream import stream
@@ -56,7 +55,7 @@ def factors_of(job: ScoreJob, engine: Engine, targets: Targets) -> Factors:
 
 
 def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
-    """Score a range of rows and keep the best."""
+    """Score a range of rows, and keep what the reductions make of it."""
     started = time.perf_counter()
     engines, loads = engines_of(job)
     counters = Counters(rows=rows[1] - rows[0], tasks=1, checkpoint_loads=loads)
@@ -71,10 +70,10 @@ def score_rows(job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | N
             work = _run_here(job, engines, test)
             batches, halved = work.batches, work.batches.halvings
             kept = stream(job, batches, rows, on_rows, work.seen)
-            work.remember(rows, kept.top)
+            work.remember(rows, kept)
     return Scored(
-        top=kept.top,
-        totals=kept.totals,
+        kept=kept,
+        kept_bytes=bytes_of(job.reductions, kept),
         counters=replace(
             counters,
             task_seconds=time.perf_counter() - started,
@@ -156,17 +155,22 @@ class _RunHere:
     tests: tuple[Factors, ...]
     models: list[EngineModel]
     batches: InPieces
-    seen: TopK
-    """The best of all rows that were scored here: later tasks need not return what these surpass."""
+    seen: dict[str, Any] = field(default_factory=dict)
+    """Outcomes of all rows that were scored here, of the reductions that need them."""
     scored: list[Rows] = field(default_factory=list)
     """The rows that `seen` is about."""
 
-    def remember(self, rows: Rows, top: TopK) -> None:
+    def remember(self, rows: Rows, kept: Mapping[str, Any]) -> None:
         """Take in what a task found; rows that are scored again, for a worker that was lost, must not count twice."""
         start, stop = rows
-        if not any(first < stop and start < end for first, end in self.scored):
-            self.scored.append(rows)
-            self.seen = topk.merge([self.seen, top])
+        if any(first < stop and start < end for first, end in self.scored):
+            return
+        self.scored.append(rows)
+        for reduction in self.job.reductions:
+            if reduction.needs.seen:
+                name = reduction.name
+                before = [self.seen[name]] if name in self.seen else []
+                self.seen[name] = reduction.merge([*before, kept[name]])
 
 
 _runs_here: list[_RunHere] = []
@@ -184,7 +188,7 @@ def _run_here(job: ScoreJob, engines: Sequence[Engine], test: Prepared) -> _RunH
     scorers = [make_scorer(engine, factors, test.answers) for engine, factors in pairs]
     scorer = scorers[0] if len(scorers) == 1 else SummedScorer(scorers)
     score = scorer.parts if job.normalize == "none" else NormalisedScorer(scorer, engines, test.norms).parts
-    _runs_here[:] = [_RunHere(job, test.tests, models, InPieces(score), topk.empty(job.top_k))]
+    _runs_here[:] = [_RunHere(job, test.tests, models, InPieces(score))]
     return _runs_here[0]
 
 

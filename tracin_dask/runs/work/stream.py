@@ -1,60 +1,54 @@
-"""Reads rows block by block, scores them batch by batch, and keeps what is wanted of the influences."""
+"""Reads rows block by block, scores them batch by batch, and hands the influences to every reduction."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.influence.reductions.group_totals import GroupSums, GroupTotals
-from tracin_dask.influence.reductions.topk import TopK, TopKStream
+from tracin_dask.influence.reductions.base import Start, scored_batch
 from tracin_dask.runs.plan.memory import read_rows
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.sinks.score_writer import ScoreWriter
 from tracin_dask.runs.work.job import OnRows, ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.triples.block import TripleBlock
 
 Block = TypeVar("Block")
+Numbers = tuple[Int[ndarray, " row"], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What is kept of the influences of some rows."""
+def stream(
+    job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, seen: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Score rows on the grid of the store; gives the outcome of every reduction, by its name.
 
-    top: TopK
-    totals: tuple[GroupTotals, ...]
-
-
-def stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, seen: TopK | None = None) -> Kept:
-    """Score rows on the grid of the store; keep the best, and what groups sum up to.
-
-    Of entries that are known to be surpassed by those of rows that were `seen`, none are kept.
+    `seen` are outcomes of rows that were scored before, for reductions that need them.
     """
-    top, start = TopKStream(job.top_k, job.num_columns, seen), rows[0]
-    sums = GroupSums([grouping.num_groups for grouping in job.groupings], job.num_columns)
-    writer = None if job.scores is None else ScoreWriter(job.scores, job.batch_size, job.num_columns)
-    for block, groups in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
+    first, known = rows[0], seen or {}
+    streams = [
+        reduction.start(Start(num_columns=job.num_columns, seen=known.get(reduction.name)))
+        for reduction in job.reductions
+    ]
+    for block, numbers in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
         for at in range(0, len(block), job.batch_size):
-            batch = block[at : at + job.batch_size]
-            for part in batches.parts(batch.triples):
-                top.add(part.influences, batch.train_index[part.rows], batch.triples[part.rows])
-                if writer is not None:
-                    writer.add(part.rows, part.influences)
-                if groups:
-                    sums.add(part.influences, [numbers[at + part.rows] for numbers in groups])
-            if writer is not None:
-                writer.write(start + at, len(batch))
+            for part in batches.parts(block.triples[at : at + job.batch_size]):
+                place = at + part.rows
+                batch = scored_batch(
+                    part.influences,
+                    triples=block.triples[place],
+                    train_index=block.train_index[place],
+                    rows=first + place,
+                )
+                for kept, mine in zip(streams, numbers, strict=True):
+                    kept.add(replace(batch, numbers=tuple(values[place] for values in mine)) if mine else batch)
         if on_rows is not None:
             on_rows(len(block))
-        start += len(block)
-    if writer is not None:
-        writer.sync()
-    return Kept(top=top.finish(), totals=sums.finish())
+        first += len(block)
+    return {reduction.name: kept.finish() for reduction, kept in zip(job.reductions, streams, strict=True)}
 
 
 def read_ahead(read: Callable[[int, int], Block], rows: Rows, step: int) -> Iterator[Block]:
@@ -73,7 +67,9 @@ def read_ahead(read: Callable[[int, int], Block], rows: Rows, step: int) -> Iter
             yield block
 
 
-def _read(job: ScoreJob, start: int, stop: int) -> tuple[TripleBlock, list[Int[ndarray, " row"]]]:
-    """Read rows, and the group of each by every grouping."""
+def _read(job: ScoreJob, start: int, stop: int) -> tuple[TripleBlock, list[Numbers]]:
+    """Read rows, and the numbers of each that every reduction needs."""
     block = job.store.read(start, stop)
-    return block, [grouping.numbers(block, start) for grouping in job.groupings]
+    return block, [
+        tuple(given.numbers(block.triples, start) for given in reduction.needs.numbers) for reduction in job.reductions
+    ]

@@ -1,0 +1,183 @@
+"""What is kept of the influences of a run: the protocol of a reduction, and the values that it is given."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.influence.finite import refuse_non_finite
+
+Arrays: TypeAlias = Mapping[str, ndarray]
+"""An outcome as it is recorded on disk."""
+Json: TypeAlias = Any
+"""A value that JSON can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredBatch:
+    """The influences of some training triples of one batch; all of them are finite."""
+
+    influences: Float[Tensor, "row column"]
+    """A column per test triple; a single one for self-influence."""
+    lowest: Float[Tensor, " column"]
+    highest: Float[Tensor, " column"]
+    """The smallest and the largest influence of each column, found once for all reductions."""
+    triples: Int[ndarray, "row 3"]
+    train_index: Int[ndarray, " row"]
+    rows: Int[ndarray, " row"]
+    """Where the training triples stand in the store."""
+    numbers: tuple[Int[ndarray, " row"], ...] = ()
+    """What the reduction asked for with `Needs.numbers`."""
+
+    def __len__(self) -> int:
+        """Count the training triples."""
+        return len(self.rows)
+
+
+def scored_batch(
+    influences: Float[Tensor, "row column"],
+    *,
+    triples: Int[ndarray, "row 3"],
+    train_index: Int[ndarray, " row"],
+    rows: Int[ndarray, " row"],
+) -> ScoredBatch:
+    """Make a batch of at least one row.
+
+    Raises
+    ------
+    NonFiniteError
+        If an influence is NaN or infinite; the training triple is named.
+    """
+    lowest, highest = influences.amin(dim=0), influences.amax(dim=0)  # aminmax takes five times as long
+    refuse_non_finite(triples, influences, what="training", summary=highest - lowest)
+    return ScoredBatch(
+        influences=influences, lowest=lowest, highest=highest, triples=triples, train_index=train_index, rows=rows
+    )
+
+
+Outcome = TypeVar("Outcome")
+Outcome_co = TypeVar("Outcome_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(Generic[Outcome]):
+    """What a reduction knows when it starts on the rows of a task."""
+
+    num_columns: int
+    seen: Outcome | None = None
+    """The merged outcome of rows that were scored before, where the reduction `Needs` it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """The sizes on which the bytes of a reduction depend."""
+
+    num_columns: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Bytes that a reduction takes in a worker."""
+
+    stream: int
+    """Of a stream, while it adds batch after batch."""
+    on_device: int = 0
+    """What of it lies on the worker's GPU, where it has one."""
+    outcome: int = 0
+    """Of each outcome that waits to be merged."""
+    what: str = ""
+    """What takes them, as messages call it; empty for the reduction's name."""
+    remedy: str = "fewer test triples at a time"
+    """What makes them fewer."""
+
+
+@runtime_checkable
+class RowNumbers(Protocol):
+    """A number for each row of the store, such as that of its group; read together with the rows."""
+
+    @property
+    def path(self) -> str | None:
+        """Where workers read the numbers; None where they follow from the triples."""
+        ...
+
+    def numbers(self, triples: Int[ndarray, "row 3"], first_row: int) -> Int[ndarray, " row"]:
+        """Give the numbers of neighbouring rows of the store."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a reduction needs besides batches."""
+
+    seen: bool = False
+    """The outcome of rows that were scored before in the same process: what these surpass need not be returned.
+
+    Outcomes are merged all the same, so that `merge` must find a full result among them.
+    """
+    numbers: tuple[RowNumbers, ...] = ()
+    """Numbers of each row."""
+    why_unusable: Callable[[], str | None] | None = None
+    """Called on every worker before the run: says what keeps the reduction from working there, or None."""
+
+
+NOTHING = Needs()
+
+
+@runtime_checkable
+class Stream(Protocol[Outcome_co]):
+    """A reduction at work on the rows of one task."""
+
+    def add(self, batch: ScoredBatch) -> None:
+        """Take in a batch, or a part of one."""
+        ...
+
+    def finish(self) -> Outcome_co:
+        """Give the outcome of all rows that were added."""
+        ...
+
+
+@runtime_checkable
+class Reduction(Protocol[Outcome]):
+    """What is kept of the influences: a small frozen value that travels to the workers.
+
+    The outcome must depend neither on the order of rows nor on how they are cut into tasks: tasks end in any order.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the outcome in the result, and in the records of finished work."""
+        ...
+
+    @property
+    def identity(self) -> Json:
+        """What the outcome depends on besides the influences: another value means another run."""
+        ...
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs besides batches, often `NOTHING`."""
+        ...
+
+    def held(self, sizes: Sizes) -> Held:
+        """Bound the bytes that it takes in a worker."""
+        ...
+
+    def start(self, given: Start[Outcome]) -> Stream[Outcome]:
+        """Start on the rows of a task."""
+        ...
+
+    def merge(self, outcomes: Sequence[Outcome]) -> Outcome:
+        """Merge the outcomes of different rows, at least one; associative and commutative."""
+        ...
+
+    def pack(self, outcome: Outcome) -> Arrays:
+        """Turn an outcome into arrays, without pickled objects."""
+        ...
+
+    def unpack(self, arrays: Arrays) -> Outcome:
+        """Turn the arrays into the outcome again."""
+        ...
