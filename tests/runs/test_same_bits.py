@@ -66,10 +66,10 @@ def test_rows_that_are_scored_again_do_not_count_twice(make_job: MakeJob):
     job = _job(planned.prepared, planned.plan, planned.prepared.reductions())
     middle = NUM_ROWS // BATCH_SIZE // 2 * BATCH_SIZE
     first, second = (0, middle), (middle, NUM_ROWS)
-    test = prepare_test(job, planned.prepared.test_triples)
+    test = prepare_test(job, planned.prepared.targets)
     parts = [score_rows(job, test, rows) for rows in (first, first, first, second)]
     whole = merge_scored(job.reductions, [parts[2], parts[3]]).kept["top_k"]
-    other = prepare_test(job, planned.prepared.test_triples)  # factors of another run: nothing is known of them
+    other = prepare_test(job, planned.prepared.targets)  # factors of another run: nothing is known of them
     fresh = score_rows(job, other, (0, NUM_ROWS)).kept["top_k"]
     for side in ("highest", "lowest"):
         found, expected = getattr(whole, side), getattr(fresh, side)

@@ -10,6 +10,7 @@ import torch
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 
 from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.reductions.topk import Ranking
 from tracin_dask.influence.tensors import leaves
 from tracin_dask.places.registry import place_of
@@ -32,7 +33,7 @@ def job(make_job: MakeJob) -> ScoreJob:
 
 @pytest.fixture
 def tests(make_job: MakeJob) -> np.ndarray:
-    return make_job().prepared.test_triples
+    return make_job().prepared.targets
 
 
 def same(one: Scored, other: Scored) -> bool:
@@ -45,7 +46,7 @@ def same(one: Scored, other: Scored) -> bool:
     return all((getattr(a, name) == getattr(b, name)).all() for a, b in pairs for name in names)
 
 
-def test_a_worker_loads_a_checkpoint_once(job: ScoreJob, tests: np.ndarray):
+def test_a_worker_loads_a_checkpoint_once(job: ScoreJob, tests: Targets):
     prepared = prepare_test(job, tests)
     assert prepared.counters == Counters(checkpoint_loads=1, test_factor_computations=1)
     scored = score_rows(job, prepared, (0, 2 * BATCH_SIZE))
@@ -53,7 +54,7 @@ def test_a_worker_loads_a_checkpoint_once(job: ScoreJob, tests: np.ndarray):
     assert (scored.device, scored.precision) == ("cpu", "float32")
 
 
-def test_a_worker_replaces_a_checkpoint_by_that_of_the_next_run(job: ScoreJob, tests: np.ndarray, make_job: MakeJob):
+def test_a_worker_replaces_a_checkpoint_by_that_of_the_next_run(job: ScoreJob, tests: Targets, make_job: MakeJob):
     prepare_test(job, tests)
     renamed = replace(job, checkpoints=(replace(job.checkpoints[0], sha256="0" * 64),))
     with pytest.raises(CheckpointError, match="changed since the run was planned"):
@@ -63,7 +64,7 @@ def test_a_worker_replaces_a_checkpoint_by_that_of_the_next_run(job: ScoreJob, t
     assert [sha256 for sha256, *_ in loading._models] == ["0" * 64]
 
 
-def test_test_factors_of_a_worker_are_on_the_cpu_one_per_test_triple(job: ScoreJob, tests: np.ndarray):
+def test_test_factors_of_a_worker_are_on_the_cpu_one_per_test_triple(job: ScoreJob, tests: Targets):
     prepared = prepare_test(job, tests)
     (test,) = prepared.tests
     assert len(test) == 3
@@ -71,7 +72,7 @@ def test_test_factors_of_a_worker_are_on_the_cpu_one_per_test_triple(job: ScoreJ
     assert not any(tensor.requires_grad for tensor in leaves(test))
 
 
-def test_a_task_prepares_test_triples_without_factors(job: ScoreJob, tests: np.ndarray):
+def test_a_task_prepares_test_triples_without_factors(job: ScoreJob, tests: Targets):
     again, once = score_rows(job, tests, (0, BATCH_SIZE)), score_rows(job, prepare_test(job, tests), (0, BATCH_SIZE))
     assert again.counters.test_factor_computations == 1
     assert once.counters.test_factor_computations == 0
@@ -86,7 +87,7 @@ def test_a_task_without_test_triples_computes_self_influence(job: ScoreJob):
 
 
 @pytest.mark.parametrize("row", [0, BATCH_SIZE, NUM_ROWS])
-def test_an_empty_range_scores_nothing_and_merges_as_nothing(job: ScoreJob, tests: np.ndarray, row):
+def test_an_empty_range_scores_nothing_and_merges_as_nothing(job: ScoreJob, tests: Targets, row):
     prepared = prepare_test(job, tests)
     nothing = score_rows(job, prepared, (row, row))
     top = nothing.kept["top_k"]
@@ -96,7 +97,7 @@ def test_an_empty_range_scores_nothing_and_merges_as_nothing(job: ScoreJob, test
     assert same(merge_scored(job.reductions, [some, nothing]), some)
 
 
-def test_merging_outcomes_is_associative_and_commutative(job: ScoreJob, tests: np.ndarray):
+def test_merging_outcomes_is_associative_and_commutative(job: ScoreJob, tests: Targets):
     prepared = prepare_test(job, tests)
     cuts = [(0, 5 * BATCH_SIZE), (5 * BATCH_SIZE, 6 * BATCH_SIZE), (6 * BATCH_SIZE, NUM_ROWS)]
     a, b, c = (score_rows(job, prepared, rows) for rows in cuts)
@@ -116,7 +117,7 @@ def test_statistics_of_outcomes_add_field_by_field():
     assert one + Counters() == one
 
 
-def test_rows_are_reported_as_they_are_scored(job: ScoreJob, tests: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+def test_rows_are_reported_as_they_are_scored(job: ScoreJob, tests: Targets, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stream, "read_rows", lambda batch_size: 2 * batch_size)
     seen: list[int] = []
     prepared = prepare_test(job, tests)
@@ -127,7 +128,7 @@ def test_rows_are_reported_as_they_are_scored(job: ScoreJob, tests: np.ndarray, 
     assert same(in_pieces, score_rows(job, prepared, (BATCH_SIZE, NUM_ROWS)))
 
 
-def test_a_job_is_small_and_pickles_completely(job: ScoreJob, tests: np.ndarray):
+def test_a_job_is_small_and_pickles_completely(job: ScoreJob, tests: Targets):
     job.store.entities.label(0)
     sent = pickle.dumps(job)
     assert len(sent) < 5_000
@@ -135,7 +136,7 @@ def test_a_job_is_small_and_pickles_completely(job: ScoreJob, tests: np.ndarray)
     assert same(score_rows(arrived, tests, (0, BATCH_SIZE)), score_rows(job, tests, (0, BATCH_SIZE)))
 
 
-def test_a_worker_uses_sent_weights_if_it_does_not_see_the_path(job: ScoreJob, tests: np.ndarray, make_job):
+def test_a_worker_uses_sent_weights_if_it_does_not_see_the_path(job: ScoreJob, tests: Targets, make_job):
     expected = score_rows(job, tests, (0, BATCH_SIZE))
     loading._models.clear()
     weights = loading.Contents(model=make_job().prepared.checkpoints[0].model, scales={}).dumped()
@@ -170,7 +171,7 @@ def test_blocks_are_read_one_ahead_and_in_order(job: ScoreJob, monkeypatch: pyte
 
 
 def test_entries_below_the_bounds_of_a_worker_are_dropped_without_changing_the_merged_result(
-    job: ScoreJob, tests: np.ndarray
+    job: ScoreJob, tests: Targets
 ):
     alone = score_rows(job, prepare_test(job, tests), (5 * BATCH_SIZE, NUM_ROWS))
     prepared = prepare_test(job, tests)
