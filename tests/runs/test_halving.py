@@ -1,4 +1,4 @@
-"""Batches that a GPU's memory does not hold are scored in pieces: same rows, same scores, said once."""
+"""A batch that does not fit into GPU memory is scored in pieces, with the same rows and scores."""
 
 import logging
 
@@ -52,12 +52,12 @@ def test_halved_batches_stay_small_and_log_one_warning(caplog):
     assert calls == [256, 128, *[64] * 12]
     assert pieces.halvings == 2
     assert [record.message for record in caplog.records] == [
-        "out of device memory with 256 triples at a time: going on with half of them"
+        "GPU out of memory at 256 training triples per batch: continuing with half of them"
     ]
 
 
 def test_out_of_memory_at_the_smallest_batch_is_refused():
-    with pytest.raises(MemoryLimitError, match=r"does not do for 16 training triples at a time .*--device cpu"):
+    with pytest.raises(MemoryLimitError, match=r"GPU out of memory even at 16 .* per batch .*--device cpu"):
         list(InPieces(scarce(0, [])).parts(np.zeros((64, 3), dtype=np.int64)))
 
 

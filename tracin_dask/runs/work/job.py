@@ -57,7 +57,7 @@ class Counters:
     checkpoint_loads: int = 0
     test_factor_computations: int = 0
     batch_halvings: int = 0
-    """How often a GPU's memory did not do for a batch, which was then scored in pieces."""
+    """Number of times that a GPU ran out of memory and batches were halved."""
 
     def __add__(self, other: "Counters") -> "Counters":
         """Add up field by field."""

@@ -1,4 +1,4 @@
-"""Scores batches in pieces once a GPU's memory did not do for whole ones."""
+"""Scores batches in smaller pieces after a GPU ran out of memory."""
 
 import logging
 import math
@@ -15,14 +15,14 @@ from tracin_dask.influence.engine import BatchScores
 logger = logging.getLogger(__name__)
 
 Score = Callable[[Int[ndarray, "batch 3"]], Iterable[BatchScores]]
-"""From the ids of a batch to the influences of its rows, in one or several parts."""
+"""Gives the influences of the rows of a batch, in one or several parts."""
 SMALLEST_PIECE = 16
 
 
 class InPieces:
-    """Scores a batch whole, or in halves, quarters, ... since the last time that memory ran out.
+    """Scores a batch whole, or in halves, quarters, ... after each time that memory ran out.
 
-    The grid of batches stays as it was planned.
+    The grid of batches does not change.
     """
 
     def __init__(self, score: Score) -> None:
@@ -30,7 +30,7 @@ class InPieces:
         self._score = score
         self._pieces = 1
         self.halvings = 0
-        """How often pieces were halved."""
+        """Number of times that pieces were halved."""
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch.
@@ -55,11 +55,11 @@ class InPieces:
     def _halve(self, step: int, error: torch.OutOfMemoryError) -> None:
         if step <= SMALLEST_PIECE:
             raise MemoryLimitError(
-                f"the GPU's memory does not do for {step} training triples at a time ({error}); "
+                f"GPU out of memory even at {step} training triples per batch ({error}); "
                 "give fewer test triples at a time, or --device cpu"
             ) from error
         if self.halvings == 0:
-            logger.warning("out of device memory with %d triples at a time: going on with half of them", step)
+            logger.warning("GPU out of memory at %d training triples per batch: continuing with half of them", step)
         self._pieces *= 2
         self.halvings += 1
         if torch.cuda.is_available():
