@@ -175,7 +175,7 @@ def _show(result: InfluenceResult, written: AnyPath, *, asked: PrecisionName) ->
     halvings = result.run["statistics"]["batch_halvings"]
     if halvings:
         click.echo(
-            f"GPU out of memory at {result.run['batch_size']:,} training triples per batch: batches were scored in pieces "
+            f"GPU out of memory at {result.run['batch_size']:,} training triples per batch: scored in pieces "
             f"(halved {halvings} time(s)); a smaller --batch-size avoids that"
         )
     resumed = result.run["statistics"]["resumed_rows"]
