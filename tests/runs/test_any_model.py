@@ -203,13 +203,49 @@ def test_a_copied_model_shares_no_tensor_with_its_original(checkpoints, graph: G
     assert not torch.equal(model(triples), expected)
 
 
+def test_a_run_under_one_to_all_finds_what_autograd_finds(make_job: MakeJob, graph: Graph, tmp_path):
+    checkpoint, loss = write(tmp_path, "DistMult", 1), OneToAll(label_smoothing=0.1)
+    model = checkpoint.model.model
+    named = [tensor for tensor in model.parameters() if tensor.requires_grad]
+
+    def gradient(triple: np.ndarray) -> torch.Tensor:
+        ids = torch.from_numpy(triple)[None]
+        found = torch.autograd.grad(loss.value(model.score_t(ids[:, :2]), ids[:, 2]).sum(), named)
+        return torch.cat([part.flatten() for part in found])
+
+    options = {"model": checkpoint, "precision": "float64", "loss": loss, "learning_rate": 0.5, "top_k": NUM_ROWS}
+    job = make_job(**options, normalize="cosine")
+    assert "scores of all entities per (head, relation)" in str(job.plan.modes)
+    cosine, plain = job.carry_out(), make_job(**options).carry_out()
+    ours = torch.stack([gradient(line) for line in graph.lines[:20]])
+    for test, triple in enumerate(graph.test_triples[:2]):
+        theirs = gradient(triple)
+        bound = (ours.norm(dim=1) * theirs.norm()).numpy()
+        found, quotient = (by_line(result, test)[:20] for result in (plain, cosine))
+        assert (np.abs(found - 0.5 * (ours @ theirs).numpy()) <= 1e-9 * bound).all()
+        assert (np.abs(quotient - (ours @ theirs).numpy() / bound) <= 1e-9).all()
+
+
+def by_line(result, test: int) -> np.ndarray:
+    ranking = result.rankings[test]
+    return ranking.influence[np.argsort(ranking.train_index)]
+
+
+def test_a_model_that_scores_one_triple_at_a_time_is_refused_one_to_all(make_job: MakeJob, tmp_path):
+    torch.manual_seed(0)
+    torch.save(Bilinear(NUM_ENTITIES, NUM_RELATIONS).double().state_dict(), tmp_path / "own.pt")
+    checkpoint = load_checkpoint(tmp_path / "own.pt", description=ModelDescription(model=Bilinear), dtype=torch.float64)
+    message = r"one-to-all reads the scores of all 60 entities .*, and .* has no method score_tails\(pairs\)"
+    with pytest.raises(ConfigError, match=message):
+        make_job(model=checkpoint, precision="float64", loss=OneToAll())
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"loss": OneToAll()}, r"is DistMult\(.*\), no ConvE: loss one-to-all needs the scores of all 60 entities"),
-        ({"precision": "bf16"}, "no ConvE: precision bf16 is of ConvE's big products; take float32 or float64"),
-        ({"gradient_checkpointing": True}, "no ConvE: gradient_checkpointing is of ConvE's feature map"),
-        ({"last_layers": 2}, "no ConvE: last_layers count back from ConvE's fc; name tensors as parameters"),
+        ({"precision": "bf16"}, r"is DistMult\(.*\): precision bf16 rounds .* take float32 or float64"),
+        ({"gradient_checkpointing": True}, "gradient_checkpointing needs an engine that can compute activations again"),
+        ({"last_layers": 2}, "has no last 2 layers: the order of its layers is unknown; name tensors"),
     ],
 )
 def test_options_of_conve_are_refused_for_other_models(make_job: MakeJob, tmp_path, option, message):

@@ -187,7 +187,7 @@ class EngineOptions:
 class EngineKind(Protocol):
     """What must be known of an engine before there is one."""
 
-    def refuse_unsupported(self, config: ModelConfig, loss: AnyLoss, options: EngineOptions) -> None:
+    def refuse_unsupported(self, model: Any, loss: AnyLoss, options: EngineOptions) -> None:  # noqa: ANN401 - as `ready`
         """Refuse what the engine, or this model, cannot do.
 
         Raises
@@ -195,6 +195,10 @@ class EngineKind(Protocol):
         ConfigError
             With the reason and a way out.
         """
+        ...
+
+    def config_for(self, model: Any, loss: AnyLoss) -> ModelConfig:  # noqa: ANN401 - as `ready`
+        """Describe a model with all that the cost model needs for a loss."""
         ...
 
     def cost(self, config: ModelConfig, how: Computing) -> EngineCost:

@@ -52,7 +52,8 @@ class PreparedRun:
     @property
     def model_config(self) -> ModelConfig:
         """The sizes, which all checkpoints have."""
-        return self.checkpoints[0].config
+        first = self.checkpoints[0]
+        return engine_kind(first.config).config_for(first.model, self.config.scoring.loss)
 
     @property
     def question(self) -> Question:
@@ -160,7 +161,7 @@ def _refuse_unsupported(checkpoint: AnyCheckpoint, config: RunConfig) -> None:
     """
     options = EngineOptions(precision=config.computing.precision, recompute=config.computing.gradient_checkpointing)
     try:
-        engine_kind(checkpoint.config).refuse_unsupported(checkpoint.config, config.scoring.loss, options)
+        engine_kind(checkpoint.config).refuse_unsupported(checkpoint.model, config.scoring.loss, options)
     except ConfigError as error:
         raise ConfigError(f"{checkpoint.path} is {checkpoint.name}: {error}") from error
 

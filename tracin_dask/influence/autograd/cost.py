@@ -18,6 +18,8 @@ IDS_PER_ENTITY = 8
 
 def choose_modes(config: ScoringConfig, work: Workload, tracked: frozenset[str]) -> GradientModes:
     """Choose the way with the fewest multiply-adds to the products of the dense tensors' gradients."""
+    if work.all_scores:
+        return GradientModes(all_scores=True)
     if config.dense_size(tracked) == 0:
         return GradientModes()
     ways = [GradientModes(has_dense=True, forward=forward) for forward in (True, False)]

@@ -1,5 +1,6 @@
 """The engine for any model that scores triples: gradients by automatic differentiation, tables row by row."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
@@ -9,45 +10,28 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.autograd.all_tails import AllTails, AllTailsScorer
 from tracin_dask.influence.autograd.cost import gradient_bytes, piece_rows, row_bytes
 from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
+from tracin_dask.influence.autograd.factors import GradientFactors, WholeGradients
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.id_join import products_where_equal
-from tracin_dask.influence.losses import AnyLoss, derivative
+from tracin_dask.influence.losses import AnyLoss, NegatedScore, derivative, reads
+from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
-from tracin_dask.influence.tensors import concatenate, dot_rows
+from tracin_dask.influence.tensors import concatenate, dot_rows, move
 from tracin_dask.models.rowwise import RowwiseModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GradientFactors:
-    """The gradients of the test triples: rows of the tracked tables side by side, and all dense tensors flattened.
-
-    They are multiplied with the preconditioner P, if there is one.
-    """
-
-    scale: Float[Tensor, " test"]
-    """learning_rate · δ."""
-    triples: Int[Tensor, "test 3"]
-    head: Float[Tensor, "test entity_row"]
-    relation: Float[Tensor, "test relation_row"]
-    tail: Float[Tensor, "test entity_row"]
-    dense: Float[Tensor, "test dense"]
-
-    def __len__(self) -> int:
-        """Count the test triples."""
-        return len(self.scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradientEngine:
     """Computes gradients of triples, and their norms; `GradientScorer` multiplies them.
 
-    The loss is one of the triple's own score, or `SLCWA`, whose parts are. `tracked` names the parameter tensors whose
+    The loss is one of the triple's own score, or of all scores. `tracked` names the parameter tensors whose
     gradients count, and the `preconditioner` is for them.
     """
 
@@ -58,6 +42,8 @@ class GradientEngine:
     learning_rate: float
     modes: GradientModes
     preconditioner: Preconditioner = field(default_factory=Preconditioner)
+    tails: AllTails | None = None
+    """What scores all tails, where the loss reads these: then all gradients are taken through it."""
     derivatives: Derivatives = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,15 +54,19 @@ class GradientEngine:
             raise ConfigError(f"cannot track {wrong}; the model has: {', '.join(names)}")
         self.preconditioner.check_covers(self.tracked)
         object.__setattr__(self, "derivatives", Derivatives(self.model, self.tracked))
+        if self.tails is None and reads(self.loss) == ALL_SCORES:
+            object.__setattr__(self, "tails", AllTails(self.model, self.tracked))
 
-    def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> GradientFactors:
-        """Compute the factors of the test triples, some at a time.
+    def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> GradientFactors | WholeGradients:
+        """Compute the columns of the test triples, some at a time.
 
         Raises
         ------
         NonFiniteError
-            If a factor is NaN or infinite; the test triple is named.
+            If a number is NaN or infinite; the test triple is named.
         """
+        if self.tails is not None:
+            return self._prepare_whole(self.tails, test_triples)
         rows = min(batch_size, self.gradients_at_a_time)
         return concatenate([self._prepare_piece(piece) for piece in torch.split(test_triples, rows)])
 
@@ -88,7 +78,10 @@ class GradientEngine:
         NonFiniteError
             If one is NaN or infinite; the triple is named, and `what` it is for.
         """
-        squares = torch.cat([self._squares(piece) for piece in torch.split(triples, self.gradients_at_a_time)])
+        if self.tails is not None:
+            squares = self._whole_squares(self.tails, triples)
+        else:
+            squares = torch.cat([self._squares(piece) for piece in torch.split(triples, self.gradients_at_a_time)])
         total = self.learning_rate * squares
         refuse_non_finite(triples.numpy(), total[:, None], what=what)
         return total
@@ -97,6 +90,8 @@ class GradientEngine:
         self, ids: Int[ndarray, "triple gradient 3"]
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
+        if self.tails is not None:
+            return self._whole_products_within(self.tails, ids)
         triples = send(ids.reshape(-1, 3), self.model.device)
         rows = self.derivatives.by_rows(triples)
 
@@ -132,7 +127,9 @@ class GradientEngine:
         """Put the gradients of test triples on the device, once for all batches."""
         from tracin_dask.influence.autograd.scorer import GradientScorer  # noqa: PLC0415 - a scorer holds its engine
 
-        return GradientScorer(self, cast(GradientFactors, factors))
+        if self.tails is None:
+            return GradientScorer(self, cast(GradientFactors, factors))
+        return AllTailsScorer(self.tails, self.loss, cast(WholeGradients, move(factors, self.model.device)))
 
     @property
     def itemsize(self) -> int:
@@ -145,6 +142,48 @@ class GradientEngine:
         config, itemsize = self.model.config, self.itemsize
         most = row_bytes(config, self.tracked, itemsize) + gradient_bytes(config, self.tracked, itemsize)
         return piece_rows(most)
+
+    def _prepare_whole(self, tails: AllTails, triples: Int[Tensor, "test 3"]) -> WholeGradients:
+        """Compute gradients by whole tensors, times P."""
+        placed, size = triples.to(self.model.device), sum(tensor.numel() for tensor in tails.tracked.values())
+        whole = torch.empty(len(triples), size, dtype=self.model.dtype, device=self.model.device)
+        for row, (_, gradients) in enumerate(tails.gradients(self.loss, placed)):
+            whole[row] = tails.whole(self._times(gradients))
+        prepared = WholeGradients(scale=torch.full_like(whole[:, 0], self.learning_rate), whole=whole)
+        refuse_non_finite_factors(triples.numpy(), prepared)
+        return prepared
+
+    def _whole_squares(self, tails: AllTails, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Compute ⟨∇loss_i, P ∇loss_i⟩ of every triple i, of gradients by whole tensors."""
+        total = torch.zeros(len(triples), dtype=self.model.dtype, device=self.model.device)
+        for row, (_, gradients) in enumerate(tails.gradients(self.loss, triples.to(self.model.device))):
+            total[row] = tails.whole(gradients) @ tails.whole(self._times(gradients))
+        return total
+
+    def _whole_products_within(
+        self, tails: AllTails, ids: Int[ndarray, "triple gradient 3"]
+    ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
+        """Do the same as `products_within` by whole tensors."""
+        scores, products = [], []
+        for triples in torch.from_numpy(ids).to(self.model.device):
+            of_one = list(tails.gradients(NegatedScore(weight=-1.0), triples))
+            own = torch.stack([tails.whole(gradients) for _, gradients in of_one])
+            along = torch.stack([tails.whole(self._times(gradients)) for _, gradients in of_one])
+            scores.append(torch.stack([score for score, _ in of_one]))
+            products.append(own @ along.T)
+        return torch.stack(scores), torch.stack(products)
+
+    def _times(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Multiply whole gradients with P."""
+        return {name: self.preconditioner.times(name, one) for name, one in self._laid_out(gradients).items()}
+
+    def _laid_out(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Give gradients of tensors the shapes that a preconditioner has: tables row by row, others one row."""
+        tables = {table.name for table in self.model.config.tables}
+        return {
+            name: gradient.flatten(start_dim=1) if name in tables else gradient.reshape(1, -1)
+            for name, gradient in gradients.items()
+        }
 
     def _along(self, triples: Int[Tensor, "batch 3"], rows: RowGradients) -> RowGradients:
         """Multiply rows' gradients with P."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracin_dask.influence.autograd import cost
+from tracin_dask.influence.autograd import cost, tails_cost
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.cost import Computing, MultiplyAdds
 from tracin_dask.models.scoring import ScoringConfig
@@ -28,10 +28,13 @@ class AutogradCost:
     def multiply_adds(self) -> MultiplyAdds:
         """The multiply-adds of all training triples, norms included."""
         how = self.how
-        counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
-        if not how.is_normalised:
-            return counted
-        return counted + cost.own_multiply_adds(self.config, how.work, how.tracked)
+        if self.modes.all_scores:
+            counted = tails_cost.tails_multiply_adds(self.config, how.work, how.tracked)
+            own = tails_cost.tails_own_multiply_adds
+        else:
+            counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
+            own = cost.own_multiply_adds
+        return counted + own(self.config, how.work, how.tracked) if how.is_normalised else counted
 
     @property
     def stages(self) -> Mapping[str, str]:
@@ -51,6 +54,9 @@ class AutogradCost:
     def test_bytes(self) -> int:
         """Bound the bytes of the test triples' factors, twice, and of all data in the layout of the engine."""
         number = self.how.work.num_tests
+        if self.modes.all_scores:
+            # columns at single scores are written into whole tables, side by side
+            return 3 * tails_cost.tails_prepared_bytes(self.config, number, self.how.tracked, self.how.itemsize)
         prepared = cost.prepared_bytes(self.config, number, self.how.tracked, self.how.itemsize)
         return 2 * prepared + cost.layout_bytes(self.config, number)
 
@@ -58,11 +64,22 @@ class AutogradCost:
         """Bound the bytes that live at once while a batch is scored."""
         how, itemsize, total = self.how, self.how.itemsize, 0
         number = how.work.num_tests
+        if self.modes.all_scores:
+            return self._tails_batch_bytes(batch_size)
         if number:
             total = cost.batch_bytes(self.config, batch_size, number, how.tracked, self.modes, itemsize=itemsize)
         if number == 0 or how.is_normalised:
             each = 1 + how.work.num_negatives
             total += cost.norm_bytes(self.config, batch_size, each, how.tracked, itemsize)
+        return total
+
+    def _tails_batch_bytes(self, batch_size: int) -> int:
+        """Bound the bytes of a batch whose loss reads the scores of all entities."""
+        how, total = self.how, 0
+        if how.work.num_tests:
+            total = tails_cost.tails_batch_bytes(self.config, batch_size, how.work.num_tests, how.itemsize)
+        if how.work.num_tests == 0 or how.is_normalised:
+            total += tails_cost.tails_norm_bytes(self.config, batch_size, how.tracked, how.itemsize)
         return total
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.autograd.all_tails import AllTails
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.engine_cost import autograd_cost
 from tracin_dask.influence.autograd.modes import GradientModes
@@ -18,15 +19,17 @@ from tracin_dask.influence.losses import AnyLoss, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision, WorkingPrecision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner, flatten_scales
+from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.rowwise import RowwiseModel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ReadyRowwise:
     """A model on its device, with its preconditioner."""
 
     model: RowwiseModel
     preconditioner: Preconditioner
+    _tails: AllTails | None = field(default=None, init=False)
 
     def engine(self, settings: EngineSettings) -> GradientEngine:
         """Make an engine."""
@@ -38,32 +41,46 @@ class ReadyRowwise:
             learning_rate=settings.learning_rate,
             modes=settings.modes,
             preconditioner=self.preconditioner,
+            tails=self._all_tails(settings.tracked) if settings.modes.all_scores else None,
         )
+
+    def _all_tails(self, tracked: frozenset[str]) -> AllTails:
+        """Give what scores all tails, which is measured once."""
+        if self._tails is None or self._tails.tracked.keys() != tracked:
+            self._tails = AllTails(self.model, tracked)
+        return self._tails
 
 
 class AutogradEngineKind:
     """The engine of any model that scores triples from rows of its tables."""
 
-    def refuse_unsupported(self, config: Any, loss: AnyLoss, options: EngineOptions) -> None:  # noqa: ANN401 - a ScoringConfig
-        """Refuse rounded products, gradient checkpointing, and losses of all scores.
+    def refuse_unsupported(self, model: RowwiseModel, loss: AnyLoss, options: EngineOptions) -> None:
+        """Refuse rounded products, gradient checkpointing, and losses of all scores of a model that cannot give these.
 
         Raises
         ------
         ConfigError
             With the reason and a way out.
         """
-        if reads(loss) == ALL_SCORES:
+        if reads(loss) == ALL_SCORES and not model.can_score_tails:
             raise ConfigError(
-                f"loss {loss.name} needs the scores of all {config.num_entities:,} entities for every (head, "
-                "relation), which other models give one triple at a time only: that many times the work of any other "
-                "loss; take bce, slcwa, or a loss of your own"
+                f"loss {loss.name} reads the scores of all {model.config.num_entities:,} entities as the tail of each "
+                f"(head, relation), and {model.why_no_tails}; take bce, slcwa, or a loss of the triple's own score"
             )
         if options.precision not in get_args(WorkingPrecision):
-            raise ConfigError(f"precision {options.precision} is of ConvE's big products; take float32 or float64")
+            raise ConfigError(
+                f"precision {options.precision} rounds the operands of an engine's own products, and this model is "
+                "differentiated automatically; take float32 or float64"
+            )
         if options.recompute:
             raise ConfigError(
-                "gradient_checkpointing is of ConvE's feature map; a smaller batch_size takes less memory"
+                "gradient_checkpointing needs an engine that can compute activations again, and this model is "
+                "differentiated automatically; a smaller batch_size takes less memory"
             )
+
+    def config_for(self, model: RowwiseModel, loss: AnyLoss) -> ModelConfig:
+        """Describe the model, with what the scores of all tails take where the loss reads these."""
+        return model.config_with_tails() if reads(loss) == ALL_SCORES else model.config
 
     def cost(self, config: Any, how: Computing) -> EngineCost:  # noqa: ANN401 - a ScoringConfig
         """Choose the modes with the fewest multiply-adds, and count what they take."""

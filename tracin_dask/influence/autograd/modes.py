@@ -12,11 +12,15 @@ class GradientModes:
     triple's own gradient is made.
     """
 
+    all_scores: bool = False
+    """Whether the loss reads the scores of all entities: those of a pair move along every column, for all tensors."""
     has_dense: bool = False
     forward: bool = False
 
     def __str__(self) -> str:
         """Say what is done per training triple."""
+        if self.all_scores:
+            return "automatic differentiation: scores of all entities per (head, relation), forward mode per column"
         if not self.has_dense:
             return "automatic differentiation: gradients of rows that test triples share"
         way = "forward mode along each test triple's gradient" if self.forward else "gradients of each triple"

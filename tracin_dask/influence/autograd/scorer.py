@@ -11,7 +11,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.autograd.cost import direction_bytes, gradient_bytes, piece_rows, row_bytes
-from tracin_dask.influence.autograd.engine import GradientEngine, GradientFactors
+from tracin_dask.influence.autograd.engine import GradientEngine
+from tracin_dask.influence.autograd.factors import GradientFactors
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal

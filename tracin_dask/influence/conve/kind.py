@@ -17,6 +17,7 @@ from tracin_dask.influence.engine import EngineKind, EngineOptions, EngineSettin
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner, lay_out_scales
+from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.conve.model import ConvE
 
 
@@ -55,8 +56,12 @@ class ReadyConvE:
 class ConvEEngineKind:
     """The engine of ConvE in either dialect: every loss, precision and option."""
 
-    def refuse_unsupported(self, config: Any, loss: AnyLoss, options: EngineOptions) -> None:  # noqa: ANN401 - a ConvEConfig
+    def refuse_unsupported(self, model: ConvE, loss: AnyLoss, options: EngineOptions) -> None:
         """Refuse nothing: this engine has all options."""
+
+    def config_for(self, model: ConvE, loss: AnyLoss) -> ModelConfig:  # noqa: ARG002 - the same for every loss
+        """Give the sizes."""
+        return model.config
 
     def cost(self, config: Any, how: Computing) -> EngineCost:  # noqa: ANN401 - a ConvEConfig
         """Choose the modes with the fewest multiply-adds, and count what they take."""

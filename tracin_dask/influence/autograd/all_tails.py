@@ -1,0 +1,136 @@
+"""Losses of the scores of all entities, for any model that scores all tails of (head, relation) in one call.
+
+The gradient of such a loss fills whole tables. So the columns are gradients by all tracked tensors, flattened and side
+by side, and training triples are scored in forward mode: the scores s_q of all tails of a pair q = (h, r) move along
+every column v_j, and the influence is ⟨∂loss_i/∂s_q, ∂s_q/∂θ · v_j⟩. A pair's scores move once for all its triples.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+from torch.func import jvp, vmap
+
+from tracin_dask.influence.autograd.factors import WholeGradients
+from tracin_dask.influence.autograd.tails_cost import pieces
+from tracin_dask.influence.batch import runs, send
+from tracin_dask.influence.engine import BatchScores
+from tracin_dask.influence.losses import AnyLoss, derivative, reads
+from tracin_dask.influence.losses.base import ALL_SCORES, derivative_at_all
+from tracin_dask.models.rowwise import RowwiseModel
+
+
+class AllTails:
+    """A model's scores of all tails, and their derivatives by the tracked tensors."""
+
+    def __init__(self, model: RowwiseModel, tracked: frozenset[str]) -> None:
+        """Tell tracked tensors from the others."""
+        tensors = {name: tensor.detach() for name, tensor in model.tensors().items()}
+        self._model, self.config = model, model.config_with_tails()
+        self.tracked = {name: tensors[name] for name in model.config.parameter_names if name in tracked}
+        self._fixed = {name: tensor for name, tensor in tensors.items() if name not in self.tracked}
+
+    def scores(self, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair entity"]:
+        """Score all tails of some pairs."""
+        return self._score(self.tracked, pairs)
+
+    def along(
+        self, pairs: Int[Tensor, "pair 2"], directions: Float[Tensor, "some_column parameter"]
+    ) -> Float[Tensor, "some_column pair entity"]:
+        """Differentiate the scores of all tails of some pairs along directions (forward mode)."""
+
+        def moved(direction: Tensor) -> Tensor:
+            _, derivative = jvp(lambda at: self._score(at, pairs), (self.tracked,), (self.apart(direction),))[:2]
+            return cast(Tensor, derivative)
+
+        found: Tensor = vmap(moved)(directions)
+        return found
+
+    def gradients(
+        self, loss: AnyLoss, triples: Int[Tensor, "triple 3"]
+    ) -> Iterator[tuple[Float[Tensor, ""], dict[str, Float[Tensor, "..."]]]]:
+        """Give each triple's score, and its loss differentiated by the tracked tensors, one triple after the other."""
+        for row in range(len(triples)):
+            triple = triples[row : row + 1]
+            variables = {name: tensor.clone().requires_grad_() for name, tensor in self.tracked.items()}
+            with torch.enable_grad():
+                scores = self._score(variables, triple[:, :2])
+                found = torch.autograd.grad(
+                    scores,
+                    list(variables.values()),
+                    _at_scores(loss, scores, triple[:, 2]),
+                    allow_unused=True,
+                    materialize_grads=True,
+                )
+            yield scores.detach()[0, triple[0, 2]], dict(zip(variables, found, strict=True))
+
+    def whole(self, gradients: Mapping[str, Tensor]) -> Float[Tensor, " parameter"]:
+        """Put the parts of a gradient side by side."""
+        return torch.cat([gradients[name].flatten() for name in self.tracked])
+
+    def apart(self, direction: Float[Tensor, " parameter"]) -> dict[str, Tensor]:
+        """Cut a direction into the parts of each tracked tensor, in their shapes."""
+        parts = torch.split(direction, [tensor.numel() for tensor in self.tracked.values()])
+        pairs = zip(self.tracked.items(), parts, strict=True)
+        return {name: part.view_as(tensor) for (name, tensor), part in pairs}
+
+    def _score(self, tracked: Mapping[str, Tensor], pairs: Tensor) -> Tensor:
+        return self._model.score_all_tails({**self._fixed, **tracked}, pairs)
+
+
+class AllTailsScorer:
+    """Scores training triples under a loss of all scores, in forward mode."""
+
+    def __init__(self, tails: AllTails, loss: AnyLoss, columns: WholeGradients) -> None:
+        """Take the columns on the device of the model."""
+        self._tails, self._loss, self._columns = tails, loss, columns
+        self._pieces = pieces(tails.config, len(columns), columns.whole.element_size())
+
+    def with_loss(self, loss: AnyLoss) -> "AllTailsScorer":
+        """Give a scorer for another loss of all scores; both share the columns."""
+        return AllTailsScorer(self._tails, loss, self._columns)
+
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
+        """Score a batch, in one part; triples of one (head, relation) that stand together share its scores."""
+        total = self._columns.whole.new_empty(len(ids), len(self._columns))
+        pairs = runs(ids[:, 0], ids[:, 1])
+        bounds = [*pairs.starts.tolist(), len(ids)]
+        for first in range(0, len(pairs.starts), self._pieces.pairs):
+            last = min(first + self._pieces.pairs, len(pairs.starts))
+            rows = np.arange(bounds[first], bounds[last])
+            self._write(total, ids, rows, pairs.of_row[rows] - first)
+        yield BatchScores(rows=np.arange(len(ids)), influences=total.mul_(self._columns.scale))
+
+    def _write(
+        self,
+        total: Float[Tensor, "batch column"],
+        ids: Int[ndarray, "batch 3"],
+        rows: Int[ndarray, " row"],
+        pair_of_row: Int[ndarray, " row"],
+    ) -> None:
+        """Score neighbouring rows, in place; their pairs are numbered from 0 in order."""
+        first_rows = rows[np.unique(pair_of_row, return_index=True)[1]]
+        pairs, step = send(ids[first_rows, :2], total.device), self._pieces.rows
+        scores = self._tails.scores(pairs)
+        for start in range(0, len(self._columns), self._pieces.columns):
+            columns = slice(start, min(start + self._pieces.columns, len(self._columns)))
+            along = self._tails.along(pairs, self._columns.whole[columns])
+            for at in range(0, len(rows), step):
+                some, place = rows[at : at + step], send(pair_of_row[at : at + step], total.device)
+                at_scores = derivative_at_all(self._loss, scores[place], send(ids[some, 2], total.device))
+                moved = along.index_select(1, place)
+                total[int(some[0]) : int(some[-1]) + 1, columns] = torch.einsum("re,cre->rc", at_scores, moved)
+
+
+def _at_scores(
+    loss: AnyLoss, scores: Float[Tensor, "row entity"], tails: Int[Tensor, " row"]
+) -> Float[Tensor, "row entity"]:
+    """Differentiate losses of all scores, or of the tail's score, by all scores."""
+    if reads(loss) == ALL_SCORES:
+        return derivative_at_all(loss, scores, tails)
+    own = derivative(loss, scores.detach().gather(1, tails[:, None])[:, 0])
+    return torch.zeros_like(scores).scatter_(1, tails[:, None], own[:, None])

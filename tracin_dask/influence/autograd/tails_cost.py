@@ -1,0 +1,97 @@
+"""What the scores of all tails take with any model, counted before they are computed."""
+
+from dataclasses import dataclass
+
+from tracin_dask.influence.autograd.cost import LARGEST_PIECE, MOST_DIRECTIONS, PIECE_BYTES
+from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
+from tracin_dask.models.scoring import Effort, ScoringConfig
+
+_NO_EFFORT = Effort(multiply_adds=0, values=0, values_per_call=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieces:
+    """How much is computed at a time, so that its scores of all tails take no more than `PIECE_BYTES`."""
+
+    columns: int
+    """Columns along which scores move."""
+    pairs: int
+    """Pairs (head, relation)."""
+    rows: int
+    """Training triples of these pairs."""
+
+
+def pieces(config: ScoringConfig, num_columns: int, itemsize: int) -> Pieces:
+    """Choose the pieces: at least one of each, however many entities there are."""
+    scores = config.num_entities * itemsize
+    pair = scores + itemsize * _effort(config).values
+    columns = max(1, min(num_columns, MOST_DIRECTIONS, PIECE_BYTES // (2 * pair + _per_call(config, itemsize))))
+    return Pieces(
+        columns=columns,
+        pairs=max(1, min(LARGEST_PIECE, PIECE_BYTES // (2 * (1 + columns) * pair))),
+        rows=max(1, min(LARGEST_PIECE, PIECE_BYTES // ((3 + columns) * scores))),
+    )
+
+
+def tails_multiply_adds(config: ScoringConfig, work: Workload, tracked: frozenset[str]) -> MultiplyAdds:
+    """Count the multiply-adds of a run: scores of all tails move once per pair and column."""
+    if work.num_tests == 0:
+        return tails_own_multiply_adds(config, work, tracked)
+    pair = _pair(config)
+    return MultiplyAdds(
+        forward=work.num_pairs * pair,
+        lower=2 * work.num_pairs * pair * work.num_tests,
+        products=work.num_triples * config.num_entities * (work.num_tests + ELEMENTWISE),
+    )
+
+
+def tails_own_multiply_adds(config: ScoringConfig, work: Workload, tracked: frozenset[str]) -> MultiplyAdds:
+    """Count what the length of each training triple's gradient takes: it fills all tracked tensors."""
+    size = config.tracked_size(tracked)
+    return MultiplyAdds(
+        forward=work.num_triples * _pair(config),
+        lower=work.num_triples * (2 * _pair(config) + ELEMENTWISE * size),
+        products=work.num_triples * size,
+    )
+
+
+def tails_prepared_bytes(config: ScoringConfig, num_columns: int, tracked: frozenset[str], itemsize: int) -> int:
+    """Count the bytes of the columns: each is a gradient by all tracked tensors."""
+    return num_columns * itemsize * (config.tracked_size(tracked) + 1)
+
+
+def tails_batch_bytes(config: ScoringConfig, batch_size: int, num_columns: int, itemsize: int) -> int:
+    """Bound the bytes that live at once while a batch is scored."""
+    size = pieces(config, num_columns, itemsize)
+    pair = itemsize * (config.num_entities + _effort(config).values)
+    moving = 2 * (1 + size.columns) * size.pairs * pair + (1 + size.columns) * 2 * _per_call(config, itemsize)
+    return (
+        moving
+        + (3 + size.columns) * size.rows * config.num_entities * itemsize
+        + _influences(batch_size, num_columns, itemsize)
+    )
+
+
+def tails_norm_bytes(config: ScoringConfig, batch_size: int, tracked: frozenset[str], itemsize: int) -> int:
+    """Bound the bytes that live at once for the norms of a batch: one gradient, its variables, and P times it."""
+    effort = _effort(config)
+    one = 4 * config.tracked_size(tracked) + 3 * (config.num_entities + effort.values + effort.values_per_call)
+    return itemsize * (one + 2 * batch_size)
+
+
+def _influences(batch_size: int, num_columns: int, itemsize: int) -> int:
+    return batch_size * (4 * max(1, num_columns) * itemsize + 64)
+
+
+def _effort(config: ScoringConfig) -> Effort:
+    return config.tails_effort or _NO_EFFORT
+
+
+def _per_call(config: ScoringConfig, itemsize: int) -> int:
+    return itemsize * _effort(config).values_per_call
+
+
+def _pair(config: ScoringConfig) -> int:
+    """Count the multiply-adds of the scores of all tails of one pair, elementwise work included."""
+    effort = _effort(config)
+    return effort.multiply_adds + ELEMENTWISE * (effort.values + config.num_entities)
