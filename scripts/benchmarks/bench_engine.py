@@ -11,11 +11,18 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.agreement import overlap_of_leaders, spearman
 from benchmarks.figures import Collector
-from benchmarks.scoring import Scoring, all_scores, loop_triples_per_second, scoring, timed_run
+from benchmarks.scoring import (
+    Scoring,
+    all_scores,
+    loop_triples_per_second,
+    mixed_is_float32,
+    scoring,
+    timed_run,
+)
 from benchmarks.settings import Settings
 from benchmarks.workloads import Graph
 from tracin_dask import InfluenceResult, RunConfig
-from tracin_dask.influence.precision import Precision, PrecisionName
+from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.runs.prepare import prepare
 
 LEADERS = 100
@@ -105,11 +112,6 @@ def measure_agreement_of_mixed_precision(
     collect.figure(f"{prefix}.spearman", f"{about}: Spearman with float32", "", [spearman(*row) for row in rows])
     overlaps = [overlap_of_leaders(*row, LEADERS) for row in rows]
     collect.figure(f"{prefix}.overlap_of_all", f"{about}: top {LEADERS} in common", "", overlaps)
-
-
-def mixed_is_float32(device: str) -> bool:
-    """Tell whether mixed precision is the very same computation as float32 here."""
-    return Precision.named("mixed", torch.device(device)) is Precision.FULL
 
 
 def leaders_in_common(first: InfluenceResult, second: InfluenceResult) -> list[float]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks import loop
 from benchmarks.machine import synchronize
 from tracin_dask import InfluenceResult, RunConfig
+from tracin_dask.influence.precision import Precision
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.resources import of_this_process
 from tracin_dask.runs.execute.driver import carry_out
@@ -22,6 +23,11 @@ from tracin_dask.triples.store import TripleStore
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+def mixed_is_float32(device: str) -> bool:
+    """Tell whether mixed precision is the very same computation as float32 here."""
+    return Precision.named("mixed", torch.device(device)) is Precision.FULL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

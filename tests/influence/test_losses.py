@@ -9,12 +9,13 @@ from conftest import random_model
 from influence.agreement import case_of, check_scores, check_self_influence
 
 from tracin_dask.influence import losses
+from tracin_dask.influence.losses import base
 
 
 def documented_margin():
     """Execute the example of the module's docstring."""
     names: dict[str, type] = {}
-    for example in doctest.DocTestParser().get_examples(losses.__doc__):
+    for example in doctest.DocTestParser().get_examples(base.__doc__):
         exec(example.source, names)  # noqa: S102 - our own docstring
     return names["Margin"]()
 
