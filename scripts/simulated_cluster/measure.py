@@ -110,7 +110,7 @@ def measured_run(
         num_triples=plan.num_triples,
         num_workers=plan.resources.num_workers,
         num_tests=plan.num_tests,
-        top_k=prepared.config.top_k,
+        top_k=prepared.config.ranking.top_k,
         triples_per_second=simulated.triples_per_second,
         tasks=len(intervals),
         task_rows=plan.task_rows,

@@ -10,6 +10,7 @@ import torch
 from distributed import get_worker
 
 from simulated_cluster.sizes import NUM_RELATIONS
+from tracin_dask.influence.columns import Targets, answers_of
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.runs.execute import on_dask
@@ -51,10 +52,12 @@ class SimulatedWork:
         luck = np.random.default_rng(rows[0]).uniform(-self.spread, self.spread)
         return (rows[1] - rows[0]) / self.triples_per_second * (1 + luck)
 
-    def prepare_test(self, _job: ScoreJob, _test_triples: np.ndarray) -> Prepared:
+    def prepare_test(self, job: ScoreJob, targets: Targets) -> Prepared:
         """Stand in for `worker.prepare_test`: as many bytes, of no meaning."""
         factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
-        return Prepared(tests=(factors,), counters=Counters(test_factor_computations=1))  # type: ignore[arg-type] # stands in for factors
+        answers = answers_of(targets, job.question.num_gradients(job.loss))
+        counters = Counters(test_factor_computations=1)
+        return Prepared(tests=(factors,), answers=answers, counters=counters)  # type: ignore[arg-type] # stands in for factors
 
     def load_ahead(self, _job: ScoreJob) -> None:
         """Stand in for `worker.load_ahead`: there is no checkpoint."""

@@ -55,7 +55,7 @@ def test_a_prepared_run_has_the_sizes_that_are_asked_for(tmp_path: Path):
     sizes = Sizes(num_triples=10**12, num_tests=7, top_k=3, embedding_dim=32)
     prepared = prepared_run(sizes, tmp_path)
     work = prepared.workload
-    assert (work.num_triples, work.num_tests, prepared.config.top_k) == (10**12, 7, 3)
+    assert (work.num_triples, work.num_tests, prepared.config.ranking.top_k) == (10**12, 7, 3)
     assert prepared.model_config.embedding_dim == 32
 
 
