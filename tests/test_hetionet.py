@@ -12,8 +12,8 @@ from torch.func import functional_call
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracin_dask.cli.main import group
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.models.conve.model import ConvE
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.triples.idmap import IdMap, read_id_map
 from tracin_dask.triples.text import read_triples
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import tracin_dask
 from benchmarks.settings import Settings, Sizes
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.triples.store import TripleStore
 
@@ -172,4 +173,4 @@ def _random_checkpoint(path: Path, sizes: Sizes) -> Checkpoint:
     torch.save(
         {"model_state_dict": model.state_dict(), "model_config": image | {"embedding_dim": sizes.model.dim}}, path
     )
-    return load_checkpoint(path)
+    return load_conve(path)

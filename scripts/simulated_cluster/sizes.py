@@ -8,7 +8,7 @@ import torch
 import zarr
 
 import tracin_dask
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.prepare import PreparedRun, prepare
@@ -35,7 +35,7 @@ def prepared_run(sizes: Sizes, folder: Path) -> PreparedRun:
     np.savetxt(folder / "train.txt", triples[:1], fmt="%d", delimiter="\t")
     maps = {f"{kind}_to_id": _id_map(folder, kind, n) for kind, n in _COUNTS.items()}
     store = tracin_dask.ingest(folder / "train.txt", folder / "graph.zarr", **maps)
-    checkpoint = load_checkpoint(_checkpoint(folder / "model.pt", sizes.embedding_dim))
+    checkpoint = load_conve(_checkpoint(folder / "model.pt", sizes.embedding_dim))
     prepared = prepare(store, checkpoint, triples, config=RunConfig.of(top_k=sizes.top_k, device="cpu"))
     info = replace(
         store.info,

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from tracin_dask.models.checkpoints.files import write_torch_file
 from tracin_dask.models.conve.model import ConvE, ConvEConfig, Dropout
-from tracin_dask.models.training.resume import model_sizes
 
 _CALIBRATION_PAIRS = 4096
 _SCORE_SPREAD = 2.0
@@ -19,7 +18,7 @@ def write_checkpoint(path: Path, config: ConvEConfig, *, learning_rate: float, i
     contents = {
         "epoch": 0,
         "model_state_dict": make_model(config, seed=seed).state_dict(),
-        "model_config": model_sizes(config),
+        "model_config": config.sizes(),
         "learning_rate": learning_rate,
         "id_maps_sha256": id_maps_sha256,
     }

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.load import load_checkpoint
 
 MISSING = "give --input and --output for one file, or --input-dir and --output-dir for a folder"
 
@@ -55,7 +55,7 @@ def test_convert_writes_and_verifies_one_file(project, convert):
     (difference,) = re.findall(pattern, told)
     assert float(difference) < 1e-12
     assert "scored by PyKEEN's own ConvE)" in told
-    assert load_checkpoint(output).dialect == "pykeen"
+    assert load_checkpoint(output).format.name == "pykeen"
 
 
 def test_convert_compares_scores_only_with_verify(convert):

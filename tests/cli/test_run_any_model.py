@@ -216,7 +216,7 @@ def test_a_mismatch_of_weights_and_description_is_named(models, files, tool, tmp
     assert "the id map has 4; give the id maps that the model was trained with, in which every" in refused(
         doubled, tucker
     )
-    assert "image size is that of ConvE" in refused(state, tucker, "--embedding-height", 2, error=ConfigError)
+    assert "embedding_width are for ConvE" in refused(state, tucker, "--embedding-height", 2, error=ConfigError)
     assert "needs no description" in refused(state, tucker, "--trust-pickle", error=ConfigError)
     (tmp_path / "mine.json").write_text('{"model": "of_my_own:torch"}')
     assert "is no class of an nn.Module" in refused(state, tmp_path / "mine.json", error=ConfigError)
@@ -244,7 +244,7 @@ def test_a_malformed_model_description_is_refused(files, tool, tmp_path, text, m
 def test_a_forgotten_model_description_is_requested(models, files, tool, tmp_path):
     torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
     told = r"model\.pt: no ConvE: it has none of its layers, interaction\.hr1d\.0\.bias.*; "
-    with pytest.raises(NoConvEError, match=told + "--model-description tells what another model is$"):
+    with pytest.raises(NoConvEError, match=told + "for another model, give --model-description$"):
         tool("plan", *files[0], "--model-path", tmp_path / "model.pt", "--mode", "self")
     with pytest.raises(NoConvEError, match=told + "only ConvE checkpoints can be converted$"):
         tool("convert", "--input", tmp_path / "model.pt", "--output", tmp_path / "made.pt", "--to", "train_pytorch")
@@ -261,7 +261,7 @@ def test_a_model_description_may_be_a_mapping(models, tmp_path):
     torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
     given = {"model": "RotatE", "model_kwargs": {"embedding_dim": 6}}
     loaded = load_checkpoint(tmp_path / "model.pt", description=given)
-    assert loaded.description == ModelDescription(model="RotatE", model_kwargs={"embedding_dim": 6})
+    assert loaded.format.description == ModelDescription(model="RotatE", model_kwargs={"embedding_dim": 6})
     with pytest.raises(ConfigError, match=r"^the description is 6; expected a tracin_dask\.ModelDescription"):
         as_description(6)
 

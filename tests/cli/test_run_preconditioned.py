@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.conve.model import CANCELLED
 
 TOLERANCE = 1e-4
 
@@ -37,7 +37,7 @@ ALL = frozenset(
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        ([], ALL - ConvEConfig.cancelled_parameters),
+        ([], ALL - CANCELLED),
         (["--parameters", "*"], ALL),
         (["--use-last-layers-only"], frozenset({"fc.weight", "fc.bias"})),
     ],

@@ -11,7 +11,8 @@ from tracin_dask.cli import main as cli
 from tracin_dask.cli.actions.training_progress import show_training
 from tracin_dask.cli.train import command
 from tracin_dask.errors import ConfigError, ResumeError, TriplesError
-from tracin_dask.models.checkpoints.checkpoint import check_fits, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import check_fits
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.models.training.training import EpochReport
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 

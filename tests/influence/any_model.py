@@ -10,8 +10,8 @@ from pykeen.triples import CoreTriplesFactory
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from tracin_dask.models.load import face_of
 from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.whole_model import face_of
 
 NUM_ENTITIES, NUM_RELATIONS = 17, 4
 SETTINGS = {

@@ -22,7 +22,7 @@ from tracin_dask.influence.normalised import question_norms
 from tracin_dask.influence.preconditioners.diagonal import flatten_scales
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
-from tracin_dask.models.load import face_of
+from tracin_dask.models.whole_model import face_of
 
 MODELS = ["DistMult", "ComplEx", "RotatE", "TransE", "TuckER", "ConvE"]
 OTHER_TAILS = torch.tensor([2, 3, 5, 4, 6, 7, 8, 9])

@@ -31,11 +31,11 @@ from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.normalised import question_norms, training_norms
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
-from tracin_dask.models.checkpoints.checkpoint import build_model
 from tracin_dask.models.conve.dialects import PYKEEN, rename_tensors
+from tracin_dask.models.conve.load import build_model
 from tracin_dask.models.description import ModelDescription
-from tracin_dask.models.load import face_of
 from tracin_dask.models.pykeen.conve import read_config
+from tracin_dask.models.whole_model import face_of
 
 MODELS = [*SETTINGS, *OWN]
 

@@ -8,7 +8,7 @@ from influence.agreement import TEST, TRAIN, engine_for
 from tracin_dask.errors import ConfigError, NonFiniteError
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.parameters import matching, without_cancelled
-from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.conve.model import CANCELLED
 from tracin_dask.models.scoring import Effort, ScoringConfig
 
 # What N = 3, 4, ... adds to fc.weight and fc.bias.
@@ -52,7 +52,7 @@ def test_a_pattern_without_a_match_is_refused_with_the_names_there_are():
 
 def test_what_batch_norm_cancels_is_told_of_conve_alone():
     config, names = random_model().config, ("bn0.bias", "conv1.bias", "fc.bias")
-    assert without_cancelled(config) == set(config.parameter_names) - ConvEConfig.cancelled_parameters
+    assert without_cancelled(config) == set(config.parameter_names) - CANCELLED
     other = ScoringConfig(
         name="another model with tensors of these names",
         num_entities=3,

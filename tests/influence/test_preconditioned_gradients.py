@@ -17,7 +17,7 @@ from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import Question
 from tracin_dask.influence.losses import SLCWA
 from tracin_dask.influence.squares import self_influence
-from tracin_dask.models.load import face_of
+from tracin_dask.models.whole_model import face_of
 
 MODELS = ["DistMult", "TuckER", "own", "dense"]
 OTHER_TAILS = (TEST[:, 2] + 3) % NUM_ENTITIES

@@ -40,7 +40,7 @@ from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import lay_out_scales
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.models.conve.model import ConvE, ConvEConfig
+from tracin_dask.models.conve.model import CANCELLED, ConvE
 
 WAYS = [Modes(), Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=2)]
 ALL_MODES = [replace(modes, relation_table=table) for modes in WAYS for table in (False, True)]
@@ -155,7 +155,7 @@ def test_float32_agrees_with_the_float64_oracle(dim, height, stacking, modes):
     kept = triples[~near]
     for loss in ("bce", "one-to-all"):
         wanted = case_of(model.double(), kept, kept[::10], loss=LOSSES[loss][1], scales=scales)
-        for names in (wanted.names, sorted(set(wanted.names) - ConvEConfig.cancelled_parameters)):
+        for names in (wanted.names, sorted(set(wanted.names) - CANCELLED)):
             of_loss = modes if loss == "bce" else Modes(all_scores=True)
             engine = engine_of(replace(wanted, model=model.float()), names, loss=LOSSES[loss][0], modes=of_loss)
             found = scores(engine, kept, engine.prepare(kept[::10], batch_size=4)) / engine.learning_rate
@@ -168,7 +168,7 @@ def test_float32_agrees_with_the_float64_oracle(dim, height, stacking, modes):
 
 def test_bf16_rounds_the_operands_of_its_products():
     wanted = case("width")
-    names = sorted(set(wanted.names) - ConvEConfig.cancelled_parameters)
+    names = sorted(set(wanted.names) - CANCELLED)
     single = replace(wanted, model=copy.deepcopy(wanted.model).float())
     for modes in (Modes(), Modes(forward=True)):
         full, rounded = (

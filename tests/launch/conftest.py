@@ -9,7 +9,8 @@ sys.path.append(str(Path(__file__).parents[1] / "runs"))  # last: `conftest` is 
 
 from small_graph import Graph, ingest_graph, save_checkpoint, small_model, write_graph
 
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 
 
 @pytest.fixture(scope="session")

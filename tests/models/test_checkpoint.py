@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.checkpoint import check_fits, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import check_fits
+from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 SIZES = ("num_entities", "num_relations", "embedding_dim", "embedding_height", "embedding_width")
@@ -62,7 +63,7 @@ def pytorch_state(make_model, make_state):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_file_layout_of_a_checkpoint_loads_the_model(shape, model, state, config, save):
-    checkpoint = load_checkpoint(save(SHAPES[shape](state, config)))
+    checkpoint = load_conve(save(SHAPES[shape](state, config)))
     heads, relations = torch.arange(7), torch.arange(7) % 3
     with torch.no_grad():
         assert torch.equal(checkpoint.model(heads, relations), model(heads, relations))
@@ -73,22 +74,22 @@ def test_every_file_layout_of_a_checkpoint_loads_the_model(shape, model, state, 
 def test_a_loaded_checkpoint_has_the_metadata_of_its_file(model, state, config, save):
     contents = with_optimizer(state, config)
     path = save({**contents, "id_maps_sha256": "ab"})
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_conve(path)
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (checkpoint.epoch, checkpoint.id_maps_sha256, Path(checkpoint.path)) == (4, "ab", path)
-    assert checkpoint.dialect == ("train_pytorch" if model.config.stacking == "width" else "pykeen")
+    assert checkpoint.format.name == ("train_pytorch" if model.config.stacking == "width" else "pykeen")
 
 
 def test_a_stated_learning_rate_takes_precedence_over_that_of_the_optimizer(state, config, save):
     contents = with_optimizer(state, config)
-    assert load_checkpoint(save(contents)).learning_rate == 0.02
-    assert load_checkpoint(save({**contents, "learning_rate": 0.5})).learning_rate == 0.5
-    assert load_checkpoint(save(state)).learning_rate is None
+    assert load_conve(save(contents)).learning_rate == 0.02
+    assert load_conve(save({**contents, "learning_rate": 0.5})).learning_rate == 0.5
+    assert load_conve(save(state)).learning_rate is None
 
 
 def test_loaded_weights_have_the_requested_type_and_outlive_the_file(state, model, save):
     path = save({"state_dict": state, "version": 1})
-    checkpoint = load_checkpoint(path, dtype=torch.float64)
+    checkpoint = load_conve(path, dtype=torch.float64)
     path.write_bytes(b"overwritten")
     assert {parameter.dtype for parameter in checkpoint.model.parameters()} == {torch.float64}
     assert torch.equal(checkpoint.model.fc.weight, model.fc.weight.double())
@@ -97,7 +98,7 @@ def test_loaded_weights_have_the_requested_type_and_outlive_the_file(state, mode
 def test_files_of_the_older_torch_format_load(state, model, tmp_path):
     path = tmp_path / "old.pt"
     torch.save(state, path, _use_new_zipfile_serialization=False)
-    assert torch.equal(load_checkpoint(path).model.fc.weight, model.fc.weight)
+    assert torch.equal(load_conve(path).model.fc.weight, model.fc.weight)
 
 
 class Stranger:
@@ -107,12 +108,12 @@ class Stranger:
 def test_a_file_that_needs_unpickling_is_refused(save, pytorch_state):
     path = save({"model_state_dict": pytorch_state, "trainer": Stranger()})
     with pytest.raises(CheckpointError, match=r"(?s)model\.pt: .*can run code.*Stranger.*only tensors, numbers"):
-        load_checkpoint(path)
+        load_conve(path)
 
 
 def test_a_missing_checkpoint_file_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.pt: there is no such file"):
-        load_checkpoint(tmp_path / "none.pt")
+        load_conve(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize("keep", [0, 100, -200])
@@ -120,29 +121,29 @@ def test_a_damaged_checkpoint_file_is_refused(keep, save, pytorch_state):
     path = save(pytorch_state)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="no torch file, or a damaged one"):
-        load_checkpoint(path)
+        load_conve(path)
 
 
 def test_a_checkpoint_file_without_a_dictionary_is_refused(save):
     with pytest.raises(CheckpointError, match="holds a list; a checkpoint is a dictionary"):
-        load_checkpoint(save([1, 2]))
+        load_conve(save([1, 2]))
 
 
 def test_a_state_dict_that_is_not_a_dictionary_is_refused(save):
     with pytest.raises(CheckpointError, match="model_state_dict is no dictionary of named tensors"):
-        load_checkpoint(save({"model_state_dict": [1]}))
+        load_conve(save({"model_state_dict": [1]}))
 
 
 def test_state_dict_entries_that_are_not_tensors_are_refused(save, pytorch_state):
     with pytest.raises(CheckpointError, match="neither model_state_dict nor state_dict is there, and 'weights'"):
-        load_checkpoint(save({"weights": pytorch_state}))
+        load_conve(save({"weights": pytorch_state}))
     with pytest.raises(CheckpointError, match=r"'fc\.bias' in state_dict is no tensor"):
-        load_checkpoint(save({"state_dict": {**pytorch_state, "fc.bias": 1.0}}))
+        load_conve(save({"state_dict": {**pytorch_state, "fc.bias": 1.0}}))
 
 
 def test_an_unknown_dialect_is_refused(save):
     with pytest.raises(CheckpointError, match=r"neither entity_embeddings\.weight .*among its entries emb\.weight"):
-        load_checkpoint(save({"emb.weight": torch.ones(2, 2)}))
+        load_conve(save({"emb.weight": torch.ones(2, 2)}))
 
 
 @pytest.mark.parametrize(
@@ -152,50 +153,50 @@ def test_an_unknown_dialect_is_refused(save):
 def test_missing_tensors_of_a_checkpoint_are_named(names, state, save):
     name = next(name for name in names if name in state)
     with pytest.raises(CheckpointError, match=f"misses {name}; it would be another model"):
-        load_checkpoint(save({key: tensor for key, tensor in state.items() if key != name}))
+        load_conve(save({key: tensor for key, tensor in state.items() if key != name}))
 
 
 def test_unknown_tensors_of_a_checkpoint_are_named(state, save):
     with pytest.raises(CheckpointError, match=r"has the unknown fc2\.weight; it would be another model"):
-        load_checkpoint(save({**state, "fc2.weight": torch.ones(1)}))
+        load_conve(save({**state, "fc2.weight": torch.ones(1)}))
 
 
 def test_a_long_list_of_missing_tensors_is_cut(save):
     with pytest.raises(CheckpointError, match=r"no ConvE: it has none of its layers, bn0\.bias, .* and 11 more$"):
-        load_checkpoint(save({"entity_embeddings.weight": torch.ones(2, 2)}))
+        load_conve(save({"entity_embeddings.weight": torch.ones(2, 2)}))
 
 
 def test_a_tensor_of_another_shape_is_named_with_both_shapes(save, pytorch_state):
     state = {**pytorch_state, "bn1.bias": torch.ones(5)}
     with pytest.raises(CheckpointError, match=r"bn1\.bias has the shape \(5,\); the other tensors ask for \(2,\)"):
-        load_checkpoint(save(state))
+        load_conve(save(state))
 
 
 def test_non_finite_weights_are_counted_and_named(save, pytorch_state):
     pytorch_state["conv1.weight"][0, 0, :2, 0] = torch.tensor([torch.nan, torch.inf])
     with pytest.raises(CheckpointError, match=r"conv1\.weight has 2 NaN or infinite values of 18"):
-        load_checkpoint(save(pytorch_state))
+        load_conve(save(pytorch_state))
 
 
 def test_negative_variances_are_refused(save, pytorch_state):
     pytorch_state["bn1.running_var"][1] = -1
     with pytest.raises(CheckpointError, match=r"bn1\.running_var has 1 negative values of 2"):
-        load_checkpoint(save(pytorch_state))
+        load_conve(save(pytorch_state))
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), "fast"])
 def test_an_invalid_learning_rate_of_a_checkpoint_is_refused(rate, save, pytorch_state):
     with pytest.raises(CheckpointError, match=f"its learning rate is {rate!r}; expected a number above 0"):
-        load_checkpoint(save({"model_state_dict": pytorch_state, "learning_rate": rate}))
+        load_conve(save({"model_state_dict": pytorch_state, "learning_rate": rate}))
 
 
 def test_an_invalid_epoch_of_a_checkpoint_is_refused(save, pytorch_state):
-    with pytest.raises(CheckpointError, match="its epoch is 'last'; expected a int"):
-        load_checkpoint(save({"model_state_dict": pytorch_state, "epoch": "last"}))
+    with pytest.raises(CheckpointError, match="its epoch is 'last'; expected a whole number"):
+        load_conve(save({"model_state_dict": pytorch_state, "epoch": "last"}))
 
 
 def test_a_checkpoint_that_fits_the_id_maps_is_accepted(state, save):
-    checkpoint = load_checkpoint(save(state))
+    checkpoint = load_conve(save(state))
     check_fits(checkpoint, num_entities=7, num_relations=3, id_maps_sha256="ab")
 
 
@@ -204,13 +205,13 @@ def test_a_checkpoint_that_fits_the_id_maps_is_accepted(state, save):
     [(8, 3, "trained with 7 entities, the id map has 8"), (7, 1, "trained with 3 relations, the id map has 1")],
 )
 def test_a_checkpoint_of_another_size_is_refused_with_both_numbers(entities, relations, message, state, save):
-    checkpoint = load_checkpoint(save(state))
+    checkpoint = load_conve(save(state))
     with pytest.raises(CheckpointError, match=message):
         check_fits(checkpoint, num_entities=entities, num_relations=relations)
 
 
 def test_a_checkpoint_of_other_id_maps_is_refused(state, save):
-    checkpoint = replace(load_checkpoint(save(state)), id_maps_sha256="ab")
+    checkpoint = replace(load_conve(save(state)), id_maps_sha256="ab")
     check_fits(checkpoint, num_entities=7, num_relations=3, id_maps_sha256="ab")
     check_fits(checkpoint, num_entities=7, num_relations=3)
     with pytest.raises(CheckpointError, match=r"other id maps of the same size \(sha256 ab, these have cd\)"):
@@ -223,8 +224,8 @@ def test_loading_a_checkpoint_does_not_import_the_torch_compiler(tmp_path):
     path = tmp_path / "model.pt"
     torch.save({"model_state_dict": ConvE(ConvEConfig(num_entities=5, num_relations=2, **sizes)).state_dict()}, path)
     program = (
-        "import sys; from tracin_dask.models.checkpoints.checkpoint import load_checkpoint; "
-        f"load_checkpoint({str(path)!r}, embedding_height=8, embedding_width=4); "
+        "import sys; from tracin_dask.models.conve.load import load_conve; "
+        f"load_conve({str(path)!r}, embedding_height=8, embedding_width=4); "
         "assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.models.conve.convert import convert_checkpoint
+from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.conve.verify import compare_checkpoints
 
@@ -53,8 +53,8 @@ def all_scores(model):
 def test_conversion_keeps_every_score(saved, tmp_path, config, to):
     path, model = saved(config)
     convert_checkpoint(path, tmp_path / "made.pt", to)
-    made = load_checkpoint(tmp_path / "made.pt", dtype=torch.float64)
-    assert made.dialect == to
+    made = load_conve(tmp_path / "made.pt", dtype=torch.float64)
+    assert made.format.name == to
     assert (made.config.embedding_height, made.config.embedding_width) == (5, 4)
     assert (made.config.kernel_height, made.config.kernel_width) == (2, 3)
     torch.testing.assert_close(all_scores(made.model), all_scores(model), rtol=0, atol=1e-12)
@@ -84,7 +84,7 @@ def test_conversion_keeps_metadata_but_not_the_optimizer_state(saved, tmp_path, 
     assert {name: contents[name] for name in stated} == stated
     assert "optimizer_state_dict" not in contents
     origin = contents["converted_from"]
-    assert (origin["file"], origin["sha256"], origin["dialect"]) == ("given.pt", given.sha256, given.dialect)
+    assert (origin["file"], origin["sha256"], origin["dialect"]) == ("given.pt", given.sha256, given.format.name)
     sizes = {"num_entities": 7, "num_relations": 3, "embedding_dim": 20, "output_channels": 2}
     assert contents["model_config"].items() >= {**sizes, "embedding_height": 5, "embedding_width": 4}.items()
 
@@ -92,7 +92,7 @@ def test_conversion_keeps_metadata_but_not_the_optimizer_state(saved, tmp_path, 
 def test_conversion_keeps_the_learning_rate_of_the_optimizer(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE, optimizer_state_dict={"state": {}, "param_groups": [{"lr": 0.1}]})
     convert_checkpoint(path, tmp_path / "made.pt", "pykeen")
-    made = load_checkpoint(tmp_path / "made.pt")
+    made = load_conve(tmp_path / "made.pt")
     assert (made.learning_rate, made.epoch, made.id_maps_sha256) == (0.1, None, None)
 
 

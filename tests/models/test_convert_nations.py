@@ -5,8 +5,8 @@ import torch
 from pykeen.datasets import Nations
 from pykeen.models import ConvE as PyKEENConvE
 
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.models.conve.convert import convert_checkpoint
+from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvEConfig
 
 
@@ -65,7 +65,7 @@ def test_a_pykeen_model_converted_to_train_pytorch_gives_equal_scores_on_nations
     )
     torch.save({"state_dict": theirs.state_dict(), "version": 1}, tmp_path / "pykeen.pt")
     convert_checkpoint(tmp_path / "pykeen.pt", tmp_path / "made.pt", "train_pytorch", embedding_height=4)
-    ours = load_checkpoint(tmp_path / "made.pt", dtype=torch.float64)
+    ours = load_conve(tmp_path / "made.pt", dtype=torch.float64)
     triples = every_triple(nations)
     with torch.no_grad():
         torch.testing.assert_close(ours.model.score(triples), theirs.score_hrt(triples).squeeze(1), rtol=0, atol=1e-12)

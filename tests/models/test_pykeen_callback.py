@@ -13,8 +13,9 @@ from pykeen.training import LCWATrainingLoop
 from pykeen.triples import CoreTriplesFactory, TriplesFactory
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoints.checkpoint import check_fits, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import check_fits
 from tracin_dask.models.description import ModelDescription
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.models.load import load_checkpoint as load_any_checkpoint
 from tracin_dask.models.pykeen.callback import TracInCheckpointTrainingCallback
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
@@ -86,7 +87,7 @@ def test_every_checkpoint_states_its_epoch_and_the_learning_rate_of_its_steps(tr
     checkpoints = [load_checkpoint(tmp_path / "model" / "checkpoints" / name) for name in checkpoint_files(tmp_path)]
     assert [checkpoint.learning_rate for checkpoint in checkpoints] == [0.1, 0.05, 0.025]
     assert [checkpoint.epoch for checkpoint in checkpoints] == [0, 1, 2]
-    assert {checkpoint.dialect for checkpoint in checkpoints} == {"pykeen"}
+    assert {checkpoint.format.name for checkpoint in checkpoints} == {"pykeen"}
     weights = [checkpoint.model.fc.weight for checkpoint in checkpoints]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
@@ -136,7 +137,7 @@ def test_callback_checkpoints_of_other_models_hold_their_description(train, with
     theirs = model_resolver.lookup(name)(triples_factory=with_inverses, random_seed=0, **settings)
     trained = train(with_inverses, num_epochs=1, model=theirs)
     checkpoint = load_any_checkpoint(tmp_path / "model" / "checkpoints" / "checkpoint_epoch_1.pt")
-    assert checkpoint.description == ModelDescription(model=name, model_kwargs=settings)
+    assert checkpoint.format.description == ModelDescription(model=name, model_kwargs=settings)
     assert (checkpoint.epoch, checkpoint.learning_rate) == (0, 0.1)
     check_fits(checkpoint, num_entities=14, num_relations=110, id_maps_sha256=checkpoint.id_maps_sha256)
     triples = with_inverses.mapped_triples

@@ -7,8 +7,8 @@ from torch import nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.description import ModelDescription
-from tracin_dask.models.load import face_of
 from tracin_dask.models.scoring import ScoringModel
+from tracin_dask.models.whole_model import face_of
 
 TRIPLES = torch.tensor([[0, 1, 2], [5, 0, 5], [3, 2, 0], [2, 1, 2]])
 

@@ -7,8 +7,8 @@ import torch
 from conftest import random_model
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.models.checkpoints.series import check_series, find_files, in_order, load_checkpoints
+from tracin_dask.models.load import load_checkpoint
 
 
 def save(path: Path, seed: int = 0, *, epoch: int | None = None, sizes: dict[str, int] | None = None) -> Path:

@@ -8,8 +8,8 @@ from pykeen.triples import CoreTriplesFactory
 from torch.func import jvp, vjp, vmap
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.load import face_of
 from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.whole_model import face_of
 
 PAIRS = torch.tensor([[0, 1], [5, 0], [16, 3]])
 

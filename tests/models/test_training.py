@@ -9,8 +9,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracin_dask.errors import ConfigError, NonFiniteError, ResumeError
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.models.training.epoch import (
     derive_seed,
     one_to_all_loss,

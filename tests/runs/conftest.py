@@ -26,7 +26,8 @@ from small_graph import (
     write_graph,
 )
 
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.plan.plan import make_plan

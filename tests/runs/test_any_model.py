@@ -14,12 +14,13 @@ from small_graph import BATCH_SIZE, NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS, Graph
 
 from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError
 from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.models.description import ModelDescription
-from tracin_dask.models.load import face_of, load_checkpoint
+from tracin_dask.models.load import load_checkpoint
+from tracin_dask.models.whole_model import face_of
 from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution
-from tracin_dask.runs.work import loading
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 2}
 LEARNING_RATES = (0.5, 0.25)
@@ -38,7 +39,7 @@ def some_triples(seed: int) -> torch.Tensor:
     return torch.stack([torch.randint(limit, (200,), generator=generator) for limit in limits], dim=1)
 
 
-def write(folder, name: str, seed: int) -> AnyCheckpoint:
+def write(folder, name: str, seed: int) -> Checkpoint:
     """Write a model after some steps of Adam, and its optimiser's state; load it."""
     path, model = folder / f"{name}_{seed}.pt", model_of(name, seed)
     optimizer = step(model, some_triples(seed))
@@ -48,7 +49,7 @@ def write(folder, name: str, seed: int) -> AnyCheckpoint:
 
 
 @pytest.fixture(scope="module", params=["DistMult", "TuckER"])
-def checkpoints(request, tmp_path_factory) -> list[AnyCheckpoint]:
+def checkpoints(request, tmp_path_factory) -> list[Checkpoint]:
     """Two checkpoints of a model, one whose gradients are rows only and one with dense tensors."""
     folder = tmp_path_factory.mktemp("any_model")
     return [write(folder, request.param, seed) for seed in (1, 2)]
@@ -171,9 +172,9 @@ def test_weights_of_other_models_are_sent_to_workers_that_do_not_see_them(
 ):
     checkpoint = write(tmp_path, "RotatE", 4)
     job = make_job(model=checkpoint, precision="float64", preconditioner="adam")
-    here, dump, sent = job.carry_out(), loading.CheckpointFile.dump, []
+    here, dump, sent = job.carry_out(), CheckpointFile.dump, []
     monkeypatch.setattr("tracin_dask.runs.execute.on_dask._missing", lambda paths: paths[1:])
-    monkeypatch.setattr(loading.CheckpointFile, "dump", lambda file: sent.append(file) or dump(file))
+    monkeypatch.setattr(CheckpointFile, "dump", lambda file: sent.append(file) or dump(file))
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(here)
     assert [file.path for file in sent] == [checkpoint.path]
 

@@ -22,7 +22,8 @@ from small_graph import (
 )
 
 from tracin_dask.errors import CheckpointError, ClusterError, NonFiniteError, StoreError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.resources import Resources, of_client
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import carry_out

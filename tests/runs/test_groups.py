@@ -28,7 +28,7 @@ from tracin_dask.errors import ClusterError, ConfigError, NonFiniteError, Resume
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.reductions import group_totals
 from tracin_dask.influence.reductions.group_totals import GroupTotals
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution, _job

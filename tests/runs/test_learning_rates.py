@@ -7,7 +7,8 @@ import pytest
 from small_graph import save_checkpoint, small_model
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.learning_rates import read_schedule, settle_learning_rates
 

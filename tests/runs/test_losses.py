@@ -12,7 +12,8 @@ from small_graph import LEARNING_RATE, NUM_ROWS, Graph, MakeJob, bits, save_chec
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.provenance import identity_of
 from tracin_dask.runs.result import InfluenceResult
 

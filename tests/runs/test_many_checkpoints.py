@@ -14,7 +14,9 @@ from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, save_checkpo
 
 from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
 from tracin_dask.launch.run import run
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution
@@ -143,13 +145,13 @@ def test_workers_get_the_weights_of_checkpoints_that_they_do_not_see(
     make_job: MakeJob, client: Client, tmp_path, monkeypatch, unseen
 ):
     sent, files = [], save_series(tmp_path, (51, 52))
-    dump = loading.CheckpointFile.dump
+    dump = CheckpointFile.dump
 
     def note(file):
         sent.append(file.path.name)
         return dump(file)
 
-    monkeypatch.setattr(loading.CheckpointFile, "dump", note)
+    monkeypatch.setattr(CheckpointFile, "dump", note)
     monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith(unseen)])
     job = make_job(model=files)
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import distributed
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.plan.plan import make_plan

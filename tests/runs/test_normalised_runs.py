@@ -15,7 +15,8 @@ from small_graph import BATCH_SIZE, LEARNING_RATE, NUM_ROWS, Graph, MakeJob, Tru
 from tracin_dask.errors import ConfigError, ResumeError
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.launch.run import run
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution
 

@@ -8,7 +8,8 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Graph, Job, MakeJob, bits, save_checkpoint, small_model
 
 from tracin_dask.launch.run import run
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.resources import Resources, of_client, of_this_process
 from tracin_dask.runs.execute.driver import Execution
 

@@ -14,8 +14,9 @@ from small_graph import BATCH_SIZE, LEARNING_RATE, NUM_ROWS, Graph, MakeJob, bit
 
 from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.conve.model import CANCELLED
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution
@@ -57,7 +58,7 @@ def truth(graph: Graph, series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     model, scales = copy.deepcopy(series[0][-1].model).double(), series[1][-1]
     train, test = torch.from_numpy(graph.lines[:60]), torch.from_numpy(graph.test_triples)
     products = oracle.products(model, train, test, scales=scales)
-    names = products.keys() - ConvEConfig.cancelled_parameters
+    names = products.keys() - CANCELLED
     ours, theirs = (
         torch.stack([found[name] for name in names]).norm(dim=0).numpy() * LEARNING_RATE**0.5
         for found in (oracle.norms(model, triples, scales=scales) for triples in (train, test))
@@ -117,7 +118,7 @@ def test_an_adam_result_states_it_and_omits_cancelled_tensors_unless_named(make,
     names = {name for name, _ in series[0][0].model.named_parameters()}
     about = [make(**options).carry_out().run for options in ({}, {"parameters": ("*",)}, {"preconditioner": "none"})]
     assert [run["preconditioner"] for run in about] == ["adam", "adam", "none"]
-    assert [set(run["parameters"]) for run in about] == [names - ConvEConfig.cancelled_parameters, names, names]
+    assert [set(run["parameters"]) for run in about] == [names - CANCELLED, names, names]
 
 
 def test_an_adam_run_refuses_records_of_plain_influences(make, tmp_path: Path):

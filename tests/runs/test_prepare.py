@@ -9,7 +9,8 @@ import torch
 from small_graph import NUM_ENTITIES, NUM_RELATIONS, Graph, labels, save_checkpoint, small_model
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.prepare import prepare, resolve_test_triples
 

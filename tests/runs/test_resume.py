@@ -13,7 +13,8 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, save_checkpoint, small_model
 
 from tracin_dask.errors import ResumeError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.execute.driver import Execution
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.records import Records
@@ -220,7 +221,7 @@ def test_a_record_reads_back_equal(make_job: MakeJob, cut_off: Path):
 PROGRAM = """
 import sys
 from pathlib import Path
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.plan.plan import make_plan

@@ -13,6 +13,7 @@ from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.reductions.topk import Ranking
 from tracin_dask.influence.tensors import leaves
+from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.execute.driver import _job
 from tracin_dask.runs.work import loading, stream
@@ -60,7 +61,7 @@ def test_a_worker_replaces_a_checkpoint_by_that_of_the_next_run(job: ScoreJob, t
     with pytest.raises(CheckpointError, match="changed since the run was planned"):
         prepare_test(renamed, tests)
     model = make_job().prepared.checkpoints[0].model
-    worker.remember_models(renamed, [loading.Contents(model=model, scales={})])
+    worker.remember_models(renamed, [Contents(model=model, scales={})])
     assert [sha256 for sha256, *_ in loading._models] == ["0" * 64]
 
 
@@ -139,8 +140,8 @@ def test_a_job_is_small_and_pickles_completely(job: ScoreJob, tests: Targets):
 def test_a_worker_uses_sent_weights_if_it_does_not_see_the_path(job: ScoreJob, tests: Targets, make_job):
     expected = score_rows(job, tests, (0, BATCH_SIZE))
     loading._models.clear()
-    weights = loading.Contents(model=make_job().prepared.checkpoints[0].model, scales={}).dumped()
-    sent = replace(job.checkpoints[0], path=place_of("/nowhere/model.pt"), weights=weights)
+    contents = job.checkpoints[0].dump_contents(Contents(model=make_job().prepared.checkpoints[0].model, scales={}))
+    sent = replace(job.checkpoints[0], path=place_of("/nowhere/model.pt"), sent=contents)
     found = score_rows(replace(job, checkpoints=(sent,)), tests, (0, BATCH_SIZE))
     assert found.counters.checkpoint_loads == 1
     assert same(found, expected)

@@ -18,13 +18,13 @@ from tracin_dask.runs.result import InfluenceResult
 if TYPE_CHECKING:
     from distributed import Client
 
-    from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+    from tracin_dask.models.checkpoints.checkpoint import Checkpoint
     from tracin_dask.triples.store import TripleStore
 
 
 def run(  # noqa: PLR0913 - what, how and where
     store: "TripleStore",
-    checkpoints: "AnyCheckpoint | Sequence[AnyCheckpoint]",
+    checkpoints: "Checkpoint | Sequence[Checkpoint]",
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,

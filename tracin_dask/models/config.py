@@ -1,12 +1,18 @@
-"""The description of a trained model that a run is planned from: its sizes, its tensors, and its engine."""
+"""The protocols of a trained model, and of its configuration: what a run is planned from."""
 
-from typing import ClassVar, Protocol, runtime_checkable
+from dataclasses import Field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 
 @runtime_checkable
 class ModelConfig(Protocol):
-    """What is known of a model without its weights: hashable, and the same for all checkpoints of one training."""
+    """What is known of a model without its weights: a frozen dataclass, equal for all checkpoints of one training."""
 
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     engine: ClassVar[str]
     """The sub-package of `tracin_dask.influence` that differentiates such models."""
 
@@ -43,4 +49,33 @@ class ModelConfig(Protocol):
         ConfigError
             If the number is not positive, or the model has no order of layers.
         """
+        ...
+
+
+@runtime_checkable
+class TrainedModel(Protocol):
+    """A trained model in eval mode."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Describe the model."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the trained tensors."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        ...
+
+    def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Score triples (head, relation, tail)."""
+        ...
+
+    @property
+    def module(self) -> nn.Module:
+        """Give the module whose tensors have the names by which files, optimisers and users know them."""
         ...

@@ -64,9 +64,19 @@ class RowwiseModel(nn.Module):
         """Score triples [batch, 3], one number each."""
         return self._score(triples).reshape(len(triples))
 
+    def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Score triples."""
+        scores: Tensor = self(triples)
+        return scores
+
     def tensors(self) -> dict[str, Tensor]:
         """Give all parameters and buffers by their names in the model; those that are shared once."""
         return dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+
+    @property
+    def module(self) -> nn.Module:
+        """The model as it was given."""
+        return self.model
 
     @property
     def dtype(self) -> torch.dtype:

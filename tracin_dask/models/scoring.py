@@ -92,7 +92,9 @@ class ScoringConfig:
         ConfigError
             Always.
         """
-        raise ConfigError(f"{self.name} has no last {number} layers: the order of its layers is unknown; name tensors")
+        raise ConfigError(
+            f"{self.name} has no last {number} layers: the order of its layers is unknown; name tensors as parameters"
+        )
 
     @property
     def size(self) -> int:

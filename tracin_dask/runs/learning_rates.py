@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.places.files import read_bytes
 from tracin_dask.places.place import AnyPath
 
@@ -19,7 +19,7 @@ class Schedule:
     rates: dict[str, float]
     """By what stands in front of the tab."""
 
-    def learning_rates(self, checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
+    def learning_rates(self, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
         """Look up every checkpoint, by its path, its file's name, or the epoch that it states.
 
         Raises
@@ -29,12 +29,12 @@ class Schedule:
         """
         return tuple(self._learning_rate(checkpoint) for checkpoint in checkpoints)
 
-    def unused_names(self, checkpoints: Sequence[AnyCheckpoint]) -> list[str]:
+    def unused_names(self, checkpoints: Sequence[Checkpoint]) -> list[str]:
         """List the file names that none of the checkpoints has; epochs may be those of a whole training."""
         known = {key for checkpoint in checkpoints for key in _keys(checkpoint)}
         return [key for key in self.rates if not key.isdecimal() and key not in known]
 
-    def _learning_rate(self, checkpoint: AnyCheckpoint) -> float:
+    def _learning_rate(self, checkpoint: Checkpoint) -> float:
         for key in _keys(checkpoint):
             if key in self.rates:
                 return self.rates[key]
@@ -75,7 +75,7 @@ def read_schedule(path: AnyPath) -> Schedule:
     return Schedule(path=path, rates=rates)
 
 
-def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
+def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
     """Give one learning rate per checkpoint: those that are stated, or else the checkpoints' own, or the default.
 
     Raises
@@ -95,7 +95,7 @@ def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[AnyChec
     return tuple(stated)
 
 
-def _keys(checkpoint: AnyCheckpoint) -> tuple[str, str, str]:
+def _keys(checkpoint: Checkpoint) -> tuple[str, str, str]:
     """Give what a line for a checkpoint may begin with, the most particular first."""
     return str(checkpoint.path), checkpoint.path.name, str(checkpoint.epoch)
 

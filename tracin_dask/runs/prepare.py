@@ -15,7 +15,7 @@ from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.models.checkpoints.adam import Scales, adam_scales
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, check_fits
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.config import RunConfig
@@ -35,7 +35,7 @@ class PreparedRun:
     """What is asked, checked: everything fits, and nothing is left open."""
 
     store: TripleStore
-    checkpoints: tuple[AnyCheckpoint, ...]
+    checkpoints: tuple[Checkpoint, ...]
     """In the order of the sum over them."""
     test_triples: Int[ndarray, "test 3"] | None
     contrast_tails: Int[ndarray, " test"] | None
@@ -98,7 +98,7 @@ class PreparedRun:
 
 def prepare(
     store: TripleStore,
-    checkpoints: AnyCheckpoint | Sequence[AnyCheckpoint],
+    checkpoints: Checkpoint | Sequence[Checkpoint],
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
@@ -121,7 +121,7 @@ def prepare(
         raise ConfigError("mode 'self' is about the training triples alone; leave the test triples out")
     refuse_wrong_value(config.scoring.loss)
     info = store.info
-    checkpoints = (checkpoints,) if isinstance(checkpoints, AnyCheckpoint) else tuple(checkpoints)
+    checkpoints = (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(checkpoints)
     for checkpoint in checkpoints:
         check_fits(
             checkpoint,
@@ -151,7 +151,7 @@ def prepare(
     )
 
 
-def _refuse_unsupported(checkpoint: AnyCheckpoint, config: RunConfig) -> None:
+def _refuse_unsupported(checkpoint: Checkpoint, config: RunConfig) -> None:
     """Refuse what the engine of this model does not have.
 
     Raises
@@ -181,7 +181,7 @@ def _grouping(store: TripleStore, by: Part | GroupStore) -> Grouping:
     return Grouping(by=by, num_groups=len(by))
 
 
-def _check_dtype(checkpoint: AnyCheckpoint, precision: PrecisionName) -> None:
+def _check_dtype(checkpoint: Checkpoint, precision: PrecisionName) -> None:
     wanted, found = working_dtype(precision), checkpoint.dtype
     if found != wanted:
         raise ConfigError(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import click
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.places.place import Place
 from tracin_dask.runs.learning_rates import Schedule
 from tracin_dask.runs.prepare import PreparedRun
 
 
-def refuse_another_order(listed: Sequence[Place], checkpoints: Sequence[AnyCheckpoint]) -> None:
+def refuse_another_order(listed: Sequence[Place], checkpoints: Sequence[Checkpoint]) -> None:
     """Refuse to deal out learning rates to checkpoints that were listed in another order than they are taken in.
 
     Raises
@@ -27,7 +27,7 @@ def refuse_another_order(listed: Sequence[Place], checkpoints: Sequence[AnyCheck
         )
 
 
-def learning_rates_of(schedule: Schedule, checkpoints: Sequence[AnyCheckpoint]) -> tuple[float, ...]:
+def learning_rates_of(schedule: Schedule, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
     """Look the checkpoints' learning rates up, and say which names of files in the schedule are none of them."""
     unused = schedule.unused_names(checkpoints)
     if unused:

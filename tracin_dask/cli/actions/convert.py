@@ -7,7 +7,8 @@ import click
 
 from tracin_dask.cli.convert import ConvertOptions
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.conve.convert import convert_checkpoint
+from tracin_dask.models.conve.convert import convert_checkpoint, counterpart
+from tracin_dask.models.conve.dialects import find_dialect
 from tracin_dask.models.conve.verify import compare_checkpoints
 
 
@@ -81,9 +82,10 @@ def _convert(job: Job, options: ConvertOptions) -> None:
         embedding_height=options["embedding_height"],
         embedding_width=options["embedding_width"],
     )
-    size = f"{given.config.embedding_height}×{given.config.embedding_width}"
-    transposed = f"{given.config.embedding_width}×{given.config.embedding_height}"
-    click.echo(f"{job.source} ({given.dialect}, images {size}) -> {job.target} ({options['to']}, {transposed})")
+    config = given.model.config
+    made = counterpart(config, find_dialect(options["to"]))
+    size, made_size = (f"{sizes.embedding_height}×{sizes.embedding_width}" for sizes in (config, made))
+    click.echo(f"{job.source} ({given.format.name}, images {size}) -> {job.target} ({options['to']}, {made_size})")
     if options["verify"]:
         found = compare_checkpoints(given, job.target)
         click.echo(

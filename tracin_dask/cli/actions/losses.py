@@ -8,7 +8,7 @@ from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.parameters import without_cancelled
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.runs.prepare import PreparedRun
 
 _OF_ONE_LOSS = {"label_smoothing": "one-to-all", "num_negatives": "slcwa", "negatives_seed": "slcwa"}
@@ -34,7 +34,7 @@ def refuse_other_losses(options: JobOptions) -> None:
         )
 
 
-def loss_of(options: JobOptions, checkpoints: Sequence[AnyCheckpoint] = ()) -> AnyLoss:
+def loss_of(options: JobOptions, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:
     """Make the loss that is chosen; what the options leave open, the checkpoints may state."""
     if options["loss"] == "bce":
         return BinaryCrossEntropy()
@@ -44,7 +44,7 @@ def loss_of(options: JobOptions, checkpoints: Sequence[AnyCheckpoint] = ()) -> A
     return SLCWA(num_negatives=number, seed=options["negatives_seed"] or 0)
 
 
-def _label_smoothing(given: float | None, checkpoints: Sequence[AnyCheckpoint]) -> float:
+def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> float:
     """Take what is given, or what the first checkpoint states, and say so; else there is none."""
     if given is not None:
         return given

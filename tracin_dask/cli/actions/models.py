@@ -3,7 +3,7 @@
 import torch
 
 from tracin_dask.cli.options.job import JobOptions
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.series import load_checkpoints
 from tracin_dask.places.place import Place
 
@@ -13,7 +13,7 @@ def listed_files(options: JobOptions) -> list[Place]:
     return [path for found in options["model_path"] for path in found]
 
 
-def load_models(options: JobOptions, dtype: torch.dtype) -> tuple[AnyCheckpoint, ...]:
+def load_models(options: JobOptions, dtype: torch.dtype) -> tuple[Checkpoint, ...]:
     """Load the checkpoints, in the order of their epochs."""
     return load_checkpoints(
         listed_files(options),

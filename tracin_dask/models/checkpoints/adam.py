@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint, Checkpoint, split_contents
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.files import read_torch_file
-from tracin_dask.models.conve.dialects import find_dialect
+from tracin_dask.models.checkpoints.state_dict import state_of
 from tracin_dask.places.files import sha256_of
 
 Scales = Mapping[str, Tensor]
@@ -19,7 +19,7 @@ _SETTINGS = ("betas", "eps", "amsgrad")
 """What the parameter groups of torch.optim.Adam and AdamW have, and those of no other optimiser all."""
 
 
-def adam_scales(checkpoint: AnyCheckpoint, names: Collection[str]) -> Scales:
+def adam_scales(checkpoint: Checkpoint, names: Collection[str]) -> Scales:
     """Read the diagonal of Adam's preconditioner at a checkpoint, P = 1 / (√v̂ + ε), of some parameter tensors.
 
     v̂ = exp_avg_sq / (1 − β2^step), with max_exp_avg_sq in its place under AMSGrad, as in Algorithm 1 of [1]_, where a
@@ -50,9 +50,10 @@ def adam_scales(checkpoint: AnyCheckpoint, names: Collection[str]) -> Scales:
     """
     try:
         contents = _read_unchanged(checkpoint)
-        optimizer, (state, _) = _optimizer(contents), split_contents(contents)
-        weights = _weights(checkpoint)
-        theirs = _names_in_file(checkpoint, state, sum(len(group["params"]) for group in optimizer["param_groups"]))
+        optimizer, state = _optimizer(contents), state_of(contents)
+        weights = dict(checkpoint.model.module.named_parameters())
+        number = sum(len(group["params"]) for group in optimizer["param_groups"])
+        theirs = checkpoint.format.names_in_file(checkpoint.model, state, number)
         known = _by_name(optimizer, list(theirs.values()))
         return {
             name: _scale(name, known.get(theirs[name]), state[theirs[name]].shape, weights[name])
@@ -62,29 +63,14 @@ def adam_scales(checkpoint: AnyCheckpoint, names: Collection[str]) -> Scales:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
-def _read_unchanged(checkpoint: AnyCheckpoint) -> Mapping[object, object]:
+def _read_unchanged(checkpoint: Checkpoint) -> Mapping[object, object]:
     """Read the file again; a whole pickled model has no more to say than the model itself."""
-    if checkpoint.is_pickle:
+    if checkpoint.format.is_pickle:
         return {}
     contents = read_torch_file(checkpoint.path, lazily=True)
     if sha256_of(checkpoint.path) != checkpoint.sha256:
         raise CheckpointError("it changed since it was loaded; load it again")
     return contents
-
-
-def _weights(checkpoint: AnyCheckpoint) -> dict[str, Tensor]:
-    model = checkpoint.model if isinstance(checkpoint, Checkpoint) else checkpoint.model.model
-    return dict(model.named_parameters())
-
-
-def _names_in_file(checkpoint: AnyCheckpoint, state: Mapping[str, Tensor], number: int) -> dict[str, str]:
-    """Give the file's name of each parameter tensor, in the order of an optimiser of so many of them."""
-    if isinstance(checkpoint, Checkpoint):
-        ours = find_dialect(checkpoint.dialect).parameters
-        return {ours[name]: name for name in state if name in ours}
-    weights = _weights(checkpoint)
-    trained = [name for name, weight in weights.items() if weight.requires_grad]
-    return {name: name for name in (weights if len(weights) == number else trained)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

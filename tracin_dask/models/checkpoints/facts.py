@@ -1,4 +1,4 @@
-"""What the file of a checkpoint says about its training, and what no trained weights are."""
+"""The facts that a checkpoint's file states about its training, and the values that no trained tensor has."""
 
 import math
 from collections.abc import Mapping
@@ -10,10 +10,11 @@ from torch import Tensor
 from tracin_dask.errors import CheckpointError
 
 Stated = TypeVar("Stated", int, str, float)
+_A: Mapping[type, str] = {int: "a whole number", str: "a text", float: "a number"}
 
 
 class Facts(TypedDict):
-    """What is stated beside the weights; None where it is not."""
+    """What a file states in addition to the weights; None where it does not."""
 
     learning_rate: float | None
     epoch: int | None
@@ -27,7 +28,7 @@ def stated_facts(contents: Mapping[object, object]) -> Facts:
     Raises
     ------
     CheckpointError
-        If a value is of another type, or a learning rate is none.
+        If a value is of another type, or a learning rate is not above 0.
     """
     return Facts(
         learning_rate=_learning_rate(contents),
@@ -53,34 +54,39 @@ def check_values(name: str, tensor: Tensor) -> None:
         )
     negative = int((tensor < 0).sum()) if name.endswith("running_var") else 0
     if negative:
-        raise CheckpointError(
-            f"{name} has {negative:,} negative values of {tensor.numel():,}; variances are not below 0"
-        )
+        raise CheckpointError(f"{name} has {negative:,} negative values of {tensor.numel():,}; no variance is below 0")
+
+
+def optional_mapping(value: object) -> Mapping[object, object]:
+    """Give a dictionary as it is, and an empty one in place of anything else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _learning_rate(contents: Mapping[object, object]) -> float | None:
     rate = contents.get("learning_rate")
     if rate is None:
         rate = _optimizer_learning_rate(contents.get("optimizer_state_dict"))
-    if rate is None:
-        return None
-    if not isinstance(rate, int | float) or not math.isfinite(rate) or rate <= 0:
-        raise CheckpointError(f"its learning rate is {rate!r}; expected a number above 0")
-    return float(rate)
+    match rate:
+        case None:
+            return None
+        case int() | float() if math.isfinite(rate) and rate > 0:
+            return float(rate)
+    raise CheckpointError(f"its learning rate is {rate!r}; expected a number above 0")
 
 
 def _optimizer_learning_rate(optimizer: object) -> object:
-    groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
-    return groups[0].get("lr") if groups else None
+    match optimizer:
+        case {"param_groups": [{"lr": rate}, *_]}:
+            return rate
+    return None
 
 
 def _label_smoothing(contents: Mapping[object, object]) -> float | None:
-    training = contents.get("training")
-    return _optional(training, "label_smoothing", float) if isinstance(training, Mapping) else None
+    return _optional(optional_mapping(contents.get("training")), "label_smoothing", float)
 
 
 def _optional(contents: Mapping[object, object], name: str, kind: type[Stated]) -> Stated | None:
     value = contents.get(name)
     if value is not None and not isinstance(value, kind):
-        raise CheckpointError(f"its {name} is {value!r}; expected a {kind.__name__}")
+        raise CheckpointError(f"its {name} is {value!r}; expected {_A[kind]}")
     return value

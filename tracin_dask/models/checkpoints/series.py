@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.checkpoint import AnyCheckpoint
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.places.files import exists
@@ -34,7 +34,7 @@ def load_checkpoints(
     embedding_height: int | None = None,
     embedding_width: int | None = None,
     dtype: torch.dtype = torch.float32,
-) -> tuple[AnyCheckpoint, ...]:
+) -> tuple[Checkpoint, ...]:
     """Load the checkpoints of one training, in the order of their epochs.
 
     Parameters
@@ -85,17 +85,17 @@ def find_files(path: AnyPath) -> list[Place]:
     return sorted(found, key=_natural)
 
 
-def in_order(checkpoints: Sequence[AnyCheckpoint]) -> tuple[AnyCheckpoint, ...]:
+def in_order(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
     """Order checkpoints by their epochs; by their names, numbers as numbers, if not all state one."""
 
-    def key(checkpoint: AnyCheckpoint) -> tuple[object, ...]:
+    def key(checkpoint: Checkpoint) -> tuple[object, ...]:
         return checkpoint.epoch if has_epochs else 0, _natural(checkpoint.path)
 
     has_epochs = all(checkpoint.epoch is not None for checkpoint in checkpoints)
     return tuple(sorted(checkpoints, key=key))
 
 
-def check_series(checkpoints: Sequence[AnyCheckpoint]) -> None:
+def check_series(checkpoints: Sequence[Checkpoint]) -> None:
     """Refuse checkpoints that cannot be of one training, and any that would count twice.
 
     Raises
@@ -125,11 +125,11 @@ def check_series(checkpoints: Sequence[AnyCheckpoint]) -> None:
             )
 
 
-def _kind(checkpoint: AnyCheckpoint) -> tuple[object, ...]:
+def _kind(checkpoint: Checkpoint) -> tuple[object, ...]:
     return checkpoint.config, checkpoint.dtype
 
 
-def _differences(one: AnyCheckpoint, other: AnyCheckpoint) -> str:
+def _differences(one: Checkpoint, other: Checkpoint) -> str:
     sizes, others = asdict(one.config), asdict(other.config)
     sizes["dtype"], others["dtype"] = one.dtype, other.dtype
     return ", ".join(
@@ -137,11 +137,11 @@ def _differences(one: AnyCheckpoint, other: AnyCheckpoint) -> str:
     )
 
 
-def _same(one: AnyCheckpoint, other: AnyCheckpoint) -> str:
+def _same(one: Checkpoint, other: Checkpoint) -> str:
     """Say in what two checkpoints are the same; a best model is often a copy of an epoch's in another file."""
     if one.sha256 == other.sha256:
         return f"are the same file (sha256 {one.sha256})"
-    return "hold the same weights" if _same_weights(one.model, other.model) else ""
+    return "hold the same weights" if _same_weights(one.model.module, other.model.module) else ""
 
 
 def _same_weights(one: nn.Module, other: nn.Module) -> bool:

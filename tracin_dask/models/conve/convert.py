@@ -1,4 +1,4 @@
-"""Exact conversion of ConvE checkpoints between the two dialects: equal scores from transposed images.
+"""Exact conversion of ConvE checkpoints from one dialect to another: equal scores, from transposed images if need be.
 
 `train_pytorch` puts the images of head and relation side by side, PyKEEN one above the other. A ConvE of H×W images
 side by side scores as one of W×H images one above the other if all that lies in an image or a feature map is
@@ -16,11 +16,12 @@ from torch import Tensor
 
 from tracin_dask import __version__
 from tracin_dask.errors import CheckpointError, NoConvEError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint, split_contents
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.files import read_torch_file, write_torch_file
+from tracin_dask.models.checkpoints.state_dict import state_of
 from tracin_dask.models.conve.dialects import Dialect, file_state, find_dialect, rename_tensors
-from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.training.resume import model_sizes
+from tracin_dask.models.conve.load import load_conve
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 _OF_THE_IMAGE = {
     "entity_embeddings.weight": 1,
@@ -37,7 +38,7 @@ _OF_THE_IMAGE = {
 
 def convert_checkpoint(
     path: Path, output: Path, to: str, *, embedding_height: int | None = None, embedding_width: int | None = None
-) -> Checkpoint:
+) -> Checkpoint[ConvE]:
     """Write a checkpoint in the dialect `to`, with the types that its weights have; give the one that was read.
 
     Sizes, learning rate, epoch, metrics and the hash of the id maps are kept; the optimiser's state is left out.
@@ -54,26 +55,28 @@ def convert_checkpoint(
     """
     dialect = find_dialect(to)
     try:
-        checkpoint = load_checkpoint(path, embedding_height=embedding_height, embedding_width=embedding_width)
+        checkpoint = load_conve(path, embedding_height=embedding_height, embedding_width=embedding_width)
     except NoConvEError as error:
         raise NoConvEError(f"{error}; only ConvE checkpoints can be converted") from error
-    if checkpoint.dialect == to:
+    if checkpoint.format.name == to:
         raise CheckpointError(f"{path} is of the dialect {to} already: nothing to convert")
-    contents = read_torch_file(path, lazily=True)
+    contents, config = read_torch_file(path, lazily=True), checkpoint.model.config
+    tensors = _read_tensors(contents, find_dialect(checkpoint.format.name))
     try:
-        tensors = _convert_tensors(
-            _read_tensors(contents, find_dialect(checkpoint.dialect)), checkpoint.config, dialect
-        )
+        converted = _convert_tensors(tensors, config, counterpart(config, dialect), to)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     about = _about(checkpoint) | {name: contents[name] for name in ("metrics",) if name in contents}
-    sizes = model_sizes(transposed_config(checkpoint.config, dialect))
-    write_torch_file(output, {"model_state_dict": file_state(tensors, dialect), "model_config": sizes, **about})
+    state, sizes = file_state(converted, dialect), counterpart(config, dialect).sizes()
+    write_torch_file(output, {"model_state_dict": state, "model_config": sizes, **about})
     return checkpoint
 
 
-def transposed_config(config: ConvEConfig, dialect: Dialect) -> ConvEConfig:
-    """Give the sizes of the counterpart in the other dialect."""
+def counterpart(config: ConvEConfig, dialect: Dialect) -> ConvEConfig:
+    """Give the sizes of the same model in another dialect: transposed where that puts images on the other axis."""
+    config = replace(config, has_entity_bias=dialect.has_entity_bias, has_convolution_bias=dialect.has_convolution_bias)
+    if config.stacking == dialect.stacking:
+        return config
     return replace(
         config,
         embedding_height=config.embedding_width,
@@ -81,35 +84,44 @@ def transposed_config(config: ConvEConfig, dialect: Dialect) -> ConvEConfig:
         kernel_height=config.kernel_width,
         kernel_width=config.kernel_height,
         stacking=dialect.stacking,
-        has_entity_bias=dialect.has_entity_bias,
     )
 
 
 def _read_tensors(contents: Mapping[object, object], dialect: Dialect) -> dict[str, Tensor]:
     """Give a file's tensors by our names as they are stored, batch norm's counters included."""
-    state, _ = split_contents(contents)
+    state = state_of(contents)
     counters = {ours: state[theirs] for theirs, ours in dialect.counters.items() if theirs in state}
     return rename_tensors(state, dialect) | counters
 
 
-def _convert_tensors(tensors: dict[str, Tensor], config: ConvEConfig, dialect: Dialect) -> dict[str, Tensor]:
-    bias = tensors.pop("entity_bias", None)
-    if bias is not None and not dialect.has_entity_bias:
-        _refuse_biases(bias, dialect)
+def _convert_tensors(
+    tensors: dict[str, Tensor], config: ConvEConfig, wanted: ConvEConfig, dialect_name: str
+) -> dict[str, Tensor]:
+    like = tensors["fc.weight"]
+    for name, owner, number, is_wanted in (
+        ("entity_bias", "entities", config.num_entities, wanted.has_entity_bias),
+        ("conv1.bias", "channels of the convolution", config.output_channels, wanted.has_convolution_bias),
+    ):
+        bias = tensors.pop(name, like.new_zeros(number))
+        if is_wanted:
+            tensors[name] = bias
+        else:
+            _refuse_biases(bias, owner, dialect_name)
+    is_transposed = config.stacking != wanted.stacking
     # clones: a tensor may be a view of the input file, or of a larger tensor that would be saved with it
-    converted = {name: _transpose(name, tensor, config).clone() for name, tensor in tensors.items()}
-    if dialect.has_entity_bias:
-        converted["entity_bias"] = tensors["entity_embeddings.weight"].new_zeros(config.num_entities)
-    return converted
+    return {
+        name: (_transpose(name, tensor, config) if is_transposed else tensor).clone()
+        for name, tensor in tensors.items()
+    }
 
 
-def _refuse_biases(bias: Tensor, dialect: Dialect) -> None:
+def _refuse_biases(bias: Tensor, owner: str, dialect_name: str) -> None:
     biased = int((bias != 0).sum())
     if biased:
         raise CheckpointError(
-            f"{biased:,} of {len(bias):,} entities have a bias other than 0 (the largest is "
-            f"{float(bias.abs().max()):.3g}), and the dialect {dialect.name} has no biases: no model of it gives these "
-            "scores. `tracin-dask run` explains this model as it is"
+            f"{biased:,} of {len(bias):,} {owner} have a bias other than 0 (the largest is "
+            f"{float(bias.abs().max()):.3g}), and the dialect {dialect_name} has no such biases: no model of it gives "
+            "these scores. `tracin-dask run` explains this model as it is"
         )
 
 
@@ -133,7 +145,7 @@ def _feature_order(config: ConvEConfig) -> Int[Tensor, " feature"]:
     return torch.arange(config.num_features).view(shape).transpose(1, 2).flatten()
 
 
-def _about(checkpoint: Checkpoint) -> dict[str, object]:
+def _about(checkpoint: Checkpoint[ConvE]) -> dict[str, object]:
     stated = {
         "learning_rate": checkpoint.learning_rate,
         "epoch": checkpoint.epoch,
@@ -142,7 +154,7 @@ def _about(checkpoint: Checkpoint) -> dict[str, object]:
     origin = {
         "file": checkpoint.path.name,
         "sha256": checkpoint.sha256,
-        "dialect": checkpoint.dialect,
+        "dialect": checkpoint.format.name,
         "tracin_dask_version": __version__,
     }
     return {name: value for name, value in stated.items() if value is not None} | {"converted_from": origin}

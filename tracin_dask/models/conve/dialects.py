@@ -1,4 +1,4 @@
-"""The two dialects in which ConvE checkpoints name their tensors, and the way to the names of `ConvE`."""
+"""The dialects in which ConvE checkpoints name their tensors, and the translation to the names of `ConvE`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,30 +19,48 @@ _MODULES = {
     "fc": _WEIGHT_BIAS,
     "bn2": _BATCH_NORM,
 }
-_PYKEEN_MODULES = {
-    "entity_embeddings": "entity_representations.0._embeddings",
-    "relation_embeddings": "relation_representations.0._embeddings",
-    "bn0": "interaction.hr2d.0",
-    "conv1": "interaction.hr2d.2",
-    "bn1": "interaction.hr2d.3",
-    "fc": "interaction.hr1d.0",
-    "bn2": "interaction.hr1d.2",
-}
+"""The modules of `ConvE`, and their tensors."""
+
+
+def module_tensors(**their_names: str) -> dict[str, str]:
+    """Map a program's names of all tensors to those in `ConvE`, by its names of the modules where they are others."""
+    return {
+        f"{their_names.get(module, module)}.{leaf}": f"{module}.{leaf}"
+        for module, leaves in _MODULES.items()
+        for leaf in leaves
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """How one program writes a ConvE.
+    """How one program names and shapes the tensors of a ConvE.
 
-    `tensors` maps the names in its files to the names in `ConvE`. Names that hold one of `irrelevant` are state of
-    the training that no score depends on.
+    `stacking` is the axis on which it puts the images of head and relation together. `tensors` maps the names in its
+    files to the names in `ConvE`; "entity_bias" and "conv1.bias" are missing where its ConvE has none. A file is of
+    the dialect that has its name of the entity embeddings. Names that hold one of `irrelevant` are state of the
+    training that no score depends on.
     """
 
     name: str
     stacking: Stacking
-    has_entity_bias: bool
     tensors: dict[str, str]
-    irrelevant: tuple[str, ...]
+    irrelevant: tuple[str, ...] = ("num_batches_tracked",)
+    entity_bias_is_column: bool = False
+    """Whether the biases of entities have the shape [entity, 1] in its files, not [entity]."""
+
+    @property
+    def has_entity_bias(self) -> bool:
+        """Whether every entity has a bias."""
+        return "entity_bias" in self.tensors.values()
+
+    @property
+    def has_convolution_bias(self) -> bool:
+        """Whether every channel of the convolution has a bias."""
+        return "conv1.bias" in self.tensors.values()
+
+    def relevant(self, names: Iterable[str]) -> set[str]:
+        """Select the names of tensors that scores depend on."""
+        return {name for name in names if not any(part in name for part in self.irrelevant)}
 
     @property
     def entity_tensor(self) -> str:
@@ -51,7 +69,7 @@ class Dialect:
 
     @property
     def layer_tensors(self) -> set[str]:
-        """The file's names of what a ConvE has beside embeddings and biases."""
+        """The file's names of the tensors that are neither embeddings nor biases of entities."""
         return {theirs for theirs, ours in self.tensors.items() if not ours.startswith(("entity_", "relation_"))}
 
     @property
@@ -69,26 +87,25 @@ class Dialect:
         }
 
 
-TRAIN_PYTORCH = Dialect(
-    name="train_pytorch",
-    stacking="width",
-    has_entity_bias=False,
-    tensors={f"{module}.{leaf}": f"{module}.{leaf}" for module, leaves in _MODULES.items() for leaf in leaves},
-    irrelevant=("num_batches_tracked",),
-)
+TRAIN_PYTORCH = Dialect(name="train_pytorch", stacking="width", tensors=module_tensors())
 PYKEEN = Dialect(
     name="pykeen",
     stacking="height",
-    has_entity_bias=True,
-    tensors={
-        f"{_PYKEEN_MODULES[module]}.{leaf}": f"{module}.{leaf}"
-        for module, leaves in _MODULES.items()
-        for leaf in leaves
-    }
+    tensors=module_tensors(
+        entity_embeddings="entity_representations.0._embeddings",
+        relation_embeddings="relation_representations.0._embeddings",
+        bn0="interaction.hr2d.0",
+        conv1="interaction.hr2d.2",
+        bn1="interaction.hr2d.3",
+        fc="interaction.hr1d.0",
+        bn2="interaction.hr1d.2",
+    )
     | {"entity_representations.1._embeddings.weight": "entity_bias"},
     irrelevant=("num_batches_tracked", "regularizer", "loss."),
+    entity_bias_is_column=True,
 )
 DIALECTS = (TRAIN_PYTORCH, PYKEEN)
+"""All that are known: a file is of the first one that has its name of the entity embeddings."""
 
 
 def find_dialect(name: str) -> Dialect:
@@ -106,7 +123,7 @@ def find_dialect(name: str) -> Dialect:
 
 
 def recognise_dialect(names: Iterable[str]) -> Dialect:
-    """Tell the dialect by the name of the entity embeddings.
+    """Tell the dialect by the name of the entity embeddings; of several, take the one that has all the names.
 
     Raises
     ------
@@ -114,20 +131,12 @@ def recognise_dialect(names: Iterable[str]) -> Dialect:
         If no dialect has such names.
     """
     found = list(names)
-    for dialect in DIALECTS:
-        if dialect.entity_tensor in found:
-            return dialect
+    candidates = [dialect for dialect in DIALECTS if dialect.entity_tensor in found]
+    exact = [dialect for dialect in candidates if dialect.relevant(found) == set(dialect.tensors)]
+    if candidates:
+        return (exact or candidates)[0]
     known = " nor ".join(f"{dialect.entity_tensor} ({dialect.name})" for dialect in DIALECTS)
     raise NoConvEError(f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}")
-
-
-def is_conve(state: Mapping[str, Tensor]) -> bool:
-    """Tell whether a state dict has the tensors of a ConvE of a known dialect, and no others."""
-    try:
-        rename_tensors(state, recognise_dialect(state))
-    except NoConvEError:
-        return False
-    return True
 
 
 def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:
@@ -138,16 +147,16 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
     NoConvEError
         If a tensor is missing, or one is there that the dialect does not know: it would be another model.
     """
-    relevant = {name: tensor for name, tensor in state.items() if not any(part in name for part in dialect.irrelevant)}
+    relevant = dialect.relevant(state)
     missing = [name for name in dialect.tensors if name not in relevant]
-    unknown = [name for name in relevant if name not in dialect.tensors]
+    unknown = [name for name in state if name in relevant and name not in dialect.tensors]
     if dialect.layer_tensors.issubset(missing):
         raise NoConvEError(f"no ConvE: it has none of its layers, {_first([*dialect.layer_tensors])}")
     if missing or unknown:
         parts = [("misses", missing), ("has the unknown", unknown)]
         text = " and ".join(f"{verb} {_first(names)}" for verb, names in parts if names)
         raise NoConvEError(f"this ConvE of the dialect {dialect.name} {text}; it would be another model")
-    return {ours: in_our_shape(ours, relevant[theirs]) for theirs, ours in dialect.tensors.items()}
+    return {ours: in_our_shape(ours, state[theirs]) for theirs, ours in dialect.tensors.items()}
 
 
 def in_our_shape(name: str, tensor: Tensor) -> Tensor:
@@ -158,9 +167,10 @@ def in_our_shape(name: str, tensor: Tensor) -> Tensor:
 def file_state(tensors: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:
     """Translate tensors named as in `ConvE` into the names and shapes of a dialect's files."""
     names = {ours: theirs for theirs, ours in (dialect.tensors | dialect.counters).items()}
-    state = {names[ours]: tensor for ours, tensor in tensors.items()}
+    state = {names[ours]: tensor for ours, tensor in tensors.items() if ours in names}
     if dialect.has_entity_bias:
-        state[names["entity_bias"]] = tensors["entity_bias"][:, None]
+        bias = tensors["entity_bias"]
+        state[names["entity_bias"]] = bias[:, None] if dialect.entity_bias_is_column else bias
     return state
 
 

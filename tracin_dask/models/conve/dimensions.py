@@ -1,7 +1,7 @@
-"""The sizes of a ConvE read off the shapes of its tensors, checked against what its file states."""
+"""The sizes of a ConvE read from the shapes of its tensors, and checked against those that its file states."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -9,8 +9,6 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.models.conve.dialects import Dialect
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.types import Stacking
-
-SIZE_NAMES = tuple(field.name for field in fields(ConvEConfig) if field.type is int)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +68,7 @@ def infer_config(
         kernel_width=kernel_width,
         stacking=dialect.stacking,
         has_entity_bias=dialect.has_entity_bias,
+        has_convolution_bias=dialect.has_convolution_bias,
     )
     _check_stated(stated, config)
     return config

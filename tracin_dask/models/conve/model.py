@@ -1,6 +1,6 @@
-"""ConvE (Dettmers et al., 2018, arXiv:1707.01476) in the two dialects that exist: its shape and its module."""
+"""ConvE (Dettmers et al., 2018, arXiv:1707.01476), its images put together on either axis: its sizes and its module."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, cast
 
 import torch
@@ -11,6 +11,9 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.types import Stacking
 
 _BEFORE_FC = ("bn0.weight", "bn0.bias", "conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias")
+_FROM_FC = ("fc.weight", "fc.bias", "bn2.weight", "bn2.bias")
+CANCELLED = frozenset({"bn0.weight", "bn0.bias", "conv1.bias"})
+"""Tensors of a ConvE that training does not change, but for rounding: see `ConvEConfig.cancelled_parameters`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +27,6 @@ class ConvEConfig:
 
     engine: ClassVar[str] = "conve"
     name: ClassVar[str] = "ConvE"
-    cancelled_parameters: ClassVar[frozenset[str]] = frozenset({"bn0.weight", "bn0.bias", "conv1.bias"})
-    """Tensors whose gradients are 0 in training, up to rounding, and not in eval mode, as influences need it: bn1
-    subtracts the mean of a batch and divides by its scale, and these tensors change nothing else."""
     num_entities: int
     num_relations: int
     embedding_dim: int = 200
@@ -37,6 +37,8 @@ class ConvEConfig:
     kernel_width: int = 3
     stacking: Stacking = "width"
     has_entity_bias: bool = False
+    has_convolution_bias: bool = True
+    """Without it conv1.bias is 0, is not trained, and has no influence."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot form a model.
@@ -96,9 +98,24 @@ class ConvEConfig:
     @property
     def parameter_names(self) -> tuple[str, ...]:
         """Name every trained tensor in the order of the model's definition."""
-        tables = ("entity_embeddings.weight", "relation_embeddings.weight")
-        after = ("fc.weight", "fc.bias", "bn2.weight", "bn2.bias")
-        return (*tables, *_BEFORE_FC, *after, *(("entity_bias",) if self.has_entity_bias else ()))
+        names = ("entity_embeddings.weight", "relation_embeddings.weight", *self._before_fc, *_FROM_FC)
+        return (*names, "entity_bias") if self.has_entity_bias else names
+
+    @property
+    def cancelled_parameters(self) -> frozenset[str]:
+        """Name the tensors whose gradients are 0 in training, up to rounding, but not in eval mode.
+
+        bn1 subtracts the mean of a batch and divides by its scale, and these tensors change nothing else.
+        """
+        return CANCELLED.intersection(self.parameter_names)
+
+    @property
+    def _before_fc(self) -> tuple[str, ...]:
+        return tuple(name for name in _BEFORE_FC if self.has_convolution_bias or name != "conv1.bias")
+
+    def sizes(self) -> dict[str, int]:
+        """Give the sizes by name, as checkpoints state them; stacking and biases follow from their dialect."""
+        return {name: getattr(self, name) for name in SIZE_NAMES}
 
     def last_layers(self, number: int) -> frozenset[str]:
         """Name fc.weight and fc.bias and, for N > 2, the N - 2 tensors before them; never embeddings, never bn2.
@@ -110,8 +127,11 @@ class ConvEConfig:
         """
         if number < 1:
             raise ConfigError(f"the number of last layers must be at least 1, not {number}")
-        more = max(0, number - 2)
-        return frozenset({"fc.weight", "fc.bias", *_BEFORE_FC[max(0, len(_BEFORE_FC) - more) :]})
+        before = self._before_fc
+        return frozenset({"fc.weight", "fc.bias", *before[max(0, len(before) + 2 - max(2, number)) :]})
+
+
+SIZE_NAMES = tuple(field.name for field in fields(ConvEConfig) if field.type is int)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +144,7 @@ class Dropout:
 
 
 class ConvE(nn.Module):
-    """ConvE; parameters carry the names of the `train_pytorch` dialect whatever file they came from.
+    """ConvE; its parameters have the names of the dialect `train_pytorch`, whatever file they came from.
 
     score(h, r, t) = x(h, r) · E[t] (+ bias[t]) with x = relu(bn2(fc(relu(bn1(conv1(bn0(image(h, r)))))))).
     """
@@ -139,12 +159,29 @@ class ConvE(nn.Module):
         self.bn0 = nn.BatchNorm2d(1)
         self.conv1 = nn.Conv2d(1, config.output_channels, (config.kernel_height, config.kernel_width))
         self.bn1 = nn.BatchNorm2d(config.output_channels)
+        if not config.has_convolution_bias:
+            self.conv1.bias = nn.Parameter(torch.zeros(config.output_channels), requires_grad=False)
         self.fc = nn.Linear(config.num_features, config.embedding_dim)
         self.bn2 = nn.BatchNorm1d(config.embedding_dim)
         self.entity_bias = nn.Parameter(torch.zeros(config.num_entities)) if config.has_entity_bias else None
         self.input_dropout = nn.Dropout(dropout.input)
         self.feature_map_dropout = nn.Dropout2d(dropout.feature_map)
         self.output_dropout = nn.Dropout(dropout.output)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the weights."""
+        return self.fc.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.fc.weight.device
+
+    @property
+    def module(self) -> nn.Module:
+        """The model itself."""
+        return self
 
     def initialize(self) -> None:
         """Draw Xavier-normal embeddings, kernels and projection from torch's global generator."""

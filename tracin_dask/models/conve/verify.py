@@ -10,9 +10,12 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint, load_checkpoint, split_contents
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.files import read_torch_file
-from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.checkpoints.state_dict import state_of
+from tracin_dask.models.conve.dialects import PYKEEN
+from tracin_dask.models.conve.load import load_conve
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.places.place import AnyPath
 
 Scorer = Callable[[Tensor], Tensor]
@@ -35,7 +38,7 @@ class Comparison:
     pykeen_side: str
 
 
-def compare_checkpoints(given: Checkpoint, output: Path) -> Comparison:
+def compare_checkpoints(given: Checkpoint[ConvE], output: Path) -> Comparison:
     """Score random triples with both models; PyKEEN's dialect by PyKEEN's own ConvE where PyKEEN is installed.
 
     Raises
@@ -43,7 +46,7 @@ def compare_checkpoints(given: Checkpoint, output: Path) -> Comparison:
     CheckpointError
         If a difference is larger than rounding explains.
     """
-    config = given.config
+    config = given.model.config
     before = _scorer(given.path, embedding_height=config.embedding_height, embedding_width=config.embedding_width)
     largest, largest_score = _largest_difference(before, _scorer(output), _random_triples(config))
     if not largest <= TOLERANCE * max(1.0, largest_score):
@@ -64,15 +67,15 @@ def _has_pykeen() -> bool:
 
 
 def _scorer(path: AnyPath, *, embedding_height: int | None = None, embedding_width: int | None = None) -> Scorer:
-    checkpoint = load_checkpoint(
+    checkpoint = load_conve(
         path, embedding_height=embedding_height, embedding_width=embedding_width, dtype=torch.float64
     )
-    if checkpoint.dialect != "pykeen" or not _has_pykeen():
+    if checkpoint.format.name != PYKEEN.name or not _has_pykeen():
         return checkpoint.model.score
     from tracin_dask.models.pykeen import conve as pykeen_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-    state, _ = split_contents(read_torch_file(path))
-    model = pykeen_model.build(checkpoint.config, state, dtype=torch.float64)
+    state = state_of(read_torch_file(path))
+    model = pykeen_model.build(checkpoint.model.config, state, dtype=torch.float64)
     return lambda triples: pykeen_model.score(model, triples)
 
 

@@ -11,7 +11,6 @@ from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.pykeen import imports as pykeen
 from tracin_dask.models.pykeen.conve import read_config
 from tracin_dask.models.rowwise import RowwiseModel
-from tracin_dask.models.training.resume import model_sizes
 
 _NUM_COMPARED = 50
 _TOLERANCE = 1e-4
@@ -51,7 +50,7 @@ def checkpoint_tells(model: nn.Module) -> dict[str, object]:
         If it is of no kind whose settings are known, or has others that change its scores.
     """
     if isinstance(model, pykeen.ConvE):
-        return {"model_config": model_sizes(read_config(model))}
+        return {"model_config": read_config(model).sizes()}
     name = type(model).__name__
     if name not in _SETTINGS:
         raise ConfigError(

@@ -1,13 +1,11 @@
 """What a checkpoint of a training holds, and how a training goes on from one."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tracin_dask.errors import CheckpointError, ResumeError
 from tracin_dask.models.checkpoints.files import read_torch_file
-from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.epoch import Learner
 from tracin_dask.models.training.settings import TrainingData
 
@@ -18,16 +16,11 @@ History = list[dict[str, Any]]
 def identity(learner: Learner, data: TrainingData) -> dict[str, object]:
     """Name everything that decides the weights after each epoch."""
     return {
-        **model_sizes(learner.model.config),
+        **learner.model.config.sizes(),
         **learner.config.decisive(),
         "id_maps_sha256": data.id_maps_sha256,
         "triples_sha256": data.fingerprint(),
     }
-
-
-def model_sizes(config: ConvEConfig) -> dict[str, object]:
-    """Name the sizes as the known checkpoints do; their dialect implies the stacking and that there is no bias."""
-    return {name: value for name, value in asdict(config).items() if name not in {"stacking", "has_entity_bias"}}
 
 
 def checkpoint_contents(learner: Learner, history: History, *, identity: Mapping[str, object]) -> dict[str, object]:
@@ -38,7 +31,7 @@ def checkpoint_contents(learner: Learner, history: History, *, identity: Mapping
         "model_state_dict": learner.model.state_dict(),
         "optimizer_state_dict": learner.optimizer.state_dict(),
         "scaler_state_dict": learner.scaler.state_dict(),
-        "model_config": model_sizes(learner.model.config),
+        "model_config": learner.model.config.sizes(),
         "metrics": last["valid_metrics"],
         "learning_rate": learner.config.learning_rate,
         "id_maps_sha256": identity["id_maps_sha256"],

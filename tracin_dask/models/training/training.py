@@ -13,12 +13,12 @@ from torch import Tensor
 
 from tracin_dask import __version__
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoints.checkpoint import load_checkpoint
 from tracin_dask.models.checkpoints.files import write_json_file, write_torch_file
+from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.training.epoch import Learner, derive_seed, train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
-from tracin_dask.models.training.resume import History, checkpoint_contents, identity, model_sizes, restore
+from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
 from tracin_dask.places.files import exists
 from tracin_dask.places.registry import place_of
@@ -176,7 +176,7 @@ class _Training:
         )
 
     def _test_best(self, path: Path) -> dict[str, object]:
-        best = load_checkpoint(path)
+        best = load_conve(path)
         metrics = self._evaluate(best.model.to(self.learner.device), self.data.test)
         return {"epoch": None if best.epoch is None else best.epoch + 1, **(metrics or {})}
 
@@ -185,7 +185,7 @@ class _Training:
         return {
             "tracin_dask_version": __version__,
             "data": {**self.data.sources, **{f"num_{name}_triples": count for name, count in counts.items()}},
-            "model": model_sizes(self.learner.model.config),
+            "model": self.learner.model.config.sizes(),
             "training": asdict(self.learner.config),
             "identity": self.identity,
             "device": str(self.learner.device),

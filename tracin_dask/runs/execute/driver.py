@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import group_totals, topk
 from tracin_dask.influence.reductions.topk import TopK
+from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.places.place import AnyPath
 from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.config import RunConfig
@@ -24,7 +25,6 @@ from tracin_dask.runs.sinks.records import Records
 from tracin_dask.runs.sinks.saved_scores import Scores, check_place, claim, complete, scores_of
 from tracin_dask.runs.work.contributions import Contributions, Reported
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
-from tracin_dask.runs.work.loading import CheckpointFile, Contents
 from tracin_dask.runs.work.norms import Norms, divided
 from tracin_dask.types import Progress
 
@@ -215,15 +215,7 @@ def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
     return ScoreJob(
         store=prepared.store,
         checkpoints=tuple(
-            CheckpointFile(
-                path=checkpoint.path.absolute(),
-                sha256=checkpoint.sha256,
-                config=checkpoint.config,
-                dtype=checkpoint.dtype,
-                description=checkpoint.description,
-                is_pickle=checkpoint.is_pickle,
-                preconditioned=frozenset(scales),
-            )
+            CheckpointFile.of(checkpoint, scales)
             for checkpoint, scales in zip(prepared.checkpoints, prepared.scales, strict=True)
         ),
         learning_rates=prepared.learning_rates,

@@ -12,6 +12,7 @@ from distributed import Client, Future, KilledWorker, as_completed, get_worker
 from tracin_dask.errors import ClusterError
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.tensors import num_bytes
+from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.places.files import exists
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
@@ -22,7 +23,7 @@ from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJ
 from tracin_dask.runs.work.norms import Norms, reported_norms
 from tracin_dask.runs.work.score import load_ahead, prepare_test, score_rows
 
-Weights = tuple[bytes | None, ...] | None
+Weights = tuple[SentContents | None, ...] | None
 """The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
 
 
@@ -208,7 +209,7 @@ def _with_weights(job: ScoreJob, weights: Weights) -> ScoreJob:
     if weights is None:
         return job
     pairs = zip(job.checkpoints, weights, strict=True)
-    return replace(job, checkpoints=tuple(replace(file, weights=sent) for file, sent in pairs))
+    return replace(job, checkpoints=tuple(replace(file, sent=sent) for file, sent in pairs))
 
 
 def _load(job: ScoreJob) -> None:
@@ -244,7 +245,12 @@ def _merge(shared: _Shared, outcomes: Sequence[Scored]) -> Scored:
 def _shared_bytes(shared: _Shared) -> int:
     """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
     tests = shared.test.tests if isinstance(shared.test, Prepared) else ()
-    return sum(map(num_bytes, tests)) + sum(len(file.weights or b"") for file in shared.job.checkpoints)
+    return sum(map(num_bytes, tests)) + sum(len(file.sent) for file in shared.job.checkpoints if file.sent is not None)
+
+
+@sizeof.register(SentContents)  # type: ignore[untyped-decorator] # Dask has no types
+def _sent_bytes(sent: SentContents) -> int:
+    return len(sent)
 
 
 @sizeof.register(Scored)  # type: ignore[untyped-decorator] # Dask has no types

@@ -14,8 +14,8 @@ from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.reductions.base import Reduction
+from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.runs.options.computing import Device
-from tracin_dask.runs.work.loading import CheckpointFile
 from tracin_dask.triples.store import TripleStore
 
 Reductions = Sequence[Reduction[Any]]

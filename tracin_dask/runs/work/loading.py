@@ -1,94 +1,14 @@
 """The models that this process holds: each checkpoint is loaded once for all tasks of a run."""
 
-import io
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass
 
 import torch
 
-from tracin_dask.errors import CheckpointError
 from tracin_dask.influence.engine import ReadyModel, engine_kind
 from tracin_dask.influence.precision import Precision
-from tracin_dask.models.checkpoints.adam import Scales, adam_scales
-from tracin_dask.models.checkpoints.checkpoint import build_model
-from tracin_dask.models.checkpoints.files import unpickle_model
+from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.models.config import ModelConfig
-from tracin_dask.models.conve.model import ConvE, ConvEConfig
-from tracin_dask.models.description import ModelDescription
-from tracin_dask.models.load import face_of, load_checkpoint
-from tracin_dask.models.rowwise import RowwiseModel
-from tracin_dask.places.files import sha256_of
-from tracin_dask.places.place import Place
-
-AnyModel: TypeAlias = ConvE | RowwiseModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointFile:
-    """A checkpoint by its path on the workers, or by its weights where they do not see the path."""
-
-    path: Place
-    sha256: str
-    config: ModelConfig
-    dtype: torch.dtype
-    description: ModelDescription | None = field(default=None, hash=False)
-    """What the weights are those of, where it is no ConvE."""
-    is_pickle: bool = False
-    """Whether the file is a whole model: the client alone unpickles it, and sends it."""
-    preconditioned: frozenset[str] = frozenset()
-    """The parameter tensors of which Adam's preconditioner is read, too."""
-    weights: bytes | None = field(default=None, compare=False, hash=False)
-
-    def load(self) -> "Contents":
-        """Load the model, and its preconditioner.
-
-        Raises
-        ------
-        CheckpointError
-            If the file is not the one that the run was planned with.
-        """
-        if self.weights is not None:
-            return self._of_weights(io.BytesIO(self.weights))
-        if sha256_of(self.path) != self.sha256:
-            raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
-        image = {}
-        if isinstance(self.config, ConvEConfig) and not self.is_pickle:
-            image = {"embedding_height": self.config.embedding_height, "embedding_width": self.config.embedding_width}
-        checkpoint = load_checkpoint(
-            self.path, description=self.description, trust_pickle=self.is_pickle, **image, dtype=self.dtype
-        )
-        scales = adam_scales(checkpoint, self.preconditioned) if self.preconditioned else {}
-        return Contents(model=checkpoint.model, scales=scales)
-
-    def dump(self) -> bytes:
-        """Give what `weights` takes."""
-        contents = self.load()
-        return contents.dumped(whole=self.is_pickle and isinstance(contents.model, RowwiseModel))
-
-    def _of_weights(self, weights: io.BytesIO) -> "Contents":
-        if self.is_pickle and not isinstance(self.config, ConvEConfig):
-            return Contents(model=face_of(unpickle_model(weights)), scales={})
-        sent = torch.load(weights, weights_only=True)
-        if isinstance(self.config, ConvEConfig):
-            return Contents(model=build_model(self.config, sent["model"], dtype=self.dtype), scales=sent["scales"])
-        assert self.description is not None  # noqa: S101 - such a model has one, unless it is pickled
-        return Contents(model=self.description.build(sent["model"], dtype=self.dtype), scales=sent["scales"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
-    """What is loaded of a checkpoint."""
-
-    model: AnyModel
-    scales: Scales
-    """Its preconditioner, of the tensors that this was asked for."""
-
-    def dumped(self, *, whole: bool = False) -> bytes:
-        """Give the `weights` that a worker takes: tensors alone, or the `whole` model, pickled."""
-        model, buffer = self.model.model if isinstance(self.model, RowwiseModel) else self.model, io.BytesIO()
-        torch.save(model if whole else {"model": model.state_dict(), "scales": dict(self.scales)}, buffer)
-        return buffer.getvalue()
 
 
 @dataclass(slots=True, kw_only=True)

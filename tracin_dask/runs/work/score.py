@@ -16,12 +16,12 @@ from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.influence.tensors import move
+from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.runs.options.computing import Device
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work import loading
 from tracin_dask.runs.work.allocator import keep_freed_memory
 from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, bytes_of
-from tracin_dask.runs.work.loading import Contents
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.stream import stream
 

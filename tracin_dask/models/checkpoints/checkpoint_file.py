@@ -1,0 +1,99 @@
+"""A checkpoint as workers get it: by its path, or as bytes where they do not see the path."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import torch
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.models.checkpoints.adam import Scales, adam_scales
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.checkpoints.model_format import ModelFormat, dump_tensors, restore_tensors
+from tracin_dask.models.config import ModelConfig, TrainedModel
+from tracin_dask.places.files import sha256_of
+from tracin_dask.places.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """A checkpoint's model, and the diagonal of its preconditioner for the tensors that need one."""
+
+    model: TrainedModel
+    scales: Scales
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentContents:
+    """The contents of a checkpoint as bytes."""
+
+    model: bytes
+    scales: bytes
+
+    def __len__(self) -> int:
+        """Count the bytes."""
+        return len(self.model) + len(self.scales)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFile:
+    """A checkpoint that a worker can load."""
+
+    path: Place
+    sha256: str
+    config: ModelConfig
+    dtype: torch.dtype
+    format: ModelFormat = field(hash=False)
+    preconditioned: frozenset[str] = frozenset()
+    """The parameter tensors of which Adam's preconditioner is read, too."""
+    sent: SentContents | None = field(default=None, compare=False, hash=False)
+    """The contents, for workers that do not see the path or must not unpickle the file."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, preconditioned: Collection[str] = ()) -> "CheckpointFile":
+        """Describe a checkpoint that the client loaded."""
+        return cls(
+            path=checkpoint.path.absolute(),
+            sha256=checkpoint.sha256,
+            config=checkpoint.config,
+            dtype=checkpoint.dtype,
+            format=checkpoint.format,
+            preconditioned=frozenset(preconditioned),
+        )
+
+    @property
+    def is_pickle(self) -> bool:
+        """Whether the file is a whole model: the client alone unpickles it, and sends it."""
+        return self.format.is_pickle
+
+    def load(self) -> Contents:
+        """Load the model, and its preconditioner.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is not the one that the run was planned with.
+        """
+        if self.sent is not None:
+            model = self.format.restore(self.sent.model, dtype=self.dtype)
+            return Contents(model=model, scales=restore_tensors(self.sent.scales))
+        if sha256_of(self.path) != self.sha256:
+            raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
+        try:
+            model = self.format.read(self.path, dtype=self.dtype)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.path}: {error}") from error
+        return Contents(model=model, scales=self._scales(model))
+
+    def dump(self) -> SentContents:
+        """Give what `sent` takes."""
+        return self.dump_contents(self.load())
+
+    def dump_contents(self, contents: Contents) -> SentContents:
+        """Give these contents as bytes."""
+        return SentContents(model=self.format.dump(contents.model), scales=dump_tensors(contents.scales))
+
+    def _scales(self, model: TrainedModel) -> Scales:
+        if not self.preconditioned:
+            return {}
+        checkpoint = Checkpoint(model=model, format=self.format, path=self.path, sha256=self.sha256)
+        return adam_scales(checkpoint, self.preconditioned)

@@ -1,0 +1,102 @@
+"""Whole models, as PyTorch pickles them: what they score with, and how workers get them."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tracin_dask.models.checkpoints.facts import check_values
+from tracin_dask.models.checkpoints.files import read_pickled_model, unpickle_model
+from tracin_dask.models.checkpoints.model_format import Recognised
+from tracin_dask.models.config import TrainedModel
+from tracin_dask.models.conve.dialects import PYKEEN
+from tracin_dask.models.conve.load import ConvEFormat
+from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.description import own_rowwise
+from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.places.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeModelFormat:
+    """A pickled model, which its file's author decides about."""
+
+    name: ClassVar[str] = "whole model"
+    is_pickle: ClassVar[bool] = True
+
+    def read(self, path: Place, *, dtype: torch.dtype) -> RowwiseModel:
+        """Unpickle the model, which runs whatever code the file holds."""
+        return face_of(_checked(read_pickled_model(path)).to(dtype))
+
+    def dump(self, model: TrainedModel) -> bytes:
+        """Pickle the model again."""
+        buffer = io.BytesIO()
+        torch.save(model.module, buffer)
+        return buffer.getvalue()
+
+    def restore(self, dumped: bytes, *, dtype: torch.dtype) -> RowwiseModel:
+        """Unpickle what the client sent."""
+        return face_of(unpickle_model(io.BytesIO(dumped)).to(dtype))
+
+    def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
+        """Give the parameters' own names."""
+        del state
+        return names_of_optimiser(model, number)
+
+
+def load_whole_model(path: Place, *, dtype: torch.dtype) -> Recognised:
+    """Unpickle a model, which runs whatever code its file holds; PyKEEN's ConvE becomes one of this package.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds no model, or one that cannot be explained.
+    """
+    found = _checked(read_pickled_model(path)).to(dtype)
+    config = conve_config(found)
+    if config is None:
+        return Recognised(model=face_of(found), format=WholeModelFormat())
+    model_format = ConvEFormat(dialect=PYKEEN, config=config, is_pickle=True)
+    return Recognised(model=model_format.build(found.state_dict(), dtype=dtype), format=model_format)
+
+
+def face_of(model: nn.Module) -> RowwiseModel:
+    """Give a model of PyKEEN's, or of the user's own, the interface of all models.
+
+    Raises
+    ------
+    ConfigError
+        If it is of no kind that can be explained.
+    """
+    name = f"{type(model).__module__}:{type(model).__qualname__}"
+    if not hasattr(model, "score_hrt"):
+        return own_rowwise(model, name)
+    from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+
+    of_pykeen = type(model).__module__.startswith("pykeen.")
+    return pykeen_any.rowwise(model, type(model).__name__ if of_pykeen else name)
+
+
+def conve_config(model: nn.Module) -> ConvEConfig | None:
+    """Give the sizes of PyKEEN's ConvE, which has a faster engine; None of any other model."""
+    if not hasattr(model, "score_hrt"):
+        return None
+    from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - as above
+
+    return pykeen_any.conve_config(model)
+
+
+def names_of_optimiser(model: TrainedModel, number: int) -> dict[str, str]:
+    """Name the parameters, or those that require gradients where an optimiser has not as many as there are."""
+    weights = dict(model.module.named_parameters())
+    trained = [name for name, weight in weights.items() if weight.requires_grad]
+    return {name: name for name in (weights if len(weights) == number else trained)}
+
+
+def _checked(model: nn.Module) -> nn.Module:
+    for name, tensor in model.state_dict().items():
+        check_values(name, tensor)
+    return model
