@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from tracin_dask.models.description import ModelDescription
     from tracin_dask.models.load import load_checkpoint
     from tracin_dask.models.scoring import ScoringModel
+    from tracin_dask.report.formats import read_result, write_result
+    from tracin_dask.report.result import InfluenceResult
     from tracin_dask.resources import WorkerOptions
     from tracin_dask.runs.config import RunConfig
     from tracin_dask.runs.execute.driver import Execution
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from tracin_dask.runs.options.ranking import RankingOptions
     from tracin_dask.runs.options.saving import SavingOptions
     from tracin_dask.runs.options.scoring import ScoringOptions
-    from tracin_dask.runs.result import InfluenceResult
     from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
     from tracin_dask.triples.groups import open_groups
     from tracin_dask.triples.ingest import IngestOptions, ingest
@@ -50,7 +51,9 @@ __all__ = [
     "load_checkpoints",
     "open_groups",
     "open_store",
+    "read_result",
     "run",
+    "write_result",
 ]
 
 _HOME = {
@@ -58,7 +61,7 @@ _HOME = {
     "ComputingOptions": "tracin_dask.runs.options.computing",
     "Execution": "tracin_dask.runs.execute.driver",
     "GroupOptions": "tracin_dask.triples.group_ingest",
-    "InfluenceResult": "tracin_dask.runs.result",
+    "InfluenceResult": "tracin_dask.report.result",
     "IngestOptions": "tracin_dask.triples.ingest",
     "Loss": "tracin_dask.influence.losses",
     "ModelDescription": "tracin_dask.models.description",
@@ -77,7 +80,9 @@ _HOME = {
     "load_checkpoints": "tracin_dask.models.checkpoints.series",
     "open_groups": "tracin_dask.triples.groups",
     "open_store": "tracin_dask.triples.store",
+    "read_result": "tracin_dask.report.formats",
     "run": "tracin_dask.launch.run",
+    "write_result": "tracin_dask.report.formats",
 }
 
 

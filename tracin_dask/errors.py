@@ -45,5 +45,9 @@ class ScoresError(TracInDaskError, OSError):
     """An array of all influences that cannot be written, or belongs to another run."""
 
 
+class ResultError(TracInDaskError, ValueError):
+    """A result that cannot be read back, or not be written in the form or at the place that was asked for."""
+
+
 class ClusterError(TracInDaskError, RuntimeError):
     """A cluster that cannot be started or reached."""

@@ -54,7 +54,7 @@ def measure_several_checkpoints(benchmark: BenchmarkFixture, collect: Collector,
     command = tracin_dask(
         *("run", "--model-path", model / "checkpoints", "--train", UMLS / "train.txt", "--test", UMLS / "test.txt"),
         *("--cache-dir", model / "cache", "--loss", "one-to-all", "--label-smoothing", "0.1"),
-        *("--output-dir", model / "why", "--restart"),
+        *("--output-dir", model / "why", "--overwrite", "--restart"),
     )
     seconds: list[float] = []
     benchmark.pedantic(lambda: seconds.append(run_measured(command).seconds), rounds=settings.repeats, warmup_rounds=1)

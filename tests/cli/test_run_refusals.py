@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError
+from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError, ResultError
 
 
 class TestRefusedBeforeAnyWork:
@@ -20,14 +20,26 @@ class TestRefusedBeforeAnyWork:
         return run
 
     def test_run_refuses_a_missing_output(self, refuse):
-        refuse(r"either --output FILE\.json or --output-dir FOLDER", "--test-triple", 1, 2, 3)
+        refuse(r"where the result goes: --output FILE\.json, or --output-dir FOLDER", "--test-triple", 1, 2, 3)
 
-    def test_run_refuses_two_outputs(self, refuse, tmp_path):
-        outputs = ["--output", tmp_path / "a.json", "--output-dir", tmp_path / "a"]
-        refuse("either --output", "--test-triple", 1, 2, 3, *outputs)
+    def test_run_refuses_one_file_for_two_outputs(self, refuse, tmp_path):
+        words = ["--mode", "self", "--group-by", "head", "--output", tmp_path / "a.json", "--save-groups"]
+        refuse(r"a\.groups\.parquet would be written twice; .* different names", *words, tmp_path / "a.groups.parquet")
 
-    def test_run_refuses_a_folder_as_output_file(self, refuse, tmp_path):
-        refuse("is a folder; name a file in it", "--test-triple", 1, 2, 3, "--output", tmp_path)
+    def test_run_refuses_a_folder_as_output_file(self, project, refused, tmp_path):
+        words = ["--test-triple", 1, 2, 3, "--output", tmp_path]
+        assert f"{tmp_path} is a folder; name a file in it" in refused("run", *project.options(), *words)
+
+    @pytest.mark.parametrize(("name", "found"), [("why.txt", "ends in .txt"), ("why", "has no suffix")])
+    def test_run_refuses_an_output_with_an_unknown_suffix(self, project, refused, tmp_path, name, found):
+        words = ["--mode", "self", "--output", tmp_path / name, "--cache-dir", tmp_path / "cache"]
+        message = refused("run", *project.options(), *words)
+        assert f"{name}: {found}, but the suffix chooses the format of a result: .json" in message
+        assert not (tmp_path / "cache").exists()
+
+    def test_run_refuses_overwrite_without_output_dir(self, refuse, tmp_path):
+        words = ["--mode", "self", "--output", tmp_path / "a.json"]
+        refuse("--overwrite is for --output-dir; a file of --output is replaced anyway", *words, "--overwrite")
 
     def test_run_refuses_a_file_as_output_dir(self, refuse, project):
         target = project.folder / "train.txt"
@@ -74,7 +86,7 @@ class TestRefusedBeforeScoring:
     def test_run_refuses_many_test_triples_in_one_output_file(self, project, tool, tmp_path):
         file = tmp_path / "test.txt"
         file.write_text("1 2 3\n3 2 1\n")
-        with pytest.raises(ConfigError, match=r"there are 2 test triples and --output takes one; give --output-d"):
+        with pytest.raises(ResultError, match=r"there are 2 test triples and a \.json file takes one; write .*folder"):
             tool("run", *project.options(), "--test", file, "--output", tmp_path / "a.json")
 
     def test_run_refuses_a_checkpoint_that_does_not_fit_the_id_maps(self, explain, project, tmp_path):

@@ -1,51 +1,36 @@
 """Tables of groups: ordered by influence, with names, and complete in a file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import torch
-from influence.scored import add
+from made_results import made_groups, made_result, ranked
 from rich.console import Console
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.reductions.group_totals import GroupSums
-from tracin_dask.influence.reductions.topk import empty, ranked
-from tracin_dask.report.group_table import TOTALS_MEANING, group_tables, write_groups
-from tracin_dask.runs.group_influences import LISTED_GROUPS, GroupInfluences
-from tracin_dask.runs.groupings import Grouping
-from tracin_dask.runs.result import InfluenceResult, Labels
-from tracin_dask.triples.ingest import IngestOptions, ingest
+from tracin_dask.report.group_file import write_groups
+from tracin_dask.report.group_table import TOTALS_MEANING, group_tables
+from tracin_dask.report.groups import LISTED_GROUPS
 
 NUM_ENTITIES = 130
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    (folder / "train.txt").write_text("".join(f"{n}\t{n % 2}\t{(n + 1) % NUM_ENTITIES}\n" for n in range(NUM_ENTITIES)))
-    (folder / "names.txt").write_text("[bold] acid\t1\n")
-    options = IngestOptions(entity_names=folder / "names.txt")
-    return ingest(folder / "train.txt", folder / "graph.zarr", options=options)
-
-
-def result(store, influences, rank_by="absolute", by=("head", "relation")):
-    """Return the result of rows with the heads 0, 1, 2, ... and alternating relations."""
-    numbers = {"head": np.arange(len(influences)), "relation": np.arange(len(influences)) % 2}
-    groupings = [Grouping(by=part, num_groups=store.info.num_entities if part == "head" else 2) for part in by]
-    sums = GroupSums([grouping.num_groups for grouping in groupings], len(influences[0]))
-    add(sums, torch.tensor(influences), numbers=[numbers[part] for part in by])
-    pairs = zip(groupings, sums.finish(), strict=True)
-    return InfluenceResult(
-        test_triples=np.array([[0, 1, 2], [3, 0, 4]])[: len(influences[0])],
-        rankings=tuple(ranked(empty(1), test, "absolute") for test in range(len(influences[0]))),
-        groups=tuple(GroupInfluences(grouping=g, totals=totals, store=store) for g, totals in pairs),
-        top=empty(1),
-        top_k=1,
-        learning_rate=0.1,
-        run={"rank_by": rank_by},
-        labels=Labels(store=store),
+def result(influences, rank_by="absolute"):
+    """Give the result of rows whose heads are 0, 1, 2, ..., and whose relations alternate; head 1 has a name."""
+    values = np.array(influences)
+    heads = np.arange(len(values))
+    names = ["[bold] acid" if head == 1 else None for head in heads]
+    groups = (
+        made_groups("head", values, heads, names),
+        made_groups("relation", values, heads % 2, [None] * min(2, len(heads))),
     )
+    number = values.shape[1]
+    tests = np.array([[0, 1, 2], [3, 0, 4]])[:number]
+    nothing = (ranked([]),) * number
+    run = {"rank_by": rank_by, "groupings": [{"group_by": "head"}, {"group_by": "relation"}]}
+    return made_result(ranked([]), test_triples=tests, rankings=nothing, further=nothing, groups=groups, run=run)
 
 
 def shown(given, **options):
@@ -64,8 +49,8 @@ def rows(text, title):
 INFLUENCES = [[0.5], [-2.0], [1.0], [0.75]]
 
 
-def test_the_group_table_is_ordered_by_net_influence_and_shows_names(store):
-    text = shown(result(store, INFLUENCES))
+def test_the_group_table_is_ordered_by_net_influence_and_shows_names():
+    text = shown(result(INFLUENCES))
     assert rows(text, "Groups by relation: 2") == [
         ["1", "+1.500e+00", "+1.500e+00", "+0.000e+00", "2", "0"],
         ["2", "-1.250e+00", "+7.500e-01", "-2.000e+00", "2", "1"],
@@ -77,23 +62,23 @@ def test_the_group_table_is_ordered_by_net_influence_and_shows_names(store):
 
 
 @pytest.mark.parametrize(("rank_by", "first"), [("proponents", "0"), ("opponents", "1"), ("absolute", "0")])
-def test_the_group_table_is_ordered_by_the_ranked_side(store, rank_by, first):
-    assert rows(shown(result(store, INFLUENCES, rank_by)), "Groups by relation")[0][5] == first
+def test_the_group_table_is_ordered_by_the_ranked_side(rank_by, first):
+    assert rows(shown(result(INFLUENCES, rank_by)), "Groups by relation")[0][5] == first
 
 
-def test_the_group_table_is_cut_and_its_title_states_the_number_of_groups(store):
-    text = shown(result(store, INFLUENCES), rows=3)
+def test_the_group_table_is_cut_and_its_title_states_the_number_of_groups():
+    text = shown(result(INFLUENCES), rows=3)
     assert len(rows(text, "Groups by head: the 3 largest of 4")) == 3
 
 
-def test_groups_of_equal_influence_are_ordered_by_number(store):
-    found = result(store, [[1.0], [-1.0], [1.0]]).groups[0].table(0)
+def test_groups_of_equal_influence_are_ordered_by_number():
+    found = result([[1.0], [-1.0], [1.0]]).groups[0].table(0)
     assert found["group"].to_pylist() == [0, 1, 2]
 
 
-def test_the_json_lists_the_largest_groups_and_the_parquet_file_all(store, tmp_path):
+def test_the_json_lists_the_largest_groups_and_the_parquet_file_all(tmp_path):
     influences = np.random.default_rng(0).normal(size=(NUM_ENTITIES, 2))
-    given = result(store, influences.tolist())
+    given = result(influences.tolist())
     listed = given.to_dict(1)["group_totals"][0]
     assert (listed["num_groups"], len(listed["groups"])) == (NUM_ENTITIES, LISTED_GROUPS)
     write_groups(given, tmp_path / "groups.parquet")
@@ -107,8 +92,8 @@ def test_the_json_lists_the_largest_groups_and_the_parquet_file_all(store, tmp_p
     pd.testing.assert_frame_equal(given.groups_to_pandas(), table, check_dtype=False)
 
 
-def test_a_result_without_groups_has_no_group_table_and_no_group_file(store, tmp_path):
-    given = result(store, INFLUENCES, by=())
+def test_a_result_without_groups_has_no_group_table_and_no_group_file(tmp_path):
+    given = replace(result(INFLUENCES), groups=())
     for make in (given.groups_to_pandas, lambda: write_groups(given, tmp_path / "groups.parquet")):
         with pytest.raises(ConfigError, match="the run added up no groups; ask for some with group_by"):
             make()

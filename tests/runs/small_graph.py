@@ -15,11 +15,11 @@ from distributed import Client, LocalCluster
 
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.conve.model import ConvE
+from tracin_dask.report.result import InfluenceResult
 from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.store import TripleStore
 

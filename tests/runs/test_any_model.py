@@ -10,6 +10,7 @@ from distributed import Client
 from influence.any_model import SETTINGS, Bilinear, gradients, own_bce, step
 from pykeen.models import ERModel, model_resolver
 from pykeen.triples import CoreTriplesFactory
+from result_bits import result_bits
 from small_graph import BATCH_SIZE, NUM_ENTITIES, NUM_RELATIONS, NUM_ROWS, Graph, MakeJob, bits
 
 from tracin_dask.errors import CheckpointError, ConfigError, MemoryLimitError
@@ -19,6 +20,7 @@ from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.models.whole_model import face_of
+from tracin_dask.report.formats import read_result
 from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution
 
@@ -106,6 +108,12 @@ def test_saved_scores_and_contributions_of_other_models_equal_autograd(make_job:
         parts = result.contributions[index]
         assert parts.shape == (len(ranking), 2)
         np.testing.assert_allclose(parts.sum(axis=1), ranking.influence, rtol=1e-9, atol=1e-15)
+
+
+def test_a_result_of_other_models_is_read_back_bit_for_bit(make_job: MakeJob, options, tmp_path):
+    result = make_job(**options, checkpoint_contributions=True, normalize="cosine").carry_out()
+    result.write_directory(tmp_path)
+    assert result_bits(read_result(tmp_path)) == result_bits(result)
 
 
 def test_normalised_influences_of_other_models_equal_autograd(make_job: MakeJob, options, rows):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jaxtyping
@@ -27,13 +27,12 @@ from small_graph import (
 from tracin_dask.errors import ClusterError, ConfigError, NonFiniteError, ResumeError
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.reductions import group_totals
-from tracin_dask.influence.reductions.group_totals import GroupTotals
 from tracin_dask.models.load import load_checkpoint
+from tracin_dask.report.result import InfluenceResult
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.plan import memory
-from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.runs.work.score import prepare_test, score_rows
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
 from tracin_dask.triples.groups import GroupStore
@@ -81,7 +80,8 @@ def every_grouping(sources: GroupStore) -> dict[str, object]:
 
 
 def bits(result: InfluenceResult) -> list[bytes]:
-    return [getattr(found.totals, field.name).tobytes() for found in result.groups for field in fields(GroupTotals)]
+    names = ("groups", "num_triples", "positive", "negative", "net")
+    return [getattr(found, name).tobytes() for found in result.groups for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +94,16 @@ def assert_sums(result: InfluenceResult, by_line: np.ndarray, groups: list[np.nd
     """Compare with sums of the influences [line, test] that round once; the file numbers its sources as it likes."""
     assert len(result.groups) == len(groups)
     for found, given in zip(result.groups, groups, strict=True):
-        is_of_file = isinstance(found.grouping.by, GroupStore)
+        is_of_file = found.group_by == "sources.tsv"
         numbers = sources.labels.ids([SOURCES[number] for number in given]) if is_of_file else given
-        assert found.totals.groups.tolist() == np.unique(numbers).tolist()
-        for place, group in enumerate(found.totals.groups):
+        assert found.groups.tolist() == np.unique(numbers).tolist()
+        for place, group in enumerate(found.groups):
             mine = by_line[numbers == group]
-            assert found.totals.num_triples[place] == len(mine)
+            assert found.num_triples[place] == len(mine)
             for test, column in enumerate(mine.T):
                 parts = {"positive": column[column > 0], "negative": column[column < 0], "net": column}
                 for name, part in parts.items():
-                    total, exact = getattr(found.totals, name)(test)[place], math.fsum(part)
+                    total, exact = getattr(found, name)[test, place], math.fsum(part)
                     assert abs(total - exact) <= len(part) * ROUNDED_AWAY + ROUNDED_SUM * abs(exact)
 
 
@@ -136,16 +136,16 @@ def test_group_totals_are_the_sums_of_all_influences(make_job: MakeJob, sources,
     result = job.carry_out(**SMALL_TASKS)
     assert_sums(result, saved_by_line(tmp_path / "scores.zarr"), lines_groups, sources)
     if "mode" in options:
-        assert all((found.totals.negative(0) == 0).all() for found in result.groups)
+        assert all((found.negative == 0).all() for found in result.groups)
 
 
 def test_group_totals_equal_those_of_the_oracle(make_job: MakeJob, truth: Truth, lines_groups):
     result = make_job(group_by=("relation", "head", "tail")).carry_out(**SMALL_TASKS)
     for found, numbers in zip(result.groups, lines_groups[:3], strict=True):
-        for place, group in enumerate(found.totals.groups):
+        for place, group in enumerate(found.groups):
             mine = numbers == group
             for test in range(3):
-                total = found.totals.net(test)[place]
+                total = found.net[test, place]
                 allowed = TOLERANCE * truth.scale[mine, test].sum()
                 assert abs(total - truth.influence[mine, test].sum()) <= allowed
 
@@ -220,7 +220,7 @@ def test_a_run_resumes_with_equal_groups_at_another_path(make_job: MakeJob, cut_
 def test_saved_scores_do_not_depend_on_groups(make_job: MakeJob, tmp_path: Path):
     make_job(save_scores=tmp_path / "s.zarr").carry_out()
     job = make_job(save_scores=tmp_path / "s.zarr", group_by=("relation",))
-    assert len(job.carry_out(execution=Execution(restart=True)).groups[0].totals) == 5
+    assert len(job.carry_out(execution=Execution(restart=True)).groups[0].groups) == 5
 
 
 def test_the_result_lists_the_largest_groups_and_says_how_they_were_made(make_job: MakeJob, sources, graph: Graph):

@@ -14,8 +14,8 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
+from tracin_dask.report.result import InfluenceResult
 from tracin_dask.runs.provenance import identity_of
-from tracin_dask.runs.result import InfluenceResult
 
 TOLERANCE = 1e-5
 """Of float32 sums, relative to the product of the gradients' norms."""

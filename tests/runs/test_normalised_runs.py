@@ -91,7 +91,7 @@ def _entries(result) -> list[dict]:
 def test_a_normalised_result_states_the_norms(make_job: MakeJob, normalize, tmp_path: Path):
     result = make_job(normalize=normalize).carry_out()
     contents = result.to_dict(1)
-    assert list(contents) == ["test_triple", "test_gradient_norm", "top_k", "learning_rate", "influences", "run"]
+    assert list(contents)[:5] == ["test_triple", "test_gradient_norm", "top_k", "learning_rate", "influences"]
     assert contents["run"]["normalize"] == normalize
     assert contents["test_gradient_norm"] == result.norms.test[1] > 0
     assert [e["train_gradient_norm"] for e in contents["influences"]] == result.norms.train[1].tolist()

@@ -10,8 +10,10 @@ from small_graph import NUM_ENTITIES, NUM_RELATIONS, Graph, MakeJob, ingest_grap
 
 from tracin_dask.launch.run import run
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.places.registry import place_of
+from tracin_dask.report.json import write_contents
+from tracin_dask.report.result import InfluenceResult
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.result import InfluenceResult, write_json
 from tracin_dask.triples.ingest import IngestOptions
 
 ROLES = ("head", "relation", "tail")
@@ -42,7 +44,7 @@ def named_result(graph: Graph, checkpoint: Checkpoint, tmp_path_factory: pytest.
 
 def test_the_json_of_a_result_has_the_documented_keys(result: InfluenceResult, graph: Graph):
     contents = result.to_dict(1)
-    assert list(contents) == ["test_triple", "top_k", "learning_rate", "influences", "run"]
+    assert list(contents) == ["test_triple", "top_k", "learning_rate", "influences", "further_influences", "run"]
     triple = graph.test_triples[1]
     assert [contents["test_triple"][role] for role in ROLES] == triple.tolist()
     assert tuple(contents["test_triple"][f"{role}_label"] for role in ROLES) == labels(triple)
@@ -134,7 +136,7 @@ def test_a_result_folder_of_self_influence_has_one_file(self_result: InfluenceRe
 
 
 def test_labels_are_written_without_escapes(tmp_path: Path):
-    write_json(tmp_path / "α.json", {"name": 'Sjögren, "β"'})
+    write_contents(place_of(tmp_path / "α.json"), {"name": 'Sjögren, "β"'})
     assert "Sjögren" in (tmp_path / "α.json").read_text(encoding="utf-8")
 
 

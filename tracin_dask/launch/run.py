@@ -8,12 +8,12 @@ from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
 from tracin_dask.launch.place import open_place
+from tracin_dask.report.result import InfluenceResult
 from tracin_dask.resources import of_client, of_this_process
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.plan.plan import make_plan
 from tracin_dask.runs.prepare import PreparedRun, TestTriples, prepare
-from tracin_dask.runs.result import InfluenceResult
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -1,1 +1,1 @@
-"""From a finished result to what people read: tables and files. No Dask, no model."""
+"""The result of a run as a value, and all its forms: files, tables, what the terminal shows. No Dask, no model."""

@@ -1,16 +1,11 @@
-"""The totals of groups of training triples: as tables on the terminal, and all of them as a Parquet file."""
+"""The totals of groups of training triples as tables on the terminal."""
 
-import itertools
-
-import pyarrow.parquet as pq
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.places.place import AnyPath
-from tracin_dask.places.registry import place_of
-from tracin_dask.runs.group_influences import GroupInfluences
-from tracin_dask.runs.result import InfluenceResult
+from tracin_dask.report.groups import GroupInfluences
+from tracin_dask.report.result import InfluenceResult
 
 TOTALS_MEANING = "Sums over all training triples of a group; net: what speaks for and what against, together."
 
@@ -21,28 +16,12 @@ def group_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10
     return Group(*tables, Text(TOTALS_MEANING, style="dim"))
 
 
-def write_groups(result: InfluenceResult, path: AnyPath) -> None:
-    """Write `InfluenceResult.group_tables` as one Parquet file, whole or not at all, and synced.
-
-    Raises
-    ------
-    ConfigError
-        If the run had no groupings.
-    """
-    place, tables = place_of(path), result.group_tables()
-    first = next(tables)
-    place.parent.make_folder()
-    with place.writer() as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
-        for table in itertools.chain([first], tables):
-            writer.write_table(table)
-
-
 def _table(result: InfluenceResult, found: GroupInfluences, test_index: int, rows: int) -> Table:
     largest = found.table(test_index, result.run["rank_by"], most=rows).to_pylist()
-    number = len(found.totals)
-    title = f"Groups by {found.grouping.name}: {number:,}"
+    number = found.num_groups
+    title = f"Groups by {found.group_by}: {number:,}"
     if number > len(largest):
-        title = f"Groups by {found.grouping.name}: the {len(largest)} largest of {number:,}"
+        title = f"Groups by {found.group_by}: the {len(largest)} largest of {number:,}"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     table.add_column("#", justify="right")
     for column in ("net", "positive", "negative", "triples"):

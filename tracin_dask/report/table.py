@@ -4,8 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.influence.reductions.topk import Ranking, ranked
-from tracin_dask.runs.result import InfluenceResult
+from tracin_dask.report.result import InfluenceResult, RankedTriples
 
 SIGNS = "> 0 speaks for the prediction, < 0 against; size: "
 _SIZES = {
@@ -35,7 +34,7 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
         return Group(_table(result, result.rankings[0], title=title, rows=rows), Text(SELF_MEANING, style="dim"))
     test = _question(result, test_index)
     sides = [
-        _table(result, ranked(result.top, test_index, side), title=f"{side.capitalize()} of {test}", rows=rows)
+        _table(result, result.side(side, test_index), title=f"{side.capitalize()} of {test}", rows=rows)
         for side in ("proponents", "opponents")
         if result.run["rank_by"] in ("absolute", side)
     ]
@@ -44,12 +43,10 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
 
 def _question(result: InfluenceResult, test_index: int) -> str:
     """Name a test triple, the tail that it is held against, and a loss that is not the default."""
-    assert result.test_triples is not None  # noqa: S101 - self-influence asks about none
-    triple = result.test_triples[test_index].tolist()
-    asked = " — ".join(_words(result, triple))
-    if result.contrast_tails is not None:
-        other = _words(result, [*triple[:2], int(result.contrast_tails[test_index])])[2]
-        asked = f"{asked}, and not {other}"
+    triple, other = result.question(test_index)
+    asked = " — ".join(result.labels.call(triple))
+    if other is not None:
+        asked = f"{asked}, and not {result.labels.call([*triple[:2], other])[2]}"
     return asked if result.run["loss"] == "bce" else f"{asked} (loss {result.run['loss']})"
 
 
@@ -59,7 +56,7 @@ def _meaning(result: InfluenceResult) -> str:
     return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
 
 
-def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) -> Table:
+def _table(result: InfluenceResult, ranking: RankedTriples, *, title: str, rows: int) -> Table:
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     table.add_column("#", justify="right")
     table.add_column("influence", justify="right")
@@ -68,13 +65,7 @@ def _table(result: InfluenceResult, ranking: Ranking, *, title: str, rows: int) 
     table.add_column("line", justify="right")
     for place, triple in enumerate(ranking.triples[:rows].tolist()):
         influence, line = ranking.influence[place], ranking.train_index[place] + 1
-        table.add_row(str(place + 1), f"{influence:+.3e}", *map(Text, _words(result, triple)), f"{line}")
+        table.add_row(str(place + 1), f"{influence:+.3e}", *map(Text, result.labels.call(triple)), f"{line}")
     if len(ranking) == 0:
         table.add_row("", "none", "", "", "", "")
     return table
-
-
-def _words(result: InfluenceResult, triple: list[int]) -> list[str]:
-    """Call each part of a triple by its readable name, or else by its label."""
-    described = result.labels.describe(triple)
-    return [str(described.get(f"{role}_name", described[f"{role}_label"])) for role in ("head", "relation", "tail")]

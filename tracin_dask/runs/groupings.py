@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
 from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.triples.groups import GroupStore
+from tracin_dask.triples.idmap import IdMap
+from tracin_dask.triples.store import TripleStore
 
 Part = Literal["head", "relation", "tail"]
 PARTS: tuple[Part, ...] = ("head", "relation", "tail")
@@ -34,6 +37,14 @@ class Grouping:
         if isinstance(self.by, GroupStore):
             return self.by.read(first_row, first_row + len(triples))
         return triples[:, PARTS.index(self.by)]
+
+    def texts(self, store: TripleStore) -> tuple[IdMap, pa.StringArray | None]:
+        """Give the labels of the groups, and their readable names if there are any."""
+        if isinstance(self.by, GroupStore):
+            return self.by.labels, None
+        if self.by == "relation":
+            return store.relations, store.relation_names
+        return store.entities, store.entity_names
 
     def about(self) -> dict[str, Any]:
         """State what the groups are, for the result."""

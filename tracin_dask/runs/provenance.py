@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from tracin_dask import __version__
 from tracin_dask.influence.losses.identity import loss_identity, loss_settings
+from tracin_dask.report.result import SCHEMA_VERSION
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.result import SCHEMA_VERSION
 
 Stated = TypeVar("Stated", float, str)
 
@@ -27,6 +27,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "normalize": prepared.config.scoring.normalize,
         "preconditioner": prepared.config.scoring.preconditioner,
         "rank_by": prepared.config.ranking.rank_by,
+        "checkpoint_contributions": prepared.config.saving.checkpoint_contributions,
         "parameters": sorted(prepared.tracked),
         "checkpoints": [
             {

@@ -1,10 +1,9 @@
 """Carries out `tracin-dask run`: prepares, runs, writes and shows the result."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from tracin_dask.cli.actions.dashboard import dashboard_lines
 from tracin_dask.cli.actions.job import prepared_run
+from tracin_dask.cli.actions.outputs import Outputs
 from tracin_dask.cli.actions.run_progress import run_progress
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunOptions
@@ -20,10 +20,12 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.launch.place import open_place
 from tracin_dask.places.place import AnyPath, Place
-from tracin_dask.report.group_table import group_tables, write_groups
+from tracin_dask.places.registry import place_of
+from tracin_dask.report.folder import SUMMARY
+from tracin_dask.report.group_table import group_tables
+from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.table import influence_tables
 from tracin_dask.runs.execute.driver import Execution, carry_out
-from tracin_dask.runs.result import InfluenceResult
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
 
@@ -48,20 +50,20 @@ def explain(options: RunOptions) -> None:
         If something does not fit together, or cannot be run or written.
     """
     cluster = parse_cluster(options["cluster"])
-    output, output_dir, save_groups = options["output"], options["output_dir"], options["save_groups"]
-    _check_outputs(output, output_dir)
-    _check_save_groups(save_groups, options)
+    output = Outputs(
+        files=options["output"],
+        folder=options["output_dir"],
+        save_groups=options["save_groups"],
+        overwrite=options["overwrite"],
+    )
+    output.check(has_groups=bool(options["group_by"]))
     prepared = prepared_run(options)
-    if output is not None and prepared.test_triples is not None and len(prepared.test_triples) > 1:
-        raise ConfigError(
-            f"there are {len(prepared.test_triples)} test triples and --output takes one; "
-            "give --output-dir for one file per test triple"
-        )
+    output.refuse_many(1 if prepared.test_triples is None else len(prepared.test_triples))
     scores = scores_of(prepared)
     if scores is not None:
         check_place(scores)
         click.echo(f"scores: {scores}", err=True)
-    recorded = _record_directory(output, output_dir)
+    recorded = output.records
     with open_place(prepared, cluster, worker_options(options), say=say) as place, run_progress() as progress:
         plan, client = place.plan, place.client
         mib = plan.memory.total / 2**20
@@ -77,13 +79,11 @@ def explain(options: RunOptions) -> None:
         except KeyboardInterrupt:
             click.echo(f"\nstopped; {_what_is_kept(recorded)}", err=True)
             raise
-    written = _write(result, output, output_dir)
-    if save_groups is not None:
-        write_groups(result, save_groups)
+    written = list(output.write(result))
     records.discard(recorded)
     _show(result, written, asked=prepared.config.computing.precision)
-    if save_groups is not None:
-        click.echo(f"wrote {save_groups}: the totals of all groups")
+    if output.save_groups is not None:
+        click.echo(f"wrote {output.save_groups}: the totals of all groups")
     if (
         plan.resources.device_bytes is not None
         and prepared.config.computing.device == "auto"
@@ -113,55 +113,7 @@ def _reported(path: Place | None, client: "Client | None") -> Iterator[None]:
         yield
 
 
-def _check_outputs(output: Place | None, output_dir: Place | None) -> None:
-    """Make the folder of the result, and refuse what could not be written, before any work is done."""
-    if (output is None) == (output_dir is None):
-        raise ConfigError("say where the result goes: either --output FILE.json or --output-dir FOLDER")
-    if output is not None and output.is_folder():
-        raise ConfigError(f"--output {output} is a folder; name a file in it, or give --output-dir {output}")
-    target = output.parent if output is not None else output_dir
-    assert target is not None  # noqa: S101 - one of the two is given
-    _check_folder(target, "the result")
-
-
-def _check_save_groups(path: Place | None, options: RunOptions) -> None:
-    """Do the same for the table of groups."""
-    if path is None:
-        return
-    if not options["group_by"]:
-        raise ConfigError("--save-groups writes what --group-by adds up; give both, or none")
-    if path.is_folder():
-        raise ConfigError(f"--save-groups {path} is a folder; name a file in it")
-    if not path.name.endswith(".parquet"):
-        better = path.parent / f"{PurePath(path.name).stem}.parquet"
-        raise ConfigError(f"--save-groups writes a Parquet table; call it {better}")
-    _check_folder(path.parent, "the table of groups")
-
-
-def _check_folder(target: Place, what: str) -> None:
-    try:
-        target.make_folder()
-        target.check_writable()
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be written to {target}: {error.strerror}; choose another place") from error
-
-
-def _record_directory(output: Place | None, output_dir: Place | None) -> Place:
-    if output is not None:
-        return output.parent / f"{output.name}.progress"
-    assert output_dir is not None  # noqa: S101 - one of the two is given
-    return output_dir / ".progress"
-
-
-def _write(result: InfluenceResult, output: Place | None, output_dir: Place | None) -> AnyPath:
-    if output_dir is not None:
-        return result.write_directory(output_dir)
-    assert output is not None  # noqa: S101 - one of the two is given
-    result.write_json(output)
-    return output
-
-
-def _show(result: InfluenceResult, written: AnyPath, *, asked: PrecisionName) -> None:
+def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName) -> None:
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
         Console().print(influence_tables(result, rows=TABLE_ROWS))
@@ -181,16 +133,19 @@ def _show(result: InfluenceResult, written: AnyPath, *, asked: PrecisionName) ->
     resumed = result.run["statistics"]["resumed_rows"]
     if resumed:
         click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")
-    click.echo(f"wrote {written}: {_what_is_written(result)}")
+    for path in written:
+        click.echo(f"wrote {path}: {_what_is_written(result, path)}")
     if "saved_scores" in result.run:
         click.echo(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
 
 
-def _what_is_written(result: InfluenceResult) -> str:
-    """Say what the files hold; a side is shorter than asked for where no more influences have its sign."""
+def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
+    """Say what a file holds; a side is shorter than asked for where no more influences have its sign."""
     rank_by = result.run["rank_by"]
     if len(result.rankings) > 1:
-        return f"one file per test triple in the same folder, each with {_WRITTEN[rank_by].format(result.top_k)}"
+        is_folder = place_of(path).name == SUMMARY
+        where = "one file per test triple in the same folder, each with" if is_folder else "of each test triple"
+        return f"{where} {_WRITTEN[rank_by].format(result.top_k)}"
     found = len(result.rankings[0])
     if found == 0:
         return "an empty list, for no influence has this sign"

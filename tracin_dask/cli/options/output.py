@@ -3,8 +3,9 @@
 from typing import TypedDict
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import ANY_PLACE
+from tracin_dask.cli.options.values import ANY_PLACE, ResultFile
 from tracin_dask.places.place import Place
+from tracin_dask.report.formats import suffixes
 
 option = option_of("Output")
 
@@ -19,15 +20,23 @@ class SavedOptions(TypedDict):
 class OutputOptions(TypedDict):
     """Those that only `run` has, by name."""
 
-    output: Place | None
+    output: tuple[Place, ...]
     output_dir: Place | None
+    overwrite: bool
     save_groups: Place | None
     restart: bool
 
 
 OUTPUT_OPTIONS = (
-    option("--output", type=ANY_PLACE, help="JSON file of the result of one test triple, or of --mode self."),
+    option(
+        "--output",
+        type=ResultFile(),
+        multiple=True,
+        help=f"File of the result; its suffix chooses the format: {', '.join(suffixes())}. A .json file takes one test "
+        "triple, or --mode self. Repeatable.",
+    ),
     option("--output-dir", type=ANY_PLACE, help="Folder for one JSON file per test triple and summary.json."),
+    option("--overwrite", is_flag=True, help="Remove the files of an earlier result from --output-dir."),
     option(
         "--save-groups",
         type=ANY_PLACE,

@@ -4,12 +4,15 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from jaxtyping import Int
+from numpy import ndarray
+
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.monitor.events import FINISHED, TOPIC
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.result import Labels
+from tracin_dask.runs.result import labels_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -31,7 +34,6 @@ class Announcer:
         """Bring the page to the scheduler; without a client, in a run of this process alone, nobody is told."""
         self._client, self._run = client, run
         self._prepared, self._plan = prepared, plan
-        self._labels = Labels(store=prepared.store)
         self._last = 0.0
         if client is not None:
             _bring_page(client)
@@ -76,18 +78,19 @@ class Announcer:
         num_tests = 1 if tests is None else min(len(tests), MOST_TESTS)
         told = []
         for index in range(num_tests):
-            test = "itself" if tests is None else " · ".join(self._names(tests[index].tolist()))
-            ranking = topk.ranked(top, index, self._prepared.config.ranking.rank_by)
-            for place, triple in enumerate(ranking.triples[: MOST_TRIPLES // num_tests].tolist()):
-                head, relation, tail = self._names(triple)
+            test = "itself" if tests is None else " · ".join(self._names(tests[index : index + 1])[0])
+            ranking = topk.ranked(top, index, self._prepared.config.ranking.rank_by).take(
+                slice(MOST_TRIPLES // num_tests)
+            )
+            for place, (head, relation, tail) in enumerate(self._names(ranking.triples)):
                 influence = float(ranking.influence[place])
                 names = {"head": head, "relation": relation, "tail": tail}
                 told.append({"test": test, "rank": place + 1, "influence": influence, **names})
         return told
 
-    def _names(self, triple: list[int]) -> list[str]:
-        known = self._labels.describe(triple)
-        return [str(known.get(f"{role}_name", known[f"{role}_label"])) for role in ("head", "relation", "tail")]
+    def _names(self, triples: Int[ndarray, "_ 3"]) -> list[tuple[str, str, str]]:
+        labels = labels_of(self._prepared.store, triples)
+        return [labels.call(triple) for triple in triples.tolist()]
 
 
 def _bring_page(client: "Client") -> None:

@@ -7,25 +7,25 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from tracin_dask.influence.reductions import group_totals, topk
+from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.places.place import AnyPath
+from tracin_dask.report.result import InfluenceResult, Norms
 from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
-from tracin_dask.runs.group_influences import GroupInfluences
 from tracin_dask.runs.plan.plan import Plan, Rows
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.provenance import about_run, identity_of, one_or_all
+from tracin_dask.runs.provenance import about_run, identity_of
 from tracin_dask.runs.reductions import Reductions
-from tracin_dask.runs.result import InfluenceResult, Labels
+from tracin_dask.runs.result import make_result
 from tracin_dask.runs.sinks.records import Records
 from tracin_dask.runs.sinks.saved_scores import Scores, check_place, claim, complete, scores_of
 from tracin_dask.runs.work.contributions import Contributions, Reported
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
-from tracin_dask.runs.work.norms import Norms, divided
+from tracin_dask.runs.work.norms import divided
 from tracin_dask.types import Progress
 
 if TYPE_CHECKING:
@@ -112,22 +112,7 @@ def carry_out(
         announcer.failed(error)
         raise
     announcer.finished(top)
-    return InfluenceResult(
-        test_triples=prepared.test_triples,
-        contrast_tails=prepared.contrast_tails,
-        rankings=rankings,
-        contributions=contributions,
-        norms=norms,
-        groups=tuple(
-            GroupInfluences(grouping=grouping, totals=totals, store=prepared.store)
-            for grouping, totals in zip(prepared.groupings, total.kept.get(group_totals.NAME, ()), strict=True)
-        ),
-        top=top,
-        top_k=config.ranking.top_k,
-        learning_rate=one_or_all(prepared.learning_rates),
-        labels=Labels(store=prepared.store),
-        run=about,
-    )
+    return make_result(prepared, total.kept, rankings, about, norms=norms, contributions=contributions)
 
 
 def _open_outputs(

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
+from tracin_dask.report.result import Norms
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
-from tracin_dask.runs.work.norms import Norms, reported_norms
+from tracin_dask.runs.work.norms import reported_norms
 from tracin_dask.runs.work.score import prepare_test, remember_models, score_rows
 
 

@@ -15,12 +15,13 @@ from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.places.files import exists
+from tracin_dask.report.result import Norms
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
-from tracin_dask.runs.work.norms import Norms, reported_norms
+from tracin_dask.runs.work.norms import reported_norms
 from tracin_dask.runs.work.score import load_ahead, prepare_test, score_rows
 
 Weights = tuple[SentContents | None, ...] | None

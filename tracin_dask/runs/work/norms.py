@@ -1,7 +1,6 @@
 """The norms of the gradients of what is reported, by which influences were divided."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,19 +10,11 @@ from numpy import ndarray
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.engine import BatchScores, Engine
 from tracin_dask.influence.normalised import Normalize, question_norms, training_norms
+from tracin_dask.report.result import Norms
 from tracin_dask.runs.work.contributions import Contributions, Reported
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.score import engines_of, forget_test
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Norms:
-    """Norms of gradients: of all checkpoints side by side, each times the root of its learning rate."""
-
-    train: tuple[Float[ndarray, " _"], ...]
-    """Of the training triples that are reported of each test triple."""
-    test: Float[ndarray, " test"]
 
 
 def reported_norms(job: ScoreJob, targets: Targets, reported: Reported) -> Norms:

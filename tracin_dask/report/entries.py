@@ -1,0 +1,55 @@
+"""The rankings of a result as tables: a row per test triple and training triple, best first."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from tracin_dask.report.result import InfluenceResult, RankedTriples
+
+
+def ranked_columns(result: InfluenceResult, ranked: RankedTriples) -> dict[str, pa.Array]:
+    """Give training triples by ids, labels and names, and their influences."""
+    return result.labels.columns(ranked.triples, "train_") | {result.value_name: pa.array(ranked.influence)}
+
+
+def entries(result: InfluenceResult, test_index: int = 0) -> pa.Table:
+    """Give one ranking as JSON lists it: with what each checkpoint adds, norms, and the lines of the training file."""
+    ranking = result.rankings[test_index]
+    columns = ranked_columns(result, ranking)
+    if result.contributions is not None:
+        parts = result.contributions[test_index]
+        ends = np.arange(len(parts) + 1, dtype=np.int32) * parts.shape[1]
+        columns[f"{result.value_name}_by_checkpoint"] = pa.ListArray.from_arrays(ends, parts.ravel())
+    if result.norms is not None:
+        columns["train_gradient_norm"] = pa.array(result.norms.train[test_index])
+    return pa.table(columns | {"train_index": pa.array(ranking.train_index)})
+
+
+def entry_tables(result: InfluenceResult) -> Iterator[pa.Table]:
+    """Give the ranking of each test triple, with the test triple and the rank in every row."""
+    for test_index in range(len(result.rankings)):
+        table = entries(result, test_index)
+        rank = pa.array(np.arange(1, len(table) + 1))
+        columns = {name: table[name] for name in table.column_names}
+        yield pa.table(_test_columns(result, test_index, len(table)) | {"rank": rank} | columns)
+
+
+def long_table(result: InfluenceResult) -> pa.Table:
+    """Give the rankings of all test triples, one below the other."""
+    return pa.concat_tables(entry_tables(result))
+
+
+def _test_columns(result: InfluenceResult, test_index: int, size: int) -> dict[str, pa.Array]:
+    """Repeat what is asked in every row; for self-influence there is nothing to repeat."""
+    if result.test_triples is None:
+        return {}
+    triple, other = result.question(test_index)
+    row: dict[str, pa.Array] = {"test_index": pa.array([test_index])}
+    row |= result.labels.columns(np.array([triple]), "test_")
+    if other is not None:
+        described = result.labels.columns(np.array([[*triple[:2], other]]), "contrast_")
+        row |= {key: column for key, column in described.items() if key.startswith("contrast_tail")}
+    if result.norms is not None:
+        row["test_gradient_norm"] = pa.array(result.norms.test[test_index : test_index + 1])
+    return {key: pa.repeat(column[0], size) for key, column in row.items()}

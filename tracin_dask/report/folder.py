@@ -1,0 +1,129 @@
+"""A result as a folder: a JSON file per test triple, and `summary.json`, which is written last and lists them."""
+
+import re
+from collections.abc import Iterator
+
+from tracin_dask.errors import ResultError
+from tracin_dask.places.files import exists
+from tracin_dask.places.place import Place
+from tracin_dask.report.group_file import write_groups
+from tracin_dask.report.json import (
+    explained,
+    from_dicts,
+    read_contents,
+    to_dict,
+    with_all_groups,
+    with_groups,
+    write_contents,
+)
+from tracin_dask.report.result import InfluenceResult
+
+SUMMARY, GROUPS, SELF = "summary.json", "all_groups.parquet", "self_influence.json"
+RECORDS = ".progress"
+"""Of an interrupted run, which goes on when its command is given again."""
+SUMMARISED = ("test_triple", "contrast", "test_gradient_norm")
+_OF_TRIPLE = re.compile(r"triple_\d+_\d+_\d+(_not_\d+)?(_again_\d+)?\.json")
+
+
+def write_directory(result: InfluenceResult, directory: Place, *, overwrite: bool = False) -> Place:
+    """Write a file per test triple and the summary; gives the path of the summary.
+
+    Raises
+    ------
+    ResultError
+        If the folder has files of an earlier result, and these are not to be overwritten.
+    """
+    refuse_earlier(directory, overwrite=overwrite)
+    directory.make_folder()
+    for file in earlier_files(directory):  # the summary first: without it there is no result
+        file.delete()
+    beside: Place | None = None
+    if result.groups:
+        beside = directory / GROUPS
+        write_groups(result, beside)
+    summaries = []
+    for index, name in enumerate(_file_names(result)):
+        contents = with_groups(to_dict(result, index), beside, index)
+        write_contents(directory / name, contents)
+        summary = {"index": index, "file": name, "num_influences": len(result.rankings[index])}
+        summaries.append(summary | {key: contents[key] for key in SUMMARISED if key in contents})
+    about = {"num_results": len(summaries), "top_k": result.top_k, "learning_rate": result.learning_rate}
+    write_contents(directory / SUMMARY, about | {"results": summaries, "run": dict(result.run)})
+    return directory / SUMMARY
+
+
+def read_directory(directory: Place, *, all_groups: bool = True) -> InfluenceResult:
+    """Read the result of all test triples that the summary lists; `all_groups`: those of the file beside them, too.
+
+    Raises
+    ------
+    ResultError
+        If the folder has no summary, a file is missing or damaged, or one is of another run.
+    """
+    summary = read_contents(directory / SUMMARY)
+    with explained(directory / SUMMARY):
+        files = [directory / about["file"] for about in summary["results"]]
+    contents = [read_contents(file) for file in files]
+    for file, one in zip(files, contents, strict=True):
+        if one["run"] != summary["run"]:
+            raise ResultError(f"{file}: is of another run than {SUMMARY}; run again into an empty folder")
+    with explained(directory):
+        result = from_dicts(contents)
+    return with_all_groups(result, directory, contents) if all_groups else result
+
+
+def refuse_earlier(directory: Place, *, overwrite: bool = False) -> None:
+    """Refuse a folder that has an earlier result, unless it is to be overwritten, or a summary that is not ours.
+
+    Files without a summary are of a run that was interrupted while it wrote them, if its records are there, too.
+
+    Raises
+    ------
+    ResultError
+        Naming what was found.
+    """
+    found = list(earlier_files(directory))
+    if not found or overwrite:
+        return
+    is_interrupted = exists(directory / RECORDS) and not exists(directory / SUMMARY)
+    if not is_interrupted:
+        raise ResultError(
+            f"{directory}: has {len(found):,} file(s) of an earlier result, e.g. {found[0].name}; choose another "
+            "folder, or pass --overwrite (overwrite=True) to remove them"
+        )
+
+
+def earlier_files(directory: Place) -> Iterator[Place]:
+    """Find the files of an earlier result, which have names that no others have; the summary comes first.
+
+    Raises
+    ------
+    ResultError
+        If there is a `summary.json` that is no result.
+    """
+    summary = directory / SUMMARY
+    if exists(summary):
+        _refuse_foreign(summary)
+        yield summary
+    names = sorted(file.name for file in directory.find("*.*"))
+    yield from (directory / name for name in names if name in {GROUPS, SELF} or _OF_TRIPLE.fullmatch(name))
+
+
+def _refuse_foreign(summary: Place) -> None:
+    try:
+        read_contents(summary)
+    except ResultError as error:
+        raise ResultError(f"{error}; or, to write a result, choose another folder: this file stays") from error
+
+
+def _file_names(result: InfluenceResult) -> Iterator[str]:
+    """Name the file of each test triple; of a test triple that is repeated, the later ones are numbered."""
+    seen: dict[str, int] = {}
+    for index in range(len(result.rankings)):
+        if result.test_triples is None:
+            yield SELF
+            continue
+        triple, other = result.question(index)
+        stem = f"triple_{'_'.join(map(str, triple))}" + ("" if other is None else f"_not_{other}")
+        seen[stem] = seen.get(stem, 0) + 1
+        yield f"{stem}.json" if seen[stem] == 1 else f"{stem}_again_{seen[stem]}.json"

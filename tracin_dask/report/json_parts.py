@@ -1,0 +1,218 @@
+"""The parts of a result in JSON: what each adds to the object of one test triple, and how it is read back.
+
+A new part of the result is a field of `InfluenceResult` and an entry of `PARTS`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy import ndarray
+
+from tracin_dask.report.entries import entries, ranked_columns
+from tracin_dask.report.groups import LISTED_GROUPS, GroupInfluences
+from tracin_dask.report.labels import ROLES, Labels, Texts
+from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult, Norms, RankedTriples
+
+Contents = Mapping[str, Any]
+"""The JSON object of one test triple."""
+FURTHER = "further_influences"
+PREFIXES = ("", "train_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a result: written by test triple, read from the objects of all test triples."""
+
+    write: Callable[[InfluenceResult, int], dict[str, Any]]
+    read: Callable[[Sequence[Contents]], dict[str, Any]]
+    """Gives fields of `InfluenceResult`."""
+
+
+def numbers(values: Iterable[Any], dtype: pa.DataType) -> ndarray:
+    """Put numbers that were read into an array, to the last bit.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, no number, or a fraction where whole numbers are expected.
+    """
+    found = pa.array(list(values))
+    if not (pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or len(found) == 0):
+        raise ValueError(f"found {found.type} where numbers are expected")
+    array: ndarray = found.cast(dtype).to_numpy()
+    return array
+
+
+def name_of_value(contents: Sequence[Contents]) -> str:
+    """Tell influences from self-influences."""
+    return "self_influence" if contents[0].get("mode") == "self" else "influence"
+
+
+def _write_question(result: InfluenceResult, test_index: int) -> dict[str, Any]:
+    if result.test_triples is None:
+        return {"mode": "self"}
+    triple, other = result.question(test_index)
+    about: dict[str, Any] = {"test_triple": result.labels.describe(triple)}
+    if other is not None:
+        described = result.labels.describe([*triple[:2], other])
+        about["contrast"] = {key: value for key, value in described.items() if key.startswith("tail")}
+    return about
+
+
+def _read_question(contents: Sequence[Contents]) -> dict[str, Any]:
+    if name_of_value(contents) == "self_influence":
+        return {"test_triples": None, "contrast_tails": None}
+    others = None
+    if "contrast" in contents[0]:
+        others = numbers((one["contrast"]["tail"] for one in contents), pa.int64())
+    return {"test_triples": _triples([one["test_triple"] for one in contents], ""), "contrast_tails": others}
+
+
+def _write_no_labels(_result: InfluenceResult, _test_index: int) -> dict[str, Any]:
+    """Add nothing: every triple has its labels with it."""
+    return {}
+
+
+def _read_labels(contents: Sequence[Contents]) -> dict[str, Any]:
+    """Collect the labels of all triples, wherever they stand."""
+    name = f"{name_of_value(contents)}s"
+    known: dict[str, dict[int, tuple[str, str | None]]] = {"entity": {}, "relation": {}}
+    for one in contents:
+        described = [one.get("test_triple", {}), one.get("contrast", {}), *one[name], *one.get(FURTHER, ())]
+        for triple in described:
+            for prefix in PREFIXES:
+                for role in ROLES:
+                    if f"{prefix}{role}" in triple:
+                        kind = known["relation" if role == "relation" else "entity"]
+                        texts = triple[f"{prefix}{role}_label"], triple.get(f"{prefix}{role}_name")
+                        kind[triple[f"{prefix}{role}"]] = texts
+    return {"labels": Labels(entities=Texts.of(known["entity"]), relations=Texts.of(known["relation"]))}
+
+
+def _write_norm(result: InfluenceResult, test_index: int) -> dict[str, Any]:
+    return {} if result.norms is None else {"test_gradient_norm": float(result.norms.test[test_index])}
+
+
+def _read_norms(contents: Sequence[Contents]) -> dict[str, Any]:
+    if "test_gradient_norm" not in contents[0]:
+        return {"norms": None}
+    test = numbers((one["test_gradient_norm"] for one in contents), pa.float64())
+    train = (numbers((e["train_gradient_norm"] for e in one["influences"]), pa.float64()) for one in contents)
+    return {"norms": Norms(test=test, train=tuple(train))}
+
+
+def _write_settings(result: InfluenceResult, _test_index: int) -> dict[str, Any]:
+    return {"top_k": result.top_k, "learning_rate": result.learning_rate}
+
+
+def _read_settings(contents: Sequence[Contents]) -> dict[str, Any]:
+    return {key: contents[0][key] for key in ("top_k", "learning_rate")}
+
+
+def _write_rankings(result: InfluenceResult, test_index: int) -> dict[str, Any]:
+    found: dict[str, Any] = {f"{result.value_name}s": rows(entries(result, test_index))}
+    further = result.further[test_index]
+    if len(further):
+        columns = ranked_columns(result, further) | {"train_index": pa.array(further.train_index)}
+        found[FURTHER] = rows(pa.table(columns))
+    return found
+
+
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Give rows as JSON lists them: what is not known is left out."""
+    return [{key: value for key, value in row.items() if value is not None} for row in table.to_pylist()]
+
+
+def _read_rankings(contents: Sequence[Contents]) -> dict[str, Any]:
+    name = name_of_value(contents)
+    return {
+        "rankings": tuple(_ranked(one[f"{name}s"], name) for one in contents),
+        "further": tuple(_ranked(one.get(FURTHER, ()), name) for one in contents),
+        "contributions": _contributions(contents, name),
+    }
+
+
+def _ranked(listed: Sequence[Contents], name: str) -> RankedTriples:
+    return RankedTriples(
+        triples=_triples(listed, "train_"),
+        influence=numbers((entry[name] for entry in listed), pa.float64()),
+        train_index=numbers((entry["train_index"] for entry in listed), pa.int64()),
+    )
+
+
+def _triples(described: Sequence[Contents], prefix: str) -> ndarray:
+    columns = [numbers((triple[f"{prefix}{role}"] for triple in described), pa.int64()) for role in ROLES]
+    return np.stack(columns, axis=1)
+
+
+def _contributions(contents: Sequence[Contents], name: str) -> tuple[ndarray, ...] | None:
+    """Read what each checkpoint adds; lists without any entry have it if the run was asked for it."""
+    run, key = contents[0]["run"], f"{name}_by_checkpoint"
+    listed = [one[f"{name}s"] for one in contents]
+    if not (run.get("checkpoint_contributions") or any(key in entry for one in listed for entry in one[:1])):
+        return None
+    parts = (numbers((part for entry in one for part in entry[key]), pa.float64()) for one in listed)
+    width = len(run["checkpoints"])
+    return tuple(part.reshape(len(one), width) for part, one in zip(parts, listed, strict=True))
+
+
+def _write_groups(result: InfluenceResult, test_index: int) -> dict[str, Any]:
+    if not result.groups:
+        return {}
+    return {"group_totals": [_listed(found, test_index, result.run["rank_by"]) for found in result.groups]}
+
+
+def _listed(found: GroupInfluences, test_index: int, rank_by: str) -> dict[str, Any]:
+    largest = found.table(test_index, rank_by, most=LISTED_GROUPS)
+    return {"group_by": found.group_by, "num_groups": found.num_groups, "groups": rows(largest)}
+
+
+def _read_groups(contents: Sequence[Contents]) -> dict[str, Any]:
+    """Read the groups that are listed; the others, which a file of their own has, are NaN where a list lacks them."""
+    places = range(len(contents[0].get("group_totals", ())))
+    return {"groups": tuple(_one_grouping([one["group_totals"][place] for one in contents]) for place in places)}
+
+
+def _one_grouping(listed: Sequence[Contents]) -> GroupInfluences:
+    groups = {group["group"]: group for one in listed for group in one["groups"]}
+    ordered = sorted(groups)
+    sums = np.full((3, len(listed), len(ordered)), np.nan)
+    for test_index, one in enumerate(listed):
+        at = np.searchsorted(ordered, [group["group"] for group in one["groups"]])
+        for part, side in zip(sums, ("positive", "negative", "net"), strict=True):
+            part[test_index, at] = numbers((group[f"{side}_influence"] for group in one["groups"]), pa.float64())
+    return GroupInfluences(
+        group_by=listed[0]["group_by"],
+        num_groups=listed[0]["num_groups"],
+        groups=numbers(ordered, pa.int64()),
+        labels=pa.array([groups[number]["group_label"] for number in ordered], pa.string()),
+        names=pa.array([groups[number].get("group_name") for number in ordered], pa.string()),
+        num_triples=numbers((groups[number]["num_training_triples"] for number in ordered), pa.int64()),
+        positive=sums[0],
+        negative=sums[1],
+        net=sums[2],
+    )
+
+
+def _write_run(result: InfluenceResult, _test_index: int) -> dict[str, Any]:
+    return {"run": dict(result.run)}
+
+
+def _read_run(contents: Sequence[Contents]) -> dict[str, Any]:
+    """Take what was read from older files for what this version writes."""
+    return {"run": contents[0]["run"] | {"schema_version": SCHEMA_VERSION}}
+
+
+PARTS = (
+    Part(write=_write_question, read=_read_question),
+    Part(write=_write_norm, read=_read_norms),
+    Part(write=_write_settings, read=_read_settings),
+    Part(write=_write_rankings, read=_read_rankings),
+    Part(write=_write_no_labels, read=_read_labels),
+    Part(write=_write_groups, read=_read_groups),
+    Part(write=_write_run, read=_read_run),
+)
+"""In the order in which they stand in the file."""

@@ -1,0 +1,84 @@
+"""What the ids of a result are called: labels always, readable names where they are known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int
+from numpy import ndarray
+
+from tracin_dask.errors import ResultError
+
+ROLES = ("head", "relation", "tail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """The labels and names of some ids."""
+
+    ids: Int[ndarray, " id"]
+    """Ascending, each once."""
+    labels: pa.StringArray
+    names: pa.StringArray
+    """Null where none is known."""
+
+    @classmethod
+    def of(cls, known: Mapping[int, tuple[str, str | None]]) -> "Texts":
+        """Make them from the label and the name of each id."""
+        ids = sorted(known)
+        labels, names = (pa.array([known[number][part] for number in ids], pa.string()) for part in (0, 1))
+        return cls(ids=np.array(ids, np.int64), labels=labels, names=names)
+
+    def take(self, ids: Int[ndarray, " row"]) -> tuple[pa.StringArray, pa.StringArray]:
+        """Give the labels and the names of ids.
+
+        Raises
+        ------
+        ResultError
+            If one is not among those that are known.
+        """
+        places = np.searchsorted(self.ids, ids)
+        is_known = np.isin(ids, self.ids)
+        if not is_known.all():
+            raise ResultError(f"the result has no label of id {ids[~is_known][0]}: it knows those of its own triples")
+        return self.labels.take(pa.array(places)), self.names.take(pa.array(places))
+
+    @property
+    def has_names(self) -> bool:
+        """Whether any id has a name."""
+        return bool(self.names.null_count < len(self.names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """The labels and names of exactly the entities and relations that a result is about."""
+
+    entities: Texts = field(repr=False)
+    relations: Texts = field(repr=False)
+
+    def columns(self, triples: Int[ndarray, "row 3"], prefix: str = "") -> dict[str, pa.Array]:
+        """Give the ids, labels and names of triples, under keys like `train_head`, `train_head_label`.
+
+        There are columns of names only where some are known.
+        """
+        columns: dict[str, pa.Array] = {}
+        for role, numbers in zip(ROLES, np.ascontiguousarray(triples.T), strict=True):
+            texts = self.relations if role == "relation" else self.entities
+            labels, names = texts.take(numbers)
+            columns |= {f"{prefix}{role}": pa.array(numbers), f"{prefix}{role}_label": labels}
+            if texts.has_names:
+                columns[f"{prefix}{role}_name"] = names
+        return columns
+
+    def describe(self, triple: Sequence[int], prefix: str = "") -> dict[str, int | str]:
+        """Give the ids, labels and known names of one triple under such keys."""
+        columns = self.columns(np.array([triple], np.int64), prefix)
+        values = {key: column[0].as_py() for key, column in columns.items()}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def call(self, triple: Sequence[int]) -> tuple[str, str, str]:
+        """Call the head, relation and tail by their readable names, or else by their labels."""
+        known = self.describe(triple)
+        head, relation, tail = (str(known.get(f"{role}_name", known[f"{role}_label"])) for role in ROLES)
+        return head, relation, tail

@@ -1,0 +1,169 @@
+"""The result of a run: a value that needs neither the store nor the model, and that files give back whole."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.registry import place_of
+from tracin_dask.report.groups import GroupInfluences, group_tables
+from tracin_dask.report.labels import Labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 3
+"""2: `learning_rate` is a list where there are several checkpoints. 3: `further_influences`; all groups have a file."""
+SHOWN_ENTRIES = 10
+"""Proponents and opponents that a result has at least, where so many exist: so that both sides can be shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedTriples:
+    """Training triples with their influences, the best first."""
+
+    triples: Int[ndarray, "entry 3"]
+    influence: Float[ndarray, " entry"]
+    train_index: Int[ndarray, " entry"]
+    """Their lines in the training file, counted from 0."""
+
+    def __len__(self) -> int:
+        """Count the entries."""
+        return len(self.influence)
+
+    def take(self, chosen: ndarray | slice) -> "RankedTriples":
+        """Keep the chosen entries (a mask, a slice, or indices in the wanted order)."""
+        return RankedTriples(**{part.name: getattr(self, part.name)[chosen] for part in fields(RankedTriples)})
+
+
+def join(parts: Sequence[RankedTriples]) -> RankedTriples:
+    """Put some behind others."""
+    names = [part.name for part in fields(RankedTriples)]
+    return RankedTriples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norms:
+    """Norms of gradients: of all checkpoints side by side, each times the root of its learning rate."""
+
+    train: tuple[Float[ndarray, " _"], ...]
+    """Of the training triples in the ranking of each test triple."""
+    test: Float[ndarray, " test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfluenceResult:
+    """The most influential training triples of each test triple; of the training set itself for self-influence.
+
+    Attributes
+    ----------
+    test_triples
+        Ids [test, 3]; None for self-influence.
+    contrast_tails
+        The other tails that those of the test triples were compared with; None if there were none.
+    rankings
+        One per test triple, best first; a single one for self-influence.
+    further
+        Per ranking, the strongest proponents and opponents that it leaves out, so that both sides have ten. None are
+        left out where one side was asked for.
+    contributions
+        What each checkpoint adds to the influences of every ranking [entry, checkpoint], where that was asked for.
+    groups
+        The totals of the groups of training triples, by every grouping that was asked for.
+    norms
+        The norms of the gradients of test triples and of the rankings, where influences were divided by them.
+    learning_rate
+        That of the checkpoint; of several, a list in the order of `run["checkpoints"]`.
+    labels
+        What the ids of all these triples are called.
+    run
+        How the numbers were made: versions, loss, tracked tensors, precision, hashes, counts, seconds.
+    """
+
+    test_triples: Int[ndarray, "test 3"] | None = field(repr=False)
+    contrast_tails: Int[ndarray, " test"] | None = field(default=None, repr=False)
+    rankings: tuple[RankedTriples, ...] = field(repr=False)
+    further: tuple[RankedTriples, ...] = field(repr=False)
+    contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)
+    norms: Norms | None = field(default=None, repr=False)
+    groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
+    top_k: int
+    learning_rate: float | list[float]
+    labels: Labels = field(repr=False)
+    run: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def value_name(self) -> str:
+        """What files and tables call an influence."""
+        return "influence" if self.test_triples is not None else "self_influence"
+
+    def side(self, name: str, test_index: int = 0) -> RankedTriples:
+        """Give the strongest `proponents` or `opponents` of a test triple, as far as the result has them."""
+        sign = {"proponents": 1, "opponents": -1}[name]
+        parts = (self.rankings[test_index], self.further[test_index])
+        return join([part.take(sign * part.influence > 0) for part in parts])
+
+    def question(self, test_index: int = 0) -> tuple[list[int], int | None]:
+        """Give the ids of a test triple, and the other tail that it was compared with, if any."""
+        assert self.test_triples is not None  # noqa: S101 - self-influence asks about none
+        other = None if self.contrast_tails is None else int(self.contrast_tails[test_index])
+        return self.test_triples[test_index].tolist(), other
+
+    def to_dict(self, test_index: int = 0) -> dict[str, Any]:
+        """Give one test triple's result in the shape of its JSON file."""
+        from tracin_dask.report.json import to_dict  # noqa: PLC0415 - formats read and write this class
+
+        return to_dict(self, test_index)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Give all rankings as one table: a row per test triple and training triple, best first."""
+        from tracin_dask.report.entries import long_table  # noqa: PLC0415 - formats read and write this class
+
+        return long_table(self).to_pandas()
+
+    def group_tables(self) -> Iterator[pa.Table]:
+        """Give the groups of each test triple by each grouping, one table after the other, the largest first.
+
+        Raises
+        ------
+        ConfigError
+            If the run had no groupings.
+        """
+        return group_tables(self)
+
+    def groups_to_pandas(self) -> "pd.DataFrame":
+        """Give all groups of training triples as one table: `group_tables`, one below the other.
+
+        Raises
+        ------
+        ConfigError
+            If the run had no groupings.
+        """
+        return pa.concat_tables(self.group_tables()).to_pandas()
+
+    def write_json(self, path: AnyPath, test_index: int = 0) -> None:
+        """Write one test triple's result, whole or not at all, and all its groups in a file beside it."""
+        from tracin_dask.report.json import write_json  # noqa: PLC0415 - formats read and write this class
+
+        write_json(self, place_of(path), test_index)
+
+    def write_directory(self, directory: AnyPath, *, overwrite: bool = False) -> Path | Place:
+        """Write `triple_{h}_{r}_{t}.json` for every test triple (or `self_influence.json`), and `summary.json`.
+
+        Returns the path of the summary, which is written last.
+
+        Raises
+        ------
+        ResultError
+            If the folder has files of an earlier result, and these are not to be overwritten.
+        """
+        from tracin_dask.report.folder import write_directory  # noqa: PLC0415 - formats read and write this class
+
+        summary = write_directory(self, place_of(directory), overwrite=overwrite)
+        return summary.local_path() or summary
