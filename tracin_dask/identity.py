@@ -1,9 +1,16 @@
-"""What a value changes in the results of a run: declared by each field, so that runs can be told apart."""
+"""What tells one value from another in the results of a run: fields of frozen dataclasses declare what they change."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, fields
-from typing import Any, Literal
+from dataclasses import Field, dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
+Json: TypeAlias = Any
+"""A value that JSON can hold."""
 Effect = Literal["scores", "records", "nothing"]
 """The bits of influences; or only what is recorded of them; or neither."""
 _KEY = "changes"
@@ -15,11 +22,13 @@ class Changes:
 
     effect: Effect
     through: str | None
-    """What a run states instead, where other values can have the same effect: the tensors that patterns match."""
+    """What a run states instead, where the value matters through that alone: the tensors that patterns match."""
 
 
 def changes(effect: Effect, *, through: str | None = None) -> Mapping[str, Changes]:
-    """Declare, as the metadata of a dataclass's field, what its value changes.
+    """Declare, as the metadata of a field, what its value changes.
+
+    >>> top_k: int = field(default=10, metadata=changes("records"))  # doctest: +SKIP
 
     `through` names what a run states in place of the value, where the value matters through that alone.
     """
@@ -37,12 +46,64 @@ def declared(owner: type, field: Field[Any]) -> Changes:
     found: Changes | None = field.metadata.get(_KEY)
     if found is None:
         raise TypeError(
-            f"{owner.__name__}.{field.name} does not declare what its value changes; add "
-            'field(metadata=changes("scores")), or "records" or "nothing"'
+            f"{owner.__name__}.{field.name} does not declare what its value changes; write "
+            'field(metadata=changes("scores")), or "records", or "nothing" (tracin_dask.identity)'
         )
     return found
 
 
-def undeclared(owner: Any) -> Iterator[str]:  # noqa: ANN401 - a dataclass has no type of its own
+def undeclared(owner: type) -> Iterator[str]:
     """Name the fields of a dataclass that do not declare what they change."""
+    assert is_dataclass(owner)  # noqa: S101 - nothing else has fields
     return (f"{owner.__name__}.{field.name}" for field in fields(owner) if _KEY not in field.metadata)
+
+
+def identity(value: object) -> Json:
+    """Give, as a value for JSON, what tells a value from others.
+
+    Numbers and texts stand for themselves, an array for its digest, a frozen dataclass for its name and the fields that
+    change something, anything else for its attribute `identity`.
+
+    Raises
+    ------
+    TypeError
+        If the value has none of these, or a field declares nothing.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind in _FORMS:
+        return _FORMS[kind](value)
+    if hasattr(value, "identity"):
+        return value.identity
+    if is_dataclass(kind):
+        return _of_dataclass(value, kind)
+    raise TypeError(
+        f"{kind.__name__} cannot be told from other values, so that finished work could be mixed up; make it a frozen "
+        "dataclass whose fields declare what they change (tracin_dask.identity), or give it an attribute `identity`"
+    )
+
+
+def _of_dataclass(value: object, kind: type) -> str:
+    """Name a value and its fields, as its constructor would take them."""
+    assert is_dataclass(kind)  # noqa: S101 - asked before
+    counted = [field.name for field in fields(kind) if declared(kind, field).effect != "nothing"]
+    settings = ", ".join(f"{name}={identity(getattr(value, name))}" for name in counted)
+    name = getattr(value, "name", kind.__name__)
+    return f"{name}({settings})" if settings else str(name)
+
+
+def digest_of(array: np.ndarray) -> str:
+    """Give a digest of the numbers of an array."""
+    return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()
+
+
+_PLAIN = {NoneType, bool, int, float, str}
+_FORMS = {
+    tuple: lambda values: [identity(one) for one in values],
+    list: lambda values: [identity(one) for one in values],
+    frozenset: lambda values: sorted(identity(one) for one in values),
+    np.ndarray: digest_of,
+    type(Path()): lambda path: str(path.absolute()),
+}
+"""How values of the types that Python and NumPy come with are stated."""
