@@ -1,7 +1,7 @@
 """What tells one value from another in the results of a run: fields of frozen dataclasses declare what they change."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
@@ -23,16 +23,19 @@ class Changes:
     effect: Effect
     through: str | None
     """What a run states instead, where the value matters through that alone: the tensors that patterns match."""
+    by: Callable[[Any], Json]
+    """Gives what tells the value from others."""
 
 
-def changes(effect: Effect, *, through: str | None = None) -> Mapping[str, Changes]:
-    """Declare, as the metadata of a field, what its value changes.
+def changes(
+    effect: Effect, *, through: str | None = None, by: Callable[[Any], Json] | None = None
+) -> Mapping[str, Changes]:
+    """Declare what the value of a field changes: `top_k: int = field(default=10, metadata=changes("records"))`.
 
-    >>> top_k: int = field(default=10, metadata=changes("records"))  # doctest: +SKIP
-
-    `through` names what a run states in place of the value, where the value matters through that alone.
+    `through` names what a run states in place of the value, where the value matters through that alone. `by` gives what
+    tells the value from others; without it, `identity` does.
     """
-    return {_KEY: Changes(effect=effect, through=through)}
+    return {_KEY: Changes(effect=effect, through=through, by=by or identity)}
 
 
 def declared(owner: type, field: Field[Any]) -> Changes:
@@ -56,6 +59,12 @@ def undeclared(owner: type) -> Iterator[str]:
     """Name the fields of a dataclass that do not declare what they change."""
     assert is_dataclass(owner)  # noqa: S101 - nothing else has fields
     return (f"{owner.__name__}.{field.name}" for field in fields(owner) if _KEY not in field.metadata)
+
+
+def declares_all(value: object) -> bool:
+    """Tell whether a value is a dataclass whose fields all declare what they change."""
+    kind = type(value)
+    return is_dataclass(kind) and not list(undeclared(kind))
 
 
 def identity(value: object) -> Json:
@@ -87,8 +96,9 @@ def identity(value: object) -> Json:
 def _of_dataclass(value: object, kind: type) -> str:
     """Name a value and its fields, as its constructor would take them."""
     assert is_dataclass(kind)  # noqa: S101 - asked before
-    counted = [field.name for field in fields(kind) if declared(kind, field).effect != "nothing"]
-    settings = ", ".join(f"{name}={identity(getattr(value, name))}" for name in counted)
+    known = {field.name: declared(kind, field) for field in fields(kind)}
+    counted = {name: found.by(getattr(value, name)) for name, found in known.items() if found.effect != "nothing"}
+    settings = ", ".join(f"{name}={stated}" for name, stated in counted.items())
     name = getattr(value, "name", kind.__name__)
     return f"{name}({settings})" if settings else str(name)
 
@@ -99,7 +109,7 @@ def digest_of(array: np.ndarray) -> str:
 
 
 _PLAIN = {NoneType, bool, int, float, str}
-_FORMS = {
+_FORMS: Mapping[type, Callable[[Any], Json]] = {
     tuple: lambda values: [identity(one) for one in values],
     list: lambda values: [identity(one) for one in values],
     frozenset: lambda values: sorted(identity(one) for one in values),

@@ -204,7 +204,7 @@ def test_records_of_other_groups_are_refused(make_job: MakeJob, graph: Graph, cu
     (tmp_path / "sources.tsv").write_text("\n".join(lines) + "\n")
     other = ingest_groups(tmp_path / "sources.tsv", graph.store, tmp_path / "other.zarr")
     for group_by in ((), ("relation",), ("head", "relation", "tail", sources), ("relation", "head", "tail", other)):
-        with pytest.raises(ResumeError, match=r"another run \(group_by: \['relation', .*\] then, (\[.*\]|None) now\)"):
+        with pytest.raises(ResumeError, match=r"another run \(group by: \['relation', .*\] then, (\[.*\]|None) now\)"):
             make_job(group_by=group_by).carry_out(execution=Execution(record_directory=cut_off))
 
 

@@ -15,7 +15,7 @@ from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.report.result import InfluenceResult
-from tracin_dask.runs.provenance import identity_of
+from tracin_dask.runs.identity import score_identity
 
 TOLERANCE = 1e-5
 """Of float32 sums, relative to the product of the gradients' norms."""
@@ -157,7 +157,7 @@ def test_runs_of_other_losses_and_questions_are_not_resumed(make_job: MakeJob):
             {"contrast": (2,)},
         )
     ]
-    identities = [repr(identity_of(job.prepared, job.plan)) for job in jobs]
+    identities = [repr(score_identity(job.prepared, job.plan)) for job in jobs]
     assert len(set(identities)) == len(jobs)
 
 

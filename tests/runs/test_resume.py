@@ -125,15 +125,15 @@ class OtherLoss:
 @pytest.mark.parametrize(
     ("options", "difference"),
     [
-        ({"top_k": 21}, r"top_k: 20 then, 21 now"),
-        ({"batch_size": 2 * BATCH_SIZE}, rf"batch_size: {BATCH_SIZE} then, {2 * BATCH_SIZE} now"),
-        ({"tests": [[0, 0, 1]]}, r"test_triples: \w{64} then, \w{64} now"),
-        ({"mode": "self"}, r"test_triples: \w{64} then, none now"),
-        ({"learning_rate": 0.5}, r"learning_rate: 0.01 then, 0.5 now"),
+        ({"top_k": 21}, r"top k: 20 then, 21 now"),
+        ({"batch_size": 2 * BATCH_SIZE}, rf"batch size: {BATCH_SIZE} then, {2 * BATCH_SIZE} now"),
+        ({"tests": [[0, 0, 1]]}, r"test triples: \w{64} then, \w{64} now"),
+        ({"mode": "self"}, r"test triples: \w{64} then, none now"),
+        ({"learning_rate": 0.5}, r"learning rate: 0.01 then, 0.5 now"),
         ({"loss": OtherLoss()}, r"loss: \['bce', '\w+'\] then, \['bce', '\w+'\] now"),
         ({"last_layers": 2}, r"parameters: \[.*\] then, \['fc.bias', 'fc.weight'\] now"),
         ({"precision": "bf16"}, r"precision: float32 then, bf16 now"),
-        ({"gradient_checkpointing": True}, r"gradient_checkpointing: False then, True now"),
+        ({"gradient_checkpointing": True}, r"gradient checkpointing: False then, True now"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -153,7 +153,7 @@ def test_resuming_with_another_checkpoint_is_refused(make_job: MakeJob, cut_off:
 def test_resuming_with_another_number_of_threads_is_refused(make_job: MakeJob, cut_off: Path):
     job = make_job()
     resources = type(job.plan.resources)(threads_per_worker=2, memory_bytes=2 << 30)
-    with pytest.raises(ResumeError, match="threads_per_worker: 1 then, 2 now"):
+    with pytest.raises(ResumeError, match="threads per worker: 1 then, 2 now"):
         job.carry_out(execution=Execution(record_directory=cut_off), resources=resources)
 
 
@@ -198,7 +198,7 @@ def test_overlapping_records_are_refused(make_job: MakeJob, cut_off: Path):
 
 def test_records_without_run_metadata_are_refused(make_job: MakeJob, cut_off: Path):
     (cut_off / "run.json").unlink()
-    with pytest.raises(ResumeError, match=r"another run .*top_k: None then, 20 now"):
+    with pytest.raises(ResumeError, match=r"another run .*top k: None then, 20 now"):
         make_job().carry_out(execution=Execution(record_directory=cut_off))
 
 

@@ -199,7 +199,7 @@ def test_a_run_without_records_rewrites_its_unfinished_scores(make_job: MakeJob,
 
 def test_records_of_a_run_count_only_for_the_same_scores_path(make_job: MakeJob, cut_off: Path, path: Path):
     for other, now in (({}, "None"), ({"save_scores": path.with_name("other.zarr")}, ".*other.zarr")):
-        with pytest.raises(RuntimeError, match=rf"\(save_scores: .*/scores\.zarr then, {now} now\)"):
+        with pytest.raises(RuntimeError, match=rf"\(save scores: .*/scores\.zarr then, {now} now\)"):
             make_job(**other).carry_out(execution=Execution(record_directory=cut_off))
     assert not path.with_name("other.zarr").exists()
 

@@ -1,11 +1,10 @@
-"""What a run states of itself: for whoever reads its result, and to tell its records from those of another run."""
+"""Run metadata: how the numbers of a result were made."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from tracin_dask import __version__
-from tracin_dask.influence.losses.identity import loss_identity, loss_settings
+from tracin_dask.influence.losses.identity import loss_settings
 from tracin_dask.report.result import SCHEMA_VERSION
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
@@ -47,30 +46,6 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "workers": plan.resources.num_workers,
         "threads_per_worker": plan.resources.threads_per_worker,
         **({"groupings": [grouping.about() for grouping in prepared.groupings]} if prepared.groupings else {}),
-    }
-
-
-def identity_of(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
-    """State all that the bits of the scores depend on, for the records of finished work."""
-    config, targets = prepared.config, prepared.targets
-    return {
-        "tracin_dask_version": __version__,
-        "store": prepared.store.info.fingerprint,
-        "checkpoint": one_or_all([checkpoint.sha256 for checkpoint in prepared.checkpoints]),
-        "dtype": str(prepared.checkpoints[0].dtype),
-        "model": repr(prepared.model_config),
-        "test_triples": "none" if targets is None else targets.identity,
-        "loss": loss_identity(config.scoring.loss),
-        "question": asdict(prepared.question),
-        "normalize": config.scoring.normalize,
-        "preconditioner": config.scoring.preconditioner,
-        "parameters": sorted(prepared.tracked),
-        "learning_rate": one_or_all(prepared.learning_rates),
-        "batch_size": plan.batch_size,
-        "device": config.computing.device,
-        "precision": config.computing.precision,
-        "gradient_checkpointing": config.computing.gradient_checkpointing,
-        "threads_per_worker": plan.resources.threads_per_worker,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from tracin_dask.identity import declares_all, identity
 from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES, AllScoresLoss, AnyLoss, Loss, reads
 
 _NUM_ENTITIES = 7
@@ -28,7 +29,7 @@ def loss_identity(loss: AnyLoss) -> list[str]:
 
 
 def _identity(loss: AnyLoss) -> list[str]:
-    settings = repr(sorted(loss_settings(loss).items()))
+    settings = _settings(loss)
     if reads(loss) == CORRUPTED_TRIPLES:
         return [settings]
     grid = torch.linspace(-20, 20, 57 * _NUM_ENTITIES, dtype=torch.float64)
@@ -36,6 +37,11 @@ def _identity(loss: AnyLoss) -> list[str]:
         tails = torch.arange(57) % _NUM_ENTITIES
         return [settings, _digest(cast(AllScoresLoss, loss).value(grid.view(57, _NUM_ENTITIES), tails))]
     return [settings, _digest(cast(Loss, loss).value(grid))]
+
+
+def _settings(loss: AnyLoss) -> str:
+    """Take the fields of a dataclass where all of them declare what they change; else what is stated."""
+    return str(identity(loss)) if declares_all(loss) else repr(sorted(loss_settings(loss).items()))
 
 
 def _digest(values: Tensor) -> str:

@@ -1,6 +1,6 @@
 """The loss that a ConvE is trained with, of the scores of all entities as the tail."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.identity import changes
 from tracin_dask.influence.losses.base import ALL_SCORES, Reads
 
 
@@ -22,7 +23,7 @@ class OneToAll:
 
     name: ClassVar[str] = "one-to-all"
     reads: ClassVar[Reads] = ALL_SCORES
-    label_smoothing: float = 0.0
+    label_smoothing: float = field(default=0.0, metadata=changes("scores"))
 
     def __post_init__(self) -> None:
         """Refuse a smoothing that leaves no positive.

@@ -1,6 +1,6 @@
 """The loss of training by negative sampling, of the scores of a triple and of corrupted ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.identity import changes
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES, LossPart, Reads
 from tracin_dask.influence.losses.own_score import LabelledScore
 
@@ -26,8 +27,8 @@ class SLCWA:
 
     name: ClassVar[str] = "slcwa"
     reads: ClassVar[Reads] = CORRUPTED_TRIPLES
-    num_negatives: int = 1
-    seed: int = 0
+    num_negatives: int = field(default=1, metadata=changes("scores"))
+    seed: int = field(default=0, metadata=changes("scores"))
 
     def __post_init__(self) -> None:
         """Refuse to corrupt nothing.

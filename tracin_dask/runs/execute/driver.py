@@ -16,9 +16,10 @@ from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
+from tracin_dask.runs.identity import record_identity, score_identity
 from tracin_dask.runs.plan.plan import Plan, Rows
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.provenance import about_run, identity_of
+from tracin_dask.runs.provenance import about_run
 from tracin_dask.runs.reductions import Reductions
 from tracin_dask.runs.result import make_result
 from tracin_dask.runs.sinks.records import Records
@@ -120,13 +121,14 @@ def _open_outputs(
 ) -> tuple[Records | None, Reductions]:
     """Open the records of finished groups and the array of all influences, where there are to be any."""
     records, place = None, None
-    identity = identity_of(prepared, plan)
     if scores is not None:
         check_place(scores)
     if execution.record_directory is not None:
+        identity = record_identity(prepared, plan)
         records = Records(execution.record_directory, identity, prepared.reductions(), restart=execution.restart)
     if scores is not None:
         has_records = records is not None and not records.is_empty
+        identity = score_identity(prepared, plan)
         place = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
     return records, prepared.reductions(place)
 

@@ -5,7 +5,7 @@ from typing import get_args
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
-from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy
+from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy, loss_identity
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.parameters import matching, without_cancelled
 from tracin_dask.influence.preconditioners.diagonal import Preconditioning
@@ -38,7 +38,7 @@ class ScoringOptions:
         checkpoint's own, or else 0.001.
     """
 
-    loss: AnyLoss = field(default_factory=BinaryCrossEntropy, metadata=changes("scores"))
+    loss: AnyLoss = field(default_factory=BinaryCrossEntropy, metadata=changes("scores", by=loss_identity))
     parameters: tuple[str, ...] = field(default=(), metadata=changes("scores", through="parameters"))
     last_layers: int | None = field(default=None, metadata=changes("scores", through="parameters"))
     preconditioner: Preconditioning = field(default="none", metadata=changes("scores"))

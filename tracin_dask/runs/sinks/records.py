@@ -42,7 +42,6 @@ class Records:
         if restart:
             _delete_files(self._directory)
         known = self._directory / _RUN_FILE
-        identity = {**identity, **{one.name: one.identity for one in reductions}}
         if not self.is_empty:
             recorded = json.loads(read_bytes(known)) if exists(known) else {}
             self._refuse_another(recorded, json.loads(json.dumps(identity)))
@@ -85,7 +84,11 @@ class Records:
 
     def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         names = sorted(known.keys() | wanted.keys())
-        other = [f"{n}: {known.get(n)} then, {wanted.get(n)} now" for n in names if known.get(n) != wanted.get(n)]
+        other = [
+            f"{name.replace('_', ' ')}: {known.get(name)} then, {wanted.get(name)} now"
+            for name in names
+            if known.get(name) != wanted.get(name)
+        ]
         if other:
             raise ResumeError(
                 f"{self._directory} holds the finished part of another run ({'; '.join(other)}); "
