@@ -130,7 +130,7 @@ class OtherLoss:
         ({"tests": [[0, 0, 1]]}, r"test triples: \w{64} then, \w{64} now"),
         ({"mode": "self"}, r"test triples: \w{64} then, none now"),
         ({"learning_rate": 0.5}, r"learning rate: 0.01 then, 0.5 now"),
-        ({"loss": OtherLoss()}, r"loss: \['bce', '\w+'\] then, \['bce', '\w+'\] now"),
+        ({"loss": OtherLoss()}, r"loss: bce, own score, values \w+ then, bce, own score, values \w+ now"),
         ({"last_layers": 2}, r"parameters: \[.*\] then, \['fc.bias', 'fc.weight'\] now"),
         ({"precision": "bf16"}, r"precision: float32 then, bf16 now"),
         ({"gradient_checkpointing": True}, r"gradient checkpointing: False then, True now"),

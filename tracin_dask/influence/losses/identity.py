@@ -19,30 +19,31 @@ def loss_settings(loss: AnyLoss) -> Mapping[str, Any]:
     return settings
 
 
-def loss_identity(loss: AnyLoss) -> list[str]:
-    """Give the name, what the loss reads, and its settings and values on a fixed grid of scores.
+def loss_identity(loss: AnyLoss) -> str:
+    """Give the name and settings, what the loss reads, and a digest of its values on a fixed grid of scores.
 
-    So losses of the same name differ. The grid cannot show every difference, so the settings that a loss states
-    are included.
+    So losses of the same name are told apart. The grid cannot show everything: settings do, where they are stated.
     """
-    return [loss.name, reads(loss), *_identity(loss)]
+    return f"{_with_settings(loss)}, {reads(loss)}{_values(loss)}"
 
 
-def _identity(loss: AnyLoss) -> list[str]:
-    settings = _settings(loss)
+def _with_settings(loss: AnyLoss) -> str:
+    """Take the fields of a dataclass where all of them declare what they change; else what is stated."""
+    if declares_all(loss):
+        return str(identity(loss))
+    settings = ", ".join(f"{name}={value!r}" for name, value in sorted(loss_settings(loss).items()))
+    return f"{loss.name}({settings})" if settings else loss.name
+
+
+def _values(loss: AnyLoss) -> str:
     if reads(loss) == CORRUPTED_TRIPLES:
-        return [settings]
+        return ""
     grid = torch.linspace(-20, 20, 57 * _NUM_ENTITIES, dtype=torch.float64)
     if reads(loss) == ALL_SCORES:
         tails = torch.arange(57) % _NUM_ENTITIES
-        return [settings, _digest(cast(AllScoresLoss, loss).value(grid.view(57, _NUM_ENTITIES), tails))]
-    return [settings, _digest(cast(Loss, loss).value(grid))]
-
-
-def _settings(loss: AnyLoss) -> str:
-    """Take the fields of a dataclass where all of them declare what they change; else what is stated."""
-    return str(identity(loss)) if declares_all(loss) else repr(sorted(loss_settings(loss).items()))
+        return _digest(cast(AllScoresLoss, loss).value(grid.view(57, _NUM_ENTITIES), tails))
+    return _digest(cast(Loss, loss).value(grid))
 
 
 def _digest(values: Tensor) -> str:
-    return hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]
+    return f", values {hashlib.sha256(values.detach().numpy().tobytes()).hexdigest()[:16]}"
