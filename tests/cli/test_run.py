@@ -51,14 +51,14 @@ class TestTrainingTriples:
         files = ["--model-path", project.folder / "model.pt", "--train", project.folder / "train.txt", *project.maps()]
         result = tool("run", *files, "--test-triple", *project.test_ids, "--output", tmp_path / "a.json")
         (store,) = (tmp_path / "xdg" / "tracin-dask").glob("train-*.zarr")
-        assert f"training triples: 600 from {project.folder}/train.txt, kept as {store}" in result.stderr
+        assert f"training triples: 600 from {project.folder}/train.txt, stored as {store}" in result.stderr
         assert "ids without a map" not in result.stderr
 
     def test_a_run_without_maps_prints_that_ids_follow_the_order_of_labels(self, project, tool, tmp_path):
         files = ["--model-path", project.folder / "model.pt", "--train", project.folder / "train.txt"]
         words = ["--test-triple", *project.test_ids, "--output", tmp_path / "a.json", "--cache-dir", tmp_path / "cache"]
         result = tool("run", *files, *project.maps()[:2], *words)
-        assert "ids without a map follow the order of the labels" in result.stderr
+        assert "without an id map, ids follow the order of the labels" in result.stderr
 
     def test_a_store_is_used_directly_as_training_set(self, project, tool, tmp_path, graph, explain):
         files = ["--model-path", project.folder / "model.pt", "--train", graph, "--threads-per-worker", 1]
@@ -224,7 +224,7 @@ class TestResult:
     def test_the_screen_says_that_a_side_is_empty(self, project, tool, tmp_path):
         words = ["--mode", "self", "--rank-by", "opponents", "--output", tmp_path / "a.json"]
         result = tool("run", *project.options(), *words)
-        assert "a.json: an empty list, for no influence has this sign" in result.stdout
+        assert "a.json: an empty list: no influence has this sign" in result.stdout
         assert json.loads((tmp_path / "a.json").read_text())["self_influences"] == []
 
     def test_test_triple_may_be_repeated(self, project, tool, tmp_path):
@@ -236,7 +236,7 @@ class TestResult:
         output = tmp_path / "deep" / "er" / "influence.json"
         result = tool("run", *project.options(), "--test-triple", *project.test_ids, "--output", output)
         assert f"Proponents of {' — '.join(project.test_labels)}" in result.stdout
-        assert f"wrote {output}: the 10 of largest |influence|; --rank-by" in result.stdout
+        assert f"wrote {output}: the 10 training triples with the largest |influence|; --rank-by" in result.stdout
         assert "running in this process (a small job): 1 task(s)" in result.stderr
         assert "scored 600 of 600 training triples" in result.stderr
         assert [path.name for path in output.parent.iterdir()] == ["influence.json"]  # no record is left

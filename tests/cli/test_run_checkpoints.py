@@ -126,7 +126,7 @@ class TestLearningRates:
     def test_learning_rates_for_checkpoints_listed_out_of_order_are_refused(self, over, folder):
         order = ", ".join(map(str, files(folder, 2, 9, 10)))
         with pytest.raises(
-            ConfigError, match=f"one number per checkpoint, but they are taken in .*: {order}; list them"
+            ConfigError, match=f"one number per checkpoint, but checkpoints are used in .*: {order}; list"
         ):
             over("--model-path", *files(folder, 10, 2, 9), "--learning-rate", 0.5, 0.25, 0.125)
 

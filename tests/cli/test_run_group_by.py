@@ -70,7 +70,7 @@ def test_save_groups_writes_the_groups_of_all_test_triples(project, tool, source
     words = ["--group-by", sources, "--group-by", "head", "--save-groups", table, "--output-dir", tmp_path / "why"]
     result = tool("run", *project.options(), "--test", tmp_path / "test.txt", *words, "--threads-per-worker", 1)
     assert result.exit_code == 0, result.output
-    assert f"groups: 4 from {sources}, kept as" in said(result.stderr)
+    assert f"groups: 4 from {sources}, stored as" in said(result.stderr)
     assert f"wrote {table}: the totals of all groups" in said(result.stdout)
     rows = pq.read_table(table).to_pandas()
     assert set(zip(rows.test_index, rows.test_head, rows.test_relation, rows.test_tail, strict=True)) == {
@@ -125,7 +125,7 @@ def test_group_by_refuses_a_value_that_is_neither_part_nor_file(project, refused
 
 def test_save_groups_without_group_by_is_refused(project, tool, tmp_path):
     words = ["--mode", "self", "--output", tmp_path / "a.json", "--save-groups"]
-    with pytest.raises(ConfigError, match="--save-groups writes what --group-by adds up; give both, or none"):
+    with pytest.raises(ConfigError, match="--save-groups writes the totals of --group-by; give both, or none"):
         tool("run", *project.options(), *words, tmp_path / "groups.parquet")
     with pytest.raises(ConfigError, match="is a folder; name a file in it"):
         tool("run", *project.options(), *words, tmp_path, "--group-by", "head")

@@ -71,5 +71,5 @@ def test_a_file_and_a_folder_may_be_written_at_once(project, tool, tmp_path):
     assert names(tmp_path) == ["a.groups.parquet", "a.json", "why"]
     one, other = (result_bits(tracin_dask.read_result(tmp_path / name)) for name in ("a.json", "why"))
     assert one == other
-    assert f"wrote {tmp_path / 'a.json'}: the 10 of largest |influence|" in text
+    assert f"wrote {tmp_path / 'a.json'}: the 10 training triples with the largest |influence|" in text
     assert f"wrote {tmp_path / 'why' / 'summary.json'}: " in text

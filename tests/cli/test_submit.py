@@ -29,6 +29,13 @@ def test_submit_refuses_invalid_run_options_before_submitting(tool, site, words)
     told = tool("submit", "--dry-run", site, *words, "--top-k", "many")
     assert told.exit_code == 2
     assert "'many' is not a valid integer" in told.output
+    assert told.output.startswith(f"Usage: tracin-dask submit {site}")
+
+
+def test_help_after_the_specification_is_that_of_the_run(tool, site):
+    told = tool("submit", site, "--help")
+    assert told.exit_code == 0
+    assert "--test-triple" in told.output
 
 
 def test_submit_refuses_the_cluster_option(tool, site, words):

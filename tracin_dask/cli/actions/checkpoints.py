@@ -1,4 +1,4 @@
-"""The checkpoints that options name, their learning rates, and what is said about several."""
+"""The order of several checkpoints and their learning rates."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,23 @@ from tracin_dask.runs.prepare import PreparedRun
 
 
 def refuse_another_order(listed: Sequence[Place], checkpoints: Sequence[Checkpoint]) -> None:
-    """Refuse to deal out learning rates to checkpoints that were listed in another order than they are taken in.
+    """Refuse one learning rate per checkpoint if the checkpoints are listed in another order than that of the run.
 
     Raises
     ------
     ConfigError
-        With the order in which they are taken.
+        With the order of the run.
     """
     taken = [checkpoint.path for checkpoint in checkpoints]
     if list(listed) != taken:
         raise ConfigError(
-            "--learning-rate gives one number per checkpoint, but they are taken in the order of their epochs or "
-            f"names: {', '.join(map(str, taken))}; list them, and the numbers, in this order"
+            "--learning-rate gives one number per checkpoint, but checkpoints are used in the order of their epochs or "
+            f"names: {', '.join(map(str, taken))}; list checkpoints and numbers in this order"
         )
 
 
 def learning_rates_of(schedule: Schedule, checkpoints: Sequence[Checkpoint]) -> tuple[float, ...]:
-    """Look the checkpoints' learning rates up, and say which names of files in the schedule are none of them."""
+    """Look up the learning rates of the checkpoints, and print which file names in the schedule match no checkpoint."""
     unused = schedule.unused_names(checkpoints)
     if unused:
         click.echo(f"{schedule.path}: no checkpoint of this run is called {', '.join(unused)}", err=True)
@@ -36,7 +36,7 @@ def learning_rates_of(schedule: Schedule, checkpoints: Sequence[Checkpoint]) -> 
 
 
 def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:
-    """Say in which order several checkpoints are summed, with which learning rates, and where one is the default."""
+    """Print the order in which checkpoints are summed, their learning rates, and which of these are the default."""
     first, *others = prepared.checkpoints
     if not others:
         if first.learning_rate is None and not is_stated:

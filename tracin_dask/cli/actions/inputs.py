@@ -21,7 +21,7 @@ from tracin_dask.triples.text import read_triples
 
 
 def store_of(options: JobOptions) -> TripleStore:
-    """Open the store, or make one of the text file and say so; raises as `open_store` and `ingest_cached`."""
+    """Open the store, or ingest the text file and say so; raises as `open_store` and `ingest_cached`."""
     train = options["train"]
     if train.is_folder():
         store = open_store(train)
@@ -41,9 +41,12 @@ def store_of(options: JobOptions) -> TripleStore:
                 progress=progress,
             ),
         )
-    click.echo(f"training triples: {len(store):,} from {train}, kept as {store.path}", err=True)
+    click.echo(f"training triples: {len(store):,} from {train}, stored as {store.path}", err=True)
     if options["entity_to_id"] is None or options["relation_to_id"] is None:
-        click.echo("ids without a map follow the order of the labels: those of the training must, too", err=True)
+        click.echo(
+            "without an id map, ids follow the order of the labels; the training must have used the same order",
+            err=True,
+        )
     return store
 
 
@@ -71,18 +74,18 @@ def _groups(path: Place, options: JobOptions, store: TripleStore) -> GroupStore:
         groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
     skipped = groups.info.skipped
     left_out = f"; {sum(skipped.values()):,} line(s) left out" if skipped else ""
-    click.echo(f"groups: {len(groups):,} from {path}, kept as {groups.path}{left_out}", err=True)
+    click.echo(f"groups: {len(groups):,} from {path}, stored as {groups.path}{left_out}", err=True)
     return groups
 
 
 def _cache(options: JobOptions) -> Place:
-    """Choose where stores of text files are kept."""
+    """Choose the folder for ingested text files."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
     return options["cache_dir"] or place_of(default)
 
 
 def read_test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
-    """Read the test triples, where there are any; integers are ids, unless bare integers are labels."""
+    """Read the test triples, if there are any; integers are ids, unless --labels says that they are labels."""
     some, file = options["test_triple"], options["test"]
     if file:
         return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)

@@ -35,7 +35,7 @@ def refuse_other_losses(options: JobOptions) -> None:
 
 
 def loss_of(options: JobOptions, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:
-    """Make the loss that is chosen; what the options leave open, the checkpoints may state."""
+    """Make the chosen loss; the checkpoints may state settings that the options leave open."""
     if options["loss"] == "bce":
         return BinaryCrossEntropy()
     if options["loss"] == "one-to-all":
@@ -45,7 +45,7 @@ def loss_of(options: JobOptions, checkpoints: Sequence[Checkpoint] = ()) -> AnyL
 
 
 def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> float:
-    """Take what is given, or what the first checkpoint states, and say so; else there is none."""
+    """Take the given value, or that of the first checkpoint and say so, or 0."""
     if given is not None:
         return given
     stated = checkpoints[0].label_smoothing if checkpoints else None
@@ -55,7 +55,7 @@ def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> 
 
 
 def contrast_of(options: JobOptions) -> tuple[int | str, ...]:
-    """Give the other tails; integers are ids, unless bare integers are labels."""
+    """Give the other tails; integers are ids, unless --labels says that they are labels."""
     given = options["contrast"]
     if options["labels"] or not all(tail.isdecimal() for tail in given):
         return given

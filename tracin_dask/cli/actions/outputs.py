@@ -77,7 +77,7 @@ class Outputs:
 
 def _check_save_groups(path: Place, *, has_groups: bool) -> None:
     if not has_groups:
-        raise ConfigError("--save-groups writes what --group-by adds up; give both, or none")
+        raise ConfigError("--save-groups writes the totals of --group-by; give both, or none")
     if path.is_folder():
         raise ConfigError(f"--save-groups {path} is a folder; name a file in it")
     if not path.name.endswith(".parquet"):

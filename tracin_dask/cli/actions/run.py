@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TABLE_ROWS = 10
 say = partial(click.echo, err=True)
 _WRITTEN = {
-    "absolute": "the {} of largest |influence|; --rank-by proponents or opponents for one side",
+    "absolute": "the {} training triples with the largest |influence|; --rank-by proponents or opponents for one side",
     "proponents": "the {} strongest proponents",
     "opponents": "the {} strongest opponents",
 }
@@ -89,14 +89,14 @@ def explain(options: RunOptions) -> None:
         and prepared.config.computing.device == "auto"
         and result.run["device"] == "cpu"
     ):
-        click.echo("workers have GPUs, but scored on their CPUs: their PyTorch finds no CUDA; install one that has it")
+        click.echo("workers have GPUs but computed on CPUs: their PyTorch has no CUDA; install a PyTorch with CUDA")
 
 
 def _what_is_kept(recorded: Place) -> str:
-    """Say what the same command would find of an interrupted run."""
+    """Say what the same command finds after an interruption."""
     if records.is_empty(recorded):
-        return "nothing was finished yet: the same command starts from the beginning"
-    return f"finished rows are kept in {recorded}: the same command goes on with them"
+        return "nothing is finished yet: the same command starts from the beginning"
+    return f"finished rows are kept in {recorded}: the same command continues from there"
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def _reported(path: Place | None, client: "Client | None") -> Iterator[None]:
         yield
         return
     if client is None:
-        raise ConfigError("--performance-report is of worker processes, and this run has none: give --cluster local")
+        raise ConfigError("--performance-report needs workers, and this run has none: give --cluster local")
     from distributed import performance_report  # noqa: PLC0415 - distributed is slow to import
 
     with client.as_current(), performance_report(filename=str(path)):
@@ -140,7 +140,7 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
 
 
 def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
-    """Say what a file holds; a side is shorter than asked for where no more influences have its sign."""
+    """Say what a file holds; a list is shorter than --top-k if no more influences have its sign."""
     rank_by = result.run["rank_by"]
     if len(result.rankings) > 1:
         is_folder = place_of(path).name == SUMMARY
@@ -148,7 +148,7 @@ def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
         return f"{where} {_WRITTEN[rank_by].format(result.top_k)}"
     found = len(result.rankings[0])
     if found == 0:
-        return "an empty list, for no influence has this sign"
+        return "an empty list: no influence has this sign"
     if result.test_triples is None:
-        return f"the {found} of largest self-influence"
+        return f"the {found} training triples with the largest self-influence"
     return _WRITTEN[rank_by].format(found)
