@@ -18,6 +18,7 @@ from tracin_dask.models.checkpoints.adam import Scales, adam_scales
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.models.config import ModelConfig
+from tracin_dask.runs.answers import TestSets, test_sets
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, Part
 from tracin_dask.runs.learning_rates import settle_learning_rates
@@ -48,6 +49,8 @@ class PreparedRun:
     """The preconditioner at each checkpoint, of the tracked tensors; empty without one."""
     groupings: tuple[Grouping, ...] = ()
     """By which influences are added up."""
+    sets: TestSets | None = None
+    """Which test triples are explained together; None where each is explained by itself."""
 
     @property
     def model_config(self) -> ModelConfig:
@@ -65,7 +68,13 @@ class PreparedRun:
         """What is explained; None for self-influence."""
         if self.test_triples is None:
             return None
-        return Targets(triples=self.test_triples, contrast_tails=self.contrast_tails)
+        answers = None if self.sets is None else self.sets.of_test
+        return Targets(triples=self.test_triples, contrast_tails=self.contrast_tails, answers=answers)
+
+    @property
+    def num_answers(self) -> int:
+        """Count the answers: test triples, or sets of them; 1 for self-influence."""
+        return 1 if self.targets is None else self.targets.num_answers
 
     @property
     def workload(self) -> Workload:
@@ -79,7 +88,7 @@ class PreparedRun:
             all_scores=reads(self.config.scoring.loss) == ALL_SCORES,
             tests_at_all_scores=self.question.reads_all_scores(self.config.scoring.loss),
             num_checkpoints=len(self.checkpoints),
-            num_columns=1 if self.test_triples is None else len(self.test_triples),
+            num_columns=self.num_answers,
             reductions=self.reductions(),
             is_preconditioned=self.config.scoring.preconditioner != "none",
         )
@@ -141,6 +150,7 @@ def prepare(
         checkpoints=checkpoints,
         test_triples=tests,
         contrast_tails=_contrast_tails(store, tests, config.question.contrast),
+        sets=test_sets(config.question.together, None if tests is None else len(tests)),
         config=config,
         learning_rates=settle_learning_rates(config.scoring.learning_rates, checkpoints),
         tracked=tracked,

@@ -101,6 +101,42 @@ def read_triples(
     return block.triples
 
 
+def read_sets(
+    path: AnyPath, entities: IdMap, relations: IdMap, *, labels: bool = False
+) -> tuple[Int64[np.ndarray, "row 3"], tuple[str, ...]]:
+    """Read a small file of lines `head TAB relation TAB tail TAB set`: triples, and the name of each one's set.
+
+    Raises
+    ------
+    TriplesError
+        If any line is malformed or names something that the id maps do not know.
+    """
+    path = place_of(path)
+    text, invalid = TripleText(path=path, has_ids=not labels and _starts_with_ids(path)), InvalidLines()
+    triples, names = [], []
+    for block in read_blocks(path):
+        table = read_columns(block, len(COLUMNS) + 1, invalid)
+        known = Table(columns=table.columns[: len(COLUMNS)], line_index=table.line_index)
+        triples.append(known_triples(known, entities, relations, has_ids=text.has_ids, invalid=invalid).triples)
+        names += table.columns[len(COLUMNS)].to_pylist()
+    text.refuse(invalid)
+    return np.concatenate(triples), tuple(names)
+
+
+def has_sets(path: AnyPath) -> bool:
+    """Tell whether the first line of a file has a fourth column."""
+    block = next(read_blocks(path, block_bytes=_DETECTION_BYTES), None)
+    lines = block.data.splitlines() if block else []
+    return bool(lines) and lines[0].count(b"\t") == len(COLUMNS)
+
+
+def _starts_with_ids(path: AnyPath) -> bool:
+    """Tell whether the first three columns at the start of a file hold nothing but bare integers."""
+    block = next(read_blocks(path, block_bytes=_DETECTION_BYTES), None)
+    rows = [line.split(b"\t")[: len(COLUMNS)] for line in (block.data.splitlines() if block else [])]
+    return bool(rows) and all(_BARE_INTEGER.fullmatch(field) for fields in rows for field in fields)
+
+
 def known_triples(
     table: Table, entities: IdMap, relations: IdMap, *, has_ids: bool, invalid: InvalidLines
 ) -> TripleBlock:

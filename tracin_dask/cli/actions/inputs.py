@@ -17,7 +17,7 @@ from tracin_dask.triples.groups import GroupStore
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.ingest import IngestOptions, ingest_cached
 from tracin_dask.triples.store import TripleStore, open_store
-from tracin_dask.triples.text import read_triples
+from tracin_dask.triples.text import has_sets, read_sets, read_triples
 
 
 def store_of(options: JobOptions) -> TripleStore:
@@ -84,10 +84,22 @@ def _cache(options: JobOptions) -> Place:
     return options["cache_dir"] or place_of(default)
 
 
+def read_together(options: JobOptions, store: TripleStore) -> tuple[np.ndarray, bool | tuple[str, ...]]:
+    """Read the test triples that are explained together, and the set of each where the file names sets."""
+    file = options["test"]
+    assert file is not None  # noqa: S101 - refused otherwise
+    if has_sets(file):
+        return read_sets(file, store.entities, store.relations, labels=options["labels"])
+    triples = read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
+    return triples, True
+
+
 def read_test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
     """Read the test triples, if there are any; integers are ids, unless --labels says that they are labels."""
     some, file = options["test_triple"], options["test"]
     if file:
+        if options["together"]:
+            return None  # `read_together` reads the file, and the sets that it may name
         return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
     if not some:
         return None

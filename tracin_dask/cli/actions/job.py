@@ -1,7 +1,7 @@
 """From the options of `run` and `plan` to a checked run."""
 
 from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_order
-from tracin_dask.cli.actions.inputs import groupings_of, read_test_triples, store_of
+from tracin_dask.cli.actions.inputs import groupings_of, read_test_triples, read_together, store_of
 from tracin_dask.cli.actions.losses import contrast_of, loss_of, refuse_other_losses, say_cancelled
 from tracin_dask.cli.actions.models import listed_files, load_models
 from tracin_dask.cli.options.job import JobOptions
@@ -30,7 +30,11 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     if schedule is not None:
         config = config.changed(learning_rate=learning_rates_of(schedule, checkpoints))
     config = config.changed(loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
-    prepared = prepare(store, checkpoints, read_test_triples(options, store), config=config)
+    tests = read_test_triples(options, store)
+    if options["together"]:
+        tests, together = read_together(options, store)
+        config = config.changed(together=together)
+    prepared = prepare(store, checkpoints, tests, config=config)
     say_order(prepared, is_stated=bool(config.scoring.learning_rates))
     say_cancelled(prepared)
     return prepared
@@ -45,6 +49,8 @@ def _refuse_contradictions(options: JobOptions) -> None:
         raise ConfigError("say what to explain: --test-triple H R T, --test FILE, or --mode self")
     if options["mode"] == "self" and is_asked:
         raise ConfigError("--mode self is about the training triples alone; leave --test-triple and --test out")
+    if options["together"] and not options["test"]:
+        raise ConfigError("--together explains the test triples of a file in one answer; give --test FILE, too")
     if options["learning_rate"] and options["learning_rate_schedule"]:
         raise ConfigError(
             "--learning-rate and --learning-rate-schedule both give learning rates; give only one of them"

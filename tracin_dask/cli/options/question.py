@@ -20,6 +20,7 @@ class QuestionOptions(TypedDict):
 
     test_triple: tuple[tuple[str, str, str], ...]
     test: Place | None
+    together: bool
     mode: Literal["test", "self"]
     loss: Literal["bce", "one-to-all", "slcwa"]
     label_smoothing: float | None
@@ -39,6 +40,12 @@ QUESTION_OPTIONS = (
         help="A test triple, as ids or as labels. May be repeated.",
     ),
     option("--test", type=FILE, help="File of test triples, one per line; ids or labels, tabs or spaces."),
+    option(
+        "--together",
+        is_flag=True,
+        help="Explain the mean over all test triples of --test in one answer. Where its lines have a fourth column, "
+        "`head TAB relation TAB tail TAB set`: the mean over each set.",
+    ),
     option(
         "--mode",
         type=click.Choice(["test", "self"]),

@@ -74,11 +74,10 @@ class Announcer:
             self._tell("best", triples=self._named(top))
 
     def _named(self, top: TopK) -> list[dict[str, Any]]:
-        tests = self._prepared.test_triples
-        num_tests = 1 if tests is None else min(len(tests), MOST_TESTS)
+        num_tests = min(self._prepared.num_answers, MOST_TESTS)
         told = []
         for index in range(num_tests):
-            test = "itself" if tests is None else " · ".join(self._names(tests[index : index + 1])[0])
+            test = self._answer(index)
             ranking = topk.ranked(top, index, self._prepared.config.ranking.rank_by).take(
                 slice(MOST_TRIPLES // num_tests)
             )
@@ -91,6 +90,13 @@ class Announcer:
     def _names(self, triples: Int[ndarray, "_ 3"]) -> list[tuple[str, str, str]]:
         labels = labels_of(self._prepared.store, triples)
         return [labels.call(triple) for triple in triples.tolist()]
+
+    def _answer(self, index: int) -> str:
+        """Name a test triple, or a set of them."""
+        if self._prepared.sets is not None:
+            return self._prepared.sets.names[index]
+        tests = self._prepared.test_triples
+        return "itself" if tests is None else " · ".join(self._names(tests[index : index + 1])[0])
 
 
 def _bring_page(client: "Client") -> None:

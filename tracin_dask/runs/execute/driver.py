@@ -93,7 +93,7 @@ def carry_out(
     announcer = Announcer(client, run_id, prepared, plan)
     executor = _executor(prepared, _job(prepared, plan, reductions), client, run_id)
     config = prepared.config
-    num_rankings = 1 if prepared.test_triples is None else len(prepared.test_triples)
+    num_rankings = prepared.num_answers
     try:
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer, reductions=reductions)
         top: TopK = total.kept[topk.NAME]
@@ -206,7 +206,7 @@ def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
             for checkpoint, scales in zip(prepared.checkpoints, prepared.scales, strict=True)
         ),
         learning_rates=prepared.learning_rates,
-        num_columns=1 if prepared.test_triples is None else len(prepared.test_triples),
+        num_columns=prepared.num_answers,
         loss=config.scoring.loss,
         question=prepared.question,
         normalize=config.scoring.normalize,

@@ -24,11 +24,15 @@ class QuestionOptions:
     contrast
         Other tails, ids or labels, one for each test triple or one for all: influences are on the loss (or score) of
         the test triple less that of the triple with the other tail.
+    together
+        True: influences are on the mean over all test triples, one answer for all. Or a name for each test triple, of
+        the set that it belongs to: one answer for each set.
     """
 
     mode: Mode = field(default="test", metadata=changes("scores", through="test_triples"))
     explain: Explain = field(default="loss", metadata=changes("scores"))
     contrast: tuple[int | str, ...] = field(default=(), metadata=changes("scores", through="test_triples"))
+    together: bool | tuple[str, ...] = field(default=False, metadata=changes("scores", through="test_triples"))
 
     def __post_init__(self) -> None:
         """Refuse words that are not known.

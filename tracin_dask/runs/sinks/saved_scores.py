@@ -24,6 +24,7 @@ from tracin_dask.errors import ScoresError
 from tracin_dask.places.files import exists
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.runs.answers import TestSets
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresPlace, explained
 from tracin_dask.triples.store import TripleStore
@@ -46,6 +47,15 @@ class Scores:
     test_triples: Int[ndarray, "test 3"] | None
     """None for self-influence."""
     contrast_tails: Int[ndarray, " test"] | None
+    sets: TestSets | None = None
+    """Which test triples are one answer; None where each is one."""
+
+    @property
+    def num_answers(self) -> int:
+        """Count the answers: test triples, or sets of them."""
+        if self.sets is not None:
+            return len(self.sets)
+        return 1 if self.test_triples is None else len(self.test_triples)
 
     @property
     def name(self) -> str:
@@ -54,8 +64,13 @@ class Scores:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(test, train), or (train,)."""
-        return (len(self.store),) if self.test_triples is None else (len(self.test_triples), len(self.store))
+        """(answer, train), or (train,)."""
+        return (len(self.store),) if self.test_triples is None else (self.num_answers, len(self.store))
+
+    @property
+    def answer_dimension(self) -> str:
+        """What the first axis counts: test triples, or sets of them."""
+        return "test" if self.sets is None else "set"
 
     @property
     def num_bytes(self) -> int:
@@ -85,6 +100,7 @@ def scores_of(prepared: PreparedRun) -> Scores | None:
         store=prepared.store,
         test_triples=prepared.test_triples,
         contrast_tails=prepared.contrast_tails,
+        sets=prepared.sets,
     )
 
 
@@ -196,7 +212,7 @@ def _create(scores: Scores, digest: str, batch_size: int) -> None:
     """Put an array without any scores in place, with what the client knows."""
     with explained(scores.path), scores.path.new_folder(overwrite=True) as part:
         group = zarr.create_group(part.zarr_store(), zarr_format=3)
-        names = ("train",) if scores.test_triples is None else ("test", "train")
+        names = ("train",) if scores.test_triples is None else (scores.answer_dimension, "train")
         group.create_array(
             scores.name,
             shape=scores.shape,
@@ -210,9 +226,12 @@ def _create(scores: Scores, digest: str, batch_size: int) -> None:
         _write_train_index(group, scores.store)
         if scores.test_triples is not None:
             _write(group, "test_triples", scores.test_triples, ("test", "part"))
+        if scores.sets is not None:
+            _write(group, "set_of_test", scores.sets.of_test, ("test",))
+            group.attrs["sets"] = list(scores.sets.names)
         if scores.contrast_tails is not None:
             _write(group, "contrast_tails", scores.contrast_tails, ("test",))
-        group.attrs.put(
+        group.attrs.update(
             {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, "identity": digest, "complete": False}
         )
 
