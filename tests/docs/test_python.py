@@ -90,15 +90,9 @@ def check_place(names):
     assert here.to_dict()["influences"] == names["again"]["influences"]
 
 
-def check_loss_of_all_scores(names):
-    result = names["softmax"]
-    assert result.run["loss"] == "softmax"
-    duplicate = [entry["influence"] for entry in result.to_dict()["influences"]]
-    assert all(duplicate)
-    one_to_all = tracin_dask.run(
-        names["store"], names["checkpoint"], [(0, 0, 1)], config=tracin_dask.RunConfig.of(loss=tracin_dask.OneToAll())
-    )
-    assert duplicate != [entry["influence"] for entry in one_to_all.to_dict()["influences"]]
+def check_together(names):
+    assert names["sets"].sets.names == ("liver", "heart")
+    assert len(names["sets"].rankings) == 2
 
 
 def check_clusters(names):
@@ -124,7 +118,7 @@ def check_kind_of_cluster(names):
 CHECKS = {
     "docs/python.md": check_python,
     "docs/losses.md": check_losses,
-    "docs/extending.md: A loss of all scores": check_loss_of_all_scores,
+    "docs/together.md": check_together,
     "docs/checkpoints.md": check_checkpoints,
     "docs/groups.md": check_groups,
     "docs/all-influences.md": check_all_influences,

@@ -44,12 +44,20 @@ def _test_columns(result: InfluenceResult, test_index: int, size: int) -> dict[s
     """Repeat what is asked in every row; for self-influence there is nothing to repeat."""
     if result.test_triples is None:
         return {}
-    triple, other = result.question(test_index)
     row: dict[str, pa.Array] = {"test_index": pa.array([test_index])}
+    if result.sets is not None:
+        row |= {"test_set": pa.array([result.sets.names[test_index]])}
+        return {key: pa.repeat(column[0], size) for key, column in (row | _test_norm(result, test_index)).items()}
+    triple, other = result.question(test_index)
     row |= result.labels.columns(np.array([triple]), "test_")
     if other is not None:
         described = result.labels.columns(np.array([[*triple[:2], other]]), "contrast_")
         row |= {key: column for key, column in described.items() if key.startswith("contrast_tail")}
-    if result.norms is not None:
-        row["test_gradient_norm"] = pa.array(result.norms.test[test_index : test_index + 1])
-    return {key: pa.repeat(column[0], size) for key, column in row.items()}
+    return {key: pa.repeat(column[0], size) for key, column in (row | _test_norm(result, test_index)).items()}
+
+
+def _test_norm(result: InfluenceResult, test_index: int) -> dict[str, pa.Array]:
+    """Give the norm on the test side, where influences were divided by norms."""
+    if result.norms is None:
+        return {}
+    return {"test_gradient_norm": pa.array(result.norms.test[test_index : test_index + 1])}

@@ -21,8 +21,8 @@ from tracin_dask.report.result import InfluenceResult
 SUMMARY, GROUPS, SELF = "summary.json", "all_groups.parquet", "self_influence.json"
 RECORDS = ".progress"
 """Of an interrupted run, which goes on when its command is given again."""
-SUMMARISED = ("test_triple", "contrast", "test_gradient_norm")
-_OF_TRIPLE = re.compile(r"triple_\d+_\d+_\d+(_not_\d+)?(_again_\d+)?\.json")
+SUMMARISED = ("test_triple", "test_set", "contrast", "test_gradient_norm")
+_OF_ANSWER = re.compile(r"set_\d+\.json|triple_\d+_\d+_\d+(_not_\d+)?(_again_\d+)?\.json")
 
 
 def write_directory(result: InfluenceResult, directory: Place, *, overwrite: bool = False) -> Place:
@@ -106,7 +106,7 @@ def earlier_files(directory: Place) -> Iterator[Place]:
         _refuse_foreign(summary)
         yield summary
     names = sorted(file.name for file in directory.find("*.*"))
-    yield from (directory / name for name in names if name in {GROUPS, SELF} or _OF_TRIPLE.fullmatch(name))
+    yield from (directory / name for name in names if name in {GROUPS, SELF} or _OF_ANSWER.fullmatch(name))
 
 
 def _refuse_foreign(summary: Place) -> None:
@@ -122,6 +122,9 @@ def _file_names(result: InfluenceResult) -> Iterator[str]:
     for index in range(len(result.rankings)):
         if result.test_triples is None:
             yield SELF
+            continue
+        if result.sets is not None:
+            yield f"set_{index}.json"
             continue
         triple, other = result.question(index)
         stem = f"triple_{'_'.join(map(str, triple))}" + ("" if other is None else f"_not_{other}")

@@ -84,7 +84,8 @@ def group_tables(result: "InfluenceResult", tests: Sequence[int] | None = None) 
     if not result.groups:
         raise ConfigError("the run added up no groups; ask for some with group_by")
     for test_index in range(len(result.rankings)) if tests is None else tests:
-        triple = [None] * 3 if result.test_triples is None else result.test_triples[test_index].tolist()
+        has_triple = result.test_triples is not None and result.sets is None
+        triple = result.question(test_index)[0] if has_triple else [None] * 3
         names = ("test_index", "test_head", "test_relation", "test_tail")
         for found in result.groups:
             table = found.table(test_index, result.run["rank_by"])

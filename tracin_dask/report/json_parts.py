@@ -15,10 +15,13 @@ from tracin_dask.report.entries import entries, ranked_columns
 from tracin_dask.report.groups import LISTED_GROUPS, GroupInfluences
 from tracin_dask.report.labels import ROLES, Labels, Texts
 from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult, Norms, RankedTriples
+from tracin_dask.report.sets import TestSets
 
 Contents = Mapping[str, Any]
 """The JSON object of one test triple."""
 FURTHER = "further_influences"
+TEST_SET = "test_set"
+"""What is said of a set of test triples in place of `test_triple`."""
 PREFIXES = ("", "train_")
 
 
@@ -54,7 +57,17 @@ def name_of_value(contents: Sequence[Contents]) -> str:
 def _write_question(result: InfluenceResult, test_index: int) -> dict[str, Any]:
     if result.test_triples is None:
         return {"mode": "self"}
-    triple, other = result.question(test_index)
+    if result.sets is None:
+        return _one_question(result, test_index)
+    members = result.sets.members(test_index).tolist()
+    listed = [{"test_index": member} | _one_question(result, member) for member in members]
+    name = result.sets.names[test_index]
+    return {TEST_SET: {"name": name, "num_test_triples": len(members), "test_triples": listed}}
+
+
+def _one_question(result: InfluenceResult, place: int) -> dict[str, Any]:
+    """Describe one test triple, and the other tail that it was compared with."""
+    triple, other = result.question(place)
     about: dict[str, Any] = {"test_triple": result.labels.describe(triple)}
     if other is not None:
         described = result.labels.describe([*triple[:2], other])
@@ -62,13 +75,38 @@ def _write_question(result: InfluenceResult, test_index: int) -> dict[str, Any]:
     return about
 
 
+def _questions(contents: Sequence[Contents]) -> list[Contents]:
+    """Give what describes the test triples, in their order: an object for each, or the members of sets."""
+    if TEST_SET not in contents[0]:
+        return list(contents)
+    members = [member for one in contents for member in one[TEST_SET]["test_triples"]]
+    return sorted(members, key=lambda member: int(member["test_index"]))
+
+
+def _read_sets(contents: Sequence[Contents]) -> TestSets | None:
+    if TEST_SET not in contents[0]:
+        return None
+    numbered = [
+        (member["test_index"], number)
+        for number, one in enumerate(contents)
+        for member in one[TEST_SET]["test_triples"]
+    ]
+    of_test = numbers((number for _, number in sorted(numbered)), pa.int64())
+    return TestSets(names=tuple(str(one[TEST_SET]["name"]) for one in contents), of_test=of_test)
+
+
 def _read_question(contents: Sequence[Contents]) -> dict[str, Any]:
     if name_of_value(contents) == "self_influence":
         return {"test_triples": None, "contrast_tails": None}
     others = None
-    if "contrast" in contents[0]:
-        others = numbers((one["contrast"]["tail"] for one in contents), pa.int64())
-    return {"test_triples": _triples([one["test_triple"] for one in contents], ""), "contrast_tails": others}
+    asked = _questions(contents)
+    if "contrast" in asked[0]:
+        others = numbers((one["contrast"]["tail"] for one in asked), pa.int64())
+    return {
+        "test_triples": _triples([one["test_triple"] for one in asked], ""),
+        "contrast_tails": others,
+        "sets": _read_sets(contents),
+    }
 
 
 def _write_no_labels(_result: InfluenceResult, _test_index: int) -> dict[str, Any]:
@@ -81,7 +119,8 @@ def _read_labels(contents: Sequence[Contents]) -> dict[str, Any]:
     name = f"{name_of_value(contents)}s"
     known: dict[str, dict[int, tuple[str, str | None]]] = {"entity": {}, "relation": {}}
     for one in contents:
-        described = [one.get("test_triple", {}), one.get("contrast", {}), *one[name], *one.get(FURTHER, ())]
+        asked = [part.get(key, {}) for part in _questions([one]) for key in ("test_triple", "contrast")]
+        described = [*asked, *one[name], *one.get(FURTHER, ())]
         for triple in described:
             for prefix in PREFIXES:
                 for role in ROLES:

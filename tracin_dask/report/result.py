@@ -14,6 +14,7 @@ from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.groups import GroupInfluences, group_tables
 from tracin_dask.report.labels import Labels
+from tracin_dask.report.sets import TestSets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,8 +68,10 @@ class InfluenceResult:
         Ids [test, 3]; None for self-influence.
     contrast_tails
         The other tails that those of the test triples were compared with; None if there were none.
+    sets
+        Which test triples were explained together; None if each was by itself.
     rankings
-        One per test triple, best first; a single one for self-influence.
+        One per test triple, or per set of them, best first; a single one for self-influence. `test_index` counts these.
     further
         Per ranking, the strongest proponents and opponents that it leaves out, so that both sides have ten. None are
         left out where one side was asked for.
@@ -88,6 +91,7 @@ class InfluenceResult:
 
     test_triples: Int[ndarray, "test 3"] | None = field(repr=False)
     contrast_tails: Int[ndarray, " test"] | None = field(default=None, repr=False)
+    sets: TestSets | None = field(default=None, repr=False)
     rankings: tuple[RankedTriples, ...] = field(repr=False)
     further: tuple[RankedTriples, ...] = field(repr=False)
     contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)

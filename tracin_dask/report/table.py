@@ -42,12 +42,16 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
 
 
 def _question(result: InfluenceResult, test_index: int) -> str:
-    """Name a test triple, the tail that it is held against, and a loss that is not the default."""
+    """Name a test triple with the other tail, or a set of them, and a loss that is not the default."""
+    loss = "" if result.run["loss"] == "bce" else f" (loss {result.run['loss']})"
+    if result.sets is not None:
+        number, name = len(result.sets.members(test_index)), result.sets.names[test_index]
+        return f"the mean over {number:,} test triple(s), set {name}{loss}"
     triple, other = result.question(test_index)
     asked = " — ".join(result.labels.call(triple))
     if other is not None:
         asked = f"{asked}, and not {result.labels.call([*triple[:2], other])[2]}"
-    return asked if result.run["loss"] == "bce" else f"{asked} (loss {result.run['loss']})"
+    return f"{asked}{loss}"
 
 
 def _meaning(result: InfluenceResult) -> str:

@@ -1,35 +1,14 @@
 """Which test triples are explained together: all of them, or groups of them, each as one mean."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
-from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.report.sets import TestSets
 
 ALL = "all"
 """The name of the only set, where all test triples are explained together."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestSets:
-    """Sets of test triples, each of which is one answer: influences on the mean loss (or score) of its members."""
-
-    __test__ = False  # no test class of pytest's
-
-    names: tuple[str, ...]
-    of_test: Int[ndarray, " test"]
-    """The set of each test triple, numbered as the names."""
-
-    def __len__(self) -> int:
-        """Count the sets."""
-        return len(self.names)
-
-    def members(self, number: int) -> Int[ndarray, " member"]:
-        """Give the test triples of a set, as their places in the list of all."""
-        return np.flatnonzero(self.of_test == number)
 
 
 def test_sets(together: bool | Sequence[str], num_tests: int | None) -> TestSets | None:  # noqa: FBT001 - a choice of the options

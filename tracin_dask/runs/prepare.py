@@ -18,7 +18,8 @@ from tracin_dask.models.checkpoints.adam import Scales, adam_scales
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.models.config import ModelConfig
-from tracin_dask.runs.answers import TestSets, test_sets
+from tracin_dask.report.sets import TestSets
+from tracin_dask.runs.answers import test_sets
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, Part
 from tracin_dask.runs.learning_rates import settle_learning_rates

@@ -48,6 +48,7 @@ def make_result(
     return InfluenceResult(
         test_triples=prepared.test_triples,
         contrast_tails=prepared.contrast_tails,
+        sets=prepared.sets,
         rankings=ranked,
         further=further,
         contributions=contributions,

@@ -58,7 +58,7 @@ def explain(options: RunOptions) -> None:
     )
     output.check(has_groups=bool(options["group_by"]))
     prepared = prepared_run(options)
-    output.refuse_many(1 if prepared.test_triples is None else len(prepared.test_triples))
+    output.refuse_many(prepared.num_answers)
     scores = scores_of(prepared)
     if scores is not None:
         check_place(scores)
@@ -120,7 +120,7 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
         if result.groups:
             Console().print(group_tables(result, rows=TABLE_ROWS))
     done, seconds = result.run["num_training_triples"], result.run["seconds"]
-    tests = f" against {len(result.rankings):,} test triples" if len(result.rankings) > 1 else ""
+    tests = f" against {len(result.rankings):,} {_answers(result)}s" if len(result.rankings) > 1 else ""
     click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s")
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
         click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
@@ -139,12 +139,18 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
         click.echo(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
 
 
+def _answers(result: InfluenceResult) -> str:
+    """Say what each ranking is about."""
+    return "test triple" if result.sets is None else "answer"
+
+
 def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
     """Say what a file holds; a list is shorter than --top-k if no more influences have its sign."""
     rank_by = result.run["rank_by"]
     if len(result.rankings) > 1:
         is_folder = place_of(path).name == SUMMARY
-        where = "one file per test triple in the same folder, each with" if is_folder else "of each test triple"
+        what = _answers(result)
+        where = f"one file per {what} in the same folder, each with" if is_folder else f"of each {what}"
         return f"{where} {_WRITTEN[rank_by].format(result.top_k)}"
     found = len(result.rankings[0])
     if found == 0:

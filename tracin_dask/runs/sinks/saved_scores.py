@@ -24,7 +24,7 @@ from tracin_dask.errors import ScoresError
 from tracin_dask.places.files import exists
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.runs.answers import TestSets
+from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresPlace, explained
 from tracin_dask.triples.store import TripleStore
