@@ -24,6 +24,7 @@ def test_an_id_map_may_list_its_ids_in_any_order(write):
 def test_looking_up_labels_gives_minus_one_for_unknown_labels(write):
     id_map = read_id_map(write("map.tsv", "b\t1\na\t0\n"))
     assert id_map.ids(["b", "x", "a", "b"]).tolist() == [1, -1, 0, 1]
+    assert id_map.ids([]).tolist() == []
 
 
 def test_labels_may_hold_commas_quotes_spaces_and_other_scripts(write):

@@ -37,31 +37,36 @@ class RunMonitor(SchedulerPlugin):
 
     def log_event(self, topic: str, msg: Any) -> None:  # noqa: ANN401 - Dask's signature
         """Record an event of a run."""
-        if topic != TOPIC or not isinstance(msg, Mapping):
+        if topic != TOPIC:
             return
         now = time.time()
-        if msg["event"] == "start":
-            self._runs[msg["run"]] = RunState(msg, now)
-            while len(self._runs) > MAX_RUNS:
-                del self._runs[next(iter(self._runs))]
-        run = self._runs.get(msg["run"])
-        if run is None:
-            return
-        if msg["event"] == "rows":
+        match msg:
+            case {"event": "start", "run": name}:
+                self._runs[name] = RunState(msg, now)
+                while len(self._runs) > MAX_RUNS:
+                    del self._runs[next(iter(self._runs))]
+            case {"event": event, "run": name} if name in self._runs:
+                self._record(self._runs[name], event, msg, now)
+
+    @staticmethod
+    def _record(run: RunState, event: str, msg: Mapping[str, Any], now: float) -> None:
+        if event == "rows":
             run.reported(msg["worker"], msg["task"], msg["rows"], now)
-        elif msg["event"] == "best":
+        elif event == "best":
             run.best(msg["triples"])
-        elif msg["event"] == "end":
+        elif event == "end":
             run.ended(msg["outcome"], now)
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Dask's signature
         """Record when a scoring task starts, finishes or fails."""
-        if not (isinstance(key, tuple) and str(key[0]).startswith(SCORE_TASK)):
-            return
-        run = self._runs.get(key[0].removeprefix(SCORE_TASK))
+        match key:
+            case (name, first, last) if str(name).startswith(SCORE_TASK):
+                run = self._runs.get(name.removeprefix(SCORE_TASK))
+            case _:
+                return
         if run is None:
             return
-        rows, worker = (int(key[1]), int(key[2])), str(kwargs.get("worker", ""))
+        rows, worker = (int(first), int(last)), str(kwargs.get("worker", ""))
         if finish == "processing":
             run.task_started(rows)
         elif (start, finish) == ("processing", "memory"):

@@ -14,6 +14,7 @@ from jaxtyping import Int64
 from tracin_dask.errors import StoreError
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
+from tracin_dask.triples.arrays import find_array
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.store import MISSING_TEXT, Source
 
@@ -103,11 +104,12 @@ class GroupStore:
         return group
 
     def _read(self, name: str, start: int, stop: int) -> np.ndarray:
+        array = find_array(self._group, name)
+        if array is None:
+            raise StoreError(f"{self.path}: the array {name} is missing; delete it and make it again")
         try:
-            array = self._group[name]
-            assert isinstance(array, zarr.Array)  # noqa: S101 - made with the attributes
             return np.asarray(array[start:stop])
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise StoreError(
                 f"{self.path}: {name}[{start}:{stop}] is damaged ({error}); delete it and make it again"
             ) from error

@@ -51,8 +51,9 @@ class IdMap:
 
     def ids(self, labels: pa.StringArray | pa.ChunkedArray | list[str]) -> Int64[np.ndarray, " row"]:
         """Look up the ids of labels; unknown ones are -1."""
-        values = labels if isinstance(labels, pa.Array | pa.ChunkedArray) else pa.array(labels, pa.string())
-        found = pc.fill_null(pc.index_in(values, value_set=self.labels), -1)
+        if not len(labels):
+            return np.empty(0, np.int64)  # an empty list has no type to look up
+        found = pc.fill_null(pc.index_in(labels, value_set=self.labels), -1)
         ids: np.ndarray = found.to_numpy().astype(np.int64)
         return ids
 

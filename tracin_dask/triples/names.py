@@ -53,10 +53,11 @@ def read_edge_map(path: AnyPath, relations: IdMap) -> pa.StringArray:
         If the file has another form, or names one relation twice.
     """
     readable: dict[str, str] = {}
-    for key, label in _read_object(path, _read_bytes(path)).items():
-        if not isinstance(label, str) or label in readable:
-            raise TriplesError(f"{path}: value {label!r} of key {key!r}: expected a relation label, each only once")
-        readable[label] = _readable(_read_object(path, key), f"{path}: key {key!r}")
+    for key, label in _read_texts(_read_bytes(path), str(path)).items():
+        where = f"{path}: key {key!r}"
+        if label in readable:
+            raise TriplesError(f"{where}: the relation label {label!r} appears a second time; expected each only once")
+        readable[label] = _readable(_read_texts(key, where), where)
     times = Counter(readable.values())
     names = {label: f"{text} [{label}]" if times[text] > 1 else text for label, text in readable.items()}
     return pa.array([names.get(label, "") for label in relations.labels.to_pylist()], pa.string())
@@ -69,26 +70,28 @@ def _read_bytes(path: AnyPath) -> bytes:
         raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error
 
 
-def _read_object(path: AnyPath, text: str | bytes) -> dict[str, object]:
+def _read_texts(text: str | bytes, where: str) -> dict[str, str]:
+    """Read a JSON object whose values are texts."""
     try:
-        value = json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
-        raise TriplesError(f"{path}: {text[:100]!r}: expected JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise TriplesError(f"{path}: {text[:100]!r}: expected a JSON object, found {type(value).__name__}")
-    return value
+        raise TriplesError(f"{where}: {text[:100]!r}: expected JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise TriplesError(f"{where}: {text[:100]!r}: expected a JSON object, found {type(found).__name__}")
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise TriplesError(f"{where}: {name!r} is {value!r}; expected a text")
+    return found
 
 
-def _readable(edge: dict[str, object], where: str) -> str:
+def _readable(edge: dict[str, str], where: str) -> str:
     predicate = edge.get("predicate")
-    if not isinstance(predicate, str) or not predicate:
+    if not predicate:
         raise TriplesError(f'{where}: expected "predicate" with a text')
     others = [name for name in edge if name not in _QUALIFIERS and name != "predicate"]
     qualifiers = []
     for name in [*_QUALIFIERS, *others]:
-        value = edge.get(name, "")
-        if not isinstance(value, str):
-            raise TriplesError(f"{where}: {name} is {value!r}; expected a text")
+        value = edge.get(name)
         if value:
             qualifiers.append(f"{_QUALIFIERS.get(name, f'{name} ')}{value}")
     return f"{predicate} ({', '.join(qualifiers)})" if qualifiers else predicate

@@ -15,6 +15,7 @@ from tracin_dask.places.files import exists
 from tracin_dask.places.part import PART_SUFFIX
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.triples.arrays import find_array
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.idmap import IdMap
 
@@ -150,8 +151,8 @@ class TripleStore:
         return np.asarray(values)
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group.get(name)
-        if not isinstance(array, zarr.Array):
+        array = find_array(self._group, name)
+        if array is None:
             raise StoreError(f"{self.path}: the array {name} is missing; ingest the text file again")
         return array
 

@@ -27,6 +27,7 @@ from tracin_dask.places.registry import place_of
 from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresPlace, explained
+from tracin_dask.triples.arrays import find_array
 from tracin_dask.triples.store import TripleStore
 
 FORMAT_NAME = "tracin-dask scores"
@@ -114,8 +115,8 @@ def check_place(scores: Scores) -> None:
     """
     found, left = _found(scores.path), scores.num_bytes
     if found is not None:
-        array = found.get(scores.name)
-        if isinstance(array, zarr.Array) and array.shape == scores.shape:
+        array = find_array(found, scores.name)
+        if array is not None and array.shape == scores.shape:
             left -= left * array.nchunks_initialized // array.nchunks
     with explained(scores.path):
         scores.path.check_writable()
@@ -164,8 +165,8 @@ def complete(scores: Scores, about: Mapping[str, Any]) -> None:
     """
     with explained(scores.path):
         group = zarr.open_group(scores.path.zarr_store(), mode="r+", zarr_format=3)
-        array = group[scores.name]
-        assert isinstance(array, zarr.Array)  # noqa: S101 - made by `claim`
+        array = find_array(group, scores.name)
+        assert array is not None  # noqa: S101 - made by `claim`
         missing = array.nchunks - array.nchunks_initialized
         if missing:
             raise ScoresError(

@@ -13,6 +13,7 @@ import zarr
 from tracin_dask.errors import ScoresError
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
 from tracin_dask.places.place import Place
+from tracin_dask.triples.arrays import find_array
 
 NAME = "save_scores"
 INFLUENCE, SELF_INFLUENCE = "influence", "self_influence"
@@ -50,8 +51,8 @@ class ScoresPlace:
                 f"{self.path}: a worker sees the scores of another run there; choose a place for --save-scores that "
                 "all workers share"
             )
-        array = group.get(INFLUENCE) or group.get(SELF_INFLUENCE)
-        assert isinstance(array, zarr.Array)  # noqa: S101 - made with the attributes
+        array = find_array(group, INFLUENCE, SELF_INFLUENCE)
+        assert array is not None  # noqa: S101 - made with the attributes
         return array
 
 
