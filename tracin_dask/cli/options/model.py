@@ -70,11 +70,13 @@ MODEL_OPTIONS = (
     option(
         "--embedding-height",
         type=click.IntRange(min=1),
+        metavar="INTEGER",
         help="Image rows of a ConvE, if the checkpoint does not state them.",
     ),
     option(
         "--embedding-width",
         type=click.IntRange(min=1),
+        metavar="INTEGER",
         help="Image columns of a ConvE, if the checkpoint does not state them.",
     ),
 )

@@ -38,9 +38,17 @@ WHERE_OPTIONS = (
         help="auto: this process for small jobs, else workers on the GPUs or CPUs of this machine. Or local; cuda; a "
         "file (.yaml, see `tracin-dask cluster init`); tcp://HOST:PORT; or a scheduler file (.json).",
     ),
-    option("--workers", type=click.IntRange(min=1), help="Worker processes on this machine. [default: by the CPUs]"),
     option(
-        "--threads-per-worker", type=click.IntRange(min=1), help="CPU threads of each worker. [default: CPUs / workers]"
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="INTEGER",
+        help="Worker processes on this machine. [default: by the CPUs]",
+    ),
+    option(
+        "--threads-per-worker",
+        type=click.IntRange(min=1),
+        metavar="INTEGER",
+        help="CPU threads of each worker. [default: CPUs / workers]",
     ),
     option("--memory-per-worker", type=ByteSize(), help="Memory of each worker, e.g. 4GiB. [default: 80 % / workers]"),
     option(
