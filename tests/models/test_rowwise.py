@@ -71,8 +71,14 @@ class Unmapped(Bilinear):
             "scores otherwise by the",
         ),
         (lambda _: WithinBatch(7, 3), "must not depend on the other triples of a batch"),
-        (lambda _: TwoNumbers(7, 3), r"score must return one number per triple; of 5 it gave the shape \(5, 2\)"),
-        (lambda m: changed(m, score=lambda _: 0.0), "score must return one number per triple; of 5 it gave a float"),
+        (
+            lambda _: TwoNumbers(7, 3),
+            r"one number per triple; for 5 triples it gave the shape \(5, 2\)",
+        ),
+        (
+            lambda m: changed(m, score=lambda _: 0.0),
+            "one number per triple; for 5 triples it gave a float",
+        ),
         (lambda _: Unmapped(7, 3), r"cannot be differentiated triple by triple with torch\.func\.vmap"),
         (
             lambda m: changed(m, tables={"entity": "entity"}),

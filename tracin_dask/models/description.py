@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.making import make, with_weights
 from tracin_dask.models.rowwise import RowwiseModel
-from tracin_dask.models.scoring import Role, ScoringModel
+from tracin_dask.models.scoring import Role
 from tracin_dask.places.files import read_bytes
-from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.place import AnyPath
 
 _KEYS = {"model", "model_kwargs"}
 
@@ -42,13 +42,21 @@ class ModelDescription:
     def name(self) -> str:
         """The class and its settings, for messages and for telling runs apart."""
         settings = ", ".join(f"{name}={value!r}" for name, value in sorted(self.model_kwargs.items()))
-        kind = self.model if isinstance(self.model, str) else f"{self.model.__module__}:{self.model.__qualname__}"
-        return f"{kind}({settings})"
+        return f"{self.class_name}({settings})"
+
+    @property
+    def class_name(self) -> str:
+        """PyKEEN's name of the class, or where it is imported from."""
+        match self.model:
+            case str() as name:
+                return name
+            case kind:
+                return f"{kind.__module__}:{kind.__qualname__}"
 
     @property
     def is_of_pykeen(self) -> bool:
         """Whether PyKEEN has the class."""
-        return isinstance(self.model, str) and ":" not in self.model
+        return ":" not in self.class_name
 
     def build(self, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> RowwiseModel:
         """Build the model with the weights of a state dict, in eval mode.
@@ -64,14 +72,21 @@ class ModelDescription:
         if self.is_of_pykeen:
             from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-            made, face = pykeen_any.build(str(self.model), self.model_kwargs, state), pykeen_any.rowwise
+            made, face = pykeen_any.build(self.class_name, self.model_kwargs, state), pykeen_any.rowwise
             named = replace(self, model=type(made).__name__)  # PyKEEN takes `rotate`, too
         else:
             made, face = self._build_own(state), own_rowwise
         return face(with_weights(made, state, dtype, named.name), named.name)
 
+    def _own_class(self) -> type[nn.Module]:
+        match self.model:
+            case str() as where:
+                return _imported(where)
+            case kind:
+                return kind
+
     def _build_own(self, state: Mapping[str, Tensor]) -> nn.Module:
-        made_from = _imported(self.model) if isinstance(self.model, str) else self.model
+        made_from = self._own_class()
         tables: Mapping[str, Role] = getattr(made_from, "tables", {})
         sizes: dict[str, int] = {}
         for role, size in (("entity", "num_entities"), ("relation", "num_relations")):
@@ -94,12 +109,13 @@ def as_description(given: object) -> ModelDescription:
     ConfigError
         If it is none of them.
     """
-    if isinstance(given, ModelDescription):
-        return given
-    if isinstance(given, str | Path | Place):
-        return read_description(given)
-    if isinstance(given, Mapping):
-        return parse_description(given)
+    match given:
+        case ModelDescription():
+            return given
+        case str() | Path():
+            return read_description(given)
+        case Mapping():
+            return parse_description(given)
     raise ConfigError(f"the description is {given!r}; expected a tracin_dask.ModelDescription(model=..., ...)")
 
 
@@ -128,17 +144,23 @@ def parse_description(contents: object) -> ModelDescription:
         If a key is missing, unknown, or of another type.
     """
     expected = 'expected {"model": "RotatE", "model_kwargs": {"embedding_dim": 200}}'
-    if not isinstance(contents, Mapping):
-        raise ConfigError(f"a model description is an object; {expected}")
-    unknown = sorted(map(str, contents.keys() - _KEYS))
+    match contents:
+        case Mapping():
+            unknown = sorted(map(str, contents.keys() - _KEYS))
+        case _:
+            raise ConfigError(f"a model description is an object; {expected}")
     if unknown:
         raise ConfigError(f"unknown key(s) {', '.join(unknown)}; {expected}")
-    model, kwargs = contents.get("model"), contents.get("model_kwargs", {})
-    if not isinstance(model, str) or not model:
-        raise ConfigError(f"model is {model!r}; {expected}")
-    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
-        raise ConfigError(f"model_kwargs is {kwargs!r}; {expected}")
-    return ModelDescription(model=model, model_kwargs=dict(kwargs))
+    match contents.get("model_kwargs", {}):
+        case Mapping() as kwargs if {type(name) for name in kwargs} <= {str}:
+            settings = dict(kwargs)
+        case kwargs:
+            raise ConfigError(f"model_kwargs is {kwargs!r}; {expected}")
+    match contents.get("model"):
+        case str() as model if model:
+            return ModelDescription(model=model, model_kwargs=settings)
+        case model:
+            raise ConfigError(f"model is {model!r}; {expected}")
 
 
 def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
@@ -149,10 +171,10 @@ def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
     ConfigError
         If it is no `ScoringModel`.
     """
-    if not isinstance(model, ScoringModel):
+    score, tables = getattr(model, "score", None), getattr(model, "tables", None)
+    if score is None or tables is None:
         raise ConfigError(f"{name} has no `tables` or no `score(triples)`; see tracin_dask.ScoringModel")
-    score_tails = getattr(model, "score_tails", None)
-    return RowwiseModel(model, model.score, name=name, tables=model.tables, score_tails=score_tails)
+    return RowwiseModel(model, score, name=name, tables=tables, score_tails=getattr(model, "score_tails", None))
 
 
 def _requires(made_from: type[nn.Module], parameter: str) -> bool:
@@ -170,8 +192,7 @@ def _imported(where: str) -> type[nn.Module]:
             f"{where} cannot be imported ({error}); install its package, or name its folder in PYTHONPATH, here and "
             "on all workers"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module) and hasattr(found, "tables")):
-        raise ConfigError(
-            f"{where} is no class of an nn.Module with `tables` and `score`: see tracin_dask.ScoringModel"
-        )
-    return found
+    match found:
+        case type() if issubclass(found, nn.Module) and hasattr(found, "tables"):
+            return found
+    raise ConfigError(f"{where} is no class of an nn.Module with `tables` and `score`: see tracin_dask.ScoringModel")

@@ -192,13 +192,13 @@ class RowwiseModel(nn.Module):
         if len(set(counted.values())) > 1:
             raise CheckpointError(f"the tables have different numbers of rows: {counted}; each has one per {role}")
         stated = getattr(self.model, "num_entities" if role == "entity" else "num_relations", None)
-        number = next(iter(counted.values()), stated)
-        if not isinstance(number, int):
-            kind = "entities" if role == "entity" else "relations"
-            raise CheckpointError(
-                f"no table of {kind}: name one in `tables`, or give the model a whole number `num_{kind}`"
-            )
-        return number
+        match next(iter(counted.values()), stated):
+            case int() as number:
+                return number
+        kind = "entities" if role == "entity" else "relations"
+        raise CheckpointError(
+            f"no table of {kind}: name one in `tables`, or give the model a whole number `num_{kind}`"
+        )
 
     def some_triples(self, number: int) -> Int[Tensor, "batch 3"]:
         """Draw triples; the first of them joins an entity with itself."""
@@ -244,10 +244,16 @@ def _tolerance(dtype: torch.dtype) -> float:
 
 def _one_each(scores: object, name: str) -> Float[Tensor, " batch"]:
     """Refuse what is not one number for each of the triples by which a model is checked."""
-    if not isinstance(scores, Tensor) or scores.numel() != _NUM_CHECKED:
-        found = f"the shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
-        raise CheckpointError(f"{name}: score must return one number per triple; of {_NUM_CHECKED} it gave {found}")
-    return scores.reshape(_NUM_CHECKED)
+    match scores:
+        case Tensor() if scores.numel() == _NUM_CHECKED:
+            return scores.reshape(_NUM_CHECKED)
+        case Tensor():
+            found = f"the shape {tuple(scores.shape)}"
+        case _:
+            found = f"a {type(scores).__name__}"
+    raise CheckpointError(
+        f"{name}: score must return one number per triple; for {_NUM_CHECKED} triples it gave {found}"
+    )
 
 
 def _checked_tables(tensors: Mapping[str, Tensor], tables: Mapping[str, str]) -> dict[str, Role]:

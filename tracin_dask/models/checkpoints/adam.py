@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.checkpoints.facts import optional_mapping
 from tracin_dask.models.checkpoints.files import read_torch_file
 from tracin_dask.models.checkpoints.state_dict import state_of
 from tracin_dask.places.files import sha256_of
@@ -83,8 +84,8 @@ class _Known:
 
 def _optimizer(contents: Mapping[object, object]) -> Mapping[str, Any]:
     """Find the state dict of an Adam."""
-    optimizer = contents.get("optimizer_state_dict")
-    if not isinstance(optimizer, Mapping) or not {"state", "param_groups"} <= optimizer.keys():
+    optimizer: Mapping[Any, Any] = optional_mapping(contents.get("optimizer_state_dict"))
+    if not {"state", "param_groups"} <= optimizer.keys():
         raise CheckpointError(
             "has no optimizer_state_dict, from which Adam's preconditioner is computed; take a checkpoint that holds "
             "the state_dict() of its torch.optim.Adam or AdamW under that name"
