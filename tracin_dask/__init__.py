@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tracin_dask.models.checkpoints.series import load_checkpoints
     from tracin_dask.models.description import ModelDescription
     from tracin_dask.models.load import load_checkpoint
+    from tracin_dask.models.pykeen.callback import TracInCheckpointTrainingCallback
     from tracin_dask.models.scoring import ScoringModel
     from tracin_dask.report.formats import read_result, write_result
     from tracin_dask.report.result import InfluenceResult
@@ -43,6 +44,7 @@ __all__ = [
     "SavingOptions",
     "ScoringModel",
     "ScoringOptions",
+    "TracInCheckpointTrainingCallback",
     "WorkerOptions",
     "__version__",
     "ingest",
@@ -73,6 +75,7 @@ _HOME = {
     "SavingOptions": "tracin_dask.runs.options.saving",
     "ScoringModel": "tracin_dask.models.scoring",
     "ScoringOptions": "tracin_dask.runs.options.scoring",
+    "TracInCheckpointTrainingCallback": "tracin_dask.models.pykeen.callback",
     "WorkerOptions": "tracin_dask.resources",
     "ingest": "tracin_dask.triples.ingest",
     "ingest_groups": "tracin_dask.triples.group_ingest",

@@ -9,7 +9,7 @@ from pykeen.datasets import Nations
 from pykeen.models import ConvE, TuckER
 from pykeen.training import LCWATrainingLoop
 
-from tracin_dask.models.pykeen.callback import TracInCheckpointTrainingCallback
+from tracin_dask import TracInCheckpointTrainingCallback
 
 # PyKEEN asks for pinned memory on machines without a GPU, too
 pytestmark = pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")

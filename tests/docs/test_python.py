@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import zarr
 from click.testing import CliRunner
 from pages import PAGES, blocks, name_of
 
 import tracin_dask
 from tracin_dask.cli.main import group
+from tracin_dask.models.conve.dialects import DIALECTS, PYKEEN, file_state
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 
@@ -115,6 +117,22 @@ def check_kind_of_cluster(names):
     assert shown.output == "one worker in a thread of this process; dashboard on 127.0.0.1:0\n"
 
 
+def check_dialect(names):
+    """Compare the influences with those of the same weights in PyKEEN's dialect, which has a bias per channel."""
+    del DIALECTS["dettmers"]
+    theirs = names["program"].state_dict()
+    tensors = {ours: theirs[name] for name, ours in names["DETTMERS"].tensors.items()}
+    state = file_state(tensors | {"conv1.bias": torch.zeros(4)}, PYKEEN)
+    torch.save({"model_state_dict": state, "model_config": {"embedding_height": 8, "embedding_width": 4}}, "pykeen.pt")
+    known = tracin_dask.load_checkpoint("pykeen.pt")
+    tracked = tuple(name for name in known.config.parameter_names if name != "conv1.bias")
+    config = tracin_dask.RunConfig.of(parameters=tracked)
+    expected = tracin_dask.run(names["store"], known, [(0, 0, 1)], config=config)
+    assert names["checkpoint"].format.name == "dettmers"
+    assert set(names["explained"].run["parameters"]) == set(tracked)
+    assert names["explained"].to_dict()["influences"] == expected.to_dict()["influences"]
+
+
 CHECKS = {
     "docs/python.md": check_python,
     "docs/losses.md": check_losses,
@@ -125,6 +143,7 @@ CHECKS = {
     "docs/other-models.md": check_other_models,
     "docs/pykeen.md": check_pykeen,
     "docs/clusters.md": check_clusters,
+    "docs/extending.md: A dialect of models": check_dialect,
     "docs/extending.md: A place": check_place,
     "docs/extending.md: A kind of cluster": check_kind_of_cluster,
 }

@@ -14,12 +14,12 @@ from pykeen.models import TuckER
 from pykeen.training import LCWATrainingLoop
 from torch import Tensor, nn
 
+from tracin_dask import TracInCheckpointTrainingCallback
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.adam import adam_scales
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.models.load import load_checkpoint as load_any_checkpoint
-from tracin_dask.models.pykeen.callback import TracInCheckpointTrainingCallback
 
 NAMES = {
     "entity_embeddings.weight",

@@ -1,6 +1,6 @@
 """The dialects in which ConvE checkpoints name their tensors, and the translation to the names of `ConvE`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -22,12 +22,21 @@ _MODULES = {
 """The modules of `ConvE`, and their tensors."""
 
 
-def module_tensors(**their_names: str) -> dict[str, str]:
-    """Map a program's names of all tensors to those in `ConvE`, by its names of the modules where they are others."""
+def module_tensors(*, leave_out: Collection[str] = (), **their_names: str) -> dict[str, str]:
+    """Map a program's names of tensors to those in `ConvE`.
+
+    Parameters
+    ----------
+    leave_out
+        The tensors that its ConvE does not have, by the names in `ConvE`.
+    **their_names
+        Its names of the modules that have other names in `ConvE`.
+    """
     return {
         f"{their_names.get(module, module)}.{leaf}": f"{module}.{leaf}"
         for module, leaves in _MODULES.items()
         for leaf in leaves
+        if f"{module}.{leaf}" not in leave_out
     }
 
 
@@ -104,8 +113,20 @@ PYKEEN = Dialect(
     irrelevant=("num_batches_tracked", "regularizer", "loss."),
     entity_bias_is_column=True,
 )
-DIALECTS = (TRAIN_PYTORCH, PYKEEN)
-"""All that are known: a file is of the first one that has its name of the entity embeddings."""
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (TRAIN_PYTORCH, PYKEEN)}
+"""All dialects that files are recognised by, by their names."""
+
+
+def register_dialect(dialect: Dialect) -> None:
+    """Recognise files of one more dialect in this process; workers get it with the checkpoints.
+
+    Raises
+    ------
+    ConfigError
+        If there is another dialect of this name.
+    """
+    if DIALECTS.setdefault(dialect.name, dialect) != dialect:
+        raise ConfigError(f"there is another dialect {dialect.name!r} of ConvE checkpoints; choose another name")
 
 
 def find_dialect(name: str) -> Dialect:
@@ -116,10 +137,9 @@ def find_dialect(name: str) -> Dialect:
     ConfigError
         If there is none.
     """
-    known = {dialect.name: dialect for dialect in DIALECTS}
-    if name not in known:
-        raise ConfigError(f"{name!r} is no dialect of ConvE checkpoints; choose {' or '.join(known)}")
-    return known[name]
+    if name not in DIALECTS:
+        raise ConfigError(f"{name!r} is no dialect of ConvE checkpoints; choose {' or '.join(DIALECTS)}")
+    return DIALECTS[name]
 
 
 def recognise_dialect(names: Iterable[str]) -> Dialect:
@@ -131,11 +151,11 @@ def recognise_dialect(names: Iterable[str]) -> Dialect:
         If no dialect has such names.
     """
     found = list(names)
-    candidates = [dialect for dialect in DIALECTS if dialect.entity_tensor in found]
+    candidates = [dialect for dialect in DIALECTS.values() if dialect.entity_tensor in found]
     exact = [dialect for dialect in candidates if dialect.relevant(found) == set(dialect.tensors)]
     if candidates:
         return (exact or candidates)[0]
-    known = " nor ".join(f"{dialect.entity_tensor} ({dialect.name})" for dialect in DIALECTS)
+    known = " nor ".join(f"{dialect.entity_tensor} ({dialect.name})" for dialect in DIALECTS.values())
     raise NoConvEError(f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}")
 
 
