@@ -18,7 +18,7 @@ from tracin_dask.influence.reductions.group_totals import sums_bytes, totals_byt
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.groupings import Grouping
+from tracin_dask.runs.groupings import PartGroups
 from tracin_dask.runs.plan.memory import OUTCOMES_BESIDE, MemoryEstimate
 from tracin_dask.runs.plan.plan import (
     LAST_TASKS,
@@ -63,7 +63,7 @@ def planned(
     **options,
 ) -> Plan:
     config = RunConfig.of(**options)
-    groupings = (Grouping(by="head", num_groups=num_groups),) if num_groups else ()
+    groupings = (PartGroups(part="head", num_groups=num_groups),) if num_groups else ()
     work = Workload(
         num_triples=num_triples,
         num_heads=num_triples // 20,

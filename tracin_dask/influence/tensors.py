@@ -1,6 +1,6 @@
 """Frozen dataclasses of tensors that share their first axis: join, move and measure them whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -22,32 +22,24 @@ def dot_rows(left: Float[Tensor, "batch width"], right: Float[Tensor, "batch wid
 
 def concatenate(parts: Sequence[Tensors]) -> Tensors:
     """Put the parts one after the other along the first axis."""
-
-    def join(values: list[Any]) -> Any:  # noqa: ANN401 - a field is a tensor or such a dataclass
-        return torch.cat(values) if isinstance(values[0], Tensor) else concatenate(values)
-
-    return _rebuild(parts[0], {f: join([getattr(part, f) for part in parts]) for f in _names(parts[0])})
+    return _mapped(lambda *values: torch.cat(values), *parts)
 
 
 def move(tensors: Tensors, device: torch.device | str) -> Tensors:
     """Move every tensor to a device."""
-
-    def moved(value: Any) -> Any:  # noqa: ANN401 - a field is a tensor or such a dataclass
-        if value is None:
-            return None
-        return value.to(device) if isinstance(value, Tensor) else move(value, device)
-
-    return _rebuild(tensors, {f: moved(getattr(tensors, f)) for f in _names(tensors)})
+    return _mapped(lambda value: value.to(device), tensors)
 
 
 def leaves(tensors: object) -> Iterator[Tensor]:
     """Give every tensor."""
-    for name in _names(tensors):
-        value = getattr(tensors, name)
-        if isinstance(value, Tensor):
-            yield value
-        elif value is not None:
-            yield from leaves(value)
+    found: list[Tensor] = []
+
+    def visit(value: Tensor) -> Tensor:
+        found.append(value)
+        return value
+
+    _mapped(visit, tensors)
+    yield from found
 
 
 def laid_out(num_columns: int) -> int:
@@ -61,12 +53,12 @@ def laid_out(num_columns: int) -> int:
 def with_rows(tensors: Tensors, num_rows: int) -> Tensors:
     """Add rows of zeros up to so many."""
 
-    def extended(value: Any) -> Any:  # noqa: ANN401 - a field is a tensor or such a dataclass
-        if isinstance(value, Tensor) and len(value) < num_rows:
-            return torch.cat([value, value.new_zeros(num_rows - len(value), *value.shape[1:])])
-        return value if value is None or isinstance(value, Tensor) else with_rows(value, num_rows)
+    def extended(value: Tensor) -> Tensor:
+        if len(value) >= num_rows:
+            return value
+        return torch.cat([value, value.new_zeros(num_rows - len(value), *value.shape[1:])])
 
-    return _rebuild(tensors, {f: extended(getattr(tensors, f)) for f in _names(tensors)})
+    return _mapped(extended, tensors)
 
 
 def num_bytes(tensors: object) -> int:
@@ -74,9 +66,13 @@ def num_bytes(tensors: object) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in leaves(tensors))
 
 
-def _names(tensors: object) -> list[str]:
-    return [field.name for field in fields(tensors)]  # type: ignore[arg-type] # a TypeVar cannot be bound to "dataclass"
+def _mapped(function: Callable[..., Tensor], first: Tensors, *others: Tensors) -> Tensors:
+    """Apply a function to the tensors that stand in one place of each dataclass; None stays None."""
 
+    def of_field(*values: Any) -> Any:  # noqa: ANN401 - a tensor, such a dataclass, or None
+        if values[0] is None:
+            return None
+        return function(*values) if isinstance(values[0], Tensor) else _mapped(function, *values)
 
-def _rebuild(like: Tensors, values: dict[str, Any]) -> Tensors:
-    return type(like)(**values)
+    names = [field.name for field in fields(first)]  # type: ignore[arg-type] # a TypeVar cannot be bound to "dataclass"
+    return type(first)(**{name: of_field(*(getattr(one, name) for one in (first, *others))) for name in names})

@@ -21,11 +21,10 @@ from tracin_dask.models.config import ModelConfig
 from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.answers import test_sets
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.groupings import Grouping, Part
+from tracin_dask.runs.groupings import Grouping, grouping_of
 from tracin_dask.runs.learning_rates import settle_learning_rates
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresPlace
-from tracin_dask.triples.groups import GroupStore
 from tracin_dask.triples.store import TripleStore
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
@@ -158,7 +157,7 @@ def prepare(
         scales=tuple(
             {} if config.scoring.preconditioner == "none" else adam_scales(one, tracked) for one in checkpoints
         ),
-        groupings=tuple(_grouping(store, by) for by in config.saving.group_by),
+        groupings=tuple(grouping_of(store, by) for by in config.saving.group_by),
     )
 
 
@@ -175,21 +174,6 @@ def _refuse_unsupported(checkpoint: Checkpoint, config: RunConfig) -> None:
         engine_kind(checkpoint.config).refuse_unsupported(checkpoint.model, config.scoring.loss, options)
     except ConfigError as error:
         raise ConfigError(f"{checkpoint.path} is {checkpoint.name}: {error}") from error
-
-
-def _grouping(store: TripleStore, by: Part | GroupStore) -> Grouping:
-    """Count the groups, and refuse those of another store's rows.
-
-    Raises
-    ------
-    ConfigError
-        If they are of another store.
-    """
-    if not isinstance(by, GroupStore):
-        return Grouping(by=by, num_groups=store.info.num_relations if by == "relation" else store.info.num_entities)
-    if by.info.store_fingerprint != store.info.fingerprint:
-        raise ConfigError(f"{by.path} has the groups of another store than {store.path}; make them again for this one")
-    return Grouping(by=by, num_groups=len(by))
 
 
 def _check_dtype(checkpoint: Checkpoint, precision: PrecisionName) -> None:

@@ -6,7 +6,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
-from tracin_dask.runs.groupings import PARTS, Part
+from tracin_dask.runs.groupings import PARTS, Part, identity_and_name
 from tracin_dask.triples.groups import GroupStore
 
 
@@ -43,15 +43,15 @@ class SavingOptions:
 
 
 def _refuse_groupings(group_by: tuple[Part | GroupStore, ...]) -> None:
-    if not isinstance(group_by, tuple):
+    if type(group_by) is not tuple:
         raise ConfigError(f"group_by is a tuple, of one grouping, too: ({group_by!r},)")
     for by in group_by:
-        if not isinstance(by, GroupStore) and by not in PARTS:
+        if by not in PARTS and not hasattr(by, "read"):
             raise ConfigError(f"group_by takes head, relation, tail and what ingest_groups gives, not {by!r}")
-    identities = [by.info.fingerprint if isinstance(by, GroupStore) else by for by in group_by]
+    told_apart = [identity_and_name(by) for by in group_by]
+    identities, names = [identity for identity, _ in told_apart], [name for _, name in told_apart]
     if len(set(identities)) < len(identities):
         raise ConfigError("group_by names the same groups twice; name them once")
-    names = [by.info.source.name if isinstance(by, GroupStore) else by for by in group_by]
     if len(set(names)) < len(names):
         raise ConfigError(
             f"group_by has groupings of one name ({', '.join(names)}), by which results tell them apart; rename a file"
