@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 from result_bits import result_bits
 
@@ -73,3 +75,21 @@ def test_a_file_and_a_folder_may_be_written_at_once(project, tool, tmp_path):
     assert one == other
     assert f"wrote {tmp_path / 'a.json'}: the 10 training triples with the largest |influence|" in text
     assert f"wrote {tmp_path / 'why' / 'summary.json'}: " in text
+
+
+def test_many_test_triples_go_into_one_table_and_into_several_files_at_once(tool, words, tmp_path):
+    words = [*words[:-2], "--group-by", "relation"]
+    outputs = [word for suffix in ("csv", "tsv", "parquet") for word in ("--output", tmp_path / f"why.{suffix}")]
+    text = tool(*words, *outputs).stdout
+    assert names(tmp_path) == [
+        *("test.txt", "why.csv", "why.groups.csv", "why.groups.parquet", "why.groups.tsv", "why.parquet", "why.tsv"),
+    ]
+    found = tracin_dask.read_result(tmp_path / "why.parquet")
+    table = pd.read_csv(tmp_path / "why.csv")
+    assert table["influence"].tolist() == np.concatenate([ranking.influence for ranking in found.rankings]).tolist()
+    assert table["test_index"].tolist() == [0] * 10 + [1] * 10
+    pd.testing.assert_frame_equal(table, pd.read_csv(tmp_path / "why.tsv", sep="\t"))
+    assert (
+        f"wrote {tmp_path / 'why.csv'}: of each test triple the 10 training triples with the largest |influence|"
+        in text
+    )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from result_bits import result_bits
@@ -47,6 +48,13 @@ def test_a_folder_gives_back_the_whole_result(result: InfluenceResult, tmp_path:
     assert result_bits(tracin_dask.read_result(tmp_path / "why" / "summary.json")) == result_bits(result)
 
 
+def test_a_parquet_file_gives_back_the_whole_result(result: InfluenceResult, tmp_path: Path):
+    tracin_dask.write_result(result, tmp_path / "why.parquet")
+    assert result_bits(tracin_dask.read_result(tmp_path / "why.parquet")) == result_bits(result)
+    table = pd.read_parquet(tmp_path / "why.parquet")
+    pd.testing.assert_frame_equal(table, result.to_pandas())
+
+
 @pytest.fixture
 def one_triple(make_job: MakeJob, graph: Graph) -> Callable[..., InfluenceResult]:
     return lambda **options: make_job(tests=graph.test_triples[:1], **options).carry_out()
@@ -70,6 +78,8 @@ def test_contributions_of_several_checkpoints_come_back(make_job: MakeJob, tmp_p
         again = tracin_dask.read_result(tmp_path / mode)
         assert again.contributions[0].shape == (20, 2)
         assert result_bits(again) == result_bits(found)
+        tracin_dask.write_result(found, tmp_path / f"{mode}.parquet")
+        assert result_bits(tracin_dask.read_result(tmp_path / f"{mode}.parquet")) == result_bits(found)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +101,8 @@ def test_all_groups_come_back_though_the_json_lists_the_largest(make_job: MakeJo
     again = tracin_dask.read_result(tmp_path)
     assert len(again.groups[1].groups) == 450
     assert result_bits(again) == result_bits(found)
+    tracin_dask.write_result(found, tmp_path / "why.parquet")
+    assert result_bits(tracin_dask.read_result(tmp_path / "why.parquet")) == result_bits(found)
     single = tracin_dask.read_result(tmp_path / listed[1]["file"])
     assert single.groups[1].net.tobytes() == found.groups[1].net[1].tobytes()
 

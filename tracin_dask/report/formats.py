@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from tracin_dask.report.format import Format
     from tracin_dask.report.result import InfluenceResult
 
-_MODULES = {".json": "tracin_dask.report.json"}
-"""Where each format lies: a module with a `FORMAT`."""
+_HOMES = {
+    ".json": "tracin_dask.report.json:FORMAT",
+    ".csv": "tracin_dask.report.csv:COMMAS",
+    ".tsv": "tracin_dask.report.csv:TABS",
+    ".parquet": "tracin_dask.report.parquet:FORMAT",
+}
+"""Where each format lies: module and name."""
 _ADDED: "dict[str, Format]" = {}
 
 
@@ -24,7 +29,7 @@ def register(suffix: str, added: "Format") -> None:
 
 def suffixes(*, whole: bool = False, many: bool = False) -> list[str]:
     """Name the suffixes that files may have; those that can be read back whole, or that hold many test triples."""
-    named = list(dict.fromkeys([*_MODULES, *_ADDED]))
+    named = list(dict.fromkeys([*_HOMES, *_ADDED]))
     if whole:
         named = [suffix for suffix in named if _format(suffix).read is not None]
     return [suffix for suffix in named if _format(suffix).holds_many] if many else named
@@ -119,7 +124,8 @@ def read_result(path: AnyPath, *, all_groups: bool = True) -> "InfluenceResult":
 def _format(suffix: str) -> "Format":
     if suffix in _ADDED:
         return _ADDED[suffix]
-    found: Format = importlib.import_module(_MODULES[suffix]).FORMAT
+    module, name = _HOMES[suffix].split(":")
+    found: Format = getattr(importlib.import_module(module), name)
     return found
 
 

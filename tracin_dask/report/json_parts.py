@@ -152,12 +152,20 @@ def _read_settings(contents: Sequence[Contents]) -> dict[str, Any]:
 
 
 def _write_rankings(result: InfluenceResult, test_index: int) -> dict[str, Any]:
-    found: dict[str, Any] = {f"{result.value_name}s": rows(entries(result, test_index))}
+    return {f"{result.value_name}s": rows(entries(result, test_index))}
+
+
+def _write_further(result: InfluenceResult, test_index: int) -> dict[str, Any]:
     further = result.further[test_index]
-    if len(further):
-        columns = ranked_columns(result, further) | {"train_index": pa.array(further.train_index)}
-        found[FURTHER] = rows(pa.table(columns))
-    return found
+    if len(further) == 0:
+        return {}
+    columns = ranked_columns(result, further) | {"train_index": pa.array(further.train_index)}
+    return {FURTHER: rows(pa.table(columns))}
+
+
+def _read_further(contents: Sequence[Contents]) -> dict[str, Any]:
+    name = name_of_value(contents)
+    return {"further": tuple(_ranked(one.get(FURTHER, ()), name) for one in contents)}
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -169,7 +177,6 @@ def _read_rankings(contents: Sequence[Contents]) -> dict[str, Any]:
     name = name_of_value(contents)
     return {
         "rankings": tuple(_ranked(one[f"{name}s"], name) for one in contents),
-        "further": tuple(_ranked(one.get(FURTHER, ()), name) for one in contents),
         "contributions": _contributions(contents, name),
     }
 
@@ -245,11 +252,13 @@ def _read_run(contents: Sequence[Contents]) -> dict[str, Any]:
     return {"run": contents[0]["run"] | {"schema_version": SCHEMA_VERSION}}
 
 
+RANKINGS = Part(write=_write_rankings, read=_read_rankings)
 PARTS = (
     Part(write=_write_question, read=_read_question),
     Part(write=_write_norm, read=_read_norms),
     Part(write=_write_settings, read=_read_settings),
-    Part(write=_write_rankings, read=_read_rankings),
+    RANKINGS,
+    Part(write=_write_further, read=_read_further),
     Part(write=_write_no_labels, read=_read_labels),
     Part(write=_write_groups, read=_read_groups),
     Part(write=_write_run, read=_read_run),

@@ -94,7 +94,7 @@ class InfluenceResult:
     sets: TestSets | None = field(default=None, repr=False)
     rankings: tuple[RankedTriples, ...] = field(repr=False)
     further: tuple[RankedTriples, ...] = field(repr=False)
-    contributions: "tuple[Float[ndarray, 'entry checkpoint'], ...] | None" = field(default=None, repr=False)
+    contributions: "tuple[Float[ndarray, '_ checkpoint'], ...] | None" = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
     groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
     top_k: int

@@ -68,7 +68,8 @@ class Outputs:
 
     def _refuse_twice(self, *, has_groups: bool) -> None:
         """Refuse that one file is written over another."""
-        beside = {str(groups_file(file)) for file in self.files} if has_groups else set()
+        suffixes = (".parquet", ".csv", ".tsv") if has_groups else ()
+        beside = {str(groups_file(file, suffix)) for file in self.files for suffix in suffixes}
         named = [*self.files, *([self.save_groups] if self.save_groups else [])]
         for number, path in enumerate(named):
             if str(path) in map(str, named[:number]) or str(path) in beside:

@@ -1,0 +1,54 @@
+"""The rankings of a result as text with commas or tabs: a line per test triple and training triple."""
+
+import csv
+import io
+from collections.abc import Iterable
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracin_dask.places.place import Place
+from tracin_dask.report.entries import entry_tables
+from tracin_dask.report.format import Format
+from tracin_dask.report.group_file import groups_file
+from tracin_dask.report.groups import group_tables
+from tracin_dask.report.result import InfluenceResult
+
+
+def write_csv(result: InfluenceResult, place: Place, *, delimiter: str, suffix: str) -> None:
+    """Write the rankings of all test triples, whole or not at all; all groups go to a file beside it, first.
+
+    Numbers have all their digits. A column for each checkpoint says what it adds, where that is known.
+    """
+    if result.groups:
+        _write(group_tables(result), groups_file(place, suffix), delimiter)
+    width = 0 if result.contributions is None else result.contributions[0].shape[1]
+    _write((_flat(table, width) for table in entry_tables(result)), place, delimiter)
+
+
+def _write(tables: Iterable[pa.Table], place: Place, delimiter: str) -> None:
+    with place.writer() as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        for number, table in enumerate(tables):
+            if number == 0:
+                writer.writerow(table.column_names)
+            writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
+        text.flush()
+        text.detach()  # the place closes the file
+
+
+def _flat(table: pa.Table, width: int) -> pa.Table:
+    """Give each number of a list, one per checkpoint, a column of its own."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name in table.column_names:
+        if pa.types.is_list(table[name].type):
+            columns |= {f"{name}_{place + 1}": pc.list_element(table[name], place) for place in range(width)}
+        else:
+            columns[name] = table[name]
+    return pa.table(columns)
+
+
+COMMAS = Format(write=partial(write_csv, delimiter=",", suffix=".csv"))
+TABS = Format(write=partial(write_csv, delimiter="\t", suffix=".tsv"))
