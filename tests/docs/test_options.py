@@ -55,8 +55,11 @@ def test_every_option_that_a_page_names_exists(page):
     assert options_in(page.read_text()) - known - NOT_OURS == set()
 
 
+EXAMPLES = [(page, number, line) for page in PAGES for number, line in enumerate(commands(page), start=1)]
+
+
 @pytest.mark.parametrize(
-    "line", [pytest.param(line, id=f"{name_of(page)}: {line[:60]}") for page in PAGES for line in commands(page)]
+    "line", [pytest.param(line, id=f"{name_of(page)} {number}: {line[:60]}") for page, number, line in EXAMPLES]
 )
 def test_documented_commands_parse(line, monkeypatch):
     _take_files_as_they_are_named(monkeypatch)
