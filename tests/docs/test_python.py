@@ -70,6 +70,7 @@ def check_all_influences(names):
 def check_other_models(names):
     assert names["own"].run["model"] == "__main__:Bilinear(dim=16)"
     assert len(names["own"].rankings[0]) == 10
+    assert names["pushed"].run["loss"] == "one-to-all"
 
 
 def check_pykeen(names):
