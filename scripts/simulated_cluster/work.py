@@ -52,17 +52,19 @@ class SimulatedWork:
         luck = np.random.default_rng(rows[0]).uniform(-self.spread, self.spread)
         return (rows[1] - rows[0]) / self.triples_per_second * (1 + luck)
 
-    def prepare_test(self, job: ScoreJob, targets: Targets) -> Prepared:
+    def prepare_test(self, _state: object, job: ScoreJob, targets: Targets) -> Prepared:
         """Stand in for `worker.prepare_test`: as many bytes, of no meaning."""
         factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
-        answers = answers_of(targets, job.question.num_gradients(job.loss))
+        answers = answers_of(targets, job.question.num_gradients(job.config.scoring.loss))
         counters = Counters(test_factor_computations=1)
         return Prepared(tests=(factors,), answers=answers, counters=counters)  # type: ignore[arg-type] # stands in for factors
 
-    def load_ahead(self, _job: ScoreJob) -> None:
+    def load_ahead(self, _state: object, _job: ScoreJob) -> None:
         """Stand in for `worker.load_ahead`: there is no checkpoint."""
 
-    def score_rows(self, job: ScoreJob, _test: object, rows: Rows, *, on_rows: OnRows | None = None) -> Scored:
+    def score_rows(
+        self, _state: object, job: ScoreJob, _test: object, rows: Rows, *, on_rows: OnRows | None = None
+    ) -> Scored:
         """Stand in for `worker.score_rows`: sleep for its time, report as it does, return as much as it does."""
         started, seconds = time.time(), self.seconds(rows)
         top = _made_up(_top_k(job), job.num_columns, rows, nth_task=_count_task())

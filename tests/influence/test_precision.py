@@ -98,13 +98,8 @@ def test_formats_of_gpus_are_refused_on_a_cpu(name):
     ],
 )
 def test_pytorch_rounds_itself_only_where_that_is_wanted(precision, allowed):
-    before = torch.get_float32_matmul_precision()
-    try:
-        precision.let_products_round()
-        assert torch.get_float32_matmul_precision() == allowed
-        assert precision is Precision.BF16 or precision.rounded_dtype is None
-    finally:
-        torch.set_float32_matmul_precision(before)
+    assert precision.matmul == allowed
+    assert precision is Precision.BF16 or precision.rounded_dtype is None
 
 
 @pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])

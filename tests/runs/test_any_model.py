@@ -1,5 +1,6 @@
 """Runs of any model: summed over checkpoints, divided, saved, cut off, and on workers, as autograd has it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import numpy as np
@@ -292,3 +293,11 @@ def test_a_run_of_another_model_that_cannot_fit_is_refused(make_job: MakeJob, tm
         MemoryLimitError, match=r"the run needs about \d+ MiB per worker with batches of 64, but a worker"
     ):
         make_job(model=write(tmp_path, "RotatE", 1), precision="float64", resources=small)
+
+
+def test_two_runs_of_one_model_in_two_threads_have_the_bits_of_single_runs(make_job: MakeJob, options):
+    job = make_job(**options)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        found = [future.result() for future in [pool.submit(job.carry_out, **SMALL_TASKS) for _ in range(2)]]
+    alone = bits(job.carry_out(**SMALL_TASKS))
+    assert [bits(result) for result in found] == [alone, alone]

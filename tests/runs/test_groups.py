@@ -34,6 +34,7 @@ from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.plan import memory
 from tracin_dask.runs.work.score import prepare_test, score_rows
+from tracin_dask.runs.work.state import WorkerState
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
 from tracin_dask.triples.groups import GroupStore
 
@@ -293,8 +294,8 @@ def test_dask_knows_the_bytes_of_group_totals(make_job: MakeJob):
     sizes = []
     for group_by in ((), ("head", "relation")):
         planned = make_job(group_by=group_by)
-        job = _job(planned.prepared, planned.plan, planned.prepared.reductions())
-        scored = score_rows(job, prepare_test(job, planned.prepared.targets), (0, BATCH_SIZE))
+        job, state = _job(planned.prepared, planned.plan, planned.prepared.reductions()), WorkerState()
+        scored = score_rows(state, job, prepare_test(state, job, planned.prepared.targets), (0, BATCH_SIZE))
         sizes.append(sizeof(scored))
     totals = scored.kept[group_totals.NAME]
     assert [len(by) for by in totals] == [5, 5]

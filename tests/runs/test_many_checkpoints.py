@@ -19,9 +19,11 @@ from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
-from tracin_dask.runs.execute.driver import Execution
+from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.work import contributions, loading
+from tracin_dask.runs.work import contributions
+from tracin_dask.runs.work.score import load_ahead
+from tracin_dask.runs.work.state import WorkerState
 
 RATES = (0.04, 0.01, 0.0025)
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
@@ -134,10 +136,11 @@ def test_every_worker_loads_every_checkpoint_once(make_job: MakeJob, client: Cli
 
 
 def test_a_worker_holds_the_checkpoints_of_its_last_run_only(make, make_job: MakeJob, series):
-    make().carry_out()
-    assert [key[0] for key in loading._models] == [checkpoint.sha256 for checkpoint in series]
-    make_job(model=series[1]).carry_out()
-    assert [key[0] for key in loading._models] == [series[1].sha256]
+    state = WorkerState()
+    for job in (make(), make_job(model=series[1])):
+        planned = _job(job.prepared, job.plan, job.prepared.reductions())
+        load_ahead(state, planned)
+        assert state.models.sha256s == [checkpoint.sha256 for checkpoint in job.prepared.checkpoints]
 
 
 @pytest.mark.parametrize("unseen", ["51.pt", ".pt"])

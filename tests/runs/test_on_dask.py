@@ -1,20 +1,24 @@
 """What a run on Dask sends and holds stays small, and its progress exact."""
 
+import gc
 import pickle
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from dask.sizeof import sizeof
-from distributed import Client
+from distributed import Client, Worker
 from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits
 
+from tracin_dask.influence.columns import Targets
+from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution, _job
-from tracin_dask.runs.work import loading
-from tracin_dask.runs.work.job import Counters, Prepared
+from tracin_dask.runs.work.job import Counters, Prepared, ScoreJob, this_process
 from tracin_dask.runs.work.score import prepare_test, score_rows
+from tracin_dask.runs.work.state import WorkerState
 
 NUM_TASKS = -(-NUM_ROWS // BATCH_SIZE)
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
@@ -67,45 +71,77 @@ def test_slow_tasks_are_reported_one_by_one(make_job: MakeJob, client: Client, m
     assert max(seen) == NUM_ROWS
 
 
-def test_dask_knows_the_bytes_that_move_between_workers(make_job: MakeJob):
+@pytest.fixture
+def planned(make_job: MakeJob) -> ScoreJob:
+    """Give what a worker is told of the usual run."""
     job = make_job()
-    what = _job(job.prepared, job.plan)
-    test = prepare_test(what, np.tile(job.prepared.test_triples, (100, 1)))
-    what = replace(what, num_columns=len(test.tests[0]))
-    scored = score_rows(what, test, (0, NUM_ROWS))
+    return _job(job.prepared, job.plan, job.prepared.reductions())
+
+
+def test_dask_knows_the_bytes_that_move_between_workers(planned: ScoreJob, make_job: MakeJob):
+    state, targets = WorkerState(), Targets(triples=np.tile(make_job().prepared.test_triples, (100, 1)))
+    what = replace(planned, num_columns=targets.num_answers)
+    test = prepare_test(state, what, targets)
+    scored = score_rows(state, what, test, (0, NUM_ROWS))
     shared = on_dask._Shared(job=what, test=test, run="1", report_seconds=1.0)
     for value in (scored, shared):
         assert 0.5 * len(pickle.dumps(value)) < sizeof(value) <= len(pickle.dumps(value))
 
 
-def test_dask_knows_the_bytes_of_sent_weights(make_job: MakeJob):
-    job = make_job()
-    what = _job(job.prepared, job.plan)
-    heavy = replace(what, checkpoints=(replace(what.checkpoints[0], weights=b"x" * 1000),))
-    shared = [on_dask._Shared(job=j, test=None, run="1", report_seconds=1.0) for j in (what, heavy)]
-    assert sizeof(shared[1]) - sizeof(shared[0]) == 1000
+def test_dask_knows_the_bytes_of_sent_weights(planned: ScoreJob, make_job: MakeJob):
+    contents = Contents(model=make_job().prepared.checkpoints[0].model, scales={})
+    sent = planned.checkpoints[0].dump_contents(contents)
+    heavy = replace(planned, checkpoints=(replace(planned.checkpoints[0], sent=sent),))
+    shared = [on_dask._Shared(job=job, test=None, run="1", report_seconds=1.0) for job in (planned, heavy)]
+    assert sizeof(shared[1]) - sizeof(shared[0]) == len(sent) > 1000
 
 
-def test_factors_are_counted_where_they_are_computed(make_job: MakeJob):
-    job = make_job()
-    what = _job(job.prepared, job.plan)
-    bare = on_dask._Shared(job=what, test=job.prepared.test_triples, run="1", report_seconds=1.0)
+def test_factors_are_counted_where_they_are_computed(planned: ScoreJob, make_job: MakeJob, client: Client):
+    bare = on_dask._Shared(job=planned, test=make_job().prepared.targets, run="1", report_seconds=1.0)
     assert on_dask._counters(bare) == Counters()
-    whole = on_dask._share_prepared(bare, None)
+    whole = client.submit(on_dask._share_prepared, bare, None).result()
     assert isinstance(whole.test, Prepared)
     assert on_dask._counters(whole).test_factor_computations == 1
 
 
-def loaded_models() -> list[str]:
-    return [key[0] for key in loading._models]
+def forget(dask_worker: Worker) -> None:
+    vars(dask_worker).pop(on_dask._STATE, None)
+
+
+def loaded_models(dask_worker: Worker) -> list[str]:
+    state = vars(dask_worker).get(on_dask._STATE)
+    return [] if state is None else state.models.sha256s
 
 
 def test_every_worker_loads_the_checkpoint_beside_the_test_factors(make_job: MakeJob, client: Client):
     job = make_job()
-    client.run(loading._models.clear)
+    client.run(forget)
     job.carry_out(client, task_rows=NUM_ROWS)  # one task, on one of the workers
     deadline = time.monotonic() + 10
     wanted = [[job.prepared.checkpoints[0].sha256]] * 2
     while list(client.run(loaded_models).values()) != wanted and time.monotonic() < deadline:
         time.sleep(0.05)
     assert list(client.run(loaded_models).values()) == wanted
+
+
+def test_a_worker_process_keeps_freed_memory_and_the_process_of_the_caller_does_not(planned: ScoreJob, monkeypatch):
+    called = []
+    monkeypatch.setattr(on_dask, "keep_freed_memory", lambda: called.append(True))
+    monkeypatch.setattr(on_dask, "get_worker", SimpleNamespace)
+    on_dask._state(replace(planned, caller=this_process()))
+    assert called == []
+    on_dask._state(replace(planned, caller="1 on another host"))
+    assert called == [True]
+
+
+def test_a_worker_lets_go_of_test_factors_when_the_run_ends(make_job: MakeJob, client: Client):
+    make_job().carry_out(client, **SMALL_TASKS)
+    deadline = time.monotonic() + 10
+    while any(client.run(laid_out).values()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(client.run(laid_out).values())
+
+
+def laid_out(dask_worker: Worker) -> int:
+    gc.collect()
+    return len(vars(dask_worker)[on_dask._STATE]._laid_out)

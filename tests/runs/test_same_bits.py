@@ -10,6 +10,7 @@ from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob, bits, local_client
 from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.work.job import merge_scored
 from tracin_dask.runs.work.score import prepare_test, score_rows
+from tracin_dask.runs.work.state import WorkerState
 
 CUTS = [(BATCH_SIZE, 1), (BATCH_SIZE, 100), (3 * BATCH_SIZE, 2), (100 * BATCH_SIZE, 1)]
 MODES = pytest.mark.parametrize("mode", ["test", "self"])
@@ -63,14 +64,14 @@ def test_a_worker_killed_during_a_run_changes_no_bit(make_job: MakeJob, client: 
 def test_rows_that_are_scored_again_do_not_count_twice(make_job: MakeJob):
     """A worker repeats a task of its own when the one that took its outcome is lost."""
     planned = make_job(top_k=20)
-    job = _job(planned.prepared, planned.plan, planned.prepared.reductions())
+    job, state = _job(planned.prepared, planned.plan, planned.prepared.reductions()), WorkerState()
     middle = NUM_ROWS // BATCH_SIZE // 2 * BATCH_SIZE
     first, second = (0, middle), (middle, NUM_ROWS)
-    test = prepare_test(job, planned.prepared.targets)
-    parts = [score_rows(job, test, rows) for rows in (first, first, first, second)]
+    test = prepare_test(state, job, planned.prepared.targets)
+    parts = [score_rows(state, job, test, rows) for rows in (first, first, first, second)]
     whole = merge_scored(job.reductions, [parts[2], parts[3]]).kept["top_k"]
-    other = prepare_test(job, planned.prepared.targets)  # factors of another run: nothing is known of them
-    fresh = score_rows(job, other, (0, NUM_ROWS)).kept["top_k"]
+    other = prepare_test(state, job, planned.prepared.targets)  # factors of another run: nothing is known of them
+    fresh = score_rows(state, job, other, (0, NUM_ROWS)).kept["top_k"]
     for side in ("highest", "lowest"):
         found, expected = getattr(whole, side), getattr(fresh, side)
         assert found.train_index.tolist() == expected.train_index.tolist()

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.turn import MatmulPrecision
 
 PrecisionName = Literal["float64", "float32", "mixed", "tf32", "bf16", "bf16-emulated", "fp16"]
 """What a run can ask for; `mixed` is fp16 on CUDA and bf16 elsewhere."""
@@ -49,10 +50,11 @@ class Precision(Enum):
             return cls.FULL
         return cls.BF16 if name in {"bf16", "bf16-emulated"} else cls(name)
 
-    def let_products_round(self) -> None:
-        """Tell PyTorch whether it may round the operands of float32 products itself; holds for the whole process."""
-        chosen = {Precision.TF32: "high", Precision.CPU_BF16: "medium"}
-        torch.set_float32_matmul_precision(chosen.get(self, "highest"))
+    @property
+    def matmul(self) -> MatmulPrecision:
+        """Whether PyTorch may round the operands of float32 products itself; a setting of the whole process."""
+        chosen: dict[Precision, MatmulPrecision] = {Precision.TF32: "high", Precision.CPU_BF16: "medium"}
+        return chosen.get(self, "highest")
 
     @property
     def rounded_dtype(self) -> torch.dtype | None:

@@ -17,6 +17,7 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.models.effort import effort_of
 from tracin_dask.models.scoring import Role, ScoringConfig, Table
 from tracin_dask.models.tails import ScoreTails, TailCheck, call_with
+from tracin_dask.turn import one_at_a_time
 
 Rows: TypeAlias = dict[str, Tensor]
 """The rows [batch, place, ...] of each table that triples read: head and tail of an entity table, else one place."""
@@ -57,8 +58,9 @@ class RowwiseModel(nn.Module):
         self._score, self._score_tails = score, score_tails
         _refuse_gradients_by_id(model)
         self._tables = _checked_tables(self.tensors(), tables)
-        self._check(name)
-        self.config = self._described(name)
+        with one_at_a_time:
+            self._check(name)
+            self.config = self._described(name)
 
     def forward(self, triples: Tensor) -> Tensor:
         """Score triples [batch, 3], one number each."""
@@ -133,7 +135,8 @@ class RowwiseModel(nn.Module):
             relation_tables=frozenset(name for name, role in self._tables.items() if role == "relation"),
             tolerance=_tolerance(self.dtype),
         )
-        problem = check.problem(self.some_triples(_NUM_PAIRS_CHECKED))
+        with one_at_a_time:
+            problem = check.problem(self.some_triples(_NUM_PAIRS_CHECKED))
         return problem and f"{self.config.name}: its method {method} {problem}"
 
     @property

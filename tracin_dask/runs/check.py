@@ -17,7 +17,8 @@ from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.resources import cpu_count, own_gpu
-from tracin_dask.runs.work.score import resolve_device
+from tracin_dask.runs.work.process import resolve_device
+from tracin_dask.turn import Turn
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -100,9 +101,11 @@ def _fetch(client: "Client", address: str) -> None:
 def check_this_process() -> WorkerCheck:
     """Score the known graph and measure the device that a run would take here."""
     device = resolve_device("auto")
-    is_cpu = device.type == "cpu"
-    if is_cpu:
-        torch.set_num_threads(cpu_count())
+    with Turn(cpu_count() if device.type == "cpu" else torch.get_num_threads(), "highest"):
+        return _measured(device)
+
+
+def _measured(device: torch.device) -> WorkerCheck:
     gpu = own_gpu()
     known = torch.tensor(KNOWN_ANSWER, dtype=torch.float64)
     left, right = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE, device=device)
@@ -110,7 +113,7 @@ def check_this_process() -> WorkerCheck:
     target = torch.zeros_like(source)
     return WorkerCheck(
         host=socket.gethostname(),
-        device="CPU" if is_cpu else torch.cuda.get_device_name(device),
+        device="CPU" if device.type == "cpu" else torch.cuda.get_device_name(device),
         threads=torch.get_num_threads(),
         device_bytes=None if gpu is None else gpu[1],
         deviation=float((known_influences(device) - known).abs().max() / known.abs().max()),

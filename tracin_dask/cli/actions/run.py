@@ -28,6 +28,7 @@ from tracin_dask.report.table import influence_tables
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
+from tracin_dask.runs.work.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -70,6 +71,8 @@ def explain(options: RunOptions) -> None:
         say(f"running in {place.where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker")
         if client is not None:
             say("\n".join(dashboard_lines(client.dashboard_link, os.environ)))
+        else:
+            keep_freed_memory()  # of the command's own process
         execution = Execution(
             resources=plan.resources, record_directory=recorded, restart=options["restart"], progress=progress
         )

@@ -198,7 +198,6 @@ def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run
 
 
 def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
-    config = prepared.config
     return ScoreJob(
         store=prepared.store,
         checkpoints=tuple(
@@ -207,15 +206,11 @@ def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
         ),
         learning_rates=prepared.learning_rates,
         num_columns=prepared.num_answers,
-        loss=config.scoring.loss,
+        config=prepared.config,
         question=prepared.question,
-        normalize=config.scoring.normalize,
         tracked=prepared.tracked,
         modes=plan.modes,
         batch_size=plan.batch_size,
-        device=config.computing.device,
         threads=plan.resources.threads_per_worker,
-        precision=config.computing.precision,
-        gradient_checkpointing=config.computing.gradient_checkpointing,
         reductions=reductions,
     )

@@ -9,18 +9,20 @@ from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
 from tracin_dask.runs.work.norms import reported_norms
-from tracin_dask.runs.work.score import prepare_test, remember_models, score_rows
+from tracin_dask.runs.work.score import prepare_test, score_rows
+from tracin_dask.runs.work.state import WorkerState
 
 
 class InProcess:
-    """Scores group after group, task after task."""
+    """Scores group after group, task after task; what it keeps between them goes with it."""
 
     def __init__(self, job: ScoreJob, targets: Targets | None, *, models: Sequence[Contents], cache: bool) -> None:
         """Take a job and its loaded models.
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
-        remember_models(job, models)
+        self._state = WorkerState()
+        self._state.remember(job, models)
         self._job = job
         self._targets = targets
         self._test: TestSide = targets
@@ -30,23 +32,25 @@ class InProcess:
         """Compute what all tasks share."""
         if not self._cache or not isinstance(self._test, Targets):
             return Counters()
-        self._test = prepare_test(self._job, self._test)
+        self._test = prepare_test(self._state, self._job, self._test)
         return self._test.counters
 
     def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
         """Give each group's rows and outcome when it is finished."""
-        job = self._job
         for tasks in groups:
-            scored = score_rows(job, self._test, tasks[0], on_rows=on_rows)
+            scored = self._score(tasks[0], on_rows)
             for rows in tasks[1:]:
-                scored = merge_scored(job.reductions, [scored, score_rows(job, self._test, rows, on_rows=on_rows)])
+                scored = merge_scored(self._job.reductions, [scored, self._score(rows, on_rows)])
             yield (tasks[0][0], tasks[-1][1]), scored
 
     def contributions(self, reported: Reported) -> Contributions:
         """Score what is reported once more, checkpoint by checkpoint."""
-        return contributions(self._job, self._targets, reported)
+        return contributions(self._state, self._job, self._targets, reported)
 
     def norms(self, reported: Reported) -> Norms:
         """Compute the norms of the test triples' gradients and of those that are reported."""
         assert self._targets is not None  # noqa: S101 - refused for self-influence
-        return reported_norms(self._job, self._targets, reported)
+        return reported_norms(self._state, self._job, self._targets, reported)
+
+    def _score(self, rows: Rows, on_rows: OnRows) -> Scored:
+        return score_rows(self._state, self._job, self._test, rows, on_rows=on_rows)

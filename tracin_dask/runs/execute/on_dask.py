@@ -19,13 +19,17 @@ from tracin_dask.report.result import Norms
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.work.allocator import keep_freed_memory
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
-from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored
+from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored, this_process
 from tracin_dask.runs.work.norms import reported_norms
 from tracin_dask.runs.work.score import load_ahead, prepare_test, score_rows
+from tracin_dask.runs.work.state import WorkerState
 
 Weights = tuple[SentContents | None, ...] | None
 """The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
+_STATE = "_tracin_dask_state"
+"""The attribute of a Dask worker that holds what it keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ class OnDask:
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
         self._client = client
-        self._job = job
+        self._job = replace(job, caller=this_process())
         self._targets = targets
         self._cache = cache and targets is not None
         self._shared: Future[Any] | None = None
@@ -111,12 +115,12 @@ class OnDask:
 
     def contributions(self, reported: Reported) -> Contributions:
         """Let a worker score what is reported once more, checkpoint by checkpoint; raises as `prepare`."""
-        found: Contributions = self._afterwards("contributions", contributions, reported)
+        found: Contributions = self._afterwards("contributions", _contributions, reported)
         return found
 
     def norms(self, reported: Reported) -> Norms:
         """Let a worker compute the norms of the test triples and of what is reported; raises as `prepare`."""
-        found: Norms = self._afterwards("norms", reported_norms, reported)
+        found: Norms = self._afterwards("norms", _norms, reported)
         return found
 
     def _afterwards(self, name: str, function: Any, reported: Reported) -> Any:  # noqa: ANN401 - as `_submit`
@@ -214,13 +218,13 @@ def _with_weights(job: ScoreJob, weights: Weights) -> ScoreJob:
 
 
 def _load(job: ScoreJob) -> None:
-    load_ahead(job)
+    load_ahead(_state(job), job)
 
 
 def _share_prepared(shared: _Shared, weights: Weights) -> _Shared:
     whole = _share(shared, weights)
     assert isinstance(whole.test, Targets)  # noqa: S101 - the test triples, which are not prepared yet
-    return replace(whole, test=prepare_test(whole.job, whole.test))
+    return replace(whole, test=prepare_test(_state(whole.job), whole.job, whole.test))
 
 
 def _counters(shared: _Shared) -> Counters:
@@ -235,7 +239,24 @@ def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
         where = {"run": shared.run, "group": group, "task": rows[0]}
         worker.log_event(topics, {"event": "rows", "rows": count, **where})
 
-    return score_rows(shared.job, shared.test, rows, on_rows=SeldomReport(report, shared.report_seconds))
+    seldom = SeldomReport(report, shared.report_seconds)
+    return score_rows(_state(shared.job), shared.job, shared.test, rows, on_rows=seldom)
+
+
+def _contributions(job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:
+    return contributions(_state(job), job, targets, reported)
+
+
+def _norms(job: ScoreJob, targets: Targets, reported: Reported) -> Norms:
+    return reported_norms(_state(job), job, targets, reported)
+
+
+def _state(job: ScoreJob) -> WorkerState:
+    """Give what this worker keeps from task to task; a process that is a worker's own keeps freed memory, too."""
+    if job.caller != this_process():
+        keep_freed_memory()
+    state: WorkerState = vars(get_worker()).setdefault(_STATE, WorkerState())
+    return state
 
 
 def _merge(shared: _Shared, outcomes: Sequence[Scored]) -> Scored:

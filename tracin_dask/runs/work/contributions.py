@@ -13,7 +13,9 @@ from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
-from tracin_dask.runs.work.score import engines_of, factors_of, forget_test
+from tracin_dask.runs.work.process import computing
+from tracin_dask.runs.work.score import factors_of
+from tracin_dask.runs.work.state import WorkerState
 
 Reported = Sequence[Int[ndarray, "_ 3"]]
 """The training triples that are reported of each test triple; of all together for self-influence."""
@@ -24,14 +26,14 @@ TESTS_AT_A_TIME = 16
 """All triples reported of so many test triples are scored against each of these: more do work that nobody asked for."""
 
 
-def contributions(job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:
+def contributions(state: WorkerState, job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:
     """Score the reported triples by each checkpoint of a job.
 
     They stand in other batches than before, so that their sums are the influences up to rounding.
     """
-    forget_test()
-    engines, _ = engines_of(job)
-    with torch.no_grad():
+    state.forget_test()
+    with computing(job) as here, torch.no_grad():
+        engines, _ = state.engines(job, here)
         columns = [list(_by_checkpoint(job, engine, targets, reported)) for engine in engines]
     return tuple(np.stack(of_one, axis=1) for of_one in zip(*columns, strict=True))
 
@@ -45,7 +47,7 @@ def _by_checkpoint(
     for start in range(0, targets.num_answers, TESTS_AT_A_TIME):
         some = targets.take(start, start + TESTS_AT_A_TIME)
         theirs = reported[start : start + TESTS_AT_A_TIME]
-        answers = answers_of(some, job.question.num_gradients(job.loss))
+        answers = answers_of(some, job.question.num_gradients(job.config.scoring.loss))
         scorer = make_scorer(engine, factors_of(job, engine, some), answers)
         distinct, place = np.unique(np.concatenate(theirs), axis=0, return_inverse=True)
         scores = _scored(job, InPieces(scorer.parts), distinct)

@@ -1,5 +1,7 @@
 """What a worker is told of a run, and what it gives back: values that are sent, and merged."""
 
+import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,12 +12,9 @@ from torch import Tensor
 from tracin_dask.influence.columns import Answers, Question, Targets
 from tracin_dask.influence.cost import Modes
 from tracin_dask.influence.engine import Factors
-from tracin_dask.influence.losses import AnyLoss
-from tracin_dask.influence.normalised import Normalize
-from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
-from tracin_dask.runs.options.computing import Device
+from tracin_dask.runs.config import RunConfig
 from tracin_dask.triples.store import TripleStore
 
 Reductions = Sequence[Reduction[Any]]
@@ -33,18 +32,17 @@ class ScoreJob:
     """One per checkpoint; influences are summed over both in this order."""
     num_columns: int
     """Influences per training triple: one per test triple, or its own."""
-    loss: AnyLoss
+    config: RunConfig
+    """The options; what they left open is settled in the other fields."""
     question: Question
-    normalize: Normalize
     tracked: frozenset[str]
     modes: Modes
     batch_size: int
-    device: Device
     threads: int
-    precision: PrecisionName
-    gradient_checkpointing: bool
     reductions: tuple[Reduction[Any], ...]
     """What is kept of the influences; each has a name of its own."""
+    caller: str = ""
+    """The process that called for the run, see `this_process`: other processes are workers' own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +85,9 @@ class Scored:
         return replace(self, counters=self.counters + more)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Prepared:
-    """The test triples' factors on the CPU, as they are broadcast."""
+    """The test triples' factors on the CPU, as they are broadcast; each is equal to itself alone."""
 
     tests: tuple[Factors, ...]
     """One per checkpoint."""
@@ -102,6 +100,11 @@ class Prepared:
 
 TestSide = Prepared | Targets | None
 """The broadcast columns; or what is explained, to compute the columns anew; or nothing for self-influence."""
+
+
+def this_process() -> str:
+    """Name this process, to tell whether another one is the same."""
+    return f"{os.getpid()} on {socket.gethostname()}"
 
 
 def bytes_of(reductions: Reductions, kept: Mapping[str, Any]) -> int:

@@ -1,14 +1,16 @@
-"""The models that this process holds: each checkpoint is loaded once for all tasks of a run."""
+"""The models of a run, ready to compute: each checkpoint is loaded once for all tasks of a process."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 
-from tracin_dask.influence.engine import ReadyModel, engine_kind
+from tracin_dask.influence.engine import Engine, EngineSettings, ReadyModel, engine_kind
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.models.config import ModelConfig
+from tracin_dask.runs.work.job import ScoreJob
+from tracin_dask.runs.work.process import Computing
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,32 +24,63 @@ class Loaded:
 
 ModelKey = tuple[str, ModelConfig, torch.dtype, frozenset[str], torch.device, Precision]
 """The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
-_models: dict[ModelKey, Loaded] = {}
-"""The models of the last run."""
 
 
-def keep_only(files: Iterable[CheckpointFile], device: torch.device, precision: Precision) -> bool:
-    """Forget the models of other files, devices and precisions; tells whether there were any."""
-    others = _models.keys() - {_key(file, device, precision) for file in files}
-    for key in others:
-        del _models[key]
-    return bool(others)
+@dataclass(slots=True)
+class Models:
+    """The models of the last job."""
+
+    _loaded: dict[ModelKey, Loaded] = field(default_factory=dict)
+
+    @property
+    def sha256s(self) -> list[str]:
+        """The files of the models."""
+        return [sha256 for sha256, *_ in self._loaded]
+
+    def keep_only(self, job: ScoreJob, here: Computing) -> bool:
+        """Forget the models of other files, devices and precisions; tells whether there were any."""
+        others = self._loaded.keys() - {_key(file, here) for file in job.checkpoints}
+        for key in others:
+            del self._loaded[key]
+        return bool(others)
+
+    def remember(self, job: ScoreJob, models: Sequence[Contents], here: Computing) -> None:
+        """Keep the models of a job, which are loaded already."""
+        for file, contents in zip(job.checkpoints, models, strict=True):
+            self._loaded[_key(file, here)] = _ready(file, contents, here)
+
+    def load(self, job: ScoreJob, here: Computing) -> None:
+        """Load the models of a job that are not here yet; the first task counts them."""
+        for file in job.checkpoints:
+            if _key(file, here) not in self._loaded:
+                self._loaded[_key(file, here)] = _ready(file, file.load(), here)
+                self._loaded[_key(file, here)].is_counted = False
+
+    def engines(self, job: ScoreJob, here: Computing) -> tuple[list[Engine], int]:
+        """Give an engine per checkpoint of a job, all loaded, and how many of them no task has counted yet."""
+        found = [self._loaded[_key(file, here)] for file in job.checkpoints]
+        number = sum(not model.is_counted for model in found)
+        for model in found:
+            model.is_counted = True
+        pairs = zip(found, job.learning_rates, strict=True)
+        return [model.ready.engine(_settings(job, learning_rate)) for model, learning_rate in pairs], number
 
 
-def loaded(file: CheckpointFile, device: torch.device, precision: Precision) -> tuple[Loaded, bool]:
-    """Give a checkpoint's model, and whether nobody has counted yet that it was loaded; that is counted then."""
-    known = _models.get(_key(file, device, precision))
-    model = known or remember(file, file.load(), device, precision)
-    is_new, model.is_counted = known is None or not model.is_counted, True
-    return model, is_new
+def _ready(file: CheckpointFile, contents: Contents, here: Computing) -> Loaded:
+    """Make a model ready to compute."""
+    kind = engine_kind(file.config)
+    return Loaded(ready=kind.ready(contents.model, contents.scales, device=here.device, precision=here.precision))
 
 
-def remember(file: CheckpointFile, contents: Contents, device: torch.device, precision: Precision) -> Loaded:
-    """Make a checkpoint's model ready, which is loaded already, and keep it."""
-    ready = engine_kind(file.config).ready(contents.model, contents.scales, device=device, precision=precision)
-    made = _models[_key(file, device, precision)] = Loaded(ready=ready)
-    return made
+def _settings(job: ScoreJob, learning_rate: float) -> EngineSettings:
+    return EngineSettings(
+        tracked=job.tracked,
+        loss=job.config.scoring.loss,
+        learning_rate=learning_rate,
+        modes=job.modes,
+        recompute=job.config.computing.gradient_checkpointing,
+    )
 
 
-def _key(file: CheckpointFile, device: torch.device, precision: Precision) -> ModelKey:
-    return file.sha256, file.config, file.dtype, file.preconditioned, device, precision
+def _key(file: CheckpointFile, here: Computing) -> ModelKey:
+    return file.sha256, file.config, file.dtype, file.preconditioned, here.device, here.precision

@@ -14,18 +14,19 @@ from tracin_dask.report.result import Norms
 from tracin_dask.runs.work.contributions import Contributions, Reported
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
-from tracin_dask.runs.work.score import engines_of, forget_test
+from tracin_dask.runs.work.process import computing
+from tracin_dask.runs.work.state import WorkerState
 
 
-def reported_norms(job: ScoreJob, targets: Targets, reported: Reported) -> Norms:
+def reported_norms(state: WorkerState, job: ScoreJob, targets: Targets, reported: Reported) -> Norms:
     """Compute the norms of test triples, and of the training triples that are reported of them.
 
     The latter stand in other batches than before: they are those that influences were divided by up to rounding.
     """
-    forget_test()
-    engines, _ = engines_of(job)
+    state.forget_test()
     distinct, place = np.unique(np.concatenate(reported), axis=0, return_inverse=True)
-    with torch.no_grad():
+    with computing(job) as here, torch.no_grad():
+        engines, _ = state.engines(job, here)
         found = _training_norms(engines, distinct, job.batch_size)
         test = question_norms(engines, job.question, targets).double().cpu().numpy()
     ends = np.cumsum([len(triples) for triples in reported])
