@@ -17,6 +17,7 @@ OTHER_VALUES = {
     "mode": "self",
     "explain": "score",
     "contrast": (5,),
+    "together": True,
     "loss": OneToAll(label_smoothing=0.1),
     "parameters": ("fc.*",),
     "last_layers": 3,
