@@ -83,7 +83,7 @@ def test_saved_scores_of_an_interrupted_run_are_replaced_only_with_restart(stopp
 
 def test_complete_saved_scores_are_not_overwritten(words, tool):
     assert tool(*words).exit_code == 0
-    with pytest.raises(ScoresError, match="with all scores of this run; take them from there, or pass --restart"):
+    with pytest.raises(ScoresError, match="with all scores of this run; use them, or pass --restart"):
         tool(*words)
 
 
@@ -102,11 +102,11 @@ class TestRefusedBeforeScoring:
         return run
 
     def test_save_scores_refuses_a_path_that_exists(self, refuse, project):
-        refuse("train.txt: exists already, and is no array of scores", project.folder / "train.txt")
+        refuse("train.txt: exists already, but holds no scores", project.folder / "train.txt")
 
     def test_save_scores_refuses_a_disk_with_too_little_space(self, refuse, monkeypatch):
         monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(9_000, 7_000, 2_000))
-        refuse("up to 2,400 bytes of scores are to be written, but 2,000 bytes are free there; make room")
+        refuse("the scores take up to 2,400 more bytes, but only 2,000 bytes are free; make room")
 
     def test_save_scores_refuses_a_path_that_cannot_be_written(self, refuse, project):
         refuse("the scores cannot be written: Not a directory; choose", project.folder / "train.txt" / "scores.zarr")

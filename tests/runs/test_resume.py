@@ -192,7 +192,7 @@ def test_a_deleted_record_is_computed_again(make_job: MakeJob, cut_off: Path):
 def test_overlapping_records_are_refused(make_job: MakeJob, cut_off: Path):
     records = Records(cut_off, json.loads((cut_off / "run.json").read_text()), make_job().prepared.reductions())
     records.write((0, BATCH_SIZE), next(records.finished())[1])
-    with pytest.raises(ResumeError, match="are in another record too; two runs at once"):
+    with pytest.raises(ResumeError, match="are also in another record: two runs wrote"):
         make_job().carry_out(execution=Execution(record_directory=cut_off))
 
 

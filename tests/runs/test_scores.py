@@ -24,7 +24,7 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution
 from tracin_dask.runs.sinks import score_writer
 from tracin_dask.runs.sinks.saved_scores import Scores
-from tracin_dask.runs.sinks.score_writer import ScoresPlace, why_out_of_reach
+from tracin_dask.runs.sinks.score_writer import ScoresAddress, why_out_of_reach
 
 TOLERANCE = 1e-5
 """Of float32 sums, relative to the product of the gradients' norms."""
@@ -215,7 +215,7 @@ def test_restart_rewrites_saved_scores(make_job: MakeJob, cut_off: Path, path: P
 def test_missing_rows_of_saved_scores_are_detected(make_job: MakeJob, cut_off: Path, path: Path):
     shutil.rmtree(path)
     with pytest.raises(
-        ScoresError, match=r"scores\.zarr: missing, but it holds the rows .* put it back, or pass --rest"
+        ScoresError, match=r"scores\.zarr: missing, but an interrupted run recorded .* put it back, or pass --rest"
     ):
         make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
 
@@ -241,7 +241,7 @@ def test_complete_scores_are_never_overwritten_by_another_run(make_job: MakeJob,
     for execution in (Execution(), Execution(restart=True)):
         with pytest.raises(ScoresError, match=r"with the scores of another run .*; choose another path, or delete it$"):
             make_job(save_scores=path, learning_rate=0.5).carry_out(execution=execution)
-    with pytest.raises(ScoresError, match="with all scores of this run; take them from there, or pass --restart"):
+    with pytest.raises(ScoresError, match="with all scores of this run; use them, or pass --restart"):
         make_job(save_scores=path).carry_out()
     assert chunks_of(path) == before
 
@@ -252,7 +252,7 @@ def test_a_path_without_saved_scores_is_never_overwritten(make_job: MakeJob, gra
     file.write_text("precious")
     folder.mkdir()
     for other in (file, folder, Path(graph.store.path)):
-        with pytest.raises(ScoresError, match=f"{other}: exists already, and is no array of scores"):
+        with pytest.raises(ScoresError, match=f"{other}: exists already, but holds no scores"):
             make_job(save_scores=other).carry_out(execution=Execution(restart=restart))
     assert file.read_text() == "precious"
     assert len(graph.store.read(0, 3)) == 3
@@ -260,7 +260,9 @@ def test_a_path_without_saved_scores_is_never_overwritten(make_job: MakeJob, gra
 
 def test_too_little_disk_space_for_scores_is_refused_with_both_numbers(make_job: MakeJob, path: Path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10_000, 1_601, 8_399))
-    with pytest.raises(ScoresError, match=r"up to 8,400 bytes of scores .* but 8,399 bytes are free there; make room"):
+    with pytest.raises(
+        ScoresError, match=r"the scores take up to 8,400 more bytes, but only 8,399 bytes are free; make room"
+    ):
         make_job(save_scores=path).carry_out()
     assert not path.parent.exists()
 
@@ -286,7 +288,7 @@ def test_a_full_disk_leaves_saved_scores_marked_incomplete(make_job: MakeJob, pa
     job = make_job(save_scores=path)
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "set", full)
-        with pytest.raises(ScoresError, match="scores are not complete, and the disk is full; make room and start the"):
+        with pytest.raises(ScoresError, match="scores are not complete: the disk is full; make room and start the"):
             job.carry_out(execution=execution, **SMALL_TASKS)
     assert zarr.open_group(path, mode="r").attrs["complete"] is False
     result = job.carry_out(execution=execution, **SMALL_TASKS)
@@ -325,10 +327,10 @@ def test_workers_that_do_not_see_the_scores_path_are_named(make_job: MakeJob, cl
 
 
 def test_a_worker_that_cannot_write_scores_states_the_reason(make_job: MakeJob, path: Path, monkeypatch):
-    here = ScoresPlace(path=place_of(path), identity="0" * 64)
-    assert "does not see the scores there; choose a place for --save-scores that all workers" in why_out_of_reach(here)
+    here = ScoresAddress(path=place_of(path), identity="0" * 64)
+    assert "does not see the scores; choose a place for --save-scores that all workers" in why_out_of_reach(here)
     make_job(save_scores=path).carry_out()
-    assert "a worker sees the scores of another run there" in why_out_of_reach(here)
+    assert "a worker sees the scores of another run;" in why_out_of_reach(here)
     right = replace(here, identity=zarr.open_group(path, mode="r").attrs["identity"])
     assert why_out_of_reach(right) is None
 
@@ -365,7 +367,7 @@ def test_a_repeated_task_writes_the_same_scores(make_job: MakeJob, graph: Graph,
     job = make_job(save_scores=path)
     job.carry_out()
     before = chunks_of(path)
-    place = ScoresPlace(path=place_of(path), identity=zarr.open_group(path, mode="r").attrs["identity"])
+    place = ScoresAddress(path=place_of(path), identity=zarr.open_group(path, mode="r").attrs["identity"])
     writer = score_writer.ScoreWriter(place, 3)
     saved = torch.from_numpy(zarr.open_group(path, mode="r")["influence"][:].T.copy())
     block = graph.store.read(0, NUM_ROWS)

@@ -24,7 +24,7 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, grouping_of
 from tracin_dask.runs.learning_rates import settle_learning_rates
 from tracin_dask.runs.reductions import Reductions, reductions_of
-from tracin_dask.runs.sinks.score_writer import ScoresPlace
+from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.triples.store import TripleStore
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
@@ -93,9 +93,9 @@ class PreparedRun:
             is_preconditioned=self.config.scoring.preconditioner != "none",
         )
 
-    def reductions(self, place: ScoresPlace | None = None) -> Reductions:
-        """Give what is kept of the influences; all of them are written to a `place` that was claimed for them."""
-        return reductions_of(self.config, self.groupings, place)
+    def reductions(self, address: ScoresAddress | None = None) -> Reductions:
+        """Give what is kept of the influences; all of them are written to the `address` that was claimed for them."""
+        return reductions_of(self.config, self.groupings, address)
 
     @property
     def _num_gradients(self) -> int:

@@ -8,19 +8,19 @@ from tracin_dask.influence.reductions.topk import TopKReduction
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping
-from tracin_dask.runs.sinks.score_writer import SavedScores, ScoresPlace
+from tracin_dask.runs.sinks.score_writer import SavedScores, ScoresAddress
 
 Reductions = tuple[Reduction[Any], ...]
 
 
 def reductions_of(
-    config: RunConfig, groupings: tuple[Grouping, ...] = (), place: ScoresPlace | None = None
+    config: RunConfig, groupings: tuple[Grouping, ...] = (), address: ScoresAddress | None = None
 ) -> Reductions:
-    """Give what is kept of the influences; before a `place` of scores is claimed, none of them can be written."""
+    """Give what is kept of the influences; before the `address` of scores is claimed, none of them can be written."""
     chosen: list[Reduction[Any]] = [TopKReduction(k=config.ranking.top_k)]
     if groupings:
         chosen.append(GroupTotalsReduction(groupings=groupings))
     if config.saving.save_scores is not None:
-        unclaimed = ScoresPlace(path=place_of(config.saving.save_scores).absolute(), identity="")
-        chosen.append(SavedScores(place=place or unclaimed))
+        unclaimed = ScoresAddress(path=place_of(config.saving.save_scores).absolute(), identity="")
+        chosen.append(SavedScores(address=address or unclaimed))
     return tuple(chosen)

@@ -120,7 +120,7 @@ def _open_outputs(
     scores: Scores | None, prepared: PreparedRun, plan: Plan, execution: Execution
 ) -> tuple[Records | None, Reductions]:
     """Open the records of finished groups and the array of all influences, where there are to be any."""
-    records, place = None, None
+    records, address = None, None
     if scores is not None:
         check_place(scores)
     if execution.record_directory is not None:
@@ -129,8 +129,8 @@ def _open_outputs(
     if scores is not None:
         has_records = records is not None and not records.is_empty
         identity = score_identity(prepared, plan)
-        place = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
-    return records, prepared.reductions(place)
+        address = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
+    return records, prepared.reductions(address)
 
 
 def _score_all(

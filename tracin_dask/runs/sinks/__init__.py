@@ -1,1 +1,1 @@
-"""What a run writes while it goes on: records of finished rows, and all influences."""
+"""Written during a run: records of finished rows, and all influences."""

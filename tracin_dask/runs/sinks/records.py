@@ -1,4 +1,4 @@
-"""Finished groups of rows on disk: written whole before they count, found again by a run that is started again."""
+"""Records of finished groups of rows: each is on disk before it counts, and a restarted run reads them."""
 
 import io
 import json
@@ -19,23 +19,24 @@ from tracin_dask.runs.work.job import Counters, Reductions, Scored, bytes_of
 _RUN_FILE = "run.json"
 _RECORDS = "rows-*.npz"
 _OF = "/"
-"""Between a reduction's name and the name of an array of its outcome."""
+"""Separates the name of a reduction from the name of an array of its outcome."""
 
 
 class Records:
-    """The directory of one run's finished groups."""
+    """The folder with the finished groups of one run."""
 
     def __init__(
         self, directory: AnyPath, identity: Mapping[str, Any], reductions: Reductions, *, restart: bool = False
     ) -> None:
-        """Open or make the directory; `identity` states, as JSON values, all that the scores depend on.
+        """Open or make the folder.
 
-        What is kept of the scores depends on the identities of the `reductions`, too.
+        `identity` holds, as JSON values, everything that the scores depend on. The identities of the `reductions` are
+        added to it: outcomes depend on them, too.
 
         Raises
         ------
         ResumeError
-            If the directory holds groups of a run with another identity; what differs is named.
+            If the folder holds groups of a run with another identity; the message names the differences.
         """
         self._directory, self._reductions = place_of(directory), reductions
         self._directory.make_folder()
@@ -70,14 +71,14 @@ class Records:
                 raise ResumeError(f"{path}: damaged record ({error}); delete it to compute its rows again") from error
             if rows[0] < recorded_until:
                 raise ResumeError(
-                    f"{path}: rows before {recorded_until:,} are in another record too; two runs at once wrote to "
-                    "this directory: let only one run, and delete this record to compute its rows again"
+                    f"{path}: rows before {recorded_until:,} are also in another record: two runs wrote to this "
+                    "folder at the same time; start only one, and delete this record to compute its rows again"
                 )
             recorded_until = rows[1]
             yield rows, scored
 
     def write(self, rows: Rows, scored: Scored) -> None:
-        """Record a finished group; when this returns it is on disk."""
+        """Write the record of a finished group; it is on disk when this returns."""
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **_pack(rows, scored, self._reductions))
         write_bytes(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
@@ -92,17 +93,17 @@ class Records:
         if other:
             raise ResumeError(
                 f"{self._directory} holds the finished part of another run ({'; '.join(other)}); "
-                "start the same run again to go on with it, or pass --restart to discard it"
+                "start that run again to continue it, or pass --restart to discard it"
             )
 
 
 def is_empty(directory: AnyPath) -> bool:
-    """Tell whether a directory holds no finished group."""
+    """Check whether a folder holds no finished group."""
     return not place_of(directory).find(_RECORDS)
 
 
 def discard(directory: AnyPath) -> None:
-    """Delete a run's records and their directory, once its result is written."""
+    """Delete the records of a run and their folder, after its result is written."""
     folder = place_of(directory)
     _delete_files(folder)
     folder.delete()

@@ -1,8 +1,7 @@
-"""The array of all influences on disk (Zarr v3): laid out before a run, claimed by it, declared complete at its end.
+"""The Zarr array of all influences: created before a run, marked complete at its end.
 
-Workers write the chunks themselves (`score_writer`), so the array has to lie where all of them see it, as the store
-does. Records of finished rows are written by the client, for they are small; all influences through one client would be
-as much data as the run makes, over one connection.
+Workers write the chunks themselves (`score_writer`), so all of them must see the array, like the store. The client
+writes only the records of finished rows, which are small: all influences would not fit through its one connection.
 """
 
 import contextlib
@@ -26,14 +25,14 @@ from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresPlace, explained
+from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresAddress, explained
 from tracin_dask.triples.arrays import find_array
 from tracin_dask.triples.store import TripleStore
 
 FORMAT_NAME = "tracin-dask scores"
 FORMAT_VERSION = 1
 CHUNK_BYTES = 4 * 2**20
-"""What a chunk may take; one that has a whole batch of a single test triple may take more."""
+"""Upper limit of a chunk; a chunk with a whole batch of a single test triple may be larger."""
 INDEX_ROWS = 262_144
 """Rows of `train_index` in a chunk."""
 NO_LINE = -1
@@ -41,7 +40,7 @@ NO_LINE = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What is to be saved: the influences of all training triples, in the order of the store's rows."""
+    """The influences to save: of all training triples, in the order of the rows of the store."""
 
     path: Place
     store: TripleStore
@@ -79,21 +78,22 @@ class Scores:
         return int(np.prod(self.shape)) * ITEM_BYTES
 
     def chunks(self, batch_size: int) -> tuple[int, ...]:
-        """Give the shape of a chunk: one batch of training triples, since every task has whole batches.
+        """Return the shape of a chunk: one batch of training triples.
 
-        So each chunk has one writer, however the rows are cut into tasks; several would overwrite each other's part.
+        A task has whole batches, so each chunk has one writer, whatever the tasks; several writers of a chunk would
+        overwrite each other.
         """
         num_tests = max(1, CHUNK_BYTES // (ITEM_BYTES * batch_size))
         return (batch_size,) if self.test_triples is None else (min(num_tests, self.shape[0]), batch_size)
 
     def __str__(self) -> str:
-        """Say what the array is, how large, and where."""
+        """Describe the array: its shape, its size and its place."""
         size = " × ".join(f"{length:,}" for length in self.shape)
         return f"{size} float32, {format_bytes(self.num_bytes)} at {self.path}"
 
 
 def scores_of(prepared: PreparedRun) -> Scores | None:
-    """Give what a run saves beside its result; None if that was not asked for."""
+    """Return the scores that a run saves; None if it saves none."""
     if prepared.config.saving.save_scores is None:
         return None
     return Scores(
@@ -106,12 +106,12 @@ def scores_of(prepared: PreparedRun) -> Scores | None:
 
 
 def check_place(scores: Scores) -> None:
-    """Refuse, before anything is started, a place that other data have, or that cannot take the scores.
+    """Refuse a place that holds other data or has no room, before anything starts.
 
     Raises
     ------
     ScoresError
-        If the path is no saved scores, this process may not write there, or less is free than is still to be written.
+        If the path holds anything but saved scores, this process cannot write there, or too few bytes are free.
     """
     found, left = _found(scores.path), scores.num_bytes
     if found is not None:
@@ -123,45 +123,45 @@ def check_place(scores: Scores) -> None:
         free = scores.path.free_bytes()
     if free is not None and left > free:
         raise ScoresError(
-            f"{scores.path}: up to {left:,} bytes of scores are to be written, but {free:,} bytes are free there; "
+            f"{scores.path}: the scores take up to {left:,} more bytes, but only {free:,} bytes are free; "
             "make room, choose another place (--save-scores), or explain fewer test triples at a time"
         )
 
 
 def claim(
     scores: Scores, identity: Mapping[str, Any], batch_size: int, *, has_records: bool, restart: bool
-) -> ScoresPlace:
-    """Make the array, or go on with the one that the same run began; gives where workers find it.
+) -> ScoresAddress:
+    """Create the array, or continue the array of the same run; return its address for the workers.
 
-    `identity` states all that the scores depend on; `has_records` says that some of the run's rows are finished.
+    `identity` holds everything that the scores depend on; `has_records` says whether rows of the run are finished.
 
     Raises
     ------
     ScoresError
-        If the path has the scores of another run, or complete ones; if finished rows are nowhere to be found; if the
-        array cannot be written.
+        If the path holds the scores of another run, or complete scores; if the scores of finished rows are missing; if
+        the array cannot be written.
     """
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     found = _found(scores.path)
     if found is None and has_records:
         raise ScoresError(
-            f"{scores.path}: missing, but it holds the rows that an interrupted run has finished; "
+            f"{scores.path}: missing, but an interrupted run recorded that its finished rows are in it; "
             "put it back, or pass --restart to compute all rows again"
         )
     if found is not None:
         _refuse_another(scores.path, found.attrs.asdict(), digest, has_records=has_records, restart=restart)
     if found is None or restart:
         _create(scores, digest, batch_size)
-    return ScoresPlace(path=scores.path, identity=digest)
+    return ScoresAddress(path=scores.path, identity=digest)
 
 
 def complete(scores: Scores, about: Mapping[str, Any]) -> None:
-    """Declare the array complete, and state how its numbers were made.
+    """Mark the array complete, and add the metadata of the run.
 
     Raises
     ------
     ScoresError
-        If chunks are missing after all, or the file system refuses.
+        If chunks are missing, or the metadata cannot be written.
     """
     with explained(scores.path):
         group = zarr.open_group(scores.path.zarr_store(), mode="r+", zarr_format=3)
@@ -171,7 +171,7 @@ def complete(scores: Scores, about: Mapping[str, Any]) -> None:
         if missing:
             raise ScoresError(
                 f"{scores.path}: {missing:,} of {array.nchunks:,} chunks of {scores.name} are missing, although all "
-                "rows were scored; were files deleted? Pass --restart to compute them again"
+                "rows are recorded as finished; were files deleted? Pass --restart to compute them again"
             )
         group.attrs.update({"run": dict(about), "complete": True})
         with warnings.catch_warnings():  # xarray looks for consolidated metadata, which zarr calls no standard yet
@@ -180,16 +180,14 @@ def complete(scores: Scores, about: Mapping[str, Any]) -> None:
 
 
 def _found(path: Place) -> zarr.Group | None:
-    """Give the saved scores at a path; None if there is nothing."""
+    """Return the saved scores at a path; None if nothing exists there."""
     if not exists(path):
         return None
     with contextlib.suppress(OSError, ValueError):
         group = zarr.open_group(path.zarr_store(), mode="r", zarr_format=3)
         if group.attrs.get("format") == FORMAT_NAME and group.attrs.get("format_version") == FORMAT_VERSION:
             return group
-    raise ScoresError(
-        f"{path}: exists already, and is no array of scores that this run could go on with; choose another path"
-    )
+    raise ScoresError(f"{path}: exists already, but holds no scores that this run can continue; choose another path")
 
 
 def _refuse_another(
@@ -204,13 +202,12 @@ def _refuse_another(
         )
     if is_complete and not has_records and not restart:
         raise ScoresError(
-            f"{path}: exists already, with all scores of this run; take them from there, or pass --restart to compute "
-            "them again"
+            f"{path}: exists already, with all scores of this run; use them, or pass --restart to compute them again"
         )
 
 
 def _create(scores: Scores, digest: str, batch_size: int) -> None:
-    """Put an array without any scores in place, with what the client knows."""
+    """Create the array without scores, and write train_index and the test triples."""
     with explained(scores.path), scores.path.new_folder(overwrite=True) as part:
         group = zarr.create_group(part.zarr_store(), zarr_format=3)
         names = ("train",) if scores.test_triples is None else (scores.answer_dimension, "train")
@@ -219,8 +216,8 @@ def _create(scores: Scores, digest: str, batch_size: int) -> None:
             shape=scores.shape,
             dtype=np.float32,
             chunks=scores.chunks(batch_size),
-            compressors=[ZstdCodec(level=1), Crc32cCodec()],  # many influences are 0 where few tensors are tracked
-            fill_value=np.nan,  # what no influence is: a missing chunk must not read as 0
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],  # with few tracked tensors many influences are 0
+            fill_value=np.nan,  # no influence is NaN: a missing chunk must not read as 0
             dimension_names=names,
             attributes={"coordinates": "train_index"},
         )

@@ -1,4 +1,4 @@
-"""What a worker writes of the array of all influences: whole chunks, a batch of training triples at a time."""
+"""Writes all influences from a worker: whole chunks, one batch of training triples at a time."""
 
 import contextlib
 import errno
@@ -20,16 +20,16 @@ INFLUENCE, SELF_INFLUENCE = "influence", "self_influence"
 ITEM_BYTES = 4
 """Influences are saved as float32."""
 COPIES = 5
-"""Of a batch's influences while they are written, by measuring: gathered, cut into chunks, compressed."""
+"""Copies of the influences of a batch during writing, as measured: gathered, cut into chunks, compressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoresPlace:
-    """Where a run's scores go."""
+class ScoresAddress:
+    """The address of the scores of a run."""
 
     path: Place
     identity: str
-    """Of the run: workers compare it, since another machine may have other data at the same path."""
+    """Identity of the run; workers compare it, because another machine may have other data at the same path."""
 
     def open(self) -> zarr.Array[Any]:
         """Open the array for writing.
@@ -43,13 +43,13 @@ class ScoresPlace:
             group = zarr.open_group(self.path.zarr_store(), mode="r+", zarr_format=3)
         except (OSError, ValueError) as error:
             raise ScoresError(
-                f"{self.path}: a worker does not see the scores there; choose a place for --save-scores that all "
+                f"{self.path}: a worker does not see the scores; choose a place for --save-scores that all "
                 "workers share"
             ) from error
         if group.attrs.get("identity") != self.identity:
             raise ScoresError(
-                f"{self.path}: a worker sees the scores of another run there; choose a place for --save-scores that "
-                "all workers share"
+                f"{self.path}: a worker sees the scores of another run; choose a place for --save-scores that all "
+                "workers share"
             )
         array = find_array(group, INFLUENCE, SELF_INFLUENCE)
         assert array is not None  # noqa: S101 - made with the attributes
@@ -58,9 +58,9 @@ class ScoresPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedScores:
-    """Writes all influences; what is kept of them lies on disk, and the outcome is empty."""
+    """Writes all influences to disk; the outcome itself is empty."""
 
-    place: ScoresPlace
+    address: ScoresAddress
 
     @property
     def name(self) -> str:
@@ -69,22 +69,22 @@ class SavedScores:
 
     @property
     def identity(self) -> str:
-        """Where the scores of finished rows lie."""
-        return str(self.place.path)
+        """The path of the scores of finished rows."""
+        return str(self.address.path)
 
     @property
     def needs(self) -> Needs:
         """A place that every worker can write to."""
-        return Needs(why_unusable=partial(_why_not_saved, self.place))
+        return Needs(why_unusable=partial(_why_not_saved, self.address))
 
     def held(self, sizes: Sizes) -> Held:
-        """Count what writing takes: it grows with a batch, not with the rows of a task."""
+        """Count the bytes that writing takes; they grow with the batch, not with the rows of a task."""
         taken = COPIES * ITEM_BYTES * sizes.batch_size * sizes.num_columns
         return Held(stream=taken, what="writing scores", remedy="a smaller --batch-size")
 
     def start(self, given: Start[None]) -> "ScoreWriter":
-        """Open the array; raises as `ScoresPlace.open`."""
-        return ScoreWriter(self.place, given.num_columns)
+        """Open the array; raises as `ScoresAddress.open`."""
+        return ScoreWriter(self.address, given.num_columns)
 
     def merge(self, _: Sequence[None]) -> None:
         """Merge nothing."""
@@ -100,20 +100,20 @@ class SavedScores:
 class ScoreWriter:
     """Writes the influences of one task, batch by batch."""
 
-    def __init__(self, place: ScoresPlace, num_columns: int) -> None:
-        """Open the array, whose chunks are the batches; raises as `ScoresPlace.open`."""
-        self._path, self._array = place.path, place.open()
+    def __init__(self, address: ScoresAddress, num_columns: int) -> None:
+        """Open the array, whose chunks are the batches; raises as `ScoresAddress.open`."""
+        self._path, self._array = address.path, address.open()
         self._batch = np.empty((self._array.chunks[-1], num_columns), np.float32)
         self._added = 0
         self._written: list[int] = []
 
     def add(self, batch: ScoredBatch) -> None:
-        """Take in a batch, or a part of one, and write the batch once it is whole.
+        """Collect a batch or a part of one, and write the batch when it is whole.
 
         Raises
         ------
         ScoresError
-            If that cannot be written.
+            If the batch cannot be written.
         """
         size = len(self._batch)
         number = int(batch.rows[0]) // size
@@ -127,12 +127,12 @@ class ScoreWriter:
             self._added = 0
 
     def finish(self) -> None:
-        """Return once all that was written is on disk: only then may the rows be recorded as finished.
+        """Return when all written chunks are on disk; only then are the rows recorded as finished.
 
         Raises
         ------
         ScoresError
-            If the disk has not taken it.
+            If a chunk cannot be synced.
         """
         assert self._added == 0, "a batch is not whole"  # noqa: S101 - tasks have whole batches
         with explained(self._path):
@@ -146,7 +146,7 @@ class ScoreWriter:
             self._array[..., start:stop] = columns if self._array.ndim == 2 else columns[0]
 
     def _files(self, chunk: int) -> list[Place]:
-        """Name the files of a batch's chunks, one for some test triples each."""
+        """Return the files of the chunks of a batch; each has some of the test triples."""
         folder = self._path / self._array.basename / "c"
         if self._array.ndim == 1:
             return [folder / str(chunk)]
@@ -156,7 +156,7 @@ class ScoreWriter:
 
 @contextlib.contextmanager
 def explained(path: Place) -> Iterator[None]:
-    """Say what keeps scores from being written, and what to do.
+    """Explain errors of writing scores, and say what to do.
 
     Raises
     ------
@@ -170,21 +170,21 @@ def explained(path: Place) -> Iterator[None]:
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}; choose another place (--save-scores)"
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            reason = "are not complete, and the disk is full; make room and start the same run again to go on with it"
+            reason = "are not complete: the disk is full; make room and start the same run again to continue"
         raise ScoresError(f"{path}: the scores {reason}") from error
 
 
-def why_out_of_reach(place: ScoresPlace) -> str | None:
-    """Say why this process cannot write to the array; None if it can."""
+def why_out_of_reach(address: ScoresAddress) -> str | None:
+    """Explain why this process cannot write to the array; None if it can."""
     try:
-        place.open()
-        with explained(place.path):
-            place.path.check_writable()
+        address.open()
+        with explained(address.path):
+            address.path.check_writable()
     except ScoresError as error:
         return str(error)
     return None
 
 
-def _why_not_saved(place: ScoresPlace) -> str | None:
-    reason = why_out_of_reach(place)
+def _why_not_saved(address: ScoresAddress) -> str | None:
+    reason = why_out_of_reach(address)
     return None if reason is None else f"cannot save scores: {reason}"
