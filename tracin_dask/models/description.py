@@ -16,7 +16,7 @@ from tracin_dask.models.making import make, with_weights
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.scoring import Role
 from tracin_dask.places.files import read_bytes
-from tracin_dask.places.place import AnyPath
+from tracin_dask.places.place import AnyPath, Place
 
 _KEYS = {"model", "model_kwargs"}
 
@@ -112,7 +112,7 @@ def as_description(given: object) -> ModelDescription:
     match given:
         case ModelDescription():
             return given
-        case str() | Path():
+        case str() | Path() | Place():
             return read_description(given)
         case Mapping():
             return parse_description(given)
