@@ -1,75 +1,29 @@
-"""The check that the pair engine agrees with the oracle, on triples that share everything they can share.
+"""The check that the engine for ConvE agrees with the oracle, on triples that share everything they can share."""
 
-The room under test is a value, so that the same check judges the code and copies of it with a term removed.
-"""
-
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
-from unittest import mock
 
 import oracle
 import torch
 from conftest import random_model
 from torch import Tensor
 
-import tracin_dask.influence
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
+from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.folded import fold
+from tracin_dask.influence.conve.jacobians import relation_table
+from tracin_dask.influence.conve.preconditioned import lay_out_scales
+from tracin_dask.influence.engine import Factors
+from tracin_dask.influence.losses import BinaryCrossEntropy
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.scoring import make_scorer
+from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 DIALECTS = {"width": {"stacking": "width"}, "height": {"stacking": "height", "has_entity_bias": True}}
 LEARNING_RATE = 0.5  # a power of two: dividing by it is exact
 ROUNDING = 1e-9  # in float64, relative to the product of the two norms; sums of terms that cancel lose some digits
-ROOM = "tracin_dask.influence"
-# Each module after those that it imports.
-MODULES = {
-    "precision": "precision",
-    "tensors": "tensors",
-    "cost": "cost",
-    "layout": "conve.regions",
-    "modes": "conve.modes",
-    "gradient_modes": "autograd.modes",
-    "losses_base": "losses.base",
-    "losses_own_score": "losses.own_score",
-    "losses_one_to_all": "losses.one_to_all",
-    "losses_slcwa": "losses.slcwa",
-    "losses_identity": "losses.identity",
-    "losses_checks": "losses.checks",
-    "losses": "losses",
-    "parameters": "parameters",
-    "batch": "batch",
-    "finite": "finite",
-    "folded": "conve.folded",
-    "passes": "conve.forward_backward",
-    "jacobians": "conve.jacobians",
-    "factors": "conve.gradient_factors",
-    "id_join": "id_join",
-    "product": "conve.pair_product",
-    "preconditioner": "preconditioners.diagonal",
-    "protocols": "engine",
-    "all_scores": "conve.all_scores",
-    "all_scores_terms": "conve.all_scores_terms",
-    "directions": "conve.forward_mode",
-    "engine": "conve.engine",
-    "weight_terms": "conve.weight_terms",
-    "embedding_terms": "conve.embedding_terms",
-    "long_runs": "conve.long_runs",
-    "scorer": "conve.scorer",
-    "conve_cost": "conve.cost",
-    "gradient_cost": "autograd.cost",
-    "derivatives": "autograd.derivatives",
-    "gradient_engine": "autograd.engine",
-    "gradient_scorer": "autograd.scorer",
-    "questions": "columns",
-    "scoring": "scoring",
-    "products_within": "conve.products_within",
-    "squares": "squares",
-    "summed": "summed",
-    "normalised": "normalised",
-}
 
 TRAIN = torch.tensor(
     [
@@ -98,58 +52,29 @@ class Disagreement(Exception):  # noqa: N818 - the name says what is wrong
     """The engine and the oracle differ by more than rounding."""
 
 
-def fresh_room(edits: Iterable[tuple[str, str, str]] = ()) -> dict[str, ModuleType]:
-    """Execute the room's sources again, with (module, text, replacement) edits; each text must occur exactly once."""
-    folder = Path(tracin_dask.influence.__file__).parent
-    paths = {name: folder / path.replace(".", "/") for name, path in MODULES.items()}
-    sources = {
-        name: (p / "__init__.py" if p.is_dir() else p.with_suffix(".py")).read_text() for name, p in paths.items()
-    }
-    for module, text, replacement in edits:
-        assert sources[module].count(text) == 1, f"{module}.py holds {sources[module].count(text)} times: {text}"
-        sources[module] = sources[module].replace(text, replacement)
-    room = {name: ModuleType(f"{ROOM}.{path}") for name, path in MODULES.items()}
-    with mock.patch.dict(sys.modules, {f"{ROOM}.{MODULES[name]}": module for name, module in room.items()}):
-        for name, module in room.items():
-            exec(compile(sources[name], f"{name}.py, edited", "exec"), vars(module))  # noqa: S102 - our own source
-    room["engine"].PairEngine.scorer = lambda *given: room["scorer"].Scorer(*given)  # noqa: PLW0108 - a class is no method
-    room["engine"].PairEngine.products_within = room["products_within"].products_within
-    room["gradient_engine"].GradientEngine.scorer = lambda *given: room["gradient_scorer"].GradientScorer(*given)  # noqa: PLW0108 - a class is no method
-    return room
-
-
-def imported_room() -> dict[str, ModuleType]:
-    """Give the room as everyone else imports it."""
-    return {name: import_module(f"{ROOM}.{path}") for name, path in MODULES.items()}
-
-
-def engine_for(model: ConvE, tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object):
-    """Make an engine of a model in eval mode."""
-    room = room or imported_room()
-    settings = {"loss": room["losses"].BinaryCrossEntropy(), "learning_rate": LEARNING_RATE} | options
-    precision = options.get("precision", room["precision"].Precision.FULL)
-    folded = room["folded"].fold(model, precision=precision)
+def engine_for(model: ConvE, tracked: Iterable[str], *, change=None, **options: object) -> PairEngine:
+    """Make an engine of a model in eval mode, with a change of the engine at the end."""
+    settings = {"loss": BinaryCrossEntropy(), "learning_rate": LEARNING_RATE} | options
+    precision = options.get("precision", Precision.FULL)
+    folded = fold(model, precision=precision)
     if "modes" in options and options["modes"].relation_table:
-        settings["relations"] = room["jacobians"].relation_table(folded, precision)
-    return room["engine"].PairEngine(model=folded, tracked=frozenset(tracked), **settings)
+        settings["relations"] = relation_table(folded, precision)
+    engine = PairEngine(model=folded, tracked=frozenset(tracked), **settings)
+    return engine if change is None else change(engine)
 
 
-def engine_of(case: "Case", tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object):
+def engine_of(case: "Case", tracked: Iterable[str], **options: object) -> PairEngine:
     """Make an engine of a case's model, with the case's scales of the tracked tensors as its preconditioner."""
     if case.scales is not None:
-        lay_out = (room or imported_room())["preconditioner"].lay_out_scales
         dtype = case.model.fc.weight.dtype
-        options["preconditioner"] = lay_out({n: case.scales[n].to(dtype) for n in tracked}, case.model.config)
-    return engine_for(case.model, tracked, room, **options)
+        options["preconditioner"] = lay_out_scales({n: case.scales[n].to(dtype) for n in tracked}, case.model.config)
+    return engine_for(case.model, tracked, **options)
 
 
-def scores(
-    engine, train: Tensor, test, room: dict[str, ModuleType] | None = None, num_tests: int | None = None
-) -> Tensor:
+def scores(engine: PairEngine, train: Tensor, test: Factors, num_tests: int | None = None) -> Tensor:
     """Score training triples against prepared test triples."""
-    room = room or imported_room()
     num_answers = len(test) if num_tests is None else num_tests
-    scorer = room["scoring"].make_scorer(engine, test, room["questions"].EachItsOwn(num_answers=num_answers))
+    scorer = make_scorer(engine, test, EachItsOwn(num_answers=num_answers))
     found = engine.model.kernel.new_empty(len(train), num_answers)
     for part in scorer.parts(train.numpy()):
         found[torch.from_numpy(part.rows)] = part.influences
@@ -200,7 +125,7 @@ def random_case(dialect: str, kernel: tuple[int, int] = (3, 3)) -> Case:
     return case_of(random_model(**DIALECTS[dialect], kernel_height=kernel[0], kernel_width=kernel[1]))
 
 
-def check_scores(case: Case, tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object):
+def check_scores(case: Case, tracked: Iterable[str], **options: object):
     """Compare score() with the sum of the oracle's products over the tracked tensors.
 
     Raises
@@ -208,21 +133,18 @@ def check_scores(case: Case, tracked: Iterable[str], room: dict[str, ModuleType]
     Disagreement
         If they differ by more than rounding.
     """
-    tracked, questions = list(tracked), (room or imported_room())["questions"]
-    question = questions.Question(explain=options.pop("explain", "loss"), is_contrast=case.test.shape[1] == 4)
-    engine = engine_of(case, tracked, room, **options)
+    tracked = list(tracked)
+    question = Question(explain=options.pop("explain", "loss"), is_contrast=case.test.shape[1] == 4)
+    engine = engine_of(case, tracked, **options)
     asked, others = case.test[:, :3].numpy(), case.test[:, 3].numpy() if question.is_contrast else None
-    targets = questions.Targets(triples=asked, contrast_tails=others)
-    test = questions.prepare_question(engine, question, targets, batch_size=100)
+    test = prepare_question(engine, question, Targets(triples=asked, contrast_tails=others), batch_size=100)
     assert len(test) == len(asked) * question.num_gradients(engine.loss)
-    found = scores(engine, case.train, test, room, len(asked)) / LEARNING_RATE
+    found = scores(engine, case.train, test, len(asked)) / LEARNING_RATE
     expected = sum(case.products[name] for name in tracked)
     _compare(found, expected, case.bound(tracked), tracked)
 
 
-def check_self_influence(
-    case: Case, tracked: Iterable[str], room: dict[str, ModuleType] | None = None, **options: object
-):
+def check_self_influence(case: Case, tracked: Iterable[str], **options: object):
     """Compare self_influence() with the oracle's squared norms, summed over the tracked tensors.
 
     Raises
@@ -231,8 +153,8 @@ def check_self_influence(
         If they differ by more than rounding.
     """
     tracked = list(tracked)
-    engine = engine_of(case, tracked, room, **options)
-    found = (room or imported_room())["squares"].self_influence(engine, case.train) / LEARNING_RATE
+    engine = engine_of(case, tracked, **options)
+    found = self_influence(engine, case.train) / LEARNING_RATE
     expected = _together(case.train_norms, tracked).square()
     _compare(found, expected, expected, tracked)
 

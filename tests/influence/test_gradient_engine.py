@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN, fresh_room
+from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.agreement import engine_for as pair_engine
 from influence.any_model import (
     NUM_ENTITIES,
@@ -223,59 +223,3 @@ def test_a_batch_takes_no_more_than_is_counted_for_it(name, forward, monkeypatch
         model.config, len(train), len(TEST), engine.tracked, engine.modes, itemsize=engine.itemsize
     )
     assert counted / 8 < live.peak_bytes <= counted
-
-
-TERMS = {
-    "heads with heads": ("gradient_scorer", "add_where_equal(total, self._heads, mine, test.head)", "pass"),
-    "with tails": ("gradient_scorer", "add_where_equal(total, self._tails, mine, test.tail)", "pass"),
-    "relations": ("gradient_scorer", "add_by_relation(total, self._relations, mine, test.relation)", "pass"),
-    "dense tensors": ("gradient_scorer", "total[some] = self._dense_products(ids[some])", "pass"),
-    "the losses' derivatives": ("gradient_scorer", "vectors=gradients * delta", "vectors=gradients"),
-    "those of dense tensors": ("gradient_scorer", "products * self.engine.delta(scores)[:, None]", "products"),
-    "the test triples' scale": ("gradient_scorer", "total *= test.scale", "pass"),
-    "rows that only tails meet": ("gradient_scorer", "for column in (heads, tails):", "for column in (heads,):"),
-    "one row for both": ("derivatives", "torch.where(is_one_row, head + tail, head)", "head"),
-    "a tensor of several": ("derivatives", "        for product in others:\n            first += product\n", ""),
-}
-OF_SELF = {
-    "heads": ("gradient_engine", "dot_rows(rows.head, along.head) + ", ""),
-    "tails": ("gradient_engine", " + dot_rows(rows.tail, along.tail)", ""),
-    "relations": ("gradient_engine", "total += dot_rows(rows.relation, along.relation)", "pass"),
-    "dense tensors": ("gradient_engine", "total += self.preconditioner.squares(name, gradient)", "pass"),
-    "the loss's derivative": ("gradient_engine", "total * self.delta(rows.scores).square()", "total"),
-}
-
-
-def of_room(edits):
-    """Score with a copy of the room that has been edited: forward, by each gradient, and triples with themselves."""
-    room, model = fresh_room(edits), face("own")
-    engines = [
-        room["gradient_engine"].GradientEngine(
-            model=model,
-            tracked=frozenset(model.config.parameter_names),
-            loss=room["losses"].BinaryCrossEntropy(),
-            learning_rate=1.0,
-            modes=GradientModes(has_dense=True, forward=forward),
-        )
-        for forward in (True, False)
-    ]
-    with torch.no_grad():
-        found = [engine.scorer(engine.prepare(TEST, batch_size=8)).whole(TRAIN.numpy()) for engine in engines]
-        return torch.cat(found), engines[0].self_influence(TRAIN)
-
-
-@pytest.mark.parametrize("term", TERMS)
-def test_influences_without_a_term_disagree(term):
-    expected, bound = truth_of("own").together(truth_of("own").products)
-    right, wrong = of_room([])[0], of_room([TERMS[term]])[0]
-    scale = torch.cat([bound, bound])
-    assert ((right - torch.cat([expected, expected])).abs() <= ROUNDING * scale).all()
-    assert ((wrong - torch.cat([expected, expected])).abs() > 1e-3 * scale).any()
-
-
-@pytest.mark.parametrize("term", OF_SELF)
-def test_self_influences_without_a_term_disagree(term):
-    expected = of_parts(truth_of("own").products, truth_of("own"))
-    right, wrong = of_room([])[1], of_room([OF_SELF[term]])[1]
-    torch.testing.assert_close(right, expected, rtol=ROUNDING, atol=0)
-    assert ((wrong - expected).abs() > 1e-3 * expected).any()

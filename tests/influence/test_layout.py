@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tracin_dask.influence.batch import index_batch
 from tracin_dask.influence.conve.folded import fold
-from tracin_dask.influence.conve.forward_backward import forward, scores
+from tracin_dask.influence.conve.forward_pass import forward, scores
 from tracin_dask.influence.conve.regions import Sees, feature_order, regions
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve.model import ConvEConfig

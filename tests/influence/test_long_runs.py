@@ -6,8 +6,8 @@ import pytest
 import torch
 from influence.agreement import engine_for, random_case, scores
 
-from tracin_dask.influence.conve import long_runs
 from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.terms import long_runs
 from tracin_dask.influence.tensors import laid_out
 
 LONG = Modes(long_run=1)

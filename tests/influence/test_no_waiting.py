@@ -15,9 +15,9 @@ from torch.profiler import ProfilerActivity, profile
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
-from tracin_dask.influence.conve import long_runs
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.conve.terms import long_runs
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.reductions.base import scored_batch
 from tracin_dask.influence.reductions.group_totals import GroupSums

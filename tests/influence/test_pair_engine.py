@@ -17,7 +17,7 @@ from influence.agreement import (
     scores,
 )
 
-from tracin_dask.influence.conve.pair_product import ENTITIES, RELATIONS
+from tracin_dask.influence.conve.tensor_names import ENTITIES, RELATIONS
 from tracin_dask.influence.parameters import matching
 
 # Images are 4 × 6, side by side or one on the other. The last three kernels of each dialect are as wide (as high) as

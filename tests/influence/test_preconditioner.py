@@ -15,13 +15,11 @@ from influence.agreement import (
     TEST,
     TRAIN,
     Case,
-    Disagreement,
     case_of,
     check_scores,
     check_self_influence,
     engine_for,
     engine_of,
-    fresh_room,
     scores,
     trained_scale_model,
 )
@@ -35,10 +33,10 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve import all_scores
 from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.preconditioned import lay_out_scales
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioners.diagonal import lay_out_scales
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.models.conve.model import CANCELLED, ConvE
 
@@ -196,147 +194,3 @@ def test_a_preconditioner_of_some_tracked_tensors_only_is_refused():
     preconditioner = lay_out_scales({"fc.bias": wanted.scales["fc.bias"]}, wanted.model.config)
     with pytest.raises(ConfigError, match=r"the preconditioner has nothing for bn2\.bias, which are tracked"):
         engine_for(wanted.model, ["fc.bias", "bn2.bias"], preconditioner=preconditioner)
-
-
-ENTITIES, TABLE = "entity_embeddings.weight", Modes(forward=True, relation_table=True)
-# Each entry: the tensor, the module, the text that is taken out, what is left, and the modes.
-TERMS = {
-    "bn2.bias": ("bn2.bias", "preconditioner", 'self.times("bn2.bias", output.at_bn2)', "output.at_bn2", Modes()),
-    "bn2.weight": (
-        "bn2.weight",
-        "preconditioner",
-        'self.times("bn2.weight", output.at_bn2_weight)',
-        "output.at_bn2_weight",
-        Modes(),
-    ),
-    "fc.bias": (
-        "fc.bias",
-        "preconditioner",
-        'self.times("fc.bias", output.at_projection)',
-        "output.at_projection",
-        Modes(),
-    ),
-    "bn0, conv1, bn1": (
-        "conv1.weight",
-        "preconditioner",
-        "gradients * torch.cat(scales) if scales else gradients",
-        "gradients",
-        Modes(),
-    ),
-    "the order of conv1.weight": (
-        "conv1.weight",
-        "preconditioner",
-        "view(config.output_channels, config.num_taps).T.flatten()",
-        "flatten()",
-        Modes(),
-    ),
-    "the order of fc.weight": (
-        "fc.weight",
-        "preconditioner",
-        ".T.index_select(0, feature_order(config))",
-        ".T",
-        Modes(),
-    ),
-    "heads": (ENTITIES, "preconditioner", "self.times(ENTITIES, rows.head, heads)", "rows.head", Modes()),
-    "tails": (ENTITIES, "preconditioner", "self.times(ENTITIES, rows.tail, tails)", "rows.tail", Modes()),
-    "relations": (
-        "relation_embeddings.weight",
-        "preconditioner",
-        "self.times(RELATIONS, rows.relation, relations)",
-        "rows.relation",
-        Modes(),
-    ),
-    "biases": (
-        "entity_bias",
-        "preconditioner",
-        "self.times(ENTITY_BIAS, rows.tail_bias[:, None], tails)[:, 0]",
-        "rows.tail_bias",
-        Modes(),
-    ),
-    "fc.weight": ("fc.weight", "weight_terms", "total[:, test] += dot_rows", "0 * dot_rows", Modes()),
-    "fc.weight, forward": ("fc.weight", "scorer", "projected.add_(next(moves))", "next(moves)", TABLE),
-    "fc.weight, of relations": (
-        "fc.weight",
-        "weight_terms",
-        "total += self._of_relations[test].index_select(0, relation)",
-        "pass",
-        TABLE,
-    ),
-    "fc.weight, of other regions": (
-        "fc.weight",
-        "weight_terms",
-        "total += part.by_pair(next(through))",
-        "next(through)",
-        TABLE,
-    ),
-}
-TERMS_OF_ALL_SCORES = {
-    "biases": ("entity_bias", "self._along = preconditioner.times(ENTITY_BIAS, self._gradients)", "pass"),
-    "scores and outputs": (ENTITIES, "total += train.at_pairs.sums[1].index_select(0, pair)", "pass"),
-    "tails of later rows": (
-        ENTITIES,
-        "self._move(total, moved, self._outer(x, moved.tails) - self._outer(x, moved.first_tails))",
-        "pass",
-    ),
-    "rows of later tails": (ENTITIES, "along = self._preconditioner.times(ENTITIES, x, ids)", "along = x"),
-    "training triples' heads": (
-        ENTITIES,
-        "heads = self._preconditioner.times(ENTITIES, train.heads, ids)",
-        "heads = train.heads",
-    ),
-    "test triples' heads": (ENTITIES, "preconditioner.times_rows(test)", "test"),
-}
-ALONG = "operand(squares), operand({}scale[part.region.features])"
-SELF_TERMS = {
-    "fc.weight": ("bce", "fc.weight", "engine", ALONG.format(""), ALONG.format("0 * ")),
-    "bn0, conv1, bn1": (
-        "bce",
-        "conv1.weight",
-        "engine",
-        "self.preconditioner.times_convolution(self.tracked, gradients)",
-        "gradients",
-    ),
-    "bn2": ("bce", "bn2.bias", "engine", "linear_factors(self.tracked, along", "linear_factors(self.tracked, output"),
-    "rows": ("bce", ENTITIES, "engine", "self.preconditioner.times_rows(rows)", "rows"),
-    "biases": ("one-to-all", "entity_bias", "all_scores_terms", "return gradients.square() @", "return gradients @"),
-    "scores and outputs": ("one-to-all", ENTITIES, "all_scores_terms", "at_scores.sums[1][:, 0] if", "0 if"),
-    "scores at the head": (
-        "one-to-all",
-        ENTITIES,
-        "all_scores_terms",
-        "dot_rows(own.tail, along.head)",
-        "dot_rows(own.tail, own.head)",
-    ),
-    "head": (
-        "one-to-all",
-        ENTITIES,
-        "all_scores_terms",
-        "dot_rows(own.head, along.head)",
-        "dot_rows(own.head, own.head)",
-    ),
-}
-
-
-@pytest.mark.parametrize("term", TERMS)
-def test_scores_without_a_part_of_the_preconditioner_disagree_with_the_oracle(term):
-    tensor, module, text, replacement, modes = TERMS[term]
-    room = fresh_room([(module, text, replacement)])
-    with pytest.raises(Disagreement):
-        check_scores(case("height"), [tensor], room, modes=modes)
-
-
-@pytest.mark.parametrize("term", TERMS_OF_ALL_SCORES)
-def test_scores_of_all_entities_without_a_part_of_it_disagree_with_the_oracle(term):
-    tensor, text, replacement = TERMS_OF_ALL_SCORES[term]
-    room = fresh_room([("all_scores_terms", text, replacement)])
-    with pytest.raises(Disagreement):
-        check_scores(case("height", "one-to-all"), [tensor], room, loss=room["losses"].OneToAll(label_smoothing=0.1))
-
-
-@pytest.mark.parametrize("term", SELF_TERMS)
-def test_self_influences_without_a_part_of_it_disagree_with_the_oracle(term):
-    loss, tensor, *edit = SELF_TERMS[term]
-    room = fresh_room([tuple(edit)])
-    losses = {"bce": room["losses"].BinaryCrossEntropy(), "one-to-all": room["losses"].OneToAll(label_smoothing=0.1)}
-    with pytest.raises(Disagreement):
-        check_self_influence(case("height", loss), [tensor], room, loss=losses[loss])

@@ -12,6 +12,7 @@ from tracin_dask.influence.columns import Question, Targets, prepare_question
 from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.norm_cost import norm_multiply_adds
+from tracin_dask.influence.conve.preconditioned import lay_out_scales
 from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioned_batch_bytes,
     preconditioned_layout_bytes,
@@ -21,7 +22,6 @@ from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import training_norms
-from tracin_dask.influence.preconditioners.diagonal import lay_out_scales
 
 MODES = [Modes(), Modes(forward=True, relation_table=True), Modes(all_scores=True)]
 

@@ -13,12 +13,10 @@ from influence.agreement import (
     TEST,
     TRAIN,
     Case,
-    Disagreement,
     case_of,
     check_scores,
     check_self_influence,
     engine_for,
-    fresh_room,
     scores,
 )
 
@@ -128,57 +126,3 @@ def test_wrong_settings_of_corrupted_triples_are_refused(settings, message):
 def test_one_entity_cannot_be_corrupted():
     with pytest.raises(ConfigError, match="at least two entities"):
         SLCWA().corrupted(np.array([[0, 0, 0]]), 1)
-
-
-TERMS = {
-    "the triple itself": ("scoring", "total = self._scorer.with", "total = 0 * self._scorer.with"),
-    "the corrupted triples": ("scoring", "total.index_add_(", "(lambda *_: None)("),
-    "their order": ("scoring", "send(order[part.rows], total.device)", "send(part.rows, total.device)"),
-    "the test triples' corrupted triples": (
-        "questions",
-        "loss=part.loss, weight=sign)",
-        "loss=part.loss, weight=sign * (part.triples is triples))",
-    ),
-}
-
-
-@pytest.mark.parametrize("term", TERMS)
-def test_scores_without_a_part_of_the_corrupted_triples_disagree_with_the_oracle(term):
-    wanted, room = case("width", "slcwa"), fresh_room([TERMS[term]])
-    with pytest.raises(Disagreement):
-        check_scores(wanted, wanted.names, room, loss=room["losses"].SLCWA(num_negatives=2))
-
-
-def test_a_contrast_without_the_other_tail_disagrees_with_the_oracle():
-    wanted, room = (
-        case("width", "bce", is_contrast=True),
-        fresh_room([("questions", "contrast_tails]), -1.0))", "contrast_tails]), 0.0))")]),
-    )
-    with pytest.raises(Disagreement):
-        check_scores(wanted, wanted.names, room)
-
-
-SQUARES = {
-    "the overlap": ("* (features @ features.transpose(1, 2))", "", "fc.weight"),
-    "the layers between": ("+ self._gram(own, times)", "", "conv1.weight"),
-    "the bias": ("total = total + self._gram(output.at_projection", "self._gram(output.at_projection", "fc.bias"),
-    "the relation": (
-        "self._gram(rows.relation, along.relation)",
-        "0 * self.scores[:1, :1, None]",
-        "relation_embeddings.weight",
-    ),
-    "heads": ("+ products_where_equal(head, along_head, heads, heads)", "", "entity_embeddings.weight"),
-    "tails": ("+ products_where_equal(tail, along_tail, tails, tails)", "", "entity_embeddings.weight"),
-    "heads that are tails": ("+ crossed + crossed", "+ crossed", "entity_embeddings.weight"),
-    "tails that are heads": ("crossed + crossed.transpose(1, 2)", "crossed", "entity_embeddings.weight"),
-    "the order": ("np.argsort(order), engine", "order, engine", "fc.weight"),
-    "the entity bias": ("total = total + products_where_equal(one", "products_where_equal(one", "entity_bias"),
-}
-
-
-@pytest.mark.parametrize("term", SQUARES)
-def test_squares_without_a_term_disagree_with_the_oracle(term):
-    text, replacement, tensor = SQUARES[term]
-    wanted, room = case("height", "slcwa"), fresh_room([("products_within", text, replacement)])
-    with pytest.raises(Disagreement):
-        check_self_influence(wanted, [tensor], room, loss=room["losses"].SLCWA(num_negatives=2))

@@ -3,11 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import runs, send
+
+
+def is_same(left: Int[Tensor, "*stack row"], right: Int[Tensor, "*stack column"]) -> Bool[Tensor, "*stack row column"]:
+    """Compare every id on the left with every id on the right."""
+    return left[..., :, None] == right[..., None, :]
 
 
 def products_where_equal(
@@ -17,7 +22,7 @@ def products_where_equal(
     right_ids: Int[ndarray, "triple gradient"],
 ) -> Float[Tensor, "triple gradient gradient"]:
     """Multiply the rows of each triple's gradients with each other where both are gradients of the same row."""
-    return (left @ right.transpose(1, 2)) * send(left_ids[:, :, None] == right_ids[:, None, :], left.device)
+    return (left @ right.transpose(1, 2)) * is_same(send(left_ids, left.device), send(right_ids, left.device))
 
 
 class IdIndex:
@@ -86,15 +91,16 @@ def add_where_equal(
     place = send(found.rows if mine.vector_of_row is None else mine.vector_of_row[found.rows], device)
     tests = send(found.tests, device)
     block = mine.vectors[place] @ test_vectors[tests].T
-    block *= send(found.row_slots.astype(np.int64), device)[:, None] == send(found.test_slots, device)
+    block *= is_same(send(found.row_slots.astype(np.int64), device), send(found.test_slots, device))
     add_block(total, send(found.rows if mine.rows is None else mine.rows[found.rows], device), tests, block)
 
 
 def add_by_relation(
     total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
 ) -> None:
-    """Add the same for relations, all of which occur among the test triples: relation by relation."""
-    order = np.argsort(mine.ids, kind="stable")
+    """Add the same for relations, which many rows share: relation by relation."""
+    shared = np.flatnonzero(index.holds(mine.ids))
+    order = shared[np.argsort(mine.ids[shared], kind="stable")]
     cut = runs(mine.ids[order])
     grouped = mine.vectors[send(order, total.device)]
     place = send(order if mine.rows is None else mine.rows[order], total.device)

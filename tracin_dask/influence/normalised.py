@@ -41,8 +41,7 @@ class NormalisedScorer:
         """Score a batch in the parts that the scorer makes of it."""
         by_row = _reciprocals(training_norms(self._engines, ids))[:, None]
         for part in self._scorer.parts(ids):
-            chosen = by_row if len(part.rows) == len(ids) else by_row[torch.from_numpy(part.rows).to(by_row.device)]
-            part.influences.mul_(chosen)
+            part.influences.mul_(by_row if len(part.rows) == len(ids) else of_rows(by_row, part.rows))
             if self._by_test is not None:
                 part.influences.mul_(self._by_test)
             yield part
@@ -50,7 +49,7 @@ class NormalisedScorer:
 
 def training_norms(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Float[Tensor, " batch"]:
     """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_scores`."""
-    return _norms(self_scores(engines, ids).influences[:, 0])
+    return roots(self_scores(engines, ids).influences[:, 0])
 
 
 def question_norms(engines: Sequence[Engine], question: Question, test: Targets) -> Float[Tensor, " answer"]:
@@ -62,10 +61,15 @@ def question_norms(engines: Sequence[Engine], question: Question, test: Targets)
         If one is NaN or infinite; the triple is named.
     """
     squares = [squared_lengths(engine, question, test) for engine in engines]
-    return _norms(torch.stack(squares).sum(dim=0))
+    return roots(torch.stack(squares).sum(dim=0))
 
 
-def _norms(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
+def of_rows(values: Float[Tensor, "batch 1"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row 1"]:
+    """Take the values of some rows of a batch."""
+    return values[torch.from_numpy(rows).to(values.device)]
+
+
+def roots(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
     """Take roots; squares below the normal numbers have lost their digits and count as 0, as do sums that cancel."""
     return torch.where(squares < torch.finfo(squares.dtype).tiny, 0, squares).sqrt()
 

@@ -12,8 +12,12 @@ from torch import Tensor
 from torch.func import grad_and_value, jvp, vmap
 
 from tracin_dask.influence.autograd.cost import directions_at_a_time
+from tracin_dask.influence.terms import Row
 from tracin_dask.models.rowwise import Rows, RowwiseModel
 from tracin_dask.models.scoring import Role
+
+ENTITY, RELATION, DENSE = "entity", "relation", "dense"
+"""What a tensor is: a table of either role, or a tensor that all scores share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,10 @@ class RowGradients:
     head: Float[Tensor, "batch entity_row"]
     relation: Float[Tensor, "batch relation_row"]
     tail: Float[Tensor, "batch entity_row"]
+
+    def by_row(self) -> dict[Row, Float[Tensor, "batch _"]]:
+        """Give the gradients by the row that they are of."""
+        return {"head": self.head, "relation": self.relation, "tail": self.tail}
 
 
 class Derivatives:
@@ -44,6 +52,12 @@ class Derivatives:
         self.dense = {name: tensor for name, tensor in shared.items() if name in tracked}
         self._fixed = {name: tensor for name, tensor in shared.items() if name not in tracked}
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What the tracked tensors are."""
+        dense = {DENSE} if self.dense else set()
+        return frozenset({role for role, names in self.tables.items() if names} | dense)
+
     def by_rows(self, triples: Int[Tensor, "batch 3"]) -> RowGradients:
         """Differentiate by the rows of the tracked tables."""
         rows = self._model.rows(triples)
@@ -57,13 +71,9 @@ class Derivatives:
         gradients = dict(zip(tracked, found, strict=True))
         head = self._side_by_side(gradients, "entity", 0, scores)
         tail = self._side_by_side(gradients, "entity", 1, scores)
-        is_one_row = (triples[:, 0] == triples[:, 2])[:, None]
-        return RowGradients(
-            scores=scores.detach(),
-            head=torch.where(is_one_row, head + tail, head),
-            relation=self._side_by_side(gradients, "relation", 0, scores),
-            tail=torch.where(is_one_row, 0, tail),
-        )
+        head, tail = in_one_place(head, tail, triples)
+        relation = self._side_by_side(gradients, "relation", 0, scores)
+        return RowGradients(scores=scores.detach(), head=head, relation=relation, tail=tail)
 
     def along(
         self, triples: Int[Tensor, "batch 3"], directions: Float[Tensor, "test dense"]
@@ -98,7 +108,7 @@ class Derivatives:
     ) -> Float[Tensor, "batch test"]:
         """Multiply gradients of each with directions."""
         parts = self._apart(directions)
-        first, *others = (gradients[name] @ part.T for name, part in parts.items())
+        first, *others = (gradient @ parts[name].T for name, gradient in gradients.items())
         for product in others:
             first += product
         return first
@@ -114,3 +124,11 @@ class Derivatives:
     def _side_by_side(self, gradients: dict[str, Tensor], role: Role, place: int, like: Tensor) -> Tensor:
         parts = [gradients[name][:, place].reshape(len(like), -1) for name in self.tables[role]]
         return torch.cat(parts, dim=1) if parts else like.new_empty(len(like), 0)
+
+
+def in_one_place(
+    head: Float[Tensor, "batch entity_row"], tail: Float[Tensor, "batch entity_row"], triples: Int[Tensor, "batch 3"]
+) -> tuple[Float[Tensor, "batch entity_row"], Float[Tensor, "batch entity_row"]]:
+    """Add the tail's gradient to the head's, and leave 0, where both are of one row."""
+    is_one_row = (triples[:, 0] == triples[:, 2])[:, None]
+    return torch.where(is_one_row, head + tail, head), torch.where(is_one_row, 0, tail)

@@ -15,15 +15,15 @@ from tracin_dask.influence.autograd.cost import gradient_bytes, piece_rows, row_
 from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
 from tracin_dask.influence.autograd.factors import GradientFactors, WholeGradients
 from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.autograd.terms import Gradients, Groups, products_within, squares
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
-from tracin_dask.influence.id_join import products_where_equal
 from tracin_dask.influence.losses import AnyLoss, NegatedScore, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
-from tracin_dask.influence.tensors import concatenate, dot_rows, move
+from tracin_dask.influence.tensors import concatenate, move
 from tracin_dask.models.rowwise import RowwiseModel
 
 
@@ -79,10 +79,11 @@ class GradientEngine:
             If one is NaN or infinite; the triple is named, and `what` it is for.
         """
         if self.tails is not None:
-            squares = self._whole_squares(self.tails, triples)
+            found = self._whole_squares(self.tails, triples)
         else:
-            squares = torch.cat([self._squares(piece) for piece in torch.split(triples, self.gradients_at_a_time)])
-        total = self.learning_rate * squares
+            pieces = torch.split(triples, self.gradients_at_a_time)
+            found = torch.cat([self._squares(piece) for piece in pieces])
+        total = self.learning_rate * found
         refuse_non_finite(triples.numpy(), total[:, None], what=what)
         return total
 
@@ -92,23 +93,8 @@ class GradientEngine:
         """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
         if self.tails is not None:
             return self._whole_products_within(self.tails, ids)
-        triples = send(ids.reshape(-1, 3), self.model.device)
-        rows = self.derivatives.by_rows(triples)
-
-        def apart(values: Tensor) -> Tensor:
-            return values.view(*ids.shape[:2], values.shape[1])
-
-        along = self._along(triples, rows)
-        head, tail, along_head, along_tail = map(apart, (rows.head, rows.tail, along.head, along.tail))
-        heads, tails = ids[:, :, 0], ids[:, :, 2]
-        crossed = products_where_equal(head, along_tail, heads, tails)
-        total = apart(rows.relation) @ apart(along.relation).transpose(1, 2) + crossed + crossed.transpose(1, 2)
-        total += products_where_equal(head, along_head, heads, heads)
-        total += products_where_equal(tail, along_tail, tails, tails)
-        if self.derivatives.dense:
-            for name, gradient in self.derivatives.of_each(triples)[1].items():
-                total += apart(gradient) @ apart(self.preconditioner.times(name, gradient)).transpose(1, 2)
-        return apart(rows.scores[:, None])[:, :, 0], total
+        groups = Groups(ids=ids, gradients=self._gradients(send(ids.reshape(-1, 3), self.model.device)))
+        return groups.apart(groups.gradients.rows.scores[:, None])[:, :, 0], products_within(groups)
 
     def delta(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Differentiate the loss of each triple by its own score."""
@@ -217,12 +203,16 @@ class GradientEngine:
 
     def _squares(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
         """Compute ⟨∇loss_i, P ∇loss_i⟩ of every triple i."""
-        triples = triples.to(self.model.device)
+        gradients = self._gradients(triples.to(self.model.device))
+        return squares(gradients) * self.delta(gradients.rows.scores).square()
+
+    def _gradients(self, triples: Int[Tensor, "batch 3"]) -> Gradients:
+        """Differentiate the scores of some triples by the rows that they read."""
         rows = self.derivatives.by_rows(triples)
-        along = self._along(triples, rows)
-        total = dot_rows(rows.head, along.head) + dot_rows(rows.tail, along.tail)
-        total += dot_rows(rows.relation, along.relation)
-        if self.derivatives.dense:
-            for name, gradient in self.derivatives.of_each(triples)[1].items():
-                total += self.preconditioner.squares(name, gradient)
-        return total * self.delta(rows.scores).square()
+        return Gradients(
+            derivatives=self.derivatives,
+            preconditioner=self.preconditioner,
+            triples=triples,
+            rows=rows,
+            along=self._along(triples, rows),
+        )

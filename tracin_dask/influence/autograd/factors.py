@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracin_dask.influence.terms import Row
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradientFactors:
@@ -20,6 +22,10 @@ class GradientFactors:
     relation: Float[Tensor, "test relation_row"]
     tail: Float[Tensor, "test entity_row"]
     dense: Float[Tensor, "test dense"]
+
+    def by_row(self) -> dict[Row, Float[Tensor, "test _"]]:
+        """Give the gradients by the row that they are of."""
+        return {"head": self.head, "relation": self.relation, "tail": self.tail}
 
     def __len__(self) -> int:
         """Count the test triples."""

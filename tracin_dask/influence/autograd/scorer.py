@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.autograd.cost import direction_bytes, gradient_bytes, piece_rows, row_bytes
+from tracin_dask.influence.autograd.derivatives import ENTITY, RELATION
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.factors import GradientFactors
 from tracin_dask.influence.batch import send
@@ -18,6 +20,15 @@ from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal
 from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.tensors import move
+from tracin_dask.influence.terms import COLUMN, Row, RowTerm, counted
+
+ROW_TERMS: tuple[RowTerm, ...] = (
+    RowTerm(name="head row meets test head", tensors={ENTITY}, train="head", test="head"),
+    RowTerm(name="head row meets test tail", tensors={ENTITY}, train="head", test="tail"),
+    RowTerm(name="tail row meets test head", tensors={ENTITY}, train="tail", test="head"),
+    RowTerm(name="tail row meets test tail", tensors={ENTITY}, train="tail", test="tail"),
+    RowTerm(name="relation row meets test relation", tensors={RELATION}, train="relation", test="relation"),
+)
 
 
 class GradientScorer:
@@ -28,10 +39,12 @@ class GradientScorer:
         self.engine = engine
         self._test = move(test, engine.model.device)
         ids, config = test.triples.cpu().numpy(), engine.model.config
-        has = {role: config.row_size(role, engine.tracked) > 0 for role in ("entity", "relation")}
-        self._heads = IdIndex(ids[:, 0] if has["entity"] else ids[:0, 0], config.num_entities)
-        self._tails = IdIndex(ids[:, 2] if has["entity"] else ids[:0, 2], config.num_entities)
-        self._relations = IdIndex(ids[:, 1] if has["relation"] else ids[:0, 1], config.num_relations)
+        self._index: dict[Row, IdIndex] = {
+            "head": IdIndex(ids[:, 0], config.num_entities),
+            "relation": IdIndex(ids[:, 1], config.num_relations),
+            "tail": IdIndex(ids[:, 2], config.num_entities),
+        }
+        self._terms = counted(ROW_TERMS, engine.derivatives.kinds)
 
     def __len__(self) -> int:
         """Count the test triples."""
@@ -81,25 +94,18 @@ class GradientScorer:
 
     def _meets(self, ids: Int[ndarray, "batch 3"]) -> ndarray:
         """Tell of each triple whether it reads a row that a test triple reads."""
-        heads, relations, tails = ids.T
-        entities = (self._heads, self._tails)
-        is_met = self._relations.holds(relations)
-        for column in (heads, tails):
-            for index in entities:
-                is_met |= index.holds(column)
+        is_met = np.zeros(len(ids), dtype=bool)
+        for term in self._terms:
+            is_met |= self._index[term.test].holds(ids[:, COLUMN[term.train]])
         return is_met
 
     def _add_rows(self, total: Float[Tensor, "batch test"], ids: Int[ndarray, "batch 3"], rows: ndarray) -> None:
         """Add the products of table rows of some triples with those of the test triples, in place."""
-        some, test = ids[rows], self._test
+        some, theirs = ids[rows], self._test.by_row()
         found = self.engine.derivatives.by_rows(send(some, total.device))
-        delta = self.engine.delta(found.scores)[:, None]
-        for column, gradients in ((0, found.head), (2, found.tail)):
-            mine = IdVectors(ids=some[:, column], vectors=gradients * delta, rows=rows)
-            add_where_equal(total, self._heads, mine, test.head)
-            add_where_equal(total, self._tails, mine, test.tail)
-        shared = np.flatnonzero(self._relations.holds(some[:, 1]))
-        if len(shared):
-            vectors = (found.relation * delta)[send(shared, total.device)]
-            mine = IdVectors(ids=some[shared, 1], vectors=vectors, rows=rows[shared])
-            add_by_relation(total, self._relations, mine, test.relation)
+        delta, gradients = self.engine.delta(found.scores)[:, None], found.by_row()
+        for train, terms in groupby(self._terms, key=lambda term: term.train):
+            mine = IdVectors(ids=some[:, COLUMN[train]], vectors=gradients[train] * delta, rows=rows)
+            add = add_by_relation if train == "relation" else add_where_equal
+            for term in terms:
+                add(total, self._index[term.test], mine, theirs[term.test])

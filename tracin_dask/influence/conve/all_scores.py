@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, send
 from tracin_dask.influence.conve.folded import FoldedConvE
+from tracin_dask.influence.conve.forward_pass import Forward
+from tracin_dask.influence.id_join import IdVectors
 from tracin_dask.influence.losses import SeparableLoss
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import dot_rows
@@ -79,7 +81,7 @@ class Reader:
         if self.model.entity_bias is not None:
             scores += self.model.entity_bias[heads]
         elsewhere = self.loss.derivative_elsewhere(scores, self.model.config.num_entities)
-        return elsewhere.sub_((heads == tails).to(elsewhere.dtype), alpha=self.lower_at_tail)
+        return lower_where(elsewhere, heads == tails, self.lower_at_tail)
 
     def elsewhere(self, x: Float[Tensor, "row dim"], entities: Int[Tensor, " entity"]) -> Float[Tensor, "row entity"]:
         """Give P at the scores of some entities."""
@@ -107,23 +109,64 @@ class Reader:
         if model.entity_bias is not None:
             scores += model.entity_bias[entities]
         gradients = self.loss.derivative_elsewhere(scores, model.config.num_entities)
-        rows = np.flatnonzero((tails >= entities.start) & (tails < entities.stop))
-        place = send(rows, model.device), send(tails[rows] - entities.start, model.device)
-        gradients[place] -= self.lower_at_tail
+        lower_at(gradients, tails, entities, self.lower_at_tail)
         return gradients
 
 
+def lower_at(
+    gradients: Float[Tensor, "row some_entity"], tails: Int[ndarray, " row"], entities: slice, by: float
+) -> None:
+    """Take c off the gradients of a tile at each row's tail, in place."""
+    rows = np.flatnonzero((tails >= entities.start) & (tails < entities.stop))
+    place = send(rows, gradients.device), send(tails[rows] - entities.start, gradients.device)
+    gradients[place] -= by
+
+
+def lower_where(
+    gradients: Float[Tensor, "*score"], is_tail: Bool[Tensor, "*score"], by: float
+) -> Float[Tensor, "*score"]:
+    """Take c off the gradients at scores that are the tail's, in place."""
+    return gradients.sub_(is_tail.to(gradients.dtype), alpha=by)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class LaterTails:
     """The triples of a batch whose tail is another than that of their pair's first triple."""
 
-    rows: Int[Tensor, " moved"]
-    tails: Int[Tensor, " moved"]
-    first_tails: Int[Tensor, " moved"]
+    rows: Int[Tensor, " later"]
+    tails: Int[Tensor, " later"]
+    first_tails: Int[Tensor, " later"]
 
-    def difference(self, table: Float[Tensor, "entity width"]) -> Float[Tensor, "moved width"]:
+    def difference(self, table: Float[Tensor, "entity width"]) -> Float[Tensor, "later width"]:
         """Give what a table holds at the tail, less what it holds at the first tail."""
         return table.index_select(0, self.tails).sub_(table.index_select(0, self.first_tails))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSide:
+    """The gradients of a batch of training triples."""
+
+    ahead: Forward
+    at_pairs: AtScores
+    """Those of pairs, each with the tail of its first triple."""
+    later: LaterTails
+    heads: Float[Tensor, "head_row dim"]
+    """Of the heads' embeddings: of all rows if the entity table counts, or of none."""
+
+    def scores(self, reader: Reader, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
+        """Give each triple's gradient at the scores of some entities."""
+        batch = self.ahead.batch
+        gradients = reader.elsewhere(self.ahead.x, entities).index_select(0, batch.pair)
+        return lower_where(gradients, batch.triples[:, 2, None] == entities, reader.lower_at_tail)
+
+    def outputs(self, test: Float[Tensor, "test dim"]) -> Float[Tensor, "batch test"]:
+        """Multiply each triple's output x with vectors of test triples."""
+        return (self.ahead.x @ test.T).index_select(0, self.ahead.batch.pair)
+
+    @property
+    def head_rows(self) -> IdVectors:
+        """The heads' gradients by their ids."""
+        return IdVectors(ids=self.ahead.batch.ids[:, 0], vectors=self.heads)
 
 
 def first_tails(batch: Batch) -> Int[ndarray, " pair"]:
@@ -132,15 +175,17 @@ def first_tails(batch: Batch) -> Int[ndarray, " pair"]:
     return tails
 
 
-def moved_rows(batch: Batch) -> Moved:
+def later_tails(batch: Batch) -> LaterTails:
     """Find the triples that do not have the tail of their pair's first."""
     first = first_tails(batch)[batch.pair_runs.of_row]
     rows = np.flatnonzero(batch.ids[:, 2] != first)
     device = batch.triples.device
-    return Moved(rows=send(rows, device), tails=send(batch.ids[rows, 2], device), first_tails=send(first[rows], device))
+    return LaterTails(
+        rows=send(rows, device), tails=send(batch.ids[rows, 2], device), first_tails=send(first[rows], device)
+    )
 
 
-def at_output(reader: Reader, at_pairs: AtScores, batch: Batch, moved: Moved) -> Float[Tensor, "batch dim"]:
+def at_output(reader: Reader, at_pairs: AtScores, batch: Batch, later: LaterTails) -> Float[Tensor, "batch dim"]:
     """Give each triple's gradient at x from that of its pair."""
     vectors = at_pairs.at_output.index_select(0, batch.pair)
-    return vectors.index_add_(0, moved.rows, moved.difference(reader.model.entities), alpha=-reader.lower_at_tail)
+    return vectors.index_add_(0, later.rows, later.difference(reader.model.entities), alpha=-reader.lower_at_tail)

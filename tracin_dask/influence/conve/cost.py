@@ -9,7 +9,8 @@ from dataclasses import replace
 from tracin_dask.influence.conve.all_scores import TILE_BYTES
 from tracin_dask.influence.conve.jacobians import CHUNK_BYTES, table_bytes
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.pair_product import (
+from tracin_dask.influence.conve.regions import Region, Sees, regions
+from tracin_dask.influence.conve.tensor_names import (
     BELOW_PROJECTION,
     CONVOLUTION,
     ENTITIES,
@@ -18,7 +19,6 @@ from tracin_dask.influence.conve.pair_product import (
     FC_WEIGHT,
     RELATIONS,
 )
-from tracin_dask.influence.conve.regions import Region, Sees, regions
 from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
 from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve.model import ConvEConfig

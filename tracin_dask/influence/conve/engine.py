@@ -13,34 +13,22 @@ from torch import Tensor
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum
-from tracin_dask.influence.conve.all_scores_terms import AllScoresSelfTerms
-from tracin_dask.influence.conve.folded import CONVOLUTION_TENSORS, FoldedConvE
-from tracin_dask.influence.conve.forward_backward import Forward, Known, forward, scores
-from tracin_dask.influence.conve.gradient_factors import (
-    LowerFactors,
-    OutputFactors,
-    Wanted,
-    lower_factors,
-    output_factors,
-)
+from tracin_dask.influence.conve.folded import FoldedConvE
+from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, forward, scores
+from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors, output_factors
 from tracin_dask.influence.conve.jacobians import RelationTable
+from tracin_dask.influence.conve.lower_factors import LowerRows, lower_factors
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.pair_product import (
-    CONVOLUTION,
-    FC_WEIGHT,
-    EmbeddingRows,
-    embedding_self_terms,
-    linear_factors,
-    weigh_overlap,
-)
+from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
 from tracin_dask.influence.conve.regions import Sees
+from tracin_dask.influence.conve.tensor_names import CONVOLUTION, CONVOLUTION_TENSORS
 from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.losses import AnyLoss, SeparableLoss, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
-from tracin_dask.influence.tensors import concatenate, dot_rows
+from tracin_dask.influence.tensors import concatenate
 
 GRADIENTS_AT_A_TIME = 256
 """Gradients whose features are held together, where those of one triple meet; at least all of them."""
@@ -68,7 +56,7 @@ class TestFactors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class UpperFactors:
     """The upper factors of a batch of gradients: those of the losses are these times `scale`."""
 
     output: OutputFactors
@@ -122,22 +110,10 @@ class PairEngine:
         NonFiniteError
             If one is NaN or infinite; the triple is named, and `what` it is for.
         """
+        from tracin_dask.influence.conve.terms.squared_norm import squared_norms  # noqa: PLC0415 - takes an engine
+
         batch = self.index(triples)
-        all_scores = AllScoresSelfTerms(self.tracked, self.preconditioner)
-        ahead, read = self.read(batch, all_scores.sums)
-        output, along = read.output, self.preconditioner.times_output(read.output)
-        total = self._projection_self_terms(ahead, output, along)
-        lower = self.everything_below(ahead, output)
-        total += self._linear_self_terms(lower, output, along)
-        rows = self.embeddings(ahead, lower)
-        along_rows = self.preconditioner.times_rows(rows)
-        if self.reader is not None and read.at_scores is not None:
-            heads, _, tails = batch.triples.T
-            at_heads = self.reader.at_heads(rows.tail, tails, heads)
-            total += all_scores.total(rows, along_rows, read.at_scores, at_heads)
-        else:
-            total += embedding_self_terms(self.tracked, rows, along_rows)
-        total *= self.learning_rate * read.scale.square()
+        total = squared_norms(self, batch)
         refuse_non_finite(batch.ids, total[:, None], what=what)
         return total
 
@@ -150,9 +126,9 @@ class PairEngine:
         jacobian = self.jacobian()
         return replace(
             test,
-            output=self.preconditioner.times_output(test.output),
-            moments=test.moments @ self.preconditioner.times_convolution(self.tracked, jacobian) @ jacobian.T,
-            embeddings=self.preconditioner.times_rows(test.embeddings),
+            output=times_output(self.preconditioner, test.output),
+            moments=test.moments @ times_convolution(self.preconditioner, self.tracked, jacobian) @ jacobian.T,
+            embeddings=times_rows(self.preconditioner, test.embeddings),
         )
 
     @property
@@ -174,7 +150,7 @@ class PairEngine:
         self, ids: Int[ndarray, "triple gradient 3"]
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of several triples of one relation each, and multiply their gradients with each other."""
-        from tracin_dask.influence.conve.products_within import products_within  # noqa: PLC0415 - the same
+        from tracin_dask.influence.conve.terms.products_within import products_within  # noqa: PLC0415 - the same
 
         return products_within(self, ids)
 
@@ -191,7 +167,7 @@ class PairEngine:
         self,
         batch: Batch,
         *,
-        known: Known | None = None,
+        relation_sums: RelationSums | None = None,
         test_features: Float[Tensor, "test feature"] | None = None,
     ) -> Forward:
         """Run the forward pass."""
@@ -200,11 +176,11 @@ class PairEngine:
             batch,
             precision=self.precision,
             recompute=self.recompute,
-            known=known,
+            relation_sums=relation_sums,
             test_features=test_features,
         )
 
-    def read(self, batch: Batch, sums: Sequence[TileSum] = ()) -> tuple[Forward, Read]:
+    def upper_factors(self, batch: Batch, sums: Sequence[TileSum] = ()) -> tuple[Forward, UpperFactors]:
         """Give the forward pass without look-ups, and the upper factors of the losses' gradients.
 
         `sums` are taken of the gradients at all scores, where the loss looks at these.
@@ -213,9 +189,9 @@ class PairEngine:
         if self.reader is not None:
             at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.ids[:, 2], sums)
             output = output_factors(self.model, ahead, at_scores.at_output)
-            return ahead, Read(output=output, scale=ahead.x.new_ones(len(batch)), at_scores=at_scores)
+            return ahead, UpperFactors(output=output, scale=ahead.x.new_ones(len(batch)), at_scores=at_scores)
         tails = self.model.entities[batch.triples[:, 2]]
-        return ahead, Read(output=output_factors(self.model, ahead, tails), scale=self.delta(ahead, tails))
+        return ahead, UpperFactors(output=output_factors(self.model, ahead, tails), scale=self.delta(ahead, tails))
 
     def delta(self, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
         """Differentiate the loss of each triple by its own score."""
@@ -224,8 +200,8 @@ class PairEngine:
     def everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
         """Carry every triple's gradient all the way back."""
         every = np.arange(len(ahead.batch))
-        wanted = Wanted(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
-        return lower_factors(self.model, ahead, output.at_projection, wanted, precision=self.precision)
+        needed = LowerRows(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
+        return lower_factors(self.model, ahead, output.at_projection, needed, precision=self.precision)
 
     def features(self, ahead: Forward) -> Float[Tensor, "batch feature"]:
         """Give each triple's features."""
@@ -240,16 +216,15 @@ class PairEngine:
 
     def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> TestFactors:
         batch = self.index(triples)
-        ahead, read = self.read(batch)
-        lower = self.everything_below(ahead, read.output)
-        assert lower.moments is not None  # noqa: S101 - everything is wanted
+        ahead, upper = self.upper_factors(batch)
+        lower = self.everything_below(ahead, upper.output)
         prepared = TestFactors(
-            scale=self.learning_rate * read.scale,
+            scale=self.learning_rate * upper.scale,
             features=self.features(ahead),
-            output=read.output,
+            output=upper.output,
             moments=lower.moments,
             embeddings=self.embeddings(ahead, lower),
-            all_scores=torch.full_like(read.scale, self.reader is not None, dtype=torch.bool),
+            all_scores=torch.full_like(upper.scale, self.reader is not None, dtype=torch.bool),
         )
         refuse_non_finite_factors(batch.ids, prepared)
         return prepared
@@ -264,45 +239,6 @@ class PairEngine:
             tail=ahead.x[batch.pair],
             tail_bias=ahead.x.new_ones(len(batch)),
         )
-
-    def _projection_self_terms(
-        self, ahead: Forward, output: OutputFactors, along: OutputFactors
-    ) -> Float[Tensor, " batch"]:
-        """Add up the terms of fc."""
-        scale = self.preconditioner.scales.get(FC_WEIGHT)
-        squares = self._feature_squares(ahead) if FC_WEIGHT in self.tracked and scale is None else None
-        total = weigh_overlap(self.tracked, squares) * dot_rows(output.at_projection, along.at_projection)
-        if FC_WEIGHT in self.tracked and scale is not None:
-            squares = self._scaled_feature_squares(ahead, scale)
-            total += dot_rows(output.at_projection.square(), squares.index_select(0, ahead.batch.pair))
-        return total
-
-    def _linear_self_terms(
-        self, lower: LowerFactors, output: OutputFactors, along: OutputFactors
-    ) -> Float[Tensor, " batch"]:
-        """Add up the terms of bn0, conv1, bn1 and bn2."""
-        assert lower.moments is not None  # noqa: S101 - everything is wanted
-        gradients = lower.moments @ self.jacobian()
-        own = linear_factors(self.tracked, output, gradients)
-        times = linear_factors(self.tracked, along, self.preconditioner.times_convolution(self.tracked, gradients))
-        assert own is not None and times is not None  # noqa: S101, PT018 - there are moments
-        return dot_rows(own, times)
-
-    def _feature_squares(self, ahead: Forward) -> Float[Tensor, " batch"]:
-        """Give ‖features‖² of each triple."""
-        total = self.model.kernel.new_zeros(len(ahead.batch))
-        for part in ahead.passes:
-            features = self.precision.operand(part.activations(self.model)[1]).to(total.dtype)
-            total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
-        return total
-
-    def _scaled_feature_squares(self, ahead: Forward, scale: Float[Tensor, "feature dim"]) -> Float[Tensor, "pair dim"]:
-        """Multiply the squared features of each pair with P of fc.weight."""
-        total, operand = torch.zeros_like(ahead.x), self.precision.operand
-        for part in ahead.passes:
-            squares = part.activations(self.model)[1].square()
-            total += part.by_pair(self.precision.product(operand(squares), operand(scale[part.region.features])))
-        return total
 
     @property
     def reader(self) -> Reader | None:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.conve.forward_backward import Known, RegionPass, pass_of
+from tracin_dask.influence.conve.forward_pass import RegionPass, RelationSums, pass_of, relu_derivative
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.precision import Precision
 
@@ -38,7 +38,7 @@ def kernel_jacobians(
     patches, features = (values[keys] for values in part.activations(model))
     taps, channels, dim = patches.shape[2], model.config.output_channels, model.config.embedding_dim
     weight = model.projection_by_channel[part.region.number]
-    is_open = features.sign().view(len(patches), -1, channels).permute(2, 0, 1).contiguous()
+    is_open = relu_derivative(features).view(len(patches), -1, channels).permute(2, 0, 1).contiguous()
     seen = precision.operand(patches).transpose(1, 2).contiguous()
     masked = seen * is_open[:, :, None].to(seen.dtype)
     made = precision.product(masked.flatten(start_dim=1, end_dim=2), weight)
@@ -54,10 +54,10 @@ class RelationTable:
     features: Float[Tensor, "relation region_feature"]
     jacobian: Float[Tensor, "relation moment dim"]
 
-    def known(self, test_features: Float[Tensor, "test region_feature"] | None, precision: Precision) -> Known:
-        """Give its part of the forward pass."""
+    def sums(self, test_features: Float[Tensor, "test region_feature"] | None, precision: Precision) -> RelationSums:
+        """Give its part of the sums of the forward pass."""
         overlap = None if test_features is None else precision.product(self.features, test_features.T)
-        return Known(projected=self.projected, overlap=overlap)
+        return RelationSums(projected=self.projected, overlap=overlap)
 
 
 def relation_table(model: FoldedConvE, precision: Precision) -> RelationTable | None:

@@ -12,11 +12,12 @@ from tracin_dask.influence.conve.engine_cost import conve_cost
 from tracin_dask.influence.conve.folded import FoldedConvE, fold
 from tracin_dask.influence.conve.jacobians import RelationTable, relation_table
 from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.preconditioned import lay_out_scales
 from tracin_dask.influence.cost import Computing, EngineCost
 from tracin_dask.influence.engine import EngineKind, EngineOptions, EngineSettings
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner, lay_out_scales
+from tracin_dask.influence.preconditioners.diagonal import Preconditioner
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.conve.model import ConvE
 

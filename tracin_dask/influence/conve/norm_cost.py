@@ -5,7 +5,7 @@ from dataclasses import replace
 from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.engine import GRADIENTS_AT_A_TIME
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.pair_product import CONVOLUTION
+from tracin_dask.influence.conve.tensor_names import CONVOLUTION
 from tracin_dask.influence.cost import MultiplyAdds, Workload
 from tracin_dask.models.conve.model import ConvEConfig
 

@@ -2,8 +2,8 @@
 
 from tracin_dask.influence.conve.all_scores import TILE_BYTES
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.pair_product import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.regions import regions
+from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
 from tracin_dask.models.conve.model import ConvEConfig
 
 

@@ -5,26 +5,57 @@ or (head, relation) go through P as they go through the projection, and rows of 
 features that are open in a_j enter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors
-from tracin_dask.influence.conve.forward_backward import Forward
-from tracin_dask.influence.conve.pair_product import FC_WEIGHT
+from tracin_dask.influence.conve.forward_pass import Forward, RegionPass
 from tracin_dask.influence.conve.regions import Region, Sees
+from tracin_dask.influence.conve.tensor_names import FC_WEIGHT
 from tracin_dask.influence.tensors import dot_rows
+from tracin_dask.influence.terms import Term
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SharedFeatures:
+    """The features that a batch shares with one test triple after the other, carried through P."""
+
+    relation: Int[Tensor, " pair"]
+    parts: list[tuple[RegionPass, Iterator[Float[Tensor, "key dim"]]]]
+    """Of each region of the forward pass: the next test triple's."""
+    of_relations: Float[Tensor, "test relation dim"] | None
+    """Of the relation table, which takes a region out of the forward pass."""
+
+
+def _add_regions(total: Float[Tensor, "pair dim"], shared: _SharedFeatures, _: int) -> None:
+    for part, through in shared.parts:
+        total += part.by_pair(next(through))
+
+
+def _add_relations(total: Float[Tensor, "pair dim"], shared: _SharedFeatures, test: int) -> None:
+    if shared.of_relations is not None:
+        total += shared.of_relations[test].index_select(0, shared.relation)
+
+
+AddFeatures: TypeAlias = Callable[[Tensor, _SharedFeatures, int], None]
+SHARED_FEATURES: tuple[Term[AddFeatures], ...] = (
+    Term(name="features of the forward pass", tensors={FC_WEIGHT}, function=_add_regions),
+    Term(name="features of the relation table", tensors={FC_WEIGHT}, function=_add_relations),
+)
 
 
 class WeightTerms:
-    """The test triples' side of these terms."""
+    """The test triples' side of this term."""
 
     def __init__(self, engine: PairEngine, test: TestFactors) -> None:
         """Take all a_j and d_j; what a relation table takes out of the forward pass is computed here."""
         self._model, self._precision, self._at_projection = engine.model, engine.precision, test.output.at_projection
-        self._scale = engine.precision.operand(engine.preconditioner.scales[FC_WEIGHT])
+        self._scale = engine.precision.operand(engine.preconditioner.scale(FC_WEIGHT))
         regions = engine.model.regions
         self._open = {r.number: [_open_features(theirs) for theirs in test.features[:, r.features]] for r in regions}
         self._of_relations: Tensor | None = None
@@ -38,20 +69,21 @@ class WeightTerms:
 
         That is how the projection's output moves where fc.weight moves along P ∇loss_j.
         """
-        relation = ahead.batch.pairs[:, 1]
-        parts = [(part, self._through(part.activations(self._model)[1], part.region)) for part in ahead.passes]
+        shared = _SharedFeatures(
+            relation=ahead.batch.pairs[:, 1],
+            parts=[(p, self._through(p.activations(self._model)[1], p.region)) for p in ahead.passes],
+            of_relations=self._of_relations,
+        )
         for test, at_projection in enumerate(self._at_projection):
             total = torch.zeros_like(ahead.x)
-            for part, through in parts:
-                total += part.by_pair(next(through))
-            if self._of_relations is not None:
-                total += self._of_relations[test].index_select(0, relation)
+            for term in SHARED_FEATURES:
+                term.function(total, shared, test)
             yield total.mul_(at_projection)
 
     def add(
         self, total: Float[Tensor, "batch test"], ahead: Forward, at_projection: Float[Tensor, "batch dim"]
     ) -> None:
-        """Add the terms of a batch with gradients d_i `at_projection`, in place."""
+        """Add the term of a batch with gradients d_i `at_projection`, in place."""
         for test, move in enumerate(self.moves(ahead)):
             total[:, test] += dot_rows(at_projection, move.index_select(0, ahead.batch.pair))
 

@@ -1,6 +1,6 @@
-"""The forward pass per distinct (head, relation) and the backward pass per triple, region by region.
+"""The forward pass to x(h, r), once per distinct (head, relation) of a batch, region by region.
 
-Everything here is about the score s = x(h, r) · E[t] of a triple; the loss enters only as the factor δ = ∂loss/∂s.
+The score of a triple is s = x(h, r) · E[t]; the loss enters only as the factor δ = ∂loss/∂s.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, distinct_relations, send
 from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.conve.regions import Region, Sees, add_patches_to_image
+from tracin_dask.influence.conve.regions import Region, Sees
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import dot_rows
 
@@ -46,18 +46,18 @@ class RegionPass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """The relation region's part of the forward pass, by relation."""
+class RelationSums:
+    """The relation region's part of the sums of the forward pass, by relation."""
 
     projected: Float[Tensor, "relation dim"]
     """Its part of the projection's output."""
     overlap: Float[Tensor, "relation test"] | None
-    """The inner products of its features with those of the test triples, where they are wanted."""
+    """The inner products of its features with those of the test triples, where they are needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
-    """What the forward pass knows of a batch; tensors have one row per (head, relation)."""
+    """The forward pass of a batch; tensors have one row per (head, relation)."""
 
     batch: Batch
     x: Float[Tensor, "pair dim"]
@@ -67,7 +67,7 @@ class Forward:
     """1 where the last ReLU lets through, else 0."""
     passes: tuple[RegionPass, ...]
     overlap: Float[Tensor, "pair test"] | None
-    """The inner products of the features with those of the test triples, if they were wanted."""
+    """The inner products of the features with those of the test triples, where they are needed."""
 
 
 def forward(
@@ -76,23 +76,23 @@ def forward(
     *,
     precision: Precision,
     recompute: bool = False,
-    known: Known | None = None,
+    relation_sums: RelationSums | None = None,
     test_features: Float[Tensor, "test feature"] | None = None,
 ) -> Forward:
     """Run the forward pass once per (head, relation) of the batch.
 
-    With `recompute`, patches and features are dropped region by region instead of kept for the backward pass. What is
-    `known` of the relation region is looked up instead of computed; the backward pass leaves this region out.
+    With `recompute`, patches and features are dropped region by region instead of kept for the backward pass. With
+    `relation_sums`, the relation region is looked up instead of computed; the backward pass leaves this region out.
     """
     relation = batch.pairs[:, 1]
     projected = model.projection_bias.repeat(len(batch.pairs), 1)
     overlap = None if test_features is None else model.kernel.new_zeros(len(batch.pairs), len(test_features))
     passes: list[RegionPass] = []
     for region in model.regions:
-        if known is not None and region.sees is Sees.RELATION:
-            projected += known.projected.index_select(0, relation)
-            if overlap is not None and known.overlap is not None:
-                overlap += known.overlap.index_select(0, relation)
+        if relation_sums is not None and region.sees is Sees.RELATION:
+            projected += relation_sums.projected.index_select(0, relation)
+            if overlap is not None and relation_sums.overlap is not None:
+                overlap += relation_sums.overlap.index_select(0, relation)
             continue
         part = region_pass(model, region, batch)
         features = precision.operand(part.activations(model)[1])
@@ -103,13 +103,20 @@ def forward(
         del features, part
     normalised = projected.sub_(model.bn2_mean).mul_(model.bn2_inverse_std)
     x = torch.addcmul(model.bn2_bias, normalised, model.bn2_weight).relu_()
-    return Forward(batch=batch, x=x, normalised=normalised, is_open=x.sign(), passes=tuple(passes), overlap=overlap)
+    return Forward(
+        batch=batch, x=x, normalised=normalised, is_open=relu_derivative(x), passes=tuple(passes), overlap=overlap
+    )
 
 
 def scores(model: FoldedConvE, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
     """Score the batch's triples from their tails' embeddings: x(h, r) · E[t] (+ bias[t])."""
     score = dot_rows(ahead.x.index_select(0, ahead.batch.pair), tails)
     return score if model.entity_bias is None else score + model.entity_bias[ahead.batch.triples[:, 2]]
+
+
+def relu_derivative(outputs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Differentiate a ReLU by its input, from its outputs: 1 where a unit is open, 0 where it is closed."""
+    return outputs.sign()
 
 
 def activate(
@@ -124,41 +131,6 @@ def activate(
 def cut_patches(region: Region, source: Float[Tensor, "key entry"]) -> Float[Tensor, "key position tap_and_one"]:
     """Gather what the kernel sees at each of a region's positions, followed by the constant."""
     return source.index_select(1, region.patch_index.flatten()).view(len(source), *region.patch_index.shape)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionGradient:
-    """The gradient of some scores at one region of bn1's output, a row per triple."""
-
-    region: Region
-    patches: Float[Tensor, "row position tap_and_one"]
-    gradient: Float[Tensor, "row position channel"]
-
-    def moments(self) -> Float[Tensor, "row moment"]:
-        """Sum gradient × patch over the positions: this region's part of (G, S)."""
-        return torch.bmm(self.gradient.transpose(1, 2), self.patches).flatten(start_dim=1)
-
-    def add_to_image(
-        self, model: FoldedConvE, rows: Int[Tensor, " some_row"] | None, image: Float[Tensor, "some_row height width"]
-    ) -> None:
-        """Add this region's part of the gradient at the stacked image, for some rows (None: for all), in place."""
-        gradient = self.gradient if rows is None else self.gradient[rows]
-        add_patches_to_image(self.region, gradient @ model.kernel[:-1].T, image, model.config.kernel_width)
-
-
-def backward(
-    model: FoldedConvE,
-    part: RegionPass,
-    key: Int[Tensor, " row"],
-    at_projection: Float[Tensor, "row dim"],
-    precision: Precision,
-) -> RegionGradient:
-    """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output."""
-    gradient = precision.product(at_projection, model.projection[:, part.region.features])
-    patches, features = part.activations(model)
-    gradient *= features.sign().index_select(0, key)
-    shape = (len(key), part.region.num_positions, model.config.output_channels)
-    return RegionGradient(region=part.region, patches=patches.index_select(0, key), gradient=gradient.view(shape))
 
 
 def region_pass(model: FoldedConvE, region: Region, batch: Batch) -> RegionPass:

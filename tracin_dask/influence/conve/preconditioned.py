@@ -1,0 +1,73 @@
+"""P times the factors of ConvE's gradients, where P is the diagonal preconditioner.
+
+Each factor here is the gradient of one tensor. What is an outer product, fc.weight's gradient and those of entity
+tables that lie in all rows, meets P in products of their own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, OutputFactors
+from tracin_dask.influence.conve.regions import feature_order
+from tracin_dask.influence.conve.tensor_names import (
+    BN2_BIAS,
+    BN2_WEIGHT,
+    CONVOLUTION_TENSORS,
+    ENTITIES,
+    ENTITY_BIAS,
+    FC_BIAS,
+    FC_WEIGHT,
+    RELATIONS,
+)
+from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.models.conve.model import ConvEConfig
+
+Layout: TypeAlias = Callable[[Tensor, ConvEConfig], Tensor]
+LAYOUTS: dict[str, Layout] = {
+    FC_WEIGHT: lambda scale, config: scale.T.index_select(0, feature_order(config)),
+    "conv1.weight": lambda scale, config: scale.view(config.output_channels, config.num_taps).T.flatten(),
+    ENTITY_BIAS: lambda scale, _: scale[:, None],
+}
+"""How P of a tensor in its shape as a parameter comes into the order of its gradients; see `FoldedConvE`."""
+
+
+def lay_out_scales(
+    scales: Mapping[str, Tensor], config: ConvEConfig, *, device: torch.device | str = "cpu"
+) -> Preconditioner:
+    """Bring P of tensors, in their shapes as parameters, into the order of their gradients."""
+    laid_out = {name: LAYOUTS[name](scale, config) if name in LAYOUTS else scale for name, scale in scales.items()}
+    return Preconditioner(scales={name: scale.to(device).contiguous() for name, scale in laid_out.items()})
+
+
+def times_output(preconditioner: Preconditioner, output: OutputFactors) -> OutputFactors:
+    """Multiply the gradients of bn2 and of fc.bias."""
+    return OutputFactors(
+        at_bn2=preconditioner.times(BN2_BIAS, output.at_bn2),
+        at_bn2_weight=preconditioner.times(BN2_WEIGHT, output.at_bn2_weight),
+        at_projection=preconditioner.times(FC_BIAS, output.at_projection),
+    )
+
+
+def times_convolution(
+    preconditioner: Preconditioner, tracked: frozenset[str], gradients: Float[Tensor, "row parameter"]
+) -> Float[Tensor, "row parameter"]:
+    """Multiply the gradients of the tracked tensors of bn0, conv1 and bn1, side by side."""
+    scales = [preconditioner.scale(n) for n in CONVOLUTION_TENSORS if n in tracked and n in preconditioner]
+    return gradients * torch.cat(scales) if scales else gradients
+
+
+def times_rows(preconditioner: Preconditioner, rows: EmbeddingRows) -> EmbeddingRows:
+    """Multiply the gradients of rows of embedding tables."""
+    heads, relations, tails = rows.triples.unbind(dim=1)
+    return replace(
+        rows,
+        head=preconditioner.times(ENTITIES, rows.head, heads),
+        relation=preconditioner.times(RELATIONS, rows.relation, relations),
+        tail=preconditioner.times(ENTITIES, rows.tail, tails),
+        tail_bias=preconditioner.times(ENTITY_BIAS, rows.tail_bias[:, None], tails)[:, 0],
+    )

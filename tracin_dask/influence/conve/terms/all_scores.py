@@ -1,0 +1,106 @@
+"""The terms of the entity table and bias where the loss reads all scores: every row of theirs has a gradient.
+
+With g the gradient at all scores, head that of the head's embedding as an input, and P_e the preconditioner of the
+row e, which multiplies elementwise:
+
+    Σ_e g_i[e] g_j[e] ⟨x_i, P_e x_j⟩ + g_i[h_j] ⟨x_i, P head_j⟩ + g_j[h_i] ⟨P head_i, x_j⟩
+        + [h_i = h_j] ⟨head_i, P head_j⟩
+
+for the table, and Σ_e g_i[e] P_e g_j[e] for the bias.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
+
+from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum, TrainingSide, first_tails
+from tracin_dask.influence.conve.forward_pass import Forward
+from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
+from tracin_dask.influence.conve.preconditioned import times_rows
+from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS
+from tracin_dask.influence.conve.terms.at_all_scores import TermsAtAllScores
+from tracin_dask.influence.conve.terms.at_own_score import TermsAtOwnScore
+from tracin_dask.influence.id_join import IdIndex, add_where_equal
+from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.terms import Term, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inputs:
+    """The test triples' heads, as inputs."""
+
+    reader: Reader
+    along: EmbeddingRows
+    heads: IdIndex
+
+
+AddInputs: TypeAlias = Callable[[Tensor, _Inputs, TrainingSide], None]
+
+
+def _scores_at_test_heads(total: Float[Tensor, "batch test"], test: _Inputs, train: TrainingSide) -> None:
+    total.addcmul_(train.scores(test.reader, test.along.triples[:, 0]), train.outputs(test.along.head))
+
+
+def _head_meets_test_head(total: Float[Tensor, "batch test"], test: _Inputs, train: TrainingSide) -> None:
+    add_where_equal(total, test.heads, train.head_rows, test.along.head)
+
+
+INPUT_TERMS: tuple[Term[AddInputs], ...] = (
+    Term(name="scores meet test heads", tensors={ENTITIES}, function=_scores_at_test_heads),
+    Term(name="heads meet test heads", tensors={ENTITIES}, function=_head_meets_test_head),
+)
+"""The terms of the test triples' heads as inputs."""
+
+
+class _Scores(Protocol):
+    """The terms that depend on what the test triples' gradients are at the scores."""
+
+    @property
+    def sums(self) -> Sequence[TileSum]:
+        """What they need of the gradients of pairs."""
+        ...
+
+    def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
+        """Add them, in place."""
+        ...
+
+
+class AllScoresTerms:
+    """The test triples' side of these terms."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        tracked: frozenset[str],
+        test: EmbeddingRows,
+        preconditioner: Preconditioner,
+        *,
+        all_scores: bool,
+    ) -> None:
+        """Take the gradients of the test triples' rows, on the device of the model.
+
+        `all_scores` tells whether these are of a loss of all scores, too, or 1 at their own tail's score.
+        """
+        self.reader, self._tracked = reader, tracked
+        along = times_rows(preconditioner, test)
+        heads = IdIndex(test.triples[:, 0].cpu().numpy(), reader.model.config.num_entities)
+        self._inputs = _Inputs(reader=reader, along=along, heads=heads)
+        self._scores: _Scores | None = None
+        if tracked & {ENTITIES, ENTITY_BIAS} and all_scores:
+            self._scores = TermsAtAllScores(reader, tracked, test, preconditioner)
+        elif tracked & {ENTITIES, ENTITY_BIAS}:
+            self._scores = TermsAtOwnScore(reader, tracked, along)
+
+    def read(self, ahead: Forward) -> AtScores:
+        """Go through the gradients of a batch's pairs, each with the tail of its first triple."""
+        return self.reader.read(ahead.x, first_tails(ahead.batch), () if self._scores is None else self._scores.sums)
+
+    def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
+        """Add all terms, in place."""
+        if self._scores is not None:
+            self._scores.add(total, train)
+        for term in counted(INPUT_TERMS, self._tracked):
+            term.function(total, self._inputs, train)

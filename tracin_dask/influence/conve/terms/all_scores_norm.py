@@ -1,0 +1,83 @@
+"""The terms of the embedding tables in the squared norm of a gradient, where the loss reads all scores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracin_dask.influence.conve.all_scores import AtScores, TileSum
+from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
+from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, RELATIONS
+from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.tensors import dot_rows
+from tracin_dask.influence.terms import Term, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Own:
+    """Gradients of some triples, and P times these."""
+
+    rows: EmbeddingRows
+    along: EmbeddingRows
+    squares: Float[Tensor, " row"]
+    """Σ_e P_e g[e]², P that of the bias."""
+    outer_squares: Float[Tensor, " row"]
+    """Σ_e g[e]² ⟨x, P_e x⟩, P that of the table."""
+    at_heads: Float[Tensor, " row"]
+    """g at the head."""
+
+
+Square: TypeAlias = Callable[[_Own], Tensor]
+ALL_SCORES_SQUARES: tuple[Term[Square], ...] = (
+    Term(
+        name="relation row",
+        tensors={RELATIONS},
+        function=lambda own: dot_rows(own.rows.relation, own.along.relation),
+    ),
+    Term(name="entity bias", tensors={ENTITY_BIAS}, function=lambda own: own.squares),
+    Term(name="entity rows at their scores", tensors={ENTITIES}, function=lambda own: own.outer_squares),
+    Term(
+        name="head row at its score and as an input",
+        tensors={ENTITIES},
+        function=lambda own: 2 * own.at_heads * dot_rows(own.rows.tail, own.along.head),
+    ),
+    Term(name="head row as an input", tensors={ENTITIES}, function=lambda own: dot_rows(own.rows.head, own.along.head)),
+)
+
+
+class AllScoresNorm:
+    """What is needed of the gradients at all scores, and the sum of the terms."""
+
+    def __init__(self, tracked: frozenset[str], preconditioner: Preconditioner) -> None:
+        """Take what counts."""
+        self._tracked, self._preconditioner = tracked, preconditioner
+        self.sums: tuple[TileSum, ...] = (self._squares,)
+        if ENTITIES in preconditioner:
+            self.sums += (self._outer_squares,)
+
+    def total(
+        self, rows: EmbeddingRows, along: EmbeddingRows, at_scores: AtScores, at_heads: Float[Tensor, " row"]
+    ) -> Float[Tensor, " row"]:
+        """Add up all of a triple's gradient and P times that; `at_heads` are those at the scores of the heads."""
+        squares, *outer = (found[:, 0] for found in at_scores.sums)
+        outer_squares = outer[0] if outer else squares * dot_rows(rows.tail, rows.tail)
+        own = _Own(rows=rows, along=along, squares=squares, outer_squares=outer_squares, at_heads=at_heads)
+        total = torch.zeros_like(at_heads)
+        for term in counted(ALL_SCORES_SQUARES, self._tracked):
+            total += term.function(own)
+        return total
+
+    def _squares(self, _: Tensor, gradients: Float[Tensor, "row some_entity"], entities: slice) -> Tensor:
+        """Sum P_e g[e]², P that of the bias."""
+        if ENTITY_BIAS in self._preconditioner:
+            return gradients.square() @ self._preconditioner.scale(ENTITY_BIAS)[entities]
+        norms: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
+        return norms.square_()
+
+    def _outer_squares(self, x: Float[Tensor, "row dim"], gradients: Tensor, entities: slice) -> Float[Tensor, "row 1"]:
+        """Sum g[e]² ⟨x, P_e x⟩."""
+        along = gradients.square() @ self._preconditioner.scale(ENTITIES)[entities]
+        return dot_rows(along, x.square())[:, None]

@@ -1,0 +1,129 @@
+"""The terms of ⟨∇loss_i, P ∇loss_i⟩, the squared norm of each triple's own gradient."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tracin_dask.influence.batch import Batch
+from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.forward_pass import Forward
+from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors
+from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
+from tracin_dask.influence.conve.tensor_names import BESIDE_FC, ENTITIES, ENTITY_BIAS, FC, FC_WEIGHT, RELATIONS
+from tracin_dask.influence.conve.terms.all_scores_norm import AllScoresNorm
+from tracin_dask.influence.conve.terms.dense import projection_weight, side_by_side
+from tracin_dask.influence.tensors import dot_rows
+from tracin_dask.influence.terms import Term, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dense:
+    """The gradients of a batch by the tensors that every score shares, and P times these."""
+
+    engine: PairEngine
+    ahead: Forward
+    output: OutputFactors
+    along: OutputFactors
+    lower: LowerFactors
+
+
+def squared_norms(engine: PairEngine, batch: Batch) -> Float[Tensor, " batch"]:
+    """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i."""
+    all_scores = AllScoresNorm(engine.tracked, engine.preconditioner)
+    ahead, upper = engine.upper_factors(batch, all_scores.sums)
+    output, lower = upper.output, engine.everything_below(ahead, upper.output)
+    dense = _Dense(
+        engine=engine, ahead=ahead, output=output, along=times_output(engine.preconditioner, output), lower=lower
+    )
+    total = ahead.x.new_zeros(len(batch))
+    for term in counted(DENSE_SQUARES, engine.tracked):
+        total += term.function(dense)
+    own = engine.embeddings(ahead, lower)
+    along = times_rows(engine.preconditioner, own)
+    if engine.reader is not None and upper.at_scores is not None:
+        heads, _, tails = batch.triples.T
+        at_heads = engine.reader.at_heads(own.tail, tails, heads)
+        total += all_scores.total(own, along, upper.at_scores, at_heads)
+    else:
+        total += row_squares(engine.tracked, own, along)
+    return total.mul_(engine.learning_rate * upper.scale.square())
+
+
+def row_squares(tracked: frozenset[str], own: EmbeddingRows, along: EmbeddingRows) -> Float[Tensor, " row"]:
+    """Add up the terms of the embedding tables, from a gradient and P times it."""
+    total = torch.zeros_like(own.tail_bias)
+    for term in counted(ROW_SQUARES, tracked):
+        total += term.function(own, along)
+    return total
+
+
+def is_loop(rows: EmbeddingRows) -> Float[Tensor, " row"]:
+    """Give 1 where head and tail are the same entity, so that their gradients are of one row; else 0."""
+    return (rows.triples[:, 0] == rows.triples[:, 2]).to(rows.head.dtype)
+
+
+def _fc(of: _Dense) -> Float[Tensor, " batch"]:
+    squares, engine = torch.zeros_like(of.output.at_projection[:, :1]), of.engine
+    if FC_WEIGHT in engine.tracked and FC_WEIGHT not in engine.preconditioner:
+        squares = _feature_squares(engine, of.ahead)[:, None]
+    weight = projection_weight(engine.tracked, squares)[:, 0]
+    return weight * dot_rows(of.output.at_projection, of.along.at_projection)
+
+
+def _fc_weight_through_preconditioner(of: _Dense) -> Float[Tensor, " batch"]:
+    if FC_WEIGHT not in of.engine.preconditioner:
+        return torch.zeros_like(of.output.at_projection[:, 0])
+    squares = _scaled_feature_squares(of.engine, of.ahead, of.engine.preconditioner.scale(FC_WEIGHT))
+    return dot_rows(of.output.at_projection.square(), squares.index_select(0, of.ahead.batch.pair))
+
+
+def _beside_fc(of: _Dense) -> Float[Tensor, " batch"]:
+    tracked, gradients = of.engine.tracked, of.lower.moments @ of.engine.jacobian()
+    times = times_convolution(of.engine.preconditioner, tracked, gradients)
+    return dot_rows(side_by_side(tracked, of.output, gradients), side_by_side(tracked, of.along, times))
+
+
+def _feature_squares(engine: PairEngine, ahead: Forward) -> Float[Tensor, " batch"]:
+    """Give ‖features‖² of each triple."""
+    total = ahead.x.new_zeros(len(ahead.batch))
+    for part in ahead.passes:
+        features = engine.precision.operand(part.activations(engine.model)[1]).to(total.dtype)
+        total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
+    return total
+
+
+def _scaled_feature_squares(
+    engine: PairEngine, ahead: Forward, scale: Float[Tensor, "feature dim"]
+) -> Float[Tensor, "pair dim"]:
+    """Multiply the squared features of each pair with P of fc.weight."""
+    total, operand = torch.zeros_like(ahead.x), engine.precision.operand
+    for part in ahead.passes:
+        squares = part.activations(engine.model)[1].square()
+        total += part.by_pair(engine.precision.product(operand(squares), operand(scale[part.region.features])))
+    return total
+
+
+DenseSquare: TypeAlias = Callable[[_Dense], Tensor]
+DENSE_SQUARES: tuple[Term[DenseSquare], ...] = (
+    Term(name="fc", tensors=FC, function=_fc),
+    Term(name="fc.weight through P", tensors={FC_WEIGHT}, function=_fc_weight_through_preconditioner),
+    Term(name="bn0, conv1, bn1 and bn2", tensors=BESIDE_FC, function=_beside_fc),
+)
+
+RowSquare: TypeAlias = Callable[[EmbeddingRows, EmbeddingRows], Tensor]
+ROW_SQUARES: tuple[Term[RowSquare], ...] = (
+    Term(name="relation row", tensors={RELATIONS}, function=lambda own, along: dot_rows(own.relation, along.relation)),
+    Term(name="head row", tensors={ENTITIES}, function=lambda own, along: dot_rows(own.head, along.head)),
+    Term(name="tail row", tensors={ENTITIES}, function=lambda own, along: dot_rows(own.tail, along.tail)),
+    Term(
+        name="head row that is the tail row",
+        tensors={ENTITIES},
+        function=lambda own, along: 2 * dot_rows(own.head, along.tail) * is_loop(own),
+    ),
+    Term(name="entity bias", tensors={ENTITY_BIAS}, function=lambda own, along: own.tail_bias * along.tail_bias),
+)
+"""From a gradient, and P times it."""
