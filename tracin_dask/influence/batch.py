@@ -67,9 +67,14 @@ class Batch:
         return self.ids[self.pair_runs.starts, :2]
 
 
-def index_batch(ids: Int[ndarray, "batch 3"], device: torch.device) -> Batch:
-    """Find the runs of a batch and send all of it to a device, without waiting for its arrival."""
-    pair_runs, head_runs = runs(ids[:, 0], ids[:, 1]), runs(ids[:, 0])
+def index_batch(ids: Int[ndarray, "batch 3"], device: torch.device, *, shares_pairs: bool = True) -> Batch:
+    """Find the runs of a batch and send all of it to a device, without waiting for its arrival.
+
+    Unless it `shares_pairs`, the pair of every triple is a run of its own.
+    """
+    every = np.arange(len(ids))
+    pair_runs = runs(ids[:, 0], ids[:, 1]) if shares_pairs else Runs(of_row=every, starts=every)
+    head_runs = runs(ids[:, 0])
     pairs = ids[pair_runs.starts, :2]
     return Batch(
         triples=send(ids, device),

@@ -25,6 +25,8 @@ class Workload:
     """Whether the loss looks at the scores of all entities."""
     tests_at_all_scores: bool = True
     """Whether the test triples' gradients do then, too; those of scores, and of contrasts, are at one score each."""
+    shares_pairs: bool = True
+    """Whether triples of one (head, relation) share their gradients at all scores."""
     num_negatives: int = 0
     """Corrupted triples that are scored beside each training triple."""
     is_preconditioned: bool = False

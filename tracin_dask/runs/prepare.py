@@ -12,7 +12,7 @@ from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.engine import EngineOptions, engine_kind
 from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
-from tracin_dask.influence.losses.base import ALL_SCORES
+from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.models.checkpoints.adam import Scales, adam_scales
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
@@ -86,6 +86,7 @@ class PreparedRun:
             num_tests=self._num_gradients,
             num_negatives=num_parts(self.config.scoring.loss) - 1,
             all_scores=reads(self.config.scoring.loss) == ALL_SCORES,
+            shares_pairs=reads(self.config.scoring.loss) != ALL_SCORES or is_separable(self.config.scoring.loss),
             tests_at_all_scores=self.question.reads_all_scores(self.config.scoring.loss),
             num_checkpoints=len(self.checkpoints),
             num_columns=self.num_answers,

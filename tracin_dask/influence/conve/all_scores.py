@@ -7,6 +7,7 @@ pair's first row, since in a trained model P_q[t] and c cancel; other rows of th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,10 +41,55 @@ TileSum = Callable[[Tensor, Tensor, slice], Tensor]
 """A sum over some entities e, of x [row, dim], the gradients [row, e] and the slice of all entities: [row, columns]."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """A loss of all scores, and the model that gives them."""
+@runtime_checkable
+class Reader(Protocol):
+    """A loss of all scores, and the model that gives them: what it tells of the gradients at all scores."""
 
+    @property
+    def shares_pairs(self) -> bool:
+        """Whether triples of one (head, relation) share these gradients, up to c at their tails."""
+        ...
+
+    @property
+    def lower_at_tail(self) -> float:
+        """c, where triples share their gradients."""
+        ...
+
+    @property
+    def model(self) -> FoldedConvE:
+        """The model."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """How operands of products are rounded."""
+        ...
+
+    def read(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
+        """Go through the gradients at all scores, and add up what is asked."""
+        ...
+
+    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"]) -> Float[Tensor, "entity row"]:
+        """Hold the gradients at all scores: for test triples."""
+        ...
+
+    def at_heads(
+        self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"], heads: Int[Tensor, " row"]
+    ) -> Float[Tensor, " row"]:
+        """Give each row's gradient at the score of its own head."""
+        ...
+
+    def at_entities(self, ahead: Forward, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
+        """Give each triple's gradient at the scores of some entities."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparableReader:
+    """A separable loss of all scores, and the model that gives them."""
+
+    shares_pairs: ClassVar[bool] = True
+    """Whether triples of one (head, relation) share their gradients at all scores, up to c at the tail."""
     model: FoldedConvE
     loss: SeparableLoss
     precision: Precision
@@ -82,6 +128,12 @@ class Reader:
             scores += self.model.entity_bias[heads]
         elsewhere = self.loss.derivative_elsewhere(scores, self.model.config.num_entities)
         return lower_where(elsewhere, heads == tails, self.lower_at_tail)
+
+    def at_entities(self, ahead: Forward, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
+        """Give each triple's gradient at the scores of some entities."""
+        batch = ahead.batch
+        gradients = self.elsewhere(ahead.x, entities).index_select(0, batch.pair)
+        return lower_where(gradients, batch.triples[:, 2, None] == entities, self.lower_at_tail)
 
     def elsewhere(self, x: Float[Tensor, "row dim"], entities: Int[Tensor, " entity"]) -> Float[Tensor, "row entity"]:
         """Give P at the scores of some entities."""
@@ -155,9 +207,7 @@ class TrainingSide:
 
     def scores(self, reader: Reader, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
         """Give each triple's gradient at the scores of some entities."""
-        batch = self.ahead.batch
-        gradients = reader.elsewhere(self.ahead.x, entities).index_select(0, batch.pair)
-        return lower_where(gradients, batch.triples[:, 2, None] == entities, reader.lower_at_tail)
+        return reader.at_entities(self.ahead, entities)
 
     def outputs(self, test: Float[Tensor, "test dim"]) -> Float[Tensor, "batch test"]:
         """Multiply each triple's output x with vectors of test triples."""

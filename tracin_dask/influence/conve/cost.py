@@ -100,7 +100,7 @@ def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[st
     the outputs' terms of the entity table.
     """
     dim, tests = config.embedding_dim, work.num_tests
-    rows = work.num_pairs if tests else work.num_triples
+    rows = work.num_pairs if tests and work.shares_pairs else work.num_triples
     total = rows * config.num_entities * 2 * dim
     columns = tests if work.tests_at_all_scores else 0
     if ENTITIES in tracked and work.is_preconditioned:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.batch import Batch, index_batch
-from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum
+from tracin_dask.influence.conve.all_scores import AtScores, Reader, SeparableReader, TileSum
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, forward, scores
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors, output_factors
@@ -22,10 +22,11 @@ from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION, CONVOLUTION_TENSORS
+from tracin_dask.influence.conve.whole_scores import WholeReader
 from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
-from tracin_dask.influence.losses import AnyLoss, SeparableLoss, derivative, reads
-from tracin_dask.influence.losses.base import ALL_SCORES
+from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, SeparableLoss, derivative, reads
+from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import Preconditioner
 from tracin_dask.influence.tensors import concatenate
@@ -243,9 +244,12 @@ class PairEngine:
     @property
     def reader(self) -> Reader | None:
         """What reads the losses' gradients at all scores; None where they look at their triple's own score only."""
-        if reads(self.loss) == ALL_SCORES:
-            return Reader(model=self.model, loss=cast(SeparableLoss, self.loss), precision=self.precision)
-        return None
+        if reads(self.loss) != ALL_SCORES:
+            return None
+        if is_separable(self.loss):
+            loss = cast(SeparableLoss, self.loss)
+            return SeparableReader(model=self.model, loss=loss, precision=self.precision)
+        return WholeReader(model=self.model, loss=cast(AllScoresLoss, self.loss), precision=self.precision)
 
     @property
     def tracks_convolution(self) -> bool:

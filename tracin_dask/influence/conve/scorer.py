@@ -91,7 +91,7 @@ class Scorer:
         """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
         for rows, score in self._ways(ids):
             chosen = ids if len(rows) == len(ids) else ids[rows]
-            yield BatchScores(rows=rows, influences=score(index_batch(chosen, self.engine.model.device)))
+            yield BatchScores(rows=rows, influences=score(self._index(chosen)))
 
     def _ways(self, ids: Int[ndarray, "batch 3"]) -> Iterator[tuple[Int[ndarray, " row"], Callable[[Batch], Tensor]]]:
         """Say which rows of a batch are scored in which way."""
@@ -108,6 +108,11 @@ class Scorer:
             for chosen, score in ((is_long, self._by_long_runs), (~is_long, self._by_rows)):
                 if chosen.any():
                     yield np.flatnonzero(chosen), score
+
+    def _index(self, ids: Int[ndarray, "batch 3"]) -> Batch:
+        """Find the runs of equal (head, relation), or make each row its own where triples share no gradients."""
+        reader = self.engine.reader
+        return index_batch(ids, self.engine.model.device, shares_pairs=reader is None or reader.shares_pairs)
 
     def _look_up_relations(self) -> RelationSums | None:
         """Give the relation region's part of the forward pass, which the relation table holds for all batches."""

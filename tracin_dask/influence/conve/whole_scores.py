@@ -1,0 +1,87 @@
+"""Losses of the scores of all entities that are no `SeparableLoss`: the gradients at all scores, row by row.
+
+The gradient at a score may depend on all other scores and on the tail. So triples of one (head, relation) share nothing
+but their forward pass, and the scores of some rows are held whole instead of in tiles of entities.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.influence.batch import send
+from tracin_dask.influence.conve.all_scores import TILE_BYTES, AtScores, TileSum
+from tracin_dask.influence.conve.folded import FoldedConvE
+from tracin_dask.influence.conve.forward_pass import Forward
+from tracin_dask.influence.losses import AllScoresLoss
+from tracin_dask.influence.losses.base import derivative_at_all
+from tracin_dask.influence.precision import Precision
+
+HELD = 4
+"""Arrays of scores that a loss holds at a time: the scores, their gradients, and what it makes on the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeReader:
+    """A loss of all scores, and the model that gives them; a `Reader`."""
+
+    shares_pairs: ClassVar[bool] = False
+    """Whether triples of one (head, relation) share their gradients at all scores, up to c at the tail."""
+    lower_at_tail: ClassVar[float] = 0.0
+    """c: the gradients are right at the tail already."""
+    model: FoldedConvE
+    loss: AllScoresLoss
+    precision: Precision
+
+    def read(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
+        """Go through the gradients at all scores, some rows at a time, and add up what is asked."""
+        table, every = self.precision.operand(self.model.entities), slice(0, self.model.config.num_entities)
+        at_output, totals = [x[:0]], [list[Tensor]() for _ in sums]
+        for rows, gradients in self._pieces(x, tails):
+            at_output.append(self.precision.product(self.precision.operand(gradients), table))
+            for total, of_tile in zip(totals, sums, strict=True):
+                total.append(of_tile(x[rows], gradients, every))
+        joined = tuple(torch.cat(total) if total else x.new_zeros(0, 1) for total in totals)
+        return AtScores(at_output=torch.cat(at_output), sums=joined)
+
+    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"]) -> Float[Tensor, "entity row"]:
+        """Hold the gradients at all scores: for test triples."""
+        whole = x.new_empty(self.model.config.num_entities, len(x))
+        for rows, gradients in self._pieces(x, tails):
+            whole[:, rows] = gradients.T
+        return whole
+
+    def at_heads(
+        self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"], heads: Int[Tensor, " row"]
+    ) -> Float[Tensor, " row"]:
+        """Give each row's gradient at the score of its own head."""
+        found = [x[:0, 0]]
+        for rows, gradients in self._pieces(x, tails):
+            found.append(gradients.gather(1, heads[rows, None])[:, 0])
+        return torch.cat(found)
+
+    def at_entities(self, ahead: Forward, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
+        """Give each triple's gradient at the scores of some entities."""
+        batch, found = ahead.batch, [ahead.x.new_zeros(0, len(entities))]
+        for _, gradients in self._pieces(ahead.x.index_select(0, batch.pair), batch.triples[:, 2]):
+            found.append(gradients.index_select(1, entities))
+        return torch.cat(found)
+
+    def _pieces(
+        self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"] | Int[Tensor, " row"]
+    ) -> Iterator[tuple[slice, Float[Tensor, "some_row entity"]]]:
+        """Give the gradients of some rows after the others."""
+        model, outputs = self.model, self.precision.operand(x)
+        placed = tails if torch.is_tensor(tails) else send(tails, model.device)
+        table = self.precision.operand(model.entities).T
+        step = max(1, TILE_BYTES // (HELD * model.config.num_entities * x.element_size()))
+        for start in range(0, len(x), step):
+            rows = slice(start, start + step)
+            scores = self.precision.product(outputs[rows], table)
+            if model.entity_bias is not None:
+                scores += model.entity_bias
+            yield rows, derivative_at_all(self.loss, scores, placed[rows])
