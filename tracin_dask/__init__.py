@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracin_dask.runs.options.ranking import RankingOptions
     from tracin_dask.runs.options.saving import SavingOptions
     from tracin_dask.runs.options.scoring import ScoringOptions
+    from tracin_dask.runs.work.allocator import keep_freed_memory
     from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
     from tracin_dask.triples.groups import open_groups
     from tracin_dask.triples.ingest import IngestOptions, ingest
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "ingest",
     "ingest_groups",
+    "keep_freed_memory",
     "load_checkpoint",
     "load_checkpoints",
     "open_groups",
@@ -79,6 +81,7 @@ _HOME = {
     "WorkerOptions": "tracin_dask.resources",
     "ingest": "tracin_dask.triples.ingest",
     "ingest_groups": "tracin_dask.triples.group_ingest",
+    "keep_freed_memory": "tracin_dask.runs.work.allocator",
     "load_checkpoint": "tracin_dask.models.load",
     "load_checkpoints": "tracin_dask.models.checkpoints.series",
     "open_groups": "tracin_dask.triples.groups",

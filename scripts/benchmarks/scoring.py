@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks import loop
 from benchmarks.machine import synchronize
-from tracin_dask import InfluenceResult, RunConfig
+from tracin_dask import InfluenceResult, RunConfig, keep_freed_memory
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.resources import of_this_process
@@ -44,6 +44,8 @@ class Scoring:
 
     def run(self, client: "Client | None" = None) -> InfluenceResult:
         """Carry the plan out, in this process or on a client's workers."""
+        if client is None:
+            keep_freed_memory()  # as the command line does in its own process
         return carry_out(self.prepared, self.plan, client=client)
 
 

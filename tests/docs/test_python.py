@@ -2,13 +2,14 @@
 
 import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 import zarr
 from click.testing import CliRunner
-from pages import PAGES, blocks, name_of
+from pages import PAGES, ROOT, blocks, name_of
 
 import tracin_dask
 from tracin_dask.cli.main import group
@@ -164,3 +165,12 @@ def test_the_python_of_a_page_runs_in_order(title, folder):
 
 def test_no_check_of_a_page_is_left_out():
     assert set(CHECKS) <= set(RUNNABLE)
+
+
+def test_the_page_of_python_lists_the_options_of_every_group():
+    text = (ROOT / "docs/python.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.+) \|$", text, flags=re.MULTILINE)
+    listed = {(name, kind, *re.findall(r"`(\w+)`", options)) for name, kind, options in rows}
+    made_by = {field.name: field.default_factory for field in fields(tracin_dask.RunConfig)}
+    expected = {(name, kind.__name__, *(option.name for option in fields(kind))) for name, kind in made_by.items()}
+    assert listed == expected

@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BinaryCrossEntropy:
     """Binary cross-entropy with logits and label 1: log(1 + exp(-score))."""
 
-    name = "bce"
+    name: ClassVar[str] = "bce"
 
     def value(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Compute each triple's loss from its score."""
