@@ -105,7 +105,7 @@ def test_convert_reports_an_invalid_file_of_a_folder_and_continues(folder, tool,
 def test_convert_replaces_files_only_with_overwrite(convert_folder, tmp_path):
     convert_folder()
     (tmp_path / "made" / "a.pt").unlink()
-    with pytest.raises(ConfigError, match=r"b\.pt is there already; choose another output, or --overwrite"):
+    with pytest.raises(ConfigError, match=r"b\.pt exists already; choose another output, or --overwrite"):
         convert_folder()
     assert made_files(tmp_path) == ["deep/b.pt"]
     assert convert_folder("--overwrite").exit_code == 0

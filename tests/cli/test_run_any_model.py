@@ -219,7 +219,7 @@ def test_a_mismatch_of_weights_and_description_is_named(models, files, tool, tmp
     assert "embedding_width are for ConvE" in refused(state, tucker, "--embedding-height", 2, error=ConfigError)
     assert "needs no description" in refused(state, tucker, "--trust-pickle", error=ConfigError)
     (tmp_path / "mine.json").write_text('{"model": "of_my_own:torch"}')
-    assert "is no class of an nn.Module" in refused(state, tmp_path / "mine.json", error=ConfigError)
+    assert "is not an nn.Module class" in refused(state, tmp_path / "mine.json", error=ConfigError)
     (tmp_path / "mine.json").write_text('{"model": "of_mine:TransE"}')
     assert "cannot be imported (No module named 'of_mine')" in refused(state, tmp_path / "mine.json", error=ConfigError)
 
@@ -227,7 +227,7 @@ def test_a_mismatch_of_weights_and_description_is_named(models, files, tool, tmp
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON file of a model description"),
+        ("{", "is not a JSON file of a model description"),
         ("[]", "a model description is an object; expected"),
         ('{"model": 3}', "model is 3; expected"),
         ('{"model": "RotatE", "kwargs": {}}', r"unknown key\(s\) kwargs; expected"),
@@ -243,7 +243,7 @@ def test_a_malformed_model_description_is_refused(files, tool, tmp_path, text, m
 
 def test_a_forgotten_model_description_is_requested(models, files, tool, tmp_path):
     torch.save(models["RotatE"].state_dict(), tmp_path / "model.pt")
-    told = r"model\.pt: no ConvE: it has none of its layers, interaction\.hr1d\.0\.bias.*; "
+    told = r"model\.pt: not a ConvE: it has none of its layers, interaction\.hr1d\.0\.bias.*; "
     with pytest.raises(NoConvEError, match=told + "for another model, give --model-description$"):
         tool("plan", *files[0], "--model-path", tmp_path / "model.pt", "--mode", "self")
     with pytest.raises(NoConvEError, match=told + "only ConvE checkpoints can be converted$"):
@@ -272,5 +272,5 @@ def test_a_file_of_weights_cannot_name_imports_and_is_no_pickled_model(models, f
     words = ["--model-path", tmp_path / "model.pt", "--mode", "self"]
     with pytest.raises(CheckpointError, match="the file asks to import os:abc, which only a description of your own"):
         tool("plan", *files[0], *words)
-    with pytest.raises(CheckpointError, match="holds a dict, no whole model; a file of weights is read without"):
+    with pytest.raises(CheckpointError, match="holds a dict, not a whole model; leave --trust-pickle out for a file"):
         tool("plan", *files[0], *words, "--trust-pickle")

@@ -145,7 +145,7 @@ def test_training_does_not_overwrite_other_id_maps(run, graph):
     output = graph / "model"
     output.mkdir()
     (output / "entity_to_id.tsv").write_text("other\t0\n")
-    with pytest.raises(ConfigError, match=r"entity_to_id\.tsv is there already with other labels"):
+    with pytest.raises(ConfigError, match=r"entity_to_id\.tsv exists already with other labels"):
         run("-o", output)
     assert (output / "entity_to_id.tsv").read_text() == "other\t0\n"
 

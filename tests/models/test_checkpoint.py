@@ -120,7 +120,7 @@ def test_a_missing_checkpoint_file_is_refused(tmp_path):
 def test_a_damaged_checkpoint_file_is_refused(keep, save, pytorch_state):
     path = save(pytorch_state)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match="no torch file, or a damaged one"):
+    with pytest.raises(CheckpointError, match="not a torch file, or a damaged one"):
         load_conve(path)
 
 
@@ -130,7 +130,7 @@ def test_a_checkpoint_file_without_a_dictionary_is_refused(save):
 
 
 def test_a_state_dict_that_is_not_a_dictionary_is_refused(save):
-    with pytest.raises(CheckpointError, match="model_state_dict is no dictionary of named tensors"):
+    with pytest.raises(CheckpointError, match="model_state_dict is not a dictionary of named tensors"):
         load_conve(save({"model_state_dict": [1]}))
 
 
@@ -162,7 +162,7 @@ def test_unknown_tensors_of_a_checkpoint_are_named(state, save):
 
 
 def test_a_long_list_of_missing_tensors_is_cut(save):
-    with pytest.raises(CheckpointError, match=r"no ConvE: it has none of its layers, bn0\.bias, .* and 11 more$"):
+    with pytest.raises(CheckpointError, match=r"not a ConvE: it has none of its layers, bn0\.bias, .* and 11 more$"):
         load_conve(save({"entity_embeddings.weight": torch.ones(2, 2)}))
 
 

@@ -90,7 +90,7 @@ def test_a_stated_size_that_contradicts_the_shapes_is_refused_with_both(name, va
 
 def test_a_stated_image_size_that_is_not_a_number_is_refused(ambiguous, save):
     contents = {"model_state_dict": ambiguous, "config": {"embedding_height": "ten"}}
-    with pytest.raises(CheckpointError, match="states embedding_height 'ten', which is no whole number"):
+    with pytest.raises(CheckpointError, match="states embedding_height 'ten', which is not a whole number"):
         load_conve(save(contents))
 
 
@@ -104,7 +104,7 @@ def test_features_that_no_image_size_gives_are_refused(ambiguous, save):
 
 def test_features_that_are_no_multiple_of_the_channels_are_refused(ambiguous, save):
     state = {**ambiguous, "fc.weight": torch.ones(200, 609)}
-    with pytest.raises(CheckpointError, match="takes 609 features, no multiple of conv1's 2 channels"):
+    with pytest.raises(CheckpointError, match="takes 609 features, not a multiple of conv1's 2 channels"):
         load_conve(save(state))
 
 

@@ -247,7 +247,7 @@ class TestRefusals:
 
     def test_the_callback_refuses_triples_without_labels(self, nations, tmp_path):
         factory = CoreTriplesFactory.create(nations.mapped_triples)
-        with pytest.raises(ConfigError, match=r"has no labels, which results are told in; give its with_labels"):
+        with pytest.raises(ConfigError, match=r"has no labels, which results need; give its with_labels"):
             TracInCheckpointTrainingCallback(tmp_path, factory)
 
     def test_the_callback_refuses_triples_of_another_graph(self, train, with_inverses):
@@ -271,14 +271,14 @@ class TestRefusals:
 
     def test_the_callback_refuses_a_folder_with_checkpoints_of_another_training(self, train):
         train(num_epochs=2)
-        with pytest.raises(ConfigError, match=r"checkpoint_epoch_1\.pt is there already, from another training"):
+        with pytest.raises(ConfigError, match=r"checkpoint_epoch_1\.pt exists already, from another training"):
             train()
 
     def test_the_callback_refuses_a_folder_with_files_of_another_graph(self, train, tmp_path):
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "train.txt").write_text("mine\n")
         with pytest.raises(
-            ConfigError, match=r"train\.txt is there already with other contents; choose another output_dir"
+            ConfigError, match=r"train\.txt exists already with other contents; choose another output_dir"
         ):
             train()
         assert (tmp_path / "model" / "train.txt").read_text() == "mine\n"

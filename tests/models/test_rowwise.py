@@ -68,7 +68,7 @@ class Unmapped(Bilinear):
     [
         (
             lambda m: changed(m, tables={"entities": "entity", "relations.weight": "relation"}),
-            "scores otherwise by the",
+            "gives other scores from the",
         ),
         (lambda _: WithinBatch(7, 3), "must not depend on the other triples of a batch"),
         (
@@ -82,7 +82,7 @@ class Unmapped(Bilinear):
         (lambda _: Unmapped(7, 3), r"cannot be differentiated triple by triple with torch\.func\.vmap"),
         (
             lambda m: changed(m, tables={"entity": "entity"}),
-            "the table entity is no parameter or buffer; there are: ent",
+            "the table entity is not a parameter or buffer; there are: ent",
         ),
         (lambda m: changed(m, tables={"entities": "entities"}), "has a row per 'entities'; expected 'entity' or"),
         (lambda m: changed(m, prior=torch.zeros(())), r"the table prior has no rows: its shape is \(\)"),

@@ -308,18 +308,18 @@ def test_resuming_with_fewer_epochs_than_are_done_is_refused(run):
 
 def test_resuming_from_a_checkpoint_of_another_program_is_refused(run, tmp_path):
     torch.save({"model_state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(ResumeError, match=r"other\.pt does not tell the settings it was trained with"):
+    with pytest.raises(ResumeError, match=r"other\.pt does not state the settings it was trained with"):
         run("a", resume_from=tmp_path / "other.pt")
 
 
 def test_resuming_from_a_missing_checkpoint_is_refused(run, tmp_path):
-    with pytest.raises(ResumeError, match=r"cannot go on from .*none\.pt: there is no such file"):
+    with pytest.raises(ResumeError, match=r"cannot continue from .*none\.pt: there is no such file"):
         run("a", resume_from=tmp_path / "none.pt")
 
 
 def test_models_of_two_trainings_do_not_mix(run):
     run("a", num_epochs=1)
-    with pytest.raises(ConfigError, match=r"best_model\.pt is there already, .*--resume-from-checkpoint"):
+    with pytest.raises(ConfigError, match=r"best_model\.pt exists already, .*--resume-from-checkpoint"):
         run("a", num_epochs=1)
 
 

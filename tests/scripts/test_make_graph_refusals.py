@@ -1,4 +1,4 @@
-"""What `scripts/make_graph` refuses, and what it does with a folder that is there already."""
+"""What `scripts/make_graph` refuses, and what it does with a folder that exists already."""
 
 import json
 import shutil

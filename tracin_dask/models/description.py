@@ -130,7 +130,7 @@ def read_description(path: AnyPath) -> ModelDescription:
     try:
         return parse_description(json.loads(read_bytes(path).decode()))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path} is no JSON file of a model description: {error}") from error
+        raise ConfigError(f"{path} is not a JSON file of a model description: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -195,4 +195,4 @@ def _imported(where: str) -> type[nn.Module]:
     match found:
         case type() if issubclass(found, nn.Module) and hasattr(found, "tables"):
             return found
-    raise ConfigError(f"{where} is no class of an nn.Module with `tables` and `score`: see tracin_dask.ScoringModel")
+    raise ConfigError(f"{where} is not an nn.Module class with `tables` and `score`: see tracin_dask.ScoringModel")

@@ -92,4 +92,4 @@ def _recognised(contents: Mapping[object, object], options: LoadOptions) -> Reco
         found = recognise(contents, options)
         if found is not None:
             return found
-    raise CheckpointError("its contents are of no known format")
+    raise CheckpointError("its contents have no known format")

@@ -220,7 +220,7 @@ class RowwiseModel(nn.Module):
         tolerance = _tolerance(self.dtype) * float(1 + expected.abs().max())
         if not torch.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True):
             raise CheckpointError(
-                f"{name} scores otherwise by the rows of {', '.join(self._tables) or 'no table'} than as a whole: "
+                f"{name} gives other scores from the rows of {', '.join(self._tables) or 'no table'} than as a whole: "
                 "every tensor that has a row per entity or relation must be among its tables, buffers included, and a "
                 "score must not depend on the other triples of a batch"
             )
@@ -263,7 +263,7 @@ def _checked_tables(tensors: Mapping[str, Tensor], tables: Mapping[str, str]) ->
     checked: dict[str, Role] = {}
     for name, role in tables.items():
         if name not in tensors:
-            raise CheckpointError(f"the table {name} is no parameter or buffer; there are: {', '.join(tensors)}")
+            raise CheckpointError(f"the table {name} is not a parameter or buffer; there are: {', '.join(tensors)}")
         if role not in _ROLES:
             raise CheckpointError(f"the table {name} has a row per {role!r}; expected 'entity' or 'relation'")
         if tensors[name].dim() == 0 or len(tensors[name]) == 0:

@@ -59,7 +59,7 @@ def _refuse_targets(jobs: list[Job], *, overwrite: bool) -> None:
         if job.target.exists() and job.target.samefile(job.source):
             raise ConfigError(f"{job.target} is the input itself; choose another output")
         if job.target.exists() and not overwrite:
-            raise ConfigError(f"{job.target} is there already; choose another output, or --overwrite")
+            raise ConfigError(f"{job.target} exists already; choose another output, or --overwrite")
 
 
 def _attempt(job: Job, options: ConvertOptions, *, alone: bool) -> bool:

@@ -43,7 +43,7 @@ def read_torch_file(path: AnyPath, *, lazily: bool = False) -> Mapping[object, o
             "trained_model.pkl, and you trust whoever wrote it as you would trust a program: --trust-pickle"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"no torch file, or a damaged one ({_reason(error)}); copy it again") from error
+        raise CheckpointError(f"not a torch file, or a damaged one ({_reason(error)}); copy it again") from error
     if not isinstance(contents, Mapping):
         raise CheckpointError(f"holds a {type(contents).__name__}; a checkpoint is a dictionary of named tensors")
     return contents
@@ -84,7 +84,7 @@ def unpickle_model(source: BinaryIO) -> nn.Module:
         raise CheckpointError(f"cannot be unpickled: {error}") from error
     if not isinstance(found, nn.Module):
         raise CheckpointError(
-            f"holds a {type(found).__name__}, no whole model; a file of weights is read without --trust-pickle"
+            f"holds a {type(found).__name__}, not a whole model; leave --trust-pickle out for a file of weights"
         )
     return found
 

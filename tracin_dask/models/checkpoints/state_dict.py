@@ -17,13 +17,13 @@ def state_of(contents: Mapping[object, object]) -> dict[str, Tensor]:
     Raises
     ------
     CheckpointError
-        If there is no dictionary of named tensors.
+        If there is not a dictionary of named tensors.
     """
     holder = next((key for key in _HOLDERS if key in contents), None)
     found = contents if holder is None else contents[holder]
     state: dict[str, Tensor] = {}
     if not isinstance(found, Mapping):
-        raise CheckpointError(f"{holder} is no dictionary of named tensors")
+        raise CheckpointError(f"{holder} is not a dictionary of named tensors")
     for name, value in found.items():
         match name, value:
             case str(), Tensor():
@@ -33,7 +33,7 @@ def state_of(contents: Mapping[object, object]) -> dict[str, Tensor]:
             case str(), _:
                 raise CheckpointError(f"{name!r} in {holder} is no tensor")
             case _:
-                raise CheckpointError(f"{holder or 'the file'} is no dictionary of named tensors")
+                raise CheckpointError(f"{holder or 'the file'} is not a dictionary of named tensors")
     return state
 
 
@@ -58,7 +58,7 @@ def _sizes_within(config: Mapping[object, object], names: tuple[str, ...]) -> li
             case str(), int() if name in names:
                 found.append((name, value))
             case str(), _ if name in names and value is not None:
-                raise CheckpointError(f"its configuration states {name} {value!r}, which is no whole number")
+                raise CheckpointError(f"its configuration states {name} {value!r}, which is not a whole number")
             case _:
                 found.extend(_sizes_within(optional_mapping(value), names))
     return found

@@ -171,7 +171,7 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
     missing = [name for name in dialect.tensors if name not in relevant]
     unknown = [name for name in state if name in relevant and name not in dialect.tensors]
     if dialect.layer_tensors.issubset(missing):
-        raise NoConvEError(f"no ConvE: it has none of its layers, {_first([*dialect.layer_tensors])}")
+        raise NoConvEError(f"not a ConvE: it has none of its layers, {_first([*dialect.layer_tensors])}")
     if missing or unknown:
         parts = [("misses", missing), ("has the unknown", unknown)]
         text = " and ".join(f"{verb} {_first(names)}" for verb, names in parts if names)

@@ -99,7 +99,7 @@ def _check_ranks(tensors: Mapping[str, Tensor]) -> None:
 def _positions(tensors: Mapping[str, Tensor]) -> int:
     features, channels = tensors["fc.weight"].shape[1], tensors["conv1.weight"].shape[0]
     if features % channels:
-        raise CheckpointError(f"fc.weight takes {features} features, no multiple of conv1's {channels} channels")
+        raise CheckpointError(f"fc.weight takes {features} features, not a multiple of conv1's {channels} channels")
     return features // channels
 
 
@@ -124,7 +124,7 @@ def _choose(sizes: list[tuple[int, int]], known: ImageSize, *, described: str) -
         )
     if sizes:
         raise CheckpointError(f"the image size {known} does not give {described}; possible: {names}")
-    raise CheckpointError(f"no image size gives {described}; this is no ConvE without padding and with stride 1")
+    raise CheckpointError(f"no image size gives {described}; this is not a ConvE without padding and with stride 1")
 
 
 def _check_stated(stated: list[tuple[str, int]], config: ConvEConfig) -> None:

@@ -49,9 +49,7 @@ def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -
 def rowwise(model: nn.Module, name: str) -> RowwiseModel:
     """Give a model its face: `score_hrt`, of rows of its tables (with inverse triples, of the doubled relations)."""
     if not isinstance(model, pykeen.ERModel):
-        raise ConfigError(
-            f"{name} is no model of entity and relation representations, as all that can be explained are"
-        )
+        raise ConfigError(f"{name} has no entity and relation representations, so it cannot be explained")
     tables: dict[str, Role] = {}
     for role in ("entity", "relation"):
         for place, representation in enumerate(getattr(model, f"{role}_representations")):

@@ -113,7 +113,7 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         for path in sorted(self._folder.glob("checkpoint_epoch_*.pt")):
             number = path.stem.removeprefix("checkpoint_epoch_")
             if number.isdecimal() and int(number) > num_done:
-                raise ConfigError(f"{path} is there already, from another training; choose another output_dir")
+                raise ConfigError(f"{path} exists already, from another training; choose another output_dir")
 
     def _learning_rate(self) -> float:
         rates = {float(group["lr"]) for group in self.optimizer.param_groups}

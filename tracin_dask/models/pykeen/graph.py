@@ -42,7 +42,7 @@ def read_id_maps(factory: CoreTriplesFactory) -> IdMaps:
     """
     if not isinstance(factory, TriplesFactory):
         raise ConfigError(
-            f"a {type(factory).__name__} has no labels, which results are told in; give its "
+            f"a {type(factory).__name__} has no labels, which results need; give its "
             "with_labels(entity_to_id=..., relation_to_id=...)"
         )
     entities = IdMap.of(_labels(factory.entity_to_id, factory.num_entities, "entity"))
@@ -96,12 +96,12 @@ def _with_inverses(factory: CoreTriplesFactory, labels: list[str]) -> list[str]:
 
 
 def _write_new(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file whole; one that is there already must be the same."""
+    """Write a file whole; one that exists already must be the same."""
     part = part_of(path)
     write(part)
     if path.exists() and not filecmp.cmp(path, part, shallow=False):
         part.unlink()
-        raise ConfigError(f"{path} is there already with other contents; choose another output_dir")
+        raise ConfigError(f"{path} exists already with other contents; choose another output_dir")
     part.replace(path)
 
 

@@ -96,7 +96,7 @@ def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
     entities, relations = folder / "entity_to_id.tsv", folder / "relation_to_id.tsv"
     for path, id_map in ((entities, graph.entities), (relations, graph.relations)):
         if exists(path) and read_bytes(path) != id_map_bytes(id_map):
-            raise ConfigError(f"{path} is there already with other labels; choose another --output-dir")
+            raise ConfigError(f"{path} exists already with other labels; choose another --output-dir")
         write_id_map(path, id_map)
     return entities, relations
 

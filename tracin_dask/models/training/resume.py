@@ -51,10 +51,10 @@ def restore(learner: Learner, path: Path, *, identity: Mapping[str, object]) -> 
     try:
         contents: Mapping[Any, Any] = read_torch_file(path)
     except CheckpointError as error:
-        raise ResumeError(f"cannot go on from {path}: {error}") from error
+        raise ResumeError(f"cannot continue from {path}: {error}") from error
     if "training" not in contents or "history" not in contents:
         raise ResumeError(
-            f"{path} does not tell the settings it was trained with, so it cannot be gone on from exactly; "
+            f"{path} does not state the settings it was trained with, so training cannot continue from it exactly; "
             "give a checkpoint that `tracin-dask train` wrote"
         )
     _check_same(contents["training"], identity, path)
@@ -75,5 +75,5 @@ def _check_same(before: Mapping[str, object], now: Mapping[str, object], path: P
         if before.get(name) != value:
             raise ResumeError(
                 f"{path} was trained with {name} {before.get(name)}, now it is {value}; "
-                "a training goes on with the settings it began with: give the same ones, or start a new training"
+                "a training continues with the settings it started with: give the same ones, or start a new training"
             )

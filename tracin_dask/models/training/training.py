@@ -197,7 +197,7 @@ def _refuse_earlier_models(files: TrainingFiles) -> None:
     found += sorted(place_of(files.checkpoints).find("checkpoint_epoch_*.pt"), key=str)
     if found:
         raise ConfigError(
-            f"{found[0]} is there already, from an earlier training; go on from one of its checkpoints with "
+            f"{found[0]} exists already, from an earlier training; go on from one of its checkpoints with "
             "--resume-from-checkpoint, or choose another --output-dir"
         )
 
