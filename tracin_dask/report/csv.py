@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracin_dask.places.place import Place
+from tracin_dask.report.arrow import table_of
 from tracin_dask.report.entries import entry_tables
 from tracin_dask.report.format import Format
 from tracin_dask.report.group_file import groups_file
@@ -47,7 +48,7 @@ def _flat(table: pa.Table, width: int) -> pa.Table:
             columns |= {f"{name}_{place + 1}": pc.list_element(table[name], place) for place in range(width)}
         else:
             columns[name] = table[name]
-    return pa.table(columns)
+    return table_of(columns)
 
 
 COMMAS = Format(write=partial(write_csv, delimiter=",", suffix=".csv"))

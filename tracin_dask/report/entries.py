@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from tracin_dask.report.arrow import list_array, number_array, repeated, table_of, text_array
 from tracin_dask.report.result import InfluenceResult, RankedTriples
 
 
 def ranked_columns(result: InfluenceResult, ranked: RankedTriples) -> dict[str, pa.Array]:
     """Give training triples by ids, labels and names, and their influences."""
-    return result.labels.columns(ranked.triples, "train_") | {result.value_name: pa.array(ranked.influence)}
+    return result.labels.columns(ranked.triples, "train_") | {result.value_name: number_array(ranked.influence)}
 
 
 def entries(result: InfluenceResult, test_index: int = 0) -> pa.Table:
@@ -18,21 +19,19 @@ def entries(result: InfluenceResult, test_index: int = 0) -> pa.Table:
     ranking = result.rankings[test_index]
     columns = ranked_columns(result, ranking)
     if result.contributions is not None:
-        parts = result.contributions[test_index]
-        ends = np.arange(len(parts) + 1, dtype=np.int32) * parts.shape[1]
-        columns[f"{result.value_name}_by_checkpoint"] = pa.ListArray.from_arrays(ends, parts.ravel())
+        columns[f"{result.value_name}_by_checkpoint"] = list_array(result.contributions[test_index])
     if result.norms is not None:
-        columns["train_gradient_norm"] = pa.array(result.norms.train[test_index])
-    return pa.table(columns | {"train_index": pa.array(ranking.train_index)})
+        columns["train_gradient_norm"] = number_array(result.norms.train[test_index])
+    return table_of(columns | {"train_index": number_array(ranking.train_index)})
 
 
 def entry_tables(result: InfluenceResult) -> Iterator[pa.Table]:
     """Give the ranking of each test triple, with the test triple and the rank in every row."""
     for test_index in range(len(result.rankings)):
         table = entries(result, test_index)
-        rank = pa.array(np.arange(1, len(table) + 1))
+        rank = number_array(np.arange(1, len(table) + 1))
         columns = {name: table[name] for name in table.column_names}
-        yield pa.table(_test_columns(result, test_index, len(table)) | {"rank": rank} | columns)
+        yield table_of(_test_columns(result, test_index, len(table)) | {"rank": rank} | columns)
 
 
 def long_table(result: InfluenceResult) -> pa.Table:
@@ -44,20 +43,20 @@ def _test_columns(result: InfluenceResult, test_index: int, size: int) -> dict[s
     """Repeat what is asked in every row; for self-influence there is nothing to repeat."""
     if result.test_triples is None:
         return {}
-    row: dict[str, pa.Array] = {"test_index": pa.array([test_index])}
+    row: dict[str, pa.Array] = {"test_index": number_array(np.array([test_index]))}
     if result.sets is not None:
-        row |= {"test_set": pa.array([result.sets.names[test_index]])}
-        return {key: pa.repeat(column[0], size) for key, column in (row | _test_norm(result, test_index)).items()}
+        row |= {"test_set": text_array([result.sets.names[test_index]])}
+        return {key: repeated(column, size) for key, column in (row | _test_norm(result, test_index)).items()}
     triple, other = result.question(test_index)
     row |= result.labels.columns(np.array([triple]), "test_")
     if other is not None:
         described = result.labels.columns(np.array([[*triple[:2], other]]), "contrast_")
         row |= {key: column for key, column in described.items() if key.startswith("contrast_tail")}
-    return {key: pa.repeat(column[0], size) for key, column in (row | _test_norm(result, test_index)).items()}
+    return {key: repeated(column, size) for key, column in (row | _test_norm(result, test_index)).items()}
 
 
 def _test_norm(result: InfluenceResult, test_index: int) -> dict[str, pa.Array]:
     """Give the norm on the test side, where influences were divided by norms."""
     if result.norms is None:
         return {}
-    return {"test_gradient_norm": pa.array(result.norms.test[test_index : test_index + 1])}
+    return {"test_gradient_norm": number_array(result.norms.test[test_index : test_index + 1])}

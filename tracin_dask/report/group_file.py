@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tracin_dask.errors import ResultError
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.report.arrow import numbers_of
 from tracin_dask.report.groups import GroupInfluences, group_tables
 from tracin_dask.report.result import InfluenceResult
 
@@ -102,16 +103,16 @@ def _grouping(name: str, tables: Sequence[pa.Table]) -> GroupInfluences:
     """Put the tables of all test triples side by side."""
     first = tables[0]
     positive, negative, net = (
-        np.stack([table[f"{side}_influence"].to_numpy() for table in tables])
+        np.stack([numbers_of(table[f"{side}_influence"]) for table in tables])
         for side in ("positive", "negative", "net")
     )
     return GroupInfluences(
         group_by=name,
         num_groups=len(first),
-        groups=first["group"].to_numpy(),
+        groups=numbers_of(first["group"]),
         labels=first["group_label"].combine_chunks(),
         names=first["group_name"].combine_chunks(),
-        num_triples=first["num_training_triples"].to_numpy(),
+        num_triples=numbers_of(first["num_training_triples"]),
         positive=positive,
         negative=negative,
         net=net,

@@ -10,6 +10,8 @@ from jaxtyping import Float64, Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.report.arrow import number_array, repeated, table_of, text_array
+from tracin_dask.report.labels import ROLES
 
 if TYPE_CHECKING:
     from tracin_dask.report.result import InfluenceResult
@@ -57,15 +59,16 @@ class GroupInfluences:
         size = {"absolute": np.abs(net), "proponents": positive, "opponents": -negative}[rank_by]
         order = np.argsort(-size, kind="stable")  # NaN comes last
         order = order[: np.count_nonzero(~np.isnan(size))][:most]
-        return pa.table(
+        chosen = number_array(order)
+        return table_of(
             {
-                "group": self.groups[order],
-                "group_label": self.labels.take(pa.array(order)),
-                "group_name": self.names.take(pa.array(order)),
-                "num_training_triples": self.num_triples[order],
-                "positive_influence": positive[order],
-                "negative_influence": negative[order],
-                "net_influence": net[order],
+                "group": number_array(self.groups[order]),
+                "group_label": self.labels.take(chosen),
+                "group_name": self.names.take(chosen),
+                "num_training_triples": number_array(self.num_triples[order]),
+                "positive_influence": number_array(positive[order]),
+                "negative_influence": number_array(negative[order]),
+                "net_influence": number_array(net[order]),
             }
         )
 
@@ -74,7 +77,8 @@ def group_tables(result: "InfluenceResult", tests: Sequence[int] | None = None) 
     """Give the groups of some test triples (by default all), by each grouping, so that only one table is in memory.
 
     The largest group comes first. A row is a group that has training triples: `test_index` and the ids `test_head`,
-    `test_relation` and `test_tail` (null for self-influence), `group_by`, and what `GroupInfluences.table` gives.
+    `test_relation` and `test_tail` (null for self-influence, and for sets, which have a `test_set`), `group_by`, and
+    what `GroupInfluences.table` gives.
 
     Raises
     ------
@@ -84,15 +88,21 @@ def group_tables(result: "InfluenceResult", tests: Sequence[int] | None = None) 
     if not result.groups:
         raise ConfigError("the run added up no groups; ask for some with group_by")
     for test_index in range(len(result.rankings)) if tests is None else tests:
-        has_triple = result.test_triples is not None and result.sets is None
-        triple = result.question(test_index)[0] if has_triple else [None] * 3
-        names = ("test_index", "test_head", "test_relation", "test_tail")
+        test = _test_columns(result, test_index)
         for found in result.groups:
             table = found.table(test_index, result.run["rank_by"])
-            size = len(table)
-            test = {
-                name: pa.repeat(pa.scalar(value, pa.int64()), size)
-                for name, value in zip(names, [test_index, *triple], strict=True)
-            }
-            by = {"group_by": pa.repeat(found.group_by, size)}
-            yield pa.table({**test, **by, **{name: table[name] for name in table.column_names}})
+            row = test | {"group_by": text_array([found.group_by])}
+            columns = {name: repeated(column, len(table)) for name, column in row.items()}
+            yield table_of(columns | {name: table[name] for name in table.column_names})
+
+
+def _test_columns(result: "InfluenceResult", test_index: int) -> dict[str, pa.Array]:
+    """Say in one row which answer it is: by the test triple, or by the name of a set of them."""
+    row = {"test_index": number_array(np.array([test_index]))}
+    has_triple = result.test_triples is not None and result.sets is None
+    if has_triple:
+        ids = np.array([result.question(test_index)[0]])
+        row |= {f"test_{role}": number_array(ids[:, place]) for place, role in enumerate(ROLES)}
+    else:
+        row |= {f"test_{role}": pa.nulls(1, pa.int64()) for role in ROLES}
+    return row if result.sets is None else row | {"test_set": text_array([result.sets.names[test_index]])}

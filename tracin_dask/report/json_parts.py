@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy import ndarray
 
+from tracin_dask.report.arrow import number_array, table_of, text_array
 from tracin_dask.report.entries import entries, ranked_columns
 from tracin_dask.report.groups import LISTED_GROUPS, GroupInfluences
 from tracin_dask.report.labels import ROLES, Labels, Texts
@@ -23,6 +24,8 @@ FURTHER = "further_influences"
 TEST_SET = "test_set"
 """What is said of a set of test triples in place of `test_triple`."""
 PREFIXES = ("", "train_")
+EARLIER = {"rank_by": "absolute", "explain": "loss", "normalize": "none", "preconditioner": "none"}
+"""What runs did before there was a choice, and so did not state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Part:
     """Gives fields of `InfluenceResult`."""
 
 
-def numbers(values: Iterable[Any], dtype: pa.DataType) -> ndarray:
+def numbers(values: Iterable[Any], dtype: type) -> ndarray:
     """Put numbers that were read into an array, to the last bit.
 
     Raises
@@ -42,11 +45,10 @@ def numbers(values: Iterable[Any], dtype: pa.DataType) -> ndarray:
     ValueError
         If one is missing, no number, or a fraction where whole numbers are expected.
     """
-    found = pa.array(list(values))
-    if not (pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or len(found) == 0):
-        raise ValueError(f"found {found.type} where numbers are expected")
-    array: ndarray = found.cast(dtype).to_numpy()
-    return array
+    found = np.array(list(values))
+    if len(found) and (found.ndim > 1 or found.dtype.kind not in ("i", "i" if dtype is int else "f")):
+        raise ValueError(f"found {found.dtype} where numbers of type {dtype.__name__} are expected")
+    return found.astype(dtype)
 
 
 def name_of_value(contents: Sequence[Contents]) -> str:
@@ -91,7 +93,7 @@ def _read_sets(contents: Sequence[Contents]) -> TestSets | None:
         for number, one in enumerate(contents)
         for member in one[TEST_SET]["test_triples"]
     ]
-    of_test = numbers((number for _, number in sorted(numbered)), pa.int64())
+    of_test = numbers((number for _, number in sorted(numbered)), int)
     return TestSets(names=tuple(str(one[TEST_SET]["name"]) for one in contents), of_test=of_test)
 
 
@@ -101,7 +103,7 @@ def _read_question(contents: Sequence[Contents]) -> dict[str, Any]:
     others = None
     asked = _questions(contents)
     if "contrast" in asked[0]:
-        others = numbers((one["contrast"]["tail"] for one in asked), pa.int64())
+        others = numbers((one["contrast"]["tail"] for one in asked), int)
     return {
         "test_triples": _triples([one["test_triple"] for one in asked], ""),
         "contrast_tails": others,
@@ -138,8 +140,8 @@ def _write_norm(result: InfluenceResult, test_index: int) -> dict[str, Any]:
 def _read_norms(contents: Sequence[Contents]) -> dict[str, Any]:
     if "test_gradient_norm" not in contents[0]:
         return {"norms": None}
-    test = numbers((one["test_gradient_norm"] for one in contents), pa.float64())
-    train = (numbers((e["train_gradient_norm"] for e in one["influences"]), pa.float64()) for one in contents)
+    test = numbers((one["test_gradient_norm"] for one in contents), float)
+    train = (numbers((e["train_gradient_norm"] for e in one["influences"]), float) for one in contents)
     return {"norms": Norms(test=test, train=tuple(train))}
 
 
@@ -159,8 +161,8 @@ def _write_further(result: InfluenceResult, test_index: int) -> dict[str, Any]:
     further = result.further[test_index]
     if len(further) == 0:
         return {}
-    columns = ranked_columns(result, further) | {"train_index": pa.array(further.train_index)}
-    return {FURTHER: rows(pa.table(columns))}
+    columns = ranked_columns(result, further) | {"train_index": number_array(further.train_index)}
+    return {FURTHER: rows(table_of(columns))}
 
 
 def _read_further(contents: Sequence[Contents]) -> dict[str, Any]:
@@ -184,13 +186,13 @@ def _read_rankings(contents: Sequence[Contents]) -> dict[str, Any]:
 def _ranked(listed: Sequence[Contents], name: str) -> RankedTriples:
     return RankedTriples(
         triples=_triples(listed, "train_"),
-        influence=numbers((entry[name] for entry in listed), pa.float64()),
-        train_index=numbers((entry["train_index"] for entry in listed), pa.int64()),
+        influence=numbers((entry[name] for entry in listed), float),
+        train_index=numbers((entry["train_index"] for entry in listed), int),
     )
 
 
 def _triples(described: Sequence[Contents], prefix: str) -> ndarray:
-    columns = [numbers((triple[f"{prefix}{role}"] for triple in described), pa.int64()) for role in ROLES]
+    columns = [numbers((triple[f"{prefix}{role}"] for triple in described), int) for role in ROLES]
     return np.stack(columns, axis=1)
 
 
@@ -200,7 +202,7 @@ def _contributions(contents: Sequence[Contents], name: str) -> tuple[ndarray, ..
     listed = [one[f"{name}s"] for one in contents]
     if not (run.get("checkpoint_contributions") or any(key in entry for one in listed for entry in one[:1])):
         return None
-    parts = (numbers((part for entry in one for part in entry[key]), pa.float64()) for one in listed)
+    parts = (numbers((part for entry in one for part in entry[key]), float) for one in listed)
     width = len(run["checkpoints"])
     return tuple(part.reshape(len(one), width) for part, one in zip(parts, listed, strict=True))
 
@@ -229,14 +231,14 @@ def _one_grouping(listed: Sequence[Contents]) -> GroupInfluences:
     for test_index, one in enumerate(listed):
         at = np.searchsorted(ordered, [group["group"] for group in one["groups"]])
         for part, side in zip(sums, ("positive", "negative", "net"), strict=True):
-            part[test_index, at] = numbers((group[f"{side}_influence"] for group in one["groups"]), pa.float64())
+            part[test_index, at] = numbers((group[f"{side}_influence"] for group in one["groups"]), float)
     return GroupInfluences(
         group_by=listed[0]["group_by"],
         num_groups=listed[0]["num_groups"],
-        groups=numbers(ordered, pa.int64()),
-        labels=pa.array([groups[number]["group_label"] for number in ordered], pa.string()),
-        names=pa.array([groups[number].get("group_name") for number in ordered], pa.string()),
-        num_triples=numbers((groups[number]["num_training_triples"] for number in ordered), pa.int64()),
+        groups=numbers(ordered, int),
+        labels=text_array([groups[number]["group_label"] for number in ordered]),
+        names=text_array([groups[number].get("group_name") for number in ordered]),
+        num_triples=numbers((groups[number]["num_training_triples"] for number in ordered), int),
         positive=sums[0],
         negative=sums[1],
         net=sums[2],
@@ -249,7 +251,7 @@ def _write_run(result: InfluenceResult, _test_index: int) -> dict[str, Any]:
 
 def _read_run(contents: Sequence[Contents]) -> dict[str, Any]:
     """Take what was read from older files for what this version writes."""
-    return {"run": contents[0]["run"] | {"schema_version": SCHEMA_VERSION}}
+    return {"run": EARLIER | contents[0]["run"] | {"schema_version": SCHEMA_VERSION}}
 
 
 RANKINGS = Part(write=_write_rankings, read=_read_rankings)

@@ -9,6 +9,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ResultError
+from tracin_dask.report.arrow import number_array, text_array
 
 ROLES = ("head", "relation", "tail")
 
@@ -27,7 +28,7 @@ class Texts:
     def of(cls, known: Mapping[int, tuple[str, str | None]]) -> "Texts":
         """Make them from the label and the name of each id."""
         ids = sorted(known)
-        labels, names = (pa.array([known[number][part] for number in ids], pa.string()) for part in (0, 1))
+        labels, names = (text_array([known[number][part] for number in ids]) for part in (0, 1))
         return cls(ids=np.array(ids, np.int64), labels=labels, names=names)
 
     def take(self, ids: Int[ndarray, " row"]) -> tuple[pa.StringArray, pa.StringArray]:
@@ -42,7 +43,8 @@ class Texts:
         is_known = np.isin(ids, self.ids)
         if not is_known.all():
             raise ResultError(f"the result has no label of id {ids[~is_known][0]}: it knows those of its own triples")
-        return self.labels.take(pa.array(places)), self.names.take(pa.array(places))
+        chosen = number_array(places)
+        return self.labels.take(chosen), self.names.take(chosen)
 
     @property
     def has_names(self) -> bool:
@@ -66,7 +68,7 @@ class Labels:
         for role, numbers in zip(ROLES, np.ascontiguousarray(triples.T), strict=True):
             texts = self.relations if role == "relation" else self.entities
             labels, names = texts.take(numbers)
-            columns |= {f"{prefix}{role}": pa.array(numbers), f"{prefix}{role}_label": labels}
+            columns |= {f"{prefix}{role}": number_array(numbers), f"{prefix}{role}_label": labels}
             if texts.has_names:
                 columns[f"{prefix}{role}_name"] = names
         return columns

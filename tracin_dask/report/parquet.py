@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tracin_dask.errors import ResultError
 from tracin_dask.places.place import Place
+from tracin_dask.report.arrow import numbers_of
 from tracin_dask.report.entries import long_table
 from tracin_dask.report.format import Format
 from tracin_dask.report.group_file import groups_file, write_groups
@@ -98,7 +99,7 @@ def _rows(table: pa.Table, num_tests: int) -> Sequence[list[dict[str, Any]]]:
     """Give the rows of each test triple."""
     if "test_index" not in table.column_names:
         return [table.to_pylist()]
-    starts = np.searchsorted(table["test_index"].to_numpy(), np.arange(num_tests + 1)).tolist()
+    starts = np.searchsorted(numbers_of(table["test_index"]), np.arange(num_tests + 1)).tolist()
     return [table.slice(start, stop - start).to_pylist() for start, stop in itertools.pairwise(starts)]
 
 

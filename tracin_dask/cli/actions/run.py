@@ -22,9 +22,8 @@ from tracin_dask.launch.place import open_place
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.folder import SUMMARY
-from tracin_dask.report.group_table import group_tables
 from tracin_dask.report.result import InfluenceResult
-from tracin_dask.report.table import influence_tables
+from tracin_dask.report.screen import answer_tables, answer_word, scored
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
@@ -119,12 +118,8 @@ def _reported(path: Place | None, client: "Client | None") -> Iterator[None]:
 def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName) -> None:
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
-        Console().print(influence_tables(result, rows=TABLE_ROWS))
-        if result.groups:
-            Console().print(group_tables(result, rows=TABLE_ROWS))
-    done, seconds = result.run["num_training_triples"], result.run["seconds"]
-    tests = f" against {len(result.rankings):,} {_answers(result)}s" if len(result.rankings) > 1 else ""
-    click.echo(f"scored {done:,} training triples{tests} in {seconds:.1f} s")
+        Console().print(answer_tables(result, rows=TABLE_ROWS))
+    click.echo(scored(result))
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
         click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
     halvings = result.run["statistics"]["batch_halvings"]
@@ -142,17 +137,12 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
         click.echo(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
 
 
-def _answers(result: InfluenceResult) -> str:
-    """Say what each ranking is about."""
-    return "test triple" if result.sets is None else "answer"
-
-
 def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
     """Say what a file holds; a list is shorter than --top-k if no more influences have its sign."""
     rank_by = result.run["rank_by"]
     if len(result.rankings) > 1:
         is_folder = place_of(path).name == SUMMARY
-        what = _answers(result)
+        what = answer_word(result)
         where = f"one file per {what} in the same folder, each with" if is_folder else f"of each {what}"
         return f"{where} {_WRITTEN[rank_by].format(result.top_k)}"
     found = len(result.rankings[0])

@@ -20,6 +20,7 @@ ABOUT = {
     "loss": "bce",
     "checkpoints": [{"path": "model.pt", "sha256": "0" * 64, "epoch": None, "learning_rate": 0.1}],
     "num_training_triples": 200,
+    "started": "2026-11-27T08:00:00+00:00",
     "seconds": 1.5,
 }
 

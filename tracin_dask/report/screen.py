@@ -1,0 +1,61 @@
+"""What the terminal shows of a result: the tables of one answer, the list of all answers, how they were made."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tracin_dask.report.group_table import group_tables
+from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.table import influence_tables
+
+
+def answer_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
+    """Show one answer: proponents and opponents, and the largest groups of each grouping, at most `rows` of each."""
+    tables = [influence_tables(result, test_index, rows=rows)]
+    return Group(*tables, *([group_tables(result, test_index, rows=rows)] if result.groups else []))
+
+
+def list_of_answers(result: InfluenceResult, *, rows: int = 10) -> RenderableType:
+    """List test triples, or sets of them, by their index, with the largest influence on each."""
+    number = len(result.rankings)
+    what = "Test triples" if result.sets is None else "Sets of test triples"
+    title = f"{what}: {number:,}" if number <= rows else f"{what}: the first {rows:,} of {number:,}"
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    table.add_column("index", justify="right")
+    for column in ("head", "relation", "tail") if result.sets is None else ("set",):
+        table.add_column(column, overflow="fold")
+    table.add_column("largest", justify="right")
+    for index in range(min(rows, number)):
+        ranking = result.rankings[index]
+        largest = f"{ranking.influence[0]:+.3e}" if len(ranking) else "none"
+        table.add_row(str(index), *map(Text, _words(result, index)), largest)
+    return table
+
+
+def scored(result: InfluenceResult) -> str:
+    """Say how much work the result took."""
+    done, seconds, number = result.run["num_training_triples"], result.run["seconds"], len(result.rankings)
+    tests = f" against {number:,} {answer_word(result)}s" if number > 1 else ""
+    return f"scored {done:,} training triples{tests} in {seconds:.1f} s"
+
+
+def made(result: InfluenceResult) -> str:
+    """Say when the result was made, by which model and with which loss."""
+    run = result.run
+    files = [checkpoint["path"] for checkpoint in run["checkpoints"]]
+    model = files[0] if len(files) == 1 else f"{len(files)} checkpoints, {files[0]} to {files[-1]}"
+    return f"{run['started']}, tracin-dask {run['tracin_dask_version']}, loss {run['loss']}, {model}"
+
+
+def answer_word(result: InfluenceResult) -> str:
+    """Say what each ranking is about."""
+    return "test triple" if result.sets is None else "answer"
+
+
+def _words(result: InfluenceResult, test_index: int) -> tuple[str, ...]:
+    """Name a set, or a test triple with the other tail that it was compared with."""
+    if result.sets is not None:
+        return (result.sets.names[test_index],)
+    triple, other = result.question(test_index)
+    head, relation, tail = result.labels.call(triple)
+    return (head, relation, tail if other is None else f"{tail}, not {result.labels.call([*triple[:2], other])[2]}")
