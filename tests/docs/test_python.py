@@ -10,12 +10,15 @@ import torch
 import zarr
 from click.testing import CliRunner
 from pages import PAGES, ROOT, blocks, name_of
+from result_bits import result_bits
 
 import tracin_dask
 from tracin_dask.cli.main import group
+from tracin_dask.errors import ResultError
 from tracin_dask.models.conve.dialects import DIALECTS, PYKEEN, file_state
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.report import formats
 
 SECTIONED = "docs/extending.md"
 """A page whose sections stand alone."""
@@ -135,8 +138,28 @@ def check_dialect(names):
     assert names["explained"].to_dict()["influences"] == expected.to_dict()["influences"]
 
 
+def check_results(names):
+    assert len(names["table"]) == 20
+    assert result_bits(names["again"]) == result_bits(names["result"])
+    assert result_bits(tracin_dask.read_result("why")) == result_bits(names["result"])
+    assert (names["opponents"].influence < 0).all()
+
+
+def check_format(names):
+    """Check the example, and that the command refuses what a format without a reader does not hold."""
+    lines = Path("why.md").read_text().splitlines()
+    assert [len(line.split("|")) for line in lines].count(6) == 2 * (10 + 2)
+    first = names["result"].rankings[0]
+    cells = [f"{first.influence[0]:+.3e}", *names["result"].labels.call(first.triples[0].tolist())]
+    assert lines[4] == f"| {' | '.join(cells)} |"
+    with pytest.raises(ResultError, match=r"a \.md file holds the rankings only"):
+        tracin_dask.read_result("why.md")
+    del formats._ADDED[".md"]
+
+
 CHECKS = {
     "docs/python.md": check_python,
+    "docs/results.md": check_results,
     "docs/losses.md": check_losses,
     "docs/together.md": check_together,
     "docs/checkpoints.md": check_checkpoints,
@@ -147,6 +170,7 @@ CHECKS = {
     "docs/clusters.md": check_clusters,
     "docs/extending.md: A dialect of models": check_dialect,
     "docs/extending.md: A place": check_place,
+    "docs/extending.md: A format of results": check_format,
     "docs/extending.md: A kind of cluster": check_kind_of_cluster,
 }
 """What must hold after a page's Python ran; pages without an entry must only run."""
