@@ -61,7 +61,7 @@ def test_a_running_cluster_is_found_by_file_and_by_address_and_left_running(sche
             assert client.submit(sum, [1, 2, 3]).result() == 6
 
 
-def test_an_address_where_no_one_answers(monkeypatch):
+def test_an_address_without_answer_is_refused(monkeypatch):
     monkeypatch.setattr(address, "TIMEOUT_SECONDS", 1)
     where = f"tcp://127.0.0.1:{free_port()}"
     with (
@@ -71,7 +71,7 @@ def test_an_address_where_no_one_answers(monkeypatch):
         pass
 
 
-def test_a_scheduler_file_that_is_not_there(tmp_path):
+def test_a_missing_scheduler_file_is_refused(tmp_path):
     with (
         pytest.raises(ClusterError, match=r"none\.json: no such scheduler file; `dask scheduler --scheduler-file"),
         opened(tmp_path / "none.json"),
@@ -80,14 +80,14 @@ def test_a_scheduler_file_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", "[]"])
-def test_a_file_that_is_no_scheduler_file(tmp_path, text):
+def test_a_file_that_is_not_a_scheduler_file_is_refused(tmp_path, text):
     file = tmp_path / "scheduler.json"
     file.write_text(text)
     with pytest.raises(ClusterError, match=r"scheduler\.json: not the scheduler file of a Dask cluster"), opened(file):
         pass
 
 
-def test_a_scheduler_without_workers(monkeypatch):
+def test_a_scheduler_without_workers_is_refused(monkeypatch):
     monkeypatch.setattr(address, "MINUTE", 1)
     with (
         LocalCluster(

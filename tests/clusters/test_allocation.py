@@ -31,7 +31,7 @@ GPUS = Slurm(
 WORDS = ["--test", "my triples.txt", "--output-dir", "why"]
 
 
-def test_the_script_states_the_nodes_and_starts_every_process_with_the_words_of_the_run():
+def test_the_submitted_script_has_the_nodes_and_the_options_of_the_run():
     lines = batch_script(GPUS, Path("/home/me/site.yaml"), WORDS).splitlines()
     assert lines[0] == "#!/bin/bash"
     directives = {line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH ")}
@@ -47,12 +47,12 @@ def test_the_script_states_the_nodes_and_starts_every_process_with_the_words_of_
     ]
 
 
-def test_processes_are_a_scheduler_a_client_and_the_workers_of_every_node():
+def test_a_submitted_job_has_a_scheduler_a_client_and_workers_on_every_node():
     assert "--ntasks=14 " in batch_script(CPUS, Path("site.yaml"), [])
     assert "--ntasks=4 " in batch_script(GPUS, Path("site.yaml"), [])  # dask-cuda starts a worker per GPU of a node
 
 
-def test_workers_share_the_memory_of_their_node_with_its_helpers():
+def test_workers_of_a_submitted_job_share_the_memory_of_their_node():
     options = runner_options(CPUS, ["a.module"])
     assert options["worker_class"] == "distributed.Nanny"
     assert options["worker_options"] == {
@@ -72,7 +72,7 @@ def test_workers_share_the_memory_of_their_node_with_its_helpers():
     assert options["scheduler_options"] == {"interface": "ib0", "dashboard_address": ":8787"}
 
 
-def test_the_client_waits_for_all_workers_of_the_job(tmp_path):
+def test_the_client_of_a_submitted_job_waits_for_all_workers(tmp_path):
     import yaml  # noqa: PLC0415 - only here
 
     path = tmp_path / "cluster.yaml"
@@ -81,7 +81,7 @@ def test_the_client_waits_for_all_workers_of_the_job(tmp_path):
     assert spec == Address(address="tcp://10.0.0.1:8786", workers=8, wait_minutes=5)
 
 
-def test_a_job_that_slurm_refuses_is_told_with_slurms_words(tmp_path, monkeypatch):
+def test_a_job_that_slurm_refuses_is_reported_with_its_message(tmp_path, monkeypatch):
     command = tmp_path / "sbatch"
     command.write_text("#!/bin/sh\necho 'invalid account' >&2\nexit 1\n")
     command.chmod(0o755)

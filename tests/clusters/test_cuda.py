@@ -16,7 +16,7 @@ ALWAYS = {
 }
 
 
-def test_what_is_stated_is_passed_on_and_the_rest_is_left_to_dask_cuda():
+def test_cuda_passes_only_stated_settings_to_dask_cuda():
     assert cluster_options(Cuda()) == ALWAYS
     stated = Cuda(
         devices=("1", "MIG-41b3"),
@@ -46,16 +46,16 @@ def test_a_machine_without_a_gpu_is_a_clear_error(monkeypatch):
 class TestExpectedWorkers:
     MACHINE = Machine(num_cpus=16, memory_bytes=128 * 2**30, num_gpus=4)
 
-    def test_there_is_one_per_gpu_and_they_share_cpus_and_memory(self):
+    def test_cuda_expects_one_worker_per_gpu_sharing_cpus_and_memory(self):
         expected = [Resources(num_workers=4, threads_per_worker=4, memory_bytes=32 * 2**30)]
         assert Cuda().expected_resources(WorkerOptions(), self.MACHINE) == expected
 
-    def test_chosen_devices_and_a_stated_memory_count(self):
+    def test_cuda_uses_chosen_devices_and_a_stated_memory(self):
         expected = [Resources(num_workers=1, threads_per_worker=2, memory_bytes=2**30)]
         asked = WorkerOptions(threads_per_worker=2)
         assert Cuda(devices=("3",), memory_per_worker=2**30).expected_resources(asked, self.MACHINE) == expected
 
-    def test_a_number_of_workers_cannot_be_asked_for(self):
+    def test_cuda_refuses_a_number_of_workers(self):
         with pytest.raises(ConfigError, match=r"2 worker\(s\) are asked for, but this machine's GPUs states its own"):
             Cuda().expected_resources(WorkerOptions(workers=2), self.MACHINE)
 

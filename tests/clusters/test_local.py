@@ -48,13 +48,13 @@ def opened():
     return facts, still_there
 
 
-def test_workers_have_one_thread_and_the_stated_memory(opened):
+def test_local_workers_have_one_dask_thread_and_the_stated_memory(opened):
     (first, second), _ = opened
     sizes = [[(w["nthreads"], w["memory_limit"]) for w in facts["workers"].values()] for facts in (first, second)]
     assert sizes == [[(1, GIB)] * 2, [(1, GIB // 2)]]
 
 
-def test_everything_listens_on_the_loopback_interface_only(opened):
+def test_a_local_cluster_listens_on_the_loopback_interface_only(opened):
     for facts in opened[0]:
         assert facts["scheduler"].startswith("tcp://127.0.0.1:")
         assert facts["dashboard"].startswith("http://127.0.0.1:")
@@ -62,19 +62,19 @@ def test_everything_listens_on_the_loopback_interface_only(opened):
         assert facts["listening"] == {"127.0.0.1"}
 
 
-def test_a_second_cluster_works_beside_the_first_with_a_dashboard_of_its_own(opened):
+def test_two_local_clusters_at_once_have_separate_dashboards(opened):
     (first, second), still_there = opened
     assert (first["sum"], second["sum"], still_there) == (6, 6, 3)
     assert first["dashboard"] != second["dashboard"]
 
 
-def test_no_worker_process_stays(opened):
+def test_a_closed_local_cluster_leaves_no_process(opened):
     pids = [pid for facts in opened[0] for pid in facts["pids"]]
     assert len(pids) == 3
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-def test_modules_are_imported_while_workers_start():
+def test_local_workers_preload_modules_while_they_start():
     with Local().open(replace(sized(1, GIB), preload=("colorsys",))) as opened:
         assert list(opened.client.run(is_imported, "colorsys").values()) == [True]
 
@@ -90,19 +90,19 @@ class TestExpectedWorkers:
         expected = cluster.expected_resources(WorkerOptions(**asked), self.MACHINE)
         return [(one.num_workers, one.threads_per_worker, one.memory_bytes) for one in expected]
 
-    def test_there_is_one_worker_per_cpu_or_fewer_with_more_memory_each(self):
+    def test_local_expects_one_worker_per_cpu_or_fewer_with_more_memory(self):
         share = 0.8 * 16 * GIB
         assert self.sizes(Local()) == [(n, 4 // n, int(share / n)) for n in (4, 3, 2, 1)]
 
-    def test_there_are_at_most_eight(self):
+    def test_local_expects_at_most_eight_workers(self):
         many = Machine(num_cpus=64, memory_bytes=64 * GIB)
         assert Local().expected_resources(WorkerOptions(), many)[0].num_workers == 8
 
-    def test_a_stated_number_is_the_only_possibility(self):
+    def test_local_expects_exactly_a_stated_number_of_workers(self):
         assert [size[0] for size in self.sizes(Local(workers=2))] == [2]
         assert [size[0] for size in self.sizes(Local(workers=12))] == [12]
 
-    def test_what_is_asked_for_comes_before_the_settings(self):
+    def test_worker_options_take_precedence_over_local_settings(self):
         settings = Local(workers=2, threads_per_worker=1, memory_per_worker=GIB)
         assert self.sizes(settings) == [(2, 1, GIB)]
         assert self.sizes(settings, workers=1, threads_per_worker=3, memory_per_worker=2 * GIB) == [(1, 3, 2 * GIB)]

@@ -10,14 +10,14 @@ from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
 
 
-def test_a_kind_that_needs_no_settings_is_its_own_name():
+def test_a_kind_without_required_settings_is_given_by_name():
     assert [parse_cluster(kind) for kind in ("auto", "local", "cuda")] == [Auto(), Local(), Cuda()]
 
 
 @pytest.mark.parametrize(
     "address", ["tcp://10.0.0.1:8786", "tls://host:8786", "ws://h:1", "wss://h:1", "ucx://h:1", "runs/scheduler.json"]
 )
-def test_an_address_or_a_scheduler_file_is_a_running_cluster(address):
+def test_an_address_or_a_scheduler_file_means_a_running_cluster(address):
     assert parse_cluster(address) == Address(address=address)
 
 
@@ -27,7 +27,7 @@ def test_slurm_needs_a_file_and_says_how_to_get_one():
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "Local", "10.0.0.1:8786", "http://10.0.0.1:8787"])
-def test_anything_else_is_refused_with_what_is_expected(text):
+def test_an_unknown_cluster_is_refused_with_the_expected_values(text):
     with pytest.raises(
         ConfigError, match=f"unknown cluster {text!r}; expected auto, local, cuda, slurm, address, a spec"
     ):

@@ -32,13 +32,13 @@ GPUS = Slurm(
         ("04:00:00", "00:20:00", 3 * 3600 + 40 * 60),
     ],
 )
-def test_workers_leave_before_their_job_ends(walltime, leave_before, seconds):
+def test_slurm_workers_leave_before_their_job_ends(walltime, leave_before, seconds):
     spec = Slurm(jobs=1, walltime=walltime, leave_before=leave_before, memory_per_job=GIB)
     setting = f"export DASK_DISTRIBUTED__WORKER__LIFETIME__DURATION={seconds}s"
     assert cluster_options(spec)["job_script_prologue"] == [setting]
 
 
-def test_a_job_without_gpus_is_one_plain_worker():
+def test_a_slurm_job_without_gpus_has_one_cpu_worker():
     options = cluster_options(CPUS)
     assert (options["cores"], options["processes"], options["job_cpu"]) == (1, 1, 8)
     assert (options["queue"], options["account"], options["python"]) == ("long", "mine", sys.executable)
@@ -46,14 +46,14 @@ def test_a_job_without_gpus_is_one_plain_worker():
     assert options["job_extra_directives"] == []
 
 
-def test_a_job_with_gpus_is_one_worker_per_gpu():
+def test_a_slurm_job_with_gpus_has_one_worker_per_gpu():
     options = cluster_options(GPUS)
     assert (options["cores"], options["processes"], options["worker_command"]) == (4, 4, "dask_cuda.cli")
     assert options["job_extra_directives"] == ["--gres=gpu:4", "--constraint=a100"]
     assert options["worker_extra_args"][:4] == ["--interface", "ib0", "--device-memory-limit", "0.8"]
 
 
-def test_the_script_of_a_job_says_what_the_site_asked_for():
+def test_the_script_of_a_slurm_job_has_the_settings_of_the_site():
     script = job_script(GPUS, "tcp://10.0.0.1:8786")
     for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=64G", "#SBATCH -t 1-00:00:00", "#SBATCH --gres=gpu:4"):
         assert line in script.splitlines(), script
@@ -61,7 +61,7 @@ def test_the_script_of_a_job_says_what_the_site_asked_for():
 
 
 @pytest.mark.parametrize(("site", "expected"), [(CPUS, (2, 8, 64 * GIB)), (GPUS, (8, 2, 16 * GIB))])
-def test_the_workers_of_all_jobs_are_expected(site, expected):
+def test_slurm_expects_the_workers_of_all_jobs(site, expected):
     machine = Machine(num_cpus=1, memory_bytes=GIB)
     num_workers, threads, memory = expected
     (found,) = site.expected_resources(WorkerOptions(), machine)

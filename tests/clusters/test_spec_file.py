@@ -26,7 +26,7 @@ def spec_of(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_files_that_come_with_the_package_are_valid_and_name_every_setting(kind, spec_of):
+def test_specification_files_of_the_package_are_valid_and_name_every_setting(kind, spec_of):
     text = template(kind)
     assert isinstance(spec_of(text), find_kind(kind))
     mentioned = {line.removeprefix("# ").split(":")[0] for line in text.splitlines() if ":" in line}
@@ -34,14 +34,14 @@ def test_the_files_that_come_with_the_package_are_valid_and_name_every_setting(k
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_commented_out_in_them_is_valid_too(kind, spec_of):
+def test_commented_settings_of_specification_files_are_valid(kind, spec_of):
     lines = [line.removeprefix("# ") for line in template(kind).splitlines()]
     names = set(settings_of(find_kind(kind))) | {"kind"}
     kept = [line for line in lines if line.split(":")[0] in names or line.startswith("  - ")]
     assert isinstance(spec_of("\n".join(kept)), find_kind(kind))
 
 
-def test_values_are_read_as_they_are_written(spec_of):
+def test_values_of_a_specification_file_are_read_as_written(spec_of):
     assert spec_of("kind: local\nworkers: 3\nmemory_per_worker: 2GiB\n") == Local(workers=3, memory_per_worker=2 * GIB)
     assert spec_of("kind: cuda\ndevices:\n  - 0\n  - MIG-41b3\nrmm_managed_memory: true\n") == Cuda(
         devices=("0", "MIG-41b3"), rmm_managed_memory=True
@@ -79,27 +79,27 @@ def test_values_are_read_as_they_are_written(spec_of):
         ("kind: local\n  workers: : 2\n", r"site\.yaml:2: not valid YAML"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(spec_of, text, message):
+def test_an_invalid_setting_is_named_with_its_line(spec_of, text, message):
     with pytest.raises(ConfigError, match=message):
         spec_of(text)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_specification_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: no such file; `tracin-dask cluster init KIND` writes one"):
         parse_cluster(str(tmp_path / "none.yaml"))
 
 
-def test_yaml_would_read_a_walltime_as_a_number():
+def test_a_walltime_is_read_as_text():
     assert yaml.safe_load("4:00:00") == 14400
 
 
-def test_gpus_and_workers_of_a_job_are_not_both_counted(spec_of):
+def test_gpus_per_job_and_workers_per_job_together_are_refused(spec_of):
     text = "kind: slurm\njobs: 1\nwalltime: 01:00:00\nmemory_per_job: 4GiB\ngpus_per_job: 2\nworkers_per_job: 1\n"
     with pytest.raises(ConfigError, match=r"site\.yaml: workers_per_job is for jobs without GPUs"):
         spec_of(text)
 
 
-def test_workers_do_not_leave_before_they_come(spec_of):
+def test_leave_before_longer_than_the_walltime_is_refused(spec_of):
     text = "kind: slurm\njobs: 1\nwalltime: 00:01:00\nmemory_per_job: 4GiB\nleave_before: 00:01:00\n"
     with pytest.raises(ConfigError, match=r"leave_before: workers would leave 00:01:00 before the end of 00:01:00"):
         spec_of(text)

@@ -36,7 +36,7 @@ def all_scores_case(dialect: str, smoothing: float = 0.1) -> Case:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("modes", MODES, ids=str)
-def test_every_tensor_and_all_together_agree_with_the_oracle(dialect, smoothing, modes):
+def test_one_to_all_influences_agree_with_the_oracle_for_every_tensor(dialect, smoothing, modes):
     case, loss = all_scores_case(dialect, smoothing), OneToAll(label_smoothing=smoothing)
     for tracked in [*([name] for name in case.names), case.names, ["fc.weight", "fc.bias"]]:
         check_scores(case, tracked, loss=loss, modes=modes)
@@ -44,7 +44,7 @@ def test_every_tensor_and_all_together_agree_with_the_oracle(dialect, smoothing,
 
 
 @pytest.mark.parametrize("entities_at_a_time", [1, 5])
-def test_tiles_of_any_size_agree_with_the_oracle(monkeypatch, entities_at_a_time):
+def test_one_to_all_tiles_of_any_size_agree_with_the_oracle(monkeypatch, entities_at_a_time):
     monkeypatch.setattr(all_scores, "TILE_BYTES", entities_at_a_time * len(TRAIN) * 8)
     case = all_scores_case("height")
     check_scores(case, case.names, loss=SMOOTH)
@@ -52,7 +52,7 @@ def test_tiles_of_any_size_agree_with_the_oracle(monkeypatch, entities_at_a_time
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
-def test_the_derivative_is_that_of_the_definition(smoothing):
+def test_the_derivative_of_one_to_all_equals_its_definition(smoothing):
     loss = OneToAll(label_smoothing=smoothing)
     drawn = torch.randn(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     tails = torch.tensor([0, 6, 2])
@@ -63,12 +63,12 @@ def test_the_derivative_is_that_of_the_definition(smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])
-def test_a_smoothing_that_leaves_no_positive_is_refused(smoothing):
+def test_label_smoothing_that_leaves_no_positive_is_refused(smoothing):
     with pytest.raises(ConfigError, match=f"label_smoothing must be at least 0 and below 1, not {smoothing}"):
         OneToAll(label_smoothing=smoothing)
 
 
-def test_one_triple_and_no_triple_have_influences():
+def test_one_to_all_works_for_one_and_for_no_triple():
     case = case_of(random_model(has_entity_bias=True), TRAIN[:1], TEST[:1], loss=oracle.of_all_scores(SMOOTH.value))
     check_scores(case, case.names, loss=SMOOTH)
     engine = engine_for(case.model, case.names, loss=SMOOTH)
@@ -76,7 +76,7 @@ def test_one_triple_and_no_triple_have_influences():
     assert engine.self_influence(TRAIN[:0]).shape == (0,)
 
 
-def test_a_well_fitted_pair_loses_no_digits_in_float32():
+def test_one_to_all_of_a_well_fitted_pair_keeps_its_digits_in_float32():
     model = random_model(**DIALECTS["width"])
     with torch.no_grad():
         model.entity_embeddings.weight.mul_(20)  # the tails' scores are far from 0, the derivatives there next to 0

@@ -121,7 +121,7 @@ def scores(engine: GradientEngine, question: Question) -> Tensor:
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("name", [*MODELS, "own"])
-def test_every_tensor_and_all_together_agree_with_autograd(name, loss):
+def test_losses_of_all_tails_agree_with_autograd_for_every_tensor(name, loss):
     ours, theirs = sides(name, loss)
     for tracked in (*([tensor] for tensor in ours), list(ours)):
         mine, yours = (torch.cat([side[tensor] for tensor in tracked], dim=1) for side in (ours, theirs))
@@ -136,7 +136,7 @@ def test_every_tensor_and_all_together_agree_with_autograd(name, loss):
     ("loss", "explain", "is_contrast"), list(itertools.product(LOSSES, ["loss", "score"], [False, True]))[1:]
 )
 @pytest.mark.parametrize("name", ["RotatE", "own"])
-def test_scores_contrasts_and_their_norms_agree_with_autograd(name, loss, explain, is_contrast):
+def test_scores_contrasts_and_norms_of_all_tails_agree_with_autograd(name, loss, explain, is_contrast):
     ours, theirs = sides(name, loss, explain=explain, is_contrast=is_contrast)
     mine, yours = (torch.cat(list(side.values()), dim=1) for side in (ours, theirs))
     engine, question = engine_for(name, ours, LOSSES[loss]), Question(explain=explain, is_contrast=is_contrast)
@@ -147,7 +147,7 @@ def test_scores_contrasts_and_their_norms_agree_with_autograd(name, loss, explai
 
 
 @pytest.mark.parametrize("name", ["DistMult", "own"])
-def test_a_preconditioner_multiplies_every_tensor(name):
+def test_preconditioned_influences_of_all_tails_agree_with_autograd(name):
     ours, theirs = sides(name, "one-to-all")
     generator = torch.Generator().manual_seed(0)
     named = dict(model_of(name).model.named_parameters())
@@ -163,7 +163,7 @@ def test_a_preconditioner_multiplies_every_tensor(name):
     torch.testing.assert_close(self_influence(engine, TRAIN) / LEARNING_RATE, squares, rtol=ROUNDING, atol=0)
 
 
-def test_small_pieces_give_the_same_influences(monkeypatch):
+def test_small_pieces_of_all_tails_give_the_same_influences(monkeypatch):
     engine = engine_for("RotatE", sides("RotatE", "softmax")[0], SoftMax())
     whole = scores(engine, Question())
     monkeypatch.setattr(tails_cost, "PIECE_BYTES", 1)
@@ -171,7 +171,7 @@ def test_small_pieces_give_the_same_influences(monkeypatch):
     torch.testing.assert_close(small, whole, rtol=1e-12, atol=1e-13)
 
 
-def test_no_triples_have_no_influences():
+def test_no_triples_have_no_influences_under_losses_of_all_tails():
     engine = engine_for("DistMult", ["entity_representations.0._embeddings.weight"], SoftMax())
     scorer = engine.scorer(engine.prepare(TEST, batch_size=8))
     (part,) = scorer.parts(TRAIN[:0].numpy())
@@ -180,7 +180,7 @@ def test_no_triples_have_no_influences():
 
 
 @pytest.mark.parametrize("name", ["RotatE", "TuckER"])
-def test_a_batch_takes_no_more_than_is_counted_for_it(name):
+def test_a_batch_of_all_tails_takes_at_most_the_counted_bytes(name):
     model = model_of(name)
     config = model.config_with_tails()
     engine = engine_for(name, config.parameter_names, SoftMax())

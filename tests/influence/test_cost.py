@@ -84,7 +84,7 @@ def estimated(model, num_tests, modes, *, recompute=False) -> int:
 
 @pytest.mark.parametrize("num_tests", [1, 64, 1024])
 @pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
-def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, stacking, num_tests):
+def test_a_conve_batch_takes_about_the_estimated_bytes_at_most(dim, height, stacking, num_tests):
     model = float32_model(dim, height, stacking)
     test = full_engine(model).prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
     peaks = []
@@ -105,7 +105,7 @@ def test_a_batch_takes_no_more_than_estimated_and_not_much_less(dim, height, sta
     ids=str,
 )
 @pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
-def test_a_batch_takes_no_more_than_estimated_in_other_modes(dim, height, stacking, modes, num_tests):
+def test_a_conve_batch_takes_at_most_the_estimated_bytes_in_other_modes(dim, height, stacking, modes, num_tests):
     model = float32_model(dim, height, stacking)
     engine = full_engine(model, modes=modes)
     test = engine.prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
@@ -150,7 +150,7 @@ def test_folding_a_model_takes_no_more_than_estimated_and_not_much_less(dim, hei
 
 
 @pytest.mark.parametrize("dialect", ["width", "height"])
-def test_recomputed_activations_change_no_bit(dialect):
+def test_gradient_checkpointing_changes_no_bit(dialect):
     model = trained_scale_model(32, 8, stacking=dialect).float()
     triples = torch.randint(9, (100, 3), generator=torch.Generator().manual_seed(0))
     results = []
@@ -179,7 +179,7 @@ ALL = frozenset(TINY.parameter_names)
 WORK = Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=2)
 
 
-def test_multiply_adds_are_those_counted_by_hand():
+def test_conve_multiply_adds_equal_a_count_by_hand():
     counted = cost.multiply_adds(TINY, WORK, ALL, Modes())
     per_region = 4 + 5  # the projection, the convolution
     assert counted.forward == (2 + 5 + 5) * per_region  # of heads, of pairs, and of relations as if by pair
@@ -205,7 +205,7 @@ def test_jacobians_count_once_per_head_and_their_use_by_row():
     ("num_tests", "ways"),
     [(1, {"forward": True}), (16, {"head_jacobians": True}), (256, {"head_jacobians": True})],
 )
-def test_the_cheapest_way_is_chosen(num_tests, ways):
+def test_the_cheapest_modes_of_conve_are_chosen(num_tests, ways):
     model = ConvEConfig(num_entities=14_541, num_relations=237)
     work = Workload(num_triples=272_115, num_heads=13_781, num_pairs=93_372, num_tests=num_tests)
     tracked = frozenset(model.parameter_names)
@@ -224,19 +224,19 @@ def test_more_test_triples_make_directions_pay_at_about_as_many_rows_as_moments_
     assert 15 <= modes.long_run <= 40  # 32 × 320 for a pair, 416 - 32 for each of its rows
 
 
-def test_a_table_of_very_many_relations_is_not_made():
+def test_no_relation_table_is_made_for_very_many_relations():
     model = ConvEConfig(num_entities=100, num_relations=1_000_000)
     work = Workload(num_triples=10**9, num_heads=100, num_pairs=10**8, num_tests=10)
     assert not cost.choose_modes(model, work, ALL).relation_table
 
 
-def test_self_influence_and_what_is_above_the_projection_take_no_directions():
+def test_self_influence_and_tensors_after_the_projection_use_no_directions():
     work = Workload(num_triples=7, num_heads=2, num_pairs=5, num_tests=0)
     assert cost.choose_modes(TINY, work, ALL) == Modes()
     assert cost.choose_modes(TINY, replace(work, num_tests=2), frozenset({"fc.weight"})) == Modes()
 
 
-def test_what_is_above_the_projection_needs_no_backward_pass():
+def test_tensors_after_the_projection_need_no_backward_pass():
     work = Workload(num_triples=7, num_heads=5, num_pairs=5, num_tests=2)
     counted = cost.multiply_adds(TINY, work, frozenset({"fc.weight"}), Modes())
     assert counted.lower == 0
@@ -254,7 +254,7 @@ def flops_of_addmm(_total, left, right, **_options) -> int:
     [Modes(), Modes(forward=True), Modes(relation_table=True), *(modes for modes in OTHER_MODES if modes.all_scores)],
     ids=str,
 )
-def test_multiply_adds_are_those_that_torch_counts(modes, num_tests):
+def test_conve_multiply_adds_equal_those_that_torch_counts(modes, num_tests):
     model = random_model(num_relations=17)
     train = torch.tensor([[0, 0, 1], [2, 1, 3], [4, 2, 5], [6, 3, 7]])
     engine = full_engine(model, modes=modes)

@@ -18,14 +18,14 @@ def configs():
     return {name: face(name).config for name in ("RotatE", "TuckER", "ConvE")}
 
 
-def test_a_score_is_measured_as_it_is_defined(configs):
+def test_the_measured_effort_of_a_score_equals_its_definition(configs):
     assert configs["RotatE"].effort.multiply_adds == 0
     assert configs["TuckER"].effort.multiply_adds == 6 * 4 * 6 + 6 * 6  # the core with r, then h
     features = 3 * (6 - 2) * (4 - 2)
     assert configs["ConvE"].effort.multiply_adds == 9 * features + 12 * features
 
 
-def test_few_test_triples_move_scores_and_many_take_gradients_of_each(configs):
+def test_few_test_triples_use_forward_mode_and_many_use_gradients_of_each_triple(configs):
     for name in ("TuckER", "ConvE"):
         tracked = frozenset(configs[name].parameter_names)
         ways = [
@@ -35,14 +35,14 @@ def test_few_test_triples_move_scores_and_many_take_gradients_of_each(configs):
         assert ways == [FORWARD, EACH, EACH]
 
 
-def test_rows_alone_need_neither(configs):
+def test_models_of_tables_only_need_no_dense_gradients(configs):
     tracked = frozenset({"entity_representations.0._embeddings.weight"})
     for config in configs.values():
         assert gradient_cost.choose_modes(config, WORK, tracked) == GradientModes()
 
 
 @pytest.mark.parametrize("modes", [FORWARD, EACH])
-def test_work_grows_with_triples_negatives_and_test_triples(configs, modes):
+def test_counted_work_grows_with_triples_negatives_and_test_triples(configs, modes):
     config = configs["TuckER"]
     tracked = frozenset(config.parameter_names)
 

@@ -70,7 +70,7 @@ def check(found, truth, names, rounding=ROUNDING):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_tensor_by_itself_and_all_of_them_agree_with_autograd(name):
+def test_influences_of_every_model_agree_with_autograd_for_every_tensor(name):
     model, truth = face(name), truth_of(name)
     assert set(model.config.parameter_names) == set(truth.products)
     for tracked in ([n] for n in truth.products):
@@ -94,7 +94,7 @@ class Tied(Bilinear):
         return self.again(self.mix(self.entities[head, 0])).mul(self.entities[tail, 0]).sum(dim=1)
 
 
-def test_a_matrix_that_is_used_in_two_places_stays_one_when_it_is_loaded():
+def test_a_shared_parameter_stays_shared_after_loading():
     torch.manual_seed(0)
     trained = Tied(NUM_ENTITIES, NUM_RELATIONS).double()
     model = ModelDescription(model=Tied).build(trained.state_dict(), dtype=torch.float64)
@@ -109,7 +109,7 @@ def of_parts(tracked, truth):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_self_influence_agrees_with_autograd(name):
+def test_self_influence_of_every_model_agrees_with_autograd(name):
     model, truth = face(name), truth_of(name)
     for tracked in (*([n] for n in truth.products), list(truth.products)):
         found = own(engine_for(model, tracked))
@@ -119,7 +119,7 @@ def test_self_influence_agrees_with_autograd(name):
 
 @pytest.mark.parametrize("forward", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_pieces_of_a_batch_give_what_it_gives_as_a_whole(name, forward, monkeypatch):
+def test_pieces_of_a_batch_give_the_influences_of_the_whole(name, forward, monkeypatch):
     model, truth = face(name), truth_of(name)
     monkeypatch.setattr("tracin_dask.influence.autograd.cost.LARGEST_PIECE", 3)
     monkeypatch.setattr("tracin_dask.influence.autograd.cost.MOST_DIRECTIONS", 3)
@@ -130,7 +130,7 @@ def test_pieces_of_a_batch_give_what_it_gives_as_a_whole(name, forward, monkeypa
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_float32_agrees_with_float64_to_its_own_precision(name):
+def test_the_autograd_engine_in_float32_agrees_with_float64(name):
     truth = truth_of(name)
     engine = engine_for(face(name, torch.float32), truth.products, forward=True)
     assert scores(engine).dtype == torch.float32
@@ -175,14 +175,14 @@ def test_other_losses_contrasts_and_norms_agree_with_autograd(name, kind, forwar
     torch.testing.assert_close(norms[1], LEARNING_RATE**0.5 * lengths[1], rtol=1e-7, atol=1e-12)
 
 
-def test_scores_of_test_triples_can_be_explained():
+def test_explained_scores_of_other_models_agree_with_autograd():
     model = face("TuckER")
     truth = ask(model.model, TRAIN, TEST, own_bce, of_own(lambda scores: -scores))
     found = scores(engine_for(model, truth.products, forward=True), question=Question(explain="score"))
     check(found, truth, list(truth.products))
 
 
-def test_pykeens_conve_gets_what_the_engine_for_conve_gives():
+def test_both_engines_agree_on_pykeens_conve():
     theirs = face("ConvE")
     ours = build_model(
         read_config(theirs.model), rename_tensors(theirs.model.state_dict(), PYKEEN), dtype=torch.float64
@@ -194,7 +194,7 @@ def test_pykeens_conve_gets_what_the_engine_for_conve_gives():
 
 
 @pytest.mark.parametrize("name", ["RotatE", "TuckER"])
-def test_nothing_as_large_as_a_table_is_made(name):
+def test_the_autograd_engine_allocates_nothing_as_large_as_a_table(name):
     graph = CoreTriplesFactory(torch.empty((0, 3), dtype=torch.int64), num_entities=50_000, num_relations=9)
     model = face_of(model_resolver.lookup(name)(triples_factory=graph, random_seed=0, embedding_dim=4))
     table = 4 * 50_000 * max(entry.row_size for entry in model.config.tables)
@@ -208,7 +208,7 @@ def test_nothing_as_large_as_a_table_is_made(name):
 
 
 @pytest.mark.parametrize(("name", "forward"), [("ComplEx", True), ("TuckER", False), ("TuckER", True), ("ConvE", True)])
-def test_a_batch_takes_no_more_than_is_counted_for_it(name, forward, monkeypatch):
+def test_a_batch_of_the_autograd_engine_takes_at_most_the_counted_bytes(name, forward, monkeypatch):
     monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**16)
     model = face(name)
     engine = engine_for(model, model.config.parameter_names, forward=forward)

@@ -46,7 +46,7 @@ def bits(totals: GroupTotals) -> list[bytes]:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(data=st.data())
-def test_totals_are_the_sums_within_the_stated_bound(dtype, data):
+def test_group_totals_are_within_the_stated_bound_of_the_sums(dtype, data):
     values, groups = data.draw(influences_and_groups(dtype))
     totals = summed(values, groups)
     assert totals.groups.tolist() == np.unique(groups).tolist()
@@ -73,7 +73,7 @@ def test_float32_influences_that_are_not_tiny_are_summed_exactly():
 
 
 @given(influences_and_groups(), st.data())
-def test_order_and_cuts_change_nothing(case, data):
+def test_order_and_batches_change_no_bit_of_group_totals(case, data):
     values, groups = case
     whole = summed(values, groups)
     order = np.array(data.draw(st.permutations(range(len(values)))), dtype=np.int64)
@@ -84,7 +84,7 @@ def test_order_and_cuts_change_nothing(case, data):
     assert bits(merge([merge(parts[:1]), *parts[1:]])) == bits(whole)
 
 
-def test_carries_in_between_change_nothing(monkeypatch):
+def test_carries_change_no_bit_of_group_totals(monkeypatch):
     random = np.random.default_rng(1)
     values, groups = random.normal(size=(200, NUM_TESTS)), random.integers(NUM_GROUPS, size=200)
     whole = summed(values, groups)
@@ -93,7 +93,7 @@ def test_carries_in_between_change_nothing(monkeypatch):
     assert bits(summed(values, groups, range(10, 200, 10))) == bits(whole)
 
 
-def test_digits_take_in_as_many_of_the_largest_influences_as_are_added_before_a_carry():
+def test_digits_hold_all_largest_influences_between_two_carries():
     just_below = np.nextafter(group_totals.LARGEST_INFLUENCE, 0)
     added = group_totals.MOST_UNCARRIED * (math.trunc(just_below) + 1)
     assert 8 * (group_totals.LARGEST_TOTAL + added) < 2**63
@@ -102,7 +102,7 @@ def test_digits_take_in_as_many_of_the_largest_influences_as_are_added_before_a_
     assert summed(values, np.zeros(5, np.int64)).positive(0).tolist() == [math.fsum([just_below] * 5)]
 
 
-def test_several_groupings_are_added_up_at_once():
+def test_several_groupings_are_summed_in_one_pass():
     values = np.arange(12.0).reshape(4, NUM_TESTS) - 5
     sums = GroupSums([2, 3], NUM_TESTS)
     add(sums, torch.from_numpy(values), numbers=[np.array([0, 0, 1, 1]), np.array([2, 0, 2, 2])])
@@ -116,7 +116,7 @@ def test_several_groupings_are_added_up_at_once():
     assert values.tolist() == (np.arange(12.0).reshape(4, NUM_TESTS) - 5).tolist()  # left as they were
 
 
-def test_adding_up_takes_the_bytes_that_are_counted(monkeypatch):
+def test_summing_groups_takes_the_counted_bytes(monkeypatch):
     monkeypatch.setattr(group_totals, "ELEMENTS_AT_A_TIME", 1 << 10)
     num_groups, num_tests = 1000, 50
     sums, influences = GroupSums([num_groups], num_tests), torch.ones(num_groups, num_tests)
@@ -129,20 +129,20 @@ def test_adding_up_takes_the_bytes_that_are_counted(monkeypatch):
     assert totals.num_bytes == group_totals.totals_bytes(num_groups, num_tests)
 
 
-def test_no_rows_have_no_groups():
+def test_no_rows_give_no_groups():
     totals = summed(np.empty((0, NUM_TESTS)), np.empty(0, np.int64))
     assert len(totals) == 0
     assert totals.positive(0).tolist() == []
     assert bits(merge([totals, totals])) == bits(totals)
 
 
-def test_an_influence_that_is_too_large_is_refused():
+def test_an_influence_too_large_for_exact_sums_is_refused():
     for value in (2.0**36, -(2.0**36), 1e300):
         with pytest.raises(NonFiniteError, match=r"beyond 6.87e\+10, up to which groups .* are added up exactly"):
             summed(np.full((1, NUM_TESTS), value), np.zeros(1, np.int64))
 
 
-def test_a_total_that_is_too_large_is_refused(monkeypatch):
+def test_a_total_too_large_for_exact_sums_is_refused(monkeypatch):
     monkeypatch.setattr(group_totals, "LARGEST_TOTAL", 1 << 36)
     almost = np.full((1, NUM_TESTS), -(2.0**36 - 1))
     part = summed(almost, np.zeros(1, np.int64))

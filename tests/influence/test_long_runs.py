@@ -13,7 +13,7 @@ from tracin_dask.influence.tensors import laid_out
 LONG = Modes(long_run=1)
 
 
-def test_all_units_give_the_scores_of_the_open_ones(monkeypatch: pytest.MonkeyPatch):
+def test_scores_over_all_units_equal_those_over_open_units(monkeypatch: pytest.MonkeyPatch):
     case = random_case("width")
     engine = engine_for(case.model, case.names, modes=LONG)
     test = engine.prepare(case.test, batch_size=8)
@@ -45,7 +45,7 @@ def test_pairs_without_an_open_unit_score_what_their_rows_score_alone(modes):
 
 @pytest.mark.parametrize("modes", [LONG, Modes(), Modes(head_jacobians=True)], ids=str)
 @pytest.mark.parametrize("num_tests", [63, 64, 65, 100])
-def test_columns_that_fill_up_a_row_change_nothing(modes, num_tests):
+def test_padding_columns_change_no_score(modes, num_tests):
     case = random_case("width")
     engine = engine_for(case.model, case.names, modes=modes)
     some = engine.prepare(case.test, batch_size=8)

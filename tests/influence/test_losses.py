@@ -28,7 +28,7 @@ class Squared:
 
 
 @pytest.mark.parametrize("loss", [documented_margin(), Squared()], ids=lambda loss: loss.name)
-def test_a_loss_of_ones_own_agrees_with_the_oracle(loss):
+def test_influences_of_a_user_defined_loss_agree_with_the_oracle(loss):
     assert isinstance(loss, losses.Loss)
     wanted = case_of(random_model(has_entity_bias=True), loss=oracle.of_own_score(loss.value))
     assert (torch.stack(list(wanted.train_norms.values())).sum(dim=0) > 0).any()
@@ -43,6 +43,6 @@ def test_the_derivative_of_bce_is_the_probability_less_one():
     torch.testing.assert_close(found, torch.sigmoid(scores) - 1, rtol=1e-12, atol=1e-15)
 
 
-def test_a_derivative_is_found_where_autograd_is_switched_off():
+def test_a_loss_is_differentiated_under_no_grad():
     with torch.no_grad():
         assert losses.derivative(Squared(), torch.tensor([3.0])).tolist() == [4.0]

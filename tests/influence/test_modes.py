@@ -39,14 +39,14 @@ def test_every_tensor_and_all_together_agree_with_the_oracle_in_every_mode(diale
 
 
 @pytest.mark.parametrize("modes", ALL_MODES[::3], ids=str)
-def test_kernels_that_leave_no_region_to_one_image_work_in_every_mode(modes):
+def test_kernels_without_a_region_of_one_image_work_in_every_mode(modes):
     sizes = {"kernel_height": 3, "kernel_width": 7, **DIALECTS["width"]}
     check_scores(case_of(random_model(**sizes)), random_model(**sizes).config.parameter_names, modes=modes)
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 20_000])
 @pytest.mark.parametrize("modes", [Modes(head_jacobians=True), Modes(long_run=1)], ids=str)
-def test_a_few_jacobians_at_a_time_change_nothing_but_rounding(monkeypatch, modes, chunk_bytes):
+def test_jacobians_in_small_chunks_change_only_rounding(monkeypatch, modes, chunk_bytes):
     monkeypatch.setattr(jacobians, "CHUNK_BYTES", chunk_bytes)
     case = random_case("width")
     check_scores(case, case.names, modes=modes)

@@ -45,7 +45,7 @@ def operators(scorer, case):
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
 @pytest.mark.parametrize("dialect", ["width", "height"])
 @pytest.mark.parametrize("modes", MODES, ids=str)
-def test_scoring_asks_the_device_for_nothing(dialect, modes, monkeypatch):
+def test_scoring_never_synchronises_with_the_device(dialect, modes, monkeypatch):
     case = random_case(dialect)
     engine = engine_for(case.model, case.names, modes=modes)
     scorer = Scorer(engine, engine.prepare(case.test, batch_size=8))
@@ -58,7 +58,7 @@ def test_scoring_asks_the_device_for_nothing(dialect, modes, monkeypatch):
 # torch says of its own profiler which devices it cannot see
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
 @pytest.mark.parametrize("loss", [OneToAll(label_smoothing=0.1), SLCWA(num_negatives=2)], ids=lambda loss: loss.name)
-def test_other_losses_ask_the_device_for_nothing_either(loss):
+def test_scoring_with_other_losses_never_synchronises_with_the_device(loss):
     case = random_case("height")
     engine = engine_for(case.model, case.names, loss=loss)
     asked = case.test.numpy()
@@ -74,7 +74,7 @@ def test_other_losses_ask_the_device_for_nothing_either(loss):
 
 # torch says of its own profiler which devices it cannot see
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
-def test_adding_up_by_groups_asks_the_device_for_nothing():
+def test_group_totals_never_synchronise_with_the_device():
     sums, rows = GroupSums([3, 5], 2), np.arange(9)
     batch = scored_batch(torch.randn(9, 2), triples=np.zeros((9, 3), np.int64), train_index=rows, rows=rows)
     batch = replace(batch, numbers=(rows % 3, rows % 5))
@@ -85,7 +85,7 @@ def test_adding_up_by_groups_asks_the_device_for_nothing():
     assert not found & WAITING
 
 
-def test_on_a_cpu_the_open_units_are_counted_and_the_trace_shows_it():
+def test_counting_open_units_on_a_cpu_is_seen_as_synchronisation():
     case = random_case("width")
     engine = engine_for(case.model, case.names, modes=Modes(long_run=1))
     assert "aten::nonzero" in operators(Scorer(engine, engine.prepare(case.test, batch_size=8)), case)
@@ -95,7 +95,7 @@ def test_on_a_cpu_the_open_units_are_counted_and_the_trace_shows_it():
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
 @pytest.mark.parametrize("forward", [False, True])
 @pytest.mark.parametrize("name", ["RotatE", "TuckER"])
-def test_the_engine_for_any_model_asks_the_device_for_nothing_either(name, forward):
+def test_the_autograd_engine_never_synchronises_with_the_device(name, forward):
     case, model = random_case("width"), face(name)
     engine = GradientEngine(
         model=model,

@@ -99,7 +99,7 @@ def normalised(engines: list, question, *, cosine: bool, norms_of=slice(None), t
 )
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_norms_and_quotients_agree_with_the_oracle(dialect, loss, question, tracked, number):
+def test_norms_and_normalised_influences_agree_with_the_oracle(dialect, loss, question, tracked, number):
     cases = [case(dialect, loss, question, seed) for seed in range(number)]
     names = tracked_of(cases, tracked)
     influences, ours, theirs = expected(cases, names)
@@ -116,7 +116,7 @@ def test_norms_and_quotients_agree_with_the_oracle(dialect, loss, question, trac
 @pytest.mark.parametrize("modes", MODES, ids=str)
 @pytest.mark.parametrize("loss", ["bce", "slcwa"])
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_they_do_in_every_mode(dialect, loss, modes):
+def test_normalised_influences_agree_with_the_oracle_in_every_mode(dialect, loss, modes):
     cases = [case(dialect, loss, "loss", 0)]
     influences, ours, theirs = expected(cases, cases[0].names)
     engines = engines_of([cases[0].model], cases[0].names, LOSSES[loss][0], modes)
@@ -138,7 +138,7 @@ def test_cosines_lie_between_one_and_minus_one_and_duplicates_tie(loss):
     torch.testing.assert_close(found[[0, 10]], found[[1, 11]], rtol=0, atol=ROUNDING)
 
 
-def test_many_test_triples_have_the_norms_of_few():
+def test_norms_of_many_test_triples_equal_those_of_few():
     engines = engines_of([model("width", 0)], case("width", "slcwa", "loss", 0).names, LOSSES["slcwa"][0], Modes())
     with torch.no_grad():
         few = question_norms(engines, Question(), Targets(triples=TEST.numpy()))
@@ -165,7 +165,7 @@ class Faint:
 
 
 @pytest.mark.parametrize("cosine", [True, False])
-def test_a_zero_gradient_gives_zero_on_either_side(cosine):
+def test_a_zero_gradient_of_either_triple_gives_zero_influence(cosine):
     wanted = case("width", "bce", "loss", 0)
     with torch.no_grad():
         above, test_above = (oracle.scores(wanted.model, triples) >= 0 for triples in (TRAIN, TEST))
@@ -237,7 +237,7 @@ class Steep:
         return 1e24 * scores
 
 
-def test_a_norm_beyond_the_numbers_names_the_test_triple():
+def test_an_infinite_norm_is_refused_with_its_test_triple():
     engines = engines_of([random_model(**DIALECTS["width"]).float()], ("fc.bias",), Steep(), Modes())
     with (
         torch.no_grad(),

@@ -27,7 +27,7 @@ KERNELS = {"width": [*COMMON, (2, 6), (1, 7), (4, 12)], "height": [*COMMON, (4, 
 
 
 @pytest.mark.parametrize(("dialect", "kernel"), [(d, k) for d in DIALECTS for k in KERNELS[d]], ids=str)
-def test_every_tensor_agrees_with_the_oracle(dialect, kernel):
+def test_pair_product_influences_of_every_tensor_agree_with_the_oracle(dialect, kernel):
     wanted = random_case(dialect, kernel)
     for name in wanted.names:
         check_scores(wanted, [name])
@@ -36,14 +36,14 @@ def test_every_tensor_agrees_with_the_oracle(dialect, kernel):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_tensor_agrees_with_the_oracle_on_self_influence(dialect):
+def test_self_influences_of_every_tensor_agree_with_the_oracle(dialect):
     wanted = random_case(dialect)
     for name in wanted.names:
         check_self_influence(wanted, [name])
 
 
 @pytest.mark.parametrize("layer", ["bn0", "bn1", "bn2"])
-def test_a_batch_norm_weight_of_zero_is_no_exception(layer):
+def test_a_batch_norm_weight_of_zero_agrees_with_the_oracle(layer):
     model = random_model(has_entity_bias=True)
     with torch.no_grad():
         getattr(model, layer).weight[:2] = 0
@@ -60,7 +60,7 @@ ONE, ONE_LOOP, EQUAL = TRAIN[:1], TRAIN[9:10], TRAIN[:2]
     ("train", "test"),
     [(ONE, ONE), (ONE_LOOP, ONE_LOOP), (TRAIN, ONE), (TRAIN, ONE_LOOP), (ONE, TEST), (ONE_LOOP, TEST), (TRAIN, EQUAL)],
 )
-def test_one_triple_on_either_side_agrees_with_the_oracle(train, test):
+def test_a_single_training_or_test_triple_agrees_with_the_oracle(train, test):
     wanted = case_of(random_model(has_entity_bias=True), train, test)
     for tracked in ([ENTITIES], [RELATIONS], ["fc.weight"], wanted.names):
         check_scores(wanted, tracked)
@@ -89,7 +89,7 @@ def test_test_triples_prepared_in_batches_equal_those_prepared_at_once():
     torch.testing.assert_close(in_batches, at_once, rtol=1e-12, atol=1e-12)
 
 
-def test_the_triples_of_these_tests_share_in_every_way():
+def test_the_test_data_shares_heads_relations_and_pairs_in_every_way():
     def equal(left, right):
         return TRAIN[:, left, None] == TEST[None, :, right]
 
@@ -108,7 +108,7 @@ def test_the_triples_of_these_tests_share_in_every_way():
     [["fc.*"], ["bn2.*"], ["*_embeddings.weight"], ["entity_*"], ["conv1.*"], ["bn0.*", "fc.bias"], ["*"]],
     ids=" ".join,
 )
-def test_a_subset_is_the_sum_of_its_tensors(dialect, patterns):
+def test_influences_of_a_subset_are_the_sums_of_its_tensors(dialect, patterns):
     wanted = random_case(dialect)
     tracked = matching(wanted.model.config, patterns)
     check_scores(wanted, tracked)
@@ -117,14 +117,14 @@ def test_a_subset_is_the_sum_of_its_tensors(dialect, patterns):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("num_last_layers", range(1, 10))
-def test_the_last_layers_are_the_sum_of_their_tensors(dialect, num_last_layers):
+def test_influences_of_the_last_layers_are_the_sums_of_their_tensors(dialect, num_last_layers):
     wanted = random_case(dialect)
     check_scores(wanted, wanted.model.config.last_layers(num_last_layers))
 
 
 @settings(max_examples=25)
 @given(st.data(), st.sampled_from(list(DIALECTS)))
-def test_any_subset_is_the_sum_of_its_tensors(data, dialect):
+def test_influences_of_any_subset_are_the_sums_of_its_tensors(data, dialect):
     wanted = random_case(dialect)
     tracked = data.draw(st.sets(st.sampled_from(wanted.names), min_size=1))
     check_scores(wanted, tracked)

@@ -16,7 +16,7 @@ ADDED = ["bn1.bias", "bn1.weight", "conv1.bias", "conv1.weight", "bn0.bias", "bn
 
 
 @pytest.mark.parametrize("has_entity_bias", [False, True])
-def test_the_names_are_those_of_the_module(has_entity_bias):
+def test_parameter_names_are_those_of_the_module(has_entity_bias):
     model = random_model(has_entity_bias=has_entity_bias)
     assert set(model.config.parameter_names) == {name for name, _ in model.named_parameters()}
 
@@ -32,25 +32,25 @@ def test_more_last_layers_add_the_tensors_before_one_by_one(num_last_layers):
 
 
 @pytest.mark.parametrize("num_last_layers", [0, -1])
-def test_no_last_layers_are_refused(num_last_layers):
+def test_zero_last_layers_are_refused(num_last_layers):
     with pytest.raises(ConfigError, match=f"must be at least 1, not {num_last_layers}"):
         random_model().config.last_layers(num_last_layers)
 
 
-def test_patterns_select_the_union_of_their_matches():
+def test_parameter_patterns_select_the_union_of_their_matches():
     config = random_model(has_entity_bias=True).config
     assert matching(config, ["fc.*", "bn?.bias"]) == {"fc.weight", "fc.bias", "bn0.bias", "bn1.bias", "bn2.bias"}
     assert matching(config, ["*"]) == set(config.parameter_names)
     assert matching(config, ["entity_bias"]) == {"entity_bias"}
 
 
-def test_a_pattern_without_a_match_is_refused_with_the_names_there_are():
+def test_a_parameter_pattern_without_match_is_refused_with_all_names():
     config = random_model().config
     with pytest.raises(ConfigError, match=r"no parameter tensor matches 'entity_bias'; the model has: entity_emb"):
         matching(config, ["fc.*", "entity_bias"])
 
 
-def test_what_batch_norm_cancels_is_told_of_conve_alone():
+def test_only_conve_has_tensors_that_batch_norm_cancels():
     config, names = random_model().config, ("bn0.bias", "conv1.bias", "fc.bias")
     assert without_cancelled(config) == set(config.parameter_names) - CANCELLED
     other = ScoringConfig(
@@ -74,13 +74,13 @@ def test_what_batch_norm_cancels_is_told_of_conve_alone():
         (["fc.weight", "fc2.weight", "entity_bias"], "cannot track entity_bias, fc2.weight; the model has: "),
     ],
 )
-def test_an_engine_refuses_to_track_nothing_or_what_is_not_there(tracked, message):
+def test_an_engine_refuses_to_track_no_tensor_or_an_unknown_one(tracked, message):
     with pytest.raises(ConfigError, match=message):
         engine_for(random_model(), tracked)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_non_finite_entity_stops_and_names_the_triple(value):
+def test_a_non_finite_entity_is_refused_with_its_triple(value):
     model = random_model()
     test = engine_for(model, ["fc.weight"]).prepare(TEST, batch_size=3)
     with torch.no_grad():

@@ -50,7 +50,7 @@ def test_fp16_products_are_those_of_rounded_operands_summed_in_float32():
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)  # 200 terms near 1, 6e-8 each
 
 
-def test_full_precision_rounds_nothing():
+def test_full_precision_does_not_round_products():
     left, right = operands()
     assert torch.equal(product(Precision.FULL, left, right), left @ right)
 
@@ -60,7 +60,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 @pytest.mark.parametrize(("units", "found"), [(True, Precision.CPU_BF16), (False, Precision.FULL)])
 @pytest.mark.parametrize("name", ["mixed", "bf16"])
-def test_bf16_on_a_cpu_is_for_those_that_have_units_for_it(monkeypatch, name, units, found):
+def test_bf16_needs_a_cpu_with_bf16_units(monkeypatch, name, units, found):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": units}, raising=False)
     assert Precision.named(name, CPU) is found
 
@@ -97,7 +97,7 @@ def test_formats_of_gpus_are_refused_on_a_cpu(name):
         (Precision.CPU_BF16, "medium"),
     ],
 )
-def test_pytorch_rounds_itself_only_where_that_is_wanted(precision, allowed):
+def test_pytorch_matmul_rounding_is_on_only_for_tf32(precision, allowed):
     assert precision.matmul == allowed
     assert precision is Precision.BF16 or precision.rounded_dtype is None
 

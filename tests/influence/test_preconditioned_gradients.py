@@ -73,7 +73,7 @@ def error(found, truth, names):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_tensor_by_itself_and_all_of_them_agree_with_autograd(name):
+def test_preconditioned_influences_of_other_models_agree_with_autograd_for_every_tensor(name):
     truth = truth_of(name)
     for tracked in (*([tensor] for tensor in truth.products), list(truth.products)):
         for forward in (False, True):
@@ -109,7 +109,7 @@ def norm_errors(name):
 
 
 @pytest.mark.parametrize("name", ["DistMult", "TuckER", "own"])
-def test_corrupted_triples_contrasts_and_norms_agree_with_autograd(name):
+def test_preconditioned_corrupted_triples_contrasts_and_norms_agree_with_autograd(name):
     truth = truth_of_sums(name)
     loss = SLCWA(num_negatives=2, seed=3)
     for forward in (False, True):
@@ -119,7 +119,7 @@ def test_corrupted_triples_contrasts_and_norms_agree_with_autograd(name):
 
 
 @pytest.mark.parametrize("name", ["own", "TuckER"])
-def test_norms_take_no_more_than_is_counted_for_them(name, monkeypatch):
+def test_preconditioned_norms_take_at_most_the_counted_bytes(name, monkeypatch):
     monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**16)
     truth, batch = truth_of(name), torch.from_numpy(np.tile(TRAIN.numpy(), (12, 1)))
     for loss, each in ((None, 1), (SLCWA(num_negatives=2, seed=3), 3)):

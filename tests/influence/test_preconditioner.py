@@ -80,7 +80,7 @@ def subsets(wanted: Case) -> list[list[str]]:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_tensor_and_all_together_agree_with_the_oracle(dialect, loss):
+def test_preconditioned_influences_agree_with_the_oracle_for_every_tensor(dialect, loss):
     wanted = case(dialect, loss)
     for tracked in subsets(wanted):
         check_scores(wanted, tracked, loss=LOSSES[loss][0])
@@ -89,7 +89,7 @@ def test_every_tensor_and_all_together_agree_with_the_oracle(dialect, loss):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("modes", ALL_MODES, ids=str)
-def test_they_do_in_every_mode(dialect, modes):
+def test_preconditioned_influences_agree_with_the_oracle_in_every_mode(dialect, modes):
     wanted = case(dialect)
     for tracked in subsets(wanted):
         check_scores(wanted, tracked, modes=modes)
@@ -98,7 +98,7 @@ def test_they_do_in_every_mode(dialect, modes):
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(("explain", "is_contrast"), [("score", False), ("loss", True)], ids=["score", "contrast"])
-def test_scores_and_contrasts_agree_with_the_oracle(dialect, loss, explain, is_contrast):
+def test_preconditioned_scores_and_contrasts_agree_with_the_oracle(dialect, loss, explain, is_contrast):
     wanted = case(dialect, loss, explain=explain, is_contrast=is_contrast)
     for tracked in subsets(wanted):
         check_scores(wanted, tracked, loss=LOSSES[loss][0], explain=explain)
@@ -107,7 +107,7 @@ def test_scores_and_contrasts_agree_with_the_oracle(dialect, loss, explain, is_c
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("is_contrast", [False, True], ids=["loss", "contrast"])
-def test_sums_over_checkpoints_and_their_norms_agree_with_the_oracle(dialect, loss, is_contrast):
+def test_preconditioned_sums_over_checkpoints_and_norms_agree_with_the_oracle(dialect, loss, is_contrast):
     cases = [case(dialect, loss, is_contrast=is_contrast, seed=seed) for seed in range(3)]
     for names in (cases[0].names, FC):
         pairs = list(zip(cases, RATES, strict=True))
@@ -120,7 +120,7 @@ def test_sums_over_checkpoints_and_their_norms_agree_with_the_oracle(dialect, lo
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_gradients_through_a_gamma_of_zero_agree_with_the_oracle(dialect):
+def test_preconditioned_gradients_through_a_gamma_of_zero_agree_with_the_oracle(dialect):
     model, scales = copy.deepcopy(trained(dialect))
     with torch.no_grad():
         for norm in (model.bn0, model.bn1, model.bn2):
@@ -132,7 +132,7 @@ def test_gradients_through_a_gamma_of_zero_agree_with_the_oracle(dialect):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_tiles_of_a_few_entities_and_recomputed_activations_change_nothing_but_rounding(monkeypatch, loss):
+def test_small_tiles_and_recomputed_activations_change_only_rounding(monkeypatch, loss):
     monkeypatch.setattr(all_scores, "TILE_BYTES", 5 * 24 * 8)
     wanted = case("height", loss)
     check_scores(wanted, wanted.names, loss=LOSSES[loss][0], recompute=True)
@@ -144,7 +144,7 @@ def test_tiles_of_a_few_entities_and_recomputed_activations_change_nothing_but_r
     [(32, 8, "width", Modes(forward=True, relation_table=True)), (200, 10, "height", Modes())],
     ids=str,
 )
-def test_float32_agrees_with_the_float64_oracle(dim, height, stacking, modes):
+def test_preconditioned_float32_agrees_with_the_float64_oracle(dim, height, stacking, modes):
     model = trained_scale_model(dim, height, stacking=stacking)
     scales = train(model, random_triples(200, model.config))
     triples = random_triples(30, model.config)
@@ -164,7 +164,7 @@ def test_float32_agrees_with_the_float64_oracle(dim, height, stacking, modes):
             assert ((own - squares).abs() <= TOLERANCE * squares).all()
 
 
-def test_bf16_rounds_the_operands_of_its_products():
+def test_preconditioned_bf16_rounds_the_operands_of_its_products():
     wanted = case("width")
     names = sorted(set(wanted.names) - CANCELLED)
     single = replace(wanted, model=copy.deepcopy(wanted.model).float())
@@ -180,7 +180,7 @@ def test_bf16_rounds_the_operands_of_its_products():
 # torch says of its own profiler which devices it cannot see
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
 @pytest.mark.parametrize("loss", LOSSES)
-def test_scoring_asks_the_device_for_nothing(loss):
+def test_preconditioned_scoring_never_synchronises_with_the_device(loss):
     wanted = case("height", loss)
     engine, asked = engine_of(wanted, wanted.names, loss=LOSSES[loss][0]), TEST.numpy()
     test = prepare_question(engine, Question(), Targets(triples=asked), batch_size=8)

@@ -40,7 +40,7 @@ def engine_of(model, modes: Modes, *, recompute: bool = False):
 
 @pytest.mark.parametrize("num_tests", [1, 64])
 @pytest.mark.parametrize("modes", MODES, ids=str)
-def test_scoring_takes_no_more_bytes_than_estimated_and_not_much_less(model, modes, num_tests):
+def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, modes, num_tests):
     for recompute in (False, True):
         engine, scorers = engine_of(model, modes, recompute=recompute), []
         test = engine.prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
@@ -57,7 +57,7 @@ def test_scoring_takes_no_more_bytes_than_estimated_and_not_much_less(model, mod
 
 
 @pytest.mark.parametrize("modes", [Modes(), Modes(all_scores=True)], ids=str)
-def test_self_influence_takes_no_more_bytes_than_estimated_and_not_much_less(model, modes):
+def test_preconditioned_self_influence_takes_about_the_estimated_bytes_at_most(model, modes):
     engine, sizes = engine_of(model, modes), {"itemsize": FLOAT32, "recompute": False}
     peak = peak_of(lambda: engine.self_influence(ALL_DISTINCT))
     estimate = cost.batch_bytes(model.config, BATCH, 0, modes, **sizes)
@@ -65,7 +65,7 @@ def test_self_influence_takes_no_more_bytes_than_estimated_and_not_much_less(mod
     assert peak <= estimate <= 2.5 * peak
 
 
-def test_a_preconditioner_takes_no_more_bytes_than_estimated_and_not_much_less(model):
+def test_a_preconditioner_takes_about_the_estimated_bytes_at_most(model):
     weights = {name: torch.rand_like(weight) for name, weight in model.named_parameters()}
     taken = peak_of(lambda: lay_out_scales({name: 2 * weight for name, weight in weights.items()}, model.config))
     estimate = preconditioner_bytes(model.config, frozenset(weights), FLOAT32)
@@ -85,7 +85,7 @@ def flops_of(work) -> int:
 
 @pytest.mark.parametrize("num_tests", [1, 3])
 @pytest.mark.parametrize("modes", MODES, ids=str)
-def test_scoring_takes_about_the_counted_multiply_adds(model, modes, num_tests):
+def test_preconditioned_scoring_takes_about_the_counted_multiply_adds(model, modes, num_tests):
     engine = engine_of(model, modes := replace(modes, relation_table=False))
     train, test = ALL_DISTINCT[:40], ALL_DISTINCT[50 : 50 + num_tests]  # nothing in common
     scorer = Scorer(engine, engine.prepare(test, batch_size=BATCH))
@@ -115,7 +115,7 @@ def test_explaining_scores_under_a_loss_of_all_scores_takes_about_the_counted_mu
 
 
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy(), OneToAll(), SLCWA()], ids=lambda loss: loss.name)
-def test_norms_take_about_the_counted_multiply_adds(model, loss):
+def test_preconditioned_norms_take_about_the_counted_multiply_adds(model, loss):
     engine = replace(engine_of(model, Modes(all_scores=isinstance(loss, OneToAll))), loss=loss)
     negatives = loss.num_negatives if isinstance(loss, SLCWA) else 0
     sizes = {"num_triples": BATCH, "num_heads": BATCH, "num_pairs": BATCH, "num_negatives": negatives}

@@ -76,7 +76,7 @@ def test_scores_and_contrasts_agree_with_the_oracle_under_every_loss(dialect, lo
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_tail_against_itself_has_no_influences(loss):
+def test_the_contrast_of_a_tail_with_itself_has_zero_influences(loss):
     engine = engine_for(random_model(), random_model().config.parameter_names, loss=LOSSES[loss][0])
     asked = TEST.numpy()
     test = prepare_question(
@@ -102,7 +102,7 @@ def test_corrupted_triples_differ_from_their_triple_in_one_entity():
     assert (drawn[0] != drawn[1]).any(axis=1).mean() > 0.9
 
 
-def test_the_same_triple_is_corrupted_equally_anywhere_and_otherwise_with_another_seed():
+def test_corruption_depends_only_on_triple_and_seed():
     loss = SLCWA(num_negatives=2)
     whole = loss.corrupted(TRAIN.numpy(), 17)
     assert (loss.corrupted(TRAIN[3:5].numpy(), 17) == whole[:, 3:5]).all()
@@ -118,11 +118,11 @@ def test_the_same_triple_is_corrupted_equally_anywhere_and_otherwise_with_anothe
         ({"seed": -1}, "seed of the negatives must be at least 0, not -1"),
     ],
 )
-def test_wrong_settings_of_corrupted_triples_are_refused(settings, message):
+def test_invalid_settings_of_corrupted_triples_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         SLCWA(**settings)
 
 
-def test_one_entity_cannot_be_corrupted():
+def test_a_graph_of_one_entity_cannot_be_corrupted():
     with pytest.raises(ConfigError, match="at least two entities"):
         SLCWA().corrupted(np.array([[0, 0, 0]]), 1)

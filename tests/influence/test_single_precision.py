@@ -23,7 +23,7 @@ def random_triples(num_triples: int, config) -> Tensor:
 
 
 @pytest.mark.parametrize(("dim", "height", "stacking"), SHAPES)
-def test_float32_agrees_with_the_float64_oracle(dim, height, stacking):
+def test_conve_influences_in_float32_agree_with_the_float64_oracle(dim, height, stacking):
     model = trained_scale_model(dim, height, stacking=stacking)
     triples = random_triples(60, model.config)
     near = near_a_kink(model, triples)

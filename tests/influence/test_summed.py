@@ -79,7 +79,7 @@ def summed(scorers: list[BatchScorer]) -> torch.Tensor:
 @pytest.mark.parametrize("modes", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_tensor_and_all_of_them_sum_as_the_oracle_says(dialect, modes, loss):
+def test_sums_over_checkpoints_equal_the_oracle_for_every_tensor(dialect, modes, loss):
     products, ours, theirs = truth(dialect, loss)
     with torch.no_grad():
         for tracked in tracked_sets(dialect):
@@ -93,7 +93,7 @@ def test_every_tensor_and_all_of_them_sum_as_the_oracle_says(dialect, modes, los
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_self_influence_sums_the_squared_norms(dialect, loss):
+def test_self_influence_over_checkpoints_sums_the_squared_norms(dialect, loss):
     for tracked in tracked_sets(dialect):
         with torch.no_grad():
             found = self_scores(engines(dialect, tracked, Modes(), loss), TRAIN.numpy())
@@ -103,7 +103,7 @@ def test_self_influence_sums_the_squared_norms(dialect, loss):
         assert found.rows.tolist() == list(range(len(TRAIN)))
 
 
-def test_the_sum_is_made_in_the_order_of_the_checkpoints():
+def test_influences_are_summed_in_the_order_of_the_checkpoints():
     with torch.no_grad():
         made = engines("width", ("fc.weight", "fc.bias"), MODES["heads and long runs"])
         scorers = [Scorer(engine, engine.prepare(TEST, batch_size=100)) for engine in made]
@@ -111,7 +111,7 @@ def test_the_sum_is_made_in_the_order_of_the_checkpoints():
         assert torch.equal(summed(scorers), first + second + third)
 
 
-def test_one_checkpoint_is_left_as_it_is():
+def test_the_sum_over_one_checkpoint_is_its_scorer():
     with torch.no_grad():
         engine = engines("width", ("fc.weight",), MODES["forward"])[0]
         scorer = Scorer(engine, engine.prepare(TEST, batch_size=100))

@@ -45,7 +45,7 @@ def stream(influences, train_index, k, batches) -> topk.TopK:
 
 
 @given(scored())
-def test_streaming_and_merging_in_any_order_matches_one_sort(case):
+def test_topk_streamed_and_merged_in_any_order_equals_one_sort(case):
     influences, train_index, k, cuts = case
     bounds = [0, *cuts, len(train_index)]
     batches = list(itertools.pairwise(bounds))
@@ -62,7 +62,7 @@ def test_streaming_and_merging_in_any_order_matches_one_sort(case):
 
 @settings(max_examples=30)
 @given(scored())
-def test_proponents_are_positive_and_opponents_negative(case):
+def test_topk_proponents_are_positive_and_opponents_negative(case):
     influences, train_index, k, _ = case
     top = stream(influences, train_index, k, [(0, len(train_index))])
     for test in range(influences.shape[1]):

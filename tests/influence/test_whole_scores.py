@@ -48,7 +48,7 @@ def case(dialect: str, *, has_scales: bool = False, explain: str = "loss", is_co
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("modes", MODES, ids=str)
 @pytest.mark.parametrize("has_scales", [False, True])
-def test_every_tensor_and_all_together_agree_with_the_oracle(dialect, modes, has_scales):
+def test_losses_of_whole_scores_agree_with_the_oracle_for_every_tensor(dialect, modes, has_scales):
     wanted = case(dialect, has_scales=has_scales)
     for tracked in [*([name] for name in wanted.names), wanted.names, ["fc.weight", "fc.bias"]]:
         check_scores(wanted, tracked, loss=SoftMax(), modes=modes)
@@ -56,13 +56,13 @@ def test_every_tensor_and_all_together_agree_with_the_oracle(dialect, modes, has
 
 
 @pytest.mark.parametrize(("explain", "is_contrast"), list(itertools.product(["loss", "score"], [False, True]))[1:])
-def test_scores_and_contrasts_agree_with_the_oracle(explain, is_contrast):
+def test_scores_and_contrasts_under_losses_of_whole_scores_agree_with_the_oracle(explain, is_contrast):
     wanted = case("height", explain=explain, is_contrast=is_contrast)
     for tracked in [*([name] for name in wanted.names), wanted.names]:
         check_scores(wanted, tracked, loss=SoftMax(), explain=explain, modes=MODES[0])
 
 
-def test_the_norm_of_a_contrast_is_that_of_the_difference():
+def test_the_norm_of_a_contrast_under_whole_scores_is_that_of_the_difference():
     wanted = case("width", is_contrast=True)
     engine = engine_for(wanted.model, wanted.names, loss=SoftMax(), modes=MODES[0], learning_rate=1.0)
     targets = Targets(triples=TEST.numpy(), contrast_tails=OTHER_TAILS.numpy())
@@ -72,7 +72,7 @@ def test_the_norm_of_a_contrast_is_that_of_the_difference():
 
 
 @pytest.mark.parametrize("rows_at_a_time", [1, 5])
-def test_pieces_of_any_size_agree_with_the_oracle(monkeypatch, rows_at_a_time):
+def test_pieces_of_whole_scores_of_any_size_agree_with_the_oracle(monkeypatch, rows_at_a_time):
     num_entities = random_model().config.num_entities
     monkeypatch.setattr(whole_scores, "TILE_BYTES", rows_at_a_time * whole_scores.HELD * num_entities * 8)
     wanted = case("height")

@@ -97,7 +97,7 @@ class TestLocalWorkers:
     def test_local_means_workers_even_for_a_small_job(self, prepared):
         assert chosen(prepared, Local()).cluster == Local()
 
-    def test_there_are_fewer_workers_if_memory_is_short(self, prepared):
+    def test_short_memory_lowers_the_default_number_of_workers(self, prepared):
         choice = chosen(prepared, Local(), replace(MACHINE, memory_bytes=1200 * MIB))
         assert sizes(choice) == (2, 2)
         assert choice.plan.memory.total <= choice.plan.resources.memory_bytes == int(0.8 * 600 * MIB)
@@ -171,20 +171,20 @@ class TestOpen:
             pass
         assert cluster.starts[0].resources == FEW
 
-    def test_nothing_is_started_for_a_run_that_does_not_fit(self, prepared):
+    def test_no_worker_is_started_for_a_run_that_does_not_fit(self, prepared):
         cluster = Pretended(expected=[replace(FEW, memory_bytes=100 * MIB)], found=FEW)
         with pytest.raises(MemoryLimitError, match="may take 100 MiB"), open_place(prepared, cluster, WorkerOptions()):
             pass
         assert cluster.starts == []
 
-    def test_workers_that_are_known_only_once_they_run_are_waited_for_and_this_is_said(self, prepared):
+    def test_workers_of_unknown_size_are_waited_for_with_a_message(self, prepared):
         cluster, said = Pretended(expected=[], found=FEW), []
         with open_place(prepared, cluster, WorkerOptions(), say=said.append) as found:
             assert found.plan.resources == FEW
         assert cluster.starts[0].resources is None
         assert said == ["waiting for workers on nothing"]
 
-    def test_a_plan_asks_such_a_cluster_for_its_size(self, prepared):
+    def test_plan_asks_a_running_cluster_for_its_size(self, prepared):
         cluster = Pretended(expected=[], found=MANY)
         assert plan_only(prepared, cluster, WorkerOptions()).plan.resources == MANY
 

@@ -73,7 +73,7 @@ def test_auto_gives_a_large_job_local_workers(explain, here, monkeypatch):
     assert found.run["workers"] == min(8, os.cpu_count())
 
 
-def test_local_workers_find_the_same_bits(explain, here):
+def test_run_on_local_workers_gives_the_same_bits(explain, here):
     workers = WorkerOptions(workers=2, threads_per_worker=1, memory_per_worker=2**30)
     found = explain(cluster="local", execution=Execution(workers=workers))
     assert same(found, here)
@@ -81,7 +81,7 @@ def test_local_workers_find_the_same_bits(explain, here):
 
 
 @pytest.mark.parametrize("as_text", [str, Path])
-def test_a_specification_file_finds_the_same_bits(explain, here, tmp_path, as_text):
+def test_run_with_a_specification_file_gives_the_same_bits(explain, here, tmp_path, as_text):
     path = tmp_path / "local.yaml"
     path.write_text("kind: local\nworkers: 1\nthreads_per_worker: 1\ndashboard_address: 127.0.0.1:0\n")
     found = explain(cluster=as_text(path))
@@ -100,7 +100,7 @@ def test_a_cluster_that_runs_already_is_found_by_its_address_and_left_running(ex
         assert same(explain(client=client), here)
 
 
-def test_gpus_find_the_same_bits(graph, here, tmp_path, tmp_path_factory):
+def test_run_on_gpus_gives_the_same_bits(graph, here, tmp_path, tmp_path_factory):
     script = tmp_path / "explain.py"
     script.write_text(ON_GPUS)
     environment = os.environ | nvml_environment(tmp_path_factory)
@@ -139,26 +139,26 @@ if __name__ == "__main__":
 
 
 class TestRefused:
-    def test_a_client_and_a_cluster(self, explain, cluster):
+    def test_run_refuses_client_and_cluster_together(self, explain, cluster):
         with (
             Client(cluster) as client,
             pytest.raises(ConfigError, match="cluster and client both say where to run; give only one of them"),
         ):
             explain(cluster="local", client=client)
 
-    def test_resources_for_a_cluster_that_is_started(self, explain):
+    def test_run_refuses_resources_for_a_started_cluster(self, explain):
         execution = Execution(resources=Resources(memory_bytes=2**30))
         with pytest.raises(ConfigError, match=r"both state workers; give Execution\.workers=WorkerOptions\(\.\.\.\)"):
             explain(cluster="local", execution=execution)
 
-    def test_a_number_of_workers_without_a_cluster(self, explain):
+    def test_run_refuses_a_number_of_workers_without_a_cluster(self, explain):
         with pytest.raises(ConfigError, match="this run starts none; give a cluster"):
             explain(execution=Execution(workers=WorkerOptions(workers=2)))
 
-    def test_a_text_that_is_no_cluster(self, explain):
+    def test_run_refuses_an_unknown_cluster(self, explain):
         with pytest.raises(ConfigError, match="unknown cluster 'nonsense'"):
             explain(cluster="nonsense")
 
 
-def test_the_public_name_is_this_function():
+def test_tracin_dask_run_is_the_run_of_launch():
     assert tracin_dask.run is run
