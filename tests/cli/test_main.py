@@ -13,7 +13,7 @@ from tracin_dask.cli.options.sections import SECTIONS
 from tracin_dask.influence.columns import Explain
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.precision import PrecisionName
-from tracin_dask.influence.preconditioners.diagonal import Preconditioning
+from tracin_dask.influence.preconditioners.registry import METHODS, NONE
 from tracin_dask.influence.reductions.topk import RankBy
 from tracin_dask.models.conve.dialects import DIALECTS
 from tracin_dask.runs.options.computing import Device
@@ -59,7 +59,7 @@ def test_help_names_all_commands():
         ("--mode", get_args(Mode)),
         ("--explain", get_args(Explain)),
         ("--normalize", get_args(Normalize)),
-        ("--preconditioner", get_args(Preconditioning)),
+        ("--preconditioner", (NONE, *METHODS)),
         ("--rank-by", get_args(RankBy)),
         ("--device", get_args(Device)),
         ("--precision", set(get_args(PrecisionName)) - {"mixed"}),

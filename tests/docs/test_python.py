@@ -102,6 +102,27 @@ def check_together(names):
     assert len(names["sets"].rankings) == 2
 
 
+def check_loss_of_all_scores(names):
+    result = names["softmax"]
+    assert result.run["loss"] == "softmax"
+    duplicate = [entry["influence"] for entry in result.to_dict()["influences"]]
+    assert all(duplicate)
+    one_to_all = tracin_dask.run(
+        names["store"], names["checkpoint"], [(0, 0, 1)], config=tracin_dask.RunConfig.of(loss=tracin_dask.OneToAll())
+    )
+    assert duplicate != [entry["influence"] for entry in one_to_all.to_dict()["influences"]]
+
+
+def check_preconditioner(names):
+    result = names["scaled"]
+    plain = tracin_dask.run(names["store"], names["checkpoint"], [(0, 0, 1)])
+    assert result.run["preconditioner"] == "mean square"
+    ratios = result.rankings[0].influence / plain.rankings[0].influence
+    assert result.rankings[0].train_index.tolist() == plain.rankings[0].train_index.tolist()
+    assert abs(ratios / ratios[0] - 1).max() < 1e-4
+    assert ratios[0] != 1
+
+
 def check_clusters(names):
     assert [names[name].run["workers"] for name in ("here", "chosen", "spread", "stated")] == [1, 1, 2, 1]
     first = names["here"].to_dict()["influences"]
@@ -162,6 +183,8 @@ CHECKS = {
     "docs/results.md": check_results,
     "docs/losses.md": check_losses,
     "docs/together.md": check_together,
+    "docs/extending.md: A loss of all scores": check_loss_of_all_scores,
+    "docs/extending.md: A preconditioner": check_preconditioner,
     "docs/checkpoints.md": check_checkpoints,
     "docs/groups.md": check_groups,
     "docs/all-influences.md": check_all_influences,

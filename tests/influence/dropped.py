@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 
 
 def entries(module: ModuleType, table: str, *, but: Iterable[str] = ()) -> list:
@@ -45,11 +45,11 @@ def noticed_uses(agrees: Callable[[], bool]) -> tuple[int, int]:
 
 
 def _leave_out(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
-    scale, uses = Preconditioner.scale, []
+    scale, uses = DiagonalPreconditioner.scale, []
 
-    def one_left_out(self: Preconditioner, name: str) -> torch.Tensor:
+    def one_left_out(self: DiagonalPreconditioner, name: str) -> torch.Tensor:
         uses.append(name)
         return torch.ones_like(scale(self, name)) if len(uses) == number + 1 else scale(self, name)
 
-    monkeypatch.setattr(Preconditioner, "scale", one_left_out)
+    monkeypatch.setattr(DiagonalPreconditioner, "scale", one_left_out)
     return uses

@@ -15,11 +15,11 @@ from tracin_dask.influence.autograd import tails_cost
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.kind import KIND
 from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.autograd.preconditioned import flatten_scales
 from tracin_dask.influence.columns import Question, Targets, answers_of, prepare_question
 from tracin_dask.influence.engine import EngineOptions
 from tracin_dask.influence.losses import NegatedScore, OneToAll
 from tracin_dask.influence.normalised import question_norms
-from tracin_dask.influence.preconditioners.diagonal import flatten_scales
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.whole_model import face_of

@@ -15,10 +15,10 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.autograd import cost as gradient_cost
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.autograd.preconditioned import flatten_scales
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.normalised import question_norms, training_norms
-from tracin_dask.influence.preconditioners.diagonal import flatten_scales
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.whole_model import face_of

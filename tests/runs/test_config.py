@@ -74,7 +74,10 @@ def test_no_two_groups_of_options_share_a_name():
     ("options", "message"),
     [
         ({"topk": 5}, "there is no option 'topk'; did you mean top_k?"),
-        ({"colour": "red"}, "there is no option 'colour'; the options of a run are mode, explain, contrast, together, loss"),
+        (
+            {"colour": "red"},
+            "there is no option 'colour'; the options of a run are mode, explain, contrast, together, loss",
+        ),
         ({"mode": "train"}, "mode must be test or self, not 'train'"),
         ({"explain": "gradient"}, "explain must be loss or score, not 'gradient'"),
         ({"rank_by": "size"}, "rank_by must be absolute, proponents or opponents, not 'size'"),

@@ -88,7 +88,8 @@ class Computing:
 
     work: Workload
     tracked: frozenset[str]
-    is_normalised: bool
+    own_passes: int
+    """How often each training triple's own gradient is made: for its norm, and for a preconditioner's pass."""
     itemsize: int
     recompute: bool
 

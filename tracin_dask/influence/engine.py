@@ -4,7 +4,7 @@ Each engine is a sub-package of this room that the configuration of a model name
 `kind` is an `EngineKind`. Nothing outside of these sub-packages knows which engine it uses.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import Field, dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -17,6 +17,8 @@ from torch import Tensor
 from tracin_dask.influence.cost import Computing, EngineCost, Modes
 from tracin_dask.influence.losses import AnyLoss, Loss
 from tracin_dask.influence.precision import Precision, PrecisionName
+from tracin_dask.influence.preconditioners.base import Layout, Preconditioner
+from tracin_dask.influence.preconditioners.diagonal import IDENTITY
 from tracin_dask.models.config import ModelConfig
 
 
@@ -157,13 +159,14 @@ class EngineSettings:
     loss: AnyLoss
     learning_rate: float
     modes: Modes
+    preconditioner: Preconditioner = IDENTITY
     recompute: bool = False
     """Compute activations again in the backward pass instead of keeping them (gradient checkpointing)."""
 
 
 @runtime_checkable
 class ReadyModel(Protocol):
-    """A model and its preconditioner on a device, from which engines are made."""
+    """A model on a device, from which engines are made."""
 
     @property
     def model(self) -> EngineModel:
@@ -205,15 +208,12 @@ class EngineKind(Protocol):
         """Choose the modes with the fewest multiply-adds, and count what they take."""
         ...
 
-    def ready(
-        self,
-        model: Any,  # noqa: ANN401 - the module that the configuration describes
-        scales: Mapping[str, Tensor],
-        *,
-        device: torch.device,
-        precision: Precision,
-    ) -> ReadyModel:
-        """Bring a loaded model and the diagonal of its preconditioner to a device."""
+    def layout(self, config: ModelConfig, device: torch.device) -> Layout:
+        """Give what brings numbers of a parameter tensor into the order of its gradients, on a device."""
+        ...
+
+    def ready(self, model: Any, *, device: torch.device, precision: Precision) -> ReadyModel:  # noqa: ANN401 - the module that the configuration describes
+        """Bring a loaded model to a device."""
         ...
 
 

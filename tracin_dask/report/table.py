@@ -20,6 +20,11 @@ _SIZES = {
     },
 }
 """By the preconditioner, and by what influences are divided by."""
+_OTHER_SIZES = {
+    "none": "{change} per preconditioned step.",
+    "cosine": "cosine in the preconditioner's norm.",
+    "relatif": "{change} by the preconditioner's norm.",
+}
 _CHANGES = {"loss": "drop of loss", "score": "rise of score"}
 SELF_MEANING = "The size: how far a step on a triple lowers its own loss; large for odd facts."
 
@@ -56,7 +61,7 @@ def _question(result: InfluenceResult, test_index: int) -> str:
 
 def _meaning(result: InfluenceResult) -> str:
     """Say what sign and size mean."""
-    sizes = _SIZES[result.run["preconditioner"]]
+    sizes = _SIZES.get(result.run["preconditioner"], _OTHER_SIZES)
     return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
 
 

@@ -53,10 +53,11 @@ class RunConfig:
                 f"normalize {scoring.normalize} is for influences on test triples: in mode 'self' a triple meets "
                 "itself only, and its cosine with itself is 1; leave normalize out"
             )
-        if precision in {"fp16", "mixed"} and scoring.preconditioner != "none":
+        if precision in {"fp16", "mixed"} and scoring.method is not None:
             taken = "fp16" if precision == "fp16" else "mixed takes fp16 on a GPU, which"
             raise ConfigError(
-                f"precision {taken} holds no number above 65,504, and Adam's 1 / (√v̂ + ε) is larger; take bf16 or tf32"
+                f"precision {taken} holds no number above 65,504, and a preconditioner, such as Adam's "
+                "1 / (√v̂ + ε), has larger ones; take bf16 or tf32"
             )
 
     @classmethod

@@ -14,7 +14,7 @@ from tracin_dask.influence.engine import EngineOptions, engine_kind
 from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.precision import PrecisionName, working_dtype
-from tracin_dask.models.checkpoints.adam import Scales, adam_scales
+from tracin_dask.influence.preconditioners.base import State
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.models.config import ModelConfig
@@ -45,8 +45,8 @@ class PreparedRun:
     learning_rates: tuple[float, ...]
     """One per checkpoint."""
     tracked: frozenset[str]
-    scales: tuple[Scales, ...]
-    """The preconditioner at each checkpoint, of the tracked tensors; empty without one."""
+    scales: tuple[State, ...]
+    """What the preconditioner's method read of each checkpoint; empty without one."""
     groupings: tuple[Grouping, ...] = ()
     """By which influences are added up."""
     sets: TestSets | None = None
@@ -91,7 +91,7 @@ class PreparedRun:
             num_checkpoints=len(self.checkpoints),
             num_columns=self.num_answers,
             reductions=self.reductions(),
-            is_preconditioned=self.config.scoring.preconditioner != "none",
+            is_preconditioned=self.config.scoring.method is not None,
         )
 
     def reductions(self, address: ScoresAddress | None = None) -> Reductions:
@@ -146,6 +146,7 @@ def prepare(
     if tests is None and (config.question.contrast or config.question.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
     tracked = config.scoring.tracked(checkpoints[0].config)
+    method = config.scoring.method
     return PreparedRun(
         store=store,
         checkpoints=checkpoints,
@@ -155,9 +156,7 @@ def prepare(
         config=config,
         learning_rates=settle_learning_rates(config.scoring.learning_rates, checkpoints),
         tracked=tracked,
-        scales=tuple(
-            {} if config.scoring.preconditioner == "none" else adam_scales(one, tracked) for one in checkpoints
-        ),
+        scales=tuple(method.read(one, tracked) if method else {} for one in checkpoints),
         groupings=tuple(grouping_of(store, by) for by in config.saving.group_by),
     )
 

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from tracin_dask import __version__
 from tracin_dask.influence.losses.identity import loss_settings
+from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.report.result import SCHEMA_VERSION
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
@@ -24,7 +25,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         **loss_settings(prepared.config.scoring.loss),
         "explain": prepared.config.question.explain,
         "normalize": prepared.config.scoring.normalize,
-        "preconditioner": prepared.config.scoring.preconditioner,
+        "preconditioner": name_of(prepared.config.scoring.preconditioner),
         "rank_by": prepared.config.ranking.rank_by,
         "checkpoint_contributions": prepared.config.saving.checkpoint_contributions,
         "parameters": sorted(prepared.tracked),

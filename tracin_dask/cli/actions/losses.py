@@ -65,7 +65,7 @@ def contrast_of(options: JobOptions) -> tuple[int | str, ...]:
 def say_cancelled(prepared: PreparedRun) -> None:
     """Say that a preconditioner has only rounding errors for some of the tensors; unless named they are left out."""
     cancelled = prepared.model_config.cancelled_parameters
-    if prepared.config.scoring.preconditioner == "none" or not cancelled:
+    if not getattr(prepared.config.scoring.method, "skips_cancelled", False) or not cancelled:
         return
     tracked, because = prepared.tracked & cancelled, "batch norm cancels their gradients in training"
     if tracked:

@@ -7,6 +7,7 @@ from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.job import JobOptions
 from tracin_dask.clusters.parse import parse_cluster
+from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.influence.reductions import group_totals
 from tracin_dask.launch.place import plan_only
 from tracin_dask.runs.plan.plan import Plan
@@ -55,7 +56,7 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         if prepared.config.scoring.normalize == "none"
         else {"normalized": _NORMALIZED[prepared.config.scoring.normalize]}
     )
-    way = prepared.config.scoring.preconditioner
+    way = name_of(prepared.config.scoring.preconditioner)
     preconditioned = {} if way == "none" else {"preconditioner": f"{way}, {_PRECONDITIONED}"}
     summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
     rows = {

@@ -10,7 +10,6 @@ from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
     from tracin_dask.influence.columns import Explain
-    from tracin_dask.influence.preconditioners.diagonal import Preconditioning
 
 option = option_of("Question")
 
@@ -28,7 +27,7 @@ class QuestionOptions(TypedDict):
     negatives_seed: int | None
     contrast: tuple[str, ...]
     explain: "Explain"
-    preconditioner: "Preconditioning"
+    preconditioner: Literal["none", "adam"]
 
 
 QUESTION_OPTIONS = (

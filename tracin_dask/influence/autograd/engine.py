@@ -22,7 +22,8 @@ from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_fa
 from tracin_dask.influence.losses import AnyLoss, NegatedScore, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Preconditioner
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.influence.tensors import concatenate, move
 from tracin_dask.models.rowwise import RowwiseModel
 
@@ -41,7 +42,7 @@ class GradientEngine:
     loss: AnyLoss
     learning_rate: float
     modes: GradientModes
-    preconditioner: Preconditioner = field(default_factory=Preconditioner)
+    preconditioner: Preconditioner = field(default_factory=DiagonalPreconditioner)
     tails: AllTails | None = None
     """What scores all tails, where the loss reads these: then all gradients are taken through it."""
     derivatives: Derivatives = field(init=False)

@@ -34,7 +34,7 @@ class AutogradCost:
         else:
             counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
             own = cost.own_multiply_adds
-        return counted + own(self.config, how.work, how.tracked) if how.is_normalised else counted
+        return counted + own(self.config, how.work, how.tracked).times(how.own_passes)
 
     @property
     def stages(self) -> Mapping[str, str]:
@@ -68,7 +68,7 @@ class AutogradCost:
             return self._tails_batch_bytes(batch_size)
         if number:
             total = cost.batch_bytes(self.config, batch_size, number, how.tracked, self.modes, itemsize=itemsize)
-        if number == 0 or how.is_normalised:
+        if number == 0 or how.own_passes:
             each = 1 + how.work.num_negatives
             total += cost.norm_bytes(self.config, batch_size, each, how.tracked, itemsize)
         return total
@@ -78,7 +78,7 @@ class AutogradCost:
         how, total = self.how, 0
         if how.work.num_tests:
             total = tails_cost.tails_batch_bytes(self.config, batch_size, how.work.num_tests, how.itemsize)
-        if how.work.num_tests == 0 or how.is_normalised:
+        if how.work.num_tests == 0 or how.own_passes:
             total += tails_cost.tails_norm_bytes(self.config, batch_size, how.tracked, how.itemsize)
         return total
 

@@ -1,34 +1,32 @@
 """The engine of any model, by automatic differentiation, as the rest of the project sees it."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.autograd.all_tails import AllTails
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.engine_cost import autograd_cost
 from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.autograd.preconditioned import layout_of
 from tracin_dask.influence.cost import Computing, EngineCost
 from tracin_dask.influence.engine import EngineKind, EngineOptions, EngineSettings
 from tracin_dask.influence.losses import AnyLoss, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision, WorkingPrecision
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner, flatten_scales
+from tracin_dask.influence.preconditioners.base import Layout
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.rowwise import RowwiseModel
 
 
 @dataclass(slots=True, kw_only=True)
 class ReadyRowwise:
-    """A model on its device, with its preconditioner."""
+    """A model on its device."""
 
     model: RowwiseModel
-    preconditioner: Preconditioner
     _tails: AllTails | None = field(default=None, init=False)
 
     def engine(self, settings: EngineSettings) -> GradientEngine:
@@ -40,7 +38,7 @@ class ReadyRowwise:
             loss=settings.loss,
             learning_rate=settings.learning_rate,
             modes=settings.modes,
-            preconditioner=self.preconditioner,
+            preconditioner=settings.preconditioner,
             tails=self._all_tails(settings.tracked) if settings.modes.all_scores else None,
         )
 
@@ -86,19 +84,13 @@ class AutogradEngineKind:
         """Choose the modes with the fewest multiply-adds, and count what they take."""
         return autograd_cost(config, how)
 
-    def ready(
-        self,
-        model: RowwiseModel,
-        scales: Mapping[str, Tensor],
-        *,
-        device: torch.device,
-        precision: Precision,  # noqa: ARG002 - always full
-    ) -> ReadyRowwise:
+    def layout(self, config: Any, device: torch.device) -> Layout:  # noqa: ANN401 - a ScoringConfig
+        """Give the order of the gradients."""
+        return layout_of(config, device)
+
+    def ready(self, model: RowwiseModel, *, device: torch.device, precision: Precision) -> ReadyRowwise:  # noqa: ARG002 - always full
         """Bring a loaded model to a device; the caller's stays where it is."""
-        return ReadyRowwise(
-            model=model if device.type == "cpu" else deepcopy(model).to(device),
-            preconditioner=flatten_scales(scales, model.config, device=device),
-        )
+        return ReadyRowwise(model=model if device.type == "cpu" else deepcopy(model).to(device))
 
 
 KIND: EngineKind = AutogradEngineKind()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tracin_dask.influence.autograd.derivatives import DENSE, ENTITY, RELATION, Derivatives, RowGradients
 from tracin_dask.influence.id_join import products_where_equal
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.tensors import dot_rows
 from tracin_dask.influence.terms import COLUMN, Row, Term, counted
 

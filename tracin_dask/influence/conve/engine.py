@@ -28,7 +28,8 @@ from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_fa
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, SeparableLoss, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Preconditioner
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.influence.tensors import concatenate
 
 GRADIENTS_AT_A_TIME = 256
@@ -79,7 +80,7 @@ class PairEngine:
     tracked: frozenset[str]
     loss: AnyLoss
     learning_rate: float
-    preconditioner: Preconditioner = field(default_factory=Preconditioner)
+    preconditioner: Preconditioner = field(default_factory=DiagonalPreconditioner)
     precision: Precision = Precision.FULL
     recompute: bool = False
     modes: Modes = field(default_factory=Modes)

@@ -36,9 +36,7 @@ class ConvECost:
         """The multiply-adds of all training triples, norms included."""
         how = self.how
         counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
-        if not how.is_normalised:
-            return counted
-        return counted + norm_multiply_adds(self.config, how.work, how.tracked)
+        return counted + norm_multiply_adds(self.config, how.work, how.tracked).times(how.own_passes)
 
     @property
     def stages(self) -> Mapping[str, str]:
@@ -70,7 +68,7 @@ class ConvECost:
         number = how.work.num_tests
         if number:
             total = cost.batch_bytes(self.config, batch_size, number, self.modes, itemsize=itemsize, recompute=again)
-        if number == 0 or how.is_normalised:
+        if number == 0 or how.own_passes:
             total = max(total, norm_bytes(self.config, batch_size, how.work, itemsize=itemsize, recompute=again))
         if self._is_preconditioned:
             total += preconditioned_batch_bytes(self.config, batch_size, self.modes, itemsize=itemsize, recompute=again)

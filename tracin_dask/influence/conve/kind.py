@@ -1,33 +1,30 @@
 """The closed-form engine of ConvE as the rest of the project sees it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.conve.engine_cost import conve_cost
 from tracin_dask.influence.conve.folded import FoldedConvE, fold
 from tracin_dask.influence.conve.jacobians import RelationTable, relation_table
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.preconditioned import lay_out_scales
+from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.cost import Computing, EngineCost
 from tracin_dask.influence.engine import EngineKind, EngineOptions, EngineSettings
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Layout
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.conve.model import ConvE
 
 
 @dataclass(slots=True, kw_only=True)
 class ReadyConvE:
-    """A folded ConvE with its preconditioner, and its relation table once an engine asks for that."""
+    """A folded ConvE, and its relation table once an engine asks for that."""
 
     model: FoldedConvE
-    preconditioner: Preconditioner
     precision: Precision
     _relations: RelationTable | None = field(default=None, init=False)
 
@@ -39,7 +36,7 @@ class ReadyConvE:
             tracked=settings.tracked,
             loss=settings.loss,
             learning_rate=settings.learning_rate,
-            preconditioner=self.preconditioner,
+            preconditioner=settings.preconditioner,
             precision=self.precision,
             recompute=settings.recompute,
             modes=settings.modes,
@@ -68,15 +65,13 @@ class ConvEEngineKind:
         """Choose the modes with the fewest multiply-adds, and count what they take."""
         return conve_cost(config, how)
 
-    def ready(
-        self, model: ConvE, scales: Mapping[str, Tensor], *, device: torch.device, precision: Precision
-    ) -> ReadyConvE:
-        """Fold a loaded model, and lay the diagonal of its preconditioner out as its gradients lie."""
-        return ReadyConvE(
-            model=fold(model, device=device, precision=precision),
-            preconditioner=lay_out_scales(scales, model.config, device=device),
-            precision=precision,
-        )
+    def layout(self, config: Any, device: torch.device) -> Layout:  # noqa: ANN401 - a ConvEConfig
+        """Give the order of the gradients."""
+        return layout_of(config, device)
+
+    def ready(self, model: ConvE, *, device: torch.device, precision: Precision) -> ReadyConvE:
+        """Fold a loaded model."""
+        return ReadyConvE(model=fold(model, device=device, precision=precision), precision=precision)
 
 
 KIND: EngineKind = ConvEEngineKind()

@@ -6,7 +6,6 @@ tables that lie in all rows, meets P in products of their own.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -24,11 +23,11 @@ from tracin_dask.influence.conve.tensor_names import (
     FC_WEIGHT,
     RELATIONS,
 )
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Layout, Preconditioner
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.models.conve.model import ConvEConfig
 
-Layout: TypeAlias = Callable[[Tensor, ConvEConfig], Tensor]
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, Callable[[Tensor, ConvEConfig], Tensor]] = {
     FC_WEIGHT: lambda scale, config: scale.T.index_select(0, feature_order(config)),
     "conv1.weight": lambda scale, config: scale.view(config.output_channels, config.num_taps).T.flatten(),
     ENTITY_BIAS: lambda scale, _: scale[:, None],
@@ -36,12 +35,22 @@ LAYOUTS: dict[str, Layout] = {
 """How P of a tensor in its shape as a parameter comes into the order of its gradients; see `FoldedConvE`."""
 
 
+def layout_of(config: ConvEConfig, device: torch.device | str = "cpu") -> Layout:
+    """Give what brings P of a tensor, in its shape as a parameter, into the order of its gradients on a device."""
+
+    def laid_out(name: str, scale: Tensor) -> Tensor:
+        ordered = LAYOUTS[name](scale, config) if name in LAYOUTS else scale
+        return ordered.to(device).contiguous()
+
+    return laid_out
+
+
 def lay_out_scales(
     scales: Mapping[str, Tensor], config: ConvEConfig, *, device: torch.device | str = "cpu"
 ) -> Preconditioner:
     """Bring P of tensors, in their shapes as parameters, into the order of their gradients."""
-    laid_out = {name: LAYOUTS[name](scale, config) if name in LAYOUTS else scale for name, scale in scales.items()}
-    return Preconditioner(scales={name: scale.to(device).contiguous() for name, scale in laid_out.items()})
+    layout = layout_of(config, device)
+    return DiagonalPreconditioner(scales={name: layout(name, scale) for name, scale in scales.items()})
 
 
 def times_output(preconditioner: Preconditioner, output: OutputFactors) -> OutputFactors:

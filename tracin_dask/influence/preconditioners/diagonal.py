@@ -2,21 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.scoring import ScoringConfig
-
-Preconditioning = Literal["none", "adam"]
-"""P is the identity, for plain gradient descent; or 1 / (√v̂ + ε), for Adam."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preconditioner:
+class DiagonalPreconditioner:
     """P by parameter tensor; without any it is the identity."""
 
     scales: Mapping[str, Float[Tensor, "..."]] = field(default_factory=dict)
@@ -66,14 +61,5 @@ class Preconditioner:
         return lengths.square()
 
 
-def flatten_scales(
-    scales: Mapping[str, Tensor], config: ScoringConfig, *, device: torch.device | str = "cpu"
-) -> Preconditioner:
-    """Bring P of tensors into the order of automatic differentiation: tables row by row, others flattened."""
-    tables = {table.name for table in config.tables}
-    return Preconditioner(
-        scales={
-            name: (scale.reshape(len(scale), -1) if name in tables else scale.flatten()).to(device)
-            for name, scale in scales.items()
-        }
-    )
+IDENTITY = DiagonalPreconditioner()
+"""P of plain gradient descent."""

@@ -1,12 +1,13 @@
 """A checkpoint as workers get it: by its path, or as bytes where they do not see the path."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.adam import Scales, adam_scales
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.model_format import ModelFormat, dump_tensors, restore_tensors
 from tracin_dask.models.config import ModelConfig, TrainedModel
@@ -14,12 +15,26 @@ from tracin_dask.places.files import sha256_of
 from tracin_dask.places.place import Place
 
 
+@runtime_checkable
+class StateReader(Protocol):
+    """Reads what a preconditioner needs of a checkpoint beyond the weights."""
+
+    @property
+    def name(self) -> str:
+        """What tells the reader from others."""
+        ...
+
+    def read(self, checkpoint: Checkpoint, names: Collection[str]) -> Mapping[str, Tensor]:
+        """Read it for some parameter tensors; raises CheckpointError if the checkpoint does not have it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """A checkpoint's model, and the diagonal of its preconditioner for the tensors that need one."""
+    """A checkpoint's model, and what a preconditioner reads of the file, by names."""
 
     model: TrainedModel
-    scales: Scales
+    scales: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +59,15 @@ class CheckpointFile:
     dtype: torch.dtype
     format: ModelFormat = field(hash=False)
     preconditioned: frozenset[str] = frozenset()
-    """The parameter tensors of which Adam's preconditioner is read, too."""
+    """The parameter tensors of which the reader reads more than the weights."""
+    reader: StateReader | None = field(default=None, hash=False)
     sent: SentContents | None = field(default=None, compare=False, hash=False)
     """The contents, for workers that do not see the path or must not unpickle the file."""
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, preconditioned: Collection[str] = ()) -> "CheckpointFile":
+    def of(
+        cls, checkpoint: Checkpoint, preconditioned: Collection[str] = (), reader: StateReader | None = None
+    ) -> "CheckpointFile":
         """Describe a checkpoint that the client loaded."""
         return cls(
             path=checkpoint.path.absolute(),
@@ -58,6 +76,7 @@ class CheckpointFile:
             dtype=checkpoint.dtype,
             format=checkpoint.format,
             preconditioned=frozenset(preconditioned),
+            reader=reader,
         )
 
     @property
@@ -92,8 +111,8 @@ class CheckpointFile:
         """Give these contents as bytes."""
         return SentContents(model=self.format.dump(contents.model), scales=dump_tensors(contents.scales))
 
-    def _scales(self, model: TrainedModel) -> Scales:
-        if not self.preconditioned:
+    def _scales(self, model: TrainedModel) -> Mapping[str, Tensor]:
+        if self.reader is None:
             return {}
         checkpoint = Checkpoint(model=model, format=self.format, path=self.path, sha256=self.sha256)
-        return adam_scales(checkpoint, self.preconditioned)
+        return self.reader.read(checkpoint, self.preconditioned)

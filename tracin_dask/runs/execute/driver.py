@@ -198,11 +198,12 @@ def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run
 
 
 def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
+    method = prepared.config.scoring.method
     return ScoreJob(
         store=prepared.store,
         checkpoints=tuple(
-            CheckpointFile.of(checkpoint, scales)
-            for checkpoint, scales in zip(prepared.checkpoints, prepared.scales, strict=True)
+            CheckpointFile.of(checkpoint, prepared.tracked if method else (), method)
+            for checkpoint in prepared.checkpoints
         ),
         learning_rates=prepared.learning_rates,
         num_columns=prepared.num_answers,

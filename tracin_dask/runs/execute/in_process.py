@@ -1,12 +1,14 @@
 """Carries out a plan in this process: for small jobs, which should not pay for workers."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.report.result import Norms
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
+from tracin_dask.runs.work.fit import fit_ranges, gather, merge_gathered
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
 from tracin_dask.runs.work.norms import reported_norms
 from tracin_dask.runs.work.score import prepare_test, score_rows
@@ -30,6 +32,10 @@ class InProcess:
 
     def prepare(self) -> Counters:
         """Compute what all tasks share."""
+        if self._job.needs_pass:
+            ranges = fit_ranges(len(self._job.store), self._job.batch_size)
+            parts = [gather(self._state, self._job, rows) for rows in ranges]
+            self._job = replace(self._job, gathered=merge_gathered(self._job, parts))
         if not self._cache or not isinstance(self._test, Targets):
             return Counters()
         self._test = prepare_test(self._state, self._job, self._test)

@@ -21,6 +21,7 @@ from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_work
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.allocator import keep_freed_memory
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
+from tracin_dask.runs.work.fit import Gathered, fit_ranges, gather, merge_gathered
 from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored, this_process
 from tracin_dask.runs.work.norms import reported_norms
 from tracin_dask.runs.work.score import load_ahead, prepare_test, score_rows
@@ -58,6 +59,7 @@ class OnDask:
         self._cache = cache and targets is not None
         self._shared: Future[Any] | None = None
         self._held: list[Future[Any]] = []
+        self._gathered: Future[Any] | None = None
         self._id = run
 
     def prepare(self) -> Counters:
@@ -77,8 +79,10 @@ class OnDask:
             run=self._id,
             report_seconds=seconds_between_reports(len(workers)),
         )
-        self._shared = self._submit("share", _share_prepared if self._cache else _share, shared, weights)
         job = self._submit("job", _with_weights, self._job, weights)
+        self._gathered = self._gather(job) if self._job.needs_pass else None
+        share = _share_prepared if self._cache else _share
+        self._shared = self._submit("share", share, shared, weights, self._gathered)
         graph, loads = one_task_per_worker(workers, _load, job, f"load-{self._id}")
         self._held += self._client.get(graph, loads, sync=False)  # beside the factors, which one of them computes
         try:
@@ -123,10 +127,19 @@ class OnDask:
         found: Norms = self._afterwards("norms", _norms, reported)
         return found
 
+    def _gather(self, job: "Future[Any]") -> "Future[Any]":
+        """Let the workers go through the training triples for the preconditioner; held as long as the run."""
+        ranges = fit_ranges(len(self._job.store), self._job.batch_size)
+        parts = [self._submit(f"gather-{start}", _gather, job, (start, stop)) for start, stop in ranges]
+        future: Future[Any] = self._client.submit(
+            merge_gathered, self._job, parts, key=f"gathered-{self._id}", pure=False
+        )
+        return future
+
     def _afterwards(self, name: str, function: Any, reported: Reported) -> Any:  # noqa: ANN401 - as `_submit`
         """Let a worker look at what is reported once more."""
         _, weights = self._look_for_files()
-        job = self._submit(f"job-for-{name}", _with_weights, self._job, weights)
+        job = self._submit(f"job-for-{name}", _with_weights, self._job, weights, self._gathered)
         try:
             with _killed_workers_explained(), _large_graphs_allowed():
                 return self._submit(name, function, job, self._targets, reported).result()
@@ -206,11 +219,13 @@ def _missing(paths: list[str]) -> list[str]:
     return [path for path in paths if not exists(path)]
 
 
-def _share(shared: _Shared, weights: Weights) -> _Shared:
-    return replace(shared, job=_with_weights(shared.job, weights))
+def _share(shared: _Shared, weights: Weights, gathered: Gathered | None) -> _Shared:
+    return replace(shared, job=_with_weights(shared.job, weights, gathered))
 
 
-def _with_weights(job: ScoreJob, weights: Weights) -> ScoreJob:
+def _with_weights(job: ScoreJob, weights: Weights, gathered: Gathered | None = None) -> ScoreJob:
+    if gathered is not None:
+        job = replace(job, gathered=gathered)
     if weights is None:
         return job
     pairs = zip(job.checkpoints, weights, strict=True)
@@ -221,10 +236,14 @@ def _load(job: ScoreJob) -> None:
     load_ahead(_state(job), job)
 
 
-def _share_prepared(shared: _Shared, weights: Weights) -> _Shared:
-    whole = _share(shared, weights)
+def _share_prepared(shared: _Shared, weights: Weights, gathered: Gathered | None) -> _Shared:
+    whole = _share(shared, weights, gathered)
     assert isinstance(whole.test, Targets)  # noqa: S101 - the test triples, which are not prepared yet
     return replace(whole, test=prepare_test(_state(whole.job), whole.job, whole.test))
+
+
+def _gather(job: ScoreJob, rows: Rows) -> Gathered:
+    return gather(_state(job), job, rows)
 
 
 def _counters(shared: _Shared) -> Counters:

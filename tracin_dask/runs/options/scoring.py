@@ -8,7 +8,8 @@ from tracin_dask.identity import changes
 from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy, loss_identity
 from tracin_dask.influence.normalised import Normalize
 from tracin_dask.influence.parameters import matching, without_cancelled
-from tracin_dask.influence.preconditioners.diagonal import Preconditioning
+from tracin_dask.influence.preconditioners.base import PreconditionerMethod
+from tracin_dask.influence.preconditioners.registry import NONE, method_of
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.options.refusals import refuse_unknown
 
@@ -41,7 +42,7 @@ class ScoringOptions:
     loss: AnyLoss = field(default_factory=BinaryCrossEntropy, metadata=changes("scores", by=loss_identity))
     parameters: tuple[str, ...] = field(default=(), metadata=changes("scores", through="parameters"))
     last_layers: int | None = field(default=None, metadata=changes("scores", through="parameters"))
-    preconditioner: Preconditioning = field(default="none", metadata=changes("scores"))
+    preconditioner: str | PreconditionerMethod = field(default=NONE, metadata=changes("scores"))
     normalize: Normalize = field(default="none", metadata=changes("scores"))
     learning_rate: float | tuple[float, ...] | None = field(
         default=None, metadata=changes("scores", through="learning_rate")
@@ -59,7 +60,7 @@ class ScoringOptions:
             if not 0 < rate < float("inf"):
                 raise ConfigError(f"learning_rate must be a positive number, not {rate}")
         refuse_unknown("normalize", self.normalize, get_args(Normalize))
-        refuse_unknown("preconditioner", self.preconditioner, get_args(Preconditioning))
+        method_of(self.preconditioner)
         if self.parameters and self.last_layers is not None:
             raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
 
@@ -69,6 +70,11 @@ class ScoringOptions:
         if self.learning_rate is None:
             return ()
         return self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
+
+    @property
+    def method(self) -> PreconditionerMethod | None:
+        """What finds the preconditioner; None for plain gradient descent."""
+        return method_of(self.preconditioner)
 
     def tracked(self, model: ModelConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.
@@ -80,6 +86,6 @@ class ScoringOptions:
         """
         if self.last_layers is not None:
             return model.last_layers(self.last_layers)
-        if self.preconditioner != "none" and not self.parameters:
+        if getattr(self.method, "skips_cancelled", False) and not self.parameters:
             return without_cancelled(model)
         return matching(model, self.parameters or ("*",))

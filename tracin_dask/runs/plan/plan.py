@@ -138,10 +138,11 @@ def device_bytes(config: RunConfig, resources: Resources) -> int | None:
 
 
 def _counts(model: ModelConfig, work: Workload, config: RunConfig) -> EngineCost:
+    method = config.scoring.method
     how = Computing(
         work=work,
         tracked=config.scoring.tracked(model),
-        is_normalised=config.scoring.normalize != "none",
+        own_passes=(config.scoring.normalize != "none") + (method is not None and method.start_pass() is not None),
         itemsize=working_dtype(config.computing.precision).itemsize,
         recompute=config.computing.gradient_checkpointing,
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from tracin_dask.influence.columns import Answers, Question, Targets
 from tracin_dask.influence.cost import Modes
 from tracin_dask.influence.engine import Factors
+from tracin_dask.influence.preconditioners.base import PreconditionerMethod, State
 from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.runs.config import RunConfig
@@ -41,8 +42,20 @@ class ScoreJob:
     threads: int
     reductions: tuple[Reduction[Any], ...]
     """What is kept of the influences; each has a name of its own."""
+    gathered: tuple[State, ...] = ()
+    """What the preconditioner's pass over the training triples gathered, by checkpoint; empty before it, or without."""
     caller: str = ""
     """The process that called for the run, see `this_process`: other processes are workers' own."""
+
+    @property
+    def method(self) -> PreconditionerMethod | None:
+        """What finds the preconditioner."""
+        return self.config.scoring.method
+
+    @property
+    def needs_pass(self) -> bool:
+        """Whether the training triples must be gone through before anything is scored."""
+        return self.method is not None and self.method.start_pass() is not None and not self.gathered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

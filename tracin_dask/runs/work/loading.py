@@ -7,6 +7,8 @@ import torch
 
 from tracin_dask.influence.engine import Engine, EngineSettings, ReadyModel, engine_kind
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioners.base import Layout, Preconditioner, State
+from tracin_dask.influence.preconditioners.diagonal import IDENTITY
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.work.job import ScoreJob
@@ -18,11 +20,24 @@ class Loaded:
     """A model from which engines are made."""
 
     ready: ReadyModel
+    state: State
+    """What the preconditioner's method read of the checkpoint."""
+    layout: Layout
     is_counted: bool = True
     """Whether a task has stated that the checkpoint was loaded."""
+    _fitted: "tuple[State, Preconditioner] | None" = field(default=None, init=False)
+
+    def preconditioner(self, job: ScoreJob, gathered: State) -> Preconditioner:
+        """Give P, made once for what was gathered in a pass; the identity before the pass."""
+        if job.method is None or job.needs_pass:
+            return IDENTITY
+        if self._fitted is None or self._fitted[0] is not gathered:
+            self._fitted = gathered, job.method.fit(self.state, gathered, self.layout)
+        return self._fitted[1]
 
 
-ModelKey = tuple[str, ModelConfig, torch.dtype, frozenset[str], torch.device, Precision]
+NOTHING: State = {}
+ModelKey = tuple[str, ModelConfig, torch.dtype, frozenset[str], str, torch.device, Precision]
 """The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
 
 
@@ -62,25 +77,35 @@ class Models:
         number = sum(not model.is_counted for model in found)
         for model in found:
             model.is_counted = True
-        pairs = zip(found, job.learning_rates, strict=True)
-        return [model.ready.engine(_settings(job, learning_rate)) for model, learning_rate in pairs], number
+        gathered = job.gathered or (NOTHING,) * len(found)
+        settings = (
+            _settings(job, rate, model.preconditioner(job, of_one))
+            for model, rate, of_one in zip(found, job.learning_rates, gathered, strict=True)
+        )
+        return [model.ready.engine(chosen) for model, chosen in zip(found, settings, strict=True)], number
 
 
 def _ready(file: CheckpointFile, contents: Contents, here: Computing) -> Loaded:
     """Make a model ready to compute."""
     kind = engine_kind(file.config)
-    return Loaded(ready=kind.ready(contents.model, contents.scales, device=here.device, precision=here.precision))
+    return Loaded(
+        ready=kind.ready(contents.model, device=here.device, precision=here.precision),
+        state=contents.scales,
+        layout=kind.layout(file.config, here.device),
+    )
 
 
-def _settings(job: ScoreJob, learning_rate: float) -> EngineSettings:
+def _settings(job: ScoreJob, learning_rate: float, preconditioner: Preconditioner) -> EngineSettings:
     return EngineSettings(
         tracked=job.tracked,
         loss=job.config.scoring.loss,
         learning_rate=learning_rate,
         modes=job.modes,
+        preconditioner=preconditioner,
         recompute=job.config.computing.gradient_checkpointing,
     )
 
 
 def _key(file: CheckpointFile, here: Computing) -> ModelKey:
-    return file.sha256, file.config, file.dtype, file.preconditioned, here.device, here.precision
+    reader = "" if file.reader is None else file.reader.name
+    return file.sha256, file.config, file.dtype, file.preconditioned, reader, here.device, here.precision

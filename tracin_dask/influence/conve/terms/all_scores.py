@@ -24,7 +24,7 @@ from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS
 from tracin_dask.influence.conve.terms.at_all_scores import TermsAtAllScores
 from tracin_dask.influence.conve.terms.at_own_score import TermsAtOwnScore
 from tracin_dask.influence.id_join import IdIndex, add_where_equal
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.terms import Term, counted
 
 

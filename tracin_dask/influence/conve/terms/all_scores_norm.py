@@ -11,7 +11,7 @@ from torch import Tensor
 from tracin_dask.influence.conve.all_scores import AtScores, TileSum
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, RELATIONS
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.tensors import dot_rows
 from tracin_dask.influence.terms import Term, counted
 

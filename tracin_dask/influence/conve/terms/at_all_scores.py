@@ -10,7 +10,7 @@ from torch import Tensor
 from tracin_dask.influence.conve.all_scores import LaterTails, Reader, TileSum, TrainingSide
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS
-from tracin_dask.influence.preconditioners.diagonal import Preconditioner
+from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.terms import Term, counted
 
 
