@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.influence.preconditioners.adam import Adam
 from tracin_dask.models.checkpoints.adam import adam_scales
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.models.conve.convert import convert_checkpoint
@@ -127,7 +128,7 @@ def test_biases_of_a_convolution_are_not_dropped_by_a_conversion(theirs, path, t
 
 def test_a_worker_builds_a_model_of_a_dialect_that_only_the_client_knows(path, monkeypatch):
     checkpoint = load_conve(path, **SIZES, dtype=torch.float64)
-    file = CheckpointFile.of(checkpoint, {"fc.bias"})
+    file = CheckpointFile.of(checkpoint, {"fc.bias"}, Adam())
     monkeypatch.setattr("tracin_dask.models.conve.dialects.DIALECTS", {})
     for contents in (file.load(), CheckpointFile.of(checkpoint).load()):
         assert torch.equal(scores(contents.model), scores(checkpoint.model))
