@@ -119,11 +119,11 @@ def stop(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.tes
     def command(*words: object, after: int) -> click.testing.Result:
         finished, score_rows = [], in_process.score_rows
 
-        def interrupted(job: object, test: object, rows: object, **options: object) -> object:
+        def interrupted(state: object, job: object, test: object, rows: object, **options: object) -> object:
             if len(finished) == after:
                 raise KeyboardInterrupt
             finished.append(rows)
-            return score_rows(job, test, rows, **options)
+            return score_rows(state, job, test, rows, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(in_process, "score_rows", interrupted)

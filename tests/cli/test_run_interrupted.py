@@ -84,7 +84,7 @@ def test_a_run_continues_after_a_kill_and_after_ctrl_c(words, tmp_path):
 
 
 def test_a_run_with_other_options_refuses_the_records_of_an_interrupted_run(stopped, tool):
-    with pytest.raises(ResumeError, match=r"a\.json\.progress holds the finished part of another run \(top_k: 30 then"):
+    with pytest.raises(ResumeError, match=r"a\.json\.progress holds the finished part of another run \(top k: 30 then"):
         tool(*stopped, "--top-k", 20)
 
 
