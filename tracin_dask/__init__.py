@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tracin_dask.runs.config import RunConfig
     from tracin_dask.runs.execute.driver import Execution
     from tracin_dask.runs.options.computing import ComputingOptions
+    from tracin_dask.runs.options.masking import MaskOptions
     from tracin_dask.runs.options.question import QuestionOptions
     from tracin_dask.runs.options.ranking import RankingOptions
     from tracin_dask.runs.options.saving import SavingOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tracin_dask.triples.groups import open_groups
     from tracin_dask.triples.ingest import IngestOptions, ingest
     from tracin_dask.triples.store import open_store
+    from tracin_dask.triples.training_triples import read_training_triples
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "InfluenceResult",
     "IngestOptions",
     "Loss",
+    "MaskOptions",
     "ModelDescription",
     "OneToAll",
     "QuestionOptions",
@@ -56,6 +59,7 @@ __all__ = [
     "open_groups",
     "open_store",
     "read_result",
+    "read_training_triples",
     "run",
     "write_result",
 ]
@@ -68,6 +72,7 @@ _HOME = {
     "InfluenceResult": "tracin_dask.report.result",
     "IngestOptions": "tracin_dask.triples.ingest",
     "Loss": "tracin_dask.influence.losses",
+    "MaskOptions": "tracin_dask.runs.options.masking",
     "ModelDescription": "tracin_dask.models.description",
     "OneToAll": "tracin_dask.influence.losses",
     "QuestionOptions": "tracin_dask.runs.options.question",
@@ -87,6 +92,7 @@ _HOME = {
     "open_groups": "tracin_dask.triples.groups",
     "open_store": "tracin_dask.triples.store",
     "read_result": "tracin_dask.report.formats",
+    "read_training_triples": "tracin_dask.triples.training_triples",
     "run": "tracin_dask.launch.run",
     "write_result": "tracin_dask.report.formats",
 }

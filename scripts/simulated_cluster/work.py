@@ -63,7 +63,14 @@ class SimulatedWork:
         """Stand in for `worker.load_ahead`: there is no checkpoint."""
 
     def score_rows(
-        self, _state: object, job: ScoreJob, _test: object, rows: Rows, *, on_rows: OnRows | None = None
+        self,
+        _state: object,
+        job: ScoreJob,
+        _test: object,
+        rows: Rows,
+        *,
+        on_rows: OnRows | None = None,
+        listed: object = None,  # noqa: ARG002 - as the product calls it
     ) -> Scored:
         """Stand in for `worker.score_rows`: sleep for its time, report as it does, return as much as it does."""
         started, seconds = time.time(), self.seconds(rows)

@@ -12,7 +12,8 @@ from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.prepare import prepare, resolve_test_triples
+from tracin_dask.runs.prepare import prepare
+from tracin_dask.runs.resolve import resolve_triples
 
 
 def test_test_triples_as_labels_and_as_ids_are_the_same(graph: Graph):
@@ -24,7 +25,7 @@ def test_test_triples_as_labels_and_as_ids_are_the_same(graph: Graph):
         np.array(as_labels),
         np.array(as_labels, dtype=object),
     ):
-        assert resolve_test_triples(graph.store, given).tolist() == graph.test_triples.tolist()
+        assert resolve_triples(graph.store, given).tolist() == graph.test_triples.tolist()
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_an_unknown_part_of_a_test_triple_is_named(graph: Graph, triple, role, l
         "2 test triple(s) in all"
     )
     with pytest.raises(ConfigError, match=re.escape(expected)):
-        resolve_test_triples(graph.store, [known, triple, triple])
+        resolve_triples(graph.store, [known, triple, triple])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_an_unknown_part_of_a_test_triple_is_named(graph: Graph, triple, role, l
 )
 def test_an_unknown_label_gets_suggestions(graph: Graph, triple, meant):
     with pytest.raises(ConfigError, match=meant):
-        resolve_test_triples(graph.store, [triple])
+        resolve_triples(graph.store, [triple])
 
 
 @pytest.mark.parametrize(
@@ -67,12 +68,12 @@ def test_an_unknown_label_gets_suggestions(graph: Graph, triple, meant):
 )
 def test_test_triples_of_the_wrong_shape_are_refused(graph: Graph, given, found):
     with pytest.raises(ConfigError, match=rf"rows of \(head, relation, tail\), ids or labels, found an array {found}"):
-        resolve_test_triples(graph.store, given)
+        resolve_triples(graph.store, given)
 
 
 def test_test_triples_of_different_lengths_are_refused(graph: Graph):
     with pytest.raises(ConfigError, match="found rows of different lengths"):
-        resolve_test_triples(graph.store, [[0, 0, 1], [0, 0]])
+        resolve_triples(graph.store, [[0, 0, 1], [0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_test_triples_of_different_lengths_are_refused(graph: Graph):
 )
 def test_test_triples_that_are_no_integers_are_refused(graph: Graph, given):
     with pytest.raises(ConfigError, match=r"found numbers of type (float64|bool); ids are integers"):
-        resolve_test_triples(graph.store, given)
+        resolve_triples(graph.store, given)
 
 
 def test_mode_test_needs_test_triples(graph: Graph, checkpoint: Checkpoint):

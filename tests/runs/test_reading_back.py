@@ -29,6 +29,10 @@ KINDS = {
     "nothing": {"mode": "self", "rank_by": "opponents", "checkpoint_contributions": True},
     "float64": {"precision": "float64"},
     "groups": {"group_by": ("relation", "head", "tail")},
+    "ranks": {"rank_of": "some lines"},
+    "ranks of self": {"mode": "self", "rank_of": "some lines", "rank_by": "proponents"},
+    "masked": {"rank_of": "some lines", "only_relations": (0, 2), "touching": "either"},
+    "masked alike": {"mode": "self", "exclude_relations": (3,)},
     "groups of self": {"group_by": ("relation", "head"), "mode": "self"},
 }
 
@@ -36,9 +40,11 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def result(request: pytest.FixtureRequest, make_job: MakeJob, graph: Graph) -> InfluenceResult:
     """Give the result of a run of this kind."""
-    options = KINDS[request.param]
+    options = dict(KINDS[request.param])
     if "precision" in options:
         options |= {"model": load_checkpoint(graph.folder / "best_model.pt", dtype=torch.float64)}
+    if "rank_of" in options:
+        options |= {"rank_of": graph.lines[[17, 3, 200]].tolist()}
     return make_job(**options).carry_out()
 
 

@@ -11,6 +11,16 @@ ELEMENTWISE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaskSizes:
+    """The sizes of what says which training triples are ranked."""
+
+    num_bytes: int
+    """What masks hold in a worker."""
+    by_pair: bool
+    """Whether some training triples are ranked for some answers only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """How much there is to score; distinct counts are of the whole training set, in store order."""
 
@@ -37,6 +47,8 @@ class Workload:
     """Influences per training triple: one for each test triple, or its own."""
     reductions: tuple[Reduction[Any], ...] = ()
     """What is kept of the influences; each says what it holds in memory."""
+    masks: MaskSizes | None = None
+    """Of what says which training triples are ranked, where not all are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

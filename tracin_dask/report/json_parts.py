@@ -15,12 +15,13 @@ from tracin_dask.report.arrow import number_array, table_of, text_array
 from tracin_dask.report.entries import entries, ranked_columns
 from tracin_dask.report.groups import LISTED_GROUPS, GroupInfluences
 from tracin_dask.report.labels import ROLES, Labels, Texts
+from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult, Norms, RankedTriples
 from tracin_dask.report.sets import TestSets
 
 Contents = Mapping[str, Any]
 """The JSON object of one test triple."""
-FURTHER = "further_influences"
+FURTHER, RANKS, NUM_RANKED = "further_influences", "ranks", "num_ranked_rows"
 TEST_SET = "test_set"
 """What is said of a set of test triples in place of `test_triple`."""
 PREFIXES = ("", "train_")
@@ -122,7 +123,7 @@ def _read_labels(contents: Sequence[Contents]) -> dict[str, Any]:
     known: dict[str, dict[int, tuple[str, str | None]]] = {"entity": {}, "relation": {}}
     for one in contents:
         asked = [part.get(key, {}) for part in _questions([one]) for key in ("test_triple", "contrast")]
-        described = [*asked, *one[name], *one.get(FURTHER, ())]
+        described = [*asked, *one[name], *one.get(FURTHER, ()), *one.get(RANKS, ())]
         for triple in described:
             for prefix in PREFIXES:
                 for role in ROLES:
@@ -207,6 +208,47 @@ def _contributions(contents: Sequence[Contents], name: str) -> tuple[ndarray, ..
     return tuple(part.reshape(len(one), width) for part, one in zip(parts, listed, strict=True))
 
 
+def _write_num_ranked(result: InfluenceResult, test_index: int) -> dict[str, Any]:
+    return {} if result.num_ranked is None else {NUM_RANKED: int(result.num_ranked[test_index])}
+
+
+def _read_num_ranked(contents: Sequence[Contents]) -> dict[str, Any]:
+    counted = NUM_RANKED in contents[0]
+    return {"num_ranked": numbers((one[NUM_RANKED] for one in contents), pa.int64()) if counted else None}
+
+
+def _write_ranks(result: InfluenceResult, test_index: int) -> dict[str, Any]:
+    """List the ranks of the listed training triples, null where they are not ranked."""
+    if result.ranks is None:
+        return {}
+    ranks, rank = result.ranks, pa.array(result.ranks.rank[test_index])
+    columns = result.labels.columns(ranks.triples, "train_") | {
+        result.value_name: pa.array(ranks.influence[test_index]),
+        "train_index": pa.array(ranks.train_index),
+    }
+    percentiles = ranks.percentile(test_index).tolist()
+    places = [
+        {"rank": number or None, "percentile": percentile if number else None}
+        for number, percentile in zip(rank.to_pylist(), percentiles, strict=True)
+    ]
+    return {RANKS: [entry | place for entry, place in zip(rows(pa.table(columns)), places, strict=True)]}
+
+
+def _read_ranks(contents: Sequence[Contents]) -> dict[str, Any]:
+    if RANKS not in contents[0]:
+        return {"ranks": None}
+    listed, total = contents[0][RANKS], contents[0]["run"]["num_training_triples"]
+    name = name_of_value(contents)
+    ranks = ListedRanks(
+        triples=_triples(listed, "train_"),
+        train_index=numbers((entry["train_index"] for entry in listed), pa.int64()),
+        influence=np.stack([numbers((entry[name] for entry in one[RANKS]), pa.float64()) for one in contents]),
+        rank=np.stack([numbers((entry["rank"] or NOT_RANKED for entry in one[RANKS]), pa.int64()) for one in contents]),
+        num_ranked=numbers((one.get(NUM_RANKED, total) for one in contents), pa.int64()),
+    )
+    return {"ranks": ranks}
+
+
 def _write_groups(result: InfluenceResult, test_index: int) -> dict[str, Any]:
     if not result.groups:
         return {}
@@ -259,8 +301,10 @@ PARTS = (
     Part(write=_write_question, read=_read_question),
     Part(write=_write_norm, read=_read_norms),
     Part(write=_write_settings, read=_read_settings),
+    Part(write=_write_num_ranked, read=_read_num_ranked),
     RANKINGS,
     Part(write=_write_further, read=_read_further),
+    Part(write=_write_ranks, read=_read_ranks),
     Part(write=_write_no_labels, read=_read_labels),
     Part(write=_write_groups, read=_read_groups),
     Part(write=_write_run, read=_read_run),

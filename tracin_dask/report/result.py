@@ -14,13 +14,15 @@ from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.groups import GroupInfluences, group_tables
 from tracin_dask.report.labels import Labels
+from tracin_dask.report.ranks import ListedRanks
 from tracin_dask.report.sets import TestSets
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 3
-"""2: `learning_rate` is a list where there are several checkpoints. 3: `further_influences`; all groups have a file."""
+"""2: `learning_rate` is a list where there are several checkpoints. 3: `further_influences`, `ranks`,
+`num_ranked_rows`; all groups have a file."""
 SHOWN_ENTRIES = 10
 """Proponents and opponents that a result has at least, where so many exist: so that both sides can be shown."""
 
@@ -81,6 +83,12 @@ class InfluenceResult:
         The totals of the groups of training triples, by every grouping that was asked for.
     norms
         The norms of the gradients of test triples and of the rankings, where influences were divided by them.
+    num_ranked
+        How many training triples were ranked for each test triple, where options leave some out; None for all.
+    ranks
+        The exact ranks of the training triples that were listed for it (`rank_of`).
+    kept
+        The outcomes of reductions of your own, by their names; files do not have them.
     learning_rate
         That of the checkpoint; of several, a list in the order of `run["checkpoints"]`.
     labels
@@ -97,6 +105,9 @@ class InfluenceResult:
     contributions: "tuple[Float[ndarray, '_ checkpoint'], ...] | None" = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
     groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
+    num_ranked: Int[ndarray, " test"] | None = field(default=None, repr=False)
+    ranks: ListedRanks | None = field(default=None, repr=False)
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
     top_k: int
     learning_rate: float | list[float]
     labels: Labels = field(repr=False)

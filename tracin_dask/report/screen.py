@@ -5,13 +5,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tracin_dask.report.group_table import group_tables
+from tracin_dask.report.rank_table import rank_table
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.table import influence_tables
 
 
 def answer_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
-    """Show one answer: proponents and opponents, and the largest groups of each grouping, at most `rows` of each."""
+    """Show one answer: proponents and opponents, listed ranks, the largest groups of each grouping; `rows` of each."""
     tables = [influence_tables(result, test_index, rows=rows)]
+    tables += [rank_table(result.ranks, result.labels, test_index, rows=rows)] if result.ranks is not None else []
     return Group(*tables, *([group_tables(result, test_index, rows=rows)] if result.groups else []))
 
 
@@ -37,6 +39,26 @@ def scored(result: InfluenceResult) -> str:
     done, seconds, number = result.run["num_training_triples"], result.run["seconds"], len(result.rankings)
     tests = f" against {number:,} {answer_word(result)}s" if number > 1 else ""
     return f"scored {done:,} training triples{tests} in {seconds:.1f} s"
+
+
+def ranked(result: InfluenceResult) -> list[str]:
+    """Say how many of the training triples were ranked, where options leave some out."""
+    if result.num_ranked is None:
+        return []
+    least, most = int(result.num_ranked.min()), int(result.num_ranked.max())
+    number = f"{most:,}" if least == most else f"between {least:,} and {most:,}"
+    each = "" if least == most else f" for each {answer_word(result)}"
+    lines = [f"ranked {number} of {result.run['num_training_triples']:,} training triples{each}"]
+    empty = int((result.num_ranked == 0).sum())
+    if empty:
+        lines.append(f"{empty:,} of {len(result.rankings):,} lists are empty: {why_nothing_is_ranked(result)}")
+    return lines
+
+
+def why_nothing_is_ranked(result: InfluenceResult) -> str:
+    """Name the options that leave no training triple."""
+    options = [f"--{name.replace('_', '-')}" for name in result.run["masks"]]
+    return f"{' and '.join(options)} left no training triple to rank"
 
 
 def made(result: InfluenceResult) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.runs.options.computing import ComputingOptions
+from tracin_dask.runs.options.masking import MaskOptions
 from tracin_dask.runs.options.question import QuestionOptions
 from tracin_dask.runs.options.ranking import RankingOptions
 from tracin_dask.runs.options.saving import SavingOptions
@@ -27,6 +28,8 @@ class RunConfig:
         What an influence is: the loss, the tracked parameter tensors, steps, norms and learning rates.
     ranking
         Which training triples are reported.
+    masking
+        Which training triples are ranked.
     saving
         What is kept besides the rankings.
     computing
@@ -36,6 +39,7 @@ class RunConfig:
     question: QuestionOptions = field(default_factory=QuestionOptions)
     scoring: ScoringOptions = field(default_factory=ScoringOptions)
     ranking: RankingOptions = field(default_factory=RankingOptions)
+    masking: MaskOptions = field(default_factory=MaskOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     computing: ComputingOptions = field(default_factory=ComputingOptions)
 
@@ -52,6 +56,11 @@ class RunConfig:
             raise ConfigError(
                 f"normalize {scoring.normalize} is for influences on test triples: in mode 'self' a triple meets "
                 "itself only, and its cosine with itself is 1; leave normalize out"
+            )
+        if self.question.mode == "self" and (self.masking.touching is not None or self.masking.exclude_self):
+            raise ConfigError(
+                "touching and exclude_self compare training triples with test triples, and mode 'self' has none; "
+                "leave them out"
             )
         if precision in {"fp16", "mixed"} and scoring.method is not None:
             taken = "fp16" if precision == "fp16" else "mixed takes fp16 on a GPU, which"

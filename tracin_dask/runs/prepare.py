@@ -1,7 +1,7 @@
 """Checks what is asked against the store and the checkpoint, before anything is planned or started."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -13,6 +13,7 @@ from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.engine import EngineOptions, engine_kind
 from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
+from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.preconditioners.base import State
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
@@ -23,12 +24,13 @@ from tracin_dask.runs.answers import test_sets
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping, grouping_of
 from tracin_dask.runs.learning_rates import settle_learning_rates
+from tracin_dask.runs.listed_triples import resolve_training_triples
+from tracin_dask.runs.masks import masks_of
 from tracin_dask.runs.reductions import Reductions, reductions_of
+from tracin_dask.runs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.triples.store import TripleStore
-
-TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
-"""Test triples as ids or as labels: an array [test, 3], or tuples (head, relation, tail)."""
+from tracin_dask.triples.training_triples import TrainingTriples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,10 @@ class PreparedRun:
     """By which influences are added up."""
     sets: TestSets | None = None
     """Which test triples are explained together; None where each is explained by itself."""
+    listed: TrainingTriples | None = None
+    """Training triples whose exact ranks are asked for."""
+    masks: Masks = field(default_factory=Masks)
+    """Which training triples are ranked."""
 
     @property
     def model_config(self) -> ModelConfig:
@@ -91,12 +97,15 @@ class PreparedRun:
             num_checkpoints=len(self.checkpoints),
             num_columns=self.num_answers,
             reductions=self.reductions(),
+            masks=self.masks.sizes,
             is_preconditioned=self.config.scoring.method is not None,
         )
 
     def reductions(self, address: ScoresAddress | None = None) -> Reductions:
         """Give what is kept of the influences; all of them are written to the `address` that was claimed for them."""
-        return reductions_of(self.config, self.groupings, address)
+        return reductions_of(
+            self.config, groupings=self.groupings, listed=self.listed, masks=self.masks, address=address
+        )
 
     @property
     def _num_gradients(self) -> int:
@@ -142,12 +151,12 @@ def prepare(
         _refuse_unsupported(checkpoint, config)
         _check_dtype(checkpoint, config.computing.precision)
     check_series(checkpoints)
-    tests = None if test_triples is None else resolve_test_triples(store, test_triples)
+    tests = None if test_triples is None else resolve_triples(store, test_triples)
     if tests is None and (config.question.contrast or config.question.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
     tracked = config.scoring.tracked(checkpoints[0].config)
     method = config.scoring.method
-    return PreparedRun(
+    prepared = PreparedRun(
         store=store,
         checkpoints=checkpoints,
         test_triples=tests,
@@ -158,7 +167,9 @@ def prepare(
         tracked=tracked,
         scales=tuple(method.read(one, tracked) if method else {} for one in checkpoints),
         groupings=tuple(grouping_of(store, by) for by in config.saving.group_by),
+        listed=resolve_training_triples(store, config.ranking.rank_of, "rank_of"),
     )
+    return replace(prepared, masks=masks_of(store, config.masking, prepared.targets))
 
 
 def _refuse_unsupported(checkpoint: Checkpoint, config: RunConfig) -> None:
@@ -183,47 +194,6 @@ def _check_dtype(checkpoint: Checkpoint, precision: PrecisionName) -> None:
             f"precision {precision} computes in {wanted}, and {checkpoint.path} was loaded in {found}; load it with "
             f"dtype={wanted}, or choose another precision"
         )
-
-
-def resolve_test_triples(store: TripleStore, test_triples: TestTriples) -> Int[ndarray, "test 3"]:
-    """Turn test triples into ids; texts are looked up as labels.
-
-    Raises
-    ------
-    ConfigError
-        If there are none, or one has not three parts, an unknown label, or an id that is no integer or out of range.
-    """
-    table = _table(test_triples)
-    if table.dtype.kind == "U":
-        maps = (store.entities, store.relations, store.entities)
-        ids = np.stack([m.ids(table[:, column].tolist()) for column, m in enumerate(maps)], axis=1)
-    else:
-        ids = table.astype(np.int64)
-    info = store.info
-    wrong = (ids < 0) | (ids >= [info.num_entities, info.num_relations, info.num_entities])
-    if wrong.any():
-        row, column = (int(index) for index in np.argwhere(wrong)[0])
-        role = ("head", "relation", "tail")[column]
-        limit = info.num_relations if column == 1 else info.num_entities
-        raise ConfigError(
-            f"test triple {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} is "
-            f"not among the {limit:,} that {store.path} knows{_meant(store, table[row, column].item(), role)}; "
-            f"{int(wrong.any(axis=1).sum())} test triple(s) in all are unknown to it"
-        )
-    return ids
-
-
-def _meant(store: TripleStore, given: str | int, role: str) -> str:
-    """Say what an unknown label may have been meant for."""
-    if not isinstance(given, str):
-        return ""
-    mine, others, other_kind = store.entities, store.relations, "a relation"
-    if role == "relation":
-        mine, others, other_kind = store.relations, store.entities, "an entity"
-    if others.ids([given])[0] >= 0:
-        return f" (it is {other_kind}: are they in the order head, relation, tail, and the id maps not exchanged?)"
-    found = mine.like(given)
-    return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 
 def _contrast_tails(
@@ -255,17 +225,3 @@ def _contrast_tails(
             "leave that test triple out, or give one tail for each that it should be held against"
         )
     return ids
-
-
-def _table(test_triples: TestTriples) -> ndarray:
-    """Put test triples into an array [test, 3] of integers or of texts."""
-    expected = "expected test triples as rows of (head, relation, tail), ids or labels"
-    try:
-        table = np.array(test_triples.tolist() if isinstance(test_triples, ndarray) else test_triples)
-    except ValueError as error:
-        raise ConfigError(f"{expected}, found rows of different lengths ({error})") from error
-    if table.ndim != 2 or table.shape[1] != 3 or len(table) == 0:
-        raise ConfigError(f"{expected}, found an array {table.shape}")
-    if table.dtype.kind not in "iU":
-        raise ConfigError(f"{expected}, found numbers of type {table.dtype}; ids are integers")
-    return table

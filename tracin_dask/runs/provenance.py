@@ -7,6 +7,7 @@ from tracin_dask import __version__
 from tracin_dask.influence.losses.identity import loss_settings
 from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.report.result import SCHEMA_VERSION
+from tracin_dask.runs.masks import about_masks
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 
@@ -46,8 +47,14 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "gradient_checkpointing": prepared.config.computing.gradient_checkpointing,
         "workers": plan.resources.num_workers,
         "threads_per_worker": plan.resources.threads_per_worker,
+        **_about_masks(prepared),
         **({"groupings": [grouping.about() for grouping in prepared.groupings]} if prepared.groupings else {}),
     }
+
+
+def _about_masks(prepared: PreparedRun) -> dict[str, Any]:
+    about = about_masks(prepared.store, prepared.config.masking)
+    return {"masks": about} if about else {}
 
 
 def one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:

@@ -2,25 +2,39 @@
 
 from typing import Any
 
+from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.reductions.base import Reduction
+from tracin_dask.influence.reductions.exact_ranks import ExactRanksReduction
 from tracin_dask.influence.reductions.group_totals import GroupTotalsReduction
+from tracin_dask.influence.reductions.num_ranked import NumRankedReduction
 from tracin_dask.influence.reductions.topk import TopKReduction
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.groupings import Grouping
 from tracin_dask.runs.sinks.score_writer import SavedScores, ScoresAddress
+from tracin_dask.triples.training_triples import TrainingTriples
 
 Reductions = tuple[Reduction[Any], ...]
 
 
 def reductions_of(
-    config: RunConfig, groupings: tuple[Grouping, ...] = (), address: ScoresAddress | None = None
+    config: RunConfig,
+    *,
+    groupings: tuple[Grouping, ...] = (),
+    listed: TrainingTriples | None = None,
+    masks: Masks | None = None,
+    address: ScoresAddress | None = None,
 ) -> Reductions:
     """Give what is kept of the influences; before the `address` of scores is claimed, none of them can be written."""
     chosen: list[Reduction[Any]] = [TopKReduction(k=config.ranking.top_k)]
+    if masks:
+        chosen.append(NumRankedReduction(masks=masks.identity))
     if groupings:
         chosen.append(GroupTotalsReduction(groupings=groupings))
+    if listed is not None:
+        order = config.ranking.rank_by
+        chosen.append(ExactRanksReduction(rows=listed.rows, train_index=listed.train_index, rank_by=order))
     if config.saving.save_scores is not None:
         unclaimed = ScoresAddress(path=place_of(config.saving.save_scores).absolute(), identity="")
         chosen.append(SavedScores(address=address or unclaimed))
-    return tuple(chosen)
+    return (*chosen, *config.saving.reductions)

@@ -10,11 +10,15 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.influence.reductions import group_totals, topk
+from tracin_dask.influence.reductions import exact_ranks, group_totals, topk
+from tracin_dask.influence.reductions import num_ranked as num_ranked_rows
+from tracin_dask.influence.reductions.exact_ranks import RankCounts
 from tracin_dask.influence.reductions.group_totals import GroupTotals
+from tracin_dask.influence.reductions.num_ranked import NumRanked
 from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.report.groups import GroupInfluences
 from tracin_dask.report.labels import Labels, Texts
+from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import SHOWN_ENTRIES, InfluenceResult, Norms, RankedTriples, join
 from tracin_dask.runs.groupings import Grouping
 from tracin_dask.runs.prepare import PreparedRun
@@ -44,6 +48,8 @@ def make_result(
 ) -> InfluenceResult:
     """Put together what was kept of the influences, by the names of reductions; `about` says how it was made."""
     ranked = tuple(_ranked(ranking) for ranking in rankings)
+    num_ranked = kept.get(num_ranked_rows.NAME)
+    ranks = _listed_ranks(prepared, kept.get(exact_ranks.NAME), num_ranked)
     further = tuple(_further(prepared, kept[topk.NAME], index) for index in range(len(rankings)))
     return InfluenceResult(
         test_triples=prepared.test_triples,
@@ -57,6 +63,9 @@ def make_result(
             _group_influences(prepared.store, grouping, totals)
             for grouping, totals in zip(prepared.groupings, kept.get(group_totals.NAME, ()), strict=True)
         ),
+        num_ranked=num_ranked,
+        ranks=ranks,
+        kept={one.name: kept[one.name] for one in prepared.config.saving.reductions},
         top_k=prepared.config.ranking.top_k,
         learning_rate=one_or_all(prepared.learning_rates),
         labels=labels_of(prepared.store, _all_triples(prepared, [*ranked, *further])),
@@ -78,9 +87,33 @@ def _further(prepared: PreparedRun, top: TopK, test_index: int) -> RankedTriples
     return join([_ranked(side.take(~np.isin(side.train_index, listed.train_index))) for side in sides])
 
 
+def _listed_ranks(
+    prepared: PreparedRun, counted: RankCounts | None, num_ranked: NumRanked | None
+) -> ListedRanks | None:
+    """Give the ranks of the listed training triples; those that masks leave out have none."""
+    listed = prepared.listed
+    if counted is None or listed is None:
+        return None
+    influence, rank = counted.influence.astype(np.float64).T, counted.not_behind.T
+    if num_ranked is None:
+        num_ranked = np.full(len(rank), prepared.store.info.num_triples)
+    ranked = prepared.masks.ranked(listed.triples, listed.train_index)
+    for left in (ranked.rows, None if ranked.pairs is None else ranked.pairs.T):
+        rank = rank if left is None else np.where(left, rank, NOT_RANKED)
+    return ListedRanks(
+        triples=listed.triples,
+        train_index=listed.train_index,
+        influence=influence,
+        rank=rank,
+        num_ranked=num_ranked,
+    )
+
+
 def _all_triples(prepared: PreparedRun, parts: Sequence[RankedTriples]) -> Int[ndarray, "_ 3"]:
     """Join all triples that a result is about."""
-    asked = [] if prepared.test_triples is None else [prepared.test_triples]
+    asked = [] if prepared.listed is None else [prepared.listed.triples]
+    if prepared.test_triples is not None:
+        asked.append(prepared.test_triples)
     if prepared.test_triples is not None and prepared.contrast_tails is not None:
         asked.append(np.column_stack([prepared.test_triples[:, :2], prepared.contrast_tails]))
     return np.concatenate([*asked, *(part.triples for part in parts)])

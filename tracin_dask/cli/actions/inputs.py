@@ -1,7 +1,9 @@
 """From options to the store, the test triples, and groups of training triples."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -18,6 +20,7 @@ from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.ingest import IngestOptions, ingest_cached
 from tracin_dask.triples.store import TripleStore, open_store
 from tracin_dask.triples.text import has_sets, read_sets, read_triples
+from tracin_dask.triples.training_triples import TrainingTriples, read_training_triples
 
 
 def store_of(options: JobOptions) -> TripleStore:
@@ -76,6 +79,26 @@ def _groups(path: Place, options: JobOptions, store: TripleStore) -> GroupStore:
     left_out = f"; {sum(skipped.values()):,} line(s) left out" if skipped else ""
     click.echo(f"groups: {len(groups):,} from {path}, stored as {groups.path}{left_out}", err=True)
     return groups
+
+
+def listed_of(
+    name: Literal["rank_of", "candidates"], options: JobOptions, store: TripleStore
+) -> TrainingTriples | None:
+    """Read a file of training triples, where there is one, and say so; raises as `read_training_triples`."""
+    path = options[name]
+    if path is None:
+        return None
+    found = read_training_triples(path, store, labels=options["labels"], skip_invalid=options["skip_invalid"])
+    left_out = f"; {sum(found.skipped.values()):,} line(s) left out" if found.skipped else ""
+    click.echo(f"--{name.replace('_', '-')}: {len(found):,} training triples from {path}{left_out}", err=True)
+    return found
+
+
+def ids_or_labels(given: Sequence[str], options: JobOptions) -> tuple[int | str, ...]:
+    """Take what is given as ids if all of it are integers, unless bare integers are labels."""
+    if options["labels"] or not all(text.isdecimal() for text in given):
+        return tuple(given)
+    return tuple(map(int, given))
 
 
 def _cache(options: JobOptions) -> Place:

@@ -1,7 +1,14 @@
 """From the options of `run` and `plan` to a checked run."""
 
 from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_order
-from tracin_dask.cli.actions.inputs import groupings_of, read_test_triples, read_together, store_of
+from tracin_dask.cli.actions.inputs import (
+    groupings_of,
+    ids_or_labels,
+    listed_of,
+    read_test_triples,
+    read_together,
+    store_of,
+)
 from tracin_dask.cli.actions.losses import contrast_of, loss_of, refuse_other_losses, say_cancelled
 from tracin_dask.cli.actions.models import listed_files, load_models
 from tracin_dask.cli.options.job import JobOptions
@@ -29,7 +36,12 @@ def prepared_run(options: JobOptions) -> PreparedRun:
         refuse_another_order(listed_files(options), checkpoints)
     if schedule is not None:
         config = config.changed(learning_rate=learning_rates_of(schedule, checkpoints))
-    config = config.changed(loss=loss_of(options, checkpoints), group_by=groupings_of(options, store))
+    config = config.changed(
+        loss=loss_of(options, checkpoints),
+        group_by=groupings_of(options, store),
+        rank_of=listed_of("rank_of", options, store),
+        candidates=listed_of("candidates", options, store),
+    )
     tests = read_test_triples(options, store)
     if options["together"]:
         tests, together = read_together(options, store)
@@ -59,14 +71,27 @@ def _refuse_contradictions(options: JobOptions) -> None:
         raise ConfigError("--num-last-layers counts only with --use-last-layers-only; give both or none")
     if options["use_mixed_precision"] and options["precision"] != "float32":
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
+    _refuse_masks(options)
     refuse_other_losses(options)
-    has_files_of_groups = any(not isinstance(by, str) for by in options["group_by"])
-    of_text = ("entity_names", "edge_map", *(() if has_files_of_groups else ("skip_invalid",)))
+    has_files = (
+        any(not isinstance(by, str) for by in options["group_by"]) or options["rank_of"] or options["candidates"]
+    )
+    of_text = ("entity_names", "edge_map", *(() if has_files else ("skip_invalid",)))
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
     if given and options["train"].is_folder():
         raise ConfigError(
             f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; "
             "give such options to `tracin-dask ingest`"
+        )
+
+
+def _refuse_masks(options: JobOptions) -> None:
+    """Refuse masks that contradict each other, or that self-influence has no test triples for."""
+    if options["only_relations"] and options["exclude_relations"]:
+        raise ConfigError("--only-relations and --exclude-relations both choose relations; give only one of them")
+    if options["mode"] == "self" and (options["touching"] or options["exclude_self"]):
+        raise ConfigError(
+            "--touching and --exclude-self compare with test triples, and --mode self has none; leave them out"
         )
 
 
@@ -83,6 +108,10 @@ def _config(options: JobOptions) -> RunConfig:
         "loss": loss_of(options),
         "contrast": contrast_of(options),
         "group_by": (),
+        "rank_of": None,
+        "candidates": None,
+        "only_relations": ids_or_labels(options["only_relations"], options),
+        "exclude_relations": ids_or_labels(options["exclude_relations"], options),
         "last_layers": _last_layers(options),
         "learning_rate": options["learning_rate"] or None,
         "precision": "mixed" if options["use_mixed_precision"] else options["precision"],

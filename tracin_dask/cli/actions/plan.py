@@ -1,5 +1,8 @@
 """Carries out `tracin-dask plan`: a table of the cost of a run."""
 
+from typing import Any
+
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -10,6 +13,7 @@ from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.influence.reductions import group_totals
 from tracin_dask.launch.place import plan_only
+from tracin_dask.runs.masks import about_masks
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks import score_writer
@@ -78,6 +82,7 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "multiply-adds": f"{counted.total:.3g}{of_all}",
         **{f"  {stage}": f"{count:.3g}, {plan.stages[stage]}" for stage, count in counted.by_stage.items()},
     }
+    rows |= _ranked_rows(prepared, plan)
     if prepared.groupings:
         counted_groups = ", ".join(f"{grouping.num_groups:,} by {grouping.name}" for grouping in prepared.groupings)
         size = memory.kept[group_totals.NAME].total / mib
@@ -90,3 +95,23 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _ranked_rows(prepared: PreparedRun, plan: Plan) -> dict[str, str]:
+    """Say which training triples are ranked, and whose ranks are found, where that is asked."""
+    rows = {}
+    masks = about_masks(prepared.store, prepared.config.masking)
+    if masks:
+        rows["ranked"] = f"not all training triples: {', '.join(_in_words(*one) for one in masks.items())}"
+    if prepared.listed is not None:
+        batches = len(np.unique(prepared.listed.rows // plan.batch_size))
+        rows["exact ranks"] = f"of {len(prepared.listed):,} training triples; {batches:,} batch(es) are scored twice"
+    return rows
+
+
+def _in_words(name: str, value: Any) -> str:  # noqa: ANN401 - every mask has settings of its own
+    """Say what a mask does, as its option says it."""
+    option = f"--{name.replace('_', '-')}"
+    if name == "candidates":
+        return f"{option} ({value['num_training_triples']:,})"
+    return option if value is True else f"{option} {' '.join(value) if name.endswith('relations') else value}"

@@ -23,7 +23,7 @@ from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.folder import SUMMARY
 from tracin_dask.report.result import InfluenceResult
-from tracin_dask.report.screen import answer_tables, answer_word, scored
+from tracin_dask.report.screen import answer_tables, answer_word, ranked, scored, why_nothing_is_ranked
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
@@ -120,6 +120,8 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
     if len(result.rankings) == 1:
         Console().print(answer_tables(result, rows=TABLE_ROWS))
     click.echo(scored(result))
+    for line in ranked(result):
+        click.echo(line)
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
         click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
     halvings = result.run["statistics"]["batch_halvings"]
@@ -147,7 +149,9 @@ def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
         return f"{where} {_WRITTEN[rank_by].format(result.top_k)}"
     found = len(result.rankings[0])
     if found == 0:
-        return "an empty list: no influence has this sign"
+        none_left = result.num_ranked is not None and result.num_ranked[0] == 0
+        why = why_nothing_is_ranked(result) if none_left else "no influence has this sign"
+        return f"an empty list: {why}"
     if result.test_triples is None:
         return f"the {found} training triples with the largest self-influence"
     return _WRITTEN[rank_by].format(found)

@@ -2,6 +2,7 @@
 
 from tracin_dask.cli.options.data import DATA_OPTIONS, DataOptions
 from tracin_dask.cli.options.expert import EXPERT_OPTIONS, ExpertOptions
+from tracin_dask.cli.options.masking import MASKING_OPTIONS, MaskingOptions
 from tracin_dask.cli.options.model import MODEL_OPTIONS, ModelOptions
 from tracin_dask.cli.options.output import SAVED_OPTIONS, SavedOptions
 from tracin_dask.cli.options.question import QUESTION_OPTIONS, QuestionOptions
@@ -13,11 +14,21 @@ JOB_OPTIONS = (
     *DATA_OPTIONS,
     *QUESTION_OPTIONS,
     *RANKING_OPTIONS,
+    *MASKING_OPTIONS,
     *SAVED_OPTIONS,
     *WHERE_OPTIONS,
     *EXPERT_OPTIONS,
 )
 
 
-class JobOptions(ModelOptions, DataOptions, QuestionOptions, RankingOptions, SavedOptions, WhereOptions, ExpertOptions):
+class JobOptions(
+    ModelOptions,
+    DataOptions,
+    QuestionOptions,
+    RankingOptions,
+    MaskingOptions,
+    SavedOptions,
+    WhereOptions,
+    ExpertOptions,
+):
     """These options, by name."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import GroupBy, Part
+from tracin_dask.cli.options.values import FILE, GroupBy, Part
 from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class RankingOptions(TypedDict):
 
     top_k: int
     rank_by: "RankBy"
+    rank_of: Place | None
     normalize: "Normalize"
     group_by: tuple[Part | Place, ...]
 
@@ -33,6 +34,13 @@ RANKING_OPTIONS = (
         show_default=True,
         help="absolute: the largest |influence|. proponents: the largest positive ones only. opponents: the largest "
         "negative ones only.",
+    ),
+    option(
+        "--rank-of",
+        type=FILE,
+        help="File of training triples, one per line: report the exact rank of each among all training triples, in the "
+        "order of --rank-by, its influence, and its percentile: the share of the other training triples that rank "
+        "behind it, 100 for the first.",
     ),
     option(
         "--normalize",

@@ -1,24 +1,26 @@
 """What is kept of the influences of a run: the protocol of a reduction, and the values that it is given."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from jaxtyping import Float, Int
+import numpy as np
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.identity import Json
+from tracin_dask.influence.batch import send
 from tracin_dask.influence.finite import refuse_non_finite
 
 Arrays: TypeAlias = Mapping[str, ndarray]
 """An outcome as it is recorded on disk."""
-Json: TypeAlias = Any
-"""A value that JSON can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredBatch:
-    """The influences of some training triples of one batch; all of them are finite."""
+    """The influences of some training triples of one batch, at least one; all influences are finite."""
 
     influences: Float[Tensor, "row column"]
     """A column per test triple; a single one for self-influence."""
@@ -29,6 +31,8 @@ class ScoredBatch:
     train_index: Int[ndarray, " row"]
     rows: Int[ndarray, " row"]
     """Where the training triples stand in the store."""
+    is_ranked: Bool[Tensor, "row column"] | None = None
+    """Which pairs are ranked, of a reduction with `Needs.ranked`; None for all. `lowest` and `highest` are of these."""
     numbers: tuple[Int[ndarray, " row"], ...] = ()
     """What the reduction asked for with `Needs.numbers`."""
 
@@ -58,6 +62,31 @@ def scored_batch(
     )
 
 
+def ranked_part(
+    batch: ScoredBatch, rows: Bool[ndarray, " row"], pairs: Bool[ndarray, "row column"] | None
+) -> ScoredBatch | None:
+    """Leave the rows that are ranked, and say which pairs of these are; None if there is no such row."""
+    chosen = np.flatnonzero(rows)
+    if len(chosen) == 0:
+        return None
+    influences = batch.influences
+    if len(chosen) < len(batch):
+        influences = influences[send(chosen, influences.device)]
+    lowest, highest, is_ranked = influences, influences, None
+    if pairs is not None and not pairs[chosen].all():
+        is_ranked = send(pairs[chosen], influences.device)
+        lowest, highest = (influences.masked_fill(~is_ranked, sign * math.inf) for sign in (1, -1))
+    return ScoredBatch(
+        influences=influences,
+        lowest=lowest.amin(dim=0),
+        highest=highest.amax(dim=0),
+        triples=batch.triples[chosen],
+        train_index=batch.train_index[chosen],
+        rows=batch.rows[chosen],
+        is_ranked=is_ranked,
+    )
+
+
 Outcome = TypeVar("Outcome")
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 
@@ -69,6 +98,8 @@ class Start(Generic[Outcome]):
     num_columns: int
     seen: Outcome | None = None
     """The merged outcome of rows that were scored before, where the reduction `Needs` it."""
+    influences: Float[ndarray, "listed column"] | None = None
+    """Of the rows that the reduction names in `Needs.influences_of`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +144,15 @@ class RowNumbers(Protocol):
 class Needs:
     """What a reduction needs besides batches."""
 
+    ranked: bool = False
+    """Only what the masks of the run leave: rows that are not ranked are left out of batches."""
     seen: bool = False
     """The outcome of rows that were scored before in the same process: what these surpass need not be returned.
 
     Outcomes are merged all the same, so that `merge` must find a full result among them.
     """
+    influences_of: Int[ndarray, " listed"] | None = None
+    """Rows of the store whose influences it must know before it starts: their batches are scored once more."""
     numbers: tuple[RowNumbers, ...] = ()
     """Numbers of each row."""
     why_unusable: Callable[[], str | None] | None = None

@@ -15,11 +15,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
+from tracin_dask.identity import Json
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.reductions.base import (
     Arrays,
     Held,
-    Json,
     Needs,
     RowNumbers,
     ScoredBatch,

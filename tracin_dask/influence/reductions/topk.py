@@ -3,6 +3,7 @@
 Ties go to the lower `train_index`, so that the outcome depends neither on the order of rows nor on how they were cut.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -123,8 +124,8 @@ class TopKReduction:
 
     @property
     def needs(self) -> Needs:
-        """What other rows surpass need not be returned."""
-        return Needs(seen=True)
+        """Only what is ranked; and what other rows surpass need not be returned."""
+        return Needs(ranked=True, seen=True)
 
     def held(self, sizes: Sizes) -> Held:
         """Count best and waiting entries; outcomes that wait to be merged are as small."""
@@ -191,7 +192,7 @@ class _Side:
 
     def add(self, batch: ScoredBatch, best: Tensor) -> None:
         if self._threshold is None:
-            self._threshold = self._first_threshold(batch.influences)
+            self._threshold = self._first_threshold(batch)
         tests = (best >= self._threshold).nonzero()[:, 0]
         if len(tests) == 0:
             return
@@ -203,12 +204,15 @@ class _Side:
     def settle(self) -> Ranking:
         return _best(_join(self._waiting), self._k, sign=self._sign)
 
-    def _first_threshold(self, influences: Tensor) -> Tensor:
+    def _first_threshold(self, batch: ScoredBatch) -> Tensor:
         """Take the bounds to start with, or what the first batch itself surpasses k times."""
+        influences = batch.influences
         start = torch.as_tensor(self._bounds.signed_influence).to(influences)
         if torch.isfinite(start).all() or len(influences) < self._k:
             return start
         signed = influences if self._sign > 0 else -influences
+        if batch.is_ranked is not None:
+            signed = signed.masked_fill(~batch.is_ranked, -math.inf)
         return torch.maximum(start, signed.topk(self._k, dim=0).values[-1])
 
     def _reaching(self, batch: ScoredBatch, tests: Tensor) -> Ranking:
@@ -217,7 +221,10 @@ class _Side:
         influences = batch.influences
         some = influences.index_select(1, tests) if len(tests) < influences.shape[1] else influences
         limit = self._threshold[tests]
-        row, column = ((some >= limit) if self._sign > 0 else (some <= -limit)).nonzero(as_tuple=True)
+        reaches = (some >= limit) if self._sign > 0 else (some <= -limit)
+        if batch.is_ranked is not None:
+            reaches &= batch.is_ranked[:, tests]
+        row, column = reaches.nonzero(as_tuple=True)
         place = row.cpu().numpy()
         return Ranking(
             test_index=tests[column].cpu().numpy(),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from tracin_dask.influence.reductions import topk
+from tracin_dask.influence.reductions import num_ranked, topk
 from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.places.place import AnyPath
@@ -106,6 +106,7 @@ def carry_out(
             "seconds": round(time.perf_counter() - clock, 3),
             "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
         }
+        about |= _num_ranked(prepared, total)
         if scores is not None:
             about["saved_scores"] = str(scores.path)
             complete(scores, about)
@@ -173,6 +174,12 @@ def _about_reported(
     return norms, contributions if norms is None else divided(contributions, norms, config.scoring.normalize)
 
 
+def _num_ranked(prepared: PreparedRun, total: Scored) -> dict[str, int]:
+    """State how many training triples are ranked, where masks leave out the same ones for every test triple."""
+    sizes = prepared.masks.sizes
+    return {} if sizes is None or sizes.by_pair else {"num_ranked_rows": int(total.kept[num_ranked.NAME][0])}
+
+
 class _Meter:
     """Counts rows; rows that are scored twice, because a worker was lost, do not count beyond the end."""
 
@@ -214,4 +221,5 @@ def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
         batch_size=plan.batch_size,
         threads=plan.resources.threads_per_worker,
         reductions=reductions,
+        masks=prepared.masks,
     )

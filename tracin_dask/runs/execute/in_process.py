@@ -9,9 +9,9 @@ from tracin_dask.report.result import Norms
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.fit import fit_ranges, gather, merge_gathered
-from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, TestSide, merge_scored
+from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
 from tracin_dask.runs.work.norms import reported_norms
-from tracin_dask.runs.work.score import prepare_test, score_rows
+from tracin_dask.runs.work.score import listed_influences, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 
 
@@ -29,6 +29,7 @@ class InProcess:
         self._targets = targets
         self._test: TestSide = targets
         self._cache = cache and targets is not None
+        self._listed: Listed = {}
 
     def prepare(self) -> Counters:
         """Compute what all tasks share."""
@@ -36,10 +37,15 @@ class InProcess:
             ranges = fit_ranges(len(self._job.store), self._job.batch_size)
             parts = [gather(self._state, self._job, rows) for rows in ranges]
             self._job = replace(self._job, gathered=merge_gathered(self._job, parts))
-        if not self._cache or not isinstance(self._test, Targets):
-            return Counters()
-        self._test = prepare_test(self._state, self._job, self._test)
-        return self._test.counters
+        counters = Counters()
+        if self._cache and isinstance(self._test, Targets):
+            self._test = prepare_test(self._state, self._job, self._test)
+            counters = self._test.counters
+        listed = listed_rows(self._job.reductions)
+        self._listed = {
+            name: listed_influences(self._state, self._job, self._test, rows) for name, rows in listed.items()
+        }
+        return counters
 
     def score(self, groups: Iterable[list[Rows]], on_rows: OnRows) -> Iterator[tuple[Rows, Scored]]:
         """Give each group's rows and outcome when it is finished."""
@@ -49,6 +55,9 @@ class InProcess:
                 scored = merge_scored(self._job.reductions, [scored, self._score(rows, on_rows)])
             yield (tasks[0][0], tasks[-1][1]), scored
 
+    def _score(self, rows: Rows, on_rows: OnRows) -> Scored:
+        return score_rows(self._state, self._job, self._test, rows, on_rows=on_rows, listed=self._listed)
+
     def contributions(self, reported: Reported) -> Contributions:
         """Score what is reported once more, checkpoint by checkpoint."""
         return contributions(self._state, self._job, self._targets, reported)
@@ -57,6 +66,3 @@ class InProcess:
         """Compute the norms of the test triples' gradients and of those that are reported."""
         assert self._targets is not None  # noqa: S101 - refused for self-influence
         return reported_norms(self._state, self._job, self._targets, reported)
-
-    def _score(self, rows: Rows, on_rows: OnRows) -> Scored:
-        return score_rows(self._state, self._job, self._test, rows, on_rows=on_rows)

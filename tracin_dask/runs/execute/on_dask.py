@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
+import numpy as np
 from dask.sizeof import sizeof
 from distributed import Client, Future, KilledWorker, as_completed, get_worker
+from jaxtyping import Float, Int
+from numpy import ndarray
 
 from tracin_dask.errors import ClusterError
 from tracin_dask.influence.columns import Targets
@@ -22,9 +25,19 @@ from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.allocator import keep_freed_memory
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.fit import Gathered, fit_ranges, gather, merge_gathered
-from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, merge_scored, this_process
+from tracin_dask.runs.work.job import (
+    Counters,
+    OnRows,
+    Prepared,
+    Scored,
+    ScoreJob,
+    TestSide,
+    listed_rows,
+    merge_scored,
+    this_process,
+)
 from tracin_dask.runs.work.norms import reported_norms
-from tracin_dask.runs.work.score import load_ahead, prepare_test, score_rows
+from tracin_dask.runs.work.score import listed_influences, load_ahead, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 
 Weights = tuple[SentContents | None, ...] | None
@@ -58,6 +71,7 @@ class OnDask:
         self._targets = targets
         self._cache = cache and targets is not None
         self._shared: Future[Any] | None = None
+        self._listed: Future[Any] | None = None
         self._held: list[Future[Any]] = []
         self._gathered: Future[Any] | None = None
         self._id = run
@@ -88,6 +102,7 @@ class OnDask:
         try:
             with _killed_workers_explained():
                 counters: Counters = self._submit("count", _counters, self._shared).result()
+                self._listed = self._find_listed(len(workers))
         except BaseException:
             self._let_go()
             raise
@@ -172,11 +187,26 @@ class OnDask:
                 if reason is not None:
                     raise ClusterError(f"worker {worker} {reason}")
 
+    def _find_listed(self, num_workers: int) -> "Future[Any]":
+        """Let the workers share out the batches of listed rows, and put their influences into a task of their own."""
+        found: dict[str, Float[ndarray, "listed column"]] = {}
+        for name, rows in listed_rows(self._job.reductions).items():
+            places = _shares(rows // self._job.batch_size, num_workers)
+            futures = [
+                self._submit(f"{name}-{number}", _listed_influences, self._shared, rows[place])
+                for number, place in enumerate(places)
+            ]
+            parts = np.concatenate(self._client.gather(futures))
+            found[name] = np.empty_like(parts)
+            found[name][np.concatenate(places)] = parts
+        with _large_graphs_allowed():
+            return self._submit("listed", dict, found)
+
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
         if not groups:
             return {}
         functions = TaskFunctions(score=_score, merge=_merge)
-        graph, outcomes = task_graph(groups, self._shared, functions, self._id)
+        graph, outcomes = task_graph(groups, [self._shared, self._listed], functions, self._id)
         futures = self._client.get(graph, outcomes, sync=False)
         return {future: (tasks[0][0], tasks[-1][1]) for future, tasks in zip(futures, groups, strict=True)}
 
@@ -250,7 +280,18 @@ def _counters(shared: _Shared) -> Counters:
     return shared.test.counters if isinstance(shared.test, Prepared) else Counters()
 
 
-def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
+def _shares(batch: Int[ndarray, " listed"], number: int) -> list[Int[ndarray, " place"]]:
+    """Share listed rows out among some workers, the rows of a batch together; gives their places in the list."""
+    parts = np.array_split(np.unique(batch), number)
+    return [np.flatnonzero(np.isin(batch, part)) for part in parts if len(part)]
+
+
+def _listed_influences(shared: _Shared, rows: Int[ndarray, " listed"]) -> Float[ndarray, "listed column"]:
+    return listed_influences(_state(shared.job), shared.job, shared.test, rows)
+
+
+def _score(known: Sequence[Any], rows: Rows, group: int) -> Scored:
+    shared, listed = known
     worker = get_worker()
     topics = [TOPIC, progress_topic(shared.run)]
 
@@ -259,7 +300,7 @@ def _score(shared: _Shared, rows: Rows, group: int) -> Scored:
         worker.log_event(topics, {"event": "rows", "rows": count, **where})
 
     seldom = SeldomReport(report, shared.report_seconds)
-    return score_rows(_state(shared.job), shared.job, shared.test, rows, on_rows=seldom)
+    return score_rows(_state(shared.job), shared.job, shared.test, rows, on_rows=seldom, listed=listed)
 
 
 def _contributions(job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:
@@ -278,7 +319,8 @@ def _state(job: ScoreJob) -> WorkerState:
     return state
 
 
-def _merge(shared: _Shared, outcomes: Sequence[Scored]) -> Scored:
+def _merge(known: Sequence[Any], outcomes: Sequence[Scored]) -> Scored:
+    shared, _ = known
     return merge_scored(shared.job.reductions, outcomes)
 
 

@@ -7,6 +7,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.reductions.topk import RankBy
 from tracin_dask.runs.options.refusals import refuse_unknown
+from tracin_dask.triples.training_triples import ListedTriples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +21,14 @@ class RankingOptions:
     rank_by
         `absolute`: the largest |influence|. `proponents`: the largest positive ones only. `opponents`: the largest
         negative ones only.
+    rank_of
+        Training triples, ids or labels, or what `read_training_triples` gives: the exact rank, influence and percentile
+        of each among all training triples, in the order of `rank_by`.
     """
 
     top_k: int = field(default=10, metadata=changes("records"))
     rank_by: RankBy = field(default="absolute", metadata=changes("nothing"))
+    rank_of: ListedTriples | None = field(default=None, metadata=changes("records", through="rank_of"))
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.

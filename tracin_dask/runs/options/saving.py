@@ -1,13 +1,21 @@
 """What is kept of the influences besides the rankings: totals of groups, all influences, shares of checkpoints."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.identity import changes
+from tracin_dask.identity import Json, changes
+from tracin_dask.influence.reductions import exact_ranks, group_totals, num_ranked, topk
+from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.groupings import PARTS, Part, identity_and_name
 from tracin_dask.triples.groups import GroupStore
+
+
+def _identities(reductions: tuple[Reduction[Any], ...]) -> dict[str, Json]:
+    """Give what tells reductions from others, by their names."""
+    return {reduction.name: reduction.identity for reduction in reductions}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +31,15 @@ class SavingOptions:
         Where all influences are written, too, not only the best: a Zarr array [test, train]. Workers must see the path.
     checkpoint_contributions
         State what each checkpoint adds to every influence that is reported.
+    reductions
+        Whatever else is to be kept of the influences: reductions of your own
+        (`tracin_dask.influence.reductions.base.Reduction`). `InfluenceResult.kept` has their outcomes.
     """
 
     group_by: tuple[Part | GroupStore, ...] = field(default=(), metadata=changes("records", through="group_by"))
     save_scores: AnyPath | None = field(default=None, metadata=changes("records", through="save_scores"))
     checkpoint_contributions: bool = field(default=False, metadata=changes("nothing"))
+    reductions: tuple[Reduction[Any], ...] = field(default=(), metadata=changes("records", by=_identities))
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.
@@ -40,6 +52,18 @@ class SavingOptions:
         _refuse_groupings(self.group_by)
         if self.save_scores is not None:
             place_of(self.save_scores)
+        _refuse_names([reduction.name for reduction in self.reductions])
+
+
+def _refuse_names(names: list[str]) -> None:
+    """Refuse names of reductions that records could not tell apart."""
+    built_in = (topk.NAME, group_totals.NAME, exact_ranks.NAME, num_ranked.NAME, "save_scores")
+    for name in names:
+        if not name.isidentifier() or name in built_in or names.count(name) > 1:
+            raise ConfigError(
+                f"reductions has the name {name!r}; expected a name of letters, digits and underscores that no other "
+                f"reduction has (those of tracin-dask are {', '.join(built_in)})"
+            )
 
 
 def _refuse_groupings(group_by: tuple[Part | GroupStore, ...]) -> None:

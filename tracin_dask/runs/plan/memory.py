@@ -17,6 +17,8 @@ READ_ROWS = 131_072
 """Rows read from the store at a time, rounded down to whole batches; the next ones are read ahead."""
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
+PAIR_BYTES = 4
+"""A pair of a training triple and an answer while masks are asked whether it is ranked."""
 OUTCOMES_BESIDE = 2
 """Outcomes that a process holds besides those it merges: what they become, and that of all rows before."""
 
@@ -75,8 +77,20 @@ def estimate(
         test_triples=number * counts.test_bytes,
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
-        kept={one.name: _kept_bytes(one.name, one.held(sizes), outcomes) for one in work.reductions},
+        kept=_masked(work, batch_size, working_dtype(config.computing.precision).itemsize)
+        | {one.name: _kept_bytes(one.name, one.held(sizes), outcomes) for one in work.reductions},
     )
+
+
+def _masked(work: Workload, batch_size: int, itemsize: int) -> dict[str, KeptBytes]:
+    """Count what masks hold, and copies of a batch: of its ranked rows, and by pair once more for both sides."""
+    if work.masks is None:
+        return {}
+    pairs = batch_size * work.num_columns
+    on_device = pairs * (3 * itemsize + 1 if work.masks.by_pair else itemsize)
+    total = work.masks.num_bytes + on_device + (PAIR_BYTES * pairs if work.masks.by_pair else 0)
+    remedy = "fewer test triples at a time"
+    return {"masks": KeptBytes(what="the masks", total=total, on_device=on_device, remedy=remedy)}
 
 
 def _kept_bytes(name: str, held: Held, outcomes: int) -> KeptBytes:

@@ -3,15 +3,17 @@
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.columns import Answers, Question, Targets
 from tracin_dask.influence.cost import Modes
 from tracin_dask.influence.engine import Factors
+from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.preconditioners.base import PreconditionerMethod, State
 from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
@@ -42,6 +44,8 @@ class ScoreJob:
     threads: int
     reductions: tuple[Reduction[Any], ...]
     """What is kept of the influences; each has a name of its own."""
+    masks: Masks = field(default_factory=Masks, compare=False)
+    """Which training triples are ranked; the reductions that rank know the identity of the masks."""
     gathered: tuple[State, ...] = ()
     """What the preconditioner's pass over the training triples gathered, by checkpoint; empty before it, or without."""
     caller: str = ""
@@ -111,6 +115,8 @@ class Prepared:
     counters: Counters
 
 
+Listed = Mapping[str, Float[ndarray, "_ column"]]
+"""By the names of reductions, the influences of the rows that each needs to know before."""
 TestSide = Prepared | Targets | None
 """The broadcast columns; or what is explained, to compute the columns anew; or nothing for self-influence."""
 
@@ -118,6 +124,12 @@ TestSide = Prepared | Targets | None
 def this_process() -> str:
     """Name this process, to tell whether another one is the same."""
     return f"{os.getpid()} on {socket.gethostname()}"
+
+
+def listed_rows(reductions: Reductions) -> dict[str, Int[ndarray, " listed"]]:
+    """Give the rows whose influences reductions need to know before a run, by their names."""
+    needed = {one.name: one.needs.influences_of for one in reductions}
+    return {name: rows for name, rows in needed.items() if rows is not None}
 
 
 def bytes_of(reductions: Reductions, kept: Mapping[str, Any]) -> int:

@@ -4,18 +4,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets, answers_of, prepare_question
 from tracin_dask.influence.engine import Engine, Factors
+from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.normalised import question_norms
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import move
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, TestSide, bytes_of
+from tracin_dask.runs.work.job import Counters, Listed, OnRows, Prepared, Scored, ScoreJob, TestSide, bytes_of
 from tracin_dask.runs.work.process import computing
 from tracin_dask.runs.work.state import WorkerState
-from tracin_dask.runs.work.stream import stream
+from tracin_dask.runs.work.stream import Known, stream
 
 
 def load_ahead(state: WorkerState, job: ScoreJob) -> None:
@@ -37,9 +41,18 @@ def factors_of(job: ScoreJob, engine: Engine, targets: Targets) -> Factors:
 
 
 def score_rows(
-    state: WorkerState, job: ScoreJob, test: TestSide, rows: Rows, *, on_rows: OnRows | None = None
+    state: WorkerState,
+    job: ScoreJob,
+    test: TestSide,
+    rows: Rows,
+    *,
+    on_rows: OnRows | None = None,
+    listed: Listed | None = None,
 ) -> Scored:
-    """Score a range of rows, and keep what the reductions make of it."""
+    """Score a range of rows, and keep what the reductions make of it.
+
+    `listed` are the influences of rows that reductions need to know before.
+    """
     with computing(job) as here:
         started = time.perf_counter()
         engines, loads = state.engines(job, here)
@@ -51,7 +64,7 @@ def score_rows(
         with torch.no_grad():
             work = state.laid_out(job, engines, test)
             before = work.batches.halvings
-            kept = stream(job, work.batches, rows, report, work.seen)
+            kept = stream(job, work.batches, rows, report, Known(seen=work.seen, influences=listed or {}))
             work.remember(rows, kept)
         return Scored(
             kept=kept,
@@ -64,6 +77,35 @@ def score_rows(
             device=here.device.type,
             precision=_precision_name(engines[0]),
         )
+
+
+def listed_influences(
+    state: WorkerState, job: ScoreJob, test: TestSide, rows: Int[ndarray, " listed"]
+) -> Float[ndarray, "listed column"]:
+    """Score the batches of the grid in which some rows of the store lie, as a pass does; gives what is of these rows.
+
+    Raises
+    ------
+    NonFiniteError
+        If an influence is NaN or infinite; the training triple is named.
+    """
+    found, size = np.empty((len(rows), job.num_columns)), job.batch_size
+    with computing(job) as here, torch.no_grad():
+        engines, _ = state.engines(job, here)
+        prepared = _prepared(job, engines, test) if isinstance(test, Targets) else test
+        batches = state.laid_out(job, engines, prepared).batches
+        for number in np.unique(rows // size).tolist():
+            start, mine = number * size, np.flatnonzero(rows // size == number)
+            triples = job.store.read(start, min(start + size, len(job.store))).triples
+            place = np.full(len(triples), -1)
+            place[rows[mine] - start] = mine
+            for part in batches.parts(triples):
+                is_listed = place[part.rows] >= 0
+                influences = part.influences.cpu().numpy()[is_listed]
+                refuse_non_finite(triples[part.rows[is_listed]], torch.from_numpy(influences), what="training")
+                found = found.astype(influences.dtype, copy=False)
+                found[place[part.rows[is_listed]]] = influences
+    return found
 
 
 def _prepared(job: ScoreJob, engines: Sequence[Engine], targets: Targets, loads: int = 0) -> Prepared:

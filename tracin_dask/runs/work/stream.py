@@ -1,16 +1,17 @@
 """Reads rows block by block, scores them batch by batch, and hands the influences to every reduction."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.reductions.base import Start, scored_batch
+from tracin_dask.influence.masks.base import Ranked
+from tracin_dask.influence.reductions.base import ScoredBatch, Start, ranked_part, scored_batch
 from tracin_dask.runs.plan.memory import read_rows
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import OnRows, ScoreJob
@@ -18,37 +19,76 @@ from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.triples.block import TripleBlock
 
 Block = TypeVar("Block")
-Numbers = tuple[Int[ndarray, " row"], ...]
+Numbers = tuple[Int[ndarray, " _"], ...]
 
 
-def stream(
-    job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, seen: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Score rows on the grid of the store; gives the outcome of every reduction, by its name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known before some rows are scored, by the names of the reductions that need it."""
 
-    `seen` are outcomes of rows that were scored before, for reductions that need them.
-    """
-    first, known = rows[0], seen or {}
-    streams = [
-        reduction.start(Start(num_columns=job.num_columns, seen=known.get(reduction.name)))
-        for reduction in job.reductions
-    ]
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    """Outcomes of rows that were scored before."""
+    influences: Mapping[str, Float[ndarray, "_ column"]] = field(default_factory=dict)
+    """Influences of listed rows."""
+
+
+def stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, known: Known) -> dict[str, Any]:
+    """Score rows on the grid of the store; gives the outcome of every reduction, by its name."""
+    kept = _Kept(job, known)
+    first = rows[0]
     for block, numbers in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
         for at in range(0, len(block), job.batch_size):
-            for part in batches.parts(block.triples[at : at + job.batch_size]):
+            batch = block[at : at + job.batch_size]
+            ranked = job.masks.ranked(batch.triples, batch.train_index)
+            for part in batches.parts(batch.triples) if kept.wants(ranked) else ():
                 place = at + part.rows
-                batch = scored_batch(
+                scored = scored_batch(
                     part.influences,
                     triples=block.triples[place],
                     train_index=block.train_index[place],
                     rows=first + place,
                 )
-                for kept, mine in zip(streams, numbers, strict=True):
-                    kept.add(replace(batch, numbers=tuple(values[place] for values in mine)) if mine else batch)
+                kept.add(scored, ranked.take(part.rows), partial(_chosen, numbers, first))
         if on_rows is not None:
             on_rows(len(block))
         first += len(block)
-    return {reduction.name: kept.finish() for reduction, kept in zip(job.reductions, streams, strict=True)}
+    return kept.finish()
+
+
+class _Kept:
+    """All reductions at work on the rows of a task."""
+
+    def __init__(self, job: ScoreJob, known: Known) -> None:
+        self._reductions = job.reductions
+        self._ranked_only = [reduction.needs.ranked for reduction in job.reductions]
+        self._streams = [
+            reduction.start(
+                Start(
+                    num_columns=job.num_columns,
+                    seen=known.seen.get(reduction.name),
+                    influences=known.influences.get(reduction.name),
+                )
+            )
+            for reduction in job.reductions
+        ]
+
+    def wants(self, ranked: Ranked) -> bool:
+        """Tell whether a batch has to be scored: not where no row is ranked, and nothing else is kept."""
+        return not (ranked.is_empty and all(self._ranked_only))
+
+    def add(self, batch: ScoredBatch, ranked: Ranked, numbers: "Callable[[int, ScoredBatch], Numbers]") -> None:
+        """Give a batch to every reduction, or what is ranked of it to those that want no more."""
+        few = batch if ranked.rows is None else ranked_part(batch, ranked.rows, ranked.pairs)
+        for place, (stream, ranked_only) in enumerate(zip(self._streams, self._ranked_only, strict=True)):
+            given = few if ranked_only else batch
+            if given is not None:
+                mine = numbers(place, given)
+                stream.add(replace(given, numbers=mine) if mine else given)
+
+    def finish(self) -> dict[str, Any]:
+        """Give the outcomes."""
+        pairs = zip(self._reductions, self._streams, strict=True)
+        return {reduction.name: stream.finish() for reduction, stream in pairs}
 
 
 def read_ahead(read: Callable[[int, int], Block], rows: Rows, step: int) -> Iterator[Block]:
@@ -65,6 +105,11 @@ def read_ahead(read: Callable[[int, int], Block], rows: Rows, step: int) -> Iter
             if start < stop:
                 ahead.append(reader.submit(read, start, min(start + step, stop)))
             yield block
+
+
+def _chosen(numbers: Sequence[Numbers], first: int, place: int, batch: ScoredBatch) -> Numbers:
+    """Give the numbers of the rows of a batch that the reduction at a place asked for."""
+    return tuple(of_block[batch.rows - first] for of_block in numbers[place])
 
 
 def _read(job: ScoreJob, start: int, stop: int) -> tuple[TripleBlock, list[Numbers]]:

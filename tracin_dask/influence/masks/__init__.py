@@ -1,0 +1,1 @@
+"""Training triples, or pairs with a test triple, that are not ranked."""

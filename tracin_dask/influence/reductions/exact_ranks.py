@@ -1,0 +1,190 @@
+"""The exact ranks of listed training triples among all: counted in the pass, without sorting all influences.
+
+Every influence is compared with those of the listed training triples, which the same engine computed in the same
+batches before. So the ranks are those in the sorted list of all influences, ties by `train_index`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.identity import Json
+from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
+from tracin_dask.influence.reductions.topk import RankBy
+
+NAME = "rank_of"
+RANKS_REMEDY = "fewer training triples in --rank-of, or fewer test triples at a time"
+ELEMENTS_AT_A_TIME = 1 << 20
+"""Influences that are compared at a time."""
+ELEMENT_BYTES = 48
+"""Of each while it is compared: its size twice, and where it falls."""
+LISTED_BYTES = 80
+"""Of each influence of a listed training triple: sorted, with its order, its count and its ties."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankCounts:
+    """Of each listed training triple: its influence, and how many rows are not behind it, itself included."""
+
+    influence: Float[ndarray, "listed column"]
+    not_behind: Int64[ndarray, "listed column"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExactRanksReduction:
+    """Counts the training triples that are not behind each of the listed ones."""
+
+    rows: Int[ndarray, " listed"]
+    """Where the listed training triples stand in the store; all are distinct."""
+    train_index: Int[ndarray, " listed"]
+    rank_by: RankBy
+
+    @property
+    def name(self) -> str:
+        """The name of the outcome."""
+        return NAME
+
+    @property
+    def identity(self) -> Json:
+        """What the outcome depends on."""
+        return [self.rank_by, hashlib.sha256(self.rows.astype("<i8").tobytes()).hexdigest()]
+
+    @property
+    def needs(self) -> Needs:
+        """Only what is ranked, and the influences of the listed training triples before the pass."""
+        return Needs(ranked=True, influences_of=self.rows)
+
+    def held(self, sizes: Sizes) -> Held:
+        """Count what is known of the listed training triples, and the influences that are compared at a time."""
+        listed = len(self.rows) * sizes.num_columns
+        compared = min(sizes.batch_size * sizes.num_columns, max(ELEMENTS_AT_A_TIME, sizes.num_columns))
+        stream = LISTED_BYTES * listed + ELEMENT_BYTES * compared
+        return Held(stream=stream, on_device=stream, outcome=16 * listed, what="the ranks", remedy=RANKS_REMEDY)
+
+    def start(self, given: Start[RankCounts]) -> "RankStream":
+        """Start on the rows of a task."""
+        assert given.influences is not None  # noqa: S101 - asked for
+        return RankStream(self, given.influences)
+
+    def merge(self, outcomes: Sequence[RankCounts]) -> RankCounts:
+        """Add up the counts of different rows."""
+        counted = np.sum([outcome.not_behind for outcome in outcomes], axis=0)
+        return RankCounts(influence=outcomes[0].influence, not_behind=counted)
+
+    def pack(self, outcome: RankCounts) -> Arrays:
+        """Give both arrays."""
+        return {"influence": outcome.influence, "not_behind": outcome.not_behind}
+
+    def unpack(self, arrays: Arrays) -> RankCounts:
+        """Take both arrays."""
+        return RankCounts(influence=arrays["influence"], not_behind=arrays["not_behind"])
+
+
+class RankStream:
+    """Finds between which listed training triples each row falls, column by column, and counts.
+
+    The listed ones of a column, in their order, cut the list of all rows into intervals. A row falls into one of them
+    by its influence, and by its `train_index` where it equals the influence of a listed one.
+    """
+
+    def __init__(self, listed: ExactRanksReduction, influence: Float[ndarray, "listed column"]) -> None:
+        """Start with no rows; takes the influences of the listed training triples."""
+        self._listed, self._influence = listed, influence
+        self._counts = np.zeros((influence.shape[1], len(influence) + 1), np.int64)
+        self._sorted = _sorted(_cost(torch.from_numpy(influence), listed.rank_by).numpy(), listed.train_index)
+        self._device: _OnDevice | None = None
+
+    def add(self, batch: ScoredBatch) -> None:
+        """Count the rows of a batch."""
+        num_columns = batch.influences.shape[1]
+        if self._device is None:
+            self._device = _OnDevice(self._sorted, batch.influences.device)
+        tie = np.searchsorted(np.sort(self._listed.train_index), batch.train_index)
+        influences = self._with_known(batch)
+        step = max(1, ELEMENTS_AT_A_TIME // num_columns)
+        for start in range(0, len(batch), step):
+            rows = slice(start, start + step)
+            cost = _cost(influences[rows], self._listed.rank_by).T.contiguous()
+            interval = self._device.intervals(cost, tie[rows])
+            if batch.is_ranked is not None:
+                interval = interval[batch.is_ranked[rows].T]
+            counted = torch.bincount(interval.flatten(), minlength=self._counts.size)
+            self._counts += counted.cpu().numpy().reshape(self._counts.shape)
+
+    def finish(self) -> RankCounts:
+        """Count for each listed training triple what falls before it."""
+        by_place = np.cumsum(self._counts[:, :-1], axis=1).T
+        counted = np.empty_like(by_place)
+        np.put_along_axis(counted, self._sorted.order, by_place, axis=0)
+        return RankCounts(influence=self._influence, not_behind=counted)
+
+    def _with_known(self, batch: ScoredBatch) -> Tensor:
+        """Take the known influences of listed training triples: on a GPU a sum may differ in its last bit."""
+        place = np.flatnonzero(np.isin(batch.rows, self._listed.rows))
+        if len(place) == 0:
+            return batch.influences
+        order = np.argsort(self._listed.rows)
+        listed = order[np.searchsorted(self._listed.rows, batch.rows[place], sorter=order)]
+        influences = batch.influences.clone()
+        influences[torch.from_numpy(place)] = torch.from_numpy(self._influence[listed]).to(influences)
+        return influences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sorted:
+    """The listed training triples of each column in their order: the smallest cost first, ties by `train_index`."""
+
+    order: Int64[ndarray, "listed column"]
+    cost: Float[ndarray, "column listed"]
+    tie: Int64[ndarray, "column listed"]
+    """The place of the first one of equal cost, and after it that of the `train_index` among those of all listed."""
+
+
+def _sorted(cost: Float[ndarray, "listed column"], train_index: Int[ndarray, " listed"]) -> _Sorted:
+    index_place = np.argsort(np.argsort(train_index))
+    order = np.lexsort((np.broadcast_to(index_place[:, None], cost.shape), cost), axis=0)
+    ascending = np.take_along_axis(cost, order, axis=0)
+    place = np.arange(len(cost))[:, None]
+    is_first = np.ones(cost.shape, dtype=bool)
+    is_first[1:] = ascending[1:] != ascending[:-1]
+    first = np.maximum.accumulate(np.where(is_first, place, 0), axis=0)
+    tie = first * (len(cost) + 1) + index_place[order]
+    return _Sorted(order=order, cost=np.ascontiguousarray(ascending.T), tie=np.ascontiguousarray(tie.T))
+
+
+class _OnDevice:
+    """The sorted costs where influences are."""
+
+    def __init__(self, listed: _Sorted, device: torch.device) -> None:
+        num_columns, number = listed.cost.shape
+        self._cost = torch.from_numpy(listed.cost).to(device)
+        self._column = torch.arange(num_columns, device=device)[:, None]
+        self._number = number
+        self._ties_per_column = (number + 1) * (number + 1)
+        ties = torch.from_numpy(listed.tie).to(device) + self._column * self._ties_per_column
+        self._ties = ties.flatten()
+
+    def intervals(self, cost: Float[Tensor, "column row"], tie: Int[ndarray, " row"]) -> Int64[Tensor, "column row"]:
+        """Number the intervals that rows fall into, of all columns one after the other."""
+        place = torch.searchsorted(self._cost, cost)
+        is_tie = self._cost.gather(1, place.clamp(max=self._number - 1)) == cost
+        if is_tie.any():
+            column, row = is_tie.nonzero(as_tuple=True)
+            later = torch.from_numpy(tie).to(cost.device)[row]
+            code = column * self._ties_per_column + place[column, row] * (self._number + 1) + later
+            place[column, row] = torch.searchsorted(self._ties, code) - column * self._number
+        numbered: Tensor = place + self._column * (self._number + 1)
+        return numbered
+
+
+def _cost(influences: Tensor, rank_by: RankBy) -> Tensor:
+    """Give what is smallest for the first."""
+    if rank_by == "absolute":
+        return torch.neg(influences.abs())
+    return influences if rank_by == "opponents" else torch.neg(influences)

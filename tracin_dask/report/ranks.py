@@ -1,0 +1,32 @@
+"""The exact ranks of listed training triples, among all training triples that are ranked."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+NOT_RANKED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedRanks:
+    """Listed training triples: a row for each of their lines in the training file."""
+
+    triples: Int[ndarray, "listed 3"]
+    train_index: Int[ndarray, " listed"]
+    influence: Float[ndarray, "test listed"]
+    """On each test triple; a single row for self-influence."""
+    rank: Int[ndarray, "test listed"]
+    """1 for the first; 0 for those that the options of the run leave out of rankings."""
+    num_ranked: Int[ndarray, " test"]
+    """How many training triples are ranked."""
+
+    def percentile(self, test_index: int = 0) -> Float[ndarray, " listed"]:
+        """Give the share of the other ranked training triples that rank behind each, in percent.
+
+        100 is the first, 0 the last; NaN for those that are not ranked.
+        """
+        rank, number = self.rank[test_index], int(self.num_ranked[test_index])
+        behind = np.where(rank == NOT_RANKED, np.nan, number - rank)
+        return 100 * behind / (number - 1) if number > 1 else behind + 100

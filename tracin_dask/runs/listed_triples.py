@@ -1,0 +1,31 @@
+"""From training triples as a caller lists them to their rows in the store."""
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.runs.resolve import resolve_triples
+from tracin_dask.triples.store import TripleStore
+from tracin_dask.triples.training_triples import ListedTriples, TrainingTriples, find_training_triples
+
+
+def resolve_training_triples(store: TripleStore, given: ListedTriples | None, option: str) -> TrainingTriples | None:
+    """Find the training triples that an option lists; None if it lists none.
+
+    Raises
+    ------
+    ConfigError
+        If one is unknown or no training triple, or they were found in another store.
+    """
+    if given is None:
+        return None
+    if isinstance(given, TrainingTriples):
+        if given.store_fingerprint != store.info.fingerprint:
+            raise ConfigError(f"{option} lists training triples of another store than {store.path}; read them again")
+        return given
+    ids = resolve_triples(store, given, f"triple of {option}")
+    found, missing = find_training_triples(store, ids)
+    if len(missing):
+        first = int(missing[0])
+        raise ConfigError(
+            f"triple {first + 1} of {len(ids)} of {option} {tuple(ids[first].tolist())} is no training triple of "
+            f"{store.path}, and so are {len(missing)} of them in all; list training triples only"
+        )
+    return found

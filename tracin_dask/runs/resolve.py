@@ -1,0 +1,68 @@
+"""From triples as a caller gives them, ids or labels, to ids of a store."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.triples.store import TripleStore
+
+TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
+"""Triples as ids or as labels: an array [test, 3], or tuples (head, relation, tail)."""
+
+
+def resolve_triples(store: TripleStore, triples: TestTriples, what: str = "test triple") -> Int[ndarray, "listed 3"]:
+    """Turn triples into ids; texts are looked up as labels. Messages call one of them `what`.
+
+    Raises
+    ------
+    ConfigError
+        If there are none, or one has not three parts, an unknown label, or an id that is no integer or out of range.
+    """
+    table = _table(triples, what)
+    if table.dtype.kind == "U":
+        maps = (store.entities, store.relations, store.entities)
+        ids = np.stack([m.ids(table[:, column].tolist()) for column, m in enumerate(maps)], axis=1)
+    else:
+        ids = table.astype(np.int64)
+    info = store.info
+    wrong = (ids < 0) | (ids >= [info.num_entities, info.num_relations, info.num_entities])
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        role = ("head", "relation", "tail")[column]
+        limit = info.num_relations if column == 1 else info.num_entities
+        raise ConfigError(
+            f"{what} {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} is "
+            f"not among the {limit:,} that {store.path} knows{meant(store, table[row, column].item(), role)}; "
+            f"{int(wrong.any(axis=1).sum())} {what}(s) in all are unknown to it"
+        )
+    return ids
+
+
+def meant(store: TripleStore, given: str | int, role: str) -> str:
+    """Say what an unknown label may have been meant for."""
+    if not isinstance(given, str):
+        return ""
+    mine, others, other_kind = store.entities, store.relations, "a relation"
+    if role == "relation":
+        mine, others, other_kind = store.relations, store.entities, "an entity"
+    if others.ids([given])[0] >= 0:
+        return f" (it is {other_kind}: are they in the order head, relation, tail, and the id maps not exchanged?)"
+    found = mine.like(given)
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
+
+
+def _table(triples: TestTriples, what: str) -> ndarray:
+    """Put triples into an array [test, 3] of integers or of texts."""
+    expected = f"expected {what}s as rows of (head, relation, tail), ids or labels"
+    try:
+        table = np.array(triples.tolist() if isinstance(triples, ndarray) else triples)
+    except ValueError as error:
+        raise ConfigError(f"{expected}, found rows of different lengths ({error})") from error
+    if table.ndim != 2 or table.shape[1] != 3 or len(table) == 0:
+        raise ConfigError(f"{expected}, found an array {table.shape}")
+    if table.dtype.kind not in "iU":
+        raise ConfigError(f"{expected}, found numbers of type {table.dtype}; ids are integers")
+    return table

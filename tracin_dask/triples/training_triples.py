@@ -1,0 +1,137 @@
+"""Training triples that are listed in a file or by a caller: found in the store by halving."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
+from tracin_dask.errors import TriplesError
+from tracin_dask.places.place import AnyPath
+from tracin_dask.places.registry import place_of
+from tracin_dask.triples.block import TripleBlock, concatenate
+from tracin_dask.triples.group_ingest import NOT_A_TRAINING_TRIPLE
+from tracin_dask.triples.lines import SHOWN_LINES, InvalidLines
+from tracin_dask.triples.sort import KeyLayout
+from tracin_dask.triples.store import CHUNK_ROWS, TripleStore
+from tracin_dask.triples.text import TripleText, holds_ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingTriples:
+    """Some training triples of a store, in the order in which they were listed.
+
+    A triple that stands several times in the training file has all its rows here, by `train_index`; one that was
+    listed several times stands at its first place.
+    """
+
+    triples: Int64[ndarray, "row 3"]
+    train_index: Int64[ndarray, " row"]
+    rows: Int64[ndarray, " row"]
+    """Where they stand in the store."""
+    store_fingerprint: str
+    source: str = ""
+    """The name of the file that lists them, where there is one."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Lines of the file that were left out, by what is wrong with them."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.rows)
+
+
+ListedTriples: TypeAlias = TrainingTriples | ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
+"""Training triples as a caller lists them: found already, or as ids or labels."""
+
+
+def find_training_triples(
+    store: TripleStore, triples: Int64[ndarray, "listed 3"]
+) -> tuple[TrainingTriples, Int64[ndarray, " missing"]]:
+    """Find triples in a store; gives also the places of those that are no training triples.
+
+    A few triples take a few reads each; many take at most two passes over the store.
+    """
+    layout = KeyLayout(num_entities=store.info.num_entities, num_relations=store.info.num_relations)
+    keys, first, key_of_place = np.unique(layout.pack(triples), return_index=True, return_inverse=True)
+    found, key_of_row, rows = _search(store, layout, keys)
+    order = np.lexsort((rows, first[key_of_row]))
+    training = TrainingTriples(
+        triples=found.triples[order],
+        train_index=found.train_index[order],
+        rows=rows[order],
+        store_fingerprint=store.info.fingerprint,
+    )
+    return training, np.flatnonzero(~np.isin(key_of_place, key_of_row))
+
+
+def read_training_triples(
+    path: AnyPath, store: TripleStore, *, labels: bool = False, skip_invalid: bool = False
+) -> TrainingTriples:
+    """Read a file of training triples: ids or labels, in any order, tabs or spaces between them.
+
+    Bare integers are ids unless `labels`. With `skip_invalid`, lines that are malformed or no training triple are left
+    out and counted.
+
+    Raises
+    ------
+    TriplesError
+        If there are such lines, or no line is left.
+    """
+    path, invalid = place_of(path), InvalidLines()
+    text = TripleText(path=path, has_ids=not labels and holds_ids(path), allow_spaces=True)
+    listed = concatenate(text.blocks(store.entities, store.relations, invalid=invalid))
+    found, missing = find_training_triples(store, listed.triples)
+    if len(missing):
+        shown = [_words(store, triple, has_ids=text.has_ids) for triple in listed.triples[missing[:SHOWN_LINES]]]
+        invalid.add(NOT_A_TRAINING_TRIPLE, listed.train_index[missing].tolist(), shown)
+    if not skip_invalid:
+        text.refuse(invalid, hint=", or pass --skip-invalid to leave such lines out")
+    if not len(found):
+        raise TriplesError(f"{path}: no line is a training triple; expected lines of `head TAB relation TAB tail`")
+    return TrainingTriples(
+        triples=found.triples,
+        train_index=found.train_index,
+        rows=found.rows,
+        store_fingerprint=found.store_fingerprint,
+        source=path.name,
+        skipped=dict(invalid.counts),
+    )
+
+
+def _words(store: TripleStore, triple: Int64[ndarray, "3"], *, has_ids: bool) -> str:
+    """Write a triple as its file does."""
+    if has_ids:
+        return "\t".join(map(str, triple.tolist()))
+    maps = (store.entities, store.relations, store.entities)
+    return "\t".join(labels.label(part) for labels, part in zip(maps, triple, strict=True))
+
+
+def _search(
+    store: TripleStore, layout: KeyLayout, keys: ndarray
+) -> tuple[TripleBlock, Int64[ndarray, " row"], Int64[ndarray, " row"]]:
+    """Find ascending, distinct keys: the rows that have them, the place of each row's key, and where the row stands."""
+    blocks: list[TripleBlock] = []
+    places, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    waiting = [(0, len(store), 0, len(keys))]
+    while waiting:
+        start, stop, low, high = waiting.pop()
+        if low >= high:
+            continue
+        if stop - start > CHUNK_ROWS:
+            middle = start + (stop - start) // (2 * CHUNK_ROWS) * CHUNK_ROWS or start + CHUNK_ROWS
+            pivot = layout.pack(store.read(middle, middle + 1).triples)[0]
+            left, right = (low + int(np.searchsorted(keys[low:high], pivot, side=side)) for side in ("right", "left"))
+            waiting += [(start, middle, low, left), (middle, stop, right, high)]
+            continue
+        block = store.read(start, stop)
+        mine = layout.pack(block.triples)
+        begin, end = (np.searchsorted(mine, keys[low:high], side=side) for side in ("left", "right"))
+        place = np.repeat(np.arange(low, high), end - begin)
+        offset = np.arange(len(place)) - np.repeat(np.cumsum(end - begin) - (end - begin), end - begin)
+        row = np.repeat(begin, end - begin) + offset
+        blocks.append(block.where(row))
+        places.append(place)
+        rows.append(start + row)
+    return concatenate(blocks), np.concatenate(places), np.concatenate(rows)
