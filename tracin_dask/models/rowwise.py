@@ -154,7 +154,8 @@ class RowwiseModel(nn.Module):
         """
         if not self.can_score_tails:
             raise CheckpointError(self.why_no_tails)
-        effort = effort_of(lambda number: self._all_tails(self.some_triples(number)[:, :2]), step=1)
+        with one_at_a_time:
+            effort = effort_of(lambda number: self._all_tails(self.some_triples(number)[:, :2]), step=1)
         return replace(self.config, tails_effort=effort)
 
     def _all_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]:
