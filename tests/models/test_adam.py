@@ -218,7 +218,7 @@ REFUSED = {
     "an empty state": (lambda contents: contents.update(optimizer_state_dict={}), "has no optimizer_state_dict, from"),
     "SGD": (sgd, r"is not of torch\.optim\.Adam or AdamW: the param_groups lack betas, eps, amsgrad"),
     "other counts": (of_another_model, "is of 11 parameter tensors, the model has 12"),
-    "no step": (without_state_of(10), r"has no exp_avg_sq and step of bn2\.weight, which was never stepped"),
+    "no step": (without_state_of(10), r"has no exp_avg_sq and no step for bn2\.weight: the optimiser never"),
     "other shapes": (
         swapped,
         r"exp_avg_sq \(3, 15\) of step 3 for entity_embeddings\.weight, which is \(7, 15\)",

@@ -152,12 +152,12 @@ def test_an_unknown_dialect_is_refused(save):
 )
 def test_missing_tensors_of_a_checkpoint_are_named(names, state, save):
     name = next(name for name in names if name in state)
-    with pytest.raises(CheckpointError, match=f"misses {name}; it would be another model"):
+    with pytest.raises(CheckpointError, match=f"lacks {name}; that is another model"):
         load_conve(save({key: tensor for key, tensor in state.items() if key != name}))
 
 
 def test_unknown_tensors_of_a_checkpoint_are_named(state, save):
-    with pytest.raises(CheckpointError, match=r"has the unknown fc2\.weight; it would be another model"):
+    with pytest.raises(CheckpointError, match=r"has the unknown fc2\.weight; that is another model"):
         load_conve(save({**state, "fc2.weight": torch.ones(1)}))
 
 

@@ -128,7 +128,7 @@ def test_entities_with_biases_have_no_counterpart(saved, tmp_path):
 
 def test_converting_to_the_same_dialect_is_refused(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE)
-    with pytest.raises(CheckpointError, match="is of the dialect train_pytorch already: nothing to convert"):
+    with pytest.raises(CheckpointError, match="has the dialect train_pytorch already; there is nothing to convert"):
         convert_checkpoint(path, tmp_path / "made.pt", "train_pytorch")
 
 

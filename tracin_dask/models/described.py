@@ -49,7 +49,7 @@ class DescribedFormat:
 
 
 def recognise_described(contents: Mapping[object, object], options: LoadOptions) -> Recognised | None:
-    """Take weights for those of the description that the caller gives, or else the file; None where neither does.
+    """Build the model that the caller describes, or else the file; None if neither does.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def recognise_described(contents: Mapping[object, object], options: LoadOptions)
 
 
 def _stated(contents: Mapping[object, object]) -> ModelDescription | None:
-    """Give the description that a file states, which must not make this process import anything.
+    """Give the description that a file states, unless it would make this process import a module.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _stated(contents: Mapping[object, object]) -> ModelDescription | None:
     description = parse_description(contents["model_description"])
     if not description.is_of_pykeen:
         raise CheckpointError(
-            f"the file asks to import {description.model}, which only a description of your own may do: give it"
+            f"the file asks to import {description.model}; files may not do that: give the description yourself"
         )
     return description
 

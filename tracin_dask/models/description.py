@@ -1,4 +1,4 @@
-"""What a model is built from beside its weights: a class of PyKEEN's, or of your own, and its settings."""
+"""The description that a model is built from, together with its weights: its class and settings."""
 
 import importlib
 import inspect
@@ -23,7 +23,7 @@ _KEYS = {"model", "model_kwargs"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
-    """A model's class and settings: all that its weights do not say.
+    """A model's class and settings, which its weights do not state.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class ModelDescription:
 
 
 def as_description(given: object) -> ModelDescription:
-    """Take a description as it is, from its JSON file, or from what this holds.
+    """Give a description from any of its forms: the value itself, its JSON file, or the contents of that file.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def read_description(path: AnyPath) -> ModelDescription:
 
 
 def parse_description(contents: object) -> ModelDescription:
-    """Check what a file says about a model.
+    """Read a description from the contents of a JSON file.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def parse_description(contents: object) -> ModelDescription:
 
 
 def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
-    """Give a model of the user's own its face.
+    """Adapt a model of the user's own.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
 
 
 def _requires(made_from: type[nn.Module], parameter: str) -> bool:
-    """Tell whether a class cannot be made without this parameter."""
+    """Tell whether this parameter of a class has no default."""
     taken = inspect.signature(made_from).parameters.get(parameter)
     return taken is not None and taken.default is inspect.Parameter.empty
 

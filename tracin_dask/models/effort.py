@@ -1,4 +1,4 @@
-"""What one score of a model takes, found out by scoring a few triples."""
+"""The operations and the memory of one score, measured on a few triples."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def effort_of(score: Callable[[int], Tensor], *, step: int = 2) -> Effort:
 
 
 def _measured(score: Callable[[int], Tensor], number: int) -> tuple[int, int]:
-    """Count the operations of products, and all that autograd keeps in numbers of a score's type, each storage once."""
+    """Count the operations of products, and the numbers that autograd keeps, each storage once."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:

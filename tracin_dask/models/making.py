@@ -1,4 +1,4 @@
-"""A model made by its class, and the weights of a file put into it."""
+"""Models made from their class and settings, with the weights of a file."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ _IRRELEVANT = ("regularizer", "loss.", "num_batches_tracked")
 
 
 def make(made_from: type[nn.Module], settings: Mapping[str, Any], *, given: Mapping[str, Any]) -> nn.Module:
-    """Make a model of settings and what is `given` beside them; the global random generator is left as it is.
+    """Make a model from its settings and from what is `given`; the global random generator stays as it is.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dty
 
 
 def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """Say in what a file's tensors are not those of a model."""
+    """List the differences between a file's tensors and those of a model."""
     problems = []
     for verb, names in (("lacks", own.keys() - state.keys()), ("has unknown", state.keys() - own.keys())):
         relevant = sorted(part for part in names if not any(word in part for word in _IRRELEVANT))

@@ -1,4 +1,4 @@
-"""A model with one face, whichever it is: a function of triples, or of the rows that they read and of dense tensors.
+"""Any model as a function of triples, or of the rows that they read and of dense tensors.
 
 What `torch.func` maps has plain types, since the shape of a tensor that is mapped cannot be asked for.
 """
@@ -35,7 +35,7 @@ _NUM_PAIRS_CHECKED = 3
 
 
 class RowwiseModel(nn.Module):
-    """A model in eval mode and its tensors; small tables of the rows that some triples read stand in for whole ones."""
+    """A model in eval mode that also scores with small tables, which hold only the rows that some triples read."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class RowwiseModel(nn.Module):
         return scores
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give all parameters and buffers by their names in the model; those that are shared once."""
+        """Give all parameters and buffers by their names in the model, shared ones once."""
         return dict(self.model.named_parameters()) | dict(self.model.named_buffers())
 
     @property
@@ -190,7 +190,7 @@ class RowwiseModel(nn.Module):
         return self.score_rows(rows, {}, triples)
 
     def _num_rows(self, role: Role) -> int:
-        """Count entities or relations by the tables; by what the model says where there are none."""
+        """Count entities or relations by the rows of the tables, or take the number that the model states."""
         tensors = self.tensors()
         counted = {name: len(tensors[name]) for name, its_role in self._tables.items() if its_role == role}
         if len(set(counted.values())) > 1:
@@ -227,7 +227,7 @@ class RowwiseModel(nn.Module):
             )
 
     def _scored_apart(self, name: str, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Score triples one by one; on the way to the gradient of each, if there are dense tensors."""
+        """Score triples one by one, as when the gradient of each is computed if there are dense tensors."""
         dense = {part: t.detach() for part, t in self.tensors().items() if t.requires_grad and part not in self._tables}
         if not dense:
             return torch.cat([self._on_rows(triple) for triple in torch.split(triples, 1)])
@@ -271,12 +271,14 @@ def _checked_tables(tensors: Mapping[str, Tensor], tables: Mapping[str, str]) ->
             raise CheckpointError(f"the table {name} has no rows: its shape is {tuple(tensors[name].shape)}")
         checked[name] = _ROLES[role]
     if not any(tensor.requires_grad for tensor in tensors.values()):
-        raise CheckpointError("no tensor of the model requires a gradient: nothing was trained, nothing has influence")
+        raise CheckpointError(
+            "no tensor of the model requires a gradient: nothing was trained, so nothing has influence"
+        )
     return checked
 
 
 def _refuse_gradients_by_id(model: nn.Module) -> None:
-    """Refuse look-ups that treat some ids' gradients otherwise, or change rows: small tables have other ids."""
+    """Refuse look-ups whose gradients depend on the ids, or that change rows: small tables have other ids."""
     for name, module in model.named_modules():
         if not isinstance(module, nn.Embedding | nn.EmbeddingBag):
             continue

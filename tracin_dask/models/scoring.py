@@ -1,7 +1,7 @@
-"""What a model must offer to be explained: scores of triples, and which of its tensors are tables of rows.
+"""The protocol of a model of the user's own: scores of triples, and the tensors that are tables of rows.
 
-A table has a row per entity or per relation, and a score reads its own triple's rows only. So its gradient is a few
-rows beside the tensors that all scores share, and nothing as large as a table is ever made.
+A table has a row per entity or per relation, and a score reads only the rows of its own triple. So the gradient of a
+table is a few rows, and nothing as large as a table is ever made.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class ScoringModel(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table: its name, what it has a row of, and the numbers of a row. Only a trained one has gradients."""
+    """A table: its name, whether its rows are of entities or relations, and the numbers of a row."""
 
     name: str
     role: Role
@@ -51,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """What one score takes, and what every call takes beside its scores."""
+    """The operations and the memory of one score, and those of every call in addition."""
 
     multiply_adds: int
     """Of matrix products and convolutions."""
@@ -85,7 +85,7 @@ class ScoringConfig:
         return (*(table.name for table in self.tables if table.is_trained), *(name for name, _ in self.dense))
 
     def last_layers(self, number: int) -> frozenset[str]:
-        """Refuse to count layers back from the last one: such a model states no order of them.
+        """Refuse: such a model does not state the order of its layers.
 
         Raises
         ------

@@ -54,7 +54,7 @@ class TailCheck:
     """The largest difference that is rounding, as a part of the largest value (or of 1)."""
 
     def problem(self, triples: Int[Tensor, "batch 3"]) -> str:
-        """Say in what the scores of these pairs and tails, or their derivatives, differ; nothing if they are equal."""
+        """Say how the scores of these pairs and tails, or their derivatives, differ; an empty text if not."""
         trained = {name: tensor.detach() for name, tensor in self.model.named_parameters() if tensor.requires_grad}
         generator = torch.Generator().manual_seed(0)
         direction = {name: self._direction(name, tensor, generator) for name, tensor in trained.items()}

@@ -1,4 +1,4 @@
-"""Whole models, as PyTorch pickles them: what they score with, and how workers get them."""
+"""Whole pickled models: how they are loaded, adapted and sent to workers."""
 
 import io
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from tracin_dask.places.place import Place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeModelFormat:
-    """A pickled model, which its file's author decides about."""
+    """A pickled model, whose file can run code when it is loaded."""
 
     name: ClassVar[str] = "whole model"
     is_pickle: ClassVar[bool] = True
@@ -64,7 +64,7 @@ def load_whole_model(path: Place, *, dtype: torch.dtype) -> Recognised:
 
 
 def face_of(model: nn.Module) -> RowwiseModel:
-    """Give a model of PyKEEN's, or of the user's own, the interface of all models.
+    """Adapt a model of PyKEEN, or of the user's own.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Adam's preconditioner, from the optimiser's state that a checkpoint holds beside its weights."""
+"""Adam's preconditioner, read from the optimiser's state in a checkpoint."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def adam_scales(checkpoint: Checkpoint, names: Collection[str]) -> Scales:
 
 
 def _read_unchanged(checkpoint: Checkpoint) -> Mapping[object, object]:
-    """Read the file again; a whole pickled model has no more to say than the model itself."""
+    """Read the file again; the file of a whole pickled model holds the model and nothing else."""
     if checkpoint.format.is_pickle:
         return {}
     contents = read_torch_file(checkpoint.path, lazily=True)
@@ -76,7 +76,7 @@ def _read_unchanged(checkpoint: Checkpoint) -> Mapping[object, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What the optimiser keeps of one parameter tensor, and the settings of the tensor's group."""
+    """The optimiser's state of one parameter tensor, and the settings of the tensor's group."""
 
     state: Mapping[str, Any]
     group: Mapping[str, Any]
@@ -101,7 +101,7 @@ def _optimizer(contents: Mapping[object, object]) -> Mapping[str, Any]:
 
 
 def _by_name(optimizer: Mapping[str, Any], names: list[str]) -> dict[str, _Known]:
-    """Give what the optimiser knows by parameter; `names` are those of the file, in the optimiser's order."""
+    """Give the state of the optimiser by parameter; `names` are those of the file, in the optimiser's order."""
     groups = optimizer["param_groups"]
     numbers = [(number, group) for group in groups for number in group["params"]]
     if all("param_names" in group for group in groups):
@@ -120,8 +120,8 @@ def _scale(name: str, known: _Known | None, shape: torch.Size, like: Tensor) -> 
     key = "max_exp_avg_sq" if known is not None and known.group["amsgrad"] else "exp_avg_sq"
     if known is None or not {key, "step"} <= known.state.keys():
         raise CheckpointError(
-            f"its optimizer_state_dict has no {key} and step of {name}, which was never stepped; track other parameter "
-            "tensors only, or take a later checkpoint"
+            f"its optimizer_state_dict has no {key} and no step for {name}: the optimiser never updated it; track "
+            "other parameter tensors, or take a later checkpoint"
         )
     moment, step = known.state[key], int(known.state["step"])
     if moment.shape != shape or step < 1:

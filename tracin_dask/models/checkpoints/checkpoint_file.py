@@ -104,7 +104,7 @@ class CheckpointFile:
         return Contents(model=model, scales=self._scales(model))
 
     def dump(self) -> SentContents:
-        """Give what `sent` takes."""
+        """Give the contents as bytes, to be set as `sent`."""
         return self.dump_contents(self.load())
 
     def dump_contents(self, contents: Contents) -> SentContents:

@@ -39,8 +39,8 @@ def read_torch_file(path: AnyPath, *, lazily: bool = False) -> Mapping[object, o
         raise CheckpointError(
             f"loading it would unpickle objects, which can run code ({_reason(error)}). A safe checkpoint holds "
             "only tensors, numbers and texts: in the program that wrote it, load the model and save it again with "
-            "torch.save({'model_state_dict': model.state_dict()}, path). If it is a whole model, as PyKEEN's "
-            "trained_model.pkl, and you trust whoever wrote it as you would trust a program: --trust-pickle"
+            "torch.save({'model_state_dict': model.state_dict()}, path). If it is a whole model, such as "
+            "PyKEEN's trained_model.pkl, and you would run a program of its author: --trust-pickle"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f"not a torch file, or a damaged one ({_reason(error)}); copy it again") from error

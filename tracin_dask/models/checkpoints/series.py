@@ -138,14 +138,14 @@ def _differences(one: Checkpoint, other: Checkpoint) -> str:
 
 
 def _same(one: Checkpoint, other: Checkpoint) -> str:
-    """Say in what two checkpoints are the same; a best model is often a copy of an epoch's in another file."""
+    """Say what two checkpoints share; the best model is often a copy of an epoch's checkpoint."""
     if one.sha256 == other.sha256:
         return f"are the same file (sha256 {one.sha256})"
     return "hold the same weights" if _same_weights(one.model.module, other.model.module) else ""
 
 
 def _same_weights(one: nn.Module, other: nn.Module) -> bool:
-    """Compare the smallest tensors first: they almost always tell."""
+    """Compare the smallest tensors first: these almost always differ if any do."""
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(left, right) for left, right in sorted(pairs, key=lambda pair: pair[0].numel()))
 

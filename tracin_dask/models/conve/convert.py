@@ -59,7 +59,7 @@ def convert_checkpoint(
     except NoConvEError as error:
         raise NoConvEError(f"{error}; only ConvE checkpoints can be converted") from error
     if checkpoint.format.name == to:
-        raise CheckpointError(f"{path} is of the dialect {to} already: nothing to convert")
+        raise CheckpointError(f"{path} has the dialect {to} already; there is nothing to convert")
     contents, config = read_torch_file(path, lazily=True), checkpoint.model.config
     tensors = _read_tensors(contents, find_dialect(checkpoint.format.name))
     try:

@@ -143,7 +143,7 @@ def find_dialect(name: str) -> Dialect:
 
 
 def recognise_dialect(names: Iterable[str]) -> Dialect:
-    """Tell the dialect by the name of the entity embeddings; of several, take the one that has all the names.
+    """Recognise the dialect by the name of the entity embeddings; of several, take the one that has all the names.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def recognise_dialect(names: Iterable[str]) -> Dialect:
     if candidates:
         return (exact or candidates)[0]
     known = " nor ".join(f"{dialect.entity_tensor} ({dialect.name})" for dialect in DIALECTS.values())
-    raise NoConvEError(f"no ConvE of a known dialect: neither {known} is among its entries {_first(found)}")
+    raise NoConvEError(f"not a ConvE of a known dialect: neither {known} is among its entries {_first(found)}")
 
 
 def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, Tensor]:
@@ -165,7 +165,7 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
     Raises
     ------
     NoConvEError
-        If a tensor is missing, or one is there that the dialect does not know: it would be another model.
+        If a tensor is missing, or one is there that the dialect does not have: that is another model.
     """
     relevant = dialect.relevant(state)
     missing = [name for name in dialect.tensors if name not in relevant]
@@ -173,14 +173,14 @@ def rename_tensors(state: Mapping[str, Tensor], dialect: Dialect) -> dict[str, T
     if dialect.layer_tensors.issubset(missing):
         raise NoConvEError(f"not a ConvE: it has none of its layers, {_first([*dialect.layer_tensors])}")
     if missing or unknown:
-        parts = [("misses", missing), ("has the unknown", unknown)]
+        parts = [("lacks", missing), ("has the unknown", unknown)]
         text = " and ".join(f"{verb} {_first(names)}" for verb, names in parts if names)
-        raise NoConvEError(f"this ConvE of the dialect {dialect.name} {text}; it would be another model")
+        raise NoConvEError(f"this ConvE in the dialect {dialect.name} {text}; that is another model")
     return {ours: in_our_shape(ours, state[theirs]) for theirs, ours in dialect.tensors.items()}
 
 
 def in_our_shape(name: str, tensor: Tensor) -> Tensor:
-    """Give a file's tensor, of the name in `ConvE`, the shape that it has there: a bias per entity is no table."""
+    """Give a tensor of a file, by its name in `ConvE`, the shape that it has there: one axis for biases of entities."""
     return tensor.flatten() if name == "entity_bias" else tensor
 
 

@@ -102,7 +102,7 @@ def load_conve(
 
 
 def recognise_conve(contents: Mapping[object, object], options: LoadOptions) -> Recognised:
-    """Take the contents of a file for a ConvE.
+    """Build a ConvE from the contents of a file.
 
     Raises
     ------

@@ -136,7 +136,7 @@ SIZE_NAMES = tuple(field.name for field in fields(ConvEConfig) if field.type is 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropout:
-    """Dropout rates while training; scoring knows no dropout."""
+    """Dropout rates of the training; scores are computed without dropout."""
 
     input: float = 0.2
     feature_map: float = 0.2
@@ -224,6 +224,6 @@ class ConvE(nn.Module):
 
 
 def _embedding(num_rows: int, dim: int) -> nn.Embedding:
-    """Make a table with PyTorch's default values; on the meta device these would import its compiler, two seconds."""
+    """Make a table with PyTorch's default values, but not on the meta device: that would import the compiler."""
     weight = torch.empty(num_rows, dim)
     return nn.Embedding(num_rows, dim, _weight=weight if weight.is_meta else nn.init.normal_(weight))

@@ -1,4 +1,4 @@
-"""Any model of PyKEEN's: built from its settings and weights, with its tables found. Needs the extra `pykeen`."""
+"""Any model of PyKEEN: built from its settings and weights, adapted to this package. Needs the extra `pykeen`."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _TABLE = re.compile(r"(entity|relation)_representations\.\d+\._embeddings\.weigh
 
 
 def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
-    """Build a model with as many rows as a state dict's tables have; its weights are not these yet.
+    """Build a model with as many rows as a state dict's tables have; the weights are not set yet.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -
 
 
 def rowwise(model: nn.Module, name: str) -> RowwiseModel:
-    """Give a model its face: `score_hrt`, of rows of its tables (with inverse triples, of the doubled relations)."""
+    """Adapt a model: `score_hrt` reads rows of its tables, with inverse triples those of the doubled relations."""
     if not isinstance(model, pykeen.ERModel):
         raise ConfigError(f"{name} has no entity and relation representations, so it cannot be explained")
     tables: dict[str, Role] = {}
@@ -66,7 +66,7 @@ def rowwise(model: nn.Module, name: str) -> RowwiseModel:
 
 
 def conve_config(model: nn.Module) -> ConvEConfig | None:
-    """Give the sizes of a ConvE for which there is a faster way; None of any other model."""
+    """Give the sizes of a ConvE that has a faster engine; None for any other model."""
     try:
         return read_config(model)
     except ConfigError:  # another model, or a ConvE with other layers

@@ -109,7 +109,7 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         return self.output_dir / "checkpoints"
 
     def _refuse_earlier_checkpoints(self, num_done: int) -> None:
-        """Refuse checkpoints of epochs that this training has not reached: they are of another one."""
+        """Refuse checkpoints of later epochs: they belong to another training."""
         for path in sorted(self._folder.glob("checkpoint_epoch_*.pt")):
             number = path.stem.removeprefix("checkpoint_epoch_")
             if number.isdecimal() and int(number) > num_done:

@@ -25,7 +25,7 @@ from tracin_dask.triples.idmap import IdMap, Kind, id_map_bytes, id_maps_sha256,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdMaps:
-    """The labels of the rows of a PyKEEN model's embedding tables; `sha256` tells them from others."""
+    """The labels of the rows of a PyKEEN model's embedding tables; `sha256` identifies them."""
 
     entities: IdMap
     relations: IdMap
@@ -52,7 +52,7 @@ def read_id_maps(factory: CoreTriplesFactory) -> IdMaps:
 
 
 def training_triples(factory: CoreTriplesFactory) -> Int[Tensor, "triple 3"]:
-    """Give the triples that PyKEEN trains on, as rows of the tables: with inverse triples, first all as they are."""
+    """Give the triples that PyKEEN trains on, as rows of the tables: with inverse triples, these follow."""
     triples = factory.mapped_triples
     if not factory.create_inverse_triples:
         return triples

@@ -1,4 +1,4 @@
-"""The parts of PyKEEN that this package uses: the one place that says what to do where it is not installed."""
+"""The parts of PyKEEN that this package uses; without PyKEEN, importing them says what to install."""
 
 from tracin_dask.errors import ConfigError
 

@@ -1,4 +1,4 @@
-"""The settings of a PyKEEN model read off the model itself, so that its checkpoints tell what they are of."""
+"""The settings of a PyKEEN model, read from the model itself, so that its checkpoints need no description."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -42,7 +42,7 @@ _SETTINGS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 
 
 def checkpoint_tells(model: nn.Module) -> dict[str, object]:
-    """Give what a checkpoint says of its model: a ConvE's sizes, or the description of another one.
+    """Give what a checkpoint states about its model: the sizes of a ConvE, or the description of another model.
 
     Raises
     ------
@@ -54,21 +54,21 @@ def checkpoint_tells(model: nn.Module) -> dict[str, object]:
     name = type(model).__name__
     if name not in _SETTINGS:
         raise ConfigError(
-            f"the model is PyKEEN's {name}; checkpoints can tell what they are of for ConvE, {', '.join(_SETTINGS)}: "
-            "save the state dict of another model yourself, and give its --model-description to `tracin-dask run`"
+            f"the model is PyKEEN's {name}; the callback can describe ConvE, {', '.join(_SETTINGS)}. For another "
+            "model, save the state dict yourself, and give --model-description to `tracin-dask run`"
         )
     settings = _SETTINGS[name](model)
     state = {part: tensor.cpu() for part, tensor in model.state_dict().items()}
     rebuilt = ModelDescription(model=name, model_kwargs=settings).build(state, dtype=next(model.parameters()).dtype)
-    if not _is_alike(model, rebuilt):
+    if not _is_equal(model, rebuilt):
         raise ConfigError(
-            f"PyKEEN's {name} with {settings} scores or trains otherwise than this model: it has settings that a "
-            "checkpoint cannot tell; save its state dict yourself, and give --model-description to `tracin-dask run`"
+            f"PyKEEN's {name} with {settings} has other scores or other trained tensors than this model, which the "
+            "callback cannot describe; save its state dict yourself, and give --model-description to `tracin-dask run`"
         )
     return {"model_description": {"model": name, "model_kwargs": settings}}
 
 
-def _is_alike(model: Any, rebuilt: RowwiseModel) -> bool:  # noqa: ANN401 - as above
+def _is_equal(model: Any, rebuilt: RowwiseModel) -> bool:  # noqa: ANN401 - as above
     """Compare trained tensors, and the scores of some triples in eval mode."""
     trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
     if trained != set(rebuilt.config.parameter_names):

@@ -104,7 +104,7 @@ def _step(learner: Learner, batch: Int[Tensor, "batch 3"], *, where: str) -> flo
 
 
 def _check_finite(model: ConvE, epoch: int) -> None:
-    """Catch what the last batch did to the weights before they are written."""
+    """Refuse NaN and infinite weights before they are written."""
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise NonFiniteError(f"{name} has NaN or infinite values after epoch {epoch + 1}; {_ADVICE}")

@@ -43,7 +43,7 @@ class GraphFiles:
 
     @property
     def texts(self) -> dict[str, Path]:
-        """The files of triples that there are."""
+        """The given files of triples, by their purpose."""
         given = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: path for name, path in given.items() if path is not None}
 
@@ -85,7 +85,7 @@ def read_graph(files: GraphFiles) -> Graph:
 
 
 def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
-    """Write entity_to_id.tsv and relation_to_id.tsv into a folder, beside the models that need them.
+    """Write entity_to_id.tsv and relation_to_id.tsv into the folder of the models that need them.
 
     Raises
     ------

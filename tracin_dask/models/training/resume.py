@@ -1,4 +1,4 @@
-"""What a checkpoint of a training holds, and how a training goes on from one."""
+"""The contents of a checkpoint of a training, and how a training is resumed from one."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ def identity(learner: Learner, data: TrainingData) -> dict[str, object]:
 
 
 def checkpoint_contents(learner: Learner, history: History, *, identity: Mapping[str, object]) -> dict[str, object]:
-    """Gather a checkpoint in the known shape, with what going on from it needs."""
+    """Give the contents of a checkpoint, with all that resuming needs."""
     last = history[-1]
     return {
         "epoch": last["epoch"] - 1,
@@ -46,7 +46,7 @@ def restore(learner: Learner, path: Path, *, identity: Mapping[str, object]) -> 
     Raises
     ------
     ResumeError
-        If the file cannot be gone on from, or belongs to a training with other settings, triples or id maps.
+        If the file cannot be resumed from, or its training has other settings, triples or id maps.
     """
     try:
         contents: Mapping[Any, Any] = read_torch_file(path)

@@ -1,4 +1,4 @@
-"""What a training is given: its settings, its triples and the places of its files."""
+"""The settings, the triples and the output files of a training."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -110,7 +110,7 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingFiles:
-    """Where a training writes, and the checkpoint it goes on from, if any."""
+    """Where a training writes, and the checkpoint that it resumes from, if any."""
 
     output_dir: Path
     checkpoint_dir: Path | None = None

@@ -28,7 +28,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochReport:
-    """What is known after an epoch, which counts from 1; `valid_metrics` is None without validation triples."""
+    """The results of an epoch, which counts from 1; `valid_metrics` is None without validation triples."""
 
     epoch: int
     train_loss: float
@@ -39,7 +39,7 @@ class EpochReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observer:
-    """Who is told of a training's advance: each batch as (epoch, done, total), and each finished epoch."""
+    """Callbacks of a training: after each batch with (epoch, done, total), and after each epoch."""
 
     on_batch: Callable[[int, int, int], None] = lambda _epoch, _done, _total: None
     on_epoch: Callable[[EpochReport], None] = lambda _report: None
@@ -47,7 +47,7 @@ class Observer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """Where the models lie and how good the last one is; what was not asked for is None."""
+    """The files of the models, and the metrics of the last one; None where there are none."""
 
     final_model: Path
     best_model: Path | None
@@ -112,7 +112,7 @@ def new_learner(model_config: ConvEConfig, config: TrainingConfig, *, device: to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Training:
-    """The fixed parts of one training; what moves are the learner's tensors and the history."""
+    """The fixed parts of one training; the learner's tensors and the history change."""
 
     learner: Learner
     data: TrainingData
