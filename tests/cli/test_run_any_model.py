@@ -270,7 +270,7 @@ def test_a_file_of_weights_cannot_name_imports_and_is_no_pickled_model(models, f
     told = {"state_dict": models["RotatE"].state_dict(), "model_description": {"model": "os:abc", "model_kwargs": {}}}
     torch.save(told, tmp_path / "model.pt")
     words = ["--model-path", tmp_path / "model.pt", "--mode", "self"]
-    with pytest.raises(CheckpointError, match="the file asks to import os:abc, files may not do that"):
+    with pytest.raises(CheckpointError, match="the file asks to import os:abc; files may not do that"):
         tool("plan", *files[0], *words)
     with pytest.raises(CheckpointError, match="holds a dict, not a whole model; leave --trust-pickle out for a file"):
         tool("plan", *files[0], *words, "--trust-pickle")

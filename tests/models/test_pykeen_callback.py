@@ -240,7 +240,7 @@ class TestRefusals:
 
     def test_the_callback_refuses_a_conve_without_batch_norm(self, train, nations):
         model = ConvE(nations, apply_batch_normalization=False, random_seed=0, **SIZES)
-        with pytest.raises(ConfigError, match=r"PyKEEN's ConvE with other layers than its default ones: .*misses"):
+        with pytest.raises(ConfigError, match=r"PyKEEN's ConvE with other layers than its default ones: .*lacks"):
             train(model=model)
 
     def test_the_callback_refuses_triples_without_labels(self, nations, tmp_path):
