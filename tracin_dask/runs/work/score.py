@@ -89,7 +89,7 @@ def listed_influences(
     NonFiniteError
         If an influence is NaN or infinite; the training triple is named.
     """
-    found, size = np.empty((len(rows), job.num_columns)), job.batch_size
+    found, size = np.zeros((len(rows), job.num_columns)), job.batch_size
     with computing(job) as here, torch.no_grad():
         engines, _ = state.engines(job, here)
         prepared = _prepared(job, engines, test) if isinstance(test, Targets) else test
