@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracin_dask.runs.config import RunConfig
     from tracin_dask.runs.execute.driver import Execution
     from tracin_dask.runs.options.computing import ComputingOptions
-    from tracin_dask.runs.options.masking import MaskOptions
+    from tracin_dask.runs.options.masking import MaskingOptions
     from tracin_dask.runs.options.question import QuestionOptions
     from tracin_dask.runs.options.ranking import RankingOptions
     from tracin_dask.runs.options.saving import SavingOptions
@@ -39,7 +39,7 @@ __all__ = [
     "InfluenceResult",
     "IngestOptions",
     "Loss",
-    "MaskOptions",
+    "MaskingOptions",
     "ModelDescription",
     "OneToAll",
     "QuestionOptions",
@@ -72,7 +72,7 @@ _HOME = {
     "InfluenceResult": "tracin_dask.report.result",
     "IngestOptions": "tracin_dask.triples.ingest",
     "Loss": "tracin_dask.influence.losses",
-    "MaskOptions": "tracin_dask.runs.options.masking",
+    "MaskingOptions": "tracin_dask.runs.options.masking",
     "ModelDescription": "tracin_dask.models.description",
     "OneToAll": "tracin_dask.influence.losses",
     "QuestionOptions": "tracin_dask.runs.options.question",

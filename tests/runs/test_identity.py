@@ -5,14 +5,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_graph import BATCH_SIZE, MakeJob
+from small_graph import BATCH_SIZE, Graph, MakeJob
 
 from tracin_dask.identity import changes, identity, undeclared
 from tracin_dask.influence.losses import SLCWA, OneToAll
+from tracin_dask.influence.reductions.topk import TopKReduction
 from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.identity import option_identity, record_identity, score_identity
 from tracin_dask.runs.options.ranking import RankingOptions
 
+
+class OddHeads:
+    """A mask of one's own."""
+
+    name, identity, num_bytes = "odd_heads", "odd", 0
+
+    def rows(self, triples, _train_index):
+        return triples[:, 0] % 2 == 1
+
+    def pairs(self, *_):
+        return None
+
+
+class SecondTopK(TopKReduction):
+    """A reduction of one's own."""
+
+    name = "second_top_k"
+
+
+TRAINING_TRIPLE = "a training triple of the small graph"
 OTHER_VALUES = {
     "mode": "self",
     "explain": "score",
@@ -26,9 +47,17 @@ OTHER_VALUES = {
     "learning_rate": 0.5,
     "top_k": 7,
     "rank_by": "opponents",
+    "rank_of": TRAINING_TRIPLE,
+    "only_relations": (0,),
+    "exclude_relations": (0,),
+    "candidates": TRAINING_TRIPLE,
+    "touching": "either",
+    "exclude_self": True,
+    "masks": (OddHeads(),),
     "group_by": ("relation",),
     "save_scores": "scores.zarr",
     "checkpoint_contributions": True,
+    "reductions": (SecondTopK(k=3),),
     "batch_size": 2 * BATCH_SIZE,
     "device": "cpu",
     "precision": "bf16",
@@ -70,8 +99,8 @@ def test_every_option_has_a_value_in_these_tests():
 
 
 @pytest.mark.parametrize("name", sorted(OTHER_VALUES.keys() - {"preconditioner"}))
-def test_an_option_changes_the_identity_as_it_declares(make_job: MakeJob, name: str):
-    value = OTHER_VALUES[name]
+def test_an_option_changes_the_identity_as_it_declares(make_job: MakeJob, graph: Graph, name: str):
+    value = graph.lines[:1] if OTHER_VALUES[name] is TRAINING_TRIPLE else OTHER_VALUES[name]
     usual, other = make_job(), make_job(**{name: value})
     group = getattr(RunConfig(), option_groups()[name])
     (effect,) = (option.metadata["changes"].effect for option in fields(group) if option.name == name)

@@ -12,7 +12,7 @@ _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-class ConvertOptions(TypedDict):
+class ConvertFlags(TypedDict):
     """The options of the command, by name."""
 
     input: Path | None
@@ -48,7 +48,7 @@ class ConvertOptions(TypedDict):
     "--embedding-width", type=click.IntRange(min=1), help="Image columns of the input, if the file does not state them."
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
-def command(**options: Unpack[ConvertOptions]) -> None:
+def command(**options: Unpack[ConvertFlags]) -> None:
     """Convert ConvE checkpoints between the dialects of train_pytorch and PyKEEN without changing a score.
 
     The two dialects stack the images of head and relation along different axes: train_pytorch side by side, PyKEEN one

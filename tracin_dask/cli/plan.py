@@ -4,13 +4,13 @@ from typing import Unpack
 
 import click
 
-from tracin_dask.cli.options.job import JOB_OPTIONS, JobOptions
+from tracin_dask.cli.options.job import JOB_OPTIONS, JobFlags
 from tracin_dask.cli.options.sections import SectionedCommand, with_options
 
 
 @click.command(cls=SectionedCommand, no_args_is_help=True)
 @with_options(*JOB_OPTIONS)
-def command(**options: Unpack[JobOptions]) -> None:
+def command(**options: Unpack[JobFlags]) -> None:
     """Print tasks, memory, engine and multiply-adds of `run` with the same options.
 
     A text file given as --train is ingested and cached, as `run` does. Nothing is scored. A running cluster is asked

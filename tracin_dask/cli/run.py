@@ -4,13 +4,13 @@ from typing import Unpack
 
 import click
 
-from tracin_dask.cli.options.run import RUN_OPTIONS, RunOptions
+from tracin_dask.cli.options.run import RUN_OPTIONS, RunFlags
 from tracin_dask.cli.options.sections import SectionedCommand, with_options
 
 
 @click.command(cls=SectionedCommand, no_args_is_help=True)
 @with_options(*RUN_OPTIONS)
-def command(**options: Unpack[RunOptions]) -> None:
+def command(**options: Unpack[RunFlags]) -> None:
     """Find the training triples that made the model predict a test triple, exactly and among all of them.
 
     The influence of a training triple on a test triple is learning rate × ⟨gradient of its loss, gradient of the test

@@ -10,7 +10,7 @@ from tracin_dask.cli.options.values import LOCAL_FILE
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-class TrainOptions(TypedDict):
+class TrainFlags(TypedDict):
     """The options of the command, by name."""
 
     train: Path
@@ -78,7 +78,7 @@ class TrainOptions(TypedDict):
 @click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations.")
 @click.option("--num-workers", default=0, help="Processes that prepare batches; 0 for none. Changes no result.")
 @click.option("--no-gpu", is_flag=True, help="Use the CPU even if there is a GPU.")
-def command(**options: Unpack[TrainOptions]) -> None:
+def command(**options: Unpack[TrainFlags]) -> None:
     """Train a ConvE on a graph.
 
     For every training triple the model learns to distinguish the true tail from all other entities (binary

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.runs.options.computing import ComputingOptions
-from tracin_dask.runs.options.masking import MaskOptions
+from tracin_dask.runs.options.masking import MaskingOptions
 from tracin_dask.runs.options.question import QuestionOptions
 from tracin_dask.runs.options.ranking import RankingOptions
 from tracin_dask.runs.options.saving import SavingOptions
@@ -39,7 +39,7 @@ class RunConfig:
     question: QuestionOptions = field(default_factory=QuestionOptions)
     scoring: ScoringOptions = field(default_factory=ScoringOptions)
     ranking: RankingOptions = field(default_factory=RankingOptions)
-    masking: MaskOptions = field(default_factory=MaskOptions)
+    masking: MaskingOptions = field(default_factory=MaskingOptions)
     saving: SavingOptions = field(default_factory=SavingOptions)
     computing: ComputingOptions = field(default_factory=ComputingOptions)
 

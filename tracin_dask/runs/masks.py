@@ -11,13 +11,13 @@ from tracin_dask.influence.masks.candidates import CandidateMask
 from tracin_dask.influence.masks.relations import RelationMask
 from tracin_dask.influence.masks.touching import ExcludeSelfMask, TouchingMask
 from tracin_dask.runs.listed_triples import resolve_training_triples
-from tracin_dask.runs.options.masking import MaskOptions
+from tracin_dask.runs.options.masking import MaskingOptions
 from tracin_dask.runs.resolve import meant
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import TrainingTriples
 
 
-def masks_of(store: TripleStore, options: MaskOptions, targets: Targets | None) -> Masks:
+def masks_of(store: TripleStore, options: MaskingOptions, targets: Targets | None) -> Masks:
     """Give the masks of a run, with their labels looked up in the store.
 
     Raises
@@ -39,7 +39,7 @@ def masks_of(store: TripleStore, options: MaskOptions, targets: Targets | None) 
     return Masks(masks=(*chosen, *options.masks), targets=targets)
 
 
-def about_masks(store: TripleStore, options: MaskOptions) -> dict[str, Any]:
+def about_masks(store: TripleStore, options: MaskingOptions) -> dict[str, Any]:
     """State which training triples are ranked, for the result; empty if all are."""
     about: dict[str, Any] = {}
     for name, given in (("only_relations", options.only_relations), ("exclude_relations", options.exclude_relations)):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tracin_dask.cli.convert import ConvertOptions
+from tracin_dask.cli.convert import ConvertFlags
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.conve.convert import convert_checkpoint, counterpart
 from tracin_dask.models.conve.dialects import find_dialect
@@ -20,7 +20,7 @@ class Job:
     target: Path
 
 
-def convert(options: ConvertOptions) -> None:
+def convert(options: ConvertFlags) -> None:
     """Convert one file, or all files of a folder.
 
     Raises
@@ -35,7 +35,7 @@ def convert(options: ConvertOptions) -> None:
         raise CheckpointError(f"{num_failed} of {len(jobs)} files were not converted, see above")
 
 
-def _jobs(options: ConvertOptions) -> list[Job]:
+def _jobs(options: ConvertFlags) -> list[Job]:
     source, target = options["input"], options["output"]
     source_dir, target_dir = options["input_dir"], options["output_dir"]
     if source and target and not (source_dir or target_dir):
@@ -62,7 +62,7 @@ def _refuse_targets(jobs: list[Job], *, overwrite: bool) -> None:
             raise ConfigError(f"{job.target} exists already; choose another output, or --overwrite")
 
 
-def _attempt(job: Job, options: ConvertOptions, *, alone: bool) -> bool:
+def _attempt(job: Job, options: ConvertFlags, *, alone: bool) -> bool:
     """Convert, and say whether it was done; one file of many that cannot be converted does not stop the others."""
     try:
         _convert(job, options)
@@ -74,7 +74,7 @@ def _attempt(job: Job, options: ConvertOptions, *, alone: bool) -> bool:
     return True
 
 
-def _convert(job: Job, options: ConvertOptions) -> None:
+def _convert(job: Job, options: ConvertFlags) -> None:
     given = convert_checkpoint(
         job.source,
         job.target,

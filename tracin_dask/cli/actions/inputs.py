@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from tracin_dask.cli.actions.stage_progress import byte_progress
-from tracin_dask.cli.options.job import JobOptions
+from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
@@ -23,7 +23,7 @@ from tracin_dask.triples.text import has_sets, read_sets, read_triples
 from tracin_dask.triples.training_triples import TrainingTriples, read_training_triples
 
 
-def store_of(options: JobOptions) -> TripleStore:
+def store_of(options: JobFlags) -> TripleStore:
     """Open the store, or ingest the text file and say so; raises as `open_store` and `ingest_cached`."""
     train = options["train"]
     if train.is_folder():
@@ -53,7 +53,7 @@ def store_of(options: JobOptions) -> TripleStore:
     return store
 
 
-def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
+def _refuse_other_maps(store: TripleStore, options: JobFlags) -> None:
     """Compare given id maps with those that the store was made with."""
     entities = read_id_map(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
     relations = read_id_map(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
@@ -66,12 +66,12 @@ def _refuse_other_maps(store: TripleStore, options: JobOptions) -> None:
         )
 
 
-def groupings_of(options: JobOptions, store: TripleStore) -> tuple[Part | GroupStore, ...]:
+def groupings_of(options: JobFlags, store: TripleStore) -> tuple[Part | GroupStore, ...]:
     """Read the files of groups, and say so; raises as `ingest_groups_cached`."""
     return tuple(by if isinstance(by, str) else _groups(by, options, store) for by in options["group_by"])
 
 
-def _groups(path: Place, options: JobOptions, store: TripleStore) -> GroupStore:
+def _groups(path: Place, options: JobFlags, store: TripleStore) -> GroupStore:
     with byte_progress() as progress:
         chosen = GroupOptions(labels=options["labels"], skip_invalid=options["skip_invalid"], progress=progress)
         groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
@@ -81,9 +81,7 @@ def _groups(path: Place, options: JobOptions, store: TripleStore) -> GroupStore:
     return groups
 
 
-def listed_of(
-    name: Literal["rank_of", "candidates"], options: JobOptions, store: TripleStore
-) -> TrainingTriples | None:
+def listed_of(name: Literal["rank_of", "candidates"], options: JobFlags, store: TripleStore) -> TrainingTriples | None:
     """Read a file of training triples, where there is one, and say so; raises as `read_training_triples`."""
     path = options[name]
     if path is None:
@@ -94,20 +92,20 @@ def listed_of(
     return found
 
 
-def ids_or_labels(given: Sequence[str], options: JobOptions) -> tuple[int | str, ...]:
+def ids_or_labels(given: Sequence[str], options: JobFlags) -> tuple[int | str, ...]:
     """Take what is given as ids if all of it are integers, unless bare integers are labels."""
     if options["labels"] or not all(text.isdecimal() for text in given):
         return tuple(given)
     return tuple(map(int, given))
 
 
-def _cache(options: JobOptions) -> Place:
+def _cache(options: JobFlags) -> Place:
     """Choose the folder for ingested text files."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
     return options["cache_dir"] or place_of(default)
 
 
-def read_together(options: JobOptions, store: TripleStore) -> tuple[np.ndarray, bool | tuple[str, ...]]:
+def read_together(options: JobFlags, store: TripleStore) -> tuple[np.ndarray, bool | tuple[str, ...]]:
     """Read the test triples that are explained together, and the set of each where the file names sets."""
     file = options["test"]
     assert file is not None  # noqa: S101 - refused otherwise
@@ -117,7 +115,7 @@ def read_together(options: JobOptions, store: TripleStore) -> tuple[np.ndarray, 
     return triples, True
 
 
-def read_test_triples(options: JobOptions, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
+def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
     """Read the test triples, if there are any; integers are ids, unless --labels says that they are labels."""
     some, file = options["test_triple"], options["test"]
     if file:

@@ -11,7 +11,7 @@ from tracin_dask.cli.actions.inputs import (
 )
 from tracin_dask.cli.actions.losses import contrast_of, loss_of, refuse_other_losses, say_cancelled
 from tracin_dask.cli.actions.models import listed_files, load_models
-from tracin_dask.cli.options.job import JobOptions
+from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.runs.config import RunConfig, option_groups
@@ -19,7 +19,7 @@ from tracin_dask.runs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
 
 
-def prepared_run(options: JobOptions) -> PreparedRun:
+def prepared_run(options: JobFlags) -> PreparedRun:
     """Open or make the store, load the checkpoints, read the test triples, and check that all fit together.
 
     Raises
@@ -52,7 +52,7 @@ def prepared_run(options: JobOptions) -> PreparedRun:
     return prepared
 
 
-def _refuse_contradictions(options: JobOptions) -> None:
+def _refuse_contradictions(options: JobFlags) -> None:
     """Refuse options that contradict each other, or that would do nothing."""
     is_asked = bool(options["test_triple"] or options["test"])
     if options["test_triple"] and options["test"]:
@@ -85,7 +85,7 @@ def _refuse_contradictions(options: JobOptions) -> None:
         )
 
 
-def _refuse_masks(options: JobOptions) -> None:
+def _refuse_masks(options: JobFlags) -> None:
     """Refuse masks that contradict each other, or that self-influence has no test triples for."""
     if options["only_relations"] and options["exclude_relations"]:
         raise ConfigError("--only-relations and --exclude-relations both choose relations; give only one of them")
@@ -95,13 +95,13 @@ def _refuse_masks(options: JobOptions) -> None:
         )
 
 
-def _last_layers(options: JobOptions) -> int | None:
+def _last_layers(options: JobFlags) -> int | None:
     if not options["use_last_layers_only"]:
         return None
     return 2 if options["num_last_layers"] is None else options["num_last_layers"]
 
 
-def _config(options: JobOptions) -> RunConfig:
+def _config(options: JobFlags) -> RunConfig:
     """Take all options of a run that bear the names of its configuration, and the few that do not."""
     given = {name: value for name, value in options.items() if name in option_groups()}
     given |= {

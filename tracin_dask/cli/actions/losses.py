@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from tracin_dask.cli.options.job import JobOptions
+from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.parameters import without_cancelled
@@ -14,7 +14,7 @@ from tracin_dask.runs.prepare import PreparedRun
 _OF_ONE_LOSS = {"label_smoothing": "one-to-all", "num_negatives": "slcwa", "negatives_seed": "slcwa"}
 
 
-def refuse_other_losses(options: JobOptions) -> None:
+def refuse_other_losses(options: JobFlags) -> None:
     """Refuse settings of a loss that is not chosen, and questions that self-influence has no test triples for.
 
     Raises
@@ -34,7 +34,7 @@ def refuse_other_losses(options: JobOptions) -> None:
         )
 
 
-def loss_of(options: JobOptions, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:
+def loss_of(options: JobFlags, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:
     """Make the chosen loss; the checkpoints may state settings that the options leave open."""
     if options["loss"] == "bce":
         return BinaryCrossEntropy()
@@ -54,7 +54,7 @@ def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> 
     return stated or 0.0
 
 
-def contrast_of(options: JobOptions) -> tuple[int | str, ...]:
+def contrast_of(options: JobFlags) -> tuple[int | str, ...]:
     """Give the other tails; integers are ids, unless --labels says that they are labels."""
     given = options["contrast"]
     if options["labels"] or not all(tail.isdecimal() for tail in given):

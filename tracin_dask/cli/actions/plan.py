@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.workers import worker_options
-from tracin_dask.cli.options.job import JobOptions
+from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.influence.reductions import group_totals
@@ -26,7 +26,7 @@ _NORMALIZED = {
 _PRECONDITIONED = "as large as the tracked tensors; its products are counted below"
 
 
-def show_plan(options: JobOptions) -> None:
+def show_plan(options: JobFlags) -> None:
     """Print what a run with these options would take.
 
     Raises

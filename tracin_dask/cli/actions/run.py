@@ -14,7 +14,7 @@ from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.outputs import Outputs
 from tracin_dask.cli.actions.run_progress import run_progress
 from tracin_dask.cli.actions.workers import worker_options
-from tracin_dask.cli.options.run import RunOptions
+from tracin_dask.cli.options.run import RunFlags
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
@@ -41,7 +41,7 @@ _WRITTEN = {
 }
 
 
-def explain(options: RunOptions) -> None:
+def explain(options: RunFlags) -> None:
     """Find the training triples that the options ask for, write them and show the largest.
 
     Raises

@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from tracin_dask.cli.actions.training_progress import show_training
-from tracin_dask.cli.train import TrainOptions
+from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
 from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph, write_id_maps
 from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
 from tracin_dask.models.training.training import TrainingResult, choose_device, train
 
 
-def train_conve(options: TrainOptions) -> None:
+def train_conve(options: TrainFlags) -> None:
     """Train, show how it goes, and say what came of it and what to do next.
 
     Raises
@@ -32,7 +32,7 @@ def train_conve(options: TrainOptions) -> None:
     click.echo(f"Next: {_next_command(result, options, id_maps)}")
 
 
-def _graph_files(options: TrainOptions) -> GraphFiles:
+def _graph_files(options: TrainFlags) -> GraphFiles:
     return GraphFiles(
         train=options["train"],
         valid=options["valid"],
@@ -43,7 +43,7 @@ def _graph_files(options: TrainOptions) -> GraphFiles:
     )
 
 
-def _place_id_maps(graph: Graph, options: TrainOptions) -> tuple[Path, Path]:
+def _place_id_maps(graph: Graph, options: TrainFlags) -> tuple[Path, Path]:
     """Name the id maps' files; those that were made are written beside the models."""
     if options["entity_to_id"] is not None and options["relation_to_id"] is not None:
         return options["entity_to_id"], options["relation_to_id"]
@@ -52,7 +52,7 @@ def _place_id_maps(graph: Graph, options: TrainOptions) -> tuple[Path, Path]:
     return entities, relations
 
 
-def _model_config(graph: Graph, options: TrainOptions) -> ConvEConfig:
+def _model_config(graph: Graph, options: TrainFlags) -> ConvEConfig:
     return ConvEConfig(
         num_entities=len(graph.entities),
         num_relations=len(graph.relations),
@@ -65,7 +65,7 @@ def _model_config(graph: Graph, options: TrainOptions) -> ConvEConfig:
     )
 
 
-def _training_config(options: TrainOptions) -> TrainingConfig:
+def _training_config(options: TrainFlags) -> TrainingConfig:
     return TrainingConfig(
         num_epochs=options["num_epochs"],
         batch_size=options["batch_size"],
@@ -85,7 +85,7 @@ def _training_config(options: TrainOptions) -> TrainingConfig:
     )
 
 
-def _training_files(options: TrainOptions) -> TrainingFiles:
+def _training_files(options: TrainFlags) -> TrainingFiles:
     return TrainingFiles(
         output_dir=options["output_dir"],
         checkpoint_dir=options["checkpoint_dir"],
@@ -118,7 +118,7 @@ def _summary(result: TrainingResult) -> str:
     return "\n".join(lines)
 
 
-def _next_command(result: TrainingResult, options: TrainOptions, id_maps: tuple[Path, Path]) -> str:
+def _next_command(result: TrainingResult, options: TrainFlags, id_maps: tuple[Path, Path]) -> str:
     paths = {
         "--model-path": result.best_model or result.final_model,
         "--train": options["train"],

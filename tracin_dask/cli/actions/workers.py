@@ -1,10 +1,10 @@
 """From options to the workers that somebody asks for."""
 
-from tracin_dask.cli.options.where import WhereOptions
+from tracin_dask.cli.options.where import WhereFlags
 from tracin_dask.resources import WorkerOptions
 
 
-def worker_options(options: WhereOptions) -> WorkerOptions:
+def worker_options(options: WhereFlags) -> WorkerOptions:
     """Take the number and the size of workers from the options."""
     return WorkerOptions(
         workers=options["workers"],

@@ -9,8 +9,8 @@ from tracin_dask.places.place import Place
 option = option_of("Data")
 
 
-class DataOptions(TypedDict):
-    """These options, by name."""
+class DataFlags(TypedDict):
+    """The values of these options, by name."""
 
     train: Place
     entity_to_id: Place | None

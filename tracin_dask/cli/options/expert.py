@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 option = option_of("Expert")
 
 
-class ExpertOptions(TypedDict):
-    """These options, by name."""
+class ExpertFlags(TypedDict):
+    """The values of these options, by name."""
 
     batch_size: int | None
     precision: "PrecisionName"

@@ -1,13 +1,13 @@
 """All options that `run` and `plan` share."""
 
-from tracin_dask.cli.options.data import DATA_OPTIONS, DataOptions
-from tracin_dask.cli.options.expert import EXPERT_OPTIONS, ExpertOptions
-from tracin_dask.cli.options.masking import MASKING_OPTIONS, MaskingOptions
-from tracin_dask.cli.options.model import MODEL_OPTIONS, ModelOptions
-from tracin_dask.cli.options.output import SAVED_OPTIONS, SavedOptions
-from tracin_dask.cli.options.question import QUESTION_OPTIONS, QuestionOptions
-from tracin_dask.cli.options.ranking import RANKING_OPTIONS, RankingOptions
-from tracin_dask.cli.options.where import WHERE_OPTIONS, WhereOptions
+from tracin_dask.cli.options.data import DATA_OPTIONS, DataFlags
+from tracin_dask.cli.options.expert import EXPERT_OPTIONS, ExpertFlags
+from tracin_dask.cli.options.masking import MASKING_OPTIONS, MaskingFlags
+from tracin_dask.cli.options.model import MODEL_OPTIONS, ModelFlags
+from tracin_dask.cli.options.output import SAVED_OPTIONS, SavedFlags
+from tracin_dask.cli.options.question import QUESTION_OPTIONS, QuestionFlags
+from tracin_dask.cli.options.ranking import RANKING_OPTIONS, RankingFlags
+from tracin_dask.cli.options.where import WHERE_OPTIONS, WhereFlags
 
 JOB_OPTIONS = (
     *MODEL_OPTIONS,
@@ -21,14 +21,14 @@ JOB_OPTIONS = (
 )
 
 
-class JobOptions(
-    ModelOptions,
-    DataOptions,
-    QuestionOptions,
-    RankingOptions,
-    MaskingOptions,
-    SavedOptions,
-    WhereOptions,
-    ExpertOptions,
+class JobFlags(
+    ModelFlags,
+    DataFlags,
+    QuestionFlags,
+    RankingFlags,
+    MaskingFlags,
+    SavedFlags,
+    WhereFlags,
+    ExpertFlags,
 ):
-    """These options, by name."""
+    """The values of these options, by name."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 option = option_of("Ranking")
 
 
-class MaskingOptions(TypedDict):
-    """These options, by name."""
+class MaskingFlags(TypedDict):
+    """The values of these options, by name."""
 
     only_relations: tuple[str, ...]
     exclude_relations: tuple[str, ...]

@@ -11,8 +11,8 @@ from tracin_dask.places.place import Place
 option = option_of("Model")
 
 
-class ModelOptions(TypedDict):
-    """These options, by name."""
+class ModelFlags(TypedDict):
+    """The values of these options, by name."""
 
     model_path: tuple[list[Place], ...]
     parameters: tuple[str, ...]

@@ -10,14 +10,14 @@ from tracin_dask.report.formats import suffixes
 option = option_of("Output")
 
 
-class SavedOptions(TypedDict):
+class SavedFlags(TypedDict):
     """Those of them that `plan` has, too, by name."""
 
     save_scores: Place | None
     checkpoint_contributions: bool
 
 
-class OutputOptions(TypedDict):
+class OutputFlags(TypedDict):
     """Those that only `run` has, by name."""
 
     output: tuple[Place, ...]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 option = option_of("Question")
 
 
-class QuestionOptions(TypedDict):
-    """These options, by name."""
+class QuestionFlags(TypedDict):
+    """The values of these options, by name."""
 
     test_triple: tuple[tuple[str, str, str], ...]
     test: Place | None

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 option = option_of("Ranking")
 
 
-class RankingOptions(TypedDict):
-    """These options, by name."""
+class RankingFlags(TypedDict):
+    """The values of these options, by name."""
 
     top_k: int
     rank_by: "RankBy"

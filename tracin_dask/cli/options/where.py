@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 option = option_of("Where")
 
 
-class WhereOptions(TypedDict):
+class WhereFlags(TypedDict):
     """Those that `run` and `plan` share, by name."""
 
     cluster: str
@@ -24,7 +24,7 @@ class WhereOptions(TypedDict):
     device: "Device"
 
 
-class WatchingOptions(TypedDict):
+class WatchingFlags(TypedDict):
     """Those that only `run` has, by name."""
 
     performance_report: Place | None

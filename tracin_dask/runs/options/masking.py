@@ -14,7 +14,7 @@ BUILT_IN = ("only_relations", "exclude_relations", "candidates", "touching", "ex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaskOptions:
+class MaskingOptions:
     """Which training triples are ranked: those that no option leaves out.
 
     Totals of groups and saved scores are of all training triples nevertheless.
