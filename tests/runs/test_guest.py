@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from distributed import Client, LocalCluster
 from small_graph import BATCH_SIZE, NUM_ROWS, ONE_THREAD, Graph, MakeJob, bits, save_checkpoint, small_model
 
 from tracin_dask.launch.run import run
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution
 from tracin_dask.runs.work import allocator
 from tracin_dask.turn import Turn
@@ -163,3 +165,21 @@ def test_a_run_within_the_progress_of_another_is_right(make_job: MakeJob):
     result = outer.carry_out(execution=Execution(progress=nested), **SMALL_TASKS)
     assert bits(result) == bits(outer.carry_out())
     assert found == [bits(inner.carry_out())]
+
+
+def test_workers_in_threads_of_this_process_take_turns_and_leave_it_as_it_was(make_job: MakeJob, monkeypatch):
+    def refuse() -> bool:
+        raise AssertionError("the allocator belongs to the caller")
+
+    monkeypatch.setattr(on_dask, "keep_freed_memory", refuse)
+    job, before = make_job(resources=TWO_THREADS), settings()
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=False, dashboard_address=":0", protocol="inproc"
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out(**SMALL_TASKS))
+        found = together(*[lambda: job.carry_out(client, **SMALL_TASKS)] * 2)
+    assert bits(found[0]) == bits(found[1]) == bits(job.carry_out(**SMALL_TASKS))
+    assert settings() == before
