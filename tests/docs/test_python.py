@@ -94,7 +94,7 @@ def check_place(names):
         tracin_dask.load_checkpoint("model.pt"),
         result.test_triples,
     )
-    assert here.to_dict()["influences"] == names["again"]["influences"]
+    assert here.to_dict()["influences"] == names["again"].to_dict()["influences"]
 
 
 def check_together(names):
