@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from memory_place import documented_names
 
+from tracin_dask import read_result
 from tracin_dask.errors import PlaceError
 from tracin_dask.places.files import read_bytes, write_bytes
 from tracin_dask.places.registry import place_of
@@ -41,6 +42,22 @@ def test_a_run_between_urls_finds_what_a_run_between_paths_finds(tool, project, 
     assert there["influences"] == here["influences"]
     assert not place_of("memory://results").find("*.progress/*")
     assert place_of("memory://cache").find("sources-groups-*.zarr/zarr.json")
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize(
+    ("output", "again"),
+    [(["--output", "memory://why.parquet"], []), (["--output-dir", "memory://why/"], ["--overwrite"])],
+)
+def test_results_of_every_kind_are_written_and_shown_at_urls(tool, project, output, again):
+    tool("run", *project.options(), "--test-triple", *project.test_ids, "--group-by", "relation", "--top-k", 3, *output)
+    result = read_result(output[1])
+    assert len(result.rankings[0]) == 3
+    assert len(result.groups) == 1
+    said = tool("show", output[1]).output
+    assert f"{result.rankings[0].influence[0]:+.3e}" in said
+    tool("run", *project.options(), "--test-triple", *project.test_ids, *output, *again)
+    assert not read_result(output[1]).groups
 
 
 @pytest.mark.usefixtures("memory")

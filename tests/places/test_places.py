@@ -139,6 +139,10 @@ class TestRegistry:
     def test_a_url_that_went_through_a_path_is_the_same_place(self, memory):
         assert place_of(Path("memory://below/a.pt")) == place_of("memory://below/a.pt") == memory("memory://below/a.pt")
 
+    def test_a_slash_at_the_end_of_a_url_changes_nothing(self, memory, tmp_path):
+        assert place_of("memory://folder/") == place_of("memory://folder") == memory("memory://folder")
+        assert place_of(f"file://{tmp_path}/") == place_of(tmp_path)
+
     def test_names_with_colons_are_paths(self):
         for name in ("run:1/model.pt", "c:/model.pt", "./run:/model.pt"):
             assert place_of(name).local_path() == Path(name)

@@ -18,7 +18,7 @@ def _file(url: str) -> Place:
 
 
 _PLACES: dict[str, Callable[[str], Place]] = {"file": _file}
-"""By the scheme; each function takes a URL `scheme://...`."""
+"""By the scheme; each function takes a URL `scheme://...` without a slash at its end."""
 
 
 def register_place(scheme: str, make: Callable[[str], Place]) -> None:
@@ -38,7 +38,7 @@ def place_of(path: AnyPath) -> Place:
     found = _URL.fullmatch(text)
     if found is None:
         return LocalPlace.of(text)
-    scheme, rest = found[1].lower(), found[2]
+    scheme, rest = found[1].lower(), found[2].rstrip("/")
     if scheme not in _PLACES:
         known = ", ".join(f"{name}://" for name in sorted(_PLACES))
         raise PlaceError(
