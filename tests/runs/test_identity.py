@@ -1,4 +1,4 @@
-"""Runs are told apart by all that their bits and their records depend on, and by nothing else."""
+"""The identity of a run has everything that its bits and records depend on, and nothing else."""
 
 from dataclasses import field, fields, make_dataclass, replace
 from pathlib import Path

@@ -73,7 +73,7 @@ def test_slow_tasks_are_reported_one_by_one(make_job: MakeJob, client: Client, m
 
 @pytest.fixture
 def planned(make_job: MakeJob) -> ScoreJob:
-    """Give what a worker is told of the usual run."""
+    """Give the job that a worker gets in a usual run."""
     job = make_job()
     return _job(job.prepared, job.plan, job.prepared.reductions())
 

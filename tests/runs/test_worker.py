@@ -27,7 +27,7 @@ from tracin_dask.triples.store import TripleStore
 
 @pytest.fixture
 def job(make_job: MakeJob) -> ScoreJob:
-    """Give what a worker is told."""
+    """Give the job that a worker gets."""
     planned = make_job()
     return _job(planned.prepared, planned.plan, planned.prepared.reductions())
 

@@ -12,7 +12,7 @@ ELEMENTWISE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskSizes:
-    """The sizes of what says which training triples are ranked."""
+    """The sizes of the data that decides which training triples are ranked."""
 
     num_bytes: int
     """What masks hold in a worker."""

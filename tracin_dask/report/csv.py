@@ -18,7 +18,7 @@ from tracin_dask.report.result import InfluenceResult
 
 
 def write_csv(result: InfluenceResult, place: Place, *, delimiter: str, suffix: str) -> None:
-    """Write the rankings of all test triples, whole or not at all; all groups go to a file beside it, first.
+    """Write the rankings of all test triples, whole or not at all; all groups go to a separate file, first.
 
     Numbers have all their digits. A column for each checkpoint says what it adds, where that is known.
     """

@@ -53,7 +53,7 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
 
 
 def read_directory(directory: Place, *, all_groups: bool = True) -> InfluenceResult:
-    """Read the result of all test triples that the summary lists; `all_groups`: those of the file beside them, too.
+    """Read the result of all test triples that the summary lists; `all_groups`: also those of the separate file.
 
     Raises
     ------

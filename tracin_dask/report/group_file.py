@@ -85,7 +85,7 @@ def _refuse_another(place: Place, file: pq.ParquetFile, run: Mapping[str, Any], 
     about = json.loads(metadata[KEY])
     if about["run"] | {"schema_version": 0} != {**run, "schema_version": 0} or set(tests) - set(about["test_indices"]):
         raise ResultError(
-            f"{place}: has the groups of another result than the one beside it; put back the file that was written "
+            f"{place}: has the groups of another result than the file that names it; put back the file written "
             "with it, or run again to make both"
         )
 

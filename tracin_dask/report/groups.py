@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracin_dask.report.result import InfluenceResult
 
 LISTED_GROUPS = 100
-"""Groups of each grouping that a JSON result lists; a file beside it has all of them."""
+"""Groups of each grouping that a JSON result lists; a separate file has all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

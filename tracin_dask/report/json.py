@@ -36,7 +36,7 @@ def from_dicts(contents: Sequence[Contents]) -> InfluenceResult:
 
 
 def write_json(result: InfluenceResult, place: Place, test_index: int = 0) -> None:
-    """Write one test triple's result, whole or not at all; all its groups go to a file beside it, first."""
+    """Write one test triple's result, whole or not at all; all its groups go to a separate file, first."""
     beside: Place | None = None
     if result.groups:
         beside = groups_file(place)
@@ -45,7 +45,7 @@ def write_json(result: InfluenceResult, place: Place, test_index: int = 0) -> No
 
 
 def read_json(place: Place, *, all_groups: bool = True) -> InfluenceResult:
-    """Read one test triple's result; `all_groups`: those of the file beside it, too.
+    """Read one test triple's result; `all_groups`: also those of the separate file.
 
     Raises
     ------

@@ -28,7 +28,7 @@ COMMON = ("top_k", "learning_rate", "run")
 
 
 def write_parquet(result: InfluenceResult, place: Place) -> None:
-    """Write a result, whole or not at all; all groups go to a file beside it, first."""
+    """Write a result, whole or not at all; all groups go to a separate file, first."""
     beside: Place | None = None
     if result.groups:
         beside = groups_file(place)
@@ -44,7 +44,7 @@ def write_parquet(result: InfluenceResult, place: Place) -> None:
 
 
 def read_parquet(place: Place, *, all_groups: bool = True) -> InfluenceResult:
-    """Read a result; `all_groups`: those of the file beside it, too.
+    """Read a result; `all_groups`: also those of the separate file.
 
     Raises
     ------

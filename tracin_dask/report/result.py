@@ -163,7 +163,7 @@ class InfluenceResult:
         return pa.concat_tables(self.group_tables()).to_pandas()
 
     def write_json(self, path: AnyPath, test_index: int = 0) -> None:
-        """Write one test triple's result, whole or not at all, and all its groups in a file beside it."""
+        """Write one test triple's result, whole or not at all, and all its groups in a separate file."""
         from tracin_dask.report.json import write_json  # noqa: PLC0415 - formats read and write this class
 
         write_json(self, place_of(path), test_index)

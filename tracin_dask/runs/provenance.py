@@ -58,5 +58,5 @@ def _about_masks(prepared: PreparedRun) -> dict[str, Any]:
 
 
 def one_or_all(values: Sequence[Stated]) -> Stated | list[Stated]:
-    """Give what is stated of a single checkpoint, or a list of what is stated of several."""
+    """Give the metadata of a single checkpoint, or a list for several."""
     return values[0] if len(values) == 1 else list(values)

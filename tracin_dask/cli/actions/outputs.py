@@ -23,7 +23,7 @@ class Outputs:
 
     @property
     def records(self) -> Place:
-        """The folder of what an interrupted run has finished."""
+        """The folder with the records of an interrupted run."""
         if self.folder is not None:
             return self.folder / RECORDS
         return self.files[0].parent / f"{self.files[0].name}{RECORDS}"

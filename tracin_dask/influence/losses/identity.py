@@ -22,7 +22,8 @@ def loss_settings(loss: AnyLoss) -> Mapping[str, Any]:
 def loss_identity(loss: AnyLoss) -> str:
     """Give the name and settings, what the loss reads, and a digest of its values on a fixed grid of scores.
 
-    So losses of the same name are told apart. The grid cannot show everything: settings do, where they are stated.
+    So losses of the same name differ. The grid cannot show every difference, so the settings that a loss states
+    are included.
     """
     return f"{_with_settings(loss)}, {reads(loss)}{_values(loss)}"
 

@@ -101,5 +101,5 @@ class PreconditionerMethod(Protocol):
         ...
 
     def fit(self, state: State, gathered: State, layout: Layout) -> Preconditioner:
-        """Make P of what was read of the checkpoint and gathered in the pass (empty without one)."""
+        """Make P from the state read from the checkpoint and the sums of the pass (empty without one)."""
         ...

@@ -43,7 +43,7 @@ class ModelFormat(Protocol):
         ...
 
     def restore(self, dumped: bytes, *, dtype: torch.dtype) -> TrainedModel:
-        """Make the model of what `dump` gave."""
+        """Make the model from the data that `dump` gave."""
         ...
 
     def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
@@ -86,7 +86,7 @@ class Recognised:
 
 
 Recognise: TypeAlias = Callable[[Mapping[object, object], LoadOptions], Recognised | None]
-"""Makes the model of what a torch file holds; None where the file is of another format."""
+"""Makes the model from the contents of a torch file; None if the file has another format."""
 
 
 def dump_tensors(tensors: Mapping[str, Tensor]) -> bytes:

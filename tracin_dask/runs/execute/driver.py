@@ -166,7 +166,7 @@ def _score_all(
 def _about_reported(
     executor: Executor, config: RunConfig, reported: Reported
 ) -> tuple[Norms | None, Contributions | None]:
-    """Give the norms and the contributions of what is reported, where they are asked for."""
+    """Give the norms and contributions of the reported influences, if requested."""
     norms = executor.norms(reported) if config.scoring.normalize != "none" else None
     if not config.saving.checkpoint_contributions:
         return norms, None

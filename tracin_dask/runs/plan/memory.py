@@ -1,4 +1,4 @@
-"""What a worker's memory has to hold, by what it is for; and what is said where it does not."""
+"""The memory of a worker by purpose, and the message for a run that does not fit."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What a worker is told of a run, and what it gives back: values that are sent, and merged."""
+"""The job that a worker gets and the outcome that it returns: values that are sent, and merged."""
 
 import os
 import socket

@@ -68,7 +68,7 @@ class WorkerState:
         return self.models.engines(job, here)
 
     def forget_test(self) -> None:
-        """Let go of what is laid out for test triples."""
+        """Release the data laid out for test triples."""
         self._laid_out.clear()
 
     def laid_out(self, job: ScoreJob, engines: Sequence[Engine], test: Prepared | None) -> LaidOut:
