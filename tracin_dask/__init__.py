@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracin_dask.report.result import InfluenceResult
     from tracin_dask.resources import WorkerOptions
     from tracin_dask.runs.config import RunConfig
+    from tracin_dask.runs.execute.allocator import keep_freed_memory
     from tracin_dask.runs.execute.driver import Execution
     from tracin_dask.runs.options.computing import ComputingOptions
     from tracin_dask.runs.options.masking import MaskingOptions
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from tracin_dask.runs.options.ranking import RankingOptions
     from tracin_dask.runs.options.saving import SavingOptions
     from tracin_dask.runs.options.scoring import ScoringOptions
-    from tracin_dask.runs.work.allocator import keep_freed_memory
     from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
     from tracin_dask.triples.groups import open_groups
     from tracin_dask.triples.ingest import IngestOptions, ingest
@@ -86,7 +86,7 @@ _HOME = {
     "WorkerOptions": "tracin_dask.resources",
     "ingest": "tracin_dask.triples.ingest",
     "ingest_groups": "tracin_dask.triples.group_ingest",
-    "keep_freed_memory": "tracin_dask.runs.work.allocator",
+    "keep_freed_memory": "tracin_dask.runs.execute.allocator",
     "load_checkpoint": "tracin_dask.models.load",
     "load_checkpoints": "tracin_dask.models.checkpoints.series",
     "open_groups": "tracin_dask.triples.groups",

@@ -16,9 +16,8 @@ from small_graph import BATCH_SIZE, NUM_ROWS, ONE_THREAD, Graph, MakeJob, bits, 
 from tracin_dask.launch.run import run
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute import allocator, on_dask
 from tracin_dask.runs.execute.driver import Execution
-from tracin_dask.runs.work import allocator
 from tracin_dask.turn import Turn
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}

@@ -10,7 +10,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.learning_rates import read_schedule, settle_learning_rates
+from tracin_dask.runs.inputs.learning_rates import read_schedule, settle_learning_rates
 
 
 @pytest.fixture(scope="module")

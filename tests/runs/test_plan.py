@@ -18,7 +18,7 @@ from tracin_dask.influence.reductions.group_totals import sums_bytes, totals_byt
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.groupings import PartGroups
+from tracin_dask.runs.inputs.groupings import PartGroups
 from tracin_dask.runs.plan.memory import OUTCOMES_BESIDE, MemoryEstimate
 from tracin_dask.runs.plan.plan import (
     LAST_TASKS,

@@ -12,8 +12,8 @@ from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.inputs.resolve import resolve_triples
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.resolve import resolve_triples
 
 
 def test_test_triples_as_labels_and_as_ids_are_the_same(graph: Graph):

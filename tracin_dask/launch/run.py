@@ -12,9 +12,9 @@ from tracin_dask.report.result import InfluenceResult
 from tracin_dask.resources import of_client, of_this_process
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.inputs.resolve import TestTriples
 from tracin_dask.runs.plan.plan import make_plan
 from tracin_dask.runs.prepare import PreparedRun, prepare
-from tracin_dask.runs.resolve import TestTriples
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -8,8 +8,8 @@ from importlib.resources.abc import Traversable
 
 from tracin_dask.errors import ResumeError
 
-SCORING_FOLDERS = ("influence", "models", "runs/sinks", "runs/work")
-"""The packages that load models, compute influences, and write down what is kept of them."""
+SCORING_FOLDERS = ("influence", "models", "runs/inputs", "runs/sinks", "runs/work")
+"""The packages that load models, read groups and masks, compute influences, and write down what is kept of them."""
 
 
 @cache

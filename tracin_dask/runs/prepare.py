@@ -20,14 +20,14 @@ from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.report.sets import TestSets
-from tracin_dask.runs.answers import test_sets
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.groupings import Grouping, grouping_of
-from tracin_dask.runs.learning_rates import settle_learning_rates
-from tracin_dask.runs.listed_triples import resolve_training_triples
-from tracin_dask.runs.masks import masks_of
+from tracin_dask.runs.inputs.answers import test_sets
+from tracin_dask.runs.inputs.groupings import Grouping, grouping_of
+from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
+from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
+from tracin_dask.runs.inputs.masks import masks_of
+from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.reductions import Reductions, reductions_of
-from tracin_dask.runs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import TrainingTriples

@@ -10,7 +10,7 @@ from tracin_dask.influence.reductions.num_ranked import NumRankedReduction
 from tracin_dask.influence.reductions.topk import TopKReduction
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.groupings import Grouping
+from tracin_dask.runs.inputs.groupings import Grouping
 from tracin_dask.runs.sinks.score_writer import SavedScores, ScoresAddress
 from tracin_dask.triples.training_triples import TrainingTriples
 

@@ -20,7 +20,7 @@ from tracin_dask.report.groups import GroupInfluences
 from tracin_dask.report.labels import Labels, Texts
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import SHOWN_ENTRIES, InfluenceResult, Norms, RankedTriples, join
-from tracin_dask.runs.groupings import Grouping
+from tracin_dask.runs.inputs.groupings import Grouping
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import one_or_all
 from tracin_dask.runs.work.contributions import Contributions

@@ -7,7 +7,7 @@ import click
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.places.place import Place
-from tracin_dask.runs.learning_rates import Schedule
+from tracin_dask.runs.inputs.learning_rates import Schedule
 from tracin_dask.runs.prepare import PreparedRun
 
 

@@ -13,7 +13,7 @@ from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.runs.groupings import Part
+from tracin_dask.runs.inputs.groupings import Part
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups_cached
 from tracin_dask.triples.groups import GroupStore
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map

@@ -15,7 +15,7 @@ from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.runs.config import RunConfig, option_groups
-from tracin_dask.runs.learning_rates import read_schedule
+from tracin_dask.runs.inputs.learning_rates import read_schedule
 from tracin_dask.runs.prepare import PreparedRun, prepare
 
 

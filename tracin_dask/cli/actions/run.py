@@ -24,10 +24,10 @@ from tracin_dask.places.registry import place_of
 from tracin_dask.report.folder import SUMMARY
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.screen import answer_tables, answer_word, ranked, scored, why_nothing_is_ranked
+from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
-from tracin_dask.runs.work.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from distributed import Client

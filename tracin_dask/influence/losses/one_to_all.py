@@ -1,4 +1,4 @@
-"""The loss that a ConvE is trained with, of the scores of all entities as the tail."""
+"""The loss of 1-N training, of the scores of all entities as the tail."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -15,7 +15,7 @@ from tracin_dask.influence.losses.base import ALL_SCORES, Reads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneToAll:
-    """Binary cross-entropy with logits of the scores of all K entities as tails, averaged: what ConvE is trained with.
+    """Binary cross-entropy with logits of the scores of all K entities as tails, averaged: 1-N training.
 
     The triple's own tail has the label 1 − ε + ε/K, every other entity ε/K: with the label smoothing ε, and one
     positive per triple (other true tails of the same head and relation count as negatives).

@@ -19,10 +19,10 @@ from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.places.files import exists
 from tracin_dask.report.result import Norms
+from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.allocator import keep_freed_memory
 from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.fit import Gathered, fit_ranges, gather, merge_gathered
 from tracin_dask.runs.work.job import (

@@ -9,7 +9,7 @@ from tracin_dask.influence.reductions import exact_ranks, group_totals, num_rank
 from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
-from tracin_dask.runs.groupings import PARTS, Part, identity_and_name
+from tracin_dask.runs.inputs.groupings import PARTS, Part, identity_and_name
 from tracin_dask.triples.groups import GroupStore
 
 

@@ -1,7 +1,7 @@
 """From training triples as a caller lists them to their rows in the store."""
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.runs.resolve import resolve_triples
+from tracin_dask.runs.inputs.resolve import resolve_triples
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import ListedTriples, TrainingTriples, find_training_triples
 

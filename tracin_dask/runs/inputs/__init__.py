@@ -1,0 +1,1 @@
+"""What a caller gives, checked against the store: triples, sets, groups, masks and learning rates."""
