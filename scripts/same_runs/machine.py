@@ -1,4 +1,4 @@
-"""What the bits of an influence depend on beside the code: the builds that compute, and the CPU's instructions."""
+"""What else decides the bits of an influence: the builds that compute, and the CPU's instructions."""
 
 import importlib.metadata
 import platform

@@ -123,6 +123,23 @@ def check_preconditioner(names):
     assert ratios[0] != 1
 
 
+def check_reduction(names):
+    everything = tracin_dask.run(
+        names["store"],
+        names["checkpoint"],
+        [(0, 0, 1), (1, 0, 2)],
+        config=tracin_dask.RunConfig.of(top_k=len(names["store"])),
+    )
+    expected = [int((abs(ranking.influence) > 1e-4).sum()) for ranking in everything.rankings]
+    assert names["counted"].kept["count_large"].tolist() == expected
+    assert 0 < expected[0] < len(names["store"])
+
+
+def check_mask(names):
+    assert names["masked"].num_ranked.tolist() == [100]
+    assert (names["masked"].rankings[0].train_index < 100).all()
+
+
 def check_clusters(names):
     assert [names[name].run["workers"] for name in ("here", "chosen", "spread", "stated")] == [1, 1, 2, 1]
     first = names["here"].to_dict()["influences"]
@@ -183,6 +200,8 @@ CHECKS = {
     "docs/results.md": check_results,
     "docs/losses.md": check_losses,
     "docs/together.md": check_together,
+    "docs/extending.md: A reduction": check_reduction,
+    "docs/extending.md: A mask": check_mask,
     "docs/extending.md: A loss of all scores": check_loss_of_all_scores,
     "docs/extending.md: A preconditioner": check_preconditioner,
     "docs/checkpoints.md": check_checkpoints,

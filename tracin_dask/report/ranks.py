@@ -15,11 +15,11 @@ class ListedRanks:
 
     triples: Int[ndarray, "listed 3"]
     train_index: Int[ndarray, " listed"]
-    influence: Float[ndarray, "test listed"]
-    """On each test triple; a single row for self-influence."""
-    rank: Int[ndarray, "test listed"]
+    influence: Float[ndarray, "answer listed"]
+    """A row for each test triple, or set of them; a single one for self-influence."""
+    rank: Int[ndarray, "answer listed"]
     """1 for the first; 0 for those that the options of the run leave out of rankings."""
-    num_ranked: Int[ndarray, " test"]
+    num_ranked: Int[ndarray, " answer"]
     """How many training triples are ranked."""
 
     def percentile(self, test_index: int = 0) -> Float[ndarray, " listed"]:

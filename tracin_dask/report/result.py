@@ -105,7 +105,7 @@ class InfluenceResult:
     contributions: "tuple[Float[ndarray, '_ checkpoint'], ...] | None" = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
     groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
-    num_ranked: Int[ndarray, " test"] | None = field(default=None, repr=False)
+    num_ranked: Int[ndarray, " answer"] | None = field(default=None, repr=False)
     ranks: ListedRanks | None = field(default=None, repr=False)
     kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
     top_k: int

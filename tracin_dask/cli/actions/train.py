@@ -44,7 +44,7 @@ def _graph_files(options: TrainFlags) -> GraphFiles:
 
 
 def _place_id_maps(graph: Graph, options: TrainFlags) -> tuple[Path, Path]:
-    """Name the id maps' files; those that were made are written beside the models."""
+    """Name the id maps' files; those that were made are written into the folder of the models."""
     if options["entity_to_id"] is not None and options["relation_to_id"] is not None:
         return options["entity_to_id"], options["relation_to_id"]
     entities, relations = write_id_maps(graph, options["output_dir"])

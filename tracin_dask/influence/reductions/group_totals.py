@@ -122,7 +122,7 @@ class GroupTotalsReduction:
         return Needs(numbers=self.groupings)
 
     def held(self, sizes: Sizes) -> Held:
-        """Count the sums, which lie beside the influences, and the totals."""
+        """Count the sums, which are held together with the influences, and the totals."""
         number = sum(grouping.num_groups for grouping in self.groupings)
         sums, totals = sums_bytes(number, sizes.num_columns), totals_bytes(number, sizes.num_columns)
         return Held(stream=sums, on_device=sums, outcome=totals, what="the groups", remedy=GROUPS_REMEDY)

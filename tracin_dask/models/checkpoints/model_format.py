@@ -25,7 +25,7 @@ class ModelFormat(Protocol):
 
     @property
     def is_pickle(self) -> bool:
-        """Whether the file is a whole pickled model: only the process that was told to trust it reads it."""
+        """Whether the file is a whole pickled model, which is read only where the user trusts it."""
         ...
 
     def read(self, path: Place, *, dtype: torch.dtype) -> TrainedModel:

@@ -162,7 +162,7 @@ LONG_RUN_TERMS: tuple[Term[AddDirections], ...] = (
     Term(name="fc.weight", tensors={FC_WEIGHT}, function=_add_overlap),
     Term(name="bn2.weight", tensors={BN2_WEIGHT}, function=_add_bn2_weight),
 )
-"""What is added to the directions beside the constants."""
+"""The part of the directions that is not constant."""
 
 
 def _jacobians(engine: PairEngine, some: _Pairs) -> Float[Tensor, "pair moment dim"]:
