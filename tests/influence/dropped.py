@@ -1,21 +1,39 @@
 """Terms left out of their tables, and steps that do nothing: a check that judges influences must notice either."""
 
+import pkgutil
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from types import ModuleType
 
 import pytest
 import torch
 
+import tracin_dask.influence
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.influence.terms import RowTerm, Term
+
+LISTED: set[tuple[str, str, str]] = set()
+"""The module, table and name of every entry that any test leaves out."""
 
 
-def entries(module: ModuleType, table: str, *, but: Iterable[str] = ()) -> list:
-    """Give every entry of a table, but some, as parameters of a test: the module, the name of the table, the entry."""
+def entries(module: ModuleType, table: str, *, only: Iterable[str] = (), but: Iterable[str] = ()) -> list:
+    """Give the entries of a table as parameters of a test: the module, the name of the table, the entry."""
+    chosen = [e for e in getattr(module, table) if e.name not in but and (not only or e.name in only)]
+    LISTED.update((module.__name__, table, entry.name) for entry in chosen)
     return [
-        pytest.param(module, table, entry, id=f"{table.lower()}: {entry.name}".replace(" ", "-"))
-        for entry in getattr(module, table)
-        if entry.name not in but
+        pytest.param(module, table, entry, id=f"{table.lower()}: {entry.name}".replace(" ", "-")) for entry in chosen
     ]
+
+
+def every_entry() -> set[tuple[str, str, str]]:
+    """Find the entries of all tables of both engines; a table that several modules import counts once."""
+    found, seen = set(), set()
+    for info in pkgutil.walk_packages(tracin_dask.influence.__path__, "tracin_dask.influence."):
+        for name, table in vars(import_module(info.name)).items():
+            if isinstance(table, tuple) and table and isinstance(table[0], Term | RowTerm) and id(table) not in seen:
+                seen.add(id(table))
+                found |= {(info.name, name, entry.name) for entry in table}
+    return found
 
 
 def drop(monkeypatch: pytest.MonkeyPatch, module: ModuleType, table: str, name: str) -> None:

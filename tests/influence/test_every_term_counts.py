@@ -1,9 +1,11 @@
 """The check against the oracle notices when any term of the products is left out."""
 
+from importlib import import_module
+
 import pytest
 import torch
 from influence.agreement import Disagreement, check_scores, check_self_influence, random_case
-from influence.dropped import drop, entries
+from influence.dropped import LISTED, drop, entries, every_entry
 
 from tracin_dask.influence import id_join
 from tracin_dask.influence.conve import backward_pass, forward_pass, lower_factors
@@ -60,7 +62,7 @@ def test_influences_through_closed_units_disagree_with_the_oracle(module, tensor
         refuse(check, {tensor})
 
 
-def test_scores_of_rows_with_different_ids_disagree_with_the_oracle(monkeypatch):
+def test_products_of_rows_with_different_ids_disagree_with_the_oracle(monkeypatch):
     monkeypatch.setattr(id_join, "is_same", lambda left, right: torch.ones(len(left), len(right), dtype=torch.bool))
     refuse(check_scores, {ENTITIES})
 
@@ -68,3 +70,10 @@ def test_scores_of_rows_with_different_ids_disagree_with_the_oracle(monkeypatch)
 def test_self_influences_with_the_head_taken_for_the_tail_disagree_with_the_oracle(monkeypatch):
     monkeypatch.setattr(squared_norm, "is_loop", lambda rows: torch.ones_like(rows.tail_bias))
     refuse(check_self_influence, {ENTITIES})
+
+
+def test_every_entry_of_every_table_is_left_out_by_a_test():
+    for file in ("gradients", "modes", "all_scores", "preconditioner", "sums"):
+        import_module(f"influence.test_terms_of_{file}")
+    assert len(LISTED) > 50
+    assert every_entry() == LISTED

@@ -1,5 +1,7 @@
 """The feature map is cut into regions without gap or overlap, and folding changes no feature."""
 
+from dataclasses import fields
+
 import torch
 from conftest import random_model
 from hypothesis import given, settings
@@ -62,8 +64,8 @@ def test_the_feature_order_is_a_permutation_cut_by_the_regions(config):
 
 @settings(max_examples=30)
 @given(configs(), st.integers(0, 5))
-def test_features_projections_and_scores_are_those_of_the_module(config, seed):
-    sizes = {name: getattr(config, name) for name in ConvEConfig.__dataclass_fields__}
+def test_folded_conve_features_projections_and_scores_are_those_of_the_module(config, seed):
+    sizes = {field.name: getattr(config, field.name) for field in fields(config)}
     model = random_model(seed, **sizes)
     triples = torch.randint(3, (7, 3), generator=torch.Generator().manual_seed(seed))
     folded = fold(model)

@@ -31,7 +31,7 @@ ALL_MODES = [replace(modes, relation_table=table) for modes in WAYS for table in
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("modes", ALL_MODES, ids=str)
-def test_every_tensor_and_all_together_agree_with_the_oracle_in_every_mode(dialect, modes):
+def test_conve_influences_agree_with_the_oracle_in_every_mode(dialect, modes):
     case = random_case(dialect)
     for name in case.names:
         check_scores(case, [name], modes=modes)

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
-from tracin_dask.influence.conve import all_scores
+from tracin_dask.influence.conve import separable_scores
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.preconditioned import lay_out_scales
 from tracin_dask.influence.losses import OneToAll
@@ -133,7 +133,7 @@ def test_preconditioned_gradients_through_a_gamma_of_zero_agree_with_the_oracle(
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_small_tiles_and_recomputed_activations_change_only_rounding(monkeypatch, loss):
-    monkeypatch.setattr(all_scores, "TILE_BYTES", 5 * 24 * 8)
+    monkeypatch.setattr(separable_scores, "TILE_BYTES", 5 * 24 * 8)
     wanted = case("height", loss)
     check_scores(wanted, wanted.names, loss=LOSSES[loss][0], recompute=True)
     check_self_influence(wanted, wanted.names, loss=LOSSES[loss][0], recompute=True)

@@ -51,7 +51,7 @@ def squares_agree(tracked=EVERYTHING, loss=None):
     return bool(((found - expected).abs() <= ROUNDING * expected).all())
 
 
-def test_influences_with_every_term_agree_with_autograd():
+def test_any_model_influences_with_every_term_agree_with_autograd():
     for tracked in (EVERYTHING, *TENSORS.values()):
         assert scores_agree(tracked)
         assert scores_agree(tracked, forward=False)
@@ -60,21 +60,21 @@ def test_influences_with_every_term_agree_with_autograd():
 
 
 @pytest.mark.parametrize(("module", "table", "term"), entries(scorer, "ROW_TERMS"))
-def test_influences_without_a_term_of_rows_disagree(module, table, term, monkeypatch):
+def test_any_model_influences_without_a_term_of_rows_disagree(module, table, term, monkeypatch):
     drop(monkeypatch, module, table, term.name)
     assert not scores_agree(tensors(term.tensors))
     assert not scores_agree()
 
 
 @pytest.mark.parametrize("forward", [False, True])
-def test_influences_without_the_dense_tensors_disagree(forward, monkeypatch):
+def test_any_model_influences_without_the_dense_tensors_disagree(forward, monkeypatch):
     monkeypatch.setattr(
         GradientScorer, "_dense_products", lambda _, ids: torch.zeros(len(ids), len(TEST), dtype=torch.float64)
     )
     assert not scores_agree(forward=forward)
 
 
-def test_influences_without_one_of_several_dense_tensors_disagree(monkeypatch):
+def test_any_model_influences_without_one_of_several_dense_tensors_disagree(monkeypatch):
     of_each = Derivatives.of_each
 
     def without_one(self, triples):
@@ -89,7 +89,7 @@ def test_influences_without_one_of_several_dense_tensors_disagree(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", TENSORS)
-def test_influences_without_the_losses_derivatives_disagree(kind, monkeypatch):
+def test_any_model_influences_without_the_training_losses_derivatives_disagree(kind, monkeypatch):
     def forgets(factors):
         monkeypatch.setattr(GradientEngine, "delta", lambda _, found: torch.ones_like(found))
         return factors
@@ -97,11 +97,11 @@ def test_influences_without_the_losses_derivatives_disagree(kind, monkeypatch):
     assert not scores_agree(TENSORS[kind], change=forgets)
 
 
-def test_influences_without_the_test_triples_derivatives_disagree():
+def test_any_model_influences_without_the_test_losses_derivatives_disagree():
     assert not scores_agree(change=lambda factors: replace(factors, scale=torch.ones_like(factors.scale)))
 
 
-def test_influences_without_the_tail_of_triples_whose_head_is_their_tail_disagree(monkeypatch):
+def test_any_model_influences_without_the_tail_of_a_loop_disagree(monkeypatch):
     in_one_place = derivatives.in_one_place
     monkeypatch.setattr(
         derivatives, "in_one_place", lambda head, tail, triples: (head, in_one_place(head, tail, triples)[1])
@@ -109,38 +109,38 @@ def test_influences_without_the_tail_of_triples_whose_head_is_their_tail_disagre
     assert not scores_agree()
 
 
-def test_self_influences_with_head_and_tail_apart_disagree(monkeypatch):
+def test_any_model_self_influences_with_head_and_tail_of_a_loop_apart_disagree(monkeypatch):
     monkeypatch.setattr(derivatives, "in_one_place", lambda head, tail, _: (head, tail))
     assert not squares_agree()
 
 
 @pytest.mark.parametrize(("module", "table", "term"), entries(terms, "SQUARES"))
-def test_self_influences_without_a_term_disagree(module, table, term, monkeypatch):
+def test_any_model_self_influences_without_a_term_disagree(module, table, term, monkeypatch):
     drop(monkeypatch, module, table, term.name)
     assert not squares_agree(tensors(term.tensors))
     assert not squares_agree()
 
 
-def test_self_influences_without_the_losses_derivatives_disagree(monkeypatch):
+def test_any_model_self_influences_without_the_losses_derivatives_disagree(monkeypatch):
     monkeypatch.setattr(GradientEngine, "delta", lambda _, found: torch.ones_like(found))
     assert not squares_agree()
 
 
 @pytest.mark.parametrize(("module", "table", "term"), entries(terms, "PRODUCTS_WITHIN"))
-def test_self_influences_of_corrupted_triples_without_a_term_disagree(module, table, term, monkeypatch):
+def test_any_model_self_influences_of_corrupted_triples_without_a_term_disagree(module, table, term, monkeypatch):
     drop(monkeypatch, module, table, term.name)
     assert not squares_agree(tensors(term.tensors), NEGATIVES)
     assert not squares_agree(loss=NEGATIVES)
 
 
 # P stands in a product for the heads, the relations, the tails and each of three dense tensors.
-def test_influences_with_one_use_of_the_preconditioner_left_out_disagree():
+def test_any_model_influences_with_one_use_of_the_preconditioner_left_out_disagree():
     truth = truth_with_preconditioner("own")
     engine = engine_with_preconditioner("own", truth.products)
     assert noticed_uses(lambda: error(scores(engine, batch_size=8), truth, truth.products) <= ROUNDING) == (6, 6)
 
 
-def test_self_influences_with_one_use_of_the_preconditioner_left_out_disagree():
+def test_any_model_self_influences_with_one_use_of_the_preconditioner_left_out_disagree():
     truth = truth_with_preconditioner("own")
     engine = engine_with_preconditioner("own", truth.products)
     expected = torch.stack(list(truth.train_norms.values())).norm(dim=0).square()
@@ -153,7 +153,7 @@ def test_self_influences_with_one_use_of_the_preconditioner_left_out_disagree():
     assert noticed_uses(agrees) == (6, 6)
 
 
-def test_norms_of_sums_with_one_use_of_the_preconditioner_left_out_disagree():
+def test_any_model_norms_of_sums_with_one_use_of_the_preconditioner_left_out_disagree():
     truth_of_sums("own")
     noticed, uses = noticed_uses(lambda: max(norm_errors("own")) <= 1e-7)
     assert noticed == uses == 12  # of either side

@@ -5,18 +5,18 @@ from influence.agreement import Disagreement, check_scores, check_self_influence
 from influence.dropped import drop, entries, noticed_uses
 from influence.test_preconditioner import case
 from influence.test_questions import LOSSES
+from influence.test_terms_of_modes import under
 
 from tracin_dask.influence.conve import preconditioned
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.terms import at_all_scores, directions, fc_weight, squared_norm
 
-ROWS, FORWARD = Modes(), Modes(forward=True, relation_table=True)
+ROWS = Modes()
 OF_MODES = [
-    ("rows", ROWS, fc_weight, "SHARED_FEATURES", "features of the forward pass"),
-    ("forward", FORWARD, fc_weight, "SHARED_FEATURES", "features of the forward pass"),
-    ("forward", FORWARD, fc_weight, "SHARED_FEATURES", "features of the relation table"),
-    ("forward", FORWARD, directions, "DIRECTION_TERMS", "fc.weight through P"),
+    *under("rows", entries(fc_weight, "SHARED_FEATURES", only=["features of the forward pass"])),
+    *under("forward", entries(fc_weight, "SHARED_FEATURES"), table=True),
+    *under("forward", entries(directions, "DIRECTION_TERMS", only=["fc.weight through P"]), table=True),
 ]
 # The number of places where a tensor meets P, by the check, the loss and the tensor.
 USES = {
@@ -59,19 +59,20 @@ def test_influences_with_one_use_of_the_preconditioner_left_out_disagree(check, 
     assert noticed == USES[check, loss, tensor]
 
 
-@pytest.mark.parametrize(
-    ("modes", "module", "table", "name"), [pytest.param(*rest, id=f"{way}: {rest[3]}") for way, *rest in OF_MODES]
-)
+@pytest.mark.parametrize(("modes", "module", "table", "term"), OF_MODES)
 def test_scores_without_a_term_of_fc_weight_through_the_preconditioner_disagree(
-    modes, module, table, name, monkeypatch
+    modes, module, table, term, monkeypatch
 ):
     assert agrees(check_scores, "bce", FC_WEIGHT, modes)
-    drop(monkeypatch, module, table, name)
+    drop(monkeypatch, module, table, term.name)
     assert not agrees(check_scores, "bce", FC_WEIGHT, modes)
 
 
-def test_self_influences_without_fc_weight_through_the_preconditioner_disagree(monkeypatch):
-    drop(monkeypatch, squared_norm, "DENSE_SQUARES", "fc.weight through P")
+@pytest.mark.parametrize(
+    ("module", "table", "term"), entries(squared_norm, "DENSE_SQUARES", only=["fc.weight through P"])
+)
+def test_self_influences_without_fc_weight_through_the_preconditioner_disagree(module, table, term, monkeypatch):
+    drop(monkeypatch, module, table, term.name)
     assert not agrees(check_self_influence, "bce", FC_WEIGHT)
 
 

@@ -1,1 +1,1 @@
-"""The closed-form engine of ConvE: gradients as a few small factors."""
+"""The closed-form engine of ConvE: gradients as small factors, and their products in terms of these."""

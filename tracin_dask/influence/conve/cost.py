@@ -1,4 +1,4 @@
-"""What scoring takes, counted before it starts: multiply-adds and bytes of the pair-product engine.
+"""Multiply-adds and bytes of scoring with the engine for ConvE, counted before a run starts.
 
 Letters: D embedding_dim, F features, P positions, C channels, k taps, T test triples.
 """
@@ -24,19 +24,19 @@ from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve.model import ConvEConfig
 
 MOST_TABLE_BYTES = 256 * 2**20
-"""A relation table that is larger is not made."""
+"""The largest relation table that is used."""
 JACOBIAN_PASSES = 6
 """Elementwise passes over a pair's Jacobian: it is reordered, summed over regions, scaled and laid out."""
 DIRECTION_PASSES = 4
-"""Elementwise passes over a pair's directions: what does not come from the Jacobian is gathered and added."""
+"""Elementwise passes over a pair's directions: terms beside the Jacobian's are gathered and added."""
 OPEN_SHARE = 0.5
-"""Part of the units that a ReLU lets through: all else is left out of directions, and of test triples' features."""
+"""Share of the units that a ReLU lets through: directions and test triples' features hold only these."""
 SHORTEST_LONG_RUN = 8
-"""Shorter runs do not pay for a matrix product of their own."""
+"""A shorter run does not pay for its own matrix product."""
 
 
 def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:
-    """Choose the ways with the fewest multiply-adds, and a relation table where it is small."""
+    """Choose the modes with the fewest multiply-adds, with a relation table if it is small enough."""
     table = any(r.sees is Sees.RELATION for r in regions(config)) and _table_bytes(config, 4) <= MOST_TABLE_BYTES
     if work.num_tests == 0 or not tracked & BELOW_PROJECTION:
         return Modes(all_scores=work.all_scores)
@@ -52,8 +52,8 @@ def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -
 def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> MultiplyAdds:
     """Count the multiply-adds of a run.
 
-    What elementwise work and rows shared with test triples take is left out; long runs are counted as if they were
-    short, since the store does not say how many there are: with them it is less.
+    Elementwise work and products of shared rows are not counted. Long runs are counted as short ones, because the store
+    does not say how many there are: the true number is lower.
     """
     parts = [r for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION)]
     overlap = sum(_keys(work, r) * _features(config, r) for r in parts) if FC_WEIGHT in tracked else 0
@@ -81,7 +81,7 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
 
 
 def _own_products(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
-    """Count the products of each triple's gradients with each other: its own, and those of its corrupted triples."""
+    """Count the products of each triple's gradient and those of its corrupted triples with each other."""
     width = _width(config, tracked)
     if FC_WEIGHT in tracked:
         width += config.num_features * (config.embedding_dim if work.is_preconditioned else 1)
@@ -93,11 +93,11 @@ def _own_products(config: ConvEConfig, work: Workload, tracked: frozenset[str]) 
 
 
 def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
-    """Count what the scores of all entities take, where a loss looks at them.
+    """Count the work on the scores of all entities, for a loss that reads them.
 
-    The way to the scores and back once per (head, relation), or per triple for self-influence; the products with the
-    test triples' gradients at all scores, and with the entity table's preconditioner in between; and the heads' and
-    the outputs' terms of the entity table.
+    To the scores and back, once per (head, relation), or once per triple for self-influence; products with the test
+    triples' gradients at all scores, with the entity table's preconditioner between them if there is one; and the
+    terms of heads and outputs with the entity table.
     """
     dim, tests = config.embedding_dim, work.num_tests
     rows = work.num_pairs if tests and work.shares_pairs else work.num_triples
@@ -113,9 +113,9 @@ def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[st
 
 
 def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
-    """Find from how many rows on directions of a (head, relation) take less than the products of each row.
+    """Find the number of rows of a (head, relation) from which directions cost less than products row by row.
 
-    Jacobians of heads are made in either case.
+    Either way uses the Jacobians of heads, if the modes have them.
     """
     dim, tests = config.embedding_dim, work.num_tests
     open_units = OPEN_SHARE * dim
@@ -130,7 +130,7 @@ def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], mode
 
 
 def _lower_per_row(config: ConvEConfig, work: Workload, tracked: frozenset[str], modes: Modes) -> int:
-    """Count the way back through the feature map, of one training triple on average."""
+    """Count the backward pass through the feature map, per training triple on average."""
     to_heads = modes.all_scores and ENTITIES in tracked
     if not (tracked & CONVOLUTION or to_heads):
         return 0
@@ -157,7 +157,7 @@ def _width(config: ConvEConfig, tracked: frozenset[str]) -> int:
 
 
 def _keys(work: Workload, region: Region) -> int:
-    """Count how often a region's features are computed; relations come back in almost every batch."""
+    """Count how often a region's features are computed; almost every batch has every relation."""
     return work.num_heads if region.sees is Sees.HEAD else work.num_pairs
 
 
@@ -180,15 +180,15 @@ def _table_bytes(config: ConvEConfig, itemsize: int) -> int:
 
 
 def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
-    """Count the bytes of the prepared test triples, as they are broadcast."""
+    """Count the bytes of the prepared test triples that are broadcast."""
     return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 2) + 25)
 
 
 def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
-    """Bound the bytes that a worker adds: the test triples' side of every product, look-ups, and the relation table.
+    """Bound the bytes of a worker's layout: the test triples' side of every product, look-ups and the relation table.
 
-    That side is laid out in whole steps of columns. On the way, the test triples' own moves hold one region's patches
-    and features, the table its last Jacobians.
+    The test side has whole steps of columns. While it is made, the test triples' own moves hold one region's patches
+    and features, and the relation table its last Jacobians.
     """
     vectors = config.num_features + 3 * _moments(config) + 12 * config.embedding_dim
     widest = max(region.num_positions for region in regions(config))
@@ -208,11 +208,11 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
 def batch_bytes(
     config: ConvEConfig, batch_size: int, num_tests: int, modes: Modes, *, itemsize: int, recompute: bool
 ) -> int:
-    """Bound the bytes that live at once while one batch is scored, all its (head, relation) distinct.
+    """Bound the peak bytes of scoring one batch in which every (head, relation) is distinct.
 
-    Kept activations are the patches and the features of all regions; with `recompute` those of one region at a time.
-    The backward pass adds one region's gradient, its mask and its patches by row, the products four [batch, test]
-    blocks; Jacobians and directions are held a chunk at a time.
+    Kept activations are the patches and features of all regions, or of one region at a time with `recompute`. The
+    backward pass adds one region's gradient, mask and patches by row; products add four [batch, test] blocks; Jacobians
+    and directions are held in chunks.
     """
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
     num_tests = laid_out(num_tests)

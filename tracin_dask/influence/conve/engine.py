@@ -1,4 +1,4 @@
-"""The pair-product engine: what it tracks, the factors of the test triples, and self-influence."""
+"""The engine for ConvE: factors of gradients in closed form, of test triples and of batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.batch import Batch, index_batch
-from tracin_dask.influence.conve.all_scores import AtScores, Reader, SeparableReader, TileSum
+from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, forward, scores
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors, output_factors
@@ -21,6 +21,7 @@ from tracin_dask.influence.conve.lower_factors import LowerRows, lower_factors
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
 from tracin_dask.influence.conve.regions import Sees
+from tracin_dask.influence.conve.separable_scores import SeparableReader
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION, CONVOLUTION_TENSORS
 from tracin_dask.influence.conve.whole_scores import WholeReader
 from tracin_dask.influence.engine import Factors, TripleScorer
@@ -33,12 +34,12 @@ from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditione
 from tracin_dask.influence.tensors import concatenate
 
 GRADIENTS_AT_A_TIME = 256
-"""Gradients whose features are held together, where those of one triple meet; at least all of them."""
+"""Gradients whose features are held at a time where a triple has several; never fewer than one triple's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestFactors:
-    """The gradients of the test triples as small factors: computed once, then broadcast."""
+    """The gradients of test triples as small factors: computed once, then broadcast."""
 
     __test__ = False  # no test class of pytest's
 
@@ -50,7 +51,7 @@ class TestFactors:
     """(G, S): the gradients of bn0, conv1 and bn1 are fixed linear maps of them."""
     embeddings: EmbeddingRows
     all_scores: Bool[Tensor, " test"]
-    """Whether it is the gradient of a loss of all scores."""
+    """Whether a gradient is of a loss of all scores."""
 
     def __len__(self) -> int:
         """Count the test triples."""
@@ -59,11 +60,11 @@ class TestFactors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpperFactors:
-    """The upper factors of a batch of gradients: those of the losses are these times `scale`."""
+    """The upper factors of a batch of gradients; the loss's gradients are these times `scale`."""
 
     output: OutputFactors
     scale: Float[Tensor, " batch"]
-    """δ; or 1, where the loss looks at all scores, and the factors hold all of it."""
+    """δ, or 1 for a loss of all scores, whose factors hold the whole gradient."""
     at_scores: AtScores | None = None
 
 
@@ -87,7 +88,7 @@ class PairEngine:
     relations: RelationTable | None = None
 
     def __post_init__(self) -> None:
-        """Refuse to track nothing, or what the model or the preconditioner does not have."""
+        """Refuse to track no tensor, or one that the model or the preconditioner does not have."""
         names = self.model.config.parameter_names
         if not self.tracked or not self.tracked <= set(names):
             wrong = ", ".join(sorted(self.tracked - set(names))) or "no parameter tensor at all"
@@ -120,10 +121,10 @@ class PairEngine:
         return total
 
     def along(self, test: TestFactors) -> TestFactors:
-        """Give the factors of P ∇loss_j, the moments as those of training triples meet them.
+        """Give the factors of P ∇loss_j, with moments that meet those of training triples.
 
         Moments become L P Lᵀ (G, S), where L maps moments to the tracked gradients of bn0, conv1 and bn1. The factors
-        of fc.weight's gradient, which is an outer product, are left as they are: see `WeightTerms`.
+        of fc.weight's gradient, an outer product, stay as they are: see `WeightTerms`.
         """
         jacobian = self.jacobian()
         return replace(
@@ -151,14 +152,14 @@ class PairEngine:
     def products_within(
         self, ids: Int[ndarray, "triple gradient 3"]
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
-        """Give the scores of several triples of one relation each, and multiply their gradients with each other."""
+        """Give the scores of groups of triples of one relation each, and the products of their gradients."""
         from tracin_dask.influence.conve.terms.products_within import products_within  # noqa: PLC0415 - the same
 
         return products_within(self, ids)
 
     @property
     def gradients_at_a_time(self) -> int:
-        """How many gradients are held whole, where several of a triple meet each other."""
+        """How many gradients are held at a time where a triple has several."""
         return GRADIENTS_AT_A_TIME
 
     def index(self, triples: Int[Tensor, "batch 3"]) -> Batch:
@@ -183,9 +184,9 @@ class PairEngine:
         )
 
     def upper_factors(self, batch: Batch, sums: Sequence[TileSum] = ()) -> tuple[Forward, UpperFactors]:
-        """Give the forward pass without look-ups, and the upper factors of the losses' gradients.
+        """Give the forward pass without the relation table, and the upper factors of the losses' gradients.
 
-        `sums` are taken of the gradients at all scores, where the loss looks at these.
+        `sums` are sums over the gradients at all scores, for a loss that reads these.
         """
         ahead = self.ahead(batch)
         if self.reader is not None:
@@ -200,7 +201,7 @@ class PairEngine:
         return derivative(self.loss, scores(self.model, ahead, tails))
 
     def everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
-        """Carry every triple's gradient all the way back."""
+        """Carry the gradients of all triples back through the whole model."""
         every = np.arange(len(ahead.batch))
         needed = LowerRows(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
         return lower_factors(self.model, ahead, output.at_projection, needed, precision=self.precision)
@@ -212,7 +213,7 @@ class PairEngine:
         )
 
     def jacobian(self) -> Float[Tensor, "moment parameter"]:
-        """Put the maps from the moments to the tracked gradients of bn0, conv1 and bn1 side by side (L)."""
+        """Give L: the maps from moments to the tracked gradients of bn0, conv1 and bn1, side by side."""
         maps = [self.model.convolution_jacobian[name] for name in CONVOLUTION_TENSORS if name in self.tracked]
         return torch.cat([self.model.kernel.new_zeros(self.model.kernel.numel(), 0), *maps], dim=1)
 
@@ -232,7 +233,7 @@ class PairEngine:
         return prepared
 
     def embeddings(self, ahead: Forward, lower: LowerFactors) -> EmbeddingRows:
-        """Give the gradients of rows of embedding tables, of a loss of the own score."""
+        """Give the gradients of a score by rows of the embedding tables."""
         batch = ahead.batch
         return EmbeddingRows(
             triples=batch.triples,
@@ -244,7 +245,7 @@ class PairEngine:
 
     @property
     def reader(self) -> Reader | None:
-        """What reads the losses' gradients at all scores; None where they look at their triple's own score only."""
+        """Reads the gradients at all scores; None for a loss of the triple's own score."""
         if reads(self.loss) != ALL_SCORES:
             return None
         if is_separable(self.loss):
@@ -254,5 +255,5 @@ class PairEngine:
 
     @property
     def tracks_convolution(self) -> bool:
-        """Whether any tensor of bn0, conv1 and bn1 counts."""
+        """Whether any tensor of bn0, conv1 and bn1 is tracked."""
         return bool(self.tracked & CONVOLUTION)

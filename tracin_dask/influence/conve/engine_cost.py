@@ -1,4 +1,4 @@
-"""What a run of a ConvE takes in multiply-adds and bytes, norms and preconditioner included."""
+"""Multiply-adds and bytes of a run with a ConvE, norms and preconditioner included."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class ConvECost:
-    """What one checkpoint of a ConvE takes."""
+    """The cost of one checkpoint of a ConvE."""
 
     config: ConvEConfig
     how: Computing
@@ -40,7 +40,7 @@ class ConvECost:
 
     @property
     def stages(self) -> Mapping[str, str]:
-        """What the stages of `multiply_adds` are."""
+        """Explain the stages of `multiply_adds`."""
         return STAGES
 
     @property
@@ -63,7 +63,7 @@ class ConvECost:
         return total
 
     def batch_bytes(self, batch_size: int) -> int:
-        """Bound the bytes that live at once while a batch is scored."""
+        """Bound the peak bytes of scoring a batch."""
         how, itemsize, again, total = self.how, self.how.itemsize, self.how.recompute, 0
         number = how.work.num_tests
         if number:

@@ -28,7 +28,7 @@ class FoldedConvE:
     kernel: Float[Tensor, "tap_and_one channel"]
     projection: Float[Tensor, "dim feature"]
     projection_by_channel: tuple[Float[Tensor, "channel _ dim"], ...]
-    """The same projection for each region, as the Jacobians' products take it."""
+    """The projection of each region in the order that the Jacobians use."""
     projection_bias: Float[Tensor, " dim"]
     bn2_mean: Float[Tensor, " dim"]
     bn2_inverse_std: Float[Tensor, " dim"]
@@ -49,7 +49,7 @@ class FoldedConvE:
 
     @property
     def bn2_scale(self) -> Float[Tensor, " dim"]:
-        """Derivative of bn2's output by the projection's, α2: where its weight is 0, so is this."""
+        """Derivative of bn2's output by the projection's output; 0 where bn2.weight is 0."""
         return self.bn2_weight * self.bn2_inverse_std
 
     def region(self, sees: Sees) -> Region | None:
@@ -90,11 +90,11 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precisi
 
 
 def model_bytes(config: ConvEConfig, itemsize: int) -> int:
-    """Bound the bytes of the weights while they are folded, which is more than they take later.
+    """Bound the bytes of the weights while they are folded, the peak of their life.
 
-    The checkpoint's own projection lies beside the reordered one, which is kept in two orders; the maps from the
-    moments to the gradients of bn0, conv1 and bn1 are made in float64, a little over three tables of moments by
-    moments at a time. Embedding tables are shared.
+    The checkpoint's projection and two reordered copies are held together. The maps from the moments to the gradients
+    of bn0, conv1 and bn1 are made in float64, with a little over three tables of moments by moments at a time.
+    Embedding tables are shared with the checkpoint.
     """
     tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
     moments = (config.num_taps + 1) * config.output_channels

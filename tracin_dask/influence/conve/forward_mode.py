@@ -1,8 +1,8 @@
 """Forward mode through the feature map: how the features of each region move along the gradients of the test triples.
 
-The influence of training triple i on test triple j is δ_i δ_j times ⟨ẋ_j(h_i, r_i), E[t_i]⟩ plus what the tail's row
-gives, where ẋ_j moves all parameters along the gradient of test triple j's score. ẋ depends on what a region sees (a
-head, a relation, or a pair), not on the triple.
+The influence of training triple i on test triple j is δ_i δ_j times ⟨ẋ_j(h_i, r_i), E[t_i]⟩ plus the terms of the
+tail's row, where ẋ_j is the derivative of x along the gradient of test triple j's score. A region's part of ẋ depends
+on the head, the relation or the pair that the region sees, not on the triple.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ MOVED_EMBEDDINGS: tuple[RowTerm, ...] = (
 """The embeddings of a pair that a test triple's gradient moves, in the region that sees both."""
 
 MovedImages: TypeAlias = list[list[tuple[Tensor, Tensor]]]
-"""By test triple: the pairs of which an embedding is moved, and the move of bn1's output there [1, region_feature]."""
+"""For each test triple: pairs with a moved embedding, and how bn1's output moves there [1, region_feature]."""
 
 
 def moved_projection(

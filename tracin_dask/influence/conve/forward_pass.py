@@ -28,7 +28,7 @@ class RegionPass:
     """The key of each pair; None where each pair is a key."""
     source: Float[Tensor, "key entry"]
     kept: tuple[Float[Tensor, "key position tap_and_one"], Float[Tensor, "key region_feature"]] | None
-    """Patches and features, or None where the backward pass makes them again (gradient checkpointing)."""
+    """Patches and features; None if the backward pass computes them again (gradient checkpointing)."""
 
     def activations(
         self, model: FoldedConvE
@@ -64,7 +64,7 @@ class Forward:
     normalised: Float[Tensor, "pair dim"]
     """The value before bn2's affine map."""
     is_open: Float[Tensor, "pair dim"]
-    """1 where the last ReLU lets through, else 0."""
+    """1 where the last ReLU is open, else 0."""
     passes: tuple[RegionPass, ...]
     overlap: Float[Tensor, "pair test"] | None
     """The inner products of the features with those of the test triples, where they are needed."""
@@ -129,7 +129,7 @@ def activate(
 
 
 def cut_patches(region: Region, source: Float[Tensor, "key entry"]) -> Float[Tensor, "key position tap_and_one"]:
-    """Gather what the kernel sees at each of a region's positions, followed by the constant."""
+    """Gather the patch at each of a region's positions, followed by the constant 1."""
     return source.index_select(1, region.patch_index.flatten()).view(len(source), *region.patch_index.shape)
 
 
@@ -159,7 +159,7 @@ def source_of(model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"]) ->
 
 
 def _keys(region: Region, batch: Batch) -> tuple[Int[Tensor, "key 2"], Int[Tensor, " pair"] | None]:
-    """Find the distinct things that a region sees in the pairs of a batch."""
+    """Find the distinct heads, relations or pairs that a region sees in a batch."""
     if region.sees is Sees.BOTH:
         return batch.pairs, None
     if region.sees is Sees.HEAD:

@@ -12,7 +12,7 @@ from tracin_dask.influence.terms import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFactors:
-    """The upper part of each score's gradient: all that needs no pass back through the projection."""
+    """The upper part of each score's gradient, which needs no backward pass through the projection."""
 
     at_bn2: Float[Tensor, "batch dim"]
     """Gradient at bn2's output, e; also that of bn2.bias."""
@@ -44,7 +44,7 @@ class EmbeddingRows:
     tail: Float[Tensor, "row dim"]
     """x(h, r): the score is linear in the tail's row."""
     tail_bias: Float[Tensor, " row"]
-    """1, if there are biases or not."""
+    """1, even in a model without entity bias."""
 
     def by_row(self) -> dict[Row, Float[Tensor, "row _"]]:
         """Give the gradients by the row that they are of."""

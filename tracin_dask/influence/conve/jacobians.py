@@ -17,7 +17,7 @@ from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.precision import Precision
 
 CHUNK_BYTES = 8 * 2**20
-"""Jacobians that are held at a time, at least one."""
+"""Bytes of the Jacobians that are held at a time; at least one is."""
 
 
 def key_chunks(model: FoldedConvE, num_keys: int) -> Iterator[slice]:
@@ -47,7 +47,7 @@ def kernel_jacobians(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelationTable:
-    """The relation region, which every batch meets, computed once for all relations."""
+    """The region that sees only the relation, computed once for all relations: every batch needs it."""
 
     projected: Float[Tensor, "relation dim"]
     """Its part of the projection's output."""

@@ -1,4 +1,4 @@
-"""The lower part of the gradients of a batch: back through the feature map, or through Jacobians that rows share."""
+"""The lower factors of a batch: by a backward pass through the feature map, or by Jacobians that rows share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class LowerRows:
     """The regions whose parts of the embeddings' gradients are needed."""
 
     def rows(self, sees: Sees) -> Int[ndarray, " row"]:
-        """List the rows whose embeddings' gradients are needed of a region."""
+        """List the rows whose embeddings' gradients need a region."""
         if sees not in self.regions:
             return self.head_rows[:0]
         by_region = {Sees.HEAD: self.head_rows, Sees.RELATION: self.relation_rows}
@@ -43,17 +43,17 @@ class LowerRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedJacobians:
-    """Which rows get their moments through Jacobians that they share instead of going back one by one."""
+    """Jacobians that rows share, and that replace the backward pass of their moments."""
 
     heads: bool = False
-    """Those of one head, through the head's region."""
+    """Whether rows of one head share one, for the region that sees only the head."""
     relations: RelationTable | None = None
-    """Those of one relation, through the relation's region, which the forward pass then left out."""
+    """One of each relation, for the region that sees only the relation, which the forward pass leaves out then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LowerPass:
-    """A batch on its way back, and the sums over the regions."""
+    """The backward pass of a batch, with its sums over regions."""
 
     model: FoldedConvE
     ahead: Forward
@@ -71,7 +71,7 @@ class _LowerPass:
         return self.shared.heads and part.region.sees is Sees.HEAD
 
     def rows_back(self, part: RegionPass) -> Int[ndarray, " row"] | None:
-        """List the rows that go back through a region; None for all."""
+        """List the rows that need the backward pass of a region; None for all."""
         if self.needed.moments and not self.uses_jacobians(part):
             return None
         return self.needed.rows(part.region.sees)
@@ -109,7 +109,7 @@ def lower_factors(
     precision: Precision,
     shared: SharedJacobians | None = None,
 ) -> LowerFactors:
-    """Carry the gradient below the projection; `shared` Jacobians take the place of the way back for the moments."""
+    """Compute the lower factors; `shared` Jacobians replace the backward pass of the moments."""
     zeros, images = model.kernel.new_zeros, (model.config.image_height, model.config.image_width)
     back = _LowerPass(
         model=model,

@@ -1,19 +1,19 @@
-"""How influences are computed; all ways give the same sums."""
+"""The ways of computing influences with the engine for ConvE; all give the same sums."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Modes:
-    """The ways that a run of a ConvE takes through the feature map; the cost model chooses.
+    """The ways through the feature map that a run of a ConvE takes; the cost model chooses them.
 
     With `forward`, each distinct head, relation or pair moves its features along every test triple's gradient, and a
-    training triple costs two inner products: for few test triples. Else each training triple's gradient is carried
-    back and multiplied with the test triples': with `head_jacobians` through one Jacobian per head instead of row by
-    row; and (head, relation) pairs of at least `long_run` rows take directions made from Jacobians. With
+    training triple costs two inner products: for few test triples. Otherwise each training triple's gradient is carried
+    back and multiplied with the test triples' gradients: with `head_jacobians` through one Jacobian per head instead of
+    row by row, and with directions made from Jacobians for a (head, relation) of at least `long_run` rows. With
     `relation_table`, the region that sees only the relation is computed once per relation for all batches.
 
-    `all_scores` says that the loss looks at the scores of all entities: each (head, relation) goes through the entity
+    With `all_scores`, for a loss that reads the scores of all entities, each (head, relation) goes through the entity
     table, and each training triple's gradient is carried back.
     """
 
@@ -24,7 +24,7 @@ class Modes:
     all_scores: bool = False
 
     def __str__(self) -> str:
-        """Say what is done per head, per pair, per row, and once."""
+        """Name the ways for a plan."""
         table = ", relation table" if self.relation_table else ""
         if self.forward:
             return f"forward mode: directions per (head, relation){table}"

@@ -1,4 +1,4 @@
-"""What the lengths of the training triples' gradients take, counted before they are computed batch by batch."""
+"""Multiply-adds and bytes of the norms of training triples' gradients, counted before a run starts."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from tracin_dask.models.conve.model import ConvEConfig
 
 
 def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> MultiplyAdds:
-    """Count the multiply-adds: every training triple's gradient is carried all the way back, whatever is tracked."""
+    """Count the multiply-adds: every training triple takes the whole backward pass, whatever tensors are tracked."""
     own, modes, every = replace(work, num_tests=0), _modes(work), frozenset(config.parameter_names)
     counted = cost.multiply_adds(config, own, tracked, modes)
     back = cost.multiply_adds(config, own, every, modes).lower
@@ -21,9 +21,9 @@ def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[s
 
 
 def norm_bytes(config: ConvEConfig, batch_size: int, work: Workload, *, itemsize: int, recompute: bool) -> int:
-    """Bound the bytes that live at once for the norms of a batch: two vectors of each row more than scoring holds.
+    """Bound the peak bytes of the norms of a batch: two vectors per row more than scoring without test triples.
 
-    Where a loss has several gradients, some triples' are held at a time: their features twice, and the rest.
+    A loss with several gradients per triple takes some triples at a time, and holds their features twice.
     """
     modes, waiting = _modes(work), 2 * (1 + config.embedding_dim) * batch_size * itemsize
     if work.num_negatives == 0:
@@ -35,11 +35,11 @@ def norm_bytes(config: ConvEConfig, batch_size: int, work: Workload, *, itemsize
 
 
 def _modes(work: Workload) -> Modes:
-    """Give the ways in which norms are computed: triples share nothing."""
+    """Give the modes of norms: each triple is computed by itself."""
     return Modes(all_scores=work.all_scores)
 
 
 def _moments_to_tensors(config: ConvEConfig) -> int:
-    """Count the map from one gradient's moments to those of bn0, conv1 and bn1, which a small model notices."""
+    """Count the map from one triple's moments to the gradients of bn0, conv1 and bn1; it matters in small models."""
     moments = (config.num_taps + 1) * config.output_channels
     return moments * (moments + 2 * config.output_channels + 2)

@@ -32,7 +32,7 @@ LAYOUTS: dict[str, Callable[[Tensor, ConvEConfig], Tensor]] = {
     "conv1.weight": lambda scale, config: scale.view(config.output_channels, config.num_taps).T.flatten(),
     ENTITY_BIAS: lambda scale, _: scale[:, None],
 }
-"""How P of a tensor in its shape as a parameter comes into the order of its gradients; see `FoldedConvE`."""
+"""Brings P of a tensor from its shape as a parameter into the order of its gradients; see `FoldedConvE`."""
 
 
 def layout_of(config: ConvEConfig, device: torch.device | str = "cpu") -> Layout:

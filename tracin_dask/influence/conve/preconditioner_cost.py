@@ -1,4 +1,4 @@
-"""What a preconditioner takes in memory, beside what scoring takes without one."""
+"""Bytes that a preconditioner adds to scoring with the engine for ConvE."""
 
 from tracin_dask.influence.conve.all_scores import TILE_BYTES
 from tracin_dask.influence.conve.modes import Modes
@@ -8,7 +8,7 @@ from tracin_dask.models.conve.model import ConvEConfig
 
 
 def preconditioner_bytes(config: ConvEConfig, tracked: frozenset[str], itemsize: int) -> int:
-    """Bound the bytes of P: a number per parameter, and while it is laid out those of fc.weight in both orders."""
+    """Bound the bytes of P: one number per parameter, and fc.weight's in two orders while they are laid out."""
     dim = config.embedding_dim
     sizes = {
         ENTITIES: config.num_entities * dim,
@@ -23,7 +23,7 @@ def preconditioner_bytes(config: ConvEConfig, tracked: frozenset[str], itemsize:
 def preconditioned_layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
     """Bound the bytes of P times the test triples' factors, and of their open features with their places.
 
-    With a relation table, these are multiplied with its features, too.
+    With a relation table, its features are multiplied with these in advance.
     """
     dim = config.embedding_dim
     of_a_test = 6 * dim + 1 + 3 * config.num_features
@@ -37,10 +37,10 @@ def preconditioned_layout_bytes(config: ConvEConfig, num_tests: int, itemsize: i
 def preconditioned_batch_bytes(
     config: ConvEConfig, batch_size: int, modes: Modes, *, itemsize: int, recompute: bool
 ) -> int:
-    """Bound the bytes of a batch for the products with P: some vectors, and one region's features times others.
+    """Bound the bytes of a batch's products with P: some vectors, and products of one region's features.
 
-    Where activations are computed again, all regions' features are held for these. A loss of all scores takes a tile
-    of the entity table's P, or of squared gradients.
+    With `recompute`, these products hold the features of all regions. A loss of all scores holds one tile of the
+    entity table's P, or of squared gradients.
     """
     dim, channels = config.embedding_dim, config.output_channels
     widest = max(region.num_positions for region in regions(config))

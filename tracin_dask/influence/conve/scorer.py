@@ -1,4 +1,4 @@
-"""Scores batch after batch of training triples against one set of test triples."""
+"""Scores batches of training triples against one set of test triples."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -35,7 +35,7 @@ The relation's own region is left out: `RowTerms` adds its part.
 
 
 class Scorer:
-    """An engine with the test triples' side of every product laid out on its device, once for all batches."""
+    """An engine and the test triples' side of every product, laid out on its device once for all batches."""
 
     def __init__(self, engine: PairEngine, test: TestFactors) -> None:
         """Take the test triples' factors from any device."""
@@ -63,7 +63,7 @@ class Scorer:
         return len(self._test)
 
     def with_loss(self, loss: Loss) -> "Scorer":
-        """Give a scorer of another loss of the training triples' own scores; it shares all that is laid out."""
+        """Give a scorer for another loss of the training triples' own scores; both share the layout."""
         scorer = copy(self)
         scorer.engine = replace(self.engine, loss=loss)
         return scorer
@@ -81,7 +81,7 @@ class Scorer:
         return total
 
     def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
-        """Put the parts of a batch together, without a look at their values, which a device would be waited for."""
+        """Score a batch in one piece; its values are not read, so the host does not wait for the device."""
         total = self.engine.model.kernel.new_empty(len(ids), len(self))
         for part in self.parts(ids):
             total[send(part.rows, total.device)] = part.influences
@@ -94,7 +94,7 @@ class Scorer:
             yield BatchScores(rows=rows, influences=score(self._index(chosen)))
 
     def _ways(self, ids: Int[ndarray, "batch 3"]) -> Iterator[tuple[Int[ndarray, " row"], Callable[[Batch], Tensor]]]:
-        """Say which rows of a batch are scored in which way."""
+        """Divide the rows of a batch among the ways of scoring."""
         modes, every = self.engine.modes, np.arange(len(ids))
         if self._all_scores is not None:
             yield every, self._by_all_scores
@@ -110,12 +110,12 @@ class Scorer:
                     yield np.flatnonzero(chosen), score
 
     def _index(self, ids: Int[ndarray, "batch 3"]) -> Batch:
-        """Find the runs of equal (head, relation), or make each row its own where triples share no gradients."""
+        """Find the runs of equal (head, relation); each row is a run of its own where triples share no gradients."""
         reader = self.engine.reader
         return index_batch(ids, self.engine.model.device, shares_pairs=reader is None or reader.shares_pairs)
 
     def _look_up_relations(self) -> RelationSums | None:
-        """Give the relation region's part of the forward pass, which the relation table holds for all batches."""
+        """Give the relation region's part of the forward pass from the relation table, for all batches."""
         engine, features = self.engine, self._dense.features
         region = engine.model.region(Sees.RELATION)
         if engine.relations is None or region is None:
@@ -123,12 +123,12 @@ class Scorer:
         return engine.relations.sums(None if features is None else features[:, region.features], engine.precision)
 
     def _forward(self, batch: Batch) -> tuple[Forward, Float[Tensor, "batch dim"]]:
-        """Run the forward pass; gives the tails' embeddings, too."""
+        """Run the forward pass, and look up the tails' embeddings."""
         ahead = self.engine.ahead(batch, relation_sums=self._relation_sums, test_features=self._dense.features)
         return ahead, self.engine.model.entities.index_select(0, batch.triples[:, 2])
 
     def _scale(self, total: Tensor, ahead: Forward, tails: Tensor) -> Float[Tensor, "batch test"]:
-        """Multiply with learning_rate · δ_i δ_j, in place."""
+        """Multiply by learning_rate · δ_i δ_j, in place."""
         return total.mul_(self.engine.delta(ahead, tails)[:, None]).mul_(self._test.scale)
 
     def _by_rows(self, batch: Batch) -> Float[Tensor, "batch test"]:
@@ -142,7 +142,7 @@ class Scorer:
         return self._scale(total, ahead, tails)
 
     def _by_all_scores(self, batch: Batch) -> Float[Tensor, "batch test"]:
-        """Do the same where the loss reads all scores, with its gradient at x in place of the tail's embedding."""
+        """Do the same for a loss of all scores, with its gradient at x in place of the tail's embedding."""
         assert self._all_scores is not None  # noqa: S101 - made for such losses
         ahead, _ = self._forward(batch)
         at_pairs, later = self._all_scores.read(ahead), later_tails(batch)
@@ -180,7 +180,7 @@ class Scorer:
         return self._scale(total, ahead, tails)
 
     def _lower(self, ahead: Forward, at_projection: Float[Tensor, "batch dim"], needed: LowerRows) -> LowerFactors:
-        """Carry the gradient below the projection as far as it meets a test triple's."""
+        """Compute the lower factors that meet those of a test triple."""
         engine = self.engine
         shared = SharedJacobians(heads=engine.modes.head_jacobians, relations=engine.relations)
         return lower_factors(engine.model, ahead, at_projection, needed, precision=engine.precision, shared=shared)

@@ -1,7 +1,7 @@
-"""Losses of the scores of all entities that are no `SeparableLoss`: the gradients at all scores, row by row.
+"""Gradients at all scores of a loss that is not a `SeparableLoss`, row by row.
 
-The gradient at a score may depend on all other scores and on the tail. So triples of one (head, relation) share nothing
-but their forward pass, and the scores of some rows are held whole instead of in tiles of entities.
+The gradient at one score may depend on all other scores and on the tail. Triples of one (head, relation) therefore
+share only their forward pass, and the scores of a few rows are held whole instead of in tiles of entities.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,23 +22,23 @@ from tracin_dask.influence.losses.base import derivative_at_all
 from tracin_dask.influence.precision import Precision
 
 HELD = 4
-"""Arrays of scores that a loss holds at a time: the scores, their gradients, and what it makes on the way."""
+"""Arrays of scores that a loss holds at a time: the scores, their gradients and intermediate values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeReader:
-    """A loss of all scores, and the model that gives them; a `Reader`."""
+    """Reads any loss of all scores; a `Reader`."""
 
     shares_pairs: ClassVar[bool] = False
-    """Whether triples of one (head, relation) share their gradients at all scores, up to c at the tail."""
+    """Each triple has its own gradients."""
     lower_at_tail: ClassVar[float] = 0.0
-    """c: the gradients are right at the tail already."""
+    """c is 0: the gradients at the tails are exact."""
     model: FoldedConvE
     loss: AllScoresLoss
     precision: Precision
 
     def read(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
-        """Go through the gradients at all scores, some rows at a time, and add up what is asked."""
+        """Sum over the gradients at all scores, a few rows at a time."""
         table, every = self.precision.operand(self.model.entities), slice(0, self.model.config.num_entities)
         at_output, totals = [x[:0]], [list[Tensor]() for _ in sums]
         for rows, gradients in self._pieces(x, tails):
@@ -49,7 +49,7 @@ class WholeReader:
         return AtScores(at_output=torch.cat(at_output), sums=joined)
 
     def gradients(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"]) -> Float[Tensor, "entity row"]:
-        """Hold the gradients at all scores: for test triples."""
+        """Give the gradients at all scores, for test triples: they are held whole."""
         whole = x.new_empty(self.model.config.num_entities, len(x))
         for rows, gradients in self._pieces(x, tails):
             whole[:, rows] = gradients.T
@@ -74,7 +74,7 @@ class WholeReader:
     def _pieces(
         self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"] | Int[Tensor, " row"]
     ) -> Iterator[tuple[slice, Float[Tensor, "some_row entity"]]]:
-        """Give the gradients of some rows after the others."""
+        """Give the gradients of a few rows at a time."""
         model, outputs = self.model, self.precision.operand(x)
         placed = tails if torch.is_tensor(tails) else send(tails, model.device)
         table = self.precision.operand(model.entities).T

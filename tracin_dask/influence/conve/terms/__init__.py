@@ -1,1 +1,1 @@
-"""The terms of the products of gradients: tables of them, and what adds them up."""
+"""The terms of the products of gradients: tables of terms, and the sums over them."""

@@ -1,4 +1,4 @@
-"""The terms of the entity table and bias where the loss reads all scores: every row of theirs has a gradient.
+"""The terms of the entity table and bias under a loss of all scores, which gives every row a gradient.
 
 With g the gradient at all scores, head that of the head's embedding as an input, and P_e the preconditioner of the
 row e, which multiplies elementwise:
@@ -56,11 +56,11 @@ INPUT_TERMS: tuple[Term[AddInputs], ...] = (
 
 
 class _Scores(Protocol):
-    """The terms that depend on what the test triples' gradients are at the scores."""
+    """The terms that depend on whether test triples' gradients are at all scores or at one."""
 
     @property
     def sums(self) -> Sequence[TileSum]:
-        """What they need of the gradients of pairs."""
+        """The sums over all scores that they need of each pair."""
         ...
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
@@ -82,7 +82,7 @@ class AllScoresTerms:
     ) -> None:
         """Take the gradients of the test triples' rows, on the device of the model.
 
-        `all_scores` tells whether these are of a loss of all scores, too, or 1 at their own tail's score.
+        `all_scores` tells whether test triples' gradients are at all scores, too, or 1 at the score of their own tail.
         """
         self.reader, self._tracked = reader, tracked
         along = times_rows(preconditioner, test)
@@ -95,7 +95,7 @@ class AllScoresTerms:
             self._scores = TermsAtOwnScore(reader, tracked, along)
 
     def read(self, ahead: Forward) -> AtScores:
-        """Go through the gradients of a batch's pairs, each with the tail of its first triple."""
+        """Sum over the gradients at all scores of a batch's pairs, each with the tail of its first triple."""
         return self.reader.read(ahead.x, first_tails(ahead.batch), () if self._scores is None else self._scores.sums)
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:

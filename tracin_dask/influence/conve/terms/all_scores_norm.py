@@ -1,4 +1,4 @@
-"""The terms of the embedding tables in the squared norm of a gradient, where the loss reads all scores."""
+"""The terms of the embedding tables in the squared norm of a gradient under a loss of all scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,10 +49,10 @@ ALL_SCORES_SQUARES: tuple[Term[Square], ...] = (
 
 
 class AllScoresNorm:
-    """What is needed of the gradients at all scores, and the sum of the terms."""
+    """The sum of these terms, and the sums over all scores that it needs."""
 
     def __init__(self, tracked: frozenset[str], preconditioner: Preconditioner) -> None:
-        """Take what counts."""
+        """Choose the sums by the tracked tensors that have a P."""
         self._tracked, self._preconditioner = tracked, preconditioner
         self.sums: tuple[TileSum, ...] = (self._squares,)
         if ENTITIES in preconditioner:
@@ -61,7 +61,7 @@ class AllScoresNorm:
     def total(
         self, rows: EmbeddingRows, along: EmbeddingRows, at_scores: AtScores, at_heads: Float[Tensor, " row"]
     ) -> Float[Tensor, " row"]:
-        """Add up all of a triple's gradient and P times that; `at_heads` are those at the scores of the heads."""
+        """Add up the terms from each gradient and P times it; `at_heads` are the gradients at the heads' scores."""
         squares, *outer = (found[:, 0] for found in at_scores.sums)
         outer_squares = outer[0] if outer else squares * dot_rows(rows.tail, rows.tail)
         own = _Own(rows=rows, along=along, squares=squares, outer_squares=outer_squares, at_heads=at_heads)

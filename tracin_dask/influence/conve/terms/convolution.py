@@ -6,6 +6,7 @@ output and u the stacked image. They are ordered by channel, each with its taps 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import TypeAlias
 
 import torch
@@ -46,7 +47,7 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moments:
-    """Some moments: here a basis of them, to which maps are applied."""
+    """Moments, or a basis of them."""
 
     image: Float[Tensor, "moment tap channel"]
     """G."""
@@ -83,7 +84,7 @@ def _bn0_weight_by_mean(layers: Convolution, of: Moments) -> Float[Tensor, "mome
 
 
 def _conv1_weight_by_image(layers: Convolution, of: Moments) -> Float[Tensor, "moment weight"]:
-    return (layers.bn1.scale * (layers.bn0.scale * of.image)).flatten(start_dim=1)
+    return (layers.bn0.scale * of.image).mul_(layers.bn1.scale).flatten(start_dim=1)
 
 
 def _conv1_weight_by_shift(layers: Convolution, of: Moments) -> Float[Tensor, "moment weight"]:
@@ -112,9 +113,10 @@ NORMALISED_CONSTANT: tuple[Term[Constant], ...] = (
     ),
     Term(name="mean of bn1", tensors={"bn1.weight"}, function=lambda layers: -layers.bn1.mean),
 )
-"""What bn1 divides by its standard deviation where the image is zero."""
+"""Their sum is what bn1 normalises where the image is zero."""
 
 Map: TypeAlias = Callable[[Convolution, Moments], Tensor]
+"""Gives a tensor of its own, in which others are added up: the tables of moments by moments are large."""
 CONVOLUTION_TERMS: tuple[Term[Map], ...] = (
     Term(name="bn0.weight by the image", tensors={"bn0.weight"}, function=_bn0_weight_by_image),
     Term(name="bn0.weight by the mean", tensors={"bn0.weight"}, function=_bn0_weight_by_mean),
@@ -124,20 +126,21 @@ CONVOLUTION_TERMS: tuple[Term[Map], ...] = (
     Term(name="conv1.bias", tensors={"conv1.bias"}, function=_conv1_bias),
     Term(name="bn1.weight by the image", tensors={"bn1.weight"}, function=_bn1_weight_by_image),
     Term(name="bn1.weight by the constant", tensors={"bn1.weight"}, function=_bn1_weight_by_constant),
-    Term(name="bn1.bias", tensors={"bn1.bias"}, function=lambda _, of: of.sums),
+    Term(name="bn1.bias", tensors={"bn1.bias"}, function=lambda _, of: of.sums.clone()),
 )
 
 
 def convolution_jacobian(layers: Convolution) -> dict[str, Float[Tensor, "moment _"]]:
-    """Give for each tensor the linear map from the moments to its gradient, by applying its terms to a basis."""
+    """Give the linear map from the moments to each tensor's gradient: its terms, applied to a basis of moments."""
     taps, channels = layers.weight.shape
     size = (taps + 1) * channels
     basis = torch.eye(size, dtype=torch.float64).view(size, channels, taps + 1).mT
     of, nothing = Moments(image=basis[:, :-1], sums=basis[:, -1]), torch.zeros(size, 1, dtype=torch.float64)
-    return {
-        name: sum((term.function(layers, of) for term in CONVOLUTION_TERMS if name in term.tensors), start=nothing)
-        for name in CONVOLUTION_TENSORS
-    }
+    found = {}
+    for name in CONVOLUTION_TENSORS:
+        parts = [term.function(layers, of) for term in CONVOLUTION_TERMS if name in term.tensors]
+        found[name] = reduce(torch.Tensor.add_, parts) if parts else nothing
+    return found
 
 
 def _double(tensor: Tensor | None) -> Tensor:

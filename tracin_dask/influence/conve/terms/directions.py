@@ -42,7 +42,7 @@ class _TestSide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moving:
-    """The pairs of a batch on their way along one test triple's gradient after the other."""
+    """The pairs of a batch, which move along one test triple's gradient after the other."""
 
     ahead: Forward
     regions: list[tuple[RegionPass, Iterator[Float[Tensor, "key dim"]]]]
@@ -85,7 +85,7 @@ class DirectionTerms:
             yield direction
 
     def _regions(self, ahead: Forward) -> list[tuple[RegionPass, Iterator[Float[Tensor, "key dim"]]]]:
-        """Set the regions out on their way along the test triples' gradients."""
+        """Begin to move each region's features along the test triples' gradients."""
         engine, test, moving = self._side.engine, self._side.test, []
         if not engine.tracked & BELOW_PROJECTION:
             return []
@@ -152,4 +152,4 @@ DIRECTION_TERMS: tuple[Term[Move], ...] = (
     Term(name="bn2.weight", tensors={BN2_WEIGHT}, function=_add_bn2_weight),
     Term(name="closed outputs", tensors=INSIDE, function=_close),
 )
-"""Each changes the move of the projection's output, and from the scale on that of bn2's output, in place."""
+"""Steps in place: the move of the projection's output, and after the scale of bn2 that of bn2's output."""

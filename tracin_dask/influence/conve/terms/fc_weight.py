@@ -27,9 +27,9 @@ class _SharedFeatures:
 
     relation: Int[Tensor, " pair"]
     parts: list[tuple[RegionPass, Iterator[Float[Tensor, "key dim"]]]]
-    """Of each region of the forward pass: the next test triple's."""
+    """Each region of the forward pass, with the features for the next test triple."""
     of_relations: Float[Tensor, "test relation dim"] | None
-    """Of the relation table, which takes a region out of the forward pass."""
+    """The features of the relation table, whose region the forward pass leaves out."""
 
 
 def _add_regions(total: Float[Tensor, "pair dim"], shared: _SharedFeatures, _: int) -> None:
@@ -53,7 +53,7 @@ class WeightTerms:
     """The test triples' side of this term."""
 
     def __init__(self, engine: PairEngine, test: TestFactors) -> None:
-        """Take all a_j and d_j; what a relation table takes out of the forward pass is computed here."""
+        """Take all a_j and d_j; the features of a relation table go through P here."""
         self._model, self._precision, self._at_projection = engine.model, engine.precision, test.output.at_projection
         self._scale = engine.precision.operand(engine.preconditioner.scale(FC_WEIGHT))
         regions = engine.model.regions

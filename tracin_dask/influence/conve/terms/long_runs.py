@@ -43,7 +43,7 @@ def open_units(is_open: Float[Tensor, "pair dim"]) -> OpenUnits:
 
 
 def every_unit(is_open: Float[Tensor, "pair dim"]) -> OpenUnits:
-    """List all units, open or not: nobody waits, and the tails' closed units are zero anyway."""
+    """List all units, so that the host does not wait for their number: the tails' closed units are zero anyway."""
     num_pairs, dim = is_open.shape
     place = torch.arange(num_pairs * dim, device=is_open.device)
     return _units(place, is_open, list(range(dim, (num_pairs + 1) * dim, dim)))
@@ -132,7 +132,7 @@ class LongRunTerms:
             yield Directions(pairs=pairs, units=units, along=engine.precision.operand(along))
 
     def _shared_jacobians(self, ahead: Forward) -> dict[Sees, Float[Tensor, "key moment dim"]]:
-        """Compute the Jacobians of the regions that several pairs share, not of one whose keys are the pairs."""
+        """Compute the Jacobians of the regions whose keys several pairs share."""
         engine = self._side.engine
         shared = [part for part in ahead.passes if part.key_of_pair is not None and engine.tracks_convolution]
         return {part.region.sees: kernel_jacobians(engine.model, part, engine.precision) for part in shared}
@@ -162,7 +162,7 @@ LONG_RUN_TERMS: tuple[Term[AddDirections], ...] = (
     Term(name="fc.weight", tensors={FC_WEIGHT}, function=_add_overlap),
     Term(name="bn2.weight", tensors={BN2_WEIGHT}, function=_add_bn2_weight),
 )
-"""The part of the directions that is not constant."""
+"""Added to the constant part of the directions."""
 
 
 def _jacobians(engine: PairEngine, some: _Pairs) -> Float[Tensor, "pair moment dim"]:

@@ -1,4 +1,4 @@
-"""The terms of the products of several triples' gradients with each other, such as of a triple and corrupted ones."""
+"""The terms of the products of gradients within a group of triples, such as a triple and its corrupted ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from tracin_dask.influence.terms import COLUMN, Row, Term, counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:
-    """The place of each gradient in a batch that is sorted, so that equal (head, relation) share their forward pass."""
+    """Where each gradient lies in the batch, sorted so that equal (head, relation) share their forward pass."""
 
     place: Int[Tensor, " gradient"]
     shape: tuple[int, int]
 
     def back(self, values: Float[Tensor, "sorted width"]) -> Float[Tensor, "triple gradient width"]:
-        """Bring what was computed back to its triple."""
+        """Bring rows of the batch back to their triples."""
         return values.index_select(0, self.place).view(*self.shape, values.shape[1])
 
     def gram(
@@ -68,7 +68,7 @@ class _Rows:
 def products_within(
     engine: PairEngine, ids: Int[ndarray, "triple gradient 3"]
 ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
-    """Give the scores of several triples of one relation each, and multiply their gradients with each other."""
+    """Give the scores of groups of triples of one relation each, and the products of their gradients."""
     flat, shape = ids.reshape(-1, 3), ids.shape[:2]
     order = np.lexsort(flat.T[::-1])
     layout = _Layout(place=send(inverse(order), engine.model.device), shape=shape)

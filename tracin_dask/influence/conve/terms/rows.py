@@ -1,7 +1,7 @@
-"""The terms of the embedding tables where the loss reads the triple's own score only: few rows have a gradient.
+"""The terms of the embedding tables under a loss of the triple's own score, which gives few rows a gradient.
 
-A row's gradient as an input has two parts, side by side: that of the region that sees both embeddings, and ⟨d_i, own
-move of j⟩ of the regions that see it alone.
+The product of two gradients of an input row is the sum of two inner products, with factors side by side: the gradients
+of the region that sees both embeddings, and d_i with the own move of j for the region that sees one alone.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ ROW_TERMS: tuple[RowTerm, ...] = (
 
 
 class RowTerms:
-    """The test triples' side of these terms, and where its ids meet those of a batch."""
+    """The test triples' side of these terms, and the look-up of its ids."""
 
     def __init__(self, engine: PairEngine, test: EmbeddingRows) -> None:
         """Take P times the gradients of the test triples' rows, on the engine's device."""
@@ -66,7 +66,7 @@ class RowTerms:
         )
 
     def meeting(self, ids: Int[ndarray, "batch 3"], train: Row) -> Int[ndarray, " row"]:
-        """List the triples of a batch of which a row meets a test triple's."""
+        """List the triples of a batch whose head, relation or tail row meets a test triple's row."""
         meets = np.zeros(len(ids), dtype=bool)
         for term in counted(ROW_TERMS, self._tracked):
             if term.train == train:
@@ -96,7 +96,7 @@ class RowTerms:
         self._add(total, "tail_bias", ones)
 
     def add_own_moves(self, total: Float[Tensor, "pair dim"], batch: Batch, test: int) -> None:
-        """Add to the directions of pairs what moves with their head or relation alone, in place."""
+        """Add the moves of the regions that see a pair's head or relation alone to its direction, in place."""
         for term in counted(OWN_MOVES, self._tracked):
             is_moved = batch.host_pairs[:, COLUMN[term.train]] == self.ids[test, COLUMN[term.test]]
             if is_moved.any():
