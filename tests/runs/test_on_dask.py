@@ -46,7 +46,7 @@ def test_all_tasks_are_sent_in_one_small_message(make_job: MakeJob, client: Clie
     result = job.carry_out(client, task_rows=batch_size, tasks_per_group=20)
     num_tasks = result.run["statistics"]["tasks"]
     assert num_tasks == -(-NUM_ROWS // batch_size)
-    assert len(graph_bytes) == 5  # the job, what is shared, all loads, its counters, and all tasks
+    assert len(graph_bytes) == 6  # the job, its weights, what is shared, all loads, its counters, and all tasks
     assert sum(graph_bytes) < MOST_FIXED_BYTES + MOST_BYTES_PER_TASK * num_tasks
 
 
@@ -99,7 +99,7 @@ def test_dask_knows_the_bytes_of_sent_weights(planned: ScoreJob, make_job: MakeJ
 def test_factors_are_counted_where_they_are_computed(planned: ScoreJob, make_job: MakeJob, client: Client):
     bare = on_dask._Shared(job=planned, test=make_job().prepared.targets, run="1", report_seconds=1.0)
     assert on_dask._counters(bare) == Counters()
-    whole = client.submit(on_dask._share_prepared, bare, None).result()
+    whole = client.submit(on_dask._share_prepared, bare, None, None).result()
     assert isinstance(whole.test, Prepared)
     assert on_dask._counters(whole).test_factor_computations == 1
 

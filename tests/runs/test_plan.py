@@ -72,7 +72,7 @@ def planned(
         num_checkpoints=num_checkpoints,
         num_columns=num_tests,
         num_negatives=getattr(options.get("loss"), "num_negatives", 0),
-        reductions=reductions_of(config, groupings),
+        reductions=reductions_of(config, groupings=groupings),
     )
     device_bytes = None if device_gib is None else int(device_gib * GIB)
     resources = Resources(

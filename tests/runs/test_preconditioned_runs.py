@@ -150,7 +150,7 @@ def test_an_adam_run_refuses_a_checkpoint_without_state_before_starting(make_job
 
 def test_unknown_preconditioners_and_fp16_with_adam_are_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
-    with pytest.raises(ConfigError, match="preconditioner must be none or adam, not 'adagrad'"):
+    with pytest.raises(ConfigError, match="preconditioner must be none, adam or a PreconditionerMethod, not 'adagrad'"):
         RunConfig.of(preconditioner="adagrad")
     for precision in ("fp16", "mixed"):
         with pytest.raises(ConfigError, match=rf"precision {precision} .*no number above 65,504.* take bf16"):

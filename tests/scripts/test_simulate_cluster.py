@@ -44,7 +44,7 @@ def test_a_simulated_run_takes_at_least_the_ideal_time(figures):
 
 
 def test_a_simulation_measures_graph_bytes_and_processes(figures):
-    assert figures["graph_messages"] == 5
+    assert figures["graph_messages"] == 6
     assert 1_000 < figures["graph_bytes"] < 100_000
     assert figures["scheduler_peak_bytes"] > 2**20
     assert figures["client_peak_bytes"] > 2**20

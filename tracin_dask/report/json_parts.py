@@ -214,7 +214,7 @@ def _write_num_ranked(result: InfluenceResult, test_index: int) -> dict[str, Any
 
 def _read_num_ranked(contents: Sequence[Contents]) -> dict[str, Any]:
     counted = NUM_RANKED in contents[0]
-    return {"num_ranked": numbers((one[NUM_RANKED] for one in contents), pa.int64()) if counted else None}
+    return {"num_ranked": numbers((one[NUM_RANKED] for one in contents), int) if counted else None}
 
 
 def _write_ranks(result: InfluenceResult, test_index: int) -> dict[str, Any]:
@@ -241,10 +241,10 @@ def _read_ranks(contents: Sequence[Contents]) -> dict[str, Any]:
     name = name_of_value(contents)
     ranks = ListedRanks(
         triples=_triples(listed, "train_"),
-        train_index=numbers((entry["train_index"] for entry in listed), pa.int64()),
-        influence=np.stack([numbers((entry[name] for entry in one[RANKS]), pa.float64()) for one in contents]),
-        rank=np.stack([numbers((entry["rank"] or NOT_RANKED for entry in one[RANKS]), pa.int64()) for one in contents]),
-        num_ranked=numbers((one.get(NUM_RANKED, total) for one in contents), pa.int64()),
+        train_index=numbers((entry["train_index"] for entry in listed), int),
+        influence=np.stack([numbers((entry[name] for entry in one[RANKS]), float) for one in contents]),
+        rank=np.stack([numbers((entry["rank"] or NOT_RANKED for entry in one[RANKS]), int) for one in contents]),
+        num_ranked=numbers((one.get(NUM_RANKED, total) for one in contents), int),
     )
     return {"ranks": ranks}
 
