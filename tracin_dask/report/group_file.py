@@ -62,8 +62,8 @@ def read_groups(place: Place, run: Mapping[str, Any], tests: Sequence[int]) -> t
         return tuple(_grouping(name, [tables.get((test, name), nothing) for test in tests]) for name in names)
     except FileNotFoundError:
         raise ResultError(
-            f"{place}: missing, but it has the totals of all groups of a result; put it back beside the result, or "
-            "read the result with all_groups=False to get the groups that it lists itself"
+            f"{place}: missing, but it has the totals of all groups of a result; put it back into the "
+            "folder of the result, or read the result with all_groups=False to get the groups that it lists itself"
         ) from None
     except ResultError:
         raise

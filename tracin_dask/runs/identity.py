@@ -12,7 +12,7 @@ from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import one_or_all
 
 Identity: TypeAlias = Mapping[str, Json]
-"""Values for JSON by what they are of; another value means another run."""
+"""What identifies a run: names and their values, as JSON. Runs whose values differ are different runs."""
 
 
 def score_identity(prepared: PreparedRun, plan: Plan) -> Identity:

@@ -28,7 +28,7 @@ MOST_TABLE_BYTES = 256 * 2**20
 JACOBIAN_PASSES = 6
 """Elementwise passes over a pair's Jacobian: it is reordered, summed over regions, scaled and laid out."""
 DIRECTION_PASSES = 4
-"""Elementwise passes over a pair's directions: terms beside the Jacobian's are gathered and added."""
+"""Elementwise passes over a pair's directions: those of all other terms are gathered and added to them."""
 OPEN_SHARE = 0.5
 """Share of the units that a ReLU lets through: directions and test triples' features hold only these."""
 SHORTEST_LONG_RUN = 8

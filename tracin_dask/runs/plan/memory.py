@@ -36,7 +36,7 @@ class KeptBytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryEstimate:
-    """Peak bytes of one worker, by what they are for."""
+    """Peak bytes of one worker, split by purpose."""
 
     process: int
     model: int
