@@ -119,9 +119,8 @@ def test_a_file_of_a_new_dialect_is_converted_to_another_and_back(theirs, path, 
     assert all(torch.equal(again[name], tensor) for name, tensor in theirs.state_dict().items())
 
 
-def test_biases_of_a_convolution_are_not_dropped_by_a_conversion(theirs, path, tmp_path):
-    if theirs.conv1.bias is None:
-        pytest.skip("there are no biases to drop")
+@pytest.mark.parametrize("theirs", [True], ids=["bias"], indirect=True)
+def test_biases_of_a_convolution_are_not_dropped_by_a_conversion(path, tmp_path):
     with pytest.raises(CheckpointError, match=r"2 of 2 channels of the convolution have a bias other than 0 "):
         convert_checkpoint(path, tmp_path / "made.pt", "unbiased", **SIZES)
 
