@@ -23,8 +23,8 @@ from synthetic_graph.shuffle import Buckets
 from synthetic_graph.tails import Popularity
 from synthetic_graph.vocabulary import Relations, choose_relations
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoints.files import write_json_file
 from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.places.files import write_json_file
 from tracin_dask.places.part import new_directory
 from tracin_dask.triples.idmap import IdMap, id_maps_sha256
 

@@ -61,7 +61,7 @@ def test_the_group_table_on_screen_shows_names(project, tool, tmp_path):
     assert "Groups by relation: " in shown
     assert "drug, no. " in shown.split("Groups by head")[1]
     assert "predicate:" in shown.split("Groups by relation")[1]
-    assert "Sums over all training triples of a group; net: what speaks for and what against" in shown
+    assert "Sums over all training triples of a group; net: positive plus negative influences" in shown
 
 
 def test_save_groups_writes_the_groups_of_all_test_triples(project, tool, sources, tmp_path):

@@ -10,8 +10,8 @@ from small_graph import NUM_ENTITIES, NUM_RELATIONS, Graph, MakeJob, ingest_grap
 
 from tracin_dask.launch.run import run
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.places.files import write_json_file
 from tracin_dask.places.registry import place_of
-from tracin_dask.report.json import write_contents
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.triples.ingest import IngestOptions
@@ -136,7 +136,7 @@ def test_a_result_folder_of_self_influence_has_one_file(self_result: InfluenceRe
 
 
 def test_labels_are_written_without_escapes(tmp_path: Path):
-    write_contents(place_of(tmp_path / "α.json"), {"name": 'Sjögren, "β"'})
+    write_json_file(place_of(tmp_path / "α.json"), {"name": 'Sjögren, "β"'})
     assert "Sjögren" in (tmp_path / "α.json").read_text(encoding="utf-8")
 
 

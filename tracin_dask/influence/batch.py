@@ -53,6 +53,8 @@ class Batch:
     head_of_pair: Int[Tensor, " pair"]
     ids: Int[ndarray, "batch 3"]
     """The triples on the host."""
+    host_pairs: Int[ndarray, "pair 2"]
+    """The pairs on the host."""
     pair_runs: Runs
     head_runs: Runs
     """Of the triples, not of the pairs."""
@@ -60,11 +62,6 @@ class Batch:
     def __len__(self) -> int:
         """Count the triples."""
         return len(self.triples)
-
-    @property
-    def host_pairs(self) -> Int[ndarray, "pair 2"]:
-        """The pairs on the host."""
-        return self.ids[self.pair_runs.starts, :2]
 
 
 def index_batch(ids: Int[ndarray, "batch 3"], device: torch.device, *, shares_pairs: bool = True) -> Batch:
@@ -83,6 +80,7 @@ def index_batch(ids: Int[ndarray, "batch 3"], device: torch.device, *, shares_pa
         heads=send(ids[head_runs.starts, 0], device),
         head_of_pair=send(head_runs.of_row[pair_runs.starts], device),
         ids=ids,
+        host_pairs=pairs,
         pair_runs=pair_runs,
         head_runs=head_runs,
     )
@@ -94,6 +92,6 @@ def distinct_relations(batch: Batch) -> tuple[Int[ndarray, " relation"], Int[nda
 
 
 def send(values: Int[ndarray, "..."] | Bool[ndarray, "..."], device: torch.device) -> Tensor:
-    """Put an array on a device; to a GPU it is copied from pinned memory, beside what is computed there."""
+    """Put an array on a device; to a GPU it is copied from pinned memory while the GPU computes."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import Engine, Factors
 from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, NegatedScore, SeparableLoss, num_parts, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES, is_separable
@@ -80,10 +81,6 @@ class Targets:
             digest.update(b"none" if more is None else more.tobytes())
         return digest.hexdigest()
 
-    def of_answer(self, answer: int) -> Int[ndarray, "member 3"]:
-        """Give the test triples of an answer."""
-        return self.triples[[answer]] if self.answers is None else self.triples[self.answers == answer]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
@@ -126,7 +123,7 @@ class Together:
     def add_up(self, influences: Float[Tensor, "row column"]) -> Float[Tensor, "row answer"]:
         """Add the columns of every answer up, in their order."""
         total = influences.new_zeros(len(influences), self.num_answers)
-        place = torch.from_numpy(self.answer_of_column).to(influences.device)
+        place = send(self.answer_of_column, influences.device)
         return total.index_add_(1, place, influences)
 
 

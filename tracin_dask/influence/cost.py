@@ -32,13 +32,13 @@ class Workload:
     num_tests: int
     """Gradients of test triples; 0 for self-influence."""
     all_scores: bool = False
-    """Whether the loss looks at the scores of all entities."""
+    """Whether the loss reads the scores of all entities."""
     tests_at_all_scores: bool = True
-    """Whether the test triples' gradients do then, too; those of scores, and of contrasts, are at one score each."""
+    """Whether the test triples' gradients are at all scores; those of scores and contrasts are at one score each."""
     shares_pairs: bool = True
     """Whether triples of one (head, relation) share their gradients at all scores."""
     num_negatives: int = 0
-    """Corrupted triples that are scored beside each training triple."""
+    """Corrupted triples that are scored for each training triple."""
     is_preconditioned: bool = False
     """Whether a preconditioner stands between the gradients."""
     num_checkpoints: int = 1
@@ -131,7 +131,7 @@ class EngineCost(Protocol):
 
     @property
     def stages(self) -> Mapping[str, str]:
-        """What the stages of `multiply_adds` are in this engine, by their names, for whoever reads a plan."""
+        """Describe the stages of `multiply_adds`, by their names, for plans."""
         ...
 
     @property

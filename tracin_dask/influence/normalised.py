@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.batch import send
 from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine
 from tracin_dask.influence.squares import squared_lengths
@@ -66,7 +67,7 @@ def question_norms(engines: Sequence[Engine], question: Question, test: Targets)
 
 def of_rows(values: Float[Tensor, "batch 1"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row 1"]:
     """Take the values of some rows of a batch."""
-    return values[torch.from_numpy(rows).to(values.device)]
+    return values[send(rows, values.device)]
 
 
 def roots(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:

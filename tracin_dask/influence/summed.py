@@ -22,7 +22,7 @@ class SummedScorer:
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in the parts that every scorer makes of it: they follow from the ids and the modes.
 
-        One part of one checkpoint is held beside the sum.
+        Besides the sum, one part of one other checkpoint is held.
         """
         sums, *others = (scorer.parts(ids) for scorer in self._scorers)
         for total in sums:

@@ -70,9 +70,9 @@ class ModelDescription:
         """
         named = self
         if self.is_of_pykeen:
-            from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+            from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-            made, face = pykeen_any.build(self.class_name, self.model_kwargs, state), pykeen_any.rowwise
+            made, face = any_model.build(self.class_name, self.model_kwargs, state), any_model.rowwise
             named = replace(self, model=type(made).__name__)  # PyKEEN takes `rotate`, too
         else:
             made, face = self._build_own(state), own_rowwise

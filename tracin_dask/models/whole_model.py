@@ -74,19 +74,19 @@ def face_of(model: nn.Module) -> RowwiseModel:
     name = f"{type(model).__module__}:{type(model).__qualname__}"
     if not hasattr(model, "score_hrt"):
         return own_rowwise(model, name)
-    from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+    from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
     of_pykeen = type(model).__module__.startswith("pykeen.")
-    return pykeen_any.rowwise(model, type(model).__name__ if of_pykeen else name)
+    return any_model.rowwise(model, type(model).__name__ if of_pykeen else name)
 
 
 def conve_config(model: nn.Module) -> ConvEConfig | None:
     """Give the sizes of PyKEEN's ConvE, which has a faster engine; None of any other model."""
     if not hasattr(model, "score_hrt"):
         return None
-    from tracin_dask.models.pykeen import any_model as pykeen_any  # noqa: PLC0415 - as above
+    from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - as above
 
-    return pykeen_any.conve_config(model)
+    return any_model.conve_config(model)
 
 
 def names_of_optimiser(model: TrainedModel, number: int) -> dict[str, str]:

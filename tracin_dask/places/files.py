@@ -1,6 +1,7 @@
 """Small files of any place, by path or URL: read, written whole, and hashed."""
 
 import hashlib
+import json
 
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
@@ -22,6 +23,13 @@ def write_bytes(path: AnyPath, data: bytes) -> None:
     """Write a file, whole or not at all, into a folder that exists."""
     with place_of(path).writer() as file:
         file.write(data)
+
+
+def write_json_file(path: AnyPath, contents: object) -> None:
+    """Write a JSON file whole or not at all; missing folders are made, NaN and infinity are refused."""
+    place_of(path).parent.make_folder()
+    text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, f"{text}\n".encode())
 
 
 def sha256_of(path: AnyPath) -> str:

@@ -45,13 +45,13 @@ def _test_columns(result: InfluenceResult, test_index: int, size: int) -> dict[s
         return {}
     row: dict[str, pa.Array] = {"test_index": number_array(np.array([test_index]))}
     if result.sets is not None:
-        row |= {"test_set": text_array([result.sets.names[test_index]])}
-        return {key: repeated(column, size) for key, column in (row | _test_norm(result, test_index)).items()}
-    triple, other = result.question(test_index)
-    row |= result.labels.columns(np.array([triple]), "test_")
-    if other is not None:
-        described = result.labels.columns(np.array([[*triple[:2], other]]), "contrast_")
-        row |= {key: column for key, column in described.items() if key.startswith("contrast_tail")}
+        row["test_set"] = text_array([result.sets.names[test_index]])
+    else:
+        triple, other = result.question(test_index)
+        row |= result.labels.columns(np.array([triple]), "test_")
+        if other is not None:
+            described = result.labels.columns(np.array([[*triple[:2], other]]), "contrast_")
+            row |= {key: column for key, column in described.items() if key.startswith("contrast_tail")}
     return {key: repeated(column, size) for key, column in (row | _test_norm(result, test_index)).items()}
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from tracin_dask.errors import ResultError
-from tracin_dask.places.files import exists
+from tracin_dask.places.files import exists, write_json_file
 from tracin_dask.places.place import Place
 from tracin_dask.report.group_file import write_groups
 from tracin_dask.report.json import (
@@ -14,7 +14,6 @@ from tracin_dask.report.json import (
     to_dict,
     with_all_groups,
     with_groups,
-    write_contents,
 )
 from tracin_dask.report.result import InfluenceResult
 
@@ -44,11 +43,11 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
     summaries = []
     for index, name in enumerate(_file_names(result)):
         contents = with_groups(to_dict(result, index), beside, index)
-        write_contents(directory / name, contents)
+        write_json_file(directory / name, contents)
         summary = {"index": index, "file": name, "num_influences": len(result.rankings[index])}
         summaries.append(summary | {key: contents[key] for key in SUMMARISED if key in contents})
     about = {"num_results": len(summaries), "top_k": result.top_k, "learning_rate": result.learning_rate}
-    write_contents(directory / SUMMARY, about | {"results": summaries, "run": dict(result.run)})
+    write_json_file(directory / SUMMARY, about | {"results": summaries, "run": dict(result.run)})
     return directory / SUMMARY
 
 

@@ -22,7 +22,7 @@ KEY = b"tracin-dask groups"
 
 
 def groups_file(result: Place, suffix: str = ".parquet") -> Place:
-    """Name the file beside a result that has the totals of all groups."""
+    """Name the file for the totals of all groups, in the folder of the result."""
     return result.parent / f"{PurePosixPath(result.name).stem}.groups{suffix}"
 
 

@@ -7,7 +7,7 @@ from rich.text import Text
 from tracin_dask.report.groups import GroupInfluences
 from tracin_dask.report.result import InfluenceResult
 
-TOTALS_MEANING = "Sums over all training triples of a group; net: what speaks for and what against, together."
+TOTALS_MEANING = "Sums over all training triples of a group; net: positive plus negative influences."
 
 
 def group_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tracin_dask.errors import ResultError
-from tracin_dask.places.files import read_bytes, write_bytes
+from tracin_dask.places.files import read_bytes, write_json_file
 from tracin_dask.places.place import Place
 from tracin_dask.report.format import Format
 from tracin_dask.report.group_file import groups_file, read_groups, write_groups
@@ -15,7 +15,7 @@ from tracin_dask.report.json_parts import PARTS, Contents
 from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult
 
 ALL_GROUPS = "all_groups"
-"""Where the totals of all groups lie: the file beside, and the `test_index` of its rows."""
+"""The key under which a result names the file with the totals of all groups, and the `test_index` of its rows there."""
 REMEDY = "give a file that `tracin-dask run --output` wrote, or a folder of --output-dir"
 
 
@@ -41,7 +41,7 @@ def write_json(result: InfluenceResult, place: Place, test_index: int = 0) -> No
     if result.groups:
         beside = groups_file(place)
         write_groups(result, beside, tests=[test_index])
-    write_contents(place, with_groups(to_dict(result, test_index), beside, test_index))
+    write_json_file(place, with_groups(to_dict(result, test_index), beside, test_index))
 
 
 def read_json(place: Place, *, all_groups: bool = True) -> InfluenceResult:
@@ -79,12 +79,6 @@ def with_all_groups(result: InfluenceResult, folder: Place, contents: Sequence[C
         return result
     place = folder / named[0]["file"]
     return replace(result, groups=read_groups(place, result.run, [one["test_index"] for one in named]))
-
-
-def write_contents(place: Place, contents: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all; NaN is refused, since JSON has none."""
-    place.parent.make_folder()
-    write_bytes(place, json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
 def read_contents(place: Place) -> dict[str, Any]:

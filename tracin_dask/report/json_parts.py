@@ -26,7 +26,7 @@ TEST_SET = "test_set"
 """What is said of a set of test triples in place of `test_triple`."""
 PREFIXES = ("", "train_")
 EARLIER = {"rank_by": "absolute", "explain": "loss", "normalize": "none", "preconditioner": "none"}
-"""What runs did before there was a choice, and so did not state."""
+"""The settings that older files do not state, with the values that they had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,17 +221,17 @@ def _write_ranks(result: InfluenceResult, test_index: int) -> dict[str, Any]:
     """List the ranks of the listed training triples, null where they are not ranked."""
     if result.ranks is None:
         return {}
-    ranks, rank = result.ranks, pa.array(result.ranks.rank[test_index])
+    ranks = result.ranks
     columns = result.labels.columns(ranks.triples, "train_") | {
-        result.value_name: pa.array(ranks.influence[test_index]),
-        "train_index": pa.array(ranks.train_index),
+        result.value_name: number_array(ranks.influence[test_index]),
+        "train_index": number_array(ranks.train_index),
     }
     percentiles = ranks.percentile(test_index).tolist()
     places = [
         {"rank": number or None, "percentile": percentile if number else None}
-        for number, percentile in zip(rank.to_pylist(), percentiles, strict=True)
+        for number, percentile in zip(ranks.rank[test_index].tolist(), percentiles, strict=True)
     ]
-    return {RANKS: [entry | place for entry, place in zip(rows(pa.table(columns)), places, strict=True)]}
+    return {RANKS: [entry | place for entry, place in zip(rows(table_of(columns)), places, strict=True)]}
 
 
 def _read_ranks(contents: Sequence[Contents]) -> dict[str, Any]:

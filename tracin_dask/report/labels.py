@@ -40,7 +40,7 @@ class Texts:
             If one is not among those that are known.
         """
         places = np.searchsorted(self.ids, ids)
-        is_known = np.isin(ids, self.ids)
+        is_known = (self.ids.take(places, mode="clip") == ids) if len(self.ids) else np.zeros(len(ids), bool)
         if not is_known.all():
             raise ResultError(f"the result has no label of id {ids[~is_known][0]}: it knows those of its own triples")
         chosen = number_array(places)
@@ -73,9 +73,9 @@ class Labels:
                 columns[f"{prefix}{role}_name"] = names
         return columns
 
-    def describe(self, triple: Sequence[int], prefix: str = "") -> dict[str, int | str]:
-        """Give the ids, labels and known names of one triple under such keys."""
-        columns = self.columns(np.array([triple], np.int64), prefix)
+    def describe(self, triple: Sequence[int]) -> dict[str, int | str]:
+        """Give the ids, labels and known names of one triple under keys like `head`, `head_label`."""
+        columns = self.columns(np.array([triple], np.int64))
         values = {key: column[0].as_py() for key, column in columns.items()}
         return {key: value for key, value in values.items() if value is not None}
 

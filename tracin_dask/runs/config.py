@@ -1,4 +1,4 @@
-"""What a run is asked to do: frozen values in groups, parsed at the border, that travel whole to the workers."""
+"""What a run is asked to do: frozen values in groups, parsed at the border."""
 
 import difflib
 from collections.abc import Mapping

@@ -24,7 +24,7 @@ def score_identity(prepared: PreparedRun, plan: Plan) -> Identity:
 def record_identity(prepared: PreparedRun, plan: Plan) -> Identity:
     """State all that recorded work depends on: the influences, and what is kept of them; raises as `score_identity`."""
     kept = {reduction.name: reduction.identity for reduction in prepared.reductions()}
-    return {**score_identity(prepared, plan), **kept, **option_identity(prepared.config, "records", kept)}
+    return {**kept, **score_identity(prepared, plan), **option_identity(prepared.config, "records", kept)}
 
 
 def option_identity(config: RunConfig, effect: Effect, stated: Identity) -> Identity:

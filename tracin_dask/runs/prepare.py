@@ -154,6 +154,7 @@ def prepare(
     tests = None if test_triples is None else resolve_triples(store, test_triples)
     if tests is None and (config.question.contrast or config.question.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
+    config = config.changed(candidates=resolve_training_triples(store, config.masking.candidates, "candidates"))
     tracked = config.scoring.tracked(checkpoints[0].config)
     method = config.scoring.method
     prepared = PreparedRun(

@@ -16,6 +16,7 @@ from tracin_dask.influence.reductions.exact_ranks import RankCounts
 from tracin_dask.influence.reductions.group_totals import GroupTotals
 from tracin_dask.influence.reductions.num_ranked import NumRanked
 from tracin_dask.influence.reductions.topk import Ranking, TopK
+from tracin_dask.report.arrow import number_array
 from tracin_dask.report.groups import GroupInfluences
 from tracin_dask.report.labels import Labels, Texts
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
@@ -136,6 +137,6 @@ def _group_influences(store: TripleStore, grouping: Grouping, totals: GroupTotal
 
 
 def _texts(id_map: IdMap, names: pa.StringArray | None, ids: Int[ndarray, " id"]) -> Texts:
-    chosen = pa.array(ids)
+    chosen = number_array(ids)
     found = pa.nulls(len(ids), pa.string()) if names is None else names.take(chosen)
     return Texts(ids=ids, labels=id_map.labels.take(chosen), names=pc.if_else(pc.equal(found, ""), None, found))

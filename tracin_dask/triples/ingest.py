@@ -84,7 +84,7 @@ def ingest(
 ) -> TripleStore:
     """Turn a text file of training triples into a store, sorted by (head, relation, tail).
 
-    Id maps are used as they are. One that is not given is made from the data and written beside the store as
+    Id maps are used as they are. One that is not given is made from the data and written next to the store as
     `<store>.entity_to_id.tsv` or `<store>.relation_to_id.tsv`. A failed ingest leaves no store behind.
 
     Raises

@@ -13,7 +13,7 @@ from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, bare_integers
-from tracin_dask.triples.lines import BLOCK_BYTES, InvalidLines, Table, read_blocks, read_columns
+from tracin_dask.triples.lines import BLOCK_BYTES, SHOWN_LINES, InvalidLines, Table, read_blocks, read_columns
 
 COLUMNS = ("head", "relation", "tail")
 _UNKNOWN_LABEL, _OUT_OF_RANGE = -2, -3
@@ -177,7 +177,7 @@ def _keep_valid(table: Table, triples: np.ndarray, invalid: InvalidLines) -> Tri
         for code, kind in _FAULTS.items():
             rows = bad_rows[(bad_column == column) & (fault == code)]
             if len(rows):
-                shown = [table.text(row) for row in rows[:5].tolist()]
+                shown = [table.text(row) for row in rows[:SHOWN_LINES].tolist()]
                 invalid.add(kind.format(name), table.line_index[rows].tolist(), shown)
     good = np.delete(np.arange(len(triples)), bad_rows)
     return TripleBlock(triples=triples[good], train_index=table.line_index[good])

@@ -119,8 +119,6 @@ def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | lis
     """Read the test triples, if there are any; integers are ids, unless --labels says that they are labels."""
     some, file = options["test_triple"], options["test"]
     if file:
-        if options["together"]:
-            return None  # `read_together` reads the file, and the sets that it may name
         return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
     if not some:
         return None

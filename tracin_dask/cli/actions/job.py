@@ -9,13 +9,14 @@ from tracin_dask.cli.actions.inputs import (
     read_together,
     store_of,
 )
-from tracin_dask.cli.actions.losses import contrast_of, loss_of, refuse_other_losses, say_cancelled
+from tracin_dask.cli.actions.losses import loss_of, refuse_other_losses, say_cancelled
 from tracin_dask.cli.actions.models import listed_files, load_models
 from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.inputs.learning_rates import read_schedule
+from tracin_dask.runs.inputs.resolve import TestTriples
 from tracin_dask.runs.prepare import PreparedRun, prepare
 
 
@@ -42,10 +43,12 @@ def prepared_run(options: JobFlags) -> PreparedRun:
         rank_of=listed_of("rank_of", options, store),
         candidates=listed_of("candidates", options, store),
     )
-    tests = read_test_triples(options, store)
+    tests: TestTriples | None
     if options["together"]:
         tests, together = read_together(options, store)
         config = config.changed(together=together)
+    else:
+        tests = read_test_triples(options, store)
     prepared = prepare(store, checkpoints, tests, config=config)
     say_order(prepared, is_stated=bool(config.scoring.learning_rates))
     say_cancelled(prepared)
@@ -106,7 +109,7 @@ def _config(options: JobFlags) -> RunConfig:
     given = {name: value for name, value in options.items() if name in option_groups()}
     given |= {
         "loss": loss_of(options),
-        "contrast": contrast_of(options),
+        "contrast": ids_or_labels(options["contrast"], options),
         "group_by": (),
         "rank_of": None,
         "candidates": None,

@@ -54,14 +54,6 @@ def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> 
     return stated or 0.0
 
 
-def contrast_of(options: JobFlags) -> tuple[int | str, ...]:
-    """Give the other tails; integers are ids, unless --labels says that they are labels."""
-    given = options["contrast"]
-    if options["labels"] or not all(tail.isdecimal() for tail in given):
-        return given
-    return tuple(int(tail) for tail in given)
-
-
 def say_cancelled(prepared: PreparedRun) -> None:
     """Say that a preconditioner has only rounding errors for some of the tensors; unless named they are left out."""
     cancelled = prepared.model_config.cancelled_parameters

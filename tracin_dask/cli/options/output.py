@@ -11,14 +11,14 @@ option = option_of("Output")
 
 
 class SavedFlags(TypedDict):
-    """Those of them that `plan` has, too, by name."""
+    """The values of the output options that `run` and `plan` share, by name."""
 
     save_scores: Place | None
     checkpoint_contributions: bool
 
 
 class OutputFlags(TypedDict):
-    """Those that only `run` has, by name."""
+    """The values of the output options that only `run` has, by name."""
 
     output: tuple[Place, ...]
     output_dir: Place | None

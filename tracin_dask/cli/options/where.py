@@ -15,7 +15,7 @@ option = option_of("Where")
 
 
 class WhereFlags(TypedDict):
-    """Those that `run` and `plan` share, by name."""
+    """The values of the options that `run` and `plan` share, by name."""
 
     cluster: str
     workers: int | None
@@ -25,7 +25,7 @@ class WhereFlags(TypedDict):
 
 
 class WatchingFlags(TypedDict):
-    """Those that only `run` has, by name."""
+    """The values of the options that only `run` has, by name."""
 
     performance_report: Place | None
 

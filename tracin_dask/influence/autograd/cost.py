@@ -13,7 +13,7 @@ MOST_DIRECTIONS = 16
 DENSE_PASSES = 3
 """Elementwise passes over one triple's dense gradient: it is summed up, written, and laid out for the product."""
 IDS_PER_ENTITY = 8
-"""Training triples per entity that hold it, guessed: the cost of rows that meet is told by it, never a result."""
+"""Training triples per entity that hold it, a guess: it changes the estimated cost, never a result."""
 
 
 def choose_modes(config: ScoringConfig, work: Workload, tracked: frozenset[str]) -> GradientModes:

@@ -111,7 +111,7 @@ class PairEngine:
         Raises
         ------
         NonFiniteError
-            If one is NaN or infinite; the triple is named, and `what` it is for.
+            If one is NaN or infinite; the message calls the triple a `what` triple, and names it.
         """
         from tracin_dask.influence.conve.terms.squared_norm import squared_norms  # noqa: PLC0415 - takes an engine
 

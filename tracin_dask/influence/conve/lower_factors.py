@@ -133,9 +133,9 @@ def lower_factors(
 
 def _through_heads(back: _LowerPass) -> None:
     """Add the moments of all rows through one Jacobian per head."""
-    bounds = back.ahead.batch.head_runs.bounds
     for part in back.ahead.passes:
         if back.needed.moments and back.uses_jacobians(part):
+            bounds = back.ahead.batch.head_runs.bounds
             for keys in key_chunks(back.model, len(part.keys)):
                 jacobians = back.precision.operand(kernel_jacobians(back.model, part, back.precision, keys))
                 for (start, stop), jacobian in zip(bounds[keys], jacobians, strict=True):

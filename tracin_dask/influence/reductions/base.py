@@ -69,11 +69,15 @@ def ranked_part(
     chosen = np.flatnonzero(rows)
     if len(chosen) == 0:
         return None
+    if pairs is not None and pairs[chosen].all():
+        pairs = None
+    if len(chosen) == len(batch) and pairs is None:
+        return batch
     influences = batch.influences
     if len(chosen) < len(batch):
         influences = influences[send(chosen, influences.device)]
     lowest, highest, is_ranked = influences, influences, None
-    if pairs is not None and not pairs[chosen].all():
+    if pairs is not None:
         is_ranked = send(pairs[chosen], influences.device)
         lowest, highest = (influences.masked_fill(~is_ranked, sign * math.inf) for sign in (1, -1))
     return ScoredBatch(

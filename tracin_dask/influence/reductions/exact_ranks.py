@@ -98,6 +98,8 @@ class RankStream:
         self._listed, self._influence = listed, influence
         self._counts = np.zeros((influence.shape[1], len(influence) + 1), np.int64)
         self._sorted = _sorted(_cost(torch.from_numpy(influence), listed.rank_by).numpy(), listed.train_index)
+        self._train_index = np.sort(listed.train_index)
+        self._by_row = np.argsort(listed.rows)
         self._device: _OnDevice | None = None
 
     def add(self, batch: ScoredBatch) -> None:
@@ -105,7 +107,7 @@ class RankStream:
         num_columns = batch.influences.shape[1]
         if self._device is None:
             self._device = _OnDevice(self._sorted, batch.influences.device)
-        tie = np.searchsorted(np.sort(self._listed.train_index), batch.train_index)
+        tie = np.searchsorted(self._train_index, batch.train_index)
         influences = self._with_known(batch)
         step = max(1, ELEMENTS_AT_A_TIME // num_columns)
         for start in range(0, len(batch), step):
@@ -129,8 +131,7 @@ class RankStream:
         place = np.flatnonzero(np.isin(batch.rows, self._listed.rows))
         if len(place) == 0:
             return batch.influences
-        order = np.argsort(self._listed.rows)
-        listed = order[np.searchsorted(self._listed.rows, batch.rows[place], sorter=order)]
+        listed = self._by_row[np.searchsorted(self._listed.rows, batch.rows[place], sorter=self._by_row)]
         influences = batch.influences.clone()
         influences[torch.from_numpy(place)] = torch.from_numpy(self._influence[listed]).to(influences)
         return influences

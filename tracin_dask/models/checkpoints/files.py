@@ -1,6 +1,5 @@
 """Files of models: torch files and JSON, read without running code and written whole or not at all."""
 
-import json
 import pickle  # only the name of its error: nothing is unpickled
 import warnings
 import zipfile
@@ -11,7 +10,6 @@ import torch
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.places.files import write_bytes
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 
@@ -95,13 +93,6 @@ def write_torch_file(path: AnyPath, contents: Mapping[str, object]) -> None:
     place.parent.make_folder()
     with place.writer() as file:
         torch.save(dict(contents), file)
-
-
-def write_json_file(path: AnyPath, contents: object) -> None:
-    """Write a JSON file whole or not at all; missing folders are made, NaN and infinity are refused."""
-    place_of(path).parent.make_folder()
-    text = json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, f"{text}\n".encode())
 
 
 def _reason(error: Exception) -> str:

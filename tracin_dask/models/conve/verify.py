@@ -72,11 +72,11 @@ def _scorer(path: AnyPath, *, embedding_height: int | None = None, embedding_wid
     )
     if checkpoint.format.name != PYKEEN.name or not _has_pykeen():
         return checkpoint.model.score
-    from tracin_dask.models.pykeen import conve as pykeen_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+    from tracin_dask.models.pykeen import conve as pykeen_conve  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
     state = state_of(read_torch_file(path))
-    model = pykeen_model.build(checkpoint.model.config, state, dtype=torch.float64)
-    return lambda triples: pykeen_model.score(model, triples)
+    model = pykeen_conve.build(checkpoint.model.config, state, dtype=torch.float64)
+    return lambda triples: pykeen_conve.score(model, triples)
 
 
 def _random_triples(config: ConvEConfig) -> Int[Tensor, "triple 3"]:

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from tracin_dask import __version__
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.checkpoints.files import write_json_file, write_torch_file
+from tracin_dask.models.checkpoints.files import write_torch_file
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.training.epoch import Learner, derive_seed, train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
 from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
-from tracin_dask.places.files import exists
+from tracin_dask.places.files import exists, write_json_file
 from tracin_dask.places.registry import place_of
 
 Metrics = dict[str, float]

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_TRIPLES = 20
-"""Training triples that are told at a time."""
+"""Training triples in one `best` event."""
 MOST_TESTS = 4
-"""Test triples among which they are shared, the first ones."""
+"""The first test triples, which share them."""
 LEAST_SECONDS = 2.0
-"""Between two times that the best triples are told."""
+"""Seconds between two `best` events."""
 
 
 class Announcer:

@@ -98,7 +98,7 @@ class OnDask:
         share = _share_prepared if self._cache else _share
         self._shared = self._submit("share", share, shared, weights, self._gathered)
         graph, loads = one_task_per_worker(workers, _load, job, f"load-{self._id}")
-        self._held += self._client.get(graph, loads, sync=False)  # beside the factors, which one of them computes
+        self._held += self._client.get(graph, loads, sync=False)  # while one of them computes the factors
         try:
             with _killed_workers_explained():
                 counters: Counters = self._submit("count", _counters, self._shared).result()
@@ -145,7 +145,9 @@ class OnDask:
     def _gather(self, job: "Future[Any]") -> "Future[Any]":
         """Let the workers go through the training triples for the preconditioner; held as long as the run."""
         ranges = fit_ranges(len(self._job.store), self._job.batch_size)
-        parts = [self._submit(f"gather-{start}", _gather, job, (start, stop)) for start, stop in ranges]
+        parts = [
+            self._client.submit(_gather, job, rows, key=f"gather-{rows[0]}-{self._id}", pure=False) for rows in ranges
+        ]
         future: Future[Any] = self._client.submit(
             merge_gathered, self._job, parts, key=f"gathered-{self._id}", pure=False
         )
@@ -328,7 +330,12 @@ def _merge(known: Sequence[Any], outcomes: Sequence[Scored]) -> Scored:
 def _shared_bytes(shared: _Shared) -> int:
     """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
     tests = shared.test.tests if isinstance(shared.test, Prepared) else ()
-    return sum(map(num_bytes, tests)) + sum(len(file.sent) for file in shared.job.checkpoints if file.sent is not None)
+    return (
+        sum(map(num_bytes, tests))
+        + sum(len(file.sent) for file in shared.job.checkpoints if file.sent is not None)
+        + sum(tensor.nbytes for state in shared.job.gathered for tensor in state.values())
+        + sum(mask.num_bytes for mask in shared.job.masks.masks)
+    )
 
 
 @sizeof.register(SentContents)  # type: ignore[untyped-decorator] # Dask has no types

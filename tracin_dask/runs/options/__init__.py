@@ -1,1 +1,1 @@
-"""The options of a run, in groups of frozen values that travel whole from the caller to the workers."""
+"""The options of a run, in groups of frozen values; workers get those of scoring and computing."""

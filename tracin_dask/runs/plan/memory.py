@@ -20,7 +20,7 @@ ROW_BYTES = 56
 PAIR_BYTES = 4
 """A pair of a training triple and an answer while masks are asked whether it is ranked."""
 OUTCOMES_BESIDE = 2
-"""Outcomes that a process holds besides those it merges: what they become, and that of all rows before."""
+"""Further outcomes in memory during a merge: the merged one, and that of all earlier rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,7 @@ class Records:
     ) -> None:
         """Open or make the folder.
 
-        `identity` holds, as JSON values, everything that the scores depend on. The identities of the `reductions` are
-        added to it: outcomes depend on them, too.
+        `identity` holds, as JSON values, everything that the records depend on (`record_identity`).
 
         Raises
         ------

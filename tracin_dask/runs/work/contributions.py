@@ -47,7 +47,7 @@ def _by_checkpoint(
     for start in range(0, targets.num_answers, TESTS_AT_A_TIME):
         some = targets.take(start, start + TESTS_AT_A_TIME)
         theirs = reported[start : start + TESTS_AT_A_TIME]
-        answers = answers_of(some, job.question.num_gradients(job.config.scoring.loss))
+        answers = answers_of(some, job.question.num_gradients(job.scoring.loss))
         scorer = make_scorer(engine, factors_of(job, engine, some), answers)
         distinct, place = np.unique(np.concatenate(theirs), axis=0, return_inverse=True)
         scores = _scored(job, InPieces(scorer.parts), distinct)

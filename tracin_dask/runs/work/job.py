@@ -17,7 +17,8 @@ from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.preconditioners.base import PreconditionerMethod, State
 from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
-from tracin_dask.runs.config import RunConfig
+from tracin_dask.runs.options.computing import ComputingOptions
+from tracin_dask.runs.options.scoring import ScoringOptions
 from tracin_dask.triples.store import TripleStore
 
 Reductions = Sequence[Reduction[Any]]
@@ -35,8 +36,10 @@ class ScoreJob:
     """One per checkpoint; influences are summed over both in this order."""
     num_columns: int
     """Influences per training triple: one per test triple, or its own."""
-    config: RunConfig
-    """The options; what they left open is settled in the other fields."""
+    scoring: ScoringOptions
+    """What an influence is; what the options left open is settled in the other fields."""
+    computing: ComputingOptions
+    """How influences are computed; settled in the same way."""
     question: Question
     tracked: frozenset[str]
     modes: Modes
@@ -54,12 +57,12 @@ class ScoreJob:
     @property
     def method(self) -> PreconditionerMethod | None:
         """What finds the preconditioner."""
-        return self.config.scoring.method
+        return self.scoring.method
 
     @property
     def needs_pass(self) -> bool:
         """Whether the training triples must be gone through before anything is scored."""
-        return self.method is not None and self.method.start_pass() is not None and not self.gathered
+        return not self.gathered and self.method is not None and self.method.start_pass() is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,9 +67,10 @@ class Models:
     def load(self, job: ScoreJob, here: Computing) -> None:
         """Load the models of a job that are not here yet; the first task counts them."""
         for file in job.checkpoints:
-            if _key(file, here) not in self._loaded:
-                self._loaded[_key(file, here)] = _ready(file, file.load(), here)
-                self._loaded[_key(file, here)].is_counted = False
+            key = _key(file, here)
+            if key not in self._loaded:
+                self._loaded[key] = _ready(file, file.load(), here)
+                self._loaded[key].is_counted = False
 
     def engines(self, job: ScoreJob, here: Computing) -> tuple[list[Engine], int]:
         """Give an engine per checkpoint of a job, all loaded, and how many of them no task has counted yet."""
@@ -98,11 +99,11 @@ def _ready(file: CheckpointFile, contents: Contents, here: Computing) -> Loaded:
 def _settings(job: ScoreJob, learning_rate: float, preconditioner: Preconditioner) -> EngineSettings:
     return EngineSettings(
         tracked=job.tracked,
-        loss=job.config.scoring.loss,
+        loss=job.scoring.loss,
         learning_rate=learning_rate,
         modes=job.modes,
         preconditioner=preconditioner,
-        recompute=job.config.computing.gradient_checkpointing,
+        recompute=job.computing.gradient_checkpointing,
     )
 
 

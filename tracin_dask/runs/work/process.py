@@ -31,7 +31,7 @@ def computing(job: ScoreJob) -> Iterator[Computing]:
     ConfigError
         If there is no such device, or it does not have the precision.
     """
-    options = job.config.computing
+    options = job.computing
     device = resolve_device(options.device)
     precision = Precision.named(options.precision, device)
     with Turn(job.threads, precision.matmul) as turn:

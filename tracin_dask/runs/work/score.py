@@ -109,13 +109,13 @@ def listed_influences(
 
 
 def _prepared(job: ScoreJob, engines: Sequence[Engine], targets: Targets, loads: int = 0) -> Prepared:
-    is_cosine = job.config.scoring.normalize == "cosine"
+    is_cosine = job.scoring.normalize == "cosine"
     with torch.no_grad():
         norms = question_norms(engines, job.question, targets).cpu() if is_cosine else None
         tests = tuple(move(factors_of(job, engine, targets), "cpu") for engine in engines)
     return Prepared(
         tests=tests,
-        answers=answers_of(targets, job.question.num_gradients(job.config.scoring.loss)),
+        answers=answers_of(targets, job.question.num_gradients(job.scoring.loss)),
         norms=norms,
         counters=Counters(checkpoint_loads=loads, test_factor_computations=1),
     )

@@ -86,4 +86,4 @@ def _scorer(job: ScoreJob, engines: Sequence[Engine], test: Prepared) -> BatchSc
     pairs = zip(engines, test.tests, strict=True)
     scorers = [make_scorer(engine, factors, test.answers) for engine, factors in pairs]
     scorer = scorers[0] if len(scorers) == 1 else SummedScorer(scorers)
-    return scorer if job.config.scoring.normalize == "none" else NormalisedScorer(scorer, engines, test.norms)
+    return scorer if job.scoring.normalize == "none" else NormalisedScorer(scorer, engines, test.norms)

@@ -48,7 +48,7 @@ def stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None,
                     train_index=block.train_index[place],
                     rows=first + place,
                 )
-                kept.add(scored, ranked.take(part.rows), partial(_chosen, numbers, first))
+                kept.add(scored, ranked.take(part.rows), numbers, first)
         if on_rows is not None:
             on_rows(len(block))
         first += len(block)
@@ -76,13 +76,16 @@ class _Kept:
         """Tell whether a batch has to be scored: not where no row is ranked, and nothing else is kept."""
         return not (ranked.is_empty and all(self._ranked_only))
 
-    def add(self, batch: ScoredBatch, ranked: Ranked, numbers: "Callable[[int, ScoredBatch], Numbers]") -> None:
-        """Give a batch to every reduction, or what is ranked of it to those that want no more."""
+    def add(self, batch: ScoredBatch, ranked: Ranked, numbers: Sequence[Numbers], first: int) -> None:
+        """Give a batch to every reduction, or what is ranked of it to those that want no more.
+
+        `numbers` are those that every reduction asked for, of the rows from `first` on.
+        """
         few = batch if ranked.rows is None else ranked_part(batch, ranked.rows, ranked.pairs)
         for place, (stream, ranked_only) in enumerate(zip(self._streams, self._ranked_only, strict=True)):
             given = few if ranked_only else batch
             if given is not None:
-                mine = numbers(place, given)
+                mine = tuple(of_block[given.rows - first] for of_block in numbers[place])
                 stream.add(replace(given, numbers=mine) if mine else given)
 
     def finish(self) -> dict[str, Any]:
@@ -105,11 +108,6 @@ def read_ahead(read: Callable[[int, int], Block], rows: Rows, step: int) -> Iter
             if start < stop:
                 ahead.append(reader.submit(read, start, min(start + step, stop)))
             yield block
-
-
-def _chosen(numbers: Sequence[Numbers], first: int, place: int, batch: ScoredBatch) -> Numbers:
-    """Give the numbers of the rows of a batch that the reduction at a place asked for."""
-    return tuple(of_block[batch.rows - first] for of_block in numbers[place])
 
 
 def _read(job: ScoreJob, start: int, stop: int) -> tuple[TripleBlock, list[Numbers]]:
