@@ -18,7 +18,8 @@ class Case:
     tests
         How many test triples; 0 for the self-influence of the training triples.
     options
-        More options of `tracin-dask run`, as in a shell; `{folder}` is the folder of the inputs.
+        More options of `tracin-dask run`, as in a shell; `{folder}` is the folder of the inputs, and
+        `{output}` that of the result.
     graph
         The name of a graph in `graphs.py`.
     place

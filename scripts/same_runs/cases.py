@@ -1,4 +1,4 @@
-"""The table of cases: every way that the engines take, and every option that changes an influence."""
+"""The table of cases: every way that the engines take, and the options that the recorded commit has."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

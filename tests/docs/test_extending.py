@@ -7,7 +7,7 @@ from pages import ROOT, blocks
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 HEADINGS = re.findall(r"^## (A .+)$", PAGE, flags=re.MULTILINE)
-FILE = re.compile(r"`((?:tracin_dask|docs)/[\w/-]+\.\w+|pyproject\.toml)`")
+FILE = re.compile(r"`((?:tracin_dask|docs)/[\w/-]+(?:\.\w+|/)|pyproject\.toml)`")
 
 
 def section(heading: str) -> str:

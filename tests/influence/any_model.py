@@ -41,7 +41,7 @@ def pykeen_model(name: str, dtype: torch.dtype = torch.float64, seed: int = 1) -
 class Bilinear(nn.Module):
     """A model of one's own: tables, a dense layer, a single number, and a bias of every entity that is no parameter."""
 
-    tables = {"entities": "entity", "prior": "entity", "relations.weight": "relation"}  # noqa: RUF012 - as the README has it
+    tables = {"entities": "entity", "prior": "entity", "relations.weight": "relation"}  # noqa: RUF012 - as docs/other-models.md has it
 
     def __init__(self, num_entities: int, num_relations: int, dim: int = 5) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Bilinear(nn.Module):
 class AllDense(nn.Module):
     """A model without tables: one tensor that every score reads in one place."""
 
-    tables = {}  # noqa: RUF012 - as the README has it
+    tables = {}  # noqa: RUF012 - as docs/other-models.md has it
 
     def __init__(self, num_entities: int, num_relations: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """From options to the loss and the question of a run, and refuses options that contradict each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -36,12 +36,24 @@ def refuse_other_losses(options: JobFlags) -> None:
 
 def loss_of(options: JobFlags, checkpoints: Sequence[Checkpoint] = ()) -> AnyLoss:
     """Make the chosen loss; the checkpoints may state settings that the options leave open."""
-    if options["loss"] == "bce":
-        return BinaryCrossEntropy()
-    if options["loss"] == "one-to-all":
-        return OneToAll(label_smoothing=_label_smoothing(options["label_smoothing"], checkpoints))
+    return _LOSSES[options["loss"]](options, checkpoints)
+
+
+def _one_to_all(options: JobFlags, checkpoints: Sequence[Checkpoint]) -> AnyLoss:
+    return OneToAll(label_smoothing=_label_smoothing(options["label_smoothing"], checkpoints))
+
+
+def _slcwa(options: JobFlags, _: Sequence[Checkpoint]) -> AnyLoss:
     number = 1 if options["num_negatives"] is None else options["num_negatives"]
     return SLCWA(num_negatives=number, seed=options["negatives_seed"] or 0)
+
+
+_LOSSES: Mapping[str, Callable[[JobFlags, Sequence[Checkpoint]], AnyLoss]] = {
+    "bce": lambda _options, _checkpoints: BinaryCrossEntropy(),
+    "one-to-all": _one_to_all,
+    "slcwa": _slcwa,
+}
+"""Every choice of --loss."""
 
 
 def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> float:
