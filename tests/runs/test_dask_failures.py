@@ -70,6 +70,12 @@ def test_a_store_that_a_worker_does_not_see_is_named(make_job: MakeJob, graph: G
         make_job().carry_out(client)
 
 
+def test_a_worker_with_another_version_of_the_code_is_refused(make_job: MakeJob, client: Client, monkeypatch):
+    monkeypatch.setattr(on_dask, "scoring_code_digest", lambda: "of another version")  # in this process alone
+    with pytest.raises(ClusterError, match=r"worker tcp://\S+ has another tracin-dask than this process; install"):
+        make_job().carry_out(client)
+
+
 def test_a_store_that_disappears_is_named(make_job: MakeJob, graph: Graph, client: Client, tmp_path: Path):
     path = tmp_path / "graph.zarr"
     job = make_job()

@@ -12,13 +12,14 @@ from distributed import Client, Future, KilledWorker, as_completed, get_worker
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.errors import ClusterError
+from tracin_dask.errors import ClusterError, ResumeError
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.places.files import exists
 from tracin_dask.report.result import Norms
+from tracin_dask.runs.code_digest import scoring_code_digest
 from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
@@ -82,9 +83,10 @@ class OnDask:
         Raises
         ------
         ClusterError
-            If a worker does not see the store, or cannot write where all influences are to be saved, or workers die
-            again and again at the test triples.
+            If a worker has another tracin-dask, does not see the store, or cannot write where all influences are to be
+            saved, or workers die again and again at the test triples.
         """
+        self._refuse_other_code()
         workers, weights = self._look_for_files()
         self._look_at_reductions()
         shared = _Shared(
@@ -162,6 +164,15 @@ class OnDask:
                 return self._submit(name, function, job, self._targets, reported).result()
         finally:
             self._let_go()
+
+    def _refuse_other_code(self) -> None:
+        """Refuse workers with other code: they would compute other bits, or fail to read their tasks and never answer."""
+        mine = _code()
+        for worker, theirs in self._client.run(_code).items():
+            if theirs != mine:
+                raise ClusterError(
+                    f"worker {worker} has another tracin-dask than this process; install the same version on both"
+                )
 
     def _look_for_files(self) -> "tuple[list[str], Future[Any] | None]":
         """Give the workers' addresses, and the weights of checkpoints that some of them do not see or may not read."""
@@ -245,6 +256,14 @@ def _killed_workers_explained() -> Iterator[None]:
             f"workers died repeatedly at the same task ({error}); most often they ran out of memory: "
             "give a smaller --batch-size, or fewer --workers with more memory each"
         ) from error
+
+
+def _code() -> str | None:
+    """Give the digest of the code that computes scores; None where there are no sources."""
+    try:
+        return scoring_code_digest()
+    except ResumeError:
+        return None
 
 
 def _missing(paths: list[str]) -> list[str]:
