@@ -166,7 +166,7 @@ class OnDask:
             self._let_go()
 
     def _refuse_other_code(self) -> None:
-        """Refuse workers with other code: they would compute other bits, or fail to read their tasks and never answer."""
+        """Refuse workers with other code: they would compute other bits, or never answer a task they cannot read."""
         mine = _code()
         for worker, theirs in self._client.run(_code).items():
             if theirs != mine:
