@@ -55,7 +55,7 @@ class SimulatedWork:
     def prepare_test(self, _state: object, job: ScoreJob, targets: Targets) -> Prepared:
         """Stand in for `worker.prepare_test`: as many bytes, of no meaning."""
         factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
-        answers = answers_of(targets, job.question.num_gradients(job.config.scoring.loss))
+        answers = answers_of(targets, job.question.num_gradients(job.scoring.loss))
         counters = Counters(test_factor_computations=1)
         return Prepared(tests=(factors,), answers=answers, counters=counters)  # type: ignore[arg-type] # stands in for factors
 
