@@ -1,10 +1,11 @@
 """Listed training triples are found in a store of any size, wherever their rows stand."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.errors import TriplesError
@@ -35,6 +36,7 @@ def store(lines: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Triple
 
 @pytest.mark.parametrize("leaf", [1, 3, 1000])
 @settings(max_examples=15)
+@example(listed=list(product(range(SIZE), repeat=3)))
 @given(listed=st.lists(st.tuples(*[st.integers(0, SIZE - 1)] * 3), max_size=30))
 def test_every_row_of_a_listed_triple_is_found_in_the_order_of_the_list(lines, store, leaf, listed):
     with pytest.MonkeyPatch.context() as patch:

@@ -120,7 +120,7 @@ def _search(
         if low >= high:
             continue
         if stop - start > CHUNK_ROWS:
-            middle = start + (stop - start) // (2 * CHUNK_ROWS) * CHUNK_ROWS or start + CHUNK_ROWS
+            middle = start + max((stop - start) // (2 * CHUNK_ROWS), 1) * CHUNK_ROWS
             pivot = layout.pack(store.read(middle, middle + 1).triples)[0]
             left, right = (low + int(np.searchsorted(keys[low:high], pivot, side=side)) for side in ("right", "left"))
             waiting += [(start, middle, low, left), (middle, stop, right, high)]
