@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import psutil
 import pytest
+from distributed import LocalCluster, default_client
 
+from tracin_dask.clusters import client
 from tracin_dask.clusters.cluster import Start
 from tracin_dask.clusters.local import Local
 from tracin_dask.resources import Machine, Resources, WorkerOptions
@@ -81,6 +83,27 @@ def test_local_workers_preload_modules_while_they_start():
 
 def is_imported(module: str) -> bool:
     return module in sys.modules
+
+
+def test_other_computations_of_the_process_do_not_go_to_the_workers():
+    with Local().open(sized(1, GIB)), pytest.raises(ValueError, match="No clients found"):
+        default_client()
+
+
+def test_workers_that_take_long_to_end_do_not_fail_what_is_done(monkeypatch, caplog):
+    close = LocalCluster.close
+
+    def late(cluster: LocalCluster) -> None:
+        close(cluster)
+        raise TimeoutError
+
+    monkeypatch.setattr(LocalCluster, "close", late)
+    with Local().open(sized(1, GIB)) as opened:
+        found = opened.client.submit(sum, [1, 2]).result()
+    assert found == 3
+    assert [record.message for record in caplog.records if record.name == client.__name__] == [
+        "the workers took too long to end and were killed"
+    ]
 
 
 class TestExpectedWorkers:

@@ -9,6 +9,7 @@ from distributed import Client
 from distributed.diagnostics import nvml
 
 from tracin_dask.clusters import settings
+from tracin_dask.clusters.client import client_of
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.local import LOOPBACK
 from tracin_dask.clusters.settings import setting
@@ -83,7 +84,7 @@ class Cuda:
             cluster = LocalCUDACluster(**cluster_options(self, start.preload))
         except (ValueError, RuntimeError, OSError) as error:
             raise ClusterError(f"--cluster cuda: the workers did not start: {error}") from error
-        with cluster, Client(cluster) as client:
+        with client_of(cluster) as client:
             _wait_for_workers(client, len(cluster.worker_spec))
             yield OpenCluster(client=client, resources=of_client(client, self.device_memory_limit))
 

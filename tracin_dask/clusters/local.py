@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 
 from tracin_dask.clusters import settings
+from tracin_dask.clusters.client import client_of
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.settings import setting
 from tracin_dask.resources import Machine, Resources, WorkerOptions, this_machine
@@ -69,5 +70,5 @@ class Local:
                 local_directory=self.scratch,
                 preload=list(start.preload),
             )
-        with cluster, Client(cluster) as client:
+        with client_of(cluster) as client:
             yield OpenCluster(client=client, resources=resources)

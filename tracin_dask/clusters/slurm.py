@@ -15,6 +15,7 @@ import dask
 from distributed import Client
 
 from tracin_dask.clusters import settings
+from tracin_dask.clusters.client import client_of
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.sbatch import sbatch
 from tracin_dask.clusters.settings import setting
@@ -147,7 +148,7 @@ class Slurm:
             cluster = jobqueue().SLURMCluster(
                 **cluster_options(self, start.preload), scheduler_options=self.listen | {"dashboard_address": ":8787"}
             )
-        with cluster, Client(cluster) as client:
+        with client_of(cluster) as client:
             cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs, interval=REPLACE_EVERY)
             _wait_for_workers(client, cluster, self, self.num_workers if start.all_workers else 1)
             yield OpenCluster(client=client, resources=self._resources_of(client))
