@@ -51,7 +51,7 @@ def make_result(
     ranked = tuple(_ranked(ranking) for ranking in rankings)
     num_ranked = kept.get(num_ranked_rows.NAME)
     ranks = _listed_ranks(prepared, kept.get(exact_ranks.NAME), num_ranked)
-    further = tuple(_further(prepared, kept[topk.NAME], index) for index in range(len(rankings)))
+    further = tuple(_further(prepared, kept[topk.NAME], index, listed) for index, listed in enumerate(rankings))
     return InfluenceResult(
         test_triples=prepared.test_triples,
         contrast_tails=prepared.contrast_tails,
@@ -78,11 +78,9 @@ def _ranked(ranking: Ranking) -> RankedTriples:
     return RankedTriples(triples=ranking.triples, influence=ranking.influence, train_index=ranking.train_index)
 
 
-def _further(prepared: PreparedRun, top: TopK, test_index: int) -> RankedTriples:
+def _further(prepared: PreparedRun, top: TopK, test_index: int, listed: Ranking) -> RankedTriples:
     """Find the strongest proponents and opponents that a ranking by size leaves out."""
-    rank_by = prepared.config.ranking.rank_by
-    listed = topk.ranked(top, test_index, rank_by)
-    if rank_by != "absolute" or prepared.test_triples is None:
+    if prepared.config.ranking.rank_by != "absolute" or prepared.test_triples is None:
         return _ranked(listed.take(slice(0)))
     sides = (topk.ranked(top, test_index, side).take(slice(SHOWN_ENTRIES)) for side in ("proponents", "opponents"))
     return join([_ranked(side.take(~np.isin(side.train_index, listed.train_index))) for side in sides])
