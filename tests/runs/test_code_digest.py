@@ -10,7 +10,7 @@ import pytest
 
 import tracin_dask
 from tracin_dask.errors import ResumeError
-from tracin_dask.runs.code_digest import SCORING_FOLDERS, digest_of_sources, scoring_code_digest
+from tracin_dask.runs.code_digest import SCORING_SOURCES, digest_of_sources, scoring_code_digest
 
 PACKAGE = Path(tracin_dask.__file__).parent
 
@@ -34,7 +34,7 @@ def test_newlines_of_windows_and_compiled_files_change_nothing(copy: Path):
     assert digest_of_sources(copy) == scoring_code_digest()
 
 
-@pytest.mark.parametrize("folder", SCORING_FOLDERS)
+@pytest.mark.parametrize("folder", [source for source in SCORING_SOURCES if not source.endswith(".py")])
 def test_a_changed_an_added_and_a_renamed_file_change_the_digest(copy: Path, folder: str):
     digests = {digest_of_sources(copy)}
     path = max((copy / folder).rglob("*.py"), key=lambda path: path.stat().st_size)
@@ -45,6 +45,12 @@ def test_a_changed_an_added_and_a_renamed_file_change_the_digest(copy: Path, fol
     path.rename(path.with_name("renamed.py"))
     digests.add(digest_of_sources(copy))
     assert len(digests) == 4
+
+
+def test_a_changed_file_outside_of_these_folders_changes_the_digest(copy: Path):
+    (single,) = (source for source in SCORING_SOURCES if source.endswith(".py"))
+    (copy / single).write_text((copy / single).read_text() + "\n")
+    assert digest_of_sources(copy) != scoring_code_digest()
 
 
 def test_files_that_compute_no_scores_do_not_count(copy: Path):

@@ -56,13 +56,13 @@ class MultiplyAdds:
     """Counted multiply-adds by stage."""
 
     forward: int
-    """The features and their projection: once per distinct head, (head, relation) or relation, by region."""
+    """From the triples to their scores, what they share only once."""
     lower: int
-    """Through the feature map: back from each training triple, or forward along each test triple, by region."""
+    """Back from the score of each training triple, or forward along the gradient of each test triple."""
     products: int
-    """Once per pair of a training and a test triple, the features' part once per distinct head or (head, relation)."""
+    """Of the gradients of each pair of a training and a test triple, what pairs share only once."""
     scores: int = 0
-    """Through the entity table and back, where the loss looks at all scores: once per distinct (head, relation)."""
+    """From all scores of a (head, relation) back, where the loss reads them."""
 
     @property
     def total(self) -> int:

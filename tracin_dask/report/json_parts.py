@@ -21,7 +21,7 @@ from tracin_dask.report.sets import TestSets
 
 Contents = Mapping[str, Any]
 """The JSON object of one test triple."""
-FURTHER, RANKS, NUM_RANKED = "further_influences", "ranks", "num_ranked_rows"
+FURTHER, RANKS, NUM_RANKED, KEPT = "further_influences", "ranks", "num_ranked_rows", "kept"
 TEST_SET = "test_set"
 """What is said of a set of test triples in place of `test_triple`."""
 PREFIXES = ("", "train_")
@@ -287,6 +287,14 @@ def _one_grouping(listed: Sequence[Contents]) -> GroupInfluences:
     )
 
 
+def _write_kept(result: InfluenceResult, test_index: int) -> dict[str, Any]:
+    return {KEPT: {name: values[test_index] for name, values in result.kept.items()}} if result.kept else {}
+
+
+def _read_kept(contents: Sequence[Contents]) -> dict[str, Any]:
+    return {"kept": {name: tuple(one[KEPT][name] for one in contents) for name in contents[0].get(KEPT, ())}}
+
+
 def _write_run(result: InfluenceResult, _test_index: int) -> dict[str, Any]:
     return {"run": dict(result.run)}
 
@@ -307,6 +315,7 @@ PARTS = (
     Part(write=_write_ranks, read=_read_ranks),
     Part(write=_write_no_labels, read=_read_labels),
     Part(write=_write_groups, read=_read_groups),
+    Part(write=_write_kept, read=_read_kept),
     Part(write=_write_run, read=_read_run),
 )
 """In the order in which they stand in the file."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from tracin_dask.identity import Json
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.groups import GroupInfluences, group_tables
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 3
 """2: `learning_rate` is a list where there are several checkpoints. 3: `further_influences`, `ranks`,
-`num_ranked_rows`; all groups have a file."""
+`num_ranked_rows`, `kept`; all groups have a file."""
 SHOWN_ENTRIES = 10
 """Proponents and opponents that a result has at least, where so many exist: so that both sides can be shown."""
 
@@ -88,7 +89,7 @@ class InfluenceResult:
     ranks
         The exact ranks of the training triples that were listed for it (`rank_of`).
     kept
-        The outcomes of reductions of your own, by their names; files do not have them.
+        What reductions of your own report, by their names: a value for each ranking.
     learning_rate
         That of the checkpoint; of several, a list in the order of `run["checkpoints"]`.
     labels
@@ -107,7 +108,7 @@ class InfluenceResult:
     groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
     num_ranked: Int[ndarray, " answer"] | None = field(default=None, repr=False)
     ranks: ListedRanks | None = field(default=None, repr=False)
-    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kept: Mapping[str, tuple[Json, ...]] = field(default_factory=dict, repr=False)
     top_k: int
     learning_rate: float | list[float]
     labels: Labels = field(repr=False)

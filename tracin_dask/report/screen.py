@@ -1,5 +1,7 @@
 """What the terminal shows of a result: the tables of one answer, the list of all answers, how they were made."""
 
+import json
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,9 +14,14 @@ from tracin_dask.report.table import influence_tables
 
 def answer_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
     """Show one answer: proponents and opponents, listed ranks, the largest groups of each grouping; `rows` of each."""
-    tables = [influence_tables(result, test_index, rows=rows)]
-    tables += [rank_table(result.ranks, result.labels, test_index, rows=rows)] if result.ranks is not None else []
-    return Group(*tables, *([group_tables(result, test_index, rows=rows)] if result.groups else []))
+    parts = [influence_tables(result, test_index, rows=rows)]
+    parts += [rank_table(result.ranks, result.labels, test_index, rows=rows)] if result.ranks is not None else []
+    parts += [group_tables(result, test_index, rows=rows)] if result.groups else []
+    parts += [
+        Text(f"{name}: {json.dumps(values[test_index], ensure_ascii=False)}", no_wrap=True, overflow="ellipsis")
+        for name, values in result.kept.items()
+    ]
+    return Group(*parts)
 
 
 def list_of_answers(result: InfluenceResult, *, rows: int = 10) -> RenderableType:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from tracin_dask.influence.conve.engine import PairEngine
-from tracin_dask.influence.conve.folded import fold
-from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.cost import Computing, Workload
+from tracin_dask.influence.engine import EngineSettings, engine_kind
 from tracin_dask.influence.losses import BinaryCrossEntropy
+from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.resources import cpu_count, own_gpu
 from tracin_dask.runs.work.process import resolve_device
@@ -135,20 +136,23 @@ def known_model() -> ConvE:
 
 
 def known_influences(device: torch.device) -> Float[Tensor, "train test"]:
-    """Score the known graph on a device, in float32."""
-    engine = PairEngine(
-        model=fold(known_model(), device=device),
-        tracked=frozenset(KNOWN_CONFIG.parameter_names),
-        loss=BinaryCrossEntropy(),
-        learning_rate=1.0,
+    """Score the known graph on a device, in float32, as a run does."""
+    kind, tracked = engine_kind(KNOWN_CONFIG), frozenset(KNOWN_CONFIG.parameter_names)
+    work = Workload(
+        num_triples=len(KNOWN_TRAINING),
+        num_heads=len({head for head, _, _ in KNOWN_TRAINING}),
+        num_pairs=len({(head, relation) for head, relation, _ in KNOWN_TRAINING}),
+        num_tests=len(KNOWN_TESTS),
     )
+    cost = kind.cost(KNOWN_CONFIG, Computing(work=work, tracked=tracked, own_passes=0, itemsize=4, recompute=False))
+    settings = EngineSettings(tracked=tracked, loss=BinaryCrossEntropy(), learning_rate=1.0, modes=cost.modes)
     with torch.no_grad():
-        scorer = Scorer(engine, engine.prepare(_triples(KNOWN_TESTS), batch_size=len(KNOWN_TESTS)))
-        return scorer.score(_triples(KNOWN_TRAINING)).double().cpu()
-
-
-def _triples(triples: tuple[tuple[int, int, int], ...]) -> Int[Tensor, "triple 3"]:
-    return torch.tensor(triples)
+        engine = kind.ready(known_model(), device=device, precision=Precision.FULL).engine(settings)
+        scorer = engine.scorer(engine.prepare(torch.tensor(KNOWN_TESTS), batch_size=len(KNOWN_TESTS)))
+        found = torch.zeros(len(KNOWN_TRAINING), len(KNOWN_TESTS), dtype=torch.float64)
+        for part in scorer.parts(np.array(KNOWN_TRAINING)):
+            found[part.rows] = part.influences.double().cpu()
+    return found
 
 
 def _seconds(work: Callable[[], object], device: torch.device | None = None) -> float:

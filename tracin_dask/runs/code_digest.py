@@ -8,8 +8,8 @@ from importlib.resources.abc import Traversable
 
 from tracin_dask.errors import ResumeError
 
-SCORING_FOLDERS = ("influence", "models", "runs/inputs", "runs/sinks", "runs/work")
-"""The packages that load models, read groups and masks, compute influences, and write down what is kept of them."""
+SCORING_SOURCES = ("influence", "models", "runs/inputs", "runs/sinks", "runs/work", "triples", "turn.py")
+"""What reads triples, models, groups and masks, computes influences, and writes down what is kept of them."""
 
 
 @cache
@@ -29,11 +29,11 @@ def digest_of_sources(package: Traversable) -> str:
         If a folder has no source files, as where only compiled ones were installed.
     """
     digest = hashlib.sha256()
-    for folder in SCORING_FOLDERS:
-        sources = dict(_sources(package.joinpath(*folder.split("/")), folder))
+    for part in SCORING_SOURCES:
+        sources = dict(_sources(package.joinpath(*part.split("/")), part))
         if not sources:
             raise ResumeError(
-                f"{package} has no source files (.py) in {folder}, so finished work cannot be tied to the code that "
+                f"{package} has no source files (.py) in {part}, so finished work cannot be tied to the code that "
                 "computed it; install tracin-dask with its sources, or run without a record directory and save_scores"
             )
         for name in sorted(sources):
@@ -41,13 +41,10 @@ def digest_of_sources(package: Traversable) -> str:
     return digest.hexdigest()
 
 
-def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
-    """Give the source files below a folder, by their paths in the package, with the newlines of Unix."""
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
-        path = f"{name}/{entry.name}"
-        if entry.is_dir():
-            yield from _sources(entry, path)
-        elif entry.name.endswith(".py"):
-            yield path, entry.read_bytes().replace(b"\r\n", b"\n")
+def _sources(found: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    """Give a source file, or those below a folder, by their paths in the package, with the newlines of Unix."""
+    if found.is_dir():
+        for entry in found.iterdir():
+            yield from _sources(entry, f"{name}/{entry.name}")
+    elif found.is_file() and name.endswith(".py"):
+        yield name, found.read_bytes().replace(b"\r\n", b"\n")

@@ -10,8 +10,11 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 from numpy import ndarray
 
+from tracin_dask.errors import ConfigError
+from tracin_dask.identity import Json
 from tracin_dask.influence.reductions import exact_ranks, group_totals, topk
 from tracin_dask.influence.reductions import num_ranked as num_ranked_rows
+from tracin_dask.influence.reductions.base import ReportedReduction
 from tracin_dask.influence.reductions.exact_ranks import RankCounts
 from tracin_dask.influence.reductions.group_totals import GroupTotals
 from tracin_dask.influence.reductions.num_ranked import NumRanked
@@ -66,12 +69,24 @@ def make_result(
         ),
         num_ranked=num_ranked,
         ranks=ranks,
-        kept={one.name: kept[one.name] for one in prepared.config.saving.reductions},
+        kept={one.name: _reported(one, kept[one.name], len(rankings)) for one in prepared.config.saving.reductions},
         top_k=prepared.config.ranking.top_k,
         learning_rate=one_or_all(prepared.learning_rates),
         labels=labels_of(prepared.store, _all_triples(prepared, [*ranked, *further])),
         run=json.loads(json.dumps(about)),  # as it is read back
     )
+
+
+def _reported(reduction: ReportedReduction[Any], outcome: object, num_answers: int) -> tuple[Json, ...]:
+    """Ask a reduction for its value of each answer, as it is read back."""
+    values = [reduction.value(outcome, answer) for answer in range(num_answers)]
+    try:
+        return tuple(json.loads(json.dumps(values, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the reduction {reduction.name} reports what JSON cannot hold ({error}); its `value` gives numbers (none "
+            "of them NaN or infinite), text, lists or dictionaries"
+        ) from error
 
 
 def _ranked(ranking: Ranking) -> RankedTriples:

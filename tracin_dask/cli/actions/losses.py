@@ -68,14 +68,14 @@ def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> 
 
 def say_cancelled(prepared: PreparedRun) -> None:
     """Say that a preconditioner has only rounding errors for some of the tensors; unless named they are left out."""
-    cancelled = prepared.model_config.cancelled_parameters
-    if not getattr(prepared.config.scoring.method, "skips_cancelled", False) or not cancelled:
+    method, cancelled = prepared.config.scoring.method, prepared.model_config.cancelled_parameters
+    if method is None or not method.skips_cancelled or not cancelled:
         return
     tracked, because = prepared.tracked & cancelled, "batch norm cancels their gradients in training"
     if tracked:
         click.echo(
-            f"{', '.join(sorted(tracked))}: {because}, so that Adam divides by rounding errors there, and they "
-            "outweigh all others; without --parameters they are left out",
+            f"{', '.join(sorted(tracked))}: {because}, so that {method.name} is made of rounding errors there, and "
+            "they outweigh all others; without --parameters they are left out",
             err=True,
         )
     elif prepared.tracked == without_cancelled(prepared.model_config):

@@ -66,7 +66,7 @@ def times_convolution(
     preconditioner: Preconditioner, tracked: frozenset[str], gradients: Float[Tensor, "row parameter"]
 ) -> Float[Tensor, "row parameter"]:
     """Multiply the gradients of the tracked tensors of bn0, conv1 and bn1, side by side."""
-    scales = [preconditioner.scale(n) for n in CONVOLUTION_TENSORS if n in tracked and n in preconditioner]
+    scales = [preconditioner.diagonal(n) for n in CONVOLUTION_TENSORS if n in tracked and n in preconditioner]
     return gradients * torch.cat(scales) if scales else gradients
 
 

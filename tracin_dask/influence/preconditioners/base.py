@@ -50,8 +50,8 @@ class Preconditioner(Protocol):
         """Compute ⟨∇, P ∇⟩ of each gradient of a tensor, flattened."""
         ...
 
-    def scale(self, name: str) -> Float[Tensor, "..."]:
-        """Give the diagonal of P of a tensor whose gradients an engine never holds whole."""
+    def diagonal(self, name: str) -> Float[Tensor, "..."]:
+        """Give P of a tensor whose gradients an engine never holds whole: there P must be diagonal."""
         ...
 
 
@@ -80,6 +80,14 @@ class PreconditionerMethod(Protocol):
     @property
     def identity(self) -> object:
         """A JSON value that tells this method with its settings from others: it changes the scores."""
+        ...
+
+    @property
+    def skips_cancelled(self) -> bool:
+        """Whether tensors whose gradients batch norm cancels are left out unless they are named.
+
+        True where P would be found from their rounding errors.
+        """
         ...
 
     def read(self, checkpoint: "Checkpoint", names: Collection[str]) -> State:

@@ -33,7 +33,7 @@ class DiagonalPreconditioner:
         """Tell whether a tensor has a P other than the identity."""
         return name in self.scales
 
-    def scale(self, name: str) -> Float[Tensor, "..."]:
+    def diagonal(self, name: str) -> Float[Tensor, "..."]:
         """Give P of a tensor that has one, for products that it enters."""
         return self.scales[name]
 
@@ -43,20 +43,20 @@ class DiagonalPreconditioner:
         """Multiply gradients of a tensor, or of the rows `ids` of one."""
         if name not in self.scales:
             return gradients
-        scale = self.scale(name)
+        scale = self.diagonal(name)
         return gradients * (scale if ids is None else scale.index_select(0, ids))
 
     def times_side_by_side(
         self, names: Sequence[str], gradients: Float[Tensor, "row width"], ids: Int[Tensor, " row"]
     ) -> Float[Tensor, "row width"]:
         """Multiply gradients of the rows `ids` of several tables, side by side."""
-        scales = [self.scale(name).index_select(0, ids) for name in names if name in self.scales]
+        scales = [self.diagonal(name).index_select(0, ids) for name in names if name in self.scales]
         return gradients * torch.cat(scales, dim=1) if scales else gradients
 
     def squares(self, name: str, gradients: Float[Tensor, "row parameter"]) -> Float[Tensor, " row"]:
         """Compute ⟨∇, P ∇⟩ of each gradient of a tensor, flattened, in one pass: they can be large."""
         if name in self.scales:
-            return gradients.square() @ self.scale(name)
+            return gradients.square() @ self.diagonal(name)
         lengths: Tensor = torch.linalg.vector_norm(gradients, dim=1)
         return lengths.square()
 

@@ -220,3 +220,12 @@ class Reduction(Protocol[Outcome]):
     def unpack(self, arrays: Arrays) -> Outcome:
         """Turn the arrays into the outcome again."""
         ...
+
+
+@runtime_checkable
+class ReportedReduction(Reduction[Outcome], Protocol[Outcome]):
+    """A reduction whose outcome stands under its name in the result of each test triple, in files and on the screen."""
+
+    def value(self, outcome: Outcome, answer: int) -> Json:
+        """Give what the result says of one answer: of a test triple, or of a set of them."""
+        ...

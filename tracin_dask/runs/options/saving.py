@@ -6,14 +6,14 @@ from typing import Any
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import Json, changes
 from tracin_dask.influence.reductions import exact_ranks, group_totals, num_ranked, topk
-from tracin_dask.influence.reductions.base import Reduction
+from tracin_dask.influence.reductions.base import ReportedReduction
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.inputs.groupings import PARTS, Part, identity_and_name
 from tracin_dask.triples.groups import GroupStore
 
 
-def _identities(reductions: tuple[Reduction[Any], ...]) -> dict[str, Json]:
+def _identities(reductions: tuple[ReportedReduction[Any], ...]) -> dict[str, Json]:
     """Give what tells reductions from others, by their names."""
     return {reduction.name: reduction.identity for reduction in reductions}
 
@@ -33,13 +33,13 @@ class SavingOptions:
         State what each checkpoint adds to every influence that is reported.
     reductions
         Whatever else is to be kept of the influences: reductions of your own
-        (`tracin_dask.influence.reductions.base.Reduction`). `InfluenceResult.kept` has their outcomes.
+        (`tracin_dask.influence.reductions.base.ReportedReduction`). `InfluenceResult.kept` has what they report.
     """
 
     group_by: tuple[Part | GroupStore, ...] = field(default=(), metadata=changes("records", through="group_by"))
     save_scores: AnyPath | None = field(default=None, metadata=changes("records", through="save_scores"))
     checkpoint_contributions: bool = field(default=False, metadata=changes("nothing"))
-    reductions: tuple[Reduction[Any], ...] = field(default=(), metadata=changes("records", by=_identities))
+    reductions: tuple[ReportedReduction[Any], ...] = field(default=(), metadata=changes("records", by=_identities))
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.

@@ -86,6 +86,6 @@ class ScoringOptions:
         """
         if self.last_layers is not None:
             return model.last_layers(self.last_layers)
-        if getattr(self.method, "skips_cancelled", False) and not self.parameters:
+        if self.method is not None and self.method.skips_cancelled and not self.parameters:
             return without_cancelled(model)
         return matching(model, self.parameters or ("*",))

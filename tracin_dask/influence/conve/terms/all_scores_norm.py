@@ -73,11 +73,11 @@ class AllScoresNorm:
     def _squares(self, _: Tensor, gradients: Float[Tensor, "row some_entity"], entities: slice) -> Tensor:
         """Sum P_e g[e]², P that of the bias."""
         if ENTITY_BIAS in self._preconditioner:
-            return gradients.square() @ self._preconditioner.scale(ENTITY_BIAS)[entities]
+            return gradients.square() @ self._preconditioner.diagonal(ENTITY_BIAS)[entities]
         norms: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
         return norms.square_()
 
     def _outer_squares(self, x: Float[Tensor, "row dim"], gradients: Tensor, entities: slice) -> Float[Tensor, "row 1"]:
         """Sum g[e]² ⟨x, P_e x⟩."""
-        along = gradients.square() @ self._preconditioner.scale(ENTITIES)[entities]
+        along = gradients.square() @ self._preconditioner.diagonal(ENTITIES)[entities]
         return dot_rows(along, x.square())[:, None]

@@ -85,7 +85,7 @@ class TermsAtAllScores:
     ) -> Float[Tensor, "row test"]:
         """Sum g[e] g_j[e] ⟨x, P_e x_j⟩."""
         side, precision = self._side, self._side.reader.precision
-        mine, scale = precision.operand(gradients), side.preconditioner.scale(ENTITIES)[entities]
+        mine, scale = precision.operand(gradients), side.preconditioner.diagonal(ENTITIES)[entities]
         theirs, found = side.gradients[entities], x.new_empty(len(x), len(side.rows.tail))
         for test, tail in enumerate(side.rows.tail):
             along = precision.product(mine, precision.operand(scale * theirs[:, test, None]))

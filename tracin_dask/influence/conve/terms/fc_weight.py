@@ -55,7 +55,7 @@ class WeightTerms:
     def __init__(self, engine: PairEngine, test: TestFactors) -> None:
         """Take all a_j and d_j; the features of a relation table go through P here."""
         self._model, self._precision, self._at_projection = engine.model, engine.precision, test.output.at_projection
-        self._scale = engine.precision.operand(engine.preconditioner.scale(FC_WEIGHT))
+        self._scale = engine.precision.operand(engine.preconditioner.diagonal(FC_WEIGHT))
         regions = engine.model.regions
         self._open = {r.number: [_open_features(theirs) for theirs in test.features[:, r.features]] for r in regions}
         self._of_relations: Tensor | None = None

@@ -118,7 +118,7 @@ def _fc_weight(of: _Dense) -> Float[Tensor, "triple gradient gradient"]:
     mine = of.layout.back(of.output.at_projection)
     if FC_WEIGHT not in engine.preconditioner:
         return (mine @ mine.transpose(1, 2)) * (features @ features.transpose(1, 2))
-    columns, scale = [], engine.preconditioner.scale(FC_WEIGHT)
+    columns, scale = [], engine.preconditioner.diagonal(FC_WEIGHT)
     for k in range(mine.shape[1]):
         along = (features * features[:, k, None]) @ scale
         columns.append((mine * along.mul_(mine[:, k, None])).sum(dim=2))

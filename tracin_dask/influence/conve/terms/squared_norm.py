@@ -77,7 +77,7 @@ def _fc(of: _Dense) -> Float[Tensor, " batch"]:
 def _fc_weight_through_preconditioner(of: _Dense) -> Float[Tensor, " batch"]:
     if FC_WEIGHT not in of.engine.preconditioner:
         return torch.zeros_like(of.output.at_projection[:, 0])
-    squares = _scaled_feature_squares(of.engine, of.ahead, of.engine.preconditioner.scale(FC_WEIGHT))
+    squares = _scaled_feature_squares(of.engine, of.ahead, of.engine.preconditioner.diagonal(FC_WEIGHT))
     return dot_rows(of.output.at_projection.square(), squares.index_select(0, of.ahead.batch.pair))
 
 
