@@ -13,10 +13,11 @@ from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare
 from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.conve.folded import fold
 from tracin_dask.influence.conve.jacobians import relation_table
-from tracin_dask.influence.conve.preconditioned import lay_out_scales
+from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.engine import Factors
 from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
@@ -67,7 +68,9 @@ def engine_of(case: "Case", tracked: Iterable[str], **options: object) -> PairEn
     """Make an engine of a case's model, with the case's scales of the tracked tensors as its preconditioner."""
     if case.scales is not None:
         dtype = case.model.fc.weight.dtype
-        options["preconditioner"] = lay_out_scales({n: case.scales[n].to(dtype) for n in tracked}, case.model.config)
+        options["preconditioner"] = laid_out(
+            {n: case.scales[n].to(dtype) for n in tracked}, layout_of(case.model.config)
+        )
     return engine_for(case.model, tracked, **options)
 
 

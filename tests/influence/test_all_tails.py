@@ -15,11 +15,12 @@ from tracin_dask.influence.autograd import tails_cost
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.kind import KIND
 from tracin_dask.influence.autograd.modes import GradientModes
-from tracin_dask.influence.autograd.preconditioned import flatten_scales
+from tracin_dask.influence.autograd.preconditioned import layout_of
 from tracin_dask.influence.columns import Question, Targets, answers_of, prepare_question
 from tracin_dask.influence.engine import EngineOptions
 from tracin_dask.influence.losses import NegatedScore, OneToAll
 from tracin_dask.influence.normalised import question_norms
+from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.whole_model import face_of
@@ -154,7 +155,7 @@ def test_preconditioned_influences_of_all_tails_agree_with_autograd(name):
     scales = {
         tensor: 0.5 + torch.rand(named[tensor].shape, generator=generator, dtype=torch.float64) for tensor in ours
     }
-    preconditioner = flatten_scales(scales, model_of(name).config)
+    preconditioner = laid_out(scales, layout_of(model_of(name).config))
     engine = engine_for(name, ours, LOSSES["one-to-all"], preconditioner=preconditioner)
     expected = sum(ours[tensor] @ (scales[tensor].flatten() * theirs[tensor]).T for tensor in ours)
     bound = sum(ours[tensor].norm(dim=1)[:, None] * theirs[tensor].norm(dim=1) for tensor in ours)

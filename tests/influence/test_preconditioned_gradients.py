@@ -15,10 +15,11 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.autograd import cost as gradient_cost
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
-from tracin_dask.influence.autograd.preconditioned import flatten_scales
+from tracin_dask.influence.autograd.preconditioned import layout_of
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.normalised import question_norms, training_norms
+from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.whole_model import face_of
@@ -51,7 +52,7 @@ def engine_for(name, tracked, *, forward=False, loss=None):
         loss=loss or BinaryCrossEntropy(),
         learning_rate=LEARNING_RATE,
         modes=GradientModes(has_dense=model.config.dense_size(tracked) > 0, forward=forward),
-        preconditioner=flatten_scales({n: scales[n] for n in tracked}, model.config),
+        preconditioner=laid_out({n: scales[n] for n in tracked}, layout_of(model.config)),
     )
 
 

@@ -33,10 +33,11 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve import separable_scores
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.preconditioned import lay_out_scales
+from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.normalised import training_norms
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.models.conve.model import CANCELLED, ConvE
 
@@ -191,6 +192,6 @@ def test_preconditioned_scoring_never_synchronises_with_the_device(loss):
 
 def test_a_preconditioner_of_some_tracked_tensors_only_is_refused():
     wanted = case("width")
-    preconditioner = lay_out_scales({"fc.bias": wanted.scales["fc.bias"]}, wanted.model.config)
+    preconditioner = laid_out({"fc.bias": wanted.scales["fc.bias"]}, layout_of(wanted.model.config))
     with pytest.raises(ConfigError, match=r"the preconditioner has nothing for bn2\.bias, which are tracked"):
         engine_for(wanted.model, ["fc.bias", "bn2.bias"], preconditioner=preconditioner)

@@ -12,7 +12,7 @@ from tracin_dask.influence.columns import Question, Targets, prepare_question
 from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.norm_cost import norm_multiply_adds
-from tracin_dask.influence.conve.preconditioned import lay_out_scales
+from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioned_batch_bytes,
     preconditioned_layout_bytes,
@@ -22,6 +22,7 @@ from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.preconditioners.diagonal import laid_out
 
 MODES = [Modes(), Modes(forward=True, relation_table=True), Modes(all_scores=True)]
 
@@ -35,7 +36,7 @@ def engine_of(model, modes: Modes, *, recompute: bool = False):
     scales = {name: torch.rand_like(weight) + 1 for name, weight in model.named_parameters()}
     loss = OneToAll() if modes.all_scores else BinaryCrossEntropy()
     options = {"modes": modes, "loss": loss, "recompute": recompute}
-    return engine_for(model, scales, preconditioner=lay_out_scales(scales, model.config), **options)
+    return engine_for(model, scales, preconditioner=laid_out(scales, layout_of(model.config)), **options)
 
 
 @pytest.mark.parametrize("num_tests", [1, 64])
@@ -67,7 +68,7 @@ def test_preconditioned_self_influence_takes_about_the_estimated_bytes_at_most(m
 
 def test_a_preconditioner_takes_about_the_estimated_bytes_at_most(model):
     weights = {name: torch.rand_like(weight) for name, weight in model.named_parameters()}
-    taken = peak_of(lambda: lay_out_scales({name: 2 * weight for name, weight in weights.items()}, model.config))
+    taken = peak_of(lambda: laid_out({name: 2 * weight for name, weight in weights.items()}, layout_of(model.config)))
     estimate = preconditioner_bytes(model.config, frozenset(weights), FLOAT32)
     assert taken <= estimate <= 1.5 * taken
     fc = preconditioner_bytes(model.config, frozenset({"fc.weight"}), FLOAT32)

@@ -131,7 +131,7 @@ def test_a_worker_builds_a_model_of_a_dialect_that_only_the_client_knows(path, m
     monkeypatch.setattr("tracin_dask.models.conve.dialects.DIALECTS", {})
     for contents in (file.load(), CheckpointFile.of(checkpoint).load()):
         assert torch.equal(scores(contents.model), scores(checkpoint.model))
-    assert set(file.load().scales) == {"fc.bias"}
+    assert set(file.load().state) == {"fc.bias"}
 
 
 def test_the_name_of_a_dialect_is_taken_once():

@@ -21,6 +21,7 @@ from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
+from tracin_dask.runs.work.state import WorkerState
 from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.store import TripleStore
 
@@ -160,3 +161,8 @@ def local_client(num_workers: int) -> Iterator[Client]:
 def bits(result: InfluenceResult) -> list[tuple[bytes, bytes, bytes]]:
     """Give all that must not depend on how a run was carried out, to the last bit."""
     return [(r.influence.tobytes(), r.train_index.tobytes(), r.triples.tobytes()) for r in result.rankings]
+
+
+def loaded_files(state: WorkerState) -> list[str]:
+    """Give the hashes of the files whose models a worker keeps."""
+    return [sha256 for sha256, *_ in state.models._loaded]

@@ -10,7 +10,7 @@ import oracle
 import pytest
 import torch
 from distributed import Client
-from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, save_checkpoint, small_model
+from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, loaded_files, save_checkpoint, small_model
 
 from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
 from tracin_dask.launch.run import run
@@ -22,7 +22,7 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_dask
 from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.prepare import prepare
-from tracin_dask.runs.work import contributions
+from tracin_dask.runs.work import reported
 from tracin_dask.runs.work.score import load_ahead
 from tracin_dask.runs.work.state import WorkerState
 
@@ -141,7 +141,7 @@ def test_a_worker_holds_the_checkpoints_of_its_last_run_only(make, make_job: Mak
     for job in (make(), make_job(model=series[1])):
         planned = _job(job.prepared, job.plan, job.prepared.reductions())
         load_ahead(state, planned)
-        assert state.models.sha256s == [checkpoint.sha256 for checkpoint in job.prepared.checkpoints]
+        assert loaded_files(state) == [checkpoint.sha256 for checkpoint in job.prepared.checkpoints]
 
 
 @pytest.mark.parametrize("unseen", ["51.pt", ".pt"])
@@ -193,7 +193,7 @@ class TestContributions:
 
     @pytest.mark.parametrize("rank_by", ["absolute", "opponents"])
     def test_each_checkpoint_contribution_equals_the_oracle(self, make, by_checkpoint, rank_by, monkeypatch):
-        monkeypatch.setattr(contributions, "TESTS_AT_A_TIME", 2)
+        monkeypatch.setattr(reported, "TESTS_AT_A_TIME", 2)
         influence, scale = by_checkpoint
         result = make(checkpoint_contributions=True, rank_by=rank_by, batch_size=16, top_k=30).carry_out()
         for test, (ranking, found) in enumerate(zip(result.rankings, result.contributions, strict=True)):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from dask.sizeof import sizeof
 from distributed import Client, Worker
-from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits
+from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits, loaded_files
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
@@ -89,7 +89,7 @@ def test_dask_knows_the_bytes_that_move_between_workers(planned: ScoreJob, make_
 
 
 def test_dask_knows_the_bytes_of_sent_weights(planned: ScoreJob, make_job: MakeJob):
-    contents = Contents(model=make_job().prepared.checkpoints[0].model, scales={})
+    contents = Contents(model=make_job().prepared.checkpoints[0].model, state={})
     sent = planned.checkpoints[0].dump_contents(contents)
     heavy = replace(planned, checkpoints=(replace(planned.checkpoints[0], sent=sent),))
     shared = [on_dask._Shared(job=job, test=None, run="1", report_seconds=1.0) for job in (planned, heavy)]
@@ -110,7 +110,7 @@ def forget(dask_worker: Worker) -> None:
 
 def loaded_models(dask_worker: Worker) -> list[str]:
     state = vars(dask_worker).get(on_dask._STATE)
-    return [] if state is None else state.models.sha256s
+    return [] if state is None else loaded_files(state)
 
 
 def test_every_worker_loads_the_checkpoint_beside_the_test_factors(make_job: MakeJob, client: Client):

@@ -34,6 +34,7 @@ class ByMeanSquare:
 
     power: float = 1.0
     name = "mean square"
+    skips_cancelled = False
 
     @property
     def identity(self) -> list[object]:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
+from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob, loaded_files
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence.columns import Targets
@@ -69,8 +69,8 @@ def test_a_worker_replaces_a_checkpoint_by_that_of_the_next_run(
     with pytest.raises(CheckpointError, match="changed since the run was planned"):
         prepare_test(state, renamed, tests)
     model = make_job().prepared.checkpoints[0].model
-    state.remember(renamed, [Contents(model=model, scales={})])
-    assert state.models.sha256s == ["0" * 64]
+    state.remember(renamed, [Contents(model=model, state={})])
+    assert loaded_files(state) == ["0" * 64]
 
 
 def test_test_factors_of_a_worker_are_on_the_cpu_one_per_test_triple(state: WorkerState, job: ScoreJob, tests: Targets):
@@ -154,7 +154,7 @@ def test_a_worker_uses_sent_weights_if_it_does_not_see_the_path(
     state: WorkerState, job: ScoreJob, tests: Targets, make_job
 ):
     expected = score_rows(state, job, tests, (0, BATCH_SIZE))
-    contents = job.checkpoints[0].dump_contents(Contents(model=make_job().prepared.checkpoints[0].model, scales={}))
+    contents = job.checkpoints[0].dump_contents(Contents(model=make_job().prepared.checkpoints[0].model, state={}))
     sent = replace(job.checkpoints[0], path=place_of("/nowhere/model.pt"), sent=contents)
     found = score_rows(WorkerState(), replace(job, checkpoints=(sent,)), tests, (0, BATCH_SIZE))
     assert found.counters.checkpoint_loads == 1

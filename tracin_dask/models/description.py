@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.making import make, with_weights
+from tracin_dask.models.checkpoints.making import make, with_weights
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.scoring import Role
 from tracin_dask.places.files import read_bytes

@@ -47,7 +47,7 @@ class PreparedRun:
     learning_rates: tuple[float, ...]
     """One per checkpoint."""
     tracked: frozenset[str]
-    scales: tuple[State, ...]
+    states: tuple[State, ...]
     """What the preconditioner's method read of each checkpoint; empty without one."""
     groupings: tuple[Grouping, ...] = ()
     """By which influences are added up."""
@@ -166,7 +166,7 @@ def prepare(
         config=config,
         learning_rates=settle_learning_rates(config.scoring.learning_rates, checkpoints),
         tracked=tracked,
-        scales=tuple(method.read(one, tracked) if method else {} for one in checkpoints),
+        states=tuple(method.read(one, tracked) if method else {} for one in checkpoints),
         groupings=tuple(grouping_of(store, by) for by in config.saving.group_by),
         listed=resolve_training_triples(store, config.ranking.rank_of, "rank_of"),
     )

@@ -27,7 +27,7 @@ from tracin_dask.report.result import SHOWN_ENTRIES, InfluenceResult, Norms, Ran
 from tracin_dask.runs.inputs.groupings import Grouping
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import one_or_all
-from tracin_dask.runs.work.contributions import Contributions
+from tracin_dask.runs.work.reported import Contributions
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.store import TripleStore
 

@@ -1,12 +1,9 @@
 """How numbers of a model's tensors are laid out next to their gradients: tables row by row, others flattened."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from tracin_dask.influence.preconditioners.base import Layout
-from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.models.scoring import ScoringConfig
 
 
@@ -18,11 +15,3 @@ def layout_of(config: ScoringConfig, device: torch.device | str = "cpu") -> Layo
         return (scale.reshape(len(scale), -1) if name in tables else scale.flatten()).to(device)
 
     return laid_out
-
-
-def flatten_scales(
-    scales: Mapping[str, Tensor], config: ScoringConfig, *, device: torch.device | str = "cpu"
-) -> DiagonalPreconditioner:
-    """Bring P of tensors, in their shapes as parameters, into the order of their gradients."""
-    layout = layout_of(config, device)
-    return DiagonalPreconditioner(scales={name: layout(name, scale) for name, scale in scales.items()})

@@ -4,7 +4,7 @@ Each factor here is the gradient of one tensor. What is an outer product, fc.wei
 tables that lie in all rows, meets P in products of their own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -24,7 +24,6 @@ from tracin_dask.influence.conve.tensor_names import (
     RELATIONS,
 )
 from tracin_dask.influence.preconditioners.base import Layout, Preconditioner
-from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.models.conve.model import ConvEConfig
 
 LAYOUTS: dict[str, Callable[[Tensor, ConvEConfig], Tensor]] = {
@@ -43,14 +42,6 @@ def layout_of(config: ConvEConfig, device: torch.device | str = "cpu") -> Layout
         return ordered.to(device).contiguous()
 
     return laid_out
-
-
-def lay_out_scales(
-    scales: Mapping[str, Tensor], config: ConvEConfig, *, device: torch.device | str = "cpu"
-) -> Preconditioner:
-    """Bring P of tensors, in their shapes as parameters, into the order of their gradients."""
-    layout = layout_of(config, device)
-    return DiagonalPreconditioner(scales={name: layout(name, scale) for name, scale in scales.items()})
 
 
 def times_output(preconditioner: Preconditioner, output: OutputFactors) -> OutputFactors:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tracin_dask.influence.preconditioners.base import Layout, State, TrainingPass
-from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner, laid_out
 from tracin_dask.models.checkpoints.adam import adam_scales
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 
@@ -33,4 +33,4 @@ class Adam:
 
     def fit(self, state: State, gathered: State, layout: Layout) -> DiagonalPreconditioner:  # noqa: ARG002 - there is no pass
         """Lay the diagonal out."""
-        return DiagonalPreconditioner(scales={name: layout(name, scale) for name, scale in state.items()})
+        return laid_out(state, layout)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.preconditioners.base import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,11 @@ class DiagonalPreconditioner:
             return gradients.square() @ self.diagonal(name)
         lengths: Tensor = torch.linalg.vector_norm(gradients, dim=1)
         return lengths.square()
+
+
+def laid_out(numbers: Mapping[str, Tensor], layout: Layout) -> DiagonalPreconditioner:
+    """Make a diagonal P from a number for each parameter, in the shapes of their tensors."""
+    return DiagonalPreconditioner(scales={name: layout(name, values) for name, values in numbers.items()})
 
 
 IDENTITY = DiagonalPreconditioner()

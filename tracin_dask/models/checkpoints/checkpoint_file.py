@@ -34,7 +34,7 @@ class Contents:
     """A checkpoint's model, and what a preconditioner reads of the file, by names."""
 
     model: TrainedModel
-    scales: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +42,11 @@ class SentContents:
     """The contents of a checkpoint as bytes."""
 
     model: bytes
-    scales: bytes
+    state: bytes
 
     def __len__(self) -> int:
         """Count the bytes."""
-        return len(self.model) + len(self.scales)
+        return len(self.model) + len(self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +94,14 @@ class CheckpointFile:
         """
         if self.sent is not None:
             model = self.format.restore(self.sent.model, dtype=self.dtype)
-            return Contents(model=model, scales=restore_tensors(self.sent.scales))
+            return Contents(model=model, state=restore_tensors(self.sent.state))
         if sha256_of(self.path) != self.sha256:
             raise CheckpointError(f"{self.path} changed since the run was planned; start the run again")
         try:
             model = self.format.read(self.path, dtype=self.dtype)
         except CheckpointError as error:
             raise CheckpointError(f"{self.path}: {error}") from error
-        return Contents(model=model, scales=self._scales(model))
+        return Contents(model=model, state=self._state(model))
 
     def dump(self) -> SentContents:
         """Give the contents as bytes, to be set as `sent`."""
@@ -109,9 +109,9 @@ class CheckpointFile:
 
     def dump_contents(self, contents: Contents) -> SentContents:
         """Give these contents as bytes."""
-        return SentContents(model=self.format.dump(contents.model), scales=dump_tensors(contents.scales))
+        return SentContents(model=self.format.dump(contents.model), state=dump_tensors(contents.state))
 
-    def _scales(self, model: TrainedModel) -> Mapping[str, Tensor]:
+    def _state(self, model: TrainedModel) -> Mapping[str, Tensor]:
         if self.reader is None:
             return {}
         checkpoint = Checkpoint(model=model, format=self.format, path=self.path, sha256=self.sha256)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.models.checkpoints.making import make
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.making import make
 from tracin_dask.models.pykeen import imports as pykeen
 from tracin_dask.models.pykeen.conve import read_config, without_training_advice
 from tracin_dask.models.rowwise import RowwiseModel

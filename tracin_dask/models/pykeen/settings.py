@@ -8,7 +8,6 @@ from torch import nn
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.description import ModelDescription
-from tracin_dask.models.pykeen import imports as pykeen
 from tracin_dask.models.pykeen.conve import read_config
 from tracin_dask.models.rowwise import RowwiseModel
 
@@ -49,9 +48,9 @@ def checkpoint_tells(model: nn.Module) -> dict[str, object]:
     ConfigError
         If it is of no kind whose settings are known, or has others that change its scores.
     """
-    if isinstance(model, pykeen.ConvE):
-        return {"model_config": read_config(model).sizes()}
     name = type(model).__name__
+    if name == "ConvE":
+        return {"model_config": read_config(model).sizes()}
     if name not in _SETTINGS:
         raise ConfigError(
             f"the model is PyKEEN's {name}; the callback can describe ConvE, {', '.join(_SETTINGS)}. For another "

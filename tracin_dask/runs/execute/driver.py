@@ -24,9 +24,8 @@ from tracin_dask.runs.reductions import Reductions
 from tracin_dask.runs.result import make_result
 from tracin_dask.runs.sinks.records import Records
 from tracin_dask.runs.sinks.saved_scores import Scores, check_place, claim, complete, scores_of
-from tracin_dask.runs.work.contributions import Contributions, Reported
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
-from tracin_dask.runs.work.norms import divided
+from tracin_dask.runs.work.reported import Contributions, Reported, divided
 from tracin_dask.types import Progress
 
 if TYPE_CHECKING:
@@ -196,8 +195,8 @@ class _Meter:
 def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run_id: str) -> Executor:
     cache = prepared.config.computing.cache_test_gradients
     if client is None:
-        pairs = zip(prepared.checkpoints, prepared.scales, strict=True)
-        models = [Contents(model=checkpoint.model, scales=scales) for checkpoint, scales in pairs]
+        pairs = zip(prepared.checkpoints, prepared.states, strict=True)
+        models = [Contents(model=checkpoint.model, state=state) for checkpoint, state in pairs]
         return InProcess(job, prepared.targets, models=models, cache=cache)
     from tracin_dask.runs.execute.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 

@@ -7,10 +7,9 @@ from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.report.result import Norms
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.fit import fit_ranges, gather, merge_gathered
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
-from tracin_dask.runs.work.norms import reported_norms
+from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
 from tracin_dask.runs.work.score import listed_influences, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 

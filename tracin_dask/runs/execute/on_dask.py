@@ -24,7 +24,6 @@ from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.contributions import Contributions, Reported, contributions
 from tracin_dask.runs.work.fit import Gathered, fit_ranges, gather, merge_gathered
 from tracin_dask.runs.work.job import (
     Counters,
@@ -37,7 +36,7 @@ from tracin_dask.runs.work.job import (
     merge_scored,
     this_process,
 )
-from tracin_dask.runs.work.norms import reported_norms
+from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
 from tracin_dask.runs.work.score import listed_influences, load_ahead, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 

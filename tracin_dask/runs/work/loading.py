@@ -47,11 +47,6 @@ class Models:
 
     _loaded: dict[ModelKey, Loaded] = field(default_factory=dict)
 
-    @property
-    def sha256s(self) -> list[str]:
-        """The files of the models."""
-        return [sha256 for sha256, *_ in self._loaded]
-
     def keep_only(self, job: ScoreJob, here: Computing) -> bool:
         """Forget the models of other files, devices and precisions; tells whether there were any."""
         others = self._loaded.keys() - {_key(file, here) for file in job.checkpoints}
@@ -91,7 +86,7 @@ def _ready(file: CheckpointFile, contents: Contents, here: Computing) -> Loaded:
     kind = engine_kind(file.config)
     return Loaded(
         ready=kind.ready(contents.model, device=here.device, precision=here.precision),
-        state=contents.scales,
+        state=contents.state,
         layout=kind.layout(file.config, here.device),
     )
 
