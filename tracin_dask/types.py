@@ -16,7 +16,7 @@ relation       relations of the graph
 row            rows of the store
 group          groups of training triples, by relation, head, tail or a file
 entity_row     numbers of all tracked tables' rows of one entity, side by side; relation_row of one relation
-dense          numbers of the tracked tensors that are no tables, side by side
+dense          numbers of the tracked tensors that are not tables, side by side
 =============  ==========================================================================
 """
 

@@ -8,9 +8,9 @@ from typing import Literal
 import pytest
 
 SECTIONS = {
-    "engine": "the engine beside a per-triple autograd loop, float32 and mixed precision",
-    "losses": "the losses of training beside that of the score, and five checkpoints of one training",
-    "models": "models of PyKEEN's beside a per-triple autograd loop over the same model",
+    "engine": "the engine next to a per-triple autograd loop, float32 and mixed precision",
+    "losses": "the losses of training next to that of the score, and five checkpoints of one training",
+    "models": "models of PyKEEN next to a per-triple autograd loop over the same model",
     "peers": "other tools that compute gradient products, where they are installed",
     "claims": "what the existing tool's documentation says of its options, on a trained model",
     "robokop": "the whole command on a graph of ROBOKOP's size: ingest and runs",

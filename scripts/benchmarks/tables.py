@@ -91,7 +91,8 @@ def about(section: Section) -> str:
 
 
 def _section_markdown(section: Section) -> str:
-    lines = [f"### {section.name}", "", f"{SECTIONS[section.name].capitalize()}. {about(section)}", ""]
+    title = SECTIONS[section.name]
+    lines = [f"### {section.name}", "", f"{title[0].upper()}{title[1:]}. {about(section)}", ""]
     lines += [_row(COLUMNS), _row(["---"] * len(COLUMNS))]
     lines += [_row(cells(verdict)) for verdict in section.verdicts()]
     return "\n".join(lines)

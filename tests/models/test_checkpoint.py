@@ -137,7 +137,7 @@ def test_a_state_dict_that_is_not_a_dictionary_is_refused(save):
 def test_state_dict_entries_that_are_not_tensors_are_refused(save, pytorch_state):
     with pytest.raises(CheckpointError, match="neither model_state_dict nor state_dict is there, and 'weights'"):
         load_conve(save({"weights": pytorch_state}))
-    with pytest.raises(CheckpointError, match=r"'fc\.bias' in state_dict is no tensor"):
+    with pytest.raises(CheckpointError, match=r"'fc\.bias' in state_dict is not a tensor"):
         load_conve(save({"state_dict": {**pytorch_state, "fc.bias": 1.0}}))
 
 

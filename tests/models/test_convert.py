@@ -135,7 +135,7 @@ def test_converting_to_the_same_dialect_is_refused(saved, tmp_path):
 def test_converting_an_unknown_dialect_is_refused(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE)
     with pytest.raises(
-        ConfigError, match="'libkge' is no dialect of ConvE checkpoints; choose train_pytorch or pykeen"
+        ConfigError, match="'libkge' is not a dialect of ConvE checkpoints; choose train_pytorch or pykeen"
     ):
         convert_checkpoint(path, tmp_path / "made.pt", "libkge")
 

@@ -1,4 +1,4 @@
-"""Results in files: the suffix chooses the format, older files stay readable, and what is no result is refused."""
+"""Results in files: the suffix chooses the format, older files stay readable, and what is not a result is refused."""
 
 import json
 import subprocess

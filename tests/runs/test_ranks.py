@@ -194,14 +194,14 @@ def test_files_of_training_triples_are_listed_by_label(make_job: MakeJob, graph:
 
 
 def new_triple(graph: Graph) -> tuple[int, int, int]:
-    """Find a triple of known entities that is no training triple."""
+    """Find a triple of known entities that is not a training triple."""
     known = set(map(tuple, graph.lines.tolist()))
     return next(t for t in np.ndindex(NUM_ENTITIES, 5, NUM_ENTITIES) if t not in known)
 
 
 def test_a_listed_triple_that_is_no_training_triple_is_refused(make_job: MakeJob, graph: Graph, listed, tmp_path):
     new = new_triple(graph)
-    with pytest.raises(ConfigError, match=r"triple 6 of 6 of rank_of \(.*\) is no training triple of .*graph.zarr"):
+    with pytest.raises(ConfigError, match=r"triple 6 of 6 of rank_of \(.*\) is not a training triple of .*graph.zarr"):
         make_job(rank_of=[*listed, list(new)])
     with pytest.raises(ConfigError, match=r"triple of rank_of 1 of 1 .* the head 99 is not among the 60"):
         make_job(rank_of=[[99, 0, 0]])

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SMALL_JOB_SECONDS = 15.0
 """A job that one process is expected to finish in this time does not pay for worker processes."""
 Say = Callable[[str], None]
-"""Called with a sentence for whoever waits."""
+"""Called with a message for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ class ModelDescription:
         CheckpointError
             If the class does not take the settings, or its model other tensors.
         ConfigError
-            If there is no such class, or it is no `ScoringModel`.
+            If there is no such class, or it is not a `ScoringModel`.
         """
         named = self
         if self.is_of_pykeen:
@@ -169,7 +169,7 @@ def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
     Raises
     ------
     ConfigError
-        If it is no `ScoringModel`.
+        If it is not a `ScoringModel`.
     """
     score, tables = getattr(model, "score", None), getattr(model, "tables", None)
     if score is None or tables is None:

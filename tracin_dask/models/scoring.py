@@ -111,7 +111,7 @@ class ScoringConfig:
         return sum(table.row_size for table in self.tables if table.role == role and table.name in tracked)
 
     def dense_size(self, tracked: frozenset[str]) -> int:
-        """Count the numbers of the tracked tensors that are no tables."""
+        """Count the numbers of the tracked tensors that are not tables."""
         return sum(size for name, size in self.dense if name in tracked)
 
     def _size_of(self, table: Table) -> int:

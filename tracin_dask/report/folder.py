@@ -98,7 +98,7 @@ def earlier_files(directory: Place) -> Iterator[Place]:
     Raises
     ------
     ResultError
-        If there is a `summary.json` that is no result.
+        If there is a `summary.json` that is not a result.
     """
     summary = directory / SUMMARY
     if exists(summary):

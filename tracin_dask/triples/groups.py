@@ -45,7 +45,7 @@ class GroupInfo:
         Raises
         ------
         StoreError
-            If these are no groups, or of another format version, or an attribute is missing.
+            If these are not groups, or of another format version, or an attribute is missing.
         """
         if attributes.get("format") != FORMAT_NAME or attributes.get("format_version") != FORMAT_VERSION:
             raise StoreError(

@@ -84,7 +84,7 @@ def read_id_map(path: AnyPath, kind: Kind = "entity") -> IdMap:
     Raises
     ------
     TriplesError
-        If a line has not two fields, an id is no integer, a label or an id appears twice, or an id is missing; the
+        If a line has not two fields, an id is not an integer, a label or an id appears twice, or an id is missing; the
         message names file, line and text. If the file is compressed.
     """
     if _is_gzip(path):

@@ -64,7 +64,7 @@ class StoreInfo:
         Raises
         ------
         StoreError
-            If this is no store of triples, or one of another format version, or an attribute is missing.
+            If this is not a store of triples, or one of another format version, or an attribute is missing.
         """
         if attributes.get("format") != FORMAT_NAME:
             raise StoreError(f"{path}: a Zarr group, but not a tracin-dask store; make one with `tracin-dask ingest`")

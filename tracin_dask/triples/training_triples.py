@@ -49,7 +49,7 @@ ListedTriples: TypeAlias = TrainingTriples | ndarray | Sequence[Sequence[int]] |
 def find_training_triples(
     store: TripleStore, triples: Int64[ndarray, "listed 3"]
 ) -> tuple[TrainingTriples, Int64[ndarray, " missing"]]:
-    """Find triples in a store; gives also the places of those that are no training triples.
+    """Find triples in a store; gives also the places of those that are not training triples.
 
     A few triples take a few reads each; many take at most two passes over the store.
     """

@@ -15,7 +15,7 @@ def submit_run(spec: Path, words: Sequence[str], *, dry_run: bool) -> None:
     Raises
     ------
     TracInDaskError
-        If the file is no specification of Slurm, or Slurm refuses the job.
+        If the file is not a specification of Slurm, or Slurm refuses the job.
     """
     site = read_site(spec)
     script = batch_script(site, spec.absolute(), words)

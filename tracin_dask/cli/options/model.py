@@ -58,7 +58,7 @@ MODEL_OPTIONS = (
         "--model-description",
         type=FILE,
         metavar="FILE.json",
-        help='Describes a model that is no ConvE: {"model": "RotatE", "model_kwargs": {"embedding_dim": 200}}, with '
+        help='Describes a model that is not a ConvE: {"model": "RotatE", "model_kwargs": {"embedding_dim": 200}}, with '
         'the names of PyKEEN; or "model": "package.module:Class" for your own class.',
     ),
     option(

@@ -10,7 +10,7 @@ from tracin_dask.models.scoring import ScoringConfig
 
 STAGES = {
     "forward": "the scores that are needed, elementwise work included",
-    "lower": "their derivatives, as the engine says",
+    "lower": "their derivatives, in the mode that is named below",
     "products": "once per pair with a test triple",
     "scores": "of all entities, once per distinct (head, relation)",
 }

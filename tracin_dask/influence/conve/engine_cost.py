@@ -17,7 +17,7 @@ from tracin_dask.models.conve.model import ConvEConfig
 
 STAGES = {
     "forward": "once per distinct head or (head, relation)",
-    "lower": "through the feature map, as the engine says",
+    "lower": "gradients through the convolution and fc, in the mode that is named below",
     "products": "once per pair with a test triple",
     "scores": "of all entities, once per distinct (head, relation)",
 }

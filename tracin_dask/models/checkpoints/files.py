@@ -23,7 +23,7 @@ def read_torch_file(path: AnyPath, *, lazily: bool = False) -> Mapping[object, o
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, holds anything that would have to be unpickled, or is no dictionary.
+        If the file is missing, damaged, holds anything that would have to be unpickled, or is not a dictionary.
     """
     place = place_of(path)
     if not place.is_file():

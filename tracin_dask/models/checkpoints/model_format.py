@@ -57,13 +57,13 @@ class LoadOptions:
 
     dtype: torch.dtype
     description: ModelDescription | None = None
-    """The model's class and settings, where it is no ConvE."""
+    """The model's class and settings, where it is not a ConvE."""
     embedding_height: int | None = None
     embedding_width: int | None = None
     """The image of one embedding of a ConvE."""
 
     def refuse_image_size(self) -> None:
-        """Refuse the size of an image where the model is known to be no ConvE, or to state it.
+        """Refuse the size of an image where the model is known to be not a ConvE, or to state it.
 
         Raises
         ------

@@ -29,9 +29,9 @@ def state_of(contents: Mapping[object, object]) -> dict[str, Tensor]:
             case str(), Tensor():
                 state[name] = value
             case str(), _ if holder is None:
-                raise CheckpointError(f"neither {' nor '.join(_HOLDERS)} is there, and {name!r} is no tensor")
+                raise CheckpointError(f"neither {' nor '.join(_HOLDERS)} is there, and {name!r} is not a tensor")
             case str(), _:
-                raise CheckpointError(f"{name!r} in {holder} is no tensor")
+                raise CheckpointError(f"{name!r} in {holder} is not a tensor")
             case _:
                 raise CheckpointError(f"{holder or 'the file'} is not a dictionary of named tensors")
     return state
@@ -43,7 +43,7 @@ def stated_sizes(contents: Mapping[object, object], names: tuple[str, ...]) -> l
     Raises
     ------
     CheckpointError
-        If a size is no whole number.
+        If a size is not a whole number.
     """
     if not any(holder in contents for holder in _HOLDERS):
         return []

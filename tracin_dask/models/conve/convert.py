@@ -51,7 +51,7 @@ def convert_checkpoint(
     Raises
     ------
     CheckpointError
-        If it is no readable ConvE, is of this dialect already, or no model of this dialect scores alike.
+        If it is not a readable ConvE, is of this dialect already, or no model of this dialect scores alike.
     """
     dialect = find_dialect(to)
     try:

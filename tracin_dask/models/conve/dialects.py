@@ -138,7 +138,7 @@ def find_dialect(name: str) -> Dialect:
         If there is none.
     """
     if name not in DIALECTS:
-        raise ConfigError(f"{name!r} is no dialect of ConvE checkpoints; choose {' or '.join(DIALECTS)}")
+        raise ConfigError(f"{name!r} is not a dialect of ConvE checkpoints; choose {' or '.join(DIALECTS)}")
     return DIALECTS[name]
 
 

@@ -81,7 +81,7 @@ def load_conve(
     Raises
     ------
     NoConvEError
-        If it is no ConvE of a known dialect.
+        If it is not a ConvE of a known dialect.
     CheckpointError
         If the file cannot be read safely, has NaN or infinite weights, or contradicts itself.
     """
@@ -107,7 +107,7 @@ def recognise_conve(contents: Mapping[object, object], options: LoadOptions) -> 
     Raises
     ------
     NoConvEError
-        If it is no ConvE of a known dialect.
+        If it is not a ConvE of a known dialect.
     CheckpointError
         If the tensors contradict each other or what is stated, or are those of no trained model.
     """

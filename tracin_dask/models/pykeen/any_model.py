@@ -91,6 +91,6 @@ def _num_rows(state: Mapping[str, Tensor], role: Role) -> int:
         if found is not None and found[1] == role:
             return len(tensor)
     raise CheckpointError(
-        f"the file has no tensor {role}_representations.N._embeddings.weight: it is no state dict of a model of "
-        "PyKEEN's with a plain table of embeddings"
+        f"the file has no tensor {role}_representations.N._embeddings.weight: it is not the state dict "
+        "of a PyKEEN model with a plain table of embeddings"
     )

@@ -21,7 +21,7 @@ def read_config(model: nn.Module) -> ConvEConfig:
     Raises
     ------
     ConfigError
-        If it is no ConvE, or one whose layers the checkpoints of this package do not have.
+        If it is not a ConvE, or one whose layers the checkpoints of this package do not have.
     """
     if not isinstance(model, pykeen.ConvE) or not isinstance(model.interaction, pykeen.ConvEInteraction):
         raise ConfigError(f"the model is PyKEEN's {type(model).__name__}; only its ConvE can be explained")

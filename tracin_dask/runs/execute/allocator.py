@@ -11,7 +11,7 @@ _LARGEST_KEPT_BYTES = (1 << 30, 32 << 20)
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let the C library keep and reuse the blocks that a batch frees; tells whether it could be told.
+    """Let the C library keep and reuse the blocks that a batch frees; gives False where it cannot.
 
     A block that is returned comes back as fresh pages, which the system clears one by one at first touch: as slow as
     the arithmetic on it. Dask's nannies ask for early return (MALLOC_TRIM_THRESHOLD_), which this overrules. Peak

@@ -25,7 +25,7 @@ def resolve_training_triples(store: TripleStore, given: ListedTriples | None, op
     if len(missing):
         first = int(missing[0])
         raise ConfigError(
-            f"triple {first + 1} of {len(ids)} of {option} {tuple(ids[first].tolist())} is no training triple of "
+            f"triple {first + 1} of {len(ids)} of {option} {tuple(ids[first].tolist())} is not a training triple of "
             f"{store.path}, and so are {len(missing)} of them in all; list training triples only"
         )
     return found

@@ -23,7 +23,7 @@ def masks_of(store: TripleStore, options: MaskingOptions, targets: Targets | Non
     Raises
     ------
     ConfigError
-        If a relation is unknown, all relations are excluded, or a candidate is no training triple.
+        If a relation is unknown, all relations are excluded, or a candidate is not a training triple.
     """
     chosen: list[Mask] = []
     for excluded, given in ((False, options.only_relations), (True, options.exclude_relations)):

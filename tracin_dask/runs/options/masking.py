@@ -17,7 +17,7 @@ BUILT_IN = ("only_relations", "exclude_relations", "candidates", "touching", "ex
 class MaskingOptions:
     """Which training triples are ranked: those that no option leaves out.
 
-    Totals of groups and saved scores are of all training triples nevertheless.
+    Totals of groups and saved scores are still of all training triples.
 
     Attributes
     ----------
