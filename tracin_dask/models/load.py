@@ -40,7 +40,7 @@ def load_checkpoint(
     path
         A file {model_state_dict, ...}, {state_dict, ...} or a bare state dict; or, with `trust_pickle`, a whole model.
     description
-        The class and settings of the model, where it is not a ConvE; or the JSON file that states them, or its contents.
+        Class and settings of a model that is not a ConvE; or the JSON file that states them, or its contents.
     trust_pickle
         Unpickle a whole model, as PyKEEN's `trained_model.pkl`: that can run any code that the file holds.
     embedding_height, embedding_width

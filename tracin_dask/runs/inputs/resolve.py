@@ -19,7 +19,7 @@ def resolve_triples(store: TripleStore, triples: TestTriples, what: str = "test 
     Raises
     ------
     ConfigError
-        If there are none, or one has not three parts, an unknown label, or an id that is not an integer or out of range.
+        If there are none, or one does not have three parts, or has an unknown label or an id that is out of range.
     """
     table = _table(triples, what)
     if table.dtype.kind == "U":
