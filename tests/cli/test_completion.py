@@ -23,9 +23,10 @@ def completed(*words):
     environment = os.environ | asked | {"COMP_CWORD": str(len(words))}
     command = [sys.executable, "-c", SCRIPT]
     told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert told.stderr == ""
     *offers, loaded = told.stdout.splitlines()
     assert loaded == "loaded: []"
-    return [offer.split(",")[1] for offer in offers]
+    return [offer.split(",")[1] for offer in offers if offer]
 
 
 def test_bash_gets_a_function_that_asks_for_completions():
@@ -50,3 +51,10 @@ def test_options_of_commands_are_completed():
 def test_values_of_choices_are_completed():
     assert completed("run", "--loss", "") == ["bce", "one-to-all", "slcwa"]
     assert completed("cluster", "init", "s") == ["slurm"]
+
+
+def test_values_of_options_that_take_many_are_completed():
+    assert completed("run", "--model-path", "mo") == ["mo"]
+    for option in ("--parameters", "--learning-rate", "--only-relations", "--exclude-relations"):
+        assert completed("run", option, "x") == []
+    assert completed("run", "--only-relations", "treats", "--candi") == ["--candidates"]

@@ -15,6 +15,7 @@ from result_bits import result_bits
 from tracin_dask import read_result, write_result
 from tracin_dask.errors import ResultError
 from tracin_dask.report.parquet import KEY
+from tracin_dask.report.ranks import ListedRanks
 from tracin_dask.report.result import SCHEMA_VERSION, Norms
 
 NAMES = {0: 'acid, "strong"\n(one)', 2: "α\tβ"}
@@ -94,6 +95,26 @@ def test_all_groups_lie_beside_a_text_table(tmp_path, suffix):
     assert table["group"].tolist() == [2, 1, 0, 2, 1, 0]
     assert table["group_name"].fillna("").tolist() == ["", "a,b", ""] * 2
     assert table["net_influence"].tolist() == [0.3, -0.2, 0.1, -3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_the_ranks_of_listed_triples_lie_beside_a_text_table(tmp_path, suffix):
+    ranks = ListedRanks(
+        triples=np.array([[0, 1, 2], [3, 0, 4]]),
+        train_index=np.array([7, 9]),
+        influence=np.array([[0.1 + 0.2, -2.0], [4.0, 5.0]]),
+        rank=np.array([[1, 3], [2, 0]]),
+        num_ranked=np.array([3, 2]),
+    )
+    write_result(two_tests(ranks=ranks), tmp_path / f"why{suffix}")
+    table = pd.read_csv(tmp_path / f"why.ranks{suffix}", sep="," if suffix == ".csv" else "\t")
+    assert table["test_index"].tolist() == [0, 0, 1, 1]
+    assert table["test_head"].tolist() == [0, 0, 3, 3]
+    assert table["rank"].fillna(-1).tolist() == [1, 3, 2, -1]
+    assert table["percentile"].fillna(-1).tolist() == [100, 0, 0, -1]
+    assert table["influence"].tolist() == [0.1 + 0.2, -2.0, 4.0, 5.0]
+    assert table["train_index"].tolist() == [7, 9, 7, 9]
+    assert table["train_head_name"].fillna("").tolist() == [NAMES[0], ""] * 2
 
 
 def test_a_parquet_file_holds_many_test_triples_and_its_groups_beside(tmp_path):

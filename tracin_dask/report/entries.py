@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tracin_dask.report.arrow import list_array, number_array, repeated, table_of, text_array
+from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import InfluenceResult, RankedTriples
 
 
@@ -37,6 +39,21 @@ def entry_tables(result: InfluenceResult) -> Iterator[pa.Table]:
 def long_table(result: InfluenceResult) -> pa.Table:
     """Give the rankings of all test triples, one below the other."""
     return pa.concat_tables(entry_tables(result))
+
+
+def rank_tables(result: InfluenceResult, ranks: ListedRanks) -> Iterator[pa.Table]:
+    """Give the ranks of the listed training triples for each test triple, null where they are not ranked."""
+    for test_index in range(len(result.rankings)):
+        rank = number_array(ranks.rank[test_index])
+        is_ranked = pc.not_equal(rank, NOT_RANKED)
+        yield table_of(
+            _test_columns(result, test_index, len(rank))
+            | {"rank": pc.if_else(is_ranked, rank, None)}
+            | {"percentile": pc.if_else(is_ranked, number_array(ranks.percentile(test_index)), None)}
+            | result.labels.columns(ranks.triples, "train_")
+            | {result.value_name: number_array(ranks.influence[test_index])}
+            | {"train_index": number_array(ranks.train_index)}
+        )
 
 
 def _test_columns(result: InfluenceResult, test_index: int, size: int) -> dict[str, pa.Array]:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
+from tracin_dask.report.csv import ranks_file
 from tracin_dask.report.folder import RECORDS, refuse_earlier
 from tracin_dask.report.formats import refuse_many, write_result
 from tracin_dask.report.group_file import groups_file, write_groups
@@ -28,7 +29,7 @@ class Outputs:
             return self.folder / RECORDS
         return self.files[0].parent / f"{self.files[0].name}{RECORDS}"
 
-    def check(self, *, has_groups: bool) -> None:
+    def check(self, *, has_groups: bool, has_ranks: bool) -> None:
         """Make the folders, and refuse what could not be written.
 
         Raises
@@ -44,7 +45,7 @@ class Outputs:
             raise ConfigError("--overwrite is for --output-dir; a file of --output is replaced anyway")
         if self.save_groups is not None:
             _check_save_groups(self.save_groups, has_groups=has_groups)
-        self._refuse_twice(has_groups=has_groups)
+        self._refuse_twice(has_groups=has_groups, has_ranks=has_ranks)
         if self.folder is not None:
             _check_folder(self.folder, "the result")
             refuse_earlier(self.folder, overwrite=self.overwrite)
@@ -66,10 +67,11 @@ class Outputs:
         if self.save_groups is not None:
             write_groups(result, self.save_groups)
 
-    def _refuse_twice(self, *, has_groups: bool) -> None:
+    def _refuse_twice(self, *, has_groups: bool, has_ranks: bool) -> None:
         """Refuse that one file is written over another."""
-        suffixes = (".parquet", ".csv", ".tsv") if has_groups else ()
-        beside = {str(groups_file(file, suffix)) for file in self.files for suffix in suffixes}
+        groups, ranks = (".parquet", ".csv", ".tsv") if has_groups else (), (".csv", ".tsv") if has_ranks else ()
+        beside = {str(groups_file(file, suffix)) for file in self.files for suffix in groups}
+        beside |= {str(ranks_file(file, suffix)) for file in self.files for suffix in ranks}
         named = [*self.files, *([self.save_groups] if self.save_groups else [])]
         for number, path in enumerate(named):
             if str(path) in map(str, named[:number]) or str(path) in beside:

@@ -56,7 +56,7 @@ def explain(options: RunFlags) -> None:
         save_groups=options["save_groups"],
         overwrite=options["overwrite"],
     )
-    output.check(has_groups=bool(options["group_by"]))
+    output.check(has_groups=bool(options["group_by"]), has_ranks=options["rank_of"] is not None)
     prepared = prepared_run(options)
     output.refuse_many(prepared.num_answers)
     scores = scores_of(prepared)

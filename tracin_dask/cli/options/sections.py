@@ -1,7 +1,7 @@
 """Options that belong to a section of the help, and commands that show their help in sections."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -65,22 +65,28 @@ class SectionedCommand(click.Command):
         click.BadOptionUsage
             If --test-triple would take an option for a part of a triple, or an option of many values has none.
         """
-        for place, arg in enumerate(args):
-            if arg == "--test-triple" and any(word.startswith("--") for word in args[place + 1 : place + 4]):
-                raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
         examples = {name: getattr(option, "many", "") for option in self.params for name in option.opts}
         many = {name: example for name, example in examples.items() if example}
+        if not ctx.resilient_parsing:  # a shell asks for completions of a line that is not complete yet
+            _refuse_missing_values(ctx, args, many)
         spread: list[str] = []
         repeated: str | None = None
-        for arg, after in zip(args, [*args[1:], "-"], strict=False):
-            if arg in many and _is_option(after):
-                raise click.BadOptionUsage(arg, f"{arg} needs at least one {many[arg]}", ctx)
+        for arg in args:
             if _is_option(arg):
                 repeated = arg if arg in many else None
                 spread += [arg] if repeated is None else []
             else:
                 spread += [arg] if repeated is None else [repeated, arg]
         return super().parse_args(ctx, spread)
+
+
+def _refuse_missing_values(ctx: click.Context, args: Sequence[str], many: Mapping[str, str]) -> None:
+    for place, arg in enumerate(args):
+        after = args[place + 1 : place + 4]
+        if arg == "--test-triple" and any(word.startswith("--") for word in after):
+            raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
+        if arg in many and (not after or _is_option(after[0])):
+            raise click.BadOptionUsage(arg, f"{arg} needs at least one {many[arg]}", ctx)
 
 
 def _is_option(word: str) -> bool:

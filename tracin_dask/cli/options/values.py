@@ -109,6 +109,10 @@ class ModelFiles(click.ParamType[list[Place]]):
                 self.fail(f"File {str(place)!r} does not exist.", param, ctx)
         return found
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete paths of the file system."""
+        return click.Path().shell_complete(ctx, param, incomplete)
+
 
 class ResultFile(PlaceType):
     """A file for a result, whose suffix chooses the format."""
