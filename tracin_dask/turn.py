@@ -2,16 +2,18 @@
 
 PyTorch's number of threads, the precision of its float32 products and its default number type belong to the process.
 So do the levels of forward mode (`torch.func.jvp`), and a model whose tensors others stand in for
-(`torch.func.functional_call`).
+(`torch.func.functional_call`). Automatic casts and a default device belong to the thread, and are off during a turn.
 """
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Literal, ParamSpec
 
 import torch
+
+from tracin_dask.errors import ConfigError
 
 MatmulPrecision = Literal["highest", "high", "medium"]
 """How PyTorch may round the operands of float32 products: not at all, to tf32 on a GPU, to bf16 on a CPU."""
@@ -36,11 +38,21 @@ class Turn:
     threads: int
     matmul: MatmulPrecision
     _found: "_Settings | None" = None
+    _of_thread: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> "Turn":
-        """Wait for the turn, and take the settings; numbers are float32 unless something else is said."""
+        """Wait for the turn, and take the settings; numbers are float32 on the CPU unless something else is said.
+
+        Raises
+        ------
+        ConfigError
+            In PyTorch's inference mode, which knows no gradients.
+        """
+        if torch.is_inference_mode_enabled():
+            raise ConfigError("torch.inference_mode is on, which knows no gradients; call this outside of it")
         one_at_a_time.acquire()
         try:
+            self._take_thread()
             self._found = _Settings.now()
             torch.set_num_threads(self.threads)
             torch.set_float32_matmul_precision(self.matmul)
@@ -55,9 +67,18 @@ class Turn:
         if self._found is not None:  # else the wait for the turn was interrupted
             self._leave()
 
+    def _take_thread(self) -> None:
+        """Switch off what would change types or devices of this thread's numbers."""
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                self._of_thread.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            self._of_thread.enter_context(torch.device("cpu"))
+
     def _leave(self) -> None:
         found, self._found = self._found, None
         try:
+            self._of_thread.close()
             if found is not None:
                 found.put_back()
         finally:
@@ -82,6 +103,11 @@ class Turn:
                 function(*arguments, **options)
 
         return called
+
+
+def usual_turn() -> Turn:
+    """Give a turn for what is computed before a run, with the caller's number of threads."""
+    return Turn(torch.get_num_threads(), "highest")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

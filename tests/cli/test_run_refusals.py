@@ -1,5 +1,6 @@
 """`tracin-dask run` refuses invalid input before any work, or at least before scoring."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ class TestRefusedBeforeAnyWork:
     def test_run_refuses_an_output_dir_that_cannot_be_written(self, refuse):
         refuse("the result cannot be written to /proc", "--mode", "self", "--output", "/proc/influence.json")
 
+    def test_run_refuses_a_pipe_which_it_would_read_twice(self, project, refused, tmp_path):
+        os.mkfifo(tmp_path / "pipe")
+        for option in ("--test", "--rank-of", "--candidates"):
+            message = refused("run", *project.options(), option, tmp_path / "pipe", "--output", tmp_path / "a.json")
+            assert f"{tmp_path / 'pipe'} is a pipe or a device, which cannot be read twice; write it" in message
+
+    def test_run_names_options_as_the_command_line_does(self, refuse, tmp_path):
+        words = ["--mode", "self", "--output", tmp_path / "a.json"]
+        refuse(r"^--top-k must be", *words, "--top-k", 0)
+
     def test_run_refuses_missing_test_triples(self, refuse, tmp_path):
         refuse("say what to explain: --test-triple H R T", "--output", tmp_path / "a.json")
 
@@ -62,9 +73,9 @@ class TestRefusedBeforeAnyWork:
     @pytest.mark.parametrize(
         ("words", "match"),
         [
-            (["--top-k", 0], "top_k must be at least 1, not 0"),
-            (["--batch-size", 0], "batch_size must be at least 1, not 0"),
-            (["--learning-rate", -1], r"learning_rate must be a positive number, not -1\.0"),
+            (["--top-k", 0], "--top-k must be at least 1, not 0"),
+            (["--batch-size", 0], "--batch-size must be at least 1, not 0"),
+            (["--learning-rate", -1], r"--learning-rate must be a positive number, not -1\.0"),
             (["--num-last-layers", 3], "counts only with --use-last-layers-only"),
             (["--use-last-layers-only", "--parameters", "fc.*"], "give only one of them"),
             (["--precision", "bf16", "--use-mixed-precision"], "give only one of them"),
@@ -86,7 +97,10 @@ class TestRefusedBeforeScoring:
     def test_run_refuses_many_test_triples_in_one_output_file(self, project, tool, tmp_path):
         file = tmp_path / "test.txt"
         file.write_text("1 2 3\n3 2 1\n")
-        with pytest.raises(ResultError, match=r"there are 2 test triples and a \.json file takes one; write .*folder"):
+        with pytest.raises(
+            ResultError,
+            match=r"there are 2 answers and a \.json file takes one; write .*folder",
+        ):
             tool("run", *project.options(), "--test", file, "--output", tmp_path / "a.json")
 
     def test_run_refuses_a_checkpoint_that_does_not_fit_the_id_maps(self, explain, project, tmp_path):

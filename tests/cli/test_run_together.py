@@ -69,8 +69,11 @@ def test_wrong_uses_are_refused(words, tool, project, tmp_path):
     with pytest.raises(ConfigError, match=r"--together explains the test triples of a file .* give --test FILE, too"):
         tool("run", *project.options(), "--test-triple", 1, 2, 3, "--together", "--output", tmp_path / "a.json")
     command = words(with_sets=True)
-    with pytest.raises(TriplesError, match=r"test\.txt"):
-        tool(*command, "--output-dir", tmp_path / "why")
     (tmp_path / "test.txt").write_text("1\t2\t3\tone\n1\t2\t99999\ttwo\n")
     with pytest.raises(TriplesError, match="tail id out of range"):
         tool(*command, "--together", "--output-dir", tmp_path / "why")
+
+
+def test_a_fourth_column_without_together_is_refused_with_the_option(words, tool, tmp_path):
+    with pytest.raises(ConfigError, match=r"test\.txt: a fourth column names sets of test triples; add --together"):
+        tool(*words(with_sets=True), "--output-dir", tmp_path / "why")

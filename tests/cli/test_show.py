@@ -107,7 +107,7 @@ def test_what_is_not_in_the_result_is_refused(tool, folder, tmp_path):
         tool("show", folder, "--test-index", 12)
     with pytest.raises(ResultError, match=r"no answer is about the test triple 3 1 24: the result has 12 test triple"):
         tool("show", folder, "--test-triple", 3, 1, 24)
-    with pytest.raises(ResultError, match=r"none: has no suffix"):
+    with pytest.raises(ResultError, match=r"none: no such file or folder"):
         tool("show", tmp_path / "none")
     contents = made_result(ranked([0.5])).to_dict()
     del contents["run"]["num_training_triples"]

@@ -57,6 +57,21 @@ class Bilinear(nn.Module):
         return self.sharpness * (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
 
 
+class TailsBilinear(Bilinear):
+    """The model of one's own with the optional method, and with a trained bias of every entity."""
+
+    def __init__(self, num_entities: int, num_relations: int, dim: int = 5) -> None:
+        super().__init__(num_entities, num_relations, dim)
+        prior = self.prior
+        del self.prior
+        self.prior = nn.Parameter(prior)
+
+    def score_tails(self, pairs: Tensor) -> Tensor:
+        head, relation = pairs.T
+        moved = torch.tanh(self.mix(self.entities[head, 0] * self.relations(relation)))
+        return self.sharpness * moved @ self.entities[:, 0].T + self.prior
+
+
 class AllDense(nn.Module):
     """A model without tables: one tensor that every score reads in one place."""
 

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
-from influence.any_model import Bilinear, face
+from influence.any_model import TailsBilinear, face
 from influence.live_bytes import LiveBytes
 from torch import Tensor, nn
 
@@ -37,15 +37,6 @@ class SoftMax:
 
     def value(self, scores: Tensor, tails: Tensor) -> Tensor:
         return nn.functional.cross_entropy(scores, tails, reduction="none")
-
-
-class TailsBilinear(Bilinear):
-    """The model of one's own with the optional method."""
-
-    def score_tails(self, pairs: Tensor) -> Tensor:
-        head, relation = pairs.T
-        moved = torch.tanh(self.mix(self.entities[head, 0] * self.relations(relation)))
-        return self.sharpness * moved @ self.entities[:, 0].T + self.prior
 
 
 LOSSES = {"one-to-all": OneToAll(label_smoothing=0.1), "softmax": SoftMax()}

@@ -32,14 +32,43 @@ def written(path, **changes):
 
 @pytest.mark.parametrize("name", ["why.txt", "why", "why.JSONL"])
 def test_a_suffix_without_a_format_is_refused(tmp_path, name):
-    for use in (lambda path: write_result(many(), path), read_result):
-        with pytest.raises(ResultError, match=r"but the suffix chooses the format of a result: \.json"):
-            use(tmp_path / name)
+    refusal = r"but the suffix chooses the format of a result: \.json"
+    with pytest.raises(ResultError, match=refusal):
+        write_result(many(), tmp_path / name)
     assert not list(tmp_path.iterdir())
+    (tmp_path / name).touch()
+    with pytest.raises(ResultError, match=refusal):
+        read_result(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["why", "why.json", "why.txt"])
+def test_what_is_not_there_is_called_so(tmp_path, name):
+    with pytest.raises(ResultError, match=f"{name}: no such file or folder"):
+        read_result(tmp_path / name)
+
+
+def test_results_are_equal_if_all_their_parts_are():
+    assert many() == many()
+    names = (None, "b")
+    for other in (
+        replace(many(), top_k=3),
+        replace(many(), rankings=(ranked([0.1]), ranked([-0.3]))),
+        replace(many(), num_ranked=np.array([1, 1])),
+        replace(many(), kept={"count": names}),
+        replace(many(), contrast_tails=np.array([1, 2])),
+    ):
+        assert other != many()
+        assert other == replace(other)
+    assert many() != "a result"
+    unknown = replace(many(), rankings=(ranked([float("nan")]), ranked([])))
+    assert unknown == replace(unknown, rankings=(ranked([float("nan")]), ranked([])))
 
 
 def test_a_json_file_takes_one_test_triple(tmp_path):
-    with pytest.raises(ResultError, match=r"why\.json: there are 2 test triples and a \.json file takes one; write "):
+    with pytest.raises(
+        ResultError,
+        match=r"why\.json: there are 2 answers and a \.json file takes one; write ",
+    ):
         write_result(many(), tmp_path / "why.json")
     many().write_json(tmp_path / "second.json", 1)
     second = read_result(tmp_path / "second.json")
@@ -114,7 +143,7 @@ def test_a_file_that_is_no_json_or_cut_off_or_missing_is_refused(tmp_path):
         (tmp_path / "why.json").write_text(contents)
         with pytest.raises(ResultError, match=r"why\.json: no (JSON|result of tracin-dask), or a damaged (file|one)"):
             read_result(tmp_path / "why.json")
-    with pytest.raises(ResultError, match=r"gone\.json: cannot be read \(No such file or directory\)"):
+    with pytest.raises(ResultError, match=r"gone\.json: no such file or folder"):
         read_result(tmp_path / "gone.json")
 
 

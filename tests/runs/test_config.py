@@ -83,6 +83,12 @@ def test_no_two_groups_of_options_share_a_name():
         ({"rank_by": "size"}, "rank_by must be absolute, proponents or opponents, not 'size'"),
         ({"device": "tpu"}, "device must be auto, cpu or cuda, not 'tpu'"),
         ({"precision": "int8"}, r"precision must be float64, .* or fp16, not 'int8'"),
+        ({"loss": "bce"}, "loss is 'bce'; give a loss such as BinaryCrossEntropy() or OneToAll(), or one of your own"),
+        ({"top_k": "3"}, "top_k must be a whole number, not '3'"),
+        ({"batch_size": 2.5}, "batch_size must be a whole number, not 2.5"),
+        ({"only_relations": "treats"}, "only_relations is a tuple, of one value, too: ('treats',)"),
+        ({"parameters": "fc"}, "parameters is a tuple, of one value, too: ('fc',)"),
+        ({"contrast": 1}, "contrast is a tuple, of one value, too: (1,)"),
     ],
 )
 def test_an_unknown_name_or_word_is_refused(options, message, monkeypatch):

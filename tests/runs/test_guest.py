@@ -5,15 +5,31 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from distributed import Client, LocalCluster
-from small_graph import BATCH_SIZE, NUM_ROWS, ONE_THREAD, Graph, MakeJob, bits, save_checkpoint, small_model
+from influence.any_model import TailsBilinear
+from small_graph import (
+    BATCH_SIZE,
+    NUM_ENTITIES,
+    NUM_RELATIONS,
+    NUM_ROWS,
+    ONE_THREAD,
+    Graph,
+    MakeJob,
+    bits,
+    save_checkpoint,
+    small_model,
+)
 
+from tracin_dask.errors import ConfigError
+from tracin_dask.influence.losses import BinaryCrossEntropy, OneToAll
 from tracin_dask.launch.run import run
+from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import allocator, on_dask
@@ -32,19 +48,24 @@ def settings() -> tuple[object, ...]:
         matmul = str(error)
     backends = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)
     by_backend = [getattr(backend, "fp32_precision", None) for backend in backends]
-    return torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled(), matmul, by_backend
+    of_thread = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.get_default_device()
+    return torch.get_num_threads(), torch.get_default_dtype(), of_thread, matmul, by_backend
 
 
-@pytest.fixture(params=["usual", "medium products", "products by backend", "float64"])
+@pytest.fixture(params=["usual", "medium products", "products by backend", "float64", "autocast", "device"])
 def owner(request: pytest.FixtureRequest) -> Iterator[tuple[object, ...]]:
     """Give the settings of a process whose owner has chosen some."""
-    with Turn(3, "highest") as turn:
+    with Turn(3, "highest") as turn, ExitStack() as contexts:
         if request.param == "medium products":
             torch.set_float32_matmul_precision("medium")
         elif request.param == "products by backend" and hasattr(torch.backends.cuda.matmul, "fp32_precision"):
             torch.backends.cuda.matmul.fp32_precision = "tf32"
         elif request.param == "float64":
             torch.set_default_dtype(torch.float64)
+        elif request.param == "autocast":
+            contexts.enter_context(torch.autocast("cpu", dtype=torch.bfloat16))
+        elif request.param == "device":
+            contexts.enter_context(torch.device("meta"))
         assert turn.threads == torch.get_num_threads()
         yield settings()
 
@@ -83,6 +104,31 @@ def test_the_settings_of_the_caller_change_no_bit(make_job: MakeJob, owner):
     with Turn(1, "highest"):
         assert bits(job.carry_out()) == bits(found)
     assert settings() == owner
+
+
+@pytest.fixture(scope="module")
+def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("own") / "model.pt"
+    torch.save(TailsBilinear(NUM_ENTITIES, NUM_RELATIONS).state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), OneToAll()])
+def test_the_settings_of_the_caller_change_nothing_before_a_run(graph: Graph, own_model: Path, owner, loss):
+    def found() -> list[tuple[bytes, bytes, bytes]]:
+        checkpoint = load_checkpoint(own_model, description=ModelDescription(model=TailsBilinear))
+        return bits(run(graph.store, checkpoint, graph.test_triples, config=RunConfig.of(loss=loss, top_k=50)))
+
+    theirs = found()
+    assert settings() == owner
+    with Turn(torch.get_num_threads(), "highest"):
+        assert found() == theirs
+
+
+def test_inference_mode_is_refused_by_its_name(graph: Graph, checkpoint):
+    refusal = r"torch\.inference_mode is on, which knows no gradients"
+    with torch.inference_mode(), pytest.raises(ConfigError, match=refusal):
+        run(graph.store, checkpoint, graph.test_triples)
 
 
 def test_progress_is_reported_under_the_settings_of_the_caller(make_job: MakeJob, owner):

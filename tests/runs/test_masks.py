@@ -249,6 +249,18 @@ def test_an_empty_list_of_nothing_left_has_no_entries(make_job: MakeJob):
     [
         ({"only_relations": (5,)}, "only_relations: the relation 5 is not among the 5 that .*graph.zarr knows"),
         ({"exclude_relations": (-1,)}, "exclude_relations: the relation -1 is not among the 5"),
+        (
+            {"only_relations": ("0", "predicate:1")},
+            r"the relation 0 is not .*; it was taken for a label, as others are",
+        ),
+        (
+            {"candidates": []},
+            r"candidates lists training triples as rows .* read_training_triples\(path, store\) reads",
+        ),
+        (
+            {"rank_of": "file.txt"},
+            r"rank_of lists training triples as rows .* read_training_triples\(path, store\) reads",
+        ),
         ({"only_relations": ("predicate:8",)}, r"the relation predicate:8 is not .* \(did you mean predicate:\d"),
         ({"only_relations": ("GENE:07",)}, r"the relation GENE:07 is not .* \(it is an entity"),
         ({"exclude_relations": tuple(range(NUM_RELATIONS))}, "exclude_relations names all 5 relations .* leaves no"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_graph import NUM_ENTITIES, NUM_RELATIONS, Graph, labels, save_checkpoint, small_model
+from small_graph import NUM_ENTITIES, NUM_RELATIONS, Graph, entity, ingest_graph, labels, save_checkpoint, small_model
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
@@ -14,6 +14,7 @@ from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.inputs.resolve import resolve_triples
 from tracin_dask.runs.prepare import prepare
+from tracin_dask.triples.ingest import IngestOptions
 
 
 def test_test_triples_as_labels_and_as_ids_are_the_same(graph: Graph):
@@ -46,6 +47,13 @@ def test_an_unknown_part_of_a_test_triple_is_named(graph: Graph, triple, role, l
     )
     with pytest.raises(ConfigError, match=re.escape(expected)):
         resolve_triples(graph.store, [known, triple, triple])
+
+
+def test_a_readable_name_in_place_of_a_label_is_recognised(graph: Graph, tmp_path):
+    (tmp_path / "names.txt").write_text("Bee\t3\n")
+    store = ingest_graph(graph.folder, tmp_path / "graph.zarr", IngestOptions(entity_names=tmp_path / "names.txt"))
+    with pytest.raises(ConfigError, match=rf"\(it is the readable name of {entity(3)}: give that label\)"):
+        resolve_triples(store, [("Bee", "predicate:1", entity(3))])
 
 
 @pytest.mark.parametrize(

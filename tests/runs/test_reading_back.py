@@ -51,6 +51,7 @@ def result(request: pytest.FixtureRequest, make_job: MakeJob, graph: Graph) -> I
 def test_a_folder_gives_back_the_whole_result(result: InfluenceResult, tmp_path: Path):
     result.write_directory(tmp_path / "why")
     assert result_bits(tracin_dask.read_result(tmp_path / "why")) == result_bits(result)
+    assert tracin_dask.read_result(tmp_path / "why") == result
     assert result_bits(tracin_dask.read_result(tmp_path / "why" / "summary.json")) == result_bits(result)
 
 

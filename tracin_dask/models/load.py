@@ -17,6 +17,7 @@ from tracin_dask.models.whole_model import load_whole_model
 from tracin_dask.places.files import sha256_of
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.turn import usual_turn
 
 FORMATS: tuple[Recognise, ...] = (recognise_described, recognise_conve)
 """The formats of files of weights, in the order in which they are tried; the last one says why a file is of none."""
@@ -65,7 +66,8 @@ def load_checkpoint(
         embedding_width=embedding_width,
     )
     try:
-        return _load_pickle(place, options) if trust_pickle else _load_weights(place, options)
+        with usual_turn():
+            return _load_pickle(place, options) if trust_pickle else _load_weights(place, options)
     except NoConvEError as error:
         raise NoConvEError(f"{place}: {error}; for another model, give --model-description") from error
     except CheckpointError as error:

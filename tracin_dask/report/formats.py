@@ -59,8 +59,8 @@ def refuse_many(path: AnyPath, num_tests: int) -> None:
     """
     if num_tests > 1 and not format_of(path).holds_many:
         raise ResultError(
-            f"{path}: there are {num_tests:,} test triples and a {suffix_of(path)} file takes one; write "
-            f"{_listed(suffixes(many=True), 'a folder with one file per test triple (--output-dir)')}"
+            f"{path}: there are {num_tests:,} answers and a {suffix_of(path)} file takes one; write "
+            f"{_listed(suffixes(many=True), 'a folder with one file per answer (--output-dir)')}"
         )
 
 
@@ -112,6 +112,8 @@ def read_result(path: AnyPath, *, all_groups: bool = True) -> "InfluenceResult":
         return folder.read_directory(place, all_groups=all_groups)
     if place.name == folder.SUMMARY:
         return folder.read_directory(place.parent, all_groups=all_groups)
+    if not place.is_file():
+        raise ResultError(f"{place}: no such file or folder")
     read = format_of(place).read
     if read is None:
         raise ResultError(

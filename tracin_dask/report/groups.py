@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.report.arrow import number_array, repeated, table_of, text_array
+from tracin_dask.report.equal import EqualByParts
 from tracin_dask.report.labels import ROLES
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ LISTED_GROUPS = 100
 """Groups of each grouping that a JSON result lists; a separate file has all of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupInfluences:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroupInfluences(EqualByParts):
     """The totals of one grouping: of each group that has training triples, by test triple.
 
     Attributes

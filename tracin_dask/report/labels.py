@@ -10,12 +10,13 @@ from numpy import ndarray
 
 from tracin_dask.errors import ResultError
 from tracin_dask.report.arrow import number_array, text_array
+from tracin_dask.report.equal import EqualByParts
 
 ROLES = ("head", "relation", "tail")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Texts(EqualByParts):
     """The labels and names of some ids."""
 
     ids: Int[ndarray, " id"]
@@ -52,8 +53,8 @@ class Texts:
         return bool(self.names.null_count < len(self.names))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Labels:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels(EqualByParts):
     """The labels and names of exactly the entities and relations that a result is about."""
 
     entities: Texts = field(repr=False)

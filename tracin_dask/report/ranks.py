@@ -6,11 +6,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from tracin_dask.report.equal import EqualByParts
+
 NOT_RANKED = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedRanks:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ListedRanks(EqualByParts):
     """Listed training triples: a row for each of their lines in the training file."""
 
     triples: Int[ndarray, "listed 3"]

@@ -13,6 +13,7 @@ from numpy import ndarray
 from tracin_dask.identity import Json
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.report.equal import EqualByParts
 from tracin_dask.report.groups import GroupInfluences, group_tables
 from tracin_dask.report.labels import Labels
 from tracin_dask.report.ranks import ListedRanks
@@ -28,8 +29,8 @@ SHOWN_ENTRIES = 10
 """Proponents and opponents that a result has at least, where so many exist: so that both sides can be shown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankedTriples:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RankedTriples(EqualByParts):
     """Training triples with their influences, the best first."""
 
     triples: Int[ndarray, "entry 3"]
@@ -52,8 +53,8 @@ def join(parts: Sequence[RankedTriples]) -> RankedTriples:
     return RankedTriples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Norms:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Norms(EqualByParts):
     """Norms of gradients: of all checkpoints side by side, each times the root of its learning rate."""
 
     train: tuple[Float[ndarray, " _"], ...]
@@ -61,8 +62,8 @@ class Norms:
     test: Float[ndarray, " test"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InfluenceResult:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InfluenceResult(EqualByParts):
     """The most influential training triples of each test triple; of the training set itself for self-influence.
 
     Attributes

@@ -6,9 +6,11 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from tracin_dask.report.equal import EqualByParts
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestSets:
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TestSets(EqualByParts):
     """Sets of test triples: influences are on the mean loss (or score) of the members of each."""
 
     __test__ = False  # no test class of pytest's

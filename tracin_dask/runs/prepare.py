@@ -31,6 +31,7 @@ from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import TrainingTriples
+from tracin_dask.turn import usual_turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ class PreparedRun:
     def model_config(self) -> ModelConfig:
         """The sizes, which all checkpoints have."""
         first = self.checkpoints[0]
-        return engine_kind(first.config).config_for(first.model, self.config.scoring.loss)
+        with usual_turn():
+            return engine_kind(first.config).config_for(first.model, self.config.scoring.loss)
 
     @property
     def question(self) -> Question:
@@ -133,6 +135,16 @@ def prepare(
         If the mode and the test triples contradict each other, a test triple is not of this graph, a pattern of
         parameters matches nothing, there are not as many learning rates as checkpoints, or groups are of another store.
     """
+    with usual_turn():
+        return _prepared(store, checkpoints, test_triples, config)
+
+
+def _prepared(
+    store: TripleStore,
+    checkpoints: Checkpoint | Sequence[Checkpoint],
+    test_triples: TestTriples | None,
+    config: RunConfig | None,
+) -> PreparedRun:
     config = config or RunConfig.of(mode="self" if test_triples is None else "test")
     if config.question.mode == "test" and test_triples is None:
         raise ConfigError("mode 'test' explains test triples, and none are given; give some, or choose mode 'self'")

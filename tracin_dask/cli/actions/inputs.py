@@ -119,6 +119,8 @@ def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | lis
     """Read the test triples, if there are any; integers are ids, unless --labels says that they are labels."""
     some, file = options["test_triple"], options["test"]
     if file:
+        if has_sets(file):
+            raise ConfigError(f"{file}: a fourth column names sets of test triples; add --together, or leave it out")
         return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
     if not some:
         return None

@@ -146,7 +146,7 @@ def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
         is_folder = place_of(path).name == SUMMARY
         what = answer_word(result)
         where = f"one file per {what} in the same folder, each with" if is_folder else f"of each {what}"
-        return f"{where} {_WRITTEN[rank_by].format(result.top_k)}"
+        return f"{where} {_WRITTEN[rank_by].format(max(map(len, result.rankings)))}"
     found = len(result.rankings[0])
     if found == 0:
         none_left = result.num_ranked is not None and result.num_ranked[0] == 0

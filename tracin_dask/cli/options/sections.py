@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tracin_dask.errors import ConfigError
+
 SECTIONS = ("Model", "Data", "Question", "Ranking", "Output", "Where", "Expert")
 """In the order of the help."""
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -57,6 +59,13 @@ class SectionedCommand(click.Command):
                 with formatter.section(section):
                     formatter.write_dl(records)
 
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click.Command
+        """Run the command; messages about an option of the configuration name it as the command line does."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise ConfigError(_with_option_name(str(error), self.params)) from error
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the options of many values in front of each value: --parameters 'fc.*' 'bn2.*'.
 
@@ -87,6 +96,13 @@ def _refuse_missing_values(ctx: click.Context, args: Sequence[str], many: Mappin
             raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
         if arg in many and (not after or _is_option(after[0])):
             raise click.BadOptionUsage(arg, f"{arg} needs at least one {many[arg]}", ctx)
+
+
+def _with_option_name(message: str, options: Sequence[click.Parameter]) -> str:
+    """Write `--top-k must be ...` for `top_k must be ...`."""
+    found = re.match(r"(\w+)(?=:| must | takes | is | has )", message)
+    names = {option.name: option.opts[0] for option in options}
+    return message if found is None or found[1] not in names else names[found[1]] + message[found.end() :]
 
 
 def _is_option(word: str) -> bool:

@@ -29,6 +29,8 @@ class PlaceType(click.ParamType[Place]):
         path = place.local_path()
         if path is not None:
             self._path.convert(path, param, ctx)
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                self.fail(f"{value} is a pipe or a device, which cannot be read twice; write it to a file", param, ctx)
         elif self._path.exists and not (place.is_file() or (self._path.dir_okay and place.is_folder())):
             self.fail(f"{self._path.name.title()} {str(place)!r} does not exist.", param, ctx)
         return place

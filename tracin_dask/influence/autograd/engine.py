@@ -168,8 +168,7 @@ class GradientEngine:
         """Give gradients of tensors the shapes that a preconditioner has: tables row by row, others one row."""
         tables = {table.name for table in self.model.config.tables}
         return {
-            name: gradient.flatten(start_dim=1) if name in tables else gradient.reshape(1, -1)
-            for name, gradient in gradients.items()
+            name: gradient.reshape(len(gradient) if name in tables else 1, -1) for name, gradient in gradients.items()
         }
 
     def _along(self, triples: Int[Tensor, "batch 3"], rows: RowGradients) -> RowGradients:

@@ -20,12 +20,17 @@ def resolve_training_triples(store: TripleStore, given: ListedTriples | None, op
         if given.store_fingerprint != store.info.fingerprint:
             raise ConfigError(f"{option} lists training triples of another store than {store.path}; read them again")
         return given
+    if type(given) is str or len(given) == 0:
+        raise ConfigError(
+            f"{option} lists training triples as rows of (head, relation, tail), at least one; "
+            "read_training_triples(path, store) reads them from a file"
+        )
     ids = resolve_triples(store, given, f"triple of {option}")
     found, missing = find_training_triples(store, ids)
     if len(missing):
         first = int(missing[0])
         raise ConfigError(
             f"triple {first + 1} of {len(ids)} of {option} {tuple(ids[first].tolist())} is not a training triple of "
-            f"{store.path}, and so are {len(missing)} of them in all; list training triples only"
+            f"{store.path}; of {len(missing)} in all this is true, so list training triples only"
         )
     return found

@@ -61,6 +61,13 @@ def _about_listed(listed: TrainingTriples) -> dict[str, Any]:
     return about | ({"file": listed.source} if listed.source else {})
 
 
+def _mixed(given: tuple[int | str, ...], relation: int | str) -> str:
+    """Say why a number was taken for a label."""
+    if len(given) == 1 or type(relation) is not str or not relation.isdecimal():
+        return ""
+    return "; it was taken for a label, as others are: give all as ids, or all as labels"
+
+
 def _relations(store: TripleStore, given: tuple[int | str, ...], *, excluded: bool) -> tuple[int, ...]:
     """Turn relations into ids, in the order in which they are given."""
     option, number = "exclude_relations" if excluded else "only_relations", store.info.num_relations
@@ -70,7 +77,7 @@ def _relations(store: TripleStore, given: tuple[int | str, ...], *, excluded: bo
         if not 0 <= place < number:
             raise ConfigError(
                 f"{option}: the relation {relation} is not among the {number:,} that {store.path} knows"
-                f"{meant(store, relation, 'relation')}"
+                f"{meant(store, relation, 'relation')}{_mixed(given, relation)}"
             )
         found.append(int(place))
     if excluded and len(set(found)) == number:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow.compute as pc
 from jaxtyping import Int
 from numpy import ndarray
 
@@ -45,9 +46,12 @@ def meant(store: TripleStore, given: str | int, role: str) -> str:
     """Say what an unknown label may have been meant for."""
     if not isinstance(given, str):
         return ""
-    mine, others, other_kind = store.entities, store.relations, "a relation"
+    mine, others, other_kind, names = store.entities, store.relations, "a relation", store.entity_names
     if role == "relation":
-        mine, others, other_kind = store.relations, store.entities, "an entity"
+        mine, others, other_kind, names = store.relations, store.entities, "an entity", store.relation_names
+    named = -1 if names is None else int(pc.index(names, given).as_py())
+    if named >= 0:
+        return f" (it is the readable name of {mine.label(named)}: give that label)"
     if others.ids([given])[0] >= 0:
         return f" (it is {other_kind}: are they in the order head, relation, tail, and the id maps not exchanged?)"
     found = mine.like(given)

@@ -7,7 +7,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.masks.base import Mask
 from tracin_dask.influence.masks.touching import Touching
-from tracin_dask.runs.options.refusals import refuse_unknown
+from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown
 from tracin_dask.triples.training_triples import ListedTriples
 
 BUILT_IN = ("only_relations", "exclude_relations", "candidates", "touching", "exclude_self")
@@ -51,6 +51,7 @@ class MaskingOptions:
         ConfigError
             Naming the option, its value and what is allowed.
         """
+        refuse_single(only_relations=self.only_relations, exclude_relations=self.exclude_relations)
         if self.only_relations and self.exclude_relations:
             raise ConfigError(
                 "only_relations and exclude_relations both choose the relations that are ranked; give only one of them"

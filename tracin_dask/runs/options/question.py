@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from tracin_dask.identity import changes
 from tracin_dask.influence.columns import Explain
-from tracin_dask.runs.options.refusals import refuse_unknown
+from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown
 
 Mode = Literal["test", "self"]
 
@@ -42,5 +42,6 @@ class QuestionOptions:
         ConfigError
             Naming the option, its value and what is allowed.
         """
+        refuse_single(contrast=self.contrast)
         refuse_unknown("mode", self.mode, get_args(Mode))
         refuse_unknown("explain", self.explain, get_args(Explain))

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import get_args
 
-from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.reductions.topk import RankBy
-from tracin_dask.runs.options.refusals import refuse_unknown
+from tracin_dask.runs.options.refusals import refuse_fraction, refuse_unknown
 from tracin_dask.triples.training_triples import ListedTriples
 
 
@@ -38,6 +37,5 @@ class RankingOptions:
         ConfigError
             Naming the option, its value and what is allowed.
         """
-        if self.top_k < 1:
-            raise ConfigError(f"top_k must be at least 1, not {self.top_k}")
+        refuse_fraction("top_k", self.top_k)
         refuse_unknown("rank_by", self.rank_by, get_args(RankBy))

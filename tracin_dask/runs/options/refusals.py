@@ -1,5 +1,7 @@
 """What is said of a value that an option does not have."""
 
+import operator
+
 from tracin_dask.errors import ConfigError
 
 
@@ -13,3 +15,32 @@ def refuse_unknown(name: str, value: str, known: tuple[str, ...]) -> None:
     """
     if value not in known:
         raise ConfigError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
+
+
+def refuse_fraction(name: str, value: object) -> None:
+    """Refuse what is not a whole number of at least 1.
+
+    Raises
+    ------
+    ConfigError
+        With the value.
+    """
+    try:
+        number = operator.index(value)  # type: ignore[arg-type] # what is no number raises
+    except TypeError:
+        raise ConfigError(f"{name} must be a whole number, not {value!r}") from None
+    if number < 1:
+        raise ConfigError(f"{name} must be at least 1, not {value}")
+
+
+def refuse_single(**options: object) -> None:
+    """Refuse a single value where an option takes several: a text would be taken for its letters.
+
+    Raises
+    ------
+    ConfigError
+        With the way to write it.
+    """
+    for name, value in options.items():
+        if not hasattr(value, "__len__") or type(value) is str:
+            raise ConfigError(f"{name} is a tuple, of one value, too: ({value!r},)")

@@ -11,7 +11,7 @@ from tracin_dask.influence.parameters import matching, without_cancelled
 from tracin_dask.influence.preconditioners.base import PreconditionerMethod
 from tracin_dask.influence.preconditioners.registry import NONE, method_of
 from tracin_dask.models.config import ModelConfig
-from tracin_dask.runs.options.refusals import refuse_unknown
+from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,11 @@ class ScoringOptions:
         ConfigError
             Naming the option, its value and what is allowed.
         """
+        refuse_single(parameters=self.parameters)
+        if not hasattr(self.loss, "name"):
+            raise ConfigError(
+                f"loss is {self.loss!r}; give a loss such as BinaryCrossEntropy() or OneToAll(), or one of your own"
+            )
         for rate in self.learning_rates:
             if not 0 < rate < float("inf"):
                 raise ConfigError(f"learning_rate must be a positive number, not {rate}")
