@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.report.group_file import write_groups
-from tracin_dask.report.group_table import TOTALS_MEANING, group_tables
+from tracin_dask.report.group_table import TOTALS_MEANING, largest_groups
 from tracin_dask.report.groups import LISTED_GROUPS
 
 NUM_ENTITIES = 130
@@ -36,7 +36,7 @@ def result(influences, rank_by="absolute"):
 def shown(given, **options):
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(group_tables(given, **options))
+        console.print(largest_groups(given, **options))
     return capture.get()
 
 

@@ -19,7 +19,7 @@ from tracin_dask.models.scoring import Role, ScoringConfig, Table
 from tracin_dask.models.tails import ScoreTails, TailCheck, call_with
 from tracin_dask.turn import one_at_a_time
 
-Rows: TypeAlias = dict[str, Tensor]
+TableRows: TypeAlias = dict[str, Tensor]
 """The rows [batch, place, ...] of each table that triples read: head and tail of an entity table, else one place."""
 Score: TypeAlias = Callable[[Tensor], Tensor]
 """From triples [batch, 3] to as many scores."""
@@ -90,12 +90,12 @@ class RowwiseModel(nn.Module):
         """Where the tensors lie."""
         return next(tensor.device for tensor in self.model.parameters())
 
-    def rows(self, triples: Int[Tensor, "batch 3"]) -> Rows:
+    def rows(self, triples: Int[Tensor, "batch 3"]) -> TableRows:
         """Copy the rows that triples read out of every table."""
         tensors = self.tensors()
         return {name: tensors[name].detach()[triples[:, _COLUMNS[role]]] for name, role in self._tables.items()}
 
-    def score_rows(self, rows: Rows, dense: Mapping[str, Tensor], triples: Tensor) -> Tensor:
+    def score_rows(self, rows: TableRows, dense: Mapping[str, Tensor], triples: Tensor) -> Tensor:
         """Score triples [batch, 3] from their rows; `dense` tensors stand in for the model's own, where given."""
         number, roles = len(triples), set(self._tables.values())
         place = torch.arange(number, device=triples.device)
@@ -109,7 +109,7 @@ class RowwiseModel(nn.Module):
         scores: Tensor = functional_call(self, stand_in, (torch.stack([head, relation, tail], dim=1),))
         return scores
 
-    def score_one(self, dense: Mapping[str, Tensor], rows: Rows, triple: Tensor) -> Tensor:
+    def score_one(self, dense: Mapping[str, Tensor], rows: TableRows, triple: Tensor) -> Tensor:
         """Score one triple [3] from its rows [place, ...]."""
         return self.score_rows({name: table[None] for name, table in rows.items()}, dense, triple[None])[0]
 

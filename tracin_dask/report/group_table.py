@@ -10,7 +10,7 @@ from tracin_dask.report.result import InfluenceResult
 TOTALS_MEANING = "Sums over all training triples of a group; net: positive plus negative influences."
 
 
-def group_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
+def largest_groups(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
     """Show the largest groups of each grouping, at most `rows` of each."""
     tables = [_table(result, found, test_index, rows) for found in result.groups]
     return Group(*tables, Text(TOTALS_MEANING, style="dim"))

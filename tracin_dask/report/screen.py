@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.report.group_table import group_tables
+from tracin_dask.report.group_table import largest_groups
 from tracin_dask.report.rank_table import rank_table
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.table import influence_tables
@@ -16,7 +16,7 @@ def answer_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 1
     """Show one answer: proponents and opponents, listed ranks, the largest groups of each grouping; `rows` of each."""
     parts = [influence_tables(result, test_index, rows=rows)]
     parts += [rank_table(result.ranks, result.labels, test_index, rows=rows)] if result.ranks is not None else []
-    parts += [group_tables(result, test_index, rows=rows)] if result.groups else []
+    parts += [largest_groups(result, test_index, rows=rows)] if result.groups else []
     parts += [
         Text(f"{name}: {json.dumps(values[test_index], ensure_ascii=False)}", no_wrap=True, overflow="ellipsis")
         for name, values in result.kept.items()

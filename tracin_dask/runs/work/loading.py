@@ -12,7 +12,7 @@ from tracin_dask.influence.preconditioners.diagonal import IDENTITY
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.work.job import ScoreJob
-from tracin_dask.runs.work.process import Computing
+from tracin_dask.runs.work.process import ThisProcess
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Loaded:
         return self._fitted[1]
 
 
-NOTHING: State = {}
+NOTHING_GATHERED: State = {}
 ModelKey = tuple[str, ModelConfig, torch.dtype, frozenset[str], str, torch.device, Precision]
 """The file, the sizes (one that does not state the image's height and width is another model with others), formats."""
 
@@ -47,19 +47,19 @@ class Models:
 
     _loaded: dict[ModelKey, Loaded] = field(default_factory=dict)
 
-    def keep_only(self, job: ScoreJob, here: Computing) -> bool:
+    def keep_only(self, job: ScoreJob, here: ThisProcess) -> bool:
         """Forget the models of other files, devices and precisions; tells whether there were any."""
         others = self._loaded.keys() - {_key(file, here) for file in job.checkpoints}
         for key in others:
             del self._loaded[key]
         return bool(others)
 
-    def remember(self, job: ScoreJob, models: Sequence[Contents], here: Computing) -> None:
+    def remember(self, job: ScoreJob, models: Sequence[Contents], here: ThisProcess) -> None:
         """Keep the models of a job, which are loaded already."""
         for file, contents in zip(job.checkpoints, models, strict=True):
             self._loaded[_key(file, here)] = _ready(file, contents, here)
 
-    def load(self, job: ScoreJob, here: Computing) -> None:
+    def load(self, job: ScoreJob, here: ThisProcess) -> None:
         """Load the models of a job that are not here yet; the first task counts them."""
         for file in job.checkpoints:
             key = _key(file, here)
@@ -67,13 +67,13 @@ class Models:
                 self._loaded[key] = _ready(file, file.load(), here)
                 self._loaded[key].is_counted = False
 
-    def engines(self, job: ScoreJob, here: Computing) -> tuple[list[Engine], int]:
+    def engines(self, job: ScoreJob, here: ThisProcess) -> tuple[list[Engine], int]:
         """Give an engine per checkpoint of a job, all loaded, and how many of them no task has counted yet."""
         found = [self._loaded[_key(file, here)] for file in job.checkpoints]
         number = sum(not model.is_counted for model in found)
         for model in found:
             model.is_counted = True
-        gathered = job.gathered or (NOTHING,) * len(found)
+        gathered = job.gathered or (NOTHING_GATHERED,) * len(found)
         settings = (
             _settings(job, rate, model.preconditioner(job, of_one))
             for model, rate, of_one in zip(found, job.learning_rates, gathered, strict=True)
@@ -81,7 +81,7 @@ class Models:
         return [model.ready.engine(chosen) for model, chosen in zip(found, settings, strict=True)], number
 
 
-def _ready(file: CheckpointFile, contents: Contents, here: Computing) -> Loaded:
+def _ready(file: CheckpointFile, contents: Contents, here: ThisProcess) -> Loaded:
     """Make a model ready to compute."""
     kind = engine_kind(file.config)
     return Loaded(
@@ -102,6 +102,6 @@ def _settings(job: ScoreJob, learning_rate: float, preconditioner: Preconditione
     )
 
 
-def _key(file: CheckpointFile, here: Computing) -> ModelKey:
+def _key(file: CheckpointFile, here: ThisProcess) -> ModelKey:
     reader = "" if file.reader is None else file.reader.name
     return file.sha256, file.config, file.dtype, file.preconditioned, reader, here.device, here.precision

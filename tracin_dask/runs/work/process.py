@@ -14,7 +14,7 @@ from tracin_dask.turn import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Computing:
+class ThisProcess:
     """Where and how this process computes."""
 
     device: torch.device
@@ -23,7 +23,7 @@ class Computing:
 
 
 @contextmanager
-def computing(job: ScoreJob) -> Iterator[Computing]:
+def computing(job: ScoreJob) -> Iterator[ThisProcess]:
     """Take a turn at this process for a job; afterwards its settings are what they were.
 
     Raises
@@ -35,7 +35,7 @@ def computing(job: ScoreJob) -> Iterator[Computing]:
     device = resolve_device(options.device)
     precision = Precision.named(options.precision, device)
     with Turn(job.threads, precision.matmul) as turn:
-        yield Computing(device=device, precision=precision, turn=turn)
+        yield ThisProcess(device=device, precision=precision, turn=turn)
 
 
 def resolve_device(device: Device) -> torch.device:

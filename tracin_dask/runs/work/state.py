@@ -15,7 +15,7 @@ from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import Prepared, ScoreJob
 from tracin_dask.runs.work.loading import Models
 from tracin_dask.runs.work.oom_retry import InPieces
-from tracin_dask.runs.work.process import Computing, computing
+from tracin_dask.runs.work.process import ThisProcess, computing
 
 
 @dataclass(slots=True)
@@ -56,13 +56,13 @@ class WorkerState:
         with computing(job) as here:
             self.models.remember(job, models, here)
 
-    def load(self, job: ScoreJob, here: Computing) -> None:
+    def load(self, job: ScoreJob, here: ThisProcess) -> None:
         """Load the models of a job, in place of those of other runs."""
         if self.models.keep_only(job, here):
             self.forget_test()
         self.models.load(job, here)
 
-    def engines(self, job: ScoreJob, here: Computing) -> tuple[list[Engine], int]:
+    def engines(self, job: ScoreJob, here: ThisProcess) -> tuple[list[Engine], int]:
         """Give an engine per checkpoint of a job, and how many checkpoints had to be loaded; lets go of other runs'."""
         self.load(job, here)
         return self.models.engines(job, here)
