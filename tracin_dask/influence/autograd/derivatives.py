@@ -13,7 +13,7 @@ from torch.func import grad_and_value, jvp, vmap
 
 from tracin_dask.influence.autograd.cost import directions_at_a_time
 from tracin_dask.influence.terms import Row
-from tracin_dask.models.rowwise import Rows, RowwiseModel
+from tracin_dask.models.rowwise import RowwiseModel, TableRows
 from tracin_dask.models.scoring import Role
 
 ENTITY, RELATION, DENSE = "entity", "relation", "dense"
@@ -96,7 +96,7 @@ class Derivatives:
     ) -> tuple[Float[Tensor, " batch"], dict[str, Float[Tensor, "batch _"]]]:
         """Give scores, and the gradient of each by every dense tensor, flattened."""
 
-        def score(dense: dict[str, Tensor], rows: Rows, triple: Tensor) -> Tensor:
+        def score(dense: dict[str, Tensor], rows: TableRows, triple: Tensor) -> Tensor:
             return self._model.score_one(self._fixed | dense, rows, triple)
 
         each = vmap(grad_and_value(score), in_dims=(None, 0, 0))
@@ -113,7 +113,7 @@ class Derivatives:
             first += product
         return first
 
-    def _score(self, rows: Rows, dense: dict[str, Tensor], triples: Tensor) -> Tensor:
+    def _score(self, rows: TableRows, dense: dict[str, Tensor], triples: Tensor) -> Tensor:
         return self._model.score_rows(rows, self._fixed | dense, triples)
 
     def _apart(self, directions: Tensor) -> dict[str, Tensor]:
