@@ -63,11 +63,11 @@ def noticed_uses(agrees: Callable[[], bool]) -> tuple[int, int]:
 
 
 def _leave_out(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
-    scale, uses = DiagonalPreconditioner.scale, []
+    diagonal, uses = DiagonalPreconditioner.diagonal, []
 
     def one_left_out(self: DiagonalPreconditioner, name: str) -> torch.Tensor:
         uses.append(name)
-        return torch.ones_like(scale(self, name)) if len(uses) == number + 1 else scale(self, name)
+        return torch.ones_like(diagonal(self, name)) if len(uses) == number + 1 else diagonal(self, name)
 
-    monkeypatch.setattr(DiagonalPreconditioner, "scale", one_left_out)
+    monkeypatch.setattr(DiagonalPreconditioner, "diagonal", one_left_out)
     return uses

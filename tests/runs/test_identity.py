@@ -32,6 +32,9 @@ class SecondTopK(TopKReduction):
 
     name = "second_top_k"
 
+    def value(self, outcome, answer: int) -> int:  # noqa: ARG002 - a run reports it, and there is none here
+        return answer
+
 
 TRAINING_TRIPLE = "a training triple of the small graph"
 OTHER_VALUES = {
