@@ -64,7 +64,10 @@ class SectionedCommand(click.Command):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            raise ConfigError(_with_option_name(str(error), self.params)) from error
+            message = _with_option_name(str(error), self.params)
+            if message == str(error):
+                raise
+            raise ConfigError(message) from error
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the options of many values in front of each value: --parameters 'fc.*' 'bn2.*'.
