@@ -33,7 +33,7 @@ class CaptumTracInCP:
         """Tell whether captum is there in a version whose method below is overridden."""
         return installed_version(self.requirement) is not None
 
-    def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:  # noqa: ARG002 - Peer's
+    def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:  # noqa: ARG002 - Peer's signature
         """Differentiate every test triple's loss once, not in every call as `influence` does by itself."""
         scores = TripleScores(model)
         tests = batches(with_labels(model, test), TESTS_PER_BATCH)
@@ -55,7 +55,7 @@ def _tracincp(scores: TripleScores, train: Any, gradients: list[tuple[Tensor, ..
     class WithTestGradients(TracInCP):
         """Takes the test triples' gradients from `gradients`, and fills it at the first call, in place."""
 
-        def _get_checkpoint_jacobians(self, inputs_dataset: Any, *_: Any) -> list[tuple[Tensor, ...]]:  # noqa: ANN401 - captum's
+        def _get_checkpoint_jacobians(self, inputs_dataset: Any, *_: Any) -> list[tuple[Tensor, ...]]:  # noqa: ANN401 - captum's signature
             if not gradients:
                 made = tuple(torch.empty(num_tests, *p.shape, dtype=p.dtype) for p in self.model.parameters())
                 start = 0

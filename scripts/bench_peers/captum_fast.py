@@ -26,7 +26,7 @@ class CaptumTracInCPFast:
         """Tell whether captum is there."""
         return installed_version(self.requirement) is not None
 
-    def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:  # noqa: ARG002 - Peer's
+    def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:  # noqa: ARG002 - Peer's signature
         """Split the model at fc's output: what comes after it is the loss."""
         from captum.influence import TracInCPFast  # noqa: PLC0415 - captum may be absent
 

@@ -32,8 +32,8 @@ class Kronfluence:
     def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:
         """Wrap the layers and state that nothing is fitted."""
         from kronfluence.analyzer import Analyzer, prepare_model  # noqa: PLC0415 - kronfluence may be absent
-        from kronfluence.arguments import FactorArguments, ScoreArguments  # noqa: PLC0415 - the same
-        from kronfluence.utils.dataset import DataLoaderKwargs  # noqa: PLC0415 - the same
+        from kronfluence.arguments import FactorArguments, ScoreArguments  # noqa: PLC0415 - kronfluence may be absent
+        from kronfluence.utils.dataset import DataLoaderKwargs  # noqa: PLC0415 - kronfluence may be absent
 
         task = _task()
         losses = prepare_model(TripleLosses(model), task)

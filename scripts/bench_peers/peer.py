@@ -36,13 +36,13 @@ class Peer(Protocol):
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - described above
+    def name(self) -> str: ...  # noqa: D102 - the class's Attributes describe it
     @property
-    def tracks(self) -> tuple[str, ...]: ...  # noqa: D102 - described above
+    def tracks(self) -> tuple[str, ...]: ...  # noqa: D102 - the class's Attributes describe it
     @property
-    def requirement(self) -> str: ...  # noqa: D102 - described above
+    def requirement(self) -> str: ...  # noqa: D102 - the class's Attributes describe it
     @property
-    def prepares_tests(self) -> bool: ...  # noqa: D102 - described above
+    def prepares_tests(self) -> bool: ...  # noqa: D102 - the class's Attributes describe it
 
     def is_installed(self) -> bool:
         """Tell whether a version that `requirement` allows is installed for this interpreter."""

@@ -32,7 +32,7 @@ class PyDVL:
     def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:
         """Write the test triples' gradients to a Zarr array, chunk by chunk, and read them as one tensor."""
         from pydvl.influence import SequentialInfluenceCalculator  # noqa: PLC0415 - pyDVL may be absent
-        from pydvl.influence.torch.util import (  # noqa: PLC0415 - the same
+        from pydvl.influence.torch.util import (  # noqa: PLC0415 - pyDVL may be absent
             NestedTorchCatAggregator,
             TorchNumpyConverter,
         )

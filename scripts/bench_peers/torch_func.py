@@ -26,7 +26,7 @@ class TorchFunc:
         """Tell whether torch is new enough."""
         return installed_version(self.requirement) is not None
 
-    def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:  # noqa: ARG002 - Peer's
+    def prepare(self, model: ConvE, test: Int[Tensor, "test 3"], folder: Path) -> Scorer:  # noqa: ARG002 - Peer's signature
         """Differentiate every test triple's loss; the gradients are kept, dense."""
         losses = TripleLosses(model)
         parameters = {name: parameter.detach() for name, parameter in losses.named_parameters()}

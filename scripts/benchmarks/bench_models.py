@@ -81,7 +81,7 @@ def measure_a_model_beside_the_loop(
 
 def _pykeen_model(name: str, num_entities: int, num_relations: int, dim: int) -> nn.Module:
     from pykeen.models import model_resolver  # noqa: PLC0415 - seconds of import, of this section alone
-    from pykeen.triples import CoreTriplesFactory  # noqa: PLC0415 - the same
+    from pykeen.triples import CoreTriplesFactory  # noqa: PLC0415 - PyKEEN takes seconds to import
 
     none = torch.empty((0, 3), dtype=torch.int64)
     graph = CoreTriplesFactory(mapped_triples=none, num_entities=num_entities, num_relations=num_relations)

@@ -34,7 +34,7 @@ OWN_DIM = 5
 def pykeen_model(name: str, seed: int) -> nn.Module:
     """Make a model of PyKEEN's with random weights."""
     from pykeen.models import model_resolver  # noqa: PLC0415 - PyKEEN is slow to import
-    from pykeen.triples import CoreTriplesFactory  # noqa: PLC0415 - the same
+    from pykeen.triples import CoreTriplesFactory  # noqa: PLC0415 - PyKEEN takes seconds to import
 
     graph = CoreTriplesFactory(
         mapped_triples=torch.empty((0, 3), dtype=torch.int64), num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS

@@ -70,12 +70,12 @@ def _labels(kind: EntityType, number: int, random: np.random.Generator) -> pa.St
 _QUALITIES = (
     "acute", "chronic", "familial", "early-onset", "benign", "human", "mitochondrial", "putative", "α-", "β-", "N,N-",
     "(R,S)-", "2,4-", "X-linked", "soluble", "5′-", "non-coding",
-)  # fmt: skip
+)  # fmt: skip  # several words a line
 _STEMS = (
     "carcinoma", "Sjögren's syndrome", "receptor", "kinase", "naïve T cell", "oxide", 'the "orphan" factor', "lactate",
     "fibrosis, pulmonary", "binding", "transport", "Ménière's disease", "phosphatase", "cortex", "neuropathy", "acid",
     "transcript variant", "membrane protein", "deficiency, partial",
-)  # fmt: skip
+)  # fmt: skip  # several words a line
 _SHARE_WITH_NUMBER = 0.9
 
 

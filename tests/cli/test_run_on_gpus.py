@@ -86,7 +86,7 @@ def first_device() -> str:
 
 def main() -> None:
     from tracin_dask.clusters.cluster import Start  # noqa: PLC0415 - only in the process of its own
-    from tracin_dask.clusters.cuda import Cuda  # noqa: PLC0415 - the same
+    from tracin_dask.clusters.cuda import Cuda  # noqa: PLC0415 - only in the process of its own
 
     gpus = Cuda(device_memory_limit="8GiB", memory_per_worker=2 * GIB, dashboard_address="127.0.0.1:0")
     with gpus.open(Start()) as opened:

@@ -200,7 +200,7 @@ def test_contrast_takes_the_other_tail_as_id_or_label(project, everything, other
         (["--loss", "slcwa", "--num-negatives", "0"], "--num-negatives must be at least 1, not 0"),
         (
             ["--loss", "one-to-all", "--label-smoothing", "1"],
-            "--label-smoothing must be at least 0",
+            "--label-smoothing must be at least 0 and below 1, not 1.0",
         ),
         (["--contrast", "8", "--contrast", "9"], "2 other tails for 1 test triples; give one for all, or one each"),
     ],

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tracin_dask.cli.allocation import running
 from tracin_dask.clusters import allocation
@@ -73,8 +74,6 @@ def test_workers_of_a_submitted_job_share_the_memory_of_their_node():
 
 
 def test_the_client_of_a_submitted_job_waits_for_all_workers(tmp_path):
-    import yaml  # noqa: PLC0415 - only here
-
     path = tmp_path / "cluster.yaml"
     path.write_text(yaml.safe_dump(running(GPUS, "tcp://10.0.0.1:8786")))
     spec = parse_cluster(str(path))

@@ -52,7 +52,7 @@ def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, m
         estimate += preconditioned_layout_bytes(model.config, num_tests, FLOAT32, modes)
         assert peak <= estimate + 2 * jacobian_bytes(engine)
 
-        peak = peak_of(lambda: [part.influences for part in scorers[0].parts(ALL_DISTINCT.numpy())])  # noqa: B023 - as above
+        peak = peak_of(lambda: [part.influences for part in scorers[0].parts(ALL_DISTINCT.numpy())])  # noqa: B023 - called at once
         estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, **sizes)
         assert peak <= estimate + preconditioned_batch_bytes(model.config, BATCH, modes, **sizes) <= 2.5 * peak
 

@@ -101,8 +101,10 @@ def test_the_result_says_how_it_was_made(make_job: MakeJob, graph: Graph, checkp
         {"path": str(checkpoint.path), "sha256": checkpoint.sha256, "epoch": None, "learning_rate": 0.01}
     ]
     assert about["store"] == {
-        "path": graph.store.path, "fingerprint": graph.store.info.fingerprint, "skipped_lines": {}
-    }  # fmt: skip
+        "path": graph.store.path,
+        "fingerprint": graph.store.info.fingerprint,
+        "skipped_lines": {},
+    }
     assert about["num_training_triples"] == NUM_ROWS
     assert about["num_test_triples"] == 3
     assert about["device"] == "cpu"

@@ -271,7 +271,9 @@ def test_a_resumed_run_needs_disk_space_for_remaining_scores_only(
     make_job: MakeJob, cut_off: Path, path: Path, monkeypatch
 ):
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10_000, 5_000, 5_000))
-    make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
+    result = make_job(save_scores=path).carry_out(execution=Execution(record_directory=cut_off))
+    assert result.run["statistics"]["resumed_rows"] > 0
+    assert result.run["saved_scores"] == str(path)
 
 
 def test_a_full_disk_leaves_saved_scores_marked_incomplete(make_job: MakeJob, path: Path, monkeypatch):

@@ -15,14 +15,14 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.append(str(SCRIPTS))
 
 from benchmarks import command, report, tables  # noqa: E402 - scripts/ must be on the path
-from benchmarks.agreement import overlap_of_leaders, ranks, spearman  # noqa: E402 - the same
-from benchmarks.commands import stated_seconds  # noqa: E402 - the same
-from benchmarks.figures import Collector, Figure  # noqa: E402 - the same
-from benchmarks.fit import fit_line  # noqa: E402 - the same
-from benchmarks.processes import CommandError, collected_json, run_measured, start  # noqa: E402 - the same
-from benchmarks.requirements import REQUIREMENTS, Requirement, judge  # noqa: E402 - the same
-from benchmarks.scoring import mixed_is_float32  # noqa: E402 - the same
-from benchmarks.settings import SECTIONS, ModelSize, Settings, Sizes  # noqa: E402 - the same
+from benchmarks.agreement import overlap_of_leaders, ranks, spearman  # noqa: E402 - scripts/ must be on the path
+from benchmarks.commands import stated_seconds  # noqa: E402 - scripts/ must be on the path
+from benchmarks.figures import Collector, Figure  # noqa: E402 - scripts/ must be on the path
+from benchmarks.fit import fit_line  # noqa: E402 - scripts/ must be on the path
+from benchmarks.processes import CommandError, collected_json, run_measured, start  # noqa: E402 - scripts/ must be on the path
+from benchmarks.requirements import REQUIREMENTS, Requirement, judge  # noqa: E402 - scripts/ must be on the path
+from benchmarks.scoring import mixed_is_float32  # noqa: E402 - scripts/ must be on the path
+from benchmarks.settings import SECTIONS, ModelSize, Settings, Sizes  # noqa: E402 - scripts/ must be on the path
 
 TINY = Sizes(
     num_entities=40,

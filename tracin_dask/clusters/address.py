@@ -41,7 +41,7 @@ class Address:
         """Say that nothing would be started."""
         return f"nothing: connects to the cluster at {self.address}"
 
-    def expected_resources(self, asked: WorkerOptions, machine: Machine) -> Sequence[Resources]:  # noqa: ARG002 - runs elsewhere
+    def expected_resources(self, asked: WorkerOptions, machine: Machine) -> Sequence[Resources]:  # noqa: ARG002 - its workers are on other machines
         """Expect nothing: only the running cluster knows its workers."""
         asked.refuse_number(self.title)
         return []

@@ -28,7 +28,7 @@ def settings_of(kind: Any) -> Mapping[str, Field[Any]]:  # noqa: ANN401 - as dat
     return {found.name: found for found in fields(kind)}
 
 
-def required_settings(kind: Any) -> list[str]:  # noqa: ANN401 - the same
+def required_settings(kind: Any) -> list[str]:  # noqa: ANN401 - as dataclasses.fields
     """Name the settings that have no default."""
     return [name for name, found in settings_of(kind).items() if found.default is MISSING]
 

@@ -117,7 +117,7 @@ class Slurm:
         """Give the script of a job."""
         return f"{self.jobs} job(s), each with this script:\n\n{job_script(self)}"
 
-    def expected_resources(self, asked: WorkerOptions, machine: Machine) -> Sequence[Resources]:  # noqa: ARG002 - runs elsewhere
+    def expected_resources(self, asked: WorkerOptions, machine: Machine) -> Sequence[Resources]:  # noqa: ARG002 - its workers are on other machines
         """Give the workers of all jobs."""
         asked.refuse_number(self.title)
         resources = Resources(
@@ -238,7 +238,7 @@ def _arrived(client: Client, number: int) -> str:
     return f"{there} of {number} workers" if there else "no worker"
 
 
-def _states(cluster: Any) -> str:  # noqa: ANN401 - the same
+def _states(cluster: Any) -> str:  # noqa: ANN401 - dask-jobqueue has no types
     """Ask Slurm for the states of the jobs, and for the reasons of pending ones."""
     ids = [worker.job_id for worker in cluster.workers.values() if getattr(worker, "job_id", None)]
     if not ids:

@@ -190,7 +190,7 @@ class EngineOptions:
 class EngineKind(Protocol):
     """What must be known of an engine before there is one."""
 
-    def refuse_unsupported(self, model: Any, loss: AnyLoss, options: EngineOptions) -> None:  # noqa: ANN401 - as `ready`
+    def refuse_unsupported(self, model: Any, loss: AnyLoss, options: EngineOptions) -> None:  # noqa: ANN401 - the module that the configuration describes
         """Refuse what the engine, or this model, cannot do.
 
         Raises
@@ -200,7 +200,7 @@ class EngineKind(Protocol):
         """
         ...
 
-    def config_for(self, model: Any, loss: AnyLoss) -> ModelConfig:  # noqa: ANN401 - as `ready`
+    def config_for(self, model: Any, loss: AnyLoss) -> ModelConfig:  # noqa: ANN401 - the module that the configuration describes
         """Describe a model with all that the cost model needs for a loss."""
         ...
 

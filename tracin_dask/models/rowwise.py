@@ -15,7 +15,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.effort import effort_of
-from tracin_dask.models.scoring import Role, ScoringConfig, Table
+from tracin_dask.models.scoring import Effort, Role, ScoringConfig, Table
 from tracin_dask.models.tails import ScoreTails, TailCheck, call_with
 from tracin_dask.turn import one_at_a_time
 
@@ -154,9 +154,12 @@ class RowwiseModel(nn.Module):
         """
         if not self.can_score_tails:
             raise CheckpointError(self.why_no_tails)
+        return replace(self.config, tails_effort=self._tails_effort)
+
+    @cached_property
+    def _tails_effort(self) -> Effort:
         with one_at_a_time:
-            effort = effort_of(lambda number: self._all_tails(self.some_triples(number)[:, :2]), step=1)
-        return replace(self.config, tails_effort=effort)
+            return effort_of(lambda number: self._all_tails(self.some_triples(number)[:, :2]), step=1)
 
     def _all_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]:
         trained = {

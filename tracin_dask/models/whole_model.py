@@ -84,7 +84,7 @@ def conve_config(model: nn.Module) -> ConvEConfig | None:
     """Give the sizes of PyKEEN's ConvE, which has a faster engine; None of any other model."""
     if not hasattr(model, "score_hrt"):
         return None
-    from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - as above
+    from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
     return any_model.conve_config(model)
 

@@ -88,8 +88,8 @@ class RunMonitor(SchedulerPlugin):
 def _serve(scheduler: Scheduler, figures: Callable[[], Figures | None]) -> None:
     """Serve the page among Dask's own pages, with their template and a menu entry."""
     from distributed.dashboard.components.scheduler import env  # noqa: PLC0415 - slow, and private
-    from distributed.dashboard.core import BokehApplication  # noqa: PLC0415 - the same
-    from distributed.dashboard.scheduler import template_variables  # noqa: PLC0415 - the same
+    from distributed.dashboard.core import BokehApplication  # noqa: PLC0415 - bokeh is slow to import
+    from distributed.dashboard.scheduler import template_variables  # noqa: PLC0415 - bokeh is slow to import
 
     menu = template_variables(scheduler)["pages"]
     if PAGE not in menu:

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable
 from functools import partial
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +11,7 @@ import pyarrow.compute as pc
 from tracin_dask.places.place import Place
 from tracin_dask.report.arrow import table_of
 from tracin_dask.report.entries import entry_tables, rank_tables
-from tracin_dask.report.format import Format
-from tracin_dask.report.group_file import groups_file
+from tracin_dask.report.format import Format, separate_file
 from tracin_dask.report.groups import group_tables
 from tracin_dask.report.result import InfluenceResult
 
@@ -24,16 +22,11 @@ def write_csv(result: InfluenceResult, place: Place, *, delimiter: str, suffix: 
     Numbers have all their digits. A column for each checkpoint says what it adds, where that is known.
     """
     if result.groups:
-        _write(group_tables(result), groups_file(place, suffix), delimiter)
+        _write(group_tables(result), separate_file(place, "groups", suffix), delimiter)
     if result.ranks is not None:
-        _write(rank_tables(result, result.ranks), ranks_file(place, suffix), delimiter)
+        _write(rank_tables(result, result.ranks), separate_file(place, "ranks", suffix), delimiter)
     width = 0 if result.contributions is None else result.contributions[0].shape[1]
     _write((_flat(table, width) for table in entry_tables(result)), place, delimiter)
-
-
-def ranks_file(result: Place, suffix: str) -> Place:
-    """Name the file for the ranks of listed training triples, in the folder of the result."""
-    return result.parent / f"{PurePosixPath(result.name).stem}.ranks{suffix}"
 
 
 def _write(tables: Iterable[pa.Table], place: Place, delimiter: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from tracin_dask.places.place import Place
@@ -34,3 +35,8 @@ class Format:
     write: Callable[[InfluenceResult, Place], None]
     read: Read | None = None
     holds_many: bool = True
+
+
+def separate_file(result: Place, what: str, suffix: str) -> Place:
+    """Name the file for a part of a result that lies next to it: `why.groups.csv` for the groups of `why.csv`."""
+    return result.parent / f"{PurePosixPath(result.name).stem}.{what}{suffix}"

@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,6 @@ from tracin_dask.report.result import InfluenceResult
 
 KEY = b"tracin-dask groups"
 """Under which the file says of which run and of which test triples it is."""
-
-
-def groups_file(result: Place, suffix: str = ".parquet") -> Place:
-    """Name the file for the totals of all groups, in the folder of the result."""
-    return result.parent / f"{PurePosixPath(result.name).stem}.groups{suffix}"
 
 
 def write_groups(result: InfluenceResult, path: AnyPath, tests: Sequence[int] | None = None) -> None:

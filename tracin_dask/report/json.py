@@ -9,8 +9,8 @@ from typing import Any
 from tracin_dask.errors import ResultError
 from tracin_dask.places.files import read_bytes, write_json_file
 from tracin_dask.places.place import Place
-from tracin_dask.report.format import Format
-from tracin_dask.report.group_file import groups_file, read_groups, write_groups
+from tracin_dask.report.format import Format, separate_file
+from tracin_dask.report.group_file import read_groups, write_groups
 from tracin_dask.report.json_parts import PARTS, Contents
 from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult
 
@@ -39,7 +39,7 @@ def write_json(result: InfluenceResult, place: Place, test_index: int = 0) -> No
     """Write one test triple's result, whole or not at all; all its groups go to a separate file, first."""
     beside: Place | None = None
     if result.groups:
-        beside = groups_file(place)
+        beside = separate_file(place, "groups", ".parquet")
         write_groups(result, beside, tests=[test_index])
     write_json_file(place, with_groups(to_dict(result, test_index), beside, test_index))
 

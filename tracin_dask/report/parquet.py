@@ -15,8 +15,8 @@ from tracin_dask.errors import ResultError
 from tracin_dask.places.place import Place
 from tracin_dask.report.arrow import numbers_of
 from tracin_dask.report.entries import long_table
-from tracin_dask.report.format import Format
-from tracin_dask.report.group_file import groups_file, write_groups
+from tracin_dask.report.format import Format, separate_file
+from tracin_dask.report.group_file import write_groups
 from tracin_dask.report.json import REMEDY, explained, from_dicts, refuse_newer, with_all_groups, with_groups
 from tracin_dask.report.json_parts import PARTS, RANKINGS, name_of_value
 from tracin_dask.report.result import InfluenceResult
@@ -31,7 +31,7 @@ def write_parquet(result: InfluenceResult, place: Place) -> None:
     """Write a result, whole or not at all; all groups go to a separate file, first."""
     beside: Place | None = None
     if result.groups:
-        beside = groups_file(place)
+        beside = separate_file(place, "groups", ".parquet")
         write_groups(result, beside)
     tests = [with_groups(_beside_ranking(result, test), beside, test) for test in range(len(result.rankings))]
     about = {

@@ -6,10 +6,10 @@ from pathlib import Path, PurePath
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
-from tracin_dask.report.csv import ranks_file
 from tracin_dask.report.folder import RECORDS, refuse_earlier
+from tracin_dask.report.format import separate_file
 from tracin_dask.report.formats import refuse_many, write_result
-from tracin_dask.report.group_file import groups_file, write_groups
+from tracin_dask.report.group_file import write_groups
 from tracin_dask.report.result import InfluenceResult
 
 
@@ -69,9 +69,9 @@ class Outputs:
 
     def _refuse_twice(self, *, has_groups: bool, has_ranks: bool) -> None:
         """Refuse that one file is written over another."""
-        groups, ranks = (".parquet", ".csv", ".tsv") if has_groups else (), (".csv", ".tsv") if has_ranks else ()
-        beside = {str(groups_file(file, suffix)) for file in self.files for suffix in groups}
-        beside |= {str(ranks_file(file, suffix)) for file in self.files for suffix in ranks}
+        parts = [("groups", suffix) for suffix in (".parquet", ".csv", ".tsv") if has_groups]
+        parts += [("ranks", suffix) for suffix in (".csv", ".tsv") if has_ranks]
+        beside = {str(separate_file(file, *part)) for file in self.files for part in parts}
         named = [*self.files, *([self.save_groups] if self.save_groups else [])]
         for number, path in enumerate(named):
             if str(path) in map(str, named[:number]) or str(path) in beside:

@@ -153,7 +153,7 @@ class PairEngine:
         self, ids: Int[ndarray, "triple gradient 3"]
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of groups of triples of one relation each, and the products of their gradients."""
-        from tracin_dask.influence.conve.terms.products_within import products_within  # noqa: PLC0415 - the same
+        from tracin_dask.influence.conve.terms.products_within import products_within  # noqa: PLC0415 - a term imports its engine
 
         return products_within(self, ids)
 

@@ -51,7 +51,10 @@ class Preconditioner(Protocol):
         ...
 
     def diagonal(self, name: str) -> Float[Tensor, "..."]:
-        """Give P of a tensor whose gradients an engine never holds whole: there P must be diagonal."""
+        """Give the diagonal of P, in the shape that `Layout` gives this tensor.
+
+        Engines multiply with it where they never hold a tensor's gradient whole: there P must be diagonal.
+        """
         ...
 
 

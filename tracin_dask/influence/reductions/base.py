@@ -227,5 +227,8 @@ class ReportedReduction(Reduction[Outcome], Protocol[Outcome]):
     """A reduction whose outcome stands under its name in the result of each test triple, in files and on the screen."""
 
     def value(self, outcome: Outcome, answer: int) -> Json:
-        """Give what the result says of one answer: of a test triple, or of a set of them."""
+        """Give what the result says of one answer: of a test triple or a set of them, counted from 0.
+
+        It is 0 for self-influence. JSON must hold the value, so that no number is NaN or infinite.
+        """
         ...

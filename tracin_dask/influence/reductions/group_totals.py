@@ -202,7 +202,7 @@ class GroupSums:
 
     def _add(self, values: Float64[Tensor, "row test"], groups: Sequence[Int[Tensor, " row"]]) -> None:
         """Add some rows to the sums of their groups, positive and negative ones apart; works in place."""
-        assert self._largest is not None  # noqa: S101 - set before
+        assert self._largest is not None  # noqa: S101 - `_start` sets it
         torch.maximum(self._largest, values.abs().amax(), out=self._largest)
         is_negative = values < 0
         tests = torch.arange(self._num_tests, device=values.device)
@@ -216,7 +216,7 @@ class GroupSums:
 
     def _carry(self) -> None:
         """Carry, and refuse what is too large: after a few million rows, so that the device is seldom waited for."""
-        assert self._largest is not None  # noqa: S101 - set before
+        assert self._largest is not None  # noqa: S101 - `_start` sets it
         self._uncarried = 0
         largest = float(self._largest)
         if not largest < LARGEST_INFLUENCE:

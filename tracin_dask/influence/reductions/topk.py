@@ -217,7 +217,7 @@ class _Side:
 
     def _reaching(self, batch: ScoredBatch, tests: Tensor) -> Ranking:
         """Find the entries of some test triples that reach their thresholds."""
-        assert self._threshold is not None  # noqa: S101 - set before
+        assert self._threshold is not None  # noqa: S101 - `add` sets it
         influences = batch.influences
         some = influences.index_select(1, tests) if len(tests) < influences.shape[1] else influences
         limit = self._threshold[tests]
@@ -238,7 +238,7 @@ class _Side:
         best = self.settle()
         self._waiting = [best]
         self._bounds = _raised(self._bounds, best, self._k, sign=self._sign)
-        assert self._threshold is not None  # noqa: S101 - set before
+        assert self._threshold is not None  # noqa: S101 - `add` sets it
         raised = torch.as_tensor(self._bounds.signed_influence).to(self._threshold)
         self._threshold = torch.maximum(self._threshold, raised)
 

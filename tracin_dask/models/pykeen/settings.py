@@ -20,11 +20,11 @@ def _dimension(model: Any) -> dict[str, Any]:  # noqa: ANN401 - PyKEEN's models 
     return {"embedding_dim": model.entity_representations[0].shape[0]}
 
 
-def _of_transe(model: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+def _of_transe(model: Any) -> dict[str, Any]:  # noqa: ANN401 - PyKEEN's models have no common type that says this
     return _dimension(model) | {"scoring_fct_norm": model.interaction.p, "power_norm": model.interaction.power_norm}
 
 
-def _of_tucker(model: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+def _of_tucker(model: Any) -> dict[str, Any]:  # noqa: ANN401 - PyKEEN's models have no common type that says this
     return _dimension(model) | {
         "relation_dim": model.relation_representations[0].shape[0],
         "apply_batch_normalization": model.interaction.head_batch_norm is not None,
@@ -67,7 +67,7 @@ def checkpoint_tells(model: nn.Module) -> dict[str, object]:
     return {"model_description": {"model": name, "model_kwargs": settings}}
 
 
-def _is_equal(model: Any, rebuilt: RowwiseModel) -> bool:  # noqa: ANN401 - as above
+def _is_equal(model: Any, rebuilt: RowwiseModel) -> bool:  # noqa: ANN401 - PyKEEN's models have no common type that says this
     """Compare trained tensors, and the scores of some triples in eval mode."""
     trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
     if trained != set(rebuilt.config.parameter_names):

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.precision import PrecisionName
-from tracin_dask.runs.options.refusals import refuse_fraction, refuse_unknown
+from tracin_dask.runs.options.refusals import refuse_unknown, require_count
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -47,7 +47,7 @@ class ComputingOptions:
             Naming the option, its value and what is allowed.
         """
         if self.batch_size is not None:
-            refuse_fraction("batch_size", self.batch_size)
+            require_count("batch_size", self.batch_size)
         refuse_unknown("device", self.device, get_args(Device))
         refuse_unknown("precision", self.precision, get_args(PrecisionName))
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":

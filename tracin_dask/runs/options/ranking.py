@@ -5,7 +5,7 @@ from typing import get_args
 
 from tracin_dask.identity import changes
 from tracin_dask.influence.reductions.topk import RankBy
-from tracin_dask.runs.options.refusals import refuse_fraction, refuse_unknown
+from tracin_dask.runs.options.refusals import refuse_unknown, require_count
 from tracin_dask.triples.training_triples import ListedTriples
 
 
@@ -37,5 +37,5 @@ class RankingOptions:
         ConfigError
             Naming the option, its value and what is allowed.
         """
-        refuse_fraction("top_k", self.top_k)
+        require_count("top_k", self.top_k)
         refuse_unknown("rank_by", self.rank_by, get_args(RankBy))

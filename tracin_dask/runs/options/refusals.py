@@ -17,7 +17,7 @@ def refuse_unknown(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
 
 
-def refuse_fraction(name: str, value: object) -> None:
+def require_count(name: str, value: object) -> None:
     """Refuse what is not a whole number of at least 1.
 
     Raises
