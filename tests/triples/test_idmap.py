@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.triples.idmap import IdMap, bare_integers, id_map_bytes, id_maps_sha256, read_id_map, write_id_map
+from tracin_dask.triples.idmap import (
+    IdMap,
+    bare_integers,
+    id_map_bytes,
+    id_maps_sha256,
+    needs_map_columns,
+    read_id_map,
+    write_id_map,
+)
 
 LABELS = st.text(st.characters(exclude_characters="\t\r\n\ufeff", exclude_categories=["Cs"]), min_size=1)
 
@@ -37,7 +45,7 @@ def test_labels_may_hold_commas_quotes_spaces_and_other_scripts(write):
 def test_a_written_id_map_reads_back_equal(tmp_path_factory, labels):
     path = tmp_path_factory.mktemp("maps") / "map.tsv"
     write_id_map(path, IdMap.of(labels))
-    assert read_id_map(path).labels.to_pylist() == labels
+    assert read_id_map(path, columns="label,id").labels.to_pylist() == labels
     assert [file.name for file in path.parent.iterdir()] == ["map.tsv"]
 
 
@@ -47,8 +55,14 @@ def test_a_written_id_map_reads_back_equal(tmp_path_factory, labels):
         ("a\t0\nb\t0\n", 2, r"b\t0", "id appears a second time"),
         ("a\t0\nb\t1\na\t2\n", 3, r"a\t2", "label appears a second time"),
         ("a\t0\nb\t2\n", 2, r"b\t2", "without a gap"),
-        ("label\tid\na\t0\n", 1, r"label\tid", "not an integer ≥ 0.*without a header"),
-        ("id\tlabel\n0\ta\n", 1, r"id\tlabel", "this is PyKEEN's format, .*`write_graph` of"),
+        (
+            "name\tnumber\na\t0\n",
+            1,
+            r"name\tnumber",
+            "not an integer ≥ 0; expected `label TAB id`; a header has the word",
+        ),
+        ("id\tlabel\n0\ta\n2\tb\n", 3, r"2\tb", "without a gap"),
+        ("0\ta\n1\ta\n", 2, r"1\ta", "label appears a second time"),
         ("a\t0\nb\t-1\n", 2, r"b\t-1", "not an integer"),
         ("a\t0\nb\t1.0\n", 2, r"b\t1.0", "not an integer"),
         ("a\t0\nb\t01\n", 2, r"b\t01", "not an integer"),
@@ -64,6 +78,60 @@ def test_an_invalid_line_of_an_id_map_is_named_with_its_number_and_text(write, t
     with pytest.raises(TriplesError, match=f"entity_to_id.tsv, line {line}: .*{reason}") as caught:
         read_id_map(path)
     assert repr(shown).replace("\\\\", "\\") in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1\tb\n0\ta\n2\tc\n", "0\ta\n1\tb\n2\tc\n"])
+def test_lines_of_id_and_label_are_recognised_and_told(write, text):
+    told: list[str] = []
+    id_map = read_id_map(write("entity_ids.del", text), say=told.append)
+    assert id_map.labels.to_pylist() == ["a", "b", "c"]
+    assert [line.endswith("entity_ids.del: read as lines of `id TAB entity label`") for line in told] == [True]
+
+
+def test_integer_labels_that_are_not_0_to_n_leave_the_ids_clear(write):
+    assert read_id_map(write("map.tsv", "7\t1\n5\t0\n")).labels.to_pylist() == ["5", "7"]
+    assert read_id_map(write("map.tsv", "1\t7\n0\t5\n")).labels.to_pylist() == ["5", "7"]
+    assert read_id_map(write("map.tsv", "1\t1\n0\t0\n")).labels.to_pylist() == ["0", "1"]
+
+
+def test_a_map_whose_columns_could_both_be_ids_is_refused_until_the_order_is_stated(write):
+    path = write("map.tsv", "0\t0\n1\t2\n2\t1\n3\t3\n")
+    cycle = write("cycle.tsv", "0\t1\n1\t2\n2\t0\n")
+    with pytest.raises(
+        TriplesError, match=r"map\.tsv, line 2: '1\\t2': either could be the id, .* 0 to 3; .*--map-columns"
+    ):
+        read_id_map(path)
+    assert read_id_map(cycle, columns="label,id").labels.to_pylist() == ["2", "0", "1"]
+    assert read_id_map(cycle, columns="id,label").labels.to_pylist() == ["1", "2", "0"]
+
+
+@pytest.mark.parametrize("text", ["id\tlabel\n1\tb\n0\ta\n", "label\tid\nb\t1\na\t0\n", "Entity\tID\nb\t1\na\t0\n"])
+def test_a_header_with_the_word_id_says_the_order_of_the_columns_and_is_told(write, text):
+    told: list[str] = []
+    assert read_id_map(write("map.tsv", text), say=told.append).labels.to_pylist() == ["a", "b"]
+    assert len(told) == 1
+    assert "map.tsv: the first line is a header, for the columns" in told[0]
+
+
+def test_a_header_settles_columns_that_could_both_be_ids(write):
+    assert read_id_map(write("map.tsv", "id\tlabel\n0\t1\n1\t2\n2\t0\n")).labels.to_pylist() == ["1", "2", "0"]
+
+
+def test_an_entity_that_is_called_id_is_no_header(write):
+    assert read_id_map(write("map.tsv", "id\t1\na\t0\n")).labels.to_pylist() == ["a", "id"]
+
+
+def test_a_map_that_needs_its_order_stated_is_known_before_it_is_written(tmp_path):
+    for labels, expected in [(["1", "0"], True), (["0", "1"], False), (["5", "0"], False), (["a", "0"], False)]:
+        id_map = IdMap.of(labels)
+        assert needs_map_columns(id_map) == expected
+        write_id_map(tmp_path / "map.tsv", id_map)
+        assert read_id_map(tmp_path / "map.tsv", columns="label,id").labels.to_pylist() == labels
+
+
+def test_an_integer_label_that_is_not_its_own_id_is_found():
+    assert IdMap.of(["0", "1", "b"]).other_integer() is None
+    assert IdMap.of(["a", "02", "1"]).other_integer() == ("1", 2)
 
 
 def test_invalid_utf8_in_an_id_map_is_named_with_its_line(write):

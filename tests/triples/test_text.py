@@ -48,9 +48,10 @@ def test_line_endings_final_blank_line_and_byte_order_mark_do_not_matter(write, 
 
 def test_bare_integers_are_ids_unless_declared_as_labels(write):
     path = write("t.txt", "2\t1\t0\n")
-    numbers = IdMap.of(["0", "1", "2"][::-1])
-    assert read_triples(path, numbers, numbers).tolist() == [[2, 1, 0]]
-    assert read_triples(path, numbers, numbers, labels=True).tolist() == [[0, 1, 2]]
+    letters, numbers = IdMap.of(["a", "b", "c"]), IdMap.of(["0", "1", "2"])
+    assert read_triples(path, letters, numbers).tolist() == [[2, 1, 0]]
+    other = IdMap.of(["2", "1", "0"])
+    assert read_triples(path, other, numbers, labels=True).tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("content", ["00260881\t_hypernym\t00260622\n", "01\t1\t2\n", "a\t1\t2\n", "1\t1\n", ""])

@@ -1,11 +1,14 @@
 """`tracin-dask ingest`: makes a sorted store from a text file of triples."""
 
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from tracin_dask.cli.options.values import ANY_PLACE, FILE, ByteSize
 from tracin_dask.places.place import Place
+
+if TYPE_CHECKING:
+    from tracin_dask.triples.idmap import MapColumns
 
 
 class IngestArguments(TypedDict):
@@ -15,7 +18,9 @@ class IngestArguments(TypedDict):
     output: Place
     entity_to_id: Place | None
     relation_to_id: Place | None
+    map_columns: "MapColumns | None"
     labels: bool
+    ids: bool
     skip_invalid: bool
     entity_names: Place | None
     edge_map: Place | None
@@ -32,7 +37,13 @@ class IngestArguments(TypedDict):
     type=FILE,
     help="File with lines of `relation label TAB id`. [default: made from TRAIN]",
 )
+@click.option(
+    "--map-columns",
+    type=click.Choice(["label,id", "id,label"]),
+    help="Order of the columns of both id maps, where either column could be the ids.",
+)
 @click.option("--labels", is_flag=True, help="Integers in TRAIN are labels, not ids.")
+@click.option("--ids", is_flag=True, help="Integers in TRAIN are ids, even where labels are integers, too.")
 @click.option("--skip-invalid", is_flag=True, help="Skip lines that cannot be used, and count them in the store.")
 @click.option("--entity-names", type=FILE, help="File with lines of `readable name TAB entity id`, for reports.")
 @click.option("--edge-map", type=FILE, help="JSON of predicates and qualifiers to relation labels, for reports.")
@@ -48,8 +59,9 @@ def command(**options: Unpack[IngestArguments]) -> None:
     """Make a sorted store from TRAIN, a text file of training triples. All other commands read the store.
 
     TRAIN has one triple per line, head TAB relation TAB tail, without header or quotes. If the file has only integers,
-    they are ids; otherwise the columns are labels, and the two id maps give their ids. Use the id maps that the
-    model was trained with: ids are the rows of its embeddings.
+    they are ids; otherwise the columns are labels, and the two id maps give their ids. Where labels of the maps are
+    integers, too, --labels or --ids says which they are. Use the id maps that the model was trained with: ids are the
+    rows of its embeddings.
 
     A malformed line, or a label that is not in the id maps, stops the command. The message shows the first few such
     lines and their number by kind.

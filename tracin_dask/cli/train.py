@@ -1,11 +1,14 @@
 """`tracin-dask train`: trains a ConvE."""
 
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from tracin_dask.cli.options.values import LOCAL_FILE
+
+if TYPE_CHECKING:
+    from tracin_dask.triples.idmap import MapColumns
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -18,7 +21,9 @@ class TrainFlags(TypedDict):
     test: Path | None
     entity_to_id: Path | None
     relation_to_id: Path | None
+    map_columns: "MapColumns | None"
     labels: bool
+    ids: bool
     output_dir: Path
     embedding_dim: int
     embedding_height: int
@@ -55,7 +60,13 @@ class TrainFlags(TypedDict):
     type=LOCAL_FILE,
     help="File with lines of `relation label TAB id`. [default: made from the triples]",
 )
+@click.option(
+    "--map-columns",
+    type=click.Choice(["label,id", "id,label"]),
+    help="Order of the columns of both id maps, where either column could be the ids.",
+)
 @click.option("--labels", is_flag=True, help="Integers in the triples are labels, not ids.")
+@click.option("--ids", is_flag=True, help="Integers in the triples are ids, even where labels are integers, too.")
 @click.option("-o", "--output-dir", type=FOLDER, required=True, help="Folder for the models and records.")
 @click.option("--embedding-dim", default=200, help="Numbers per entity and relation: height × width.")
 @click.option("--embedding-height", default=10, help="Rows of the image of an embedding.")

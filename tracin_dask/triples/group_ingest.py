@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from tracin_dask.triples.group_lines import Fault, LineFinder
 from tracin_dask.triples.groups import FORMAT_VERSION, GroupInfo, GroupStore, open_groups
 from tracin_dask.triples.idmap import bare_integers
 from tracin_dask.triples.ingest import Meter, StageProgress, disk_explained, file_sha256, no_progress
+from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import (
     BLOCK_BYTES,
     MAX_LINE_BYTES,
@@ -35,6 +37,7 @@ from tracin_dask.triples.lines import (
 )
 from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import MISSING_ID, SHARD_ROWS, Source, TripleStore
+from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import known_triples
 from tracin_dask.triples.write import create_array, smallest_integer_type, write_texts
 
@@ -51,8 +54,9 @@ class GroupOptions:
 
     Parameters
     ----------
-    labels
-        Take bare integers as labels of entities and relations, not as ids.
+    labels, ids
+        Take bare integers as labels of entities and relations, or as ids. They must be stated where they could be
+        either.
     skip_invalid
         Skip and count lines that are malformed or name no training triple, instead of stopping.
     overwrite
@@ -62,6 +66,7 @@ class GroupOptions:
     """
 
     labels: bool = False
+    ids: bool = False
     skip_invalid: bool = False
     overwrite: bool = False
     memory_bytes: int = 1 << 30
@@ -103,7 +108,8 @@ def ingest_groups_cached(
 ) -> GroupStore:
     """Read groups into the directory `cache`, or open those made earlier from the same file, store and options."""
     options = replace(options or GroupOptions(), overwrite=False)
-    key = [FORMAT_VERSION, store.info.fingerprint, options.labels, options.skip_invalid, file_sha256(path)]
+    stated = (options.labels, options.ids, options.skip_invalid)
+    key = [FORMAT_VERSION, store.info.fingerprint, *stated, file_sha256(path)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     output = place_of(cache) / f"{place_of(path).name.split('.')[0]}-groups-{digest}.zarr"
     while not exists(output):
@@ -149,9 +155,11 @@ class _GroupText:
     def _read(self, block: Block) -> tuple[TripleBlock, ndarray]:
         """Return the lines of a block that name triples of this graph, and the groups of all its lines."""
         table = read_columns(block, 4, self.invalid)
-        if self.has_ids is None and len(table.line_index):
-            self.has_ids = not self.options.labels and self._holds_ids(table)
         entities, relations = self.store.entities, self.store.relations
+        if self.has_ids is None and len(table.line_index):
+            looks, stated = partial(self._holds_ids, table), self.options
+            maps = maps_of(entities, relations)
+            self.has_ids = are_ids(looks, maps, labels=stated.labels, ids=stated.ids, where=self.path)
         triples = replace(table, columns=table.columns[:3])
         found = known_triples(triples, entities, relations, has_ids=bool(self.has_ids), invalid=self.invalid)
         rows = np.searchsorted(table.line_index, found.train_index)
@@ -183,8 +191,9 @@ class _GroupText:
         if self.options.skip_invalid or not self.invalid.counts:
             return
         labels = "; if its integers are labels, pass --labels" if self.has_ids else ""
+        described = self.invalid.describe(self.path, partial(meant_in, self.store))
         raise TriplesError(
-            f"{self.invalid.describe(self.path)}\nExpected lines of {FORM}, each of a training triple. Correct the "
+            f"{described}\nExpected lines of {FORM}, each of a training triple. Correct the "
             f"file{labels}, or pass --skip-invalid to skip such lines."
         )
 

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, SupportsIndex
@@ -24,9 +24,15 @@ _OTHER_LENGTH = 3
 """Largest difference in length between an unknown label and a suggestion."""
 _GZIP = b"\x1f\x8b"
 """First bytes of a gzip file."""
-_PYKEENS_HEADER = "id\tlabel"
-_REMEDY = "`write_graph` of tracin_dask.models.pykeen.graph writes the map, see docs/pykeen.md"
+MapColumns = Literal["label,id", "id,label"]
+"""The order of the two columns of a file."""
+LABEL_FIRST: MapColumns = "label,id"
+ID_FIRST: MapColumns = "id,label"
 _BARE_INTEGER = "^(0|[1-9][0-9]{0,17})$"
+
+
+def say_nothing(_: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +54,12 @@ class IdMap:
         """Return the label of an id."""
         label: str = self.labels[int(id)].as_py()
         return label
+
+    def other_integer(self) -> tuple[str, int] | None:
+        """Find a label that is a bare integer but not its own id, with its id; None if there is none."""
+        numbers = bare_integers(self.labels)
+        found = np.flatnonzero((numbers >= 0) & (numbers != np.arange(len(self))))
+        return (self.label(found[0]), int(found[0])) if len(found) else None
 
     def ids(self, labels: pa.StringArray | pa.ChunkedArray | list[str]) -> Int64[np.ndarray, " row"]:
         """Look up the ids of labels; unknown ones are -1."""
@@ -78,26 +90,42 @@ def bare_integers(values: pa.StringArray) -> Int64[np.ndarray, " row"]:
     return numbers
 
 
-def read_id_map(path: AnyPath, kind: Kind = "entity") -> IdMap:
-    """Read a file of `label TAB id` lines: no header, no quoting, UTF-8; the ids are 0 to n-1, each once, in any order.
+def read_id_map(
+    path: AnyPath,
+    kind: Kind = "entity",
+    *,
+    columns: MapColumns | None = None,
+    say: Callable[[str], object] = say_nothing,
+) -> IdMap:
+    """Read a file of `label TAB id` lines, no quoting, UTF-8; the ids are 0 to n-1, each once, in any order.
+
+    Lines of `id TAB label` are recognised where only the first column has the integers 0 to n-1, and a header where one
+    of its two words is `id`. Both are told to `say`; `columns` states the order.
 
     Raises
     ------
     TriplesError
         If a line has not two fields, an id is not an integer, a label or an id appears twice, or an id is missing; the
-        message names file, line and text. If the file is compressed.
+        message names file, line and text. If either column could be the ids, or the file is compressed.
     """
     if _is_gzip(path):
         raise TriplesError(
-            f"{path}: the file is compressed by gzip; expected lines of `{kind} label TAB id`: decompress it. A file "
-            f"in a folder training_triples has PyKEEN's format: {_REMEDY}"
+            f"{path}: the file is compressed by gzip; expected lines of `{kind} label TAB id`: decompress it. Of a "
+            "folder training_triples, give the folder itself as --train"
         )
-    table = read_table(path, 2, expected=f"{kind} label TAB id")
-    labels, ids = table.columns[0], bare_integers(table.columns[1])
+    table, header = _without_header(read_table(path, 2, expected=f"{kind} label TAB id"))
+    numbers = [bare_integers(column) for column in table.columns]
+    order = columns or header or _order(path, table, numbers)
+    if header is not None:
+        say(f"{path}: the first line is a header, for the columns {header}")
+    if order == ID_FIRST and header is None:
+        say(f"{path}: read as lines of `id TAB {kind} label`")
+    place = order.split(",").index("id")
+    labels, ids = table.columns[1 - place], numbers[place]
     refuse = partial(_refuse, path, table)
-    is_first = np.arange(len(ids)) == 0
-    refuse(is_first & (table.text(0) == _PYKEENS_HEADER), f"this is PyKEEN's format, not `label TAB id`: {_REMEDY}")
-    refuse(ids < 0, "the id is not an integer ≥ 0; expected `label TAB id`, without a header")
+    refuse(
+        ids < 0, f"the id is not an integer ≥ 0; expected `{order.replace(',', ' TAB ')}`; a header has the word `id`"
+    )
     refuse(_repeats(pa.array(ids)), f"this {kind} id appears a second time; ids must be unique")
     refuse(_repeats(labels), f"this {kind} label appears a second time; labels must be unique")
     refuse(ids >= len(ids), f"the {len(ids):,} ids must be 0 to {len(ids) - 1:,} without a gap, but this id is larger")
@@ -112,6 +140,12 @@ def write_id_map(path: AnyPath, id_map: IdMap) -> None:
 def id_map_bytes(id_map: IdMap) -> bytes:
     """Return the bytes of a file for `read_id_map`."""
     return "".join(f"{label}\t{number}\n" for number, label in enumerate(id_map.labels.to_pylist())).encode()
+
+
+def needs_map_columns(id_map: IdMap) -> bool:
+    """Tell whether a file of a map has to be read with its order of columns stated, because both could be the ids."""
+    numbers, ids = bare_integers(id_map.labels), np.arange(len(id_map))
+    return np.array_equal(np.sort(numbers), ids) and not np.array_equal(numbers, ids)
 
 
 def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
@@ -137,6 +171,37 @@ def _is_gzip(path: AnyPath) -> bool:
             return file.read(len(_GZIP)) == _GZIP
     except OSError:
         return False
+
+
+def _without_header(table: Table) -> tuple[Table, MapColumns | None]:
+    """Take off a first line of two words, one of which is `id`; it says the order of the columns."""
+    first = [column[0].as_py() for column in table.columns]
+    is_id = [word.lower() == "id" for word in first]
+    if len(table.line_index) < 2 or sum(is_id) != 1 or first[is_id.index(False)].isdecimal():
+        return table, None
+    rest = Table(columns=tuple(column.slice(1) for column in table.columns), line_index=table.line_index[1:])
+    return rest, ID_FIRST if is_id[0] else LABEL_FIRST
+
+
+def _order(path: AnyPath, table: Table, numbers: Sequence[Int64[np.ndarray, " row"]]) -> MapColumns:
+    """Find the column of the ids: the only one with the integers 0 to n-1.
+
+    Raises
+    ------
+    TriplesError
+        If both columns have them, in different orders.
+    """
+    first, second = (np.array_equal(np.sort(column), np.arange(len(column))) for column in numbers)
+    if not first:
+        return LABEL_FIRST
+    if not second:
+        return ID_FIRST
+    either = (
+        f"either could be the id, because both columns have the integers 0 to {len(numbers[0]) - 1:,}; say which it "
+        f"is: --map-columns {LABEL_FIRST} or --map-columns {ID_FIRST}"
+    )
+    _refuse(path, table, numbers[0] != numbers[1], either)
+    return LABEL_FIRST
 
 
 def _repeats(values: pa.Array) -> np.ndarray:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePath
 
 from tracin_dask.errors import StoreError, TriplesError
@@ -15,11 +16,13 @@ from tracin_dask.places.place import AnyPath, BusyError, Place, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.triples.discover import discover_id_maps
-from tracin_dask.triples.idmap import IdMap, Kind, id_map_bytes, read_id_map
+from tracin_dask.triples.idmap import IdMap, Kind, MapColumns, id_map_bytes, read_id_map, say_nothing
+from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import BLOCK_BYTES, MAX_LINE_BYTES, InvalidLines
 from tracin_dask.triples.names import read_edge_map, read_names
 from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import FORMAT_VERSION, Source, TripleStore, open_store
+from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import TripleText, holds_ids
 from tracin_dask.triples.write import StoreTexts, write_store
 
@@ -40,8 +43,10 @@ class IngestOptions:
 
     Parameters
     ----------
-    labels
-        Take bare integers as labels, not as ids.
+    labels, ids
+        Take bare integers as labels, or as ids. They must be stated where they could be either.
+    map_columns
+        The order of the columns of the id maps, where it does not follow from them.
     skip_invalid
         Leave out lines that cannot be used and count them in the store, instead of stopping.
     memory_bytes
@@ -51,12 +56,16 @@ class IngestOptions:
     """
 
     labels: bool = False
+    ids: bool = False
+    map_columns: MapColumns | None = None
     skip_invalid: bool = False
     overwrite: bool = False
     memory_bytes: int = 1 << 30
     entity_names: AnyPath | None = None
     edge_map: AnyPath | None = None
     progress: StageProgress = field(default=no_progress, compare=False)
+    say: Callable[[str], object] = field(default=say_nothing, compare=False)
+    """Called with what a user should know of the files."""
 
 
 @dataclass(slots=True)
@@ -95,16 +104,12 @@ def ingest(
         If `output` exists, another process is writing it, or the disk is full.
     """
     text_file, target, options = place_of(train), place_of(output), options or IngestOptions()
-    text = TripleText(
-        path=text_file,
-        has_ids=not options.labels and holds_ids(text_file),
-        block_bytes=min(BLOCK_BYTES, max(MAX_LINE_BYTES, options.memory_bytes // 8)),
-    )
     with disk_explained(text_file, target), target.new_folder(overwrite=options.overwrite) as part:
         given = (
-            None if entity_to_id is None else read_id_map(entity_to_id, "entity"),
-            None if relation_to_id is None else read_id_map(relation_to_id, "relation"),
+            _read_map(entity_to_id, "entity", options),
+            _read_map(relation_to_id, "relation", options),
         )
+        text = _text(text_file, given, options)
         texts, made = _texts(text, given, target, options)
         with scratch_folder(part) as scratch:
             _fill(part, text, texts, options, scratch)
@@ -143,6 +148,20 @@ def ingest_cached(
         except StoreExistsError:
             break
     return open_store(output)
+
+
+def _read_map(path: AnyPath | None, kind: Kind, options: IngestOptions) -> IdMap | None:
+    return None if path is None else read_id_map(path, kind, columns=options.map_columns, say=options.say)
+
+
+def _text(path: Place, given: tuple[IdMap | None, IdMap | None], options: IngestOptions) -> TripleText:
+    """Decide how the text is read."""
+    looks = partial(holds_ids, path)
+    return TripleText(
+        path=path,
+        has_ids=are_ids(looks, maps_of(*given), labels=options.labels, ids=options.ids, where=path),
+        block_bytes=min(BLOCK_BYTES, max(MAX_LINE_BYTES, options.memory_bytes // 8)),
+    )
 
 
 def _texts(
@@ -193,7 +212,8 @@ def _fill(part: Place, text: TripleText, texts: StoreTexts, options: IngestOptio
         scratch=scratch,
     )
     if not options.skip_invalid:
-        text.refuse(invalid, hint=", or pass --skip-invalid to leave such lines out and have them counted")
+        hint = ", or pass --skip-invalid to leave such lines out and have them counted"
+        text.refuse(invalid, hint=hint, explain=partial(meant_in, texts))
     if not triples.num_triples:
         raise TriplesError(
             f"{text.path}: no triples in {size_bytes:,} bytes ({invalid.counts.total():,} lines skipped); "
@@ -240,7 +260,8 @@ def _content_key(
     train: AnyPath, entity_to_id: AnyPath | None, relation_to_id: AnyPath | None, options: IngestOptions
 ) -> str:
     files = (train, entity_to_id, relation_to_id, options.entity_names, options.edge_map)
-    key = [FORMAT_VERSION, options.labels, options.skip_invalid, *map(file_sha256, files)]
+    stated = (options.labels, options.ids, options.map_columns, options.skip_invalid)
+    key = [FORMAT_VERSION, *stated, *map(file_sha256, files)]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 

@@ -49,11 +49,14 @@ class InvalidLines:
         found = [InvalidLine(int(index) + 1, kind, text[:SHOWN_CHARACTERS]) for index, text in shown]
         self.first = sorted(self.first + found, key=lambda line: line.number)[:SHOWN_LINES]
 
-    def describe(self, path: AnyPath) -> str:
-        """Describe the number of invalid lines by kind, and show the first few."""
+    def describe(self, path: AnyPath, explain: Callable[[InvalidLine], str] | None = None) -> str:
+        """Describe the number of invalid lines by kind, and show the first few; `explain` adds to each of them."""
         total = self.counts.total()
         kinds = ", ".join(f"{number:,} × {kind}" for kind, number in sorted(self.counts.items()))
-        shown = "".join(f"\n  {path}, line {line.number}: {line.kind}: {line.text!r}" for line in self.first)
+        shown = "".join(
+            f"\n  {path}, line {line.number}: {line.kind}: {line.text!r}{explain(line) if explain else ''}"
+            for line in self.first
+        )
         return f"{path}: {total:,} {'line' if total == 1 else 'lines'} cannot be used: {kinds}{shown}"
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,16 @@ from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, bare_integers
-from tracin_dask.triples.lines import BLOCK_BYTES, SHOWN_LINES, InvalidLines, Table, read_blocks, read_columns
+from tracin_dask.triples.integers import are_ids, maps_of
+from tracin_dask.triples.lines import (
+    BLOCK_BYTES,
+    SHOWN_LINES,
+    InvalidLine,
+    InvalidLines,
+    Table,
+    read_blocks,
+    read_columns,
+)
 
 COLUMNS = ("head", "relation", "tail")
 _UNKNOWN_LABEL, _OUT_OF_RANGE = -2, -3
@@ -52,8 +62,10 @@ class TripleText:
         for table in self.tables(invalid, on_bytes):
             yield known_triples(table, entities, relations, has_ids=self.has_ids, invalid=invalid)
 
-    def refuse(self, invalid: InvalidLines, *, hint: str = "") -> None:
-        """Raise if there are invalid lines.
+    def refuse(
+        self, invalid: InvalidLines, *, hint: str = "", explain: Callable[[InvalidLine], str] | None = None
+    ) -> None:
+        """Raise if there are invalid lines; `explain` adds to those that are shown.
 
         Raises
         ------
@@ -68,7 +80,7 @@ class TripleText:
                 "the file was taken for one of ids, because it starts with integers only: "
                 "if these are labels, pass --labels"
             )
-        raise TriplesError(f"{invalid.describe(self.path)}\n{'; '.join(advice)}.")
+        raise TriplesError(f"{invalid.describe(self.path, explain)}\n{'; '.join(advice)}.")
 
 
 def holds_ids(path: AnyPath) -> bool:
@@ -80,47 +92,35 @@ def holds_ids(path: AnyPath) -> bool:
 
 
 def read_triples(
-    path: AnyPath, entities: IdMap, relations: IdMap, *, labels: bool = False, allow_spaces: bool = False
+    path: AnyPath,
+    entities: IdMap,
+    relations: IdMap,
+    *,
+    labels: bool = False,
+    ids: bool = False,
+    allow_spaces: bool = False,
 ) -> Int64[np.ndarray, "row 3"]:
     """Read a small file of triples into memory, in the order of its lines.
 
-    Bare integers are taken as ids unless `labels`. With `allow_spaces` a line without a tab is split at its spaces.
+    Bare integers are what is stated, `labels` or `ids`, or else ids. With `allow_spaces` a line without a tab is split
+    at its spaces.
 
     Raises
     ------
     TriplesError
-        If any line is malformed or names something that the id maps do not know, or there is no line at all.
+        If integers could be ids or labels and nothing is stated, any line is malformed or names something that the id
+        maps do not know, or there is no line at all.
     """
     path = place_of(path)
-    text = TripleText(path=path, has_ids=not labels and holds_ids(path), allow_spaces=allow_spaces)
+    looks = partial(holds_ids, path)
+    has_ids = are_ids(looks, maps_of(entities, relations), labels=labels, ids=ids, where=path)
+    text = TripleText(path=path, has_ids=has_ids, allow_spaces=allow_spaces)
     invalid = InvalidLines()
     block = concatenate(text.blocks(entities, relations, invalid=invalid))
     text.refuse(invalid)
     if not len(block):
         raise TriplesError(f"{path}: the file has no triples; expected lines of `head TAB relation TAB tail`")
     return block.triples
-
-
-def read_sets(
-    path: AnyPath, entities: IdMap, relations: IdMap, *, labels: bool = False
-) -> tuple[Int64[np.ndarray, "row 3"], tuple[str, ...]]:
-    """Read a small file of lines `head TAB relation TAB tail TAB set`: triples, and the name of each one's set.
-
-    Raises
-    ------
-    TriplesError
-        If any line is malformed or names something that the id maps do not know.
-    """
-    path = place_of(path)
-    text, invalid = TripleText(path=path, has_ids=not labels and _starts_with_ids(path)), InvalidLines()
-    triples, names = [], []
-    for block in read_blocks(path):
-        table = read_columns(block, len(COLUMNS) + 1, invalid)
-        known = Table(columns=table.columns[: len(COLUMNS)], line_index=table.line_index)
-        triples.append(known_triples(known, entities, relations, has_ids=text.has_ids, invalid=invalid).triples)
-        names += table.columns[len(COLUMNS)].to_pylist()
-    text.refuse(invalid)
-    return np.concatenate(triples), tuple(names)
 
 
 def has_sets(path: AnyPath) -> bool:
@@ -130,7 +130,7 @@ def has_sets(path: AnyPath) -> bool:
     return bool(lines) and lines[0].count(b"\t") == len(COLUMNS)
 
 
-def _starts_with_ids(path: AnyPath) -> bool:
+def starts_with_ids(path: AnyPath) -> bool:
     """Tell whether the first three columns at the start of a file hold nothing but bare integers."""
     block = next(read_blocks(path, block_bytes=_DETECTION_BYTES), None)
     rows = [line.split(b"\t")[: len(COLUMNS)] for line in (block.data.splitlines() if block else [])]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -13,9 +14,11 @@ from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.group_ingest import NOT_A_TRAINING_TRIPLE
+from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import SHOWN_LINES, InvalidLines
 from tracin_dask.triples.sort import KeyLayout
 from tracin_dask.triples.store import CHUNK_ROWS, TripleStore
+from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import TripleText, holds_ids
 
 
@@ -67,27 +70,30 @@ def find_training_triples(
 
 
 def read_training_triples(
-    path: AnyPath, store: TripleStore, *, labels: bool = False, skip_invalid: bool = False
+    path: AnyPath, store: TripleStore, *, labels: bool = False, ids: bool = False, skip_invalid: bool = False
 ) -> TrainingTriples:
     """Read a file of training triples: ids or labels, in any order, tabs or spaces between them.
 
-    Bare integers are ids unless `labels`. With `skip_invalid`, lines that are malformed or no training triple are left
-    out and counted.
+    Bare integers are what is stated, `labels` or `ids`, or else ids. With `skip_invalid`, lines
+    that are malformed or no training triple are left out and counted.
 
     Raises
     ------
     TriplesError
-        If there are such lines, or no line is left.
+        If there are such lines, or no line is left; or if integers could be ids or labels.
     """
     path, invalid = place_of(path), InvalidLines()
-    text = TripleText(path=path, has_ids=not labels and holds_ids(path), allow_spaces=True)
+    maps = maps_of(store.entities, store.relations)
+    has_ids = are_ids(partial(holds_ids, path), maps, labels=labels, ids=ids, where=path)
+    text = TripleText(path=path, has_ids=has_ids, allow_spaces=True)
     listed = concatenate(text.blocks(store.entities, store.relations, invalid=invalid))
     found, missing = find_training_triples(store, listed.triples)
     if len(missing):
         shown = [_words(store, triple, has_ids=text.has_ids) for triple in listed.triples[missing[:SHOWN_LINES]]]
         invalid.add(NOT_A_TRAINING_TRIPLE, listed.train_index[missing].tolist(), shown)
     if not skip_invalid:
-        text.refuse(invalid, hint=", or pass --skip-invalid to leave such lines out")
+        hint = ", or pass --skip-invalid to leave such lines out"
+        text.refuse(invalid, hint=hint, explain=partial(meant_in, store))
     if not len(found):
         raise TriplesError(f"{path}: no line is a training triple; expected lines of `head TAB relation TAB tail`")
     return TrainingTriples(

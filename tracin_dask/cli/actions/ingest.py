@@ -2,11 +2,13 @@
 
 import shlex
 import time
+from functools import partial
 
 import click
 import pyarrow as pa
 from dask.utils import format_bytes
 
+from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.ingest import IngestArguments
 from tracin_dask.places.place import Place
@@ -28,7 +30,7 @@ def write_store(options: IngestArguments) -> None:
     with byte_progress() as progress:
         store = _ingest(options, progress)
     click.echo(_summary(store, options, time.perf_counter() - start))
-    click.echo(f"\nNext: {_next_command(options)}")
+    click.echo(f"\nNext: {_next_command(store, options)}")
 
 
 def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
@@ -39,6 +41,9 @@ def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
         relation_to_id=options["relation_to_id"],
         options=IngestOptions(
             labels=options["labels"],
+            ids=options["ids"],
+            map_columns=options["map_columns"],
+            say=partial(click.echo, err=True),
             skip_invalid=options["skip_invalid"],
             overwrite=options["overwrite"],
             memory_bytes=options["memory"],
@@ -49,11 +54,12 @@ def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
     )
 
 
-def _next_command(options: IngestArguments) -> str:
+def _next_command(store: TripleStore, options: IngestArguments) -> str:
     output = options["output"]
     words = ["tracin-dask", "run", "--model-path", "MODEL.pt", "--train", str(output)]
     words += ["--entity-to-id", str(options["entity_to_id"] or id_map_path(output, "entity"))]
     words += ["--relation-to-id", str(options["relation_to_id"] or id_map_path(output, "relation"))]
+    words += map_words(options, (store.entities, store.relations))
     return shlex.join([*words, "--test-triple", "HEAD", "RELATION", "TAIL", "--output", "influence.json"])
 
 

@@ -1,12 +1,14 @@
 """From options to the store, the test triples, and groups of training triples."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 import click
 import numpy as np
+import pyarrow as pa
 
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.options.job import JobFlags
@@ -16,11 +18,21 @@ from tracin_dask.places.registry import place_of
 from tracin_dask.runs.inputs.groupings import Part
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups_cached
 from tracin_dask.triples.groups import GroupStore
-from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
+from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, Kind, bare_integers, id_maps_sha256, read_id_map
 from tracin_dask.triples.ingest import IngestOptions, ingest_cached
+from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.store import TripleStore, open_store
-from tracin_dask.triples.text import has_sets, read_sets, read_triples
+from tracin_dask.triples.tests_in_file import TestsInFile, read_tests, read_tests_in_sets
+from tracin_dask.triples.text import has_sets
 from tracin_dask.triples.training_triples import TrainingTriples, read_training_triples
+
+
+class _Reading(TypedDict):
+    """What is stated of files of triples: what their integers are, and what happens to lines that cannot be used."""
+
+    labels: bool
+    ids: bool
+    skip_invalid: bool
 
 
 def store_of(options: JobFlags) -> TripleStore:
@@ -38,6 +50,9 @@ def store_of(options: JobFlags) -> TripleStore:
             relation_to_id=options["relation_to_id"],
             options=IngestOptions(
                 labels=options["labels"],
+                ids=options["ids"],
+                map_columns=options["map_columns"],
+                say=partial(click.echo, err=True),
                 skip_invalid=options["skip_invalid"],
                 entity_names=options["entity_names"],
                 edge_map=options["edge_map"],
@@ -55,8 +70,9 @@ def store_of(options: JobFlags) -> TripleStore:
 
 def _refuse_other_maps(store: TripleStore, options: JobFlags) -> None:
     """Compare given id maps with those that the store was made with."""
-    entities = read_id_map(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
-    relations = read_id_map(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
+    read = partial(read_id_map, columns=options["map_columns"], say=partial(click.echo, err=True))
+    entities = read(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
+    relations = read(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
     if id_maps_sha256(entities, relations) != store.info.id_maps_sha256:
         raise ConfigError(
             f"{store.path} was made with other labels or ids (for {store.info.num_entities:,} entities and "
@@ -73,10 +89,9 @@ def groupings_of(options: JobFlags, store: TripleStore) -> tuple[Part | GroupSto
 
 def _groups(path: Place, options: JobFlags, store: TripleStore) -> GroupStore:
     with byte_progress() as progress:
-        chosen = GroupOptions(labels=options["labels"], skip_invalid=options["skip_invalid"], progress=progress)
+        chosen = GroupOptions(**_reading(options), progress=progress)
         groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
-    skipped = groups.info.skipped
-    left_out = f"; {sum(skipped.values()):,} line(s) left out" if skipped else ""
+    left_out = _left_out(groups.info.skipped)
     click.echo(f"groups: {len(groups):,} from {path}, stored as {groups.path}{left_out}", err=True)
     return groups
 
@@ -86,17 +101,38 @@ def listed_of(name: Literal["rank_of", "candidates"], options: JobFlags, store: 
     path = options[name]
     if path is None:
         return None
-    found = read_training_triples(path, store, labels=options["labels"], skip_invalid=options["skip_invalid"])
-    left_out = f"; {sum(found.skipped.values()):,} line(s) left out" if found.skipped else ""
-    click.echo(f"--{name.replace('_', '-')}: {len(found):,} training triples from {path}{left_out}", err=True)
+    found = read_training_triples(path, store, **_reading(options))
+    say_option = f"--{name.replace('_', '-')}"
+    click.echo(f"{say_option}: {len(found):,} training triples from {path}{_left_out(found.skipped)}", err=True)
     return found
 
 
-def ids_or_labels(given: Sequence[str], options: JobFlags) -> tuple[int | str, ...]:
-    """Take what is given as ids if all of it are integers, unless bare integers are labels."""
-    if options["labels"] or not all(text.isdecimal() for text in given):
-        return tuple(given)
-    return tuple(map(int, given))
+def ids_or_labels(name: str, options: JobFlags, maps: Mapping[Kind, IdMap]) -> tuple[int | str, ...]:
+    """Take what an option names as ids if all of it are integers, unless bare integers are labels."""
+    given: tuple[str, ...] = options[name]  # type: ignore[literal-required] # one of several options of this form
+    all_ids = _are_ids([given], maps, options, f"--{name.replace('_', '-')}")
+    return tuple(map(int, given)) if all_ids else given
+
+
+def _are_ids(rows: Sequence[Sequence[str]], maps: Mapping[Kind, IdMap], options: JobFlags, option: str) -> bool:
+    """Tell whether words of the command line are ids; raises as `are_ids`."""
+    words = pa.array([word for row in rows for word in row], pa.string())
+
+    def all_integers() -> bool:
+        return len(words) > 0 and bool((bare_integers(words) != NOT_AN_INTEGER).all())
+
+    return are_ids(all_integers, maps, labels=options["labels"], ids=options["ids"], where=option)
+
+
+def _reading(options: JobFlags) -> _Reading:
+    """Give what is stated of files of triples."""
+    return _Reading(labels=options["labels"], ids=options["ids"], skip_invalid=options["skip_invalid"])
+
+
+def _left_out(skipped: Mapping[str, int]) -> str:
+    """Count the lines of a file that were left out, by what is wrong with them."""
+    kinds = ", ".join(f"{number:,} × {kind}" for kind, number in sorted(skipped.items()))
+    return f"; {sum(skipped.values()):,} line(s) left out: {kinds}" if skipped else ""
 
 
 def _cache(options: JobFlags) -> Place:
@@ -109,10 +145,9 @@ def read_together(options: JobFlags, store: TripleStore) -> tuple[np.ndarray, bo
     """Read the test triples that are explained together, and the set of each where the file names sets."""
     file = options["test"]
     assert file is not None  # noqa: S101 - refused otherwise
-    if has_sets(file):
-        return read_sets(file, store.entities, store.relations, labels=options["labels"])
-    triples = read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
-    return triples, True
+    found = (read_tests_in_sets if has_sets(file) else read_tests)(file, store, **_reading(options))
+    _say_left_out(file, found)
+    return found.triples, found.sets or True
 
 
 def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | list[tuple[str, str, str]] | None:
@@ -121,9 +156,16 @@ def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | lis
     if file:
         if has_sets(file):
             raise ConfigError(f"{file}: a fourth column names sets of test triples; add --together, or leave it out")
-        return read_triples(file, store.entities, store.relations, labels=options["labels"], allow_spaces=True)
+        found = read_tests(file, store, **_reading(options))
+        _say_left_out(file, found)
+        return found.triples
     if not some:
         return None
-    if not options["labels"] and all(part.isdecimal() for triple in some for part in triple):
+    if _are_ids(some, maps_of(store.entities, store.relations), options, "--test-triple"):
         return np.array([[int(part) for part in triple] for triple in some])
     return list(some)
+
+
+def _say_left_out(path: Place, found: TestsInFile) -> None:
+    if found.skipped:
+        click.echo(f"--test: {len(found.triples):,} test triples from {path}{_left_out(found.skipped)}", err=True)

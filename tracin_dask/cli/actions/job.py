@@ -18,6 +18,7 @@ from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.inputs.learning_rates import read_schedule
 from tracin_dask.runs.inputs.resolve import TestTriples
 from tracin_dask.runs.prepare import PreparedRun, prepare
+from tracin_dask.triples.integers import refuse_both
 
 
 def prepared_run(options: JobFlags) -> PreparedRun:
@@ -42,6 +43,9 @@ def prepared_run(options: JobFlags) -> PreparedRun:
         group_by=groupings_of(options, store),
         rank_of=listed_of("rank_of", options, store),
         candidates=listed_of("candidates", options, store),
+        contrast=ids_or_labels("contrast", options, {"entity": store.entities}),
+        only_relations=ids_or_labels("only_relations", options, {"relation": store.relations}),
+        exclude_relations=ids_or_labels("exclude_relations", options, {"relation": store.relations}),
     )
     tests: TestTriples | None
     if options["together"]:
@@ -57,6 +61,7 @@ def prepared_run(options: JobFlags) -> PreparedRun:
 
 def _refuse_contradictions(options: JobFlags) -> None:
     """Refuse options that contradict each other, or that would do nothing."""
+    refuse_both(labels=options["labels"], ids=options["ids"])
     is_asked = bool(options["test_triple"] or options["test"])
     if options["test_triple"] and options["test"]:
         raise ConfigError("--test-triple and --test both say what to explain; give only one of them")
@@ -109,12 +114,12 @@ def _config(options: JobFlags) -> RunConfig:
     given = {name: value for name, value in options.items() if name in option_groups()}
     given |= {
         "loss": loss_of(options),
-        "contrast": ids_or_labels(options["contrast"], options),
+        "contrast": (),
         "group_by": (),
         "rank_of": None,
         "candidates": None,
-        "only_relations": ids_or_labels(options["only_relations"], options),
-        "exclude_relations": ids_or_labels(options["exclude_relations"], options),
+        "only_relations": (),
+        "exclude_relations": (),
         "last_layers": _last_layers(options),
         "learning_rate": options["learning_rate"] or None,
         "precision": "mixed" if options["use_mixed_precision"] else options["precision"],

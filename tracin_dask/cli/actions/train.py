@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.training_progress import show_training
 from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
@@ -22,14 +23,14 @@ def train_conve(options: TrainFlags) -> None:
         If a file cannot be read, sizes do not fit together, or a checkpoint belongs to another training.
     """
     config = _training_config(options)
-    graph = read_graph(_graph_files(options))
+    graph = read_graph(_graph_files(options), click.echo)
     model_config = _model_config(graph, options)
     id_maps = _place_id_maps(graph, options)
     click.echo(_describe(graph, config))
     with show_training(config.num_epochs) as observer:
         result = train(graph.data, model_config, config=config, files=_training_files(options), observer=observer)
     click.echo(_summary(result))
-    click.echo(f"Next: {_next_command(result, options, id_maps)}")
+    click.echo(f"Next: {_next_command(result, graph, options, id_maps)}")
 
 
 def _graph_files(options: TrainFlags) -> GraphFiles:
@@ -40,6 +41,8 @@ def _graph_files(options: TrainFlags) -> GraphFiles:
         entity_to_id=options["entity_to_id"],
         relation_to_id=options["relation_to_id"],
         labels=options["labels"],
+        ids=options["ids"],
+        map_columns=options["map_columns"],
     )
 
 
@@ -118,12 +121,13 @@ def _summary(result: TrainingResult) -> str:
     return "\n".join(lines)
 
 
-def _next_command(result: TrainingResult, options: TrainFlags, id_maps: tuple[Path, Path]) -> str:
+def _next_command(result: TrainingResult, graph: Graph, options: TrainFlags, id_maps: tuple[Path, Path]) -> str:
     paths = {
         "--model-path": result.best_model or result.final_model,
         "--train": options["train"],
         "--entity-to-id": id_maps[0],
         "--relation-to-id": id_maps[1],
     }
-    given = shlex.join(str(word) for option in paths.items() for word in option)
+    words = [str(word) for option in paths.items() for word in option]
+    given = shlex.join([*words, *map_words(options, (graph.entities, graph.relations))])
     return f"tracin-dask run {given} --test-triple HEAD RELATION TAIL --output influence.json"

@@ -1,10 +1,15 @@
 """The options that name the training triples, the id maps and readable names."""
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+import click
 
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import ANY_PLACE, EXISTING, FILE
 from tracin_dask.places.place import Place
+
+if TYPE_CHECKING:
+    from tracin_dask.triples.idmap import MapColumns
 
 option = option_of("Data")
 
@@ -15,7 +20,9 @@ class DataFlags(TypedDict):
     train: Place
     entity_to_id: Place | None
     relation_to_id: Place | None
+    map_columns: "MapColumns | None"
     labels: bool
+    ids: bool
     skip_invalid: bool
     entity_names: Place | None
     edge_map: Place | None
@@ -31,11 +38,17 @@ DATA_OPTIONS = (
     ),
     option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`, as in training."),
     option("--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`, as in training."),
+    option(
+        "--map-columns",
+        type=click.Choice(["label,id", "id,label"]),
+        help="Order of the columns of both id maps, where either column could be the ids.",
+    ),
     option("--labels", is_flag=True, help="Integers in triples are labels, not ids."),
+    option("--ids", is_flag=True, help="Integers in triples are ids, even where labels are integers, too."),
     option(
         "--skip-invalid",
         is_flag=True,
-        help="Skip and count lines that cannot be used, in text files of triples and of groups.",
+        help="Skip and count lines that cannot be used, in text files of triples, of test triples and of groups.",
     ),
     option(
         "--entity-names",

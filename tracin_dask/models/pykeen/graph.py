@@ -20,7 +20,7 @@ from torch import Tensor
 from tracin_dask.errors import ConfigError, TriplesError
 from tracin_dask.models.pykeen.imports import INVERSE_SUFFIX, CoreTriplesFactory, TriplesFactory
 from tracin_dask.places.part import part_of
-from tracin_dask.triples.idmap import IdMap, Kind, id_map_bytes, id_maps_sha256, read_id_map
+from tracin_dask.triples.idmap import LABEL_FIRST, IdMap, Kind, id_map_bytes, id_maps_sha256, read_id_map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ def _write_new(path: Path, write: Callable[[Path], None]) -> None:
 def _write_id_map(id_map: IdMap, kind: Kind, part: Path) -> None:
     part.write_bytes(id_map_bytes(id_map))
     try:
-        read_id_map(part, kind)
+        read_id_map(part, kind, columns=LABEL_FIRST)
     except TriplesError as error:
         part.unlink()
         raise ConfigError(f"labels that a file of lines cannot hold: {error}") from error

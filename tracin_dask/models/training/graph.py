@@ -1,6 +1,8 @@
 """The files of a graph to train on, read into ids; id maps are made where none are given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,16 @@ from tracin_dask.models.training.settings import TrainingData
 from tracin_dask.places.files import exists, read_bytes
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.discover import discover_id_maps
-from tracin_dask.triples.idmap import IdMap, id_map_bytes, id_maps_sha256, read_id_map, write_id_map
+from tracin_dask.triples.idmap import (
+    IdMap,
+    MapColumns,
+    id_map_bytes,
+    id_maps_sha256,
+    read_id_map,
+    say_nothing,
+    write_id_map,
+)
+from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.text import TripleText, holds_ids, read_triples
 
 
@@ -19,7 +30,7 @@ from tracin_dask.triples.text import TripleText, holds_ids, read_triples
 class GraphFiles:
     """Text files of triples, and the id maps, which are given both or not at all.
 
-    Bare integers count as ids unless `labels`.
+    Bare integers are what is stated, `labels` or `ids`, or else ids.
     """
 
     train: Path
@@ -28,6 +39,9 @@ class GraphFiles:
     entity_to_id: Path | None = None
     relation_to_id: Path | None = None
     labels: bool = False
+    ids: bool = False
+    map_columns: MapColumns | None = None
+    """The order of the columns of the id maps, where it does not follow from them."""
 
     def __post_init__(self) -> None:
         """Refuse one id map without the other.
@@ -57,23 +71,26 @@ class Graph:
     data: TrainingData
 
 
-def read_graph(files: GraphFiles) -> Graph:
-    """Read all triples and the id maps.
+def read_graph(files: GraphFiles, say: Callable[[str], object] = say_nothing) -> Graph:
+    """Read all triples and the id maps; `say` is called with what a user should know of them.
 
     Without id maps the labels of all files get their ids in the order of the text.
 
     Raises
     ------
     TriplesError
-        If a file cannot be read, or names something that the id maps do not know.
+        If a file cannot be read, names something that the id maps do not know, or has integers that could be ids or
+        labels.
     """
-    has_ids = not files.labels and holds_ids(files.train)
-    if files.entity_to_id is None or files.relation_to_id is None:
-        entities, relations = _made_id_maps(files, has_ids=has_ids)
-    else:
-        entities, relations = read_id_map(files.entity_to_id, "entity"), read_id_map(files.relation_to_id, "relation")
+    given = _given_id_maps(files, say)
+    looks = partial(holds_ids, files.train)
+    has_ids = are_ids(looks, maps_of(*(given or (None, None))), labels=files.labels, ids=files.ids, where=files.train)
+    entities, relations = given or _made_id_maps(files, has_ids=has_ids)
     nothing: NDArray[np.int64] = np.empty((0, 3), dtype=np.int64)
-    triples = {name: read_triples(path, entities, relations, labels=not has_ids) for name, path in files.texts.items()}
+    triples = {
+        name: read_triples(path, entities, relations, labels=not has_ids, ids=files.ids)
+        for name, path in files.texts.items()
+    }
     data = TrainingData(
         train=triples["train"],
         valid=triples.get("valid", nothing),
@@ -99,6 +116,13 @@ def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
             raise ConfigError(f"{path} exists already with other labels; choose another --output-dir")
         write_id_map(path, id_map)
     return entities, relations
+
+
+def _given_id_maps(files: GraphFiles, say: Callable[[str], object]) -> tuple[IdMap, IdMap] | None:
+    if files.entity_to_id is None or files.relation_to_id is None:
+        return None
+    read = partial(read_id_map, columns=files.map_columns, say=say)
+    return read(files.entity_to_id, "entity"), read(files.relation_to_id, "relation")
 
 
 def _made_id_maps(files: GraphFiles, *, has_ids: bool) -> tuple[IdMap, IdMap]:

@@ -11,9 +11,9 @@ from tracin_dask.influence.masks.candidates import CandidateMask
 from tracin_dask.influence.masks.relations import RelationMask
 from tracin_dask.influence.masks.touching import ExcludeSelfMask, TouchingMask
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
-from tracin_dask.runs.inputs.resolve import meant
 from tracin_dask.runs.options.masking import MaskingOptions
 from tracin_dask.triples.store import TripleStore
+from tracin_dask.triples.suggestions import meant
 from tracin_dask.triples.training_triples import TrainingTriples
 
 

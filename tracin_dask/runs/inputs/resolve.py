@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow.compute as pc
 from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.triples.store import TripleStore
+from tracin_dask.triples.suggestions import meant
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
 """Triples as ids or as labels: an array [test, 3], or tuples (head, relation, tail)."""
@@ -40,22 +40,6 @@ def resolve_triples(store: TripleStore, triples: TestTriples, what: str = "test 
             f"{int(wrong.any(axis=1).sum())} {what}(s) in all are unknown to it"
         )
     return ids
-
-
-def meant(store: TripleStore, given: str | int, role: str) -> str:
-    """Say what an unknown label may have been meant for."""
-    if not isinstance(given, str):
-        return ""
-    mine, others, other_kind, names = store.entities, store.relations, "a relation", store.entity_names
-    if role == "relation":
-        mine, others, other_kind, names = store.relations, store.entities, "an entity", store.relation_names
-    named = -1 if names is None else int(pc.index(names, given).as_py())
-    if named >= 0:
-        return f" (it is the readable name of {mine.label(named)}: give that label)"
-    if others.ids([given])[0] >= 0:
-        return f" (it is {other_kind}: are they in the order head, relation, tail, and the id maps not exchanged?)"
-    found = mine.like(given)
-    return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 
 def _table(triples: TestTriples, what: str) -> ndarray:
