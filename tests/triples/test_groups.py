@@ -74,17 +74,19 @@ def test_repeated_lines_with_one_group_give_that_group(write, store, tmp_path):
     assert by_line(store, groups) == ["papers", "curated by hand", "papers", "papers", "curated by hand"]
 
 
-def test_bare_integers_are_ids_unless_declared_as_labels(write, tmp_path):
+def test_bare_integers_are_ids_or_labels_as_stated(write, tmp_path):
     entities, relations = write("e.tsv", "2\t0\n1\t1\n0\t2\n"), write("r.tsv", "1\t0\n0\t1\n")
     train = write("train.txt", "2\t1\t0\n1\t0\t2\n")
-    store = ingest(train, tmp_path / "graph.zarr", entity_to_id=entities, relation_to_id=relations)
+    options = IngestOptions(ids=True, map_columns="label,id")
+    store = ingest(train, tmp_path / "graph.zarr", entity_to_id=entities, relation_to_id=relations, options=options)
     ids = write("ids.tsv", "1\t0\t2\tx\n2\t1\t0\t7\n")
-    assert by_line(store, ingest_groups(ids, store, tmp_path / "ids.zarr")) == ["7", "x"]
+    as_ids = GroupOptions(ids=True)
+    assert by_line(store, ingest_groups(ids, store, tmp_path / "ids.zarr", options=as_ids)) == ["7", "x"]
     labels = write("labels.tsv", "0\t0\t2\ty\n1\t1\t0\t8\n")
     with pytest.raises(TriplesError, match=r"'0\\t0\\t2'.*\n.*; if its integers are labels, pass --labels"):
-        ingest_groups(write("wrong.tsv", "2\t1\t0\tx\n0\t0\t2\ty\n"), store, tmp_path / "labels.zarr")
+        ingest_groups(write("wrong.tsv", "2\t1\t0\tx\n0\t0\t2\ty\n"), store, tmp_path / "w.zarr", options=as_ids)
     with pytest.raises(TriplesError, match="not have"):
-        ingest_groups(labels, store, tmp_path / "labels.zarr")
+        ingest_groups(labels, store, tmp_path / "labels.zarr", options=as_ids)
     as_labels = ingest(write("l.txt", "0\t0\t2\n1\t1\t0\n"), tmp_path / "l.zarr", options=IngestOptions(labels=True))
     options = GroupOptions(labels=True)
     assert by_line(as_labels, ingest_groups(labels, as_labels, tmp_path / "l-groups.zarr", options=options)) == [

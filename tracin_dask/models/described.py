@@ -16,6 +16,7 @@ from tracin_dask.models.description import ModelDescription, parse_description
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.whole_model import conve_config, names_of_optimiser
 from tracin_dask.places.place import Place
+from tracin_dask.triples.inverse_relations import ALTERNATING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,11 @@ def recognise_described(contents: Mapping[object, object], options: LoadOptions)
             embedding_width=config.embedding_width,
         )
         return recognise_conve(contents, sizes)
-    return Recognised(model=model, format=DescribedFormat(description=description))
+    return Recognised(
+        model=model,
+        format=DescribedFormat(description=description),
+        inverse_order=ALTERNATING if description.is_of_pykeen else None,
+    )
 
 
 def _stated(contents: Mapping[object, object]) -> ModelDescription | None:

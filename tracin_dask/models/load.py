@@ -77,14 +77,25 @@ def load_checkpoint(
 def _load_pickle(place: Place, options: LoadOptions) -> Checkpoint:
     options.refuse_image_size()
     found = load_whole_model(place, dtype=options.dtype)
-    return Checkpoint(model=found.model, format=found.format, path=place, sha256=sha256_of(place))
+    return Checkpoint(
+        model=found.model,
+        format=found.format,
+        path=place,
+        sha256=sha256_of(place),
+        inverse_order=found.inverse_order,
+    )
 
 
 def _load_weights(place: Place, options: LoadOptions) -> Checkpoint:
     contents = read_torch_file(place, lazily=True)
     found = _recognised(contents, options)
     return Checkpoint(
-        model=found.model, format=found.format, path=place, sha256=sha256_of(place), **stated_facts(contents)
+        model=found.model,
+        format=found.format,
+        path=place,
+        sha256=sha256_of(place),
+        inverse_order=found.inverse_order,
+        **stated_facts(contents),
     )
 
 

@@ -18,6 +18,7 @@ from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.description import own_rowwise
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.places.place import Place
+from tracin_dask.triples.inverse_relations import ALTERNATING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +59,11 @@ def load_whole_model(path: Place, *, dtype: torch.dtype) -> Recognised:
     found = _checked(read_pickled_model(path)).to(dtype)
     config = conve_config(found)
     if config is None:
-        return Recognised(model=face_of(found), format=WholeModelFormat())
+        order = ALTERNATING if _is_of_pykeen(found) else None
+        return Recognised(model=face_of(found), format=WholeModelFormat(), inverse_order=order)
     model_format = ConvEFormat(dialect=PYKEEN, config=config, is_pickle=True)
-    return Recognised(model=model_format.build(found.state_dict(), dtype=dtype), format=model_format)
+    model = model_format.build(found.state_dict(), dtype=dtype)
+    return Recognised(model=model, format=model_format, inverse_order=PYKEEN.inverse_order)
 
 
 def face_of(model: nn.Module) -> RowwiseModel:
@@ -72,7 +75,7 @@ def face_of(model: nn.Module) -> RowwiseModel:
         If it is of no kind that can be explained.
     """
     name = f"{type(model).__module__}:{type(model).__qualname__}"
-    if not hasattr(model, "score_hrt"):
+    if not _is_of_pykeen(model):
         return own_rowwise(model, name)
     from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
@@ -82,7 +85,7 @@ def face_of(model: nn.Module) -> RowwiseModel:
 
 def conve_config(model: nn.Module) -> ConvEConfig | None:
     """Give the sizes of PyKEEN's ConvE, which has a faster engine; None of any other model."""
-    if not hasattr(model, "score_hrt"):
+    if not _is_of_pykeen(model):
         return None
     from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
@@ -94,6 +97,11 @@ def names_of_optimiser(model: TrainedModel, number: int) -> dict[str, str]:
     weights = dict(model.module.named_parameters())
     trained = [name for name, weight in weights.items() if weight.requires_grad]
     return {name: name for name in (weights if len(weights) == number else trained)}
+
+
+def _is_of_pykeen(model: nn.Module) -> bool:
+    """Tell whether a model is one of PyKEEN's, or a class of the user's own that extends one."""
+    return hasattr(model, "score_hrt")
 
 
 def _checked(model: nn.Module) -> nn.Module:

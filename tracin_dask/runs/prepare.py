@@ -23,6 +23,7 @@ from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.inputs.answers import test_sets
 from tracin_dask.runs.inputs.groupings import Grouping, grouping_of
+from tracin_dask.runs.inputs.inverse_relations import refuse_other_inverses
 from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
 from tracin_dask.runs.inputs.masks import masks_of
@@ -160,6 +161,7 @@ def _prepared(
             num_relations=info.num_relations,
             id_maps_sha256=info.id_maps_sha256,
         )
+        refuse_other_inverses(checkpoint, store)
         _refuse_unsupported(checkpoint, config)
         _check_dtype(checkpoint, config.computing.precision)
     check_series(checkpoints)

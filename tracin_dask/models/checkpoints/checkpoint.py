@@ -10,6 +10,7 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.model_format import ModelFormat
 from tracin_dask.models.config import ModelConfig, TrainedModel
 from tracin_dask.places.place import Place
+from tracin_dask.triples.inverse_relations import ALTERNATING, InverseOrder
 
 ModelT_co = TypeVar("ModelT_co", bound=TrainedModel, covariant=True, default=TrainedModel)
 
@@ -31,6 +32,8 @@ class Checkpoint(Generic[ModelT_co]):
     epoch: int | None = None
     id_maps_sha256: str | None = None
     label_smoothing: float | None = None
+    inverse_order: InverseOrder | None = None
+    """Where a model of this kind has inverse relations, if its training adds them to the relation map."""
 
     @property
     def config(self) -> ModelConfig:
@@ -65,7 +68,10 @@ def check_fits(
     ):
         if trained != given:
             is_doubled = kind == "relations" and trained == 2 * given
-            inverses = ", in which every relation has a row for its inverse, too: PyKEEN's `create_inverse_triples`"
+            inverses = (
+                ", in which every relation has a row for its inverse, too: PyKEEN's `create_inverse_triples` has "
+                f"relation r and its inverse in the rows {ALTERNATING}"
+            )
             raise CheckpointError(
                 f"{checkpoint.path} was trained with {trained:,} {kind}, the id map has {given:,}; "
                 f"give the id maps that the model was trained with{inverses if is_doubled else ''}"

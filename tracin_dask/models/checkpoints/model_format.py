@@ -12,6 +12,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.places.place import Place
+from tracin_dask.triples.inverse_relations import InverseOrder
 
 
 @runtime_checkable
@@ -83,6 +84,8 @@ class Recognised:
 
     model: TrainedModel
     format: ModelFormat
+    inverse_order: InverseOrder | None = None
+    """Where models of this kind have inverse relations, if their training adds them."""
 
 
 Recognise: TypeAlias = Callable[[Mapping[object, object], LoadOptions], Recognised | None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError, NoConvEError
+from tracin_dask.triples.inverse_relations import ALTERNATING, InverseOrder
 from tracin_dask.types import Stacking
 
 _WEIGHT_BIAS = ("weight", "bias")
@@ -54,6 +55,8 @@ class Dialect:
     stacking: Stacking
     tensors: dict[str, str]
     irrelevant: tuple[str, ...] = ("num_batches_tracked",)
+    inverse_order: InverseOrder | None = None
+    """Where its training puts inverse relations, if it adds them to the relation map."""
     entity_bias_is_column: bool = False
     """Whether the biases of entities have the shape [entity, 1] in its files, not [entity]."""
 
@@ -111,6 +114,7 @@ PYKEEN = Dialect(
     )
     | {"entity_representations.1._embeddings.weight": "entity_bias"},
     irrelevant=("num_batches_tracked", "regularizer", "loss."),
+    inverse_order=ALTERNATING,
     entity_bias_is_column=True,
 )
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (TRAIN_PYTORCH, PYKEEN)}

@@ -95,6 +95,7 @@ def load_conve(
             format=model_format,
             path=place,
             sha256=sha256_of(place),
+            inverse_order=model_format.dialect.inverse_order,
             **stated_facts(contents),
         )
     except CheckpointError as error:
@@ -112,7 +113,11 @@ def recognise_conve(contents: Mapping[object, object], options: LoadOptions) -> 
         If the tensors contradict each other or what is stated, or are those of no trained model.
     """
     model_format = conve_format(contents, options)
-    return Recognised(model=model_format.build(state_of(contents), dtype=options.dtype), format=model_format)
+    return Recognised(
+        model=model_format.build(state_of(contents), dtype=options.dtype),
+        format=model_format,
+        inverse_order=model_format.dialect.inverse_order,
+    )
 
 
 def conve_format(contents: Mapping[object, object], options: LoadOptions) -> ConvEFormat:
