@@ -48,6 +48,15 @@ def test_ingest_uses_and_prints_the_given_maps_and_names(tmp_path):
     assert open_store("g.zarr").entity_names[0].as_py() == "Bee, the first"
 
 
+def test_ingest_prints_what_it_counted_and_labels_that_look_alike(tmp_path):
+    (tmp_path / "train.txt").write_text("a b\tr\ta b\na\u00a0b\tr\tc\na b\tr\ta b\n")
+    output = " ".join(run("train.txt", "-o", "graph.zarr").split())
+    assert "duplicates 1 self-loops 2 unused entities 0 unused relations 0" in output
+    assert r"similar entities 2 labels differ from another one only by blanks" in output
+    assert r"e.g. 'a b' and 'a\xa0b'" in output
+    assert "similar relations" not in output
+
+
 def test_ingest_options_labels_and_overwrite_take_effect(tmp_path):
     (tmp_path / "train.txt").write_text("7\t3\t9\n")
     run("train.txt", "-o", "ids.zarr")

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import fcntl
+import json
 import threading
 from pathlib import Path
 
@@ -77,6 +78,52 @@ def test_integers_are_read_as_labels_with_the_labels_option(write, tmp_path):
 def test_an_id_far_above_the_number_of_triples_needs_an_id_map(write, tmp_path):
     with pytest.raises(TriplesError, match=r"largest entity id is 99,999,999 in a file of 1 triples; .*--entity-to-id"):
         ingest(write("train.txt", "99999999\t1\t7\n"), tmp_path / "graph.zarr")
+
+
+COUNTED = "a\tr\tb\na\tr\tb\na\tr\tb\nb\ts\tb\nb\ts\tb\na\ts\ta\n"
+
+
+def test_duplicates_self_loops_and_unused_labels_are_counted(write, tmp_path):
+    maps = {
+        "entity_to_id": write("e.tsv", "x\t0\na\t1\nb\t2\ny\t3\n"),
+        "relation_to_id": write("r.tsv", "s\t0\nr\t1\nq\t2\n"),
+    }
+    store = ingest(write("train.txt", COUNTED), tmp_path / "graph.zarr", **maps)
+    expected = {"duplicates": 3, "self-loops": 3, "unused entities": 2, "unused relations": 1}
+    assert store.info.counts == expected
+    assert store.unused_entities.tolist() == [0, 3]
+    made = ingest(write("train.txt", TRAIN), tmp_path / "made.zarr")
+    assert made.info.counts == {"duplicates": 1, "self-loops": 0, "unused entities": 0, "unused relations": 0}
+    assert made.unused_entities.tolist() == []
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=40), st.integers(1, 12))
+def test_counts_do_not_depend_on_where_shards_end(tmp_path_factory, rows, shard_rows):
+    folder = tmp_path_factory.mktemp("counts")
+    (folder / "train.txt").write_text("".join(f"e{h}\tr{r}\te{t}\n" for h, r, t in rows))
+    (folder / "e.tsv").write_text("".join(f"e{number}\t{number}\n" for number in range(5)))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (store_module, write_module):
+            patch.setattr(module, "SHARD_ROWS", shard_rows)
+            patch.setattr(module, "CHUNK_ROWS", 1)
+        store = ingest(folder / "train.txt", folder / "g.zarr", entity_to_id=folder / "e.tsv")
+        unused = store.unused_entities.tolist()
+    assert store.info.counts["duplicates"] == len(rows) - len(set(rows))
+    assert store.info.counts["self-loops"] == sum(h == t for h, _, t in rows)
+    assert unused == sorted(set(range(5)) - {part for h, _, t in rows for part in (h, t)})
+
+
+def test_a_store_without_counts_is_read_and_says_that_nothing_is_known(write, tmp_path):
+    store = ingest(write("train.txt", TRAIN), tmp_path / "graph.zarr")
+    path = tmp_path / "graph.zarr" / "zarr.json"
+    contents = json.loads(path.read_text())
+    del contents["attributes"]["counts"]
+    path.write_text(json.dumps(contents))
+    older = open_store(tmp_path / "graph.zarr")
+    assert (older.info.counts, older.unused_entities) == ({}, None)
+    assert labelled(older) == labelled(ingest(tmp_path / "train.txt", tmp_path / "again.zarr"))
+    assert older.info.fingerprint == store.info.fingerprint
 
 
 def test_an_existing_different_id_map_is_not_overwritten(write, tmp_path):

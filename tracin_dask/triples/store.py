@@ -1,7 +1,7 @@
 """The triple store on disk (Zarr v3): layout, opening and reading."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import zarr
+from jaxtyping import Int64
 
 from tracin_dask.errors import StoreError
 from tracin_dask.places.files import exists
@@ -24,6 +25,9 @@ FORMAT_NAME = "tracin-dask triples"
 SORT_ORDER = "head, relation, tail, train_index"
 SHARD_ROWS = 262_144
 CHUNK_ROWS = 32_768
+DUPLICATES, SELF_LOOPS = "duplicates", "self-loops"
+UNUSED_ENTITIES, UNUSED_RELATIONS = "unused entities", "unused relations"
+"""Names of counts: rows that repeat another one, rows whose head is their tail, and labels that no row has."""
 MISSING_ID = -1
 MISSING_TEXT = "\n"
 """Fill values that no data can equal: a missing shard or chunk reads as these, and is refused."""
@@ -52,6 +56,8 @@ class StoreInfo:
     id_maps_sha256: str
     fingerprint: str
     sort_order: str = SORT_ORDER
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What a user may want to know of the triples, by what is counted; empty in stores of earlier versions."""
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the Zarr group."""
@@ -75,10 +81,13 @@ class StoreInfo:
                 "ingest the text file again"
             )
         try:
-            values = {name: attributes[name] for name in (field.name for field in fields(cls))}
+            values = {name: attributes[name] for name in _NAMES if name in attributes or name != "counts"}
             return cls(**values | {"source": Source(**values["source"])})
         except (KeyError, TypeError) as error:
             raise StoreError(f"{path}: damaged attributes ({error}); ingest the text file again") from error
+
+
+_NAMES = tuple(each.name for each in fields(StoreInfo))
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps what was read
@@ -132,6 +141,17 @@ class TripleStore:
     def relation_names(self) -> pa.StringArray | None:
         """Readable relations in id order, "" for a relation without one; None if the store holds no names."""
         return self._texts("relation_name") if "relation_name" in self._group else None
+
+    @cached_property
+    def unused_entities(self) -> Int64[np.ndarray, " entity"] | None:
+        """The ids of entities that no training triple has, ascending; None if an earlier version wrote the store."""
+        if UNUSED_ENTITIES not in self.info.counts:
+            return None
+        number = self.info.counts[UNUSED_ENTITIES]
+        ids = self._read("unused_entity", 0, number).astype(np.int64) if number else np.empty(0, np.int64)
+        if len(ids) != number or (ids < 0).any():
+            raise StoreError(f"{self.path}: a part of unused_entity is missing; ingest the text file again")
+        return ids
 
     @cached_property
     def _group(self) -> zarr.Group:

@@ -10,13 +10,25 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import zarr
+from jaxtyping import Int64
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from tracin_dask.places.place import Place
 from tracin_dask.triples.block import TripleBlock, regroup
 from tracin_dask.triples.idmap import IdMap, id_maps_sha256
 from tracin_dask.triples.sort import SortedTriples
-from tracin_dask.triples.store import CHUNK_ROWS, MISSING_ID, MISSING_TEXT, SHARD_ROWS, Source, StoreInfo
+from tracin_dask.triples.store import (
+    CHUNK_ROWS,
+    DUPLICATES,
+    MISSING_ID,
+    MISSING_TEXT,
+    SELF_LOOPS,
+    SHARD_ROWS,
+    UNUSED_ENTITIES,
+    UNUSED_RELATIONS,
+    Source,
+    StoreInfo,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,7 @@ def write_store(
     for name, values in texts.arrays().items():
         write_texts(group, name, values)
     tally = _write_rows(group, triples, texts, on_rows)
+    _write_unused(group, tally.unused_entities())
     maps_sha256 = id_maps_sha256(texts.entities, texts.relations)
     content = [triples.num_triples, len(texts.entities), len(texts.relations), maps_sha256, *tally.sha256()]
     info = StoreInfo(
@@ -70,6 +83,7 @@ def write_store(
         source=source,
         id_maps_sha256=maps_sha256,
         fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        counts=tally.counts(),
     )
     group.attrs.put(info.attributes())
     return info
@@ -80,13 +94,19 @@ def write_texts(group: zarr.Group, name: str, values: pa.StringArray) -> None:
     create_array(group, name, (len(values),), str, fill_value=MISSING_TEXT)[:] = values.to_numpy(zero_copy_only=False)
 
 
+def _write_unused(group: zarr.Group, ids: Int64[np.ndarray, " entity"]) -> None:
+    if len(ids):
+        id_type = smallest_integer_type(int(ids[-1]))
+        create_array(group, "unused_entity", ids.shape, id_type, fill_value=MISSING_ID)[:] = ids.astype(id_type)
+
+
 def _write_rows(
     group: zarr.Group, triples: SortedTriples, texts: StoreTexts, on_rows: Callable[[int], object]
 ) -> "_Tally":
     id_type = smallest_integer_type(max(len(texts.entities), len(texts.relations)) - 1)
     ids = create_array(group, "triples", (triples.num_triples, 3), id_type, fill_value=MISSING_ID)
     train_index = create_array(group, "train_index", (triples.num_triples,), np.dtype(np.int64), fill_value=MISSING_ID)
-    tally = _Tally()
+    tally = _Tally(num_entities=len(texts.entities), num_relations=len(texts.relations))
     starts = itertools.count(step=SHARD_ROWS)
     for start, block in zip(starts, regroup(triples.blocks, SHARD_ROWS), strict=False):
         ids[start : start + len(block)] = block.triples.astype(id_type)
@@ -114,21 +134,43 @@ def create_array(
 class _Tally:
     """Counts and hashes of the rows, updated block by block in store order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, num_entities: int, num_relations: int) -> None:
+        self._is_used_entity = np.zeros(num_entities, dtype=bool)
+        self._is_used_relation = np.zeros(num_relations, dtype=bool)
+        self._num_duplicates = 0
+        self._num_self_loops = 0
         self.num_distinct_heads = 0
         self.num_distinct_head_relations = 0
-        self._last_pair = np.full((1, 2), MISSING_ID)
+        self._last = np.full((1, 3), MISSING_ID)
         self._triples_sha256 = hashlib.sha256()
         self._train_index_sha256 = hashlib.sha256()
 
     def add(self, block: TripleBlock) -> None:
-        pairs = np.concatenate([self._last_pair, block.triples[:, :2]])
-        is_new = pairs[1:] != pairs[:-1]
+        rows = np.concatenate([self._last, block.triples])
+        is_new = rows[1:] != rows[:-1]
         self.num_distinct_heads += int(is_new[:, 0].sum())
-        self.num_distinct_head_relations += int(is_new.any(axis=1).sum())
-        self._last_pair = pairs[-1:]
+        self.num_distinct_head_relations += int(is_new[:, :2].any(axis=1).sum())
+        self._num_duplicates += int((~is_new.any(axis=1)).sum())
+        self._last = rows[-1:]
+        heads, relations, tails = block.triples.T
+        self._num_self_loops += int((heads == tails).sum())
+        self._is_used_entity[heads] = self._is_used_entity[tails] = True
+        self._is_used_relation[relations] = True
         self._triples_sha256.update(np.ascontiguousarray(block.triples, dtype="<i8").data)
         self._train_index_sha256.update(np.ascontiguousarray(block.train_index, dtype="<i8").data)
+
+    def unused_entities(self) -> Int64[np.ndarray, " entity"]:
+        """Give the entities that no triple has."""
+        return np.flatnonzero(~self._is_used_entity)
+
+    def counts(self) -> dict[str, int]:
+        """Count what a user may want to know of the triples."""
+        return {
+            DUPLICATES: self._num_duplicates,
+            SELF_LOOPS: self._num_self_loops,
+            UNUSED_ENTITIES: len(self.unused_entities()),
+            UNUSED_RELATIONS: int((~self._is_used_relation).sum()),
+        }
 
     def sha256(self) -> tuple[str, str]:
         """Return the hashes of the content, which do not depend on the blocks."""

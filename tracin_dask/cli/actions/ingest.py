@@ -8,6 +8,7 @@ import click
 import pyarrow as pa
 from dask.utils import format_bytes
 
+from tracin_dask.cli.actions.findings import findings
 from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.ingest import IngestArguments
@@ -70,6 +71,7 @@ def _summary(store: TripleStore, options: IngestArguments, seconds: float) -> st
         "entities": f"{info.num_entities:,}{_named(store.entity_names)}",
         "relations": f"{info.num_relations:,}{_named(store.relation_names)}",
         "distinct heads": f"{info.num_distinct_heads:,}",
+        **findings(store),
         "skipped lines": ", ".join(f"{number:,} × {kind}" for kind, number in sorted(info.skipped.items())) or "none",
         "entity ids": _origin(options["output"], "entity", options["entity_to_id"]),
         "relation ids": _origin(options["output"], "relation", options["relation_to_id"]),

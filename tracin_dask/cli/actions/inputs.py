@@ -10,6 +10,7 @@ import click
 import numpy as np
 import pyarrow as pa
 
+from tracin_dask.cli.actions.findings import say_findings
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
@@ -60,6 +61,7 @@ def store_of(options: JobFlags) -> TripleStore:
             ),
         )
     click.echo(f"training triples: {len(store):,} from {train}, stored as {store.path}", err=True)
+    say_findings(store)
     if options["entity_to_id"] is None or options["relation_to_id"] is None:
         click.echo(
             "without an id map, ids follow the order of the labels; the training must have used the same order",

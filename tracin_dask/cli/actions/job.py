@@ -1,6 +1,7 @@
 """From the options of `run` and `plan` to a checked run."""
 
 from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_order
+from tracin_dask.cli.actions.findings import say_untrained
 from tracin_dask.cli.actions.inputs import (
     groupings_of,
     ids_or_labels,
@@ -56,6 +57,7 @@ def prepared_run(options: JobFlags) -> PreparedRun:
     prepared = prepare(store, checkpoints, tests, config=config)
     say_order(prepared, is_stated=bool(config.scoring.learning_rates))
     say_cancelled(prepared)
+    say_untrained(prepared)
     return prepared
 
 
@@ -81,9 +83,8 @@ def _refuse_contradictions(options: JobFlags) -> None:
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
     _refuse_masks(options)
     refuse_other_losses(options)
-    has_files = (
-        any(not isinstance(by, str) for by in options["group_by"]) or options["rank_of"] or options["candidates"]
-    )
+    files = [options["test"], options["rank_of"], options["candidates"]]
+    has_files = any(files) or any(not isinstance(by, str) for by in options["group_by"])
     of_text = ("entity_names", "edge_map", *(() if has_files else ("skip_invalid",)))
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
     if given and options["train"].is_folder():

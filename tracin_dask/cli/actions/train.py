@@ -9,7 +9,7 @@ from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.training_progress import show_training
 from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
-from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph, write_id_maps
+from tracin_dask.models.training.graph import Graph, GraphFiles, num_untrained, read_graph, write_id_maps
 from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
 from tracin_dask.models.training.training import TrainingResult, choose_device, train
 
@@ -102,6 +102,9 @@ def _describe(graph: Graph, config: TrainingConfig) -> str:
         f"{len(data.train):,} training triples, {len(graph.entities):,} entities, {len(graph.relations):,} relations"
     )
     lines = [f"{sizes}; training on {choose_device(use_gpu=config.use_gpu)}."]
+    untrained = num_untrained(graph)
+    if untrained:
+        lines.append(f"{untrained:,} entities are only in --valid or --test: no training triple has them.")
     if not len(data.valid):
         lines.append("Without --valid no best_model.pt is chosen: take final_model.pt.")
     if not len(data.test):

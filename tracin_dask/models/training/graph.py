@@ -101,6 +101,12 @@ def read_graph(files: GraphFiles, say: Callable[[str], object] = say_nothing) ->
     return Graph(entities=entities, relations=relations, data=data)
 
 
+def num_untrained(graph: Graph) -> int:
+    """Count the entities that validation or test triples have, and no training triple."""
+    train, others = graph.data.train, np.concatenate([graph.data.valid, graph.data.test])
+    return len(np.setdiff1d(others[:, [0, 2]], train[:, [0, 2]]))
+
+
 def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
     """Write entity_to_id.tsv and relation_to_id.tsv into the folder of the models that need them.
 
