@@ -28,3 +28,7 @@ Stacking = Literal["width", "height"]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while long work advances; units are the caller's to name."""
+InverseOrder = Literal["2r, 2r + 1", "r, R + r"]
+"""The rows of relation r and of its inverse, where there are R relations without their inverses."""
+ALTERNATING: InverseOrder = "2r, 2r + 1"
+APPENDED: InverseOrder = "r, R + r"

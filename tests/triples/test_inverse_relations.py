@@ -3,7 +3,8 @@
 import pytest
 
 from tracin_dask.triples.idmap import IdMap
-from tracin_dask.triples.inverse_relations import ALTERNATING, APPENDED, order_of, pair_out_of_order
+from tracin_dask.triples.inverse_relations import order_of, pair_out_of_order
+from tracin_dask.types import ALTERNATING, APPENDED
 
 FORMS = ["{}_inverse", "{}_reverse", "{}_reciprocal", "INVERSE_{}", "inverse_{}", "{}_inv", "~{}", "{}~", "rev_{}"]
 

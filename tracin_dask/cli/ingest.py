@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from tracin_dask.cli.options.values import ANY_PLACE, FILE, ByteSize
+from tracin_dask.cli.options.values import ANY_PLACE, FILE, ByteSize, PykeenDataset, TrainingTriples
 from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class IngestArguments(TypedDict):
     """The argument and options of the command, by name."""
 
-    train: Place
+    train: Place | PykeenDataset
     output: Place
     entity_to_id: Place | None
     relation_to_id: Place | None
@@ -29,7 +29,7 @@ class IngestArguments(TypedDict):
 
 
 @click.command(no_args_is_help=True)
-@click.argument("train", type=FILE)
+@click.argument("train", type=TrainingTriples(exists=True))
 @click.option("-o", "--output", type=ANY_PLACE, required=True, help="The store to write, e.g. graph.zarr.")
 @click.option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`. [default: made from TRAIN]")
 @click.option(
@@ -62,6 +62,9 @@ def command(**options: Unpack[IngestArguments]) -> None:
     they are ids; otherwise the columns are labels, and the two id maps give their ids. Where labels of the maps are
     integers, too, --labels or --ids says which they are. Use the id maps that the model was trained with: ids are the
     rows of its embeddings.
+
+    TRAIN may also be a folder training_triples that PyKEEN wrote, or pykeen:DATASET, a dataset of PyKEEN;
+    pykeen:DATASET+inverses adds its inverse triples. They have id maps of their own.
 
     A malformed line, or a label that is not in the id maps, stops the command. The message shows the first few such
     lines and their number by kind.

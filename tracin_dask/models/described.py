@@ -16,7 +16,7 @@ from tracin_dask.models.description import ModelDescription, parse_description
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.models.whole_model import conve_config, names_of_optimiser
 from tracin_dask.places.place import Place
-from tracin_dask.triples.inverse_relations import ALTERNATING
+from tracin_dask.types import ALTERNATING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.description import own_rowwise
 from tracin_dask.models.rowwise import RowwiseModel
 from tracin_dask.places.place import Place
-from tracin_dask.triples.inverse_relations import ALTERNATING
+from tracin_dask.types import ALTERNATING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from tracin_dask.triples.idmap import IdMap
+from tracin_dask.types import ALTERNATING, APPENDED, InverseOrder
 
-InverseOrder = Literal["2r, 2r + 1", "r, R + r"]
-"""The rows of relation r and of its inverse, where there are R relations."""
-ALTERNATING: InverseOrder = "2r, 2r + 1"
-APPENDED: InverseOrder = "r, R + r"
 _WORD = "(?:inverse|reverse|reciprocal|inv|rev)"
 _MARKED = re.compile(rf"(?:{_WORD}[_\- :]|~)(?P<after>.+)|(?P<before>.+?)(?:[_\- :]{_WORD}|~)", re.IGNORECASE)
 

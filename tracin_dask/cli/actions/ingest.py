@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from functools import partial
+from dataclasses import replace
 
 import click
 import pyarrow as pa
@@ -11,11 +11,13 @@ from dask.utils import format_bytes
 from tracin_dask.cli.actions.findings import findings
 from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.stage_progress import byte_progress
+from tracin_dask.cli.actions.training_sources import PYKEENS_ORDER, kind_of, training_text
 from tracin_dask.cli.ingest import IngestArguments
+from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.idmap import Kind
-from tracin_dask.triples.ingest import IngestOptions, StageProgress, id_map_path, ingest
+from tracin_dask.triples.ingest import StageProgress, id_map_path, ingest
 from tracin_dask.triples.store import TripleStore
 
 
@@ -35,32 +37,43 @@ def write_store(options: IngestArguments) -> None:
 
 
 def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
-    return ingest(
-        options["train"],
-        options["output"],
-        entity_to_id=options["entity_to_id"],
-        relation_to_id=options["relation_to_id"],
-        options=IngestOptions(
-            labels=options["labels"],
-            ids=options["ids"],
-            map_columns=options["map_columns"],
-            say=partial(click.echo, err=True),
-            skip_invalid=options["skip_invalid"],
-            overwrite=options["overwrite"],
-            memory_bytes=options["memory"],
-            entity_names=options["entity_names"],
-            edge_map=options["edge_map"],
-            progress=progress,
-        ),
-    )
+    _refuse_options_of_text(options)
+    with training_text(options, progress) as text:
+        return ingest(
+            text.train,
+            options["output"],
+            entity_to_id=text.entity_to_id,
+            relation_to_id=text.relation_to_id,
+            options=replace(text.options, overwrite=options["overwrite"], memory_bytes=options["memory"]),
+        )
+
+
+def _refuse_options_of_text(options: IngestArguments) -> None:
+    """Refuse a store, and what says how a text is read where there is none."""
+    kind = kind_of(options["train"])
+    if kind == "store":
+        raise ConfigError(
+            f"{options['train']} is a folder, but none that PyKEEN wrote; give a text file of triples, or a folder "
+            "training_triples"
+        )
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("entity_to_id", "relation_to_id", "map_columns", "labels", "ids", "skip_invalid")
+        if options.get(name)
+    ]
+    if given and kind == "pykeen":
+        raise ConfigError(
+            f"{', '.join(given)}: only for a text file; {options['train']} has ids and id maps of its own"
+        )
 
 
 def _next_command(store: TripleStore, options: IngestArguments) -> str:
     output = options["output"]
     words = ["tracin-dask", "run", "--model-path", "MODEL.pt", "--train", str(output)]
-    words += ["--entity-to-id", str(options["entity_to_id"] or id_map_path(output, "entity"))]
-    words += ["--relation-to-id", str(options["relation_to_id"] or id_map_path(output, "relation"))]
-    words += map_words(options, (store.entities, store.relations))
+    if kind_of(options["train"]) == "text":
+        words += ["--entity-to-id", str(options["entity_to_id"] or id_map_path(output, "entity"))]
+        words += ["--relation-to-id", str(options["relation_to_id"] or id_map_path(output, "relation"))]
+        words += map_words(options, (store.entities, store.relations))
     return shlex.join([*words, "--test-triple", "HEAD", "RELATION", "TAIL", "--output", "influence.json"])
 
 
@@ -73,8 +86,9 @@ def _summary(store: TripleStore, options: IngestArguments, seconds: float) -> st
         "distinct heads": f"{info.num_distinct_heads:,}",
         **findings(store),
         "skipped lines": ", ".join(f"{number:,} × {kind}" for kind, number in sorted(info.skipped.items())) or "none",
-        "entity ids": _origin(options["output"], "entity", options["entity_to_id"]),
-        "relation ids": _origin(options["output"], "relation", options["relation_to_id"]),
+        "entity ids": _origin("entity", options, options["entity_to_id"]),
+        "relation ids": _origin("relation", options, options["relation_to_id"]),
+        **({"order": PYKEENS_ORDER} if kind_of(options["train"]) == "pykeen" else {}),
         "size on disk": format_bytes(place_of(store.path).num_bytes()),
         "seconds": f"{seconds:.1f}",
     }
@@ -85,5 +99,7 @@ def _named(names: pa.StringArray | None) -> str:
     return "" if names is None else f", {sum(name != '' for name in names.to_pylist()):,} of them with a readable name"
 
 
-def _origin(output: Place, kind: Kind, given: Place | None) -> str:
-    return f"as in {given}" if given else f"made from the data, written to {id_map_path(output, kind)}"
+def _origin(kind: Kind, options: IngestArguments, given: Place | None) -> str:
+    if kind_of(options["train"]) == "pykeen":
+        return "those of PyKEEN"
+    return f"as in {given}" if given else f"made from the data, written to {id_map_path(options['output'], kind)}"

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tracin_dask.cli.actions.findings import say_findings
 from tracin_dask.cli.actions.stage_progress import byte_progress
+from tracin_dask.cli.actions.training_sources import PYKEENS_ORDER, kind_of, training_text
 from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
@@ -20,7 +21,7 @@ from tracin_dask.runs.inputs.groupings import Part
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups_cached
 from tracin_dask.triples.groups import GroupStore
 from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, Kind, bare_integers, id_maps_sha256, read_id_map
-from tracin_dask.triples.ingest import IngestOptions, ingest_cached
+from tracin_dask.triples.ingest import ingest_cached
 from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.store import TripleStore, open_store
 from tracin_dask.triples.tests_in_file import TestsInFile, read_tests, read_tests_in_sets
@@ -37,37 +38,35 @@ class _Reading(TypedDict):
 
 
 def store_of(options: JobFlags) -> TripleStore:
-    """Open the store, or ingest the text file and say so; raises as `open_store` and `ingest_cached`."""
-    train = options["train"]
-    if train.is_folder():
-        store = open_store(train)
+    """Open the store, or ingest the text and say so; raises as `open_store`, `training_text` and `ingest_cached`."""
+    kind = kind_of(options["train"])
+    if kind == "store":
+        store = open_store(str(options["train"]))
+    else:
+        store = _ingested(options)
+        click.echo(f"training triples: {len(store):,} from {options['train']}, stored as {store.path}", err=True)
+        say_findings(store)
+    if kind == "pykeen":
+        click.echo(PYKEENS_ORDER, err=True)
+    if kind != "text":
         _refuse_other_maps(store, options)
-        return store
-    with byte_progress() as progress:
-        store = ingest_cached(
-            train,
-            _cache(options),
-            entity_to_id=options["entity_to_id"],
-            relation_to_id=options["relation_to_id"],
-            options=IngestOptions(
-                labels=options["labels"],
-                ids=options["ids"],
-                map_columns=options["map_columns"],
-                say=partial(click.echo, err=True),
-                skip_invalid=options["skip_invalid"],
-                entity_names=options["entity_names"],
-                edge_map=options["edge_map"],
-                progress=progress,
-            ),
-        )
-    click.echo(f"training triples: {len(store):,} from {train}, stored as {store.path}", err=True)
-    say_findings(store)
-    if options["entity_to_id"] is None or options["relation_to_id"] is None:
+    elif options["entity_to_id"] is None or options["relation_to_id"] is None:
         click.echo(
             "without an id map, ids follow the order of the labels; the training must have used the same order",
             err=True,
         )
     return store
+
+
+def _ingested(options: JobFlags) -> TripleStore:
+    with byte_progress() as progress, training_text(options, progress) as text:
+        return ingest_cached(
+            text.train,
+            _cache(options),
+            entity_to_id=text.entity_to_id,
+            relation_to_id=text.relation_to_id,
+            options=text.options,
+        )
 
 
 def _refuse_other_maps(store: TripleStore, options: JobFlags) -> None:

@@ -12,6 +12,7 @@ from tracin_dask.cli.actions.inputs import (
 )
 from tracin_dask.cli.actions.losses import loss_of, refuse_other_losses, say_cancelled
 from tracin_dask.cli.actions.models import listed_files, load_models
+from tracin_dask.cli.actions.training_sources import kind_of
 from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
@@ -85,13 +86,16 @@ def _refuse_contradictions(options: JobFlags) -> None:
     refuse_other_losses(options)
     files = [options["test"], options["rank_of"], options["candidates"]]
     has_files = any(files) or any(not isinstance(by, str) for by in options["group_by"])
+    kind = kind_of(options["train"])
     of_text = ("entity_names", "edge_map", *(() if has_files else ("skip_invalid",)))
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
-    if given and options["train"].is_folder():
+    if given and kind == "store":
         raise ConfigError(
             f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; "
             "give such options to `tracin-dask ingest`"
         )
+    if "--skip-invalid" in given and kind == "pykeen":
+        raise ConfigError(f"--skip-invalid: {options['train']} has no lines that could be skipped; leave it out")
 
 
 def _refuse_masks(options: JobFlags) -> None:

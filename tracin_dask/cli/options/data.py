@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import ANY_PLACE, EXISTING, FILE
+from tracin_dask.cli.options.values import ANY_PLACE, FILE, PykeenDataset, TrainingTriples
 from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ option = option_of("Data")
 class DataFlags(TypedDict):
     """The values of these options, by name."""
 
-    train: Place
+    train: Place | PykeenDataset
     entity_to_id: Place | None
     relation_to_id: Place | None
     map_columns: "MapColumns | None"
@@ -32,9 +32,10 @@ class DataFlags(TypedDict):
 DATA_OPTIONS = (
     option(
         "--train",
-        type=EXISTING,
+        type=TrainingTriples(exists=True),
         required=True,
-        help="Training triples: a store made by `ingest` (.zarr), or a text file, which is ingested first and cached.",
+        help="Training triples: a store made by `ingest` (.zarr); or a text file, a folder training_triples of PyKEEN, "
+        "or pykeen:DATASET (pykeen:DATASET+inverses), which are ingested first and cached.",
     ),
     option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`, as in training."),
     option("--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`, as in training."),

@@ -1,5 +1,7 @@
 """The types of options' values: sizes in bytes, files of a model, a number or `auto`, a grouping."""
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -43,6 +45,31 @@ class PlaceType(click.ParamType[Place]):
 ANY_PLACE = PlaceType()
 EXISTING = PlaceType(exists=True)
 FILE = PlaceType(exists=True, is_file=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PykeenDataset:
+    """A dataset of PyKEEN by its name; with `inverses`, as PyKEEN trains with `create_inverse_triples`."""
+
+    name: str
+    inverses: bool = False
+
+    def __str__(self) -> str:
+        """Call it as the option does."""
+        return f"pykeen:{self.name}{'+inverses' if self.inverses else ''}"
+
+
+class TrainingTriples(PlaceType):
+    """A file or folder, or the name of a dataset of PyKEEN where nothing of that name exists."""
+
+    _DATASET = re.compile(r"(?:pykeen:)?(?P<name>[A-Za-z][A-Za-z0-9_-]*)(?P<inverses>\+inverses)?")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's signature; a `Place` or a `PykeenDataset`
+        """Take what exists as it is; anything else is a dataset, if it could be the name of one."""
+        found = self._DATASET.fullmatch(str(value))
+        if found is None or Path(str(value)).exists():
+            return super().convert(value, param, ctx)
+        return PykeenDataset(name=found["name"], inverses=found["inverses"] is not None)
 
 
 class ByteSize(click.ParamType[int]):

@@ -10,7 +10,7 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.model_format import ModelFormat
 from tracin_dask.models.config import ModelConfig, TrainedModel
 from tracin_dask.places.place import Place
-from tracin_dask.triples.inverse_relations import ALTERNATING, InverseOrder
+from tracin_dask.types import ALTERNATING, InverseOrder
 
 ModelT_co = TypeVar("ModelT_co", bound=TrainedModel, covariant=True, default=TrainedModel)
 

@@ -12,7 +12,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.places.place import Place
-from tracin_dask.triples.inverse_relations import InverseOrder
+from tracin_dask.types import InverseOrder
 
 
 @runtime_checkable

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError, NoConvEError
-from tracin_dask.triples.inverse_relations import ALTERNATING, InverseOrder
-from tracin_dask.types import Stacking
+from tracin_dask.types import ALTERNATING, InverseOrder, Stacking
 
 _WEIGHT_BIAS = ("weight", "bias")
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")

@@ -3,6 +3,7 @@
 from tracin_dask.errors import ConfigError
 
 try:
+    from pykeen.datasets import dataset_resolver
     from pykeen.models import ConvE, ERModel, model_resolver
     from pykeen.nn import Embedding
     from pykeen.nn.modules import ConvEInteraction
@@ -24,5 +25,6 @@ __all__ = [
     "TrainingCallback",
     "TrainingLoop",
     "TriplesFactory",
+    "dataset_resolver",
     "model_resolver",
 ]
