@@ -72,6 +72,24 @@ def test_an_edge_map_with_unexpected_content_is_refused(write, content, reason):
         read_edge_map(write("edge_map.json", content), IdMap.of(["x"]))
 
 
+@pytest.mark.parametrize("text", ["\n", "a\nb", "\r", "a\u2028"])
+def test_an_edge_map_with_line_breaks_in_a_name_is_refused(write, text):
+    for key in (
+        edge(text),
+        edge("treats", object_aspect_qualifier=text),
+        json.dumps({"predicate": "treats", text: "x"}),
+    ):
+        path = write("edge_map.json", json.dumps({key: "r"}))
+        with pytest.raises(TriplesError, match=r"edge_map\.json: key .*expected texts without line breaks"):
+            read_edge_map(path, IdMap.of(["r"]))
+
+
+@pytest.mark.parametrize("name", ["\r", "\v\r", "\n"])
+def test_an_entity_name_of_line_breaks_is_refused_with_its_line(write, name):
+    with pytest.raises(TriplesError, match=r"names\.txt, line 2: "):
+        read_names(write("names.txt", f"a\t0\n{name}\t1\n"), 2)
+
+
 def test_a_missing_edge_map_is_refused(tmp_path):
     with pytest.raises(TriplesError, match=r"none.json: cannot be read"):
         read_edge_map(tmp_path / "none.json", IdMap.of(["x"]))

@@ -85,6 +85,9 @@ def _read_texts(text: str | bytes, where: str) -> dict[str, str]:
 
 
 def _readable(edge: dict[str, str], where: str) -> str:
+    for name, text in edge.items():
+        if len(f"{name}{text}.".splitlines()) > 1:
+            raise TriplesError(f"{where}: {name!r} is {text!r}; expected texts without line breaks")
     predicate = edge.get("predicate")
     if not predicate:
         raise TriplesError(f'{where}: expected "predicate" with a text')
