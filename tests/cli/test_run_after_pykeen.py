@@ -72,3 +72,36 @@ def test_run_explains_a_pykeen_checkpoint_by_labels(trained, tool, tmp_path, pre
         assert lines[entry["train_index"]] == triple
         expected = 0.02 * float(gradient(model, triple) @ explained)
         assert entry["influence"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("trained", ["ConvE"], indirect=True)
+def test_run_explains_a_pickled_model_with_the_folder_of_its_training_triples(trained, nations, tool, tmp_path):
+    model, _ = trained
+    torch.save(model, tmp_path / "trained_model.pkl")
+    nations.to_path_binary(tmp_path / "training_triples")
+    words = ["--test-triple", "uk", "embassy", "usa", "--learning-rate", 0.02, "--cache-dir", tmp_path / "cache"]
+    sources = {
+        "whole": [
+            "--model-path",
+            tmp_path / "trained_model.pkl",
+            "--trust-pickle",
+            "--train",
+            tmp_path / "training_triples",
+        ],
+        "callback": [
+            "--model-path",
+            tmp_path / "nations" / "checkpoints" / "checkpoint_epoch_2.pt",
+            "--train",
+            tmp_path / "nations" / "train.txt",
+            "--entity-to-id",
+            tmp_path / "nations" / "entity_to_id.tsv",
+            "--relation-to-id",
+            tmp_path / "nations" / "relation_to_id.tsv",
+        ],
+    }
+    found = {}
+    for name, source in sources.items():
+        done = tool("run", *source, *words, "--threads-per-worker", 1, "--output", tmp_path / f"{name}.json")
+        assert done.exit_code == 0, done.output
+        found[name] = json.loads((tmp_path / f"{name}.json").read_text())["influences"]
+    assert found["whole"] == found["callback"]
