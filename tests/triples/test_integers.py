@@ -116,6 +116,11 @@ def test_a_training_is_refused_until_integers_are_stated(write, maps):
         assert (data.train.tolist(), data.valid.tolist()) == (2 * expected, expected)
 
 
+def test_a_training_on_words_takes_the_option_for_ids_too(write):
+    text = write("train.txt", "1\tlikes\t0\n0\tlikes\t2\n")
+    assert read_graph(GraphFiles(train=text, ids=True)).data.train.tolist() == [[1, 0, 0], [0, 0, 2]]
+
+
 def test_a_label_with_leading_zeros_is_no_id():
     letters = {"entity": IdMap.of(["00", "x"])}
     assert are_ids(lambda: True, letters, labels=False, ids=False, where="here")

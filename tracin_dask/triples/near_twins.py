@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 
 from tracin_dask.triples.idmap import IdMap
 
+_OTHER = r"^ | $|  |[^ -~]"
+"""What a label has that may not be its own normal form; most labels have none of it, and are not looked at further."""
 _INVISIBLE = r"\p{Cf}"
 _BLANKS = r"[\s\x0b\x{85}\p{Z}]+"
 
@@ -30,8 +32,10 @@ class NearTwins:
 
 def normal_forms(labels: pa.StringArray) -> pa.StringArray:
     """Compose letters with their accents (NFC), and write all blanks between words as one space."""
-    visible = pc.replace_substring_regex(pc.utf8_normalize(labels, form="NFC"), _INVISIBLE, "")
-    forms: pa.StringArray = pc.utf8_trim(pc.replace_substring_regex(visible, _BLANKS, " "), " ")
+    is_other = pc.match_substring_regex(labels, _OTHER)
+    visible = pc.replace_substring_regex(pc.utf8_normalize(labels.filter(is_other), form="NFC"), _INVISIBLE, "")
+    trimmed = pc.utf8_trim(pc.replace_substring_regex(visible, _BLANKS, " "), " ")
+    forms: pa.StringArray = pc.replace_with_mask(labels, is_other, trimmed)
     return forms
 
 

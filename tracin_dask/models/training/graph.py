@@ -88,7 +88,7 @@ def read_graph(files: GraphFiles, say: Callable[[str], object] = say_nothing) ->
     entities, relations = given or _made_id_maps(files, has_ids=has_ids)
     nothing: NDArray[np.int64] = np.empty((0, 3), dtype=np.int64)
     triples = {
-        name: read_triples(path, entities, relations, labels=not has_ids, ids=files.ids)
+        name: read_triples(path, entities, relations, labels=not has_ids, ids=has_ids and files.ids)
         for name, path in files.texts.items()
     }
     data = TrainingData(
