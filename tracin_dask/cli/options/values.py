@@ -43,7 +43,6 @@ class PlaceType(click.ParamType[Place]):
 
 
 ANY_PLACE = PlaceType()
-EXISTING = PlaceType(exists=True)
 FILE = PlaceType(exists=True, is_file=True)
 
 
