@@ -32,16 +32,16 @@ class DescribedFormat:
         return self.description.name
 
     def read(self, path: Place, *, dtype: torch.dtype) -> RowwiseModel:
-        """Build the model from a file of weights."""
-        return self.description.build(state_of(read_torch_file(path, lazily=True)), dtype=dtype)
+        """Build the model, which the client has checked, from a file of weights."""
+        return self.description.rebuild(state_of(read_torch_file(path, lazily=True)), dtype=dtype)
 
     def dump(self, model: TrainedModel) -> bytes:
         """Give the state dict."""
         return dump_tensors(model.module.state_dict())
 
     def restore(self, dumped: bytes, *, dtype: torch.dtype) -> RowwiseModel:
-        """Build the model from a state dict."""
-        return self.description.build(restore_tensors(dumped), dtype=dtype)
+        """Build the model, which the client has checked, from a state dict."""
+        return self.description.rebuild(restore_tensors(dumped), dtype=dtype)
 
     def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
         """Give the parameters' own names: an optimiser has all of them, or those that are trained."""

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.checkpoints.making import make, with_weights
-from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.checks.check import checked
+from tracin_dask.models.rowwise import Face, RowwiseModel
 from tracin_dask.models.scoring import Role
 from tracin_dask.places.files import read_bytes
 from tracin_dask.places.place import AnyPath, Place
@@ -59,7 +60,23 @@ class ModelDescription:
         return ":" not in self.class_name
 
     def build(self, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> RowwiseModel:
-        """Build the model with the weights of a state dict, in eval mode.
+        """Build the model with the weights of a state dict, in eval mode, and check it.
+
+        Raises
+        ------
+        CheckpointError
+            If the class does not take the settings, its model has other tensors, or it cannot be explained.
+        ConfigError
+            If there is no such class, or it is not a `ScoringModel`.
+        """
+        return checked(*self._made(state, dtype))
+
+    def rebuild(self, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> RowwiseModel:
+        """Build a model that was built and checked before, as workers do."""
+        return RowwiseModel(*self._made(state, dtype))
+
+    def _made(self, state: Mapping[str, Tensor], dtype: torch.dtype) -> tuple[nn.Module, Face]:
+        """Make the model with the weights of a state dict.
 
         Raises
         ------
@@ -72,11 +89,12 @@ class ModelDescription:
         if self.is_of_pykeen:
             from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-            made, face = any_model.build(self.class_name, self.model_kwargs, state), any_model.rowwise
+            made, face_of = any_model.build(self.class_name, self.model_kwargs, state), any_model.face_of
             named = replace(self, model=type(made).__name__)  # PyKEEN takes `rotate`, too
         else:
-            made, face = self._build_own(state), own_rowwise
-        return face(with_weights(made, state, dtype, named.name), named.name)
+            made, face_of = self._build_own(state), own_face
+        model = with_weights(made, state, dtype, named.name)
+        return model, face_of(model, named.name)
 
     def _own_class(self) -> type[nn.Module]:
         match self.model:
@@ -163,18 +181,17 @@ def parse_description(contents: object) -> ModelDescription:
             raise ConfigError(f"model is {model!r}; {expected}")
 
 
-def own_rowwise(model: nn.Module, name: str) -> RowwiseModel:
-    """Adapt a model of the user's own.
+def own_face(model: nn.Module, name: str) -> Face:
+    """Say how a model of the user's own is called.
 
     Raises
     ------
     ConfigError
         If it is not a `ScoringModel`.
     """
-    score, tables = getattr(model, "score", None), getattr(model, "tables", None)
-    if score is None or tables is None:
+    if getattr(model, "score", None) is None or getattr(model, "tables", None) is None:
         raise ConfigError(f"{name} has no `tables` or no `score(triples)`; see tracin_dask.ScoringModel")
-    return RowwiseModel(model, score, name=name, tables=tables, score_tails=getattr(model, "score_tails", None))
+    return Face(name=name, tables=model.tables, score_tails="score_tails" if hasattr(model, "score_tails") else None)
 
 
 def _requires(made_from: type[nn.Module], parameter: str) -> bool:

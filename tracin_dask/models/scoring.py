@@ -61,6 +61,16 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DerivativeWays:
+    """In which ways the scores of a model can be differentiated, besides one backward pass per triple or batch."""
+
+    has_forward_mode: bool = True
+    """Whether all operations have forward-mode derivatives (`torch.func.jvp`)."""
+    is_mapped: bool = True
+    """Whether the gradients of several triples can be made in one call (`torch.func.vmap`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringConfig:
     """What is known of a model that scores triples: enough to plan a run."""
 
@@ -78,6 +88,7 @@ class ScoringConfig:
     effort: Effort
     tails_effort: Effort | None = None
     """Of the scores of all entities as the tail of one (head, relation), where a loss reads these."""
+    ways: DerivativeWays = DerivativeWays()
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

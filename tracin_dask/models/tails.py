@@ -11,43 +11,21 @@ from typing import TypeAlias
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
-from torch.func import functional_call, jvp, vjp
+from torch import Tensor
+from torch.func import jvp, vjp
 
-ScoreTails: TypeAlias = Callable[[Tensor], Tensor]
-"""From pairs (head, relation) [batch, 2] to the scores of all entities as their tail [batch, entity]."""
 Tensors: TypeAlias = Mapping[str, Tensor]
-_MODEL = "model."
-"""Where the model's tensors stand in `_Called`."""
-
-
-class _Called(nn.Module):
-    """A model under a function that calls it, as `functional_call` needs it."""
-
-    def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.model, self._function = model, function
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Call the function."""
-        return self._function(ids)
-
-
-def call_with(model: nn.Module, function: Callable[[Tensor], Tensor], tensors: Tensors, ids: Tensor) -> Tensor:
-    """Call a method of a model with `tensors` in place of its own, by their names."""
-    stand_in = {f"{_MODEL}{name}": tensor for name, tensor in tensors.items()}
-    found: Tensor = functional_call(_Called(model, function), stand_in, (ids,))
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailCheck:
     """The comparison of a model's scores of all tails with its scores of single triples."""
 
-    model: nn.Module
-    score: Callable[[Tensor], Tensor]
-    """Gives triples [batch, 3] their scores."""
-    score_tails: ScoreTails
+    trained: Tensors
+    score: Callable[[Tensors, Tensor], Tensor]
+    """Gives triples [batch, 3] their scores, with these tensors."""
+    score_tails: Callable[[Tensors, Tensor], Tensor]
+    """Gives pairs (head, relation) [batch, 2] the scores of all entities as their tail [batch, entity]."""
     num_entities: int
     relation_tables: frozenset[str]
     tolerance: float
@@ -55,8 +33,7 @@ class TailCheck:
 
     def problem(self, triples: Int[Tensor, "batch 3"]) -> str:
         """Say how the scores of these pairs and tails, or their derivatives, differ; an empty text if not."""
-        trained = {name: tensor.detach() for name, tensor in self.model.named_parameters() if tensor.requires_grad}
-        generator = torch.Generator().manual_seed(0)
+        trained, generator = self.trained, torch.Generator().manual_seed(0)
         direction = {name: self._direction(name, tensor, generator) for name, tensor in trained.items()}
         try:
             scores, along = _along(lambda tensors: self._all_tails(tensors, triples), trained, direction)
@@ -80,7 +57,7 @@ class TailCheck:
         return torch.zeros_like(tensor) if name in self.relation_tables else _like(tensor, generator)
 
     def _all_tails(self, tensors: Tensors, triples: Tensor) -> Tensor:
-        return call_with(self.model, self.score_tails, tensors, triples[:, :2])
+        return self.score_tails(tensors, triples[:, :2])
 
     def _one_by_one(self, tensors: Tensors, triples: Tensor) -> Tensor:
         """Score each pair with each of the tails."""
@@ -88,7 +65,7 @@ class TailCheck:
         crossed = torch.cat(
             [triples[:, None, :2].expand(-1, number, -1), triples[None, :, 2:].expand(number, -1, -1)], dim=2
         )
-        return call_with(self.model, self.score, tensors, crossed.reshape(-1, 3)).reshape(number, number)
+        return self.score(tensors, crossed.reshape(-1, 3)).reshape(number, number)
 
     def _are_equal(self, found: Tensor, expected: Tensor, *, scale: float | None = None) -> bool:
         largest = float(expected.abs().max()) if scale is None else scale

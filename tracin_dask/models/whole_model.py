@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from tracin_dask.models.checkpoints.facts import check_values
 from tracin_dask.models.checkpoints.files import read_pickled_model, unpickle_model
+from tracin_dask.models.checkpoints.making import in_precision
 from tracin_dask.models.checkpoints.model_format import Recognised
+from tracin_dask.models.checks.check import checked
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.conve.dialects import PYKEEN
 from tracin_dask.models.conve.load import ConvEFormat
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.description import own_rowwise
-from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.description import own_face
+from tracin_dask.models.rowwise import Face, RowwiseModel
 from tracin_dask.places.place import Place
 from tracin_dask.types import ALTERNATING
 
@@ -29,8 +31,8 @@ class WholeModelFormat:
     is_pickle: ClassVar[bool] = True
 
     def read(self, path: Place, *, dtype: torch.dtype) -> RowwiseModel:
-        """Unpickle the model, which runs whatever code the file holds."""
-        return face_of(_checked(read_pickled_model(path)).to(dtype))
+        """Unpickle the model, which the client has checked; this runs whatever code the file holds."""
+        return RowwiseModel(*_with_face(_finite(read_pickled_model(path)), dtype))
 
     def dump(self, model: TrainedModel) -> bytes:
         """Pickle the model again."""
@@ -39,8 +41,8 @@ class WholeModelFormat:
         return buffer.getvalue()
 
     def restore(self, dumped: bytes, *, dtype: torch.dtype) -> RowwiseModel:
-        """Unpickle what the client sent."""
-        return face_of(unpickle_model(io.BytesIO(dumped)).to(dtype))
+        """Unpickle what the client sent, and has checked."""
+        return RowwiseModel(*_with_face(unpickle_model(io.BytesIO(dumped)), dtype))
 
     def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
         """Give the parameters' own names."""
@@ -56,7 +58,7 @@ def load_whole_model(path: Place, *, dtype: torch.dtype) -> Recognised:
     CheckpointError
         If the file holds no model, or one that cannot be explained.
     """
-    found = _checked(read_pickled_model(path)).to(dtype)
+    found = in_precision(_finite(read_pickled_model(path)), dtype)
     config = conve_config(found)
     if config is None:
         order = ALTERNATING if _is_of_pykeen(found) else None
@@ -67,20 +69,30 @@ def load_whole_model(path: Place, *, dtype: torch.dtype) -> Recognised:
 
 
 def face_of(model: nn.Module) -> RowwiseModel:
-    """Adapt a model of PyKEEN, or of the user's own.
+    """Adapt a model of PyKEEN, or of the user's own, and check it.
 
     Raises
     ------
+    CheckpointError
+        If its scores or gradients are not those of the rows that triples read.
     ConfigError
         If it is of no kind that can be explained.
     """
+    return checked(model, _face(model))
+
+
+def _with_face(model: nn.Module, dtype: torch.dtype) -> tuple[nn.Module, Face]:
+    return in_precision(model, dtype), _face(model)
+
+
+def _face(model: nn.Module) -> Face:
     name = f"{type(model).__module__}:{type(model).__qualname__}"
     if not _is_of_pykeen(model):
-        return own_rowwise(model, name)
+        return own_face(model, name)
     from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
     of_pykeen = type(model).__module__.startswith("pykeen.")
-    return any_model.rowwise(model, type(model).__name__ if of_pykeen else name)
+    return any_model.face_of(model, type(model).__name__ if of_pykeen else name)
 
 
 def conve_config(model: nn.Module) -> ConvEConfig | None:
@@ -104,7 +116,7 @@ def _is_of_pykeen(model: nn.Module) -> bool:
     return hasattr(model, "score_hrt")
 
 
-def _checked(model: nn.Module) -> nn.Module:
+def _finite(model: nn.Module) -> nn.Module:
     for name, tensor in model.state_dict().items():
         check_values(name, tensor)
     return model

@@ -43,9 +43,19 @@ def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dty
     if problems:
         raise CheckpointError(f"the weights are not those of {name}: the file {'; it '.join(problems)}")
     # copied in place, since tensors that are assigned would no longer be shared by parts of the model that share them
-    model.to(dtype).load_state_dict({part: state[part] for part in own if part in state}, strict=False)
+    in_precision(model, dtype).load_state_dict({part: state[part] for part in own if part in state}, strict=False)
     for part, tensor in model.state_dict().items():
         check_values(part, tensor)
+    return model
+
+
+def in_precision(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Convert the numbers of a model, in place: real ones to `dtype`, complex ones to two of these."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_complex():
+            tensor.data = tensor.data.to(dtype.to_complex())
+        elif tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
     return model
 
 
@@ -63,6 +73,9 @@ def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str
     ]
     if shapes:
         problems.append(f"has other shapes: {_first(shapes)}")
+    cut = sorted(part for part in own.keys() & state.keys() if state[part].is_complex() and not own[part].is_complex())
+    if cut:
+        problems.append(f"has complex numbers where the model has real ones: {_first(cut)}")
     return problems
 
 

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.checkpoints.making import make
+from tracin_dask.models.checks.gradients import message_passing
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.pykeen import imports as pykeen
 from tracin_dask.models.pykeen.conve import read_config, without_training_advice
-from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.rowwise import Face
 from tracin_dask.models.scoring import Role
 
+_ROLES: tuple[Role, ...] = ("entity", "relation")
 _TABLE = re.compile(r"(entity|relation)_representations\.\d+\._embeddings\.weight")
 """How PyKEEN names the tensor of a table."""
 
@@ -26,11 +28,14 @@ def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -
     Raises
     ------
     CheckpointError
-        If the state dict has no table of entities or of relations, or the class refuses the settings.
+        If the state dict has no table of entities or of relations, the class refuses the settings, or passes
+        messages over the graph.
     ConfigError
         If PyKEEN has no model of this name, or a setting is none of models.
     """
     made_from = _class(name)
+    if issubclass(made_from, pykeen.GRAPH_MODELS):
+        raise CheckpointError(message_passing(made_from.__name__, "the neighbours of head and tail"))
     if "create_inverse_triples" in settings:
         raise ConfigError(
             "create_inverse_triples is a setting of PyKEEN's triples, not of the model: leave it out of model_kwargs, "
@@ -46,23 +51,27 @@ def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -
         return make(made_from, settings, given=given)
 
 
-def rowwise(model: nn.Module, name: str) -> RowwiseModel:
-    """Adapt a model: `score_hrt` reads rows of its tables, with inverse triples those of the doubled relations."""
+def face_of(model: nn.Module, name: str) -> Face:
+    """Say how a model is called: `score_hrt` reads rows of its tables, with inverse triples of doubled relations.
+
+    Raises
+    ------
+    CheckpointError
+        If it passes messages over the graph.
+    ConfigError
+        If it has no representations.
+    """
     if not isinstance(model, pykeen.ERModel):
         raise ConfigError(f"{name} has no entity and relation representations, so it cannot be explained")
+    for part in model.modules():
+        if isinstance(part, pykeen.MESSAGE_PASSING):
+            raise CheckpointError(message_passing(name, f"what {type(part).__name__} computes of neighbours"))
     tables: dict[str, Role] = {}
-    for role in ("entity", "relation"):
+    for role in _ROLES:
         for place, representation in enumerate(getattr(model, f"{role}_representations")):
             if type(representation) is pykeen.Embedding:
                 tables[f"{role}_representations.{place}._embeddings.weight"] = role
-    present = dict(model.named_parameters())  # a table that two places share is there once
-    return RowwiseModel(
-        model,
-        model.score_hrt,
-        name=name,
-        tables={table: role for table, role in tables.items() if table in present},
-        score_tails=model.score_t,
-    )
+    return Face(name=name, tables=tables, score="score_hrt", score_tails="score_t")
 
 
 def conve_config(model: nn.Module) -> ConvEConfig | None:

@@ -4,9 +4,12 @@ from tracin_dask.errors import ConfigError
 
 try:
     from pykeen.datasets import dataset_resolver
-    from pykeen.models import ConvE, ERModel, model_resolver
+    from pykeen.models import RGCN, CompGCN, ConvE, ERModel, InductiveNodePieceGNN, model_resolver
     from pykeen.nn import Embedding
+    from pykeen.nn.message_passing import RGCNLayer, RGCNRepresentation
     from pykeen.nn.modules import ConvEInteraction
+    from pykeen.nn.pyg import MessagePassingRepresentation
+    from pykeen.nn.representation import CombinedCompGCNRepresentations, CompGCNLayer
     from pykeen.training import TrainingCallback, TrainingLoop
     from pykeen.triples import CoreTriplesFactory, TriplesFactory
     from pykeen.triples.triples_factory import INVERSE_SUFFIX
@@ -14,8 +17,21 @@ try:
 except ImportError as error:
     raise ConfigError(f"this needs PyKEEN ({error}): pip install 'tracin-dask[pykeen]'") from error
 
+GRAPH_MODELS = (RGCN, CompGCN, InductiveNodePieceGNN)
+"""Models whose representations of entities are computed from the graph."""
+MESSAGE_PASSING = (
+    RGCNLayer,
+    RGCNRepresentation,
+    CompGCNLayer,
+    CombinedCompGCNRepresentations,
+    MessagePassingRepresentation,
+)
+"""Parts of any model that pass messages over the graph."""
+
 __all__ = [
+    "GRAPH_MODELS",
     "INVERSE_SUFFIX",
+    "MESSAGE_PASSING",
     "ConvE",
     "ConvEInteraction",
     "CoreTriplesFactory",

@@ -75,6 +75,6 @@ def _is_equal(model: Any, rebuilt: RowwiseModel) -> bool:  # noqa: ANN401 - PyKE
     was_training, device = model.training, next(model.parameters()).device
     triples = rebuilt.some_triples(_NUM_COMPARED)
     with torch.no_grad():
-        expected, found = model.eval().score_hrt(triples.to(device)).flatten().cpu(), rebuilt(triples)
+        expected, found = model.eval().score_hrt(triples.to(device)).flatten().cpu(), rebuilt.score(triples)
     model.train(was_training)
     return torch.allclose(found, expected, rtol=0, atol=_TOLERANCE * float(1 + expected.abs().max()))

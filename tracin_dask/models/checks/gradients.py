@@ -1,0 +1,252 @@
+"""The comparison of a model's gradients with those that its engine makes, before anything is explained with them.
+
+The truth is plain autograd on the whole model, in its first call. The same triples are then asked after other calls, in
+parts, in training mode, and from the rows that they read, in two orders, so that no id stands at its own place in both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from tracin_dask.errors import CheckpointError
+from tracin_dask.models.checks.agreement import are_equal, different_tensor, different_tensors
+from tracin_dask.models.checks.copies import Values, copy_with, kinds_for, rows_kept
+from tracin_dask.models.checks.derivatives import (
+    Asked,
+    Found,
+    along,
+    of_each_mapped,
+    of_rows,
+    of_whole_model,
+)
+from tracin_dask.models.checks.sampled import sampled_triples
+from tracin_dask.models.effort import effort_of
+from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.models.scoring import DerivativeWays
+
+Given = TypeVar("Given")
+_SEED = 2
+_NUM_ALONE = 2
+"""Triples that are asked one by one."""
+_SAME_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)  # noqa: SLF001 - they have no public name
+"""Modules that are left in eval mode, because they do something else in training mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What plain autograd says about some triples of a copy of a model; every check takes a copy of its own."""
+
+    model: RowwiseModel
+    values: Values
+    asked: Asked
+    expected: Found
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self.model.face.name
+
+    def copy(self) -> RowwiseModel:
+        """Copy the model, which was never called."""
+        return _copy(self.model, self.values)
+
+
+def check_gradients(model: RowwiseModel) -> DerivativeWays:
+    """Compare the gradients of a model's scores with those that an engine makes, and tell in which ways it can.
+
+    Raises
+    ------
+    CheckpointError
+        Saying why the scores or gradients are not those of the rows that a triple reads.
+    """
+    truth = _truth_of(model)
+    _refuse_kept_results(truth)
+    _refuse_other_triples(truth)
+    _refuse_other_gradients_in_training(truth)
+    _refuse_other_rows(truth)
+    return _ways(truth)
+
+
+def _truth_of(model: RowwiseModel) -> Truth:
+    """Ask plain autograd, with the first values that give finite scores and gradients."""
+    *most, last = kinds_for(model)
+    for values in most:
+        found = _tried(lambda values=values: _asked_of(model, values))
+        if isinstance(found, Truth) and found.expected.is_finite and _has_gradients(found.expected):
+            return found
+    found = _tried(lambda: _asked_of(model, last))
+    if isinstance(found, Truth):
+        return found
+    if isinstance(found, CheckpointError):
+        raise found
+    raise CheckpointError(f"{model.face.name} cannot be differentiated: {found}") from found
+
+
+def _asked_of(model: RowwiseModel, values: Values) -> Truth:
+    measured = _copy(model, values)
+    effort = effort_of(lambda number: measured.score(measured.some_triples(number)))
+    copied = _copy(model, values)
+    triples = sampled_triples(copied, effort)
+    weights = 0.5 + torch.rand(len(triples), generator=torch.Generator().manual_seed(_SEED), dtype=torch.float64)
+    asked = Asked(triples=triples, weights=weights.to(copied.dtype).to(copied.device))
+    return Truth(model=model, values=values, asked=asked, expected=of_whole_model(copied, asked))
+
+
+def _copy(model: RowwiseModel, values: Values) -> RowwiseModel:
+    return copy_with(model, values, rows=rows_kept(model) if values.is_random else None)
+
+
+def _refuse_kept_results(truth: Truth) -> None:
+    """Refuse a model that gives something else after other calls than in its first one."""
+    copied, others = truth.copy(), truth.asked.flipped()
+
+    def after_calls() -> Found:
+        with torch.no_grad():
+            copied.score(others.triples)
+        of_whole_model(copied, others)
+        return of_whole_model(copied, truth.asked)
+
+    found = _tried(after_calls)
+    if isinstance(found, Found):
+        wrong = different_tensor(found, truth.expected)
+        what = wrong and f"{_gradients_of(wrong)} are others in a later call"
+    else:
+        what = f"a later call fails: {found}"
+    if what:
+        raise CheckpointError(
+            f"{truth.name} keeps results from one call to the next in eval mode, as a cache does ({what}): gradients "
+            "would be lost; compute everything anew in each call"
+        ) from (found if isinstance(found, Exception) else None)
+
+
+def _refuse_other_triples(truth: Truth) -> None:
+    """Refuse a model whose scores depend on the other triples of a batch."""
+    copied = truth.copy()
+    found = _tried(lambda: _in_parts(truth.asked, lambda part: of_whole_model(copied, part)))
+    wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else f"a smaller batch fails: {found}"
+    if wrong:
+        raise CheckpointError(
+            f"{truth.name} gives a triple another score or gradient in another batch ({wrong}): a score must not "
+            "depend on the other triples of a batch"
+        )
+
+
+def _refuse_other_gradients_in_training(truth: Truth) -> None:
+    """Refuse a model that computes from numbers without their gradients in eval mode, but not in training mode."""
+    copied = truth.copy().train()
+    for module in copied.modules():
+        if isinstance(module, _SAME_IN_TRAINING):
+            module.eval()
+    with torch.random.fork_rng(devices=[]):
+        found = _tried(lambda: of_whole_model(copied, truth.asked))
+    if not isinstance(found, Found):  # training mode can need what scoring a few triples does not give
+        return
+    if are_equal(found.scores, truth.expected.scores):
+        wrong = different_tensor(found, truth.expected)
+    else:
+        lost = (name for name, part in truth.expected.gradients.items() if not part.any())
+        wrong = next((name for name in lost if found.gradients[name].any()), None)
+    if wrong:
+        raise CheckpointError(
+            f"{truth.name}: {_gradients_of(wrong)} in eval mode are not those of training mode, as with a cache of "
+            "results without their gradients; compute scores in eval mode as in training, from the parameters"
+        )
+
+
+def _refuse_other_rows(truth: Truth) -> None:
+    """Refuse a model whose scores are no function of the rows that a triple reads in the tables."""
+    copied, flipped = truth.copy(), truth.asked.flipped()
+    orders: tuple[Callable[[], Found], ...] = (
+        lambda: of_rows(copied, truth.asked),
+        lambda: of_rows(copied, flipped).flipped(),
+        lambda: _in_parts(truth.asked, lambda part: of_rows(copied, part)),
+    )
+    for order in orders:
+        found = _tried(order)
+        wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else str(found)
+        if wrong is None:
+            continue
+        _refuse_message_passing(truth)
+        tables = ", ".join(truth.model.tables) or "no table"
+        problem = f"gives other {_gradients_of(wrong)}" if isinstance(found, Found) else f"fails ({wrong}) with scores"
+        raise CheckpointError(
+            f"{truth.name} {problem} from the rows of {tables} than as a whole: every tensor that has a row per entity "
+            "or relation must be among its tables, buffers included, and a score may depend on ids by these rows alone"
+        )
+
+
+def _refuse_message_passing(truth: Truth) -> None:
+    """Refuse a model whose scores have gradients in rows that their triples do not name."""
+    for name, role in truth.model.tables.items():
+        gradient = truth.expected.gradients.get(name)
+        if gradient is None:
+            continue
+        others = gradient.index_fill(0, truth.model.row_ids(role, truth.asked.triples).flatten(), 0.0)
+        if others.any():
+            raise CheckpointError(message_passing(truth.name, f"rows of {name} that no triple of the batch names"))
+
+
+def message_passing(name: str, what: str) -> str:
+    """Say that a model is refused because it computes representations from the graph."""
+    return (
+        f"{name} passes messages over the graph: its scores read {what}. A score must read the rows of its own head, "
+        "relation and tail alone, so such a model cannot be explained"
+    )
+
+
+def _ways(truth: Truth) -> DerivativeWays:
+    """Find out in which ways the dense tensors' gradients are right."""
+    dense = {name: part for name, part in truth.expected.gradients.items() if name not in truth.model.tables}
+    if not dense:
+        return DerivativeWays()
+    few, copied = truth.asked.at(slice(0, _NUM_ALONE)), truth.copy()
+    expected = of_whole_model(copied, few)
+    mapped = _tried(lambda: of_each_mapped(copied, few))
+    is_mapped = isinstance(mapped, Found) and not [*different_tensors(mapped.gradients, expected.gradients)]
+    return DerivativeWays(is_mapped=is_mapped, has_forward_mode=_has_forward_mode(truth, dense))
+
+
+def _has_forward_mode(truth: Truth, dense: dict[str, torch.Tensor]) -> bool:
+    """Compare derivatives along directions, forward, with gradients, backward."""
+    generator, copied = torch.Generator().manual_seed(_SEED), truth.copy()
+    directions = {
+        name: torch.randn(2, *part.shape, generator=generator, dtype=part.dtype).to(part.device)
+        for name, part in dense.items()
+    }
+    found = _tried(lambda: along(copied, truth.asked, directions) * truth.asked.weights)
+    if isinstance(found, Exception):
+        return False
+    expected = sum(torch.tensordot(directions[name], part, dims=part.dim()) for name, part in dense.items())
+    assert isinstance(expected, torch.Tensor)  # noqa: S101 - a sum of at least one tensor
+    return are_equal(found.sum(dim=1), expected, scale=float(found.abs().sum()))
+
+
+def _in_parts(asked: Asked, ask: Callable[[Asked], Found]) -> Found:
+    """Ask about some triples one by one, and about the others together."""
+    parts = [ask(asked.at(slice(row, row + 1))) for row in range(_NUM_ALONE)]
+    parts.append(ask(asked.at(slice(_NUM_ALONE, None))))
+    return Found(
+        scores=torch.cat([part.scores for part in parts]),
+        gradients={name: sum(part.gradients[name] for part in parts) for name in parts[0].gradients},
+    )
+
+
+def _tried(function: Callable[[], Given]) -> Given | Exception:
+    """Give what a function of a user's model gives, or what it raises, except that memory ran out."""
+    try:
+        return function()
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the code of a user's model can raise anything
+        return error
+
+
+def _has_gradients(found: Found) -> bool:
+    return any(bool(part.any()) for part in found.gradients.values())
+
+
+def _gradients_of(name: str) -> str:
+    return name if name == "scores" else f"gradients of {name}"
