@@ -1,5 +1,6 @@
 """Small models of PyKEEN's and of our own, and what plain autograd says about them, tensor by tensor."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 
@@ -90,6 +91,11 @@ OWN = {"own": Bilinear, "dense": AllDense}
 
 
 def face(name: str, dtype: torch.dtype = torch.float64) -> RowwiseModel:
+    return deepcopy(_checked_face(name, dtype))
+
+
+@cache
+def _checked_face(name: str, dtype: torch.dtype) -> RowwiseModel:
     if name in OWN:
         torch.manual_seed(0)
         return face_of(OWN[name](NUM_ENTITIES, NUM_RELATIONS).to(dtype))

@@ -68,18 +68,21 @@ class Unmapped(Bilinear):
     [
         (
             lambda m: changed(m, tables={"entities": "entity", "relations.weight": "relation"}),
-            "gives other scores from the",
+            r"cannot be scored from the rows of entities, relations\.weight alone, where it raises IndexError: index",
         ),
         (lambda _: WithinBatch(7, 3), "must not depend on the other triples of a batch"),
         (
             lambda _: TwoNumbers(7, 3),
-            r"one number per triple; for 5 triples it gave the shape \(5, 2\)",
+            r"score must return one real number per triple; for 2 triples it gave the shape \(2, 2\)",
         ),
         (
             lambda m: changed(m, score=lambda _: 0.0),
-            "one number per triple; for 5 triples it gave a float",
+            "score must return one real number per triple; for 2 triples it gave a float",
         ),
-        (lambda _: Unmapped(7, 3), r"cannot be differentiated triple by triple with torch\.func\.vmap"),
+        (
+            lambda _: Unmapped(7, 3),
+            "decides by the values of a batch what it computes .*: a score must not depend on the other triples",
+        ),
         (
             lambda m: changed(m, tables={"entity": "entity"}),
             "the table entity is not a parameter or buffer; there are: ent",

@@ -181,7 +181,7 @@ def parse_description(contents: object) -> ModelDescription:
             raise ConfigError(f"model is {model!r}; {expected}")
 
 
-def own_face(model: nn.Module, name: str) -> Face:
+def own_face(model: Any, name: str) -> Face:  # noqa: ANN401 - a user's module, which may be no ScoringModel
     """Say how a model of the user's own is called.
 
     Raises
@@ -204,10 +204,10 @@ def _imported(where: str) -> type[nn.Module]:
     module, _, name = where.partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the code of a user's module can raise anything
         raise ConfigError(
-            f"{where} cannot be imported ({error}); install its package, or name its folder in PYTHONPATH, here and "
-            "on all workers"
+            f"{where} cannot be imported ({type(error).__name__}: {error}); install its package, or name its folder in "
+            "PYTHONPATH, here and on all workers"
         ) from error
     match found:
         case type() if issubclass(found, nn.Module) and hasattr(found, "tables"):

@@ -5,6 +5,7 @@ are handed out as real ones, with real and imaginary parts side by side in one m
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias
@@ -74,10 +75,10 @@ class RowwiseModel(nn.Module):
             found: Tensor = getattr(self.model, called)(ids)
         except (MemoryError, torch.OutOfMemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - the code of a user's model can raise anything
+        except Exception as error:  # the code of a user's model can raise anything
             raise CheckpointError(
-                f"{self.face.name}: its method {called} raised {type(error).__name__}: {error}; it was given ids of the "
-                f"shape {tuple(ids.shape)}"
+                f"{self.face.name}: its method {called} raised {type(error).__name__}: {error} (for ids of the shape "
+                f"{tuple(ids.shape)})"
             ) from error
         return found
 
@@ -86,9 +87,21 @@ class RowwiseModel(nn.Module):
         scores: Tensor = self(triples)
         return scores.reshape(len(triples))
 
-    def around(self, model: nn.Module) -> "RowwiseModel":
-        """Give another model of the same class the same face."""
-        return RowwiseModel(model, self.face, ways=self._ways)
+    def copied(self, instead: Mapping[int, object] | None = None) -> "RowwiseModel":
+        """Copy the model, with other objects in place of some, which are named by their `id`.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be copied.
+        """
+        try:
+            return RowwiseModel(deepcopy(self.model, dict(instead or {})), self.face, ways=self._ways)
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            raise CheckpointError(
+                f"{self.face.name} cannot be copied, so its gradients cannot be checked: {error}; keep no results of "
+                "operations in attributes of the model"
+            ) from error
 
     def tensors(self) -> dict[str, Tensor]:
         """Give the same as `own_tensors`, complex ones as real ones."""

@@ -22,10 +22,12 @@ def choose_modes(config: ScoringConfig, work: Workload, tracked: frozenset[str])
         return GradientModes(all_scores=True)
     if config.dense_size(tracked) == 0:
         return GradientModes()
-    ways = [GradientModes(has_dense=True, forward=forward) for forward in (True, False)]
-    if work.num_tests == 0:
-        return ways[1]
-    return min(ways, key=lambda modes: multiply_adds(config, work, tracked, modes).total)
+    ways = config.ways
+    of_each = GradientModes(has_dense=True, ways=ways)
+    if work.num_tests == 0 or not ways.has_forward_mode:
+        return of_each
+    forward = GradientModes(has_dense=True, forward=True, ways=ways)
+    return min((forward, of_each), key=lambda modes: multiply_adds(config, work, tracked, modes).total)
 
 
 def multiply_adds(config: ScoringConfig, work: Workload, tracked: frozenset[str], modes: GradientModes) -> MultiplyAdds:

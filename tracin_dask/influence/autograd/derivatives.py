@@ -4,6 +4,7 @@ Triples do not depend on each other and read rows of their own copies, so one ba
 of a whole batch. Tensors that are shared take forward mode, or gradients of each triple by itself.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -40,9 +41,9 @@ class RowGradients:
 class Derivatives:
     """A model's scores, differentiated by its tracked tensors: `tables` by role, and `dense` ones, that are none."""
 
-    def __init__(self, model: RowwiseModel, tracked: frozenset[str]) -> None:
-        """Tell the tensors apart."""
-        self._model = model
+    def __init__(self, model: RowwiseModel, tracked: frozenset[str], *, is_mapped: bool = True) -> None:
+        """Tell the tensors apart; `is_mapped` says whether gradients of several triples are made in one call."""
+        self._model, self._is_mapped = model, is_mapped
         self.tables: dict[Role, list[str]] = {"entity": [], "relation": []}
         for table in model.config.tables:
             if table.name in tracked:
@@ -62,12 +63,9 @@ class Derivatives:
         """Differentiate by the rows of the tracked tables."""
         rows = self._model.rows(triples)
         tracked = {name: rows[name].requires_grad_() for names in self.tables.values() for name in names}
-        found: tuple[Tensor, ...] = tuple(map(torch.zeros_like, tracked.values()))
         with torch.enable_grad():
             scores = self._score(rows, self.dense, triples)
-            if scores.requires_grad:  # else no tracked table is read
-                inputs = list(tracked.values())
-                found = torch.autograd.grad(scores.sum(), inputs, allow_unused=True, materialize_grads=True)
+            found = _gradients(scores, tracked)
         gradients = dict(zip(tracked, found, strict=True))
         head = self._side_by_side(gradients, "entity", 0, scores)
         tail = self._side_by_side(gradients, "entity", 1, scores)
@@ -99,9 +97,25 @@ class Derivatives:
         def score(dense: dict[str, Tensor], rows: TableRows, triple: Tensor) -> Tensor:
             return self._model.score_one(self._fixed | dense, rows, triple)
 
-        each = vmap(grad_and_value(score), in_dims=(None, 0, 0))
-        gradients, scores = each(self.dense, self._model.rows(triples), triples)
+        rows = self._model.rows(triples)
+        if self._is_mapped:
+            gradients, scores = vmap(grad_and_value(score), in_dims=(None, 0, 0))(self.dense, rows, triples)
+        else:
+            gradients, scores = self._one_by_one(rows, triples)
         return scores, {name: gradient.reshape(len(scores), -1) for name, gradient in gradients.items()}
+
+    def _one_by_one(self, rows: TableRows, triples: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Differentiate the score of one triple after the other by plain autograd, where `vmap` cannot."""
+        scores, found = [], {name: tensor.new_empty(len(triples), *tensor.shape) for name, tensor in self.dense.items()}
+        variables = {name: tensor.clone().requires_grad_() for name, tensor in self.dense.items()}
+        for row in range(len(triples)):
+            own = {name: table[row : row + 1] for name, table in rows.items()}
+            with torch.enable_grad():
+                score = self._score(own, variables, triples[row : row + 1])
+            for (name, part), gradient in zip(found.items(), _gradients(score, variables), strict=True):
+                part[row] = gradient
+            scores.append(score.detach())
+        return found, torch.cat(scores)
 
     def products(
         self, gradients: dict[str, Float[Tensor, "batch _"]], directions: Float[Tensor, "test dense"]
@@ -124,6 +138,14 @@ class Derivatives:
     def _side_by_side(self, gradients: dict[str, Tensor], role: Role, place: int, like: Tensor) -> Tensor:
         parts = [gradients[name][:, place].reshape(len(like), -1) for name in self.tables[role]]
         return torch.cat(parts, dim=1) if parts else like.new_empty(len(like), 0)
+
+
+def _gradients(scores: Tensor, variables: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Differentiate the sum of scores by tensors, which scores may not read."""
+    inputs = list(variables.values())
+    if not scores.requires_grad:
+        return tuple(map(torch.zeros_like, inputs))
+    return torch.autograd.grad(scores.sum(), inputs, allow_unused=True, materialize_grads=True)
 
 
 def in_one_place(

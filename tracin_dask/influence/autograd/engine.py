@@ -54,7 +54,8 @@ class GradientEngine:
             wrong = ", ".join(sorted(self.tracked - set(names))) or "no parameter tensor at all"
             raise ConfigError(f"cannot track {wrong}; the model has: {', '.join(names)}")
         self.preconditioner.check_covers(self.tracked)
-        object.__setattr__(self, "derivatives", Derivatives(self.model, self.tracked))
+        derivatives = Derivatives(self.model, self.tracked, is_mapped=self.modes.ways.is_mapped)
+        object.__setattr__(self, "derivatives", derivatives)
         if self.tails is None and reads(self.loss) == ALL_SCORES:
             object.__setattr__(self, "tails", AllTails(self.model, self.tracked))
 

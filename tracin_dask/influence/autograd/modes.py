@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tracin_dask.models.scoring import DerivativeWays
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradientModes:
@@ -16,6 +18,8 @@ class GradientModes:
     """Whether the loss reads the scores of all entities: those of a pair move along every column, for all tensors."""
     has_dense: bool = False
     forward: bool = False
+    ways: DerivativeWays = DerivativeWays()
+    """In which ways the model's scores can be differentiated."""
 
     def __str__(self) -> str:
         """Say what is done per training triple."""
@@ -23,5 +27,15 @@ class GradientModes:
             return "automatic differentiation: scores of all entities per (head, relation), forward mode per column"
         if not self.has_dense:
             return "automatic differentiation: gradients of rows that test triples share"
-        way = "forward mode along each test triple's gradient" if self.forward else "gradients of each triple"
+        way = "forward mode along each test triple's gradient" if self.forward else self._of_each
         return f"automatic differentiation: {way}, and of rows that test triples share"
+
+    @property
+    def _of_each(self) -> str:
+        """Say how the gradient of each triple is made, and why."""
+        how = "gradients of each triple"
+        if not self.ways.is_mapped:
+            how += ", one triple after the other since torch.func.vmap cannot differentiate the model"
+        if not self.ways.has_forward_mode:
+            how += " (operations of the model have no forward-mode derivatives)"
+        return how

@@ -14,6 +14,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES, LossPart, Reads
 from tracin_dask.influence.losses.own_score import LabelledScore
+from tracin_dask.seed import check_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,11 @@ class SLCWA:
         Raises
         ------
         ConfigError
-            If there are no negatives, or the seed is negative.
+            If there are no negatives, or the seed is no whole number of 64 bits.
         """
         if self.num_negatives < 1:
             raise ConfigError(f"num_negatives must be at least 1, not {self.num_negatives}")
-        if self.seed < 0:
-            raise ConfigError(f"the seed of the negatives must be at least 0, not {self.seed}")
+        check_seed("the seed of the negatives", self.seed)
 
     @property
     def settings(self) -> dict[str, int]:

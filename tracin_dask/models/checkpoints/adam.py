@@ -124,6 +124,8 @@ def _scale(name: str, known: _Known | None, shape: torch.Size, like: Tensor) -> 
             "other parameter tensors, or take a later checkpoint"
         )
     moment, step = known.state[key], int(known.state["step"])
+    if moment.is_complex() and like.is_complex():  # Adam keeps a number for the real and one for the imaginary part
+        moment, like, shape = torch.view_as_real(moment), torch.view_as_real(like), torch.Size([*shape, 2])
     if moment.shape != shape or step < 1:
         raise CheckpointError(
             f"its optimizer_state_dict has a {key} {tuple(moment.shape)} of step {step} for {name}, which is "

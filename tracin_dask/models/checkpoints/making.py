@@ -25,9 +25,12 @@ def make(made_from: type[nn.Module], settings: Mapping[str, Any], *, given: Mapp
     try:
         with torch.random.fork_rng(devices=[]):
             return made_from(**{**given, **settings})
-    except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the class of a user's model can raise anything
         takes = ", ".join(name for name in inspect.signature(made_from).parameters if name != "kwargs")
-        raise CheckpointError(f"{made_from.__name__} refuses {dict(settings)}: {error}; it takes: {takes}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{made_from.__name__} refuses {dict(settings)}: {reason}; it takes: {takes}") from error
 
 
 def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dtype, name: str) -> nn.Module:
@@ -73,10 +76,25 @@ def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str
     ]
     if shapes:
         problems.append(f"has other shapes: {_first(shapes)}")
+    untied = [f"{part} and {other}" for part, other in _tied(own) if not _is_same(state, part, other)]
+    if untied:
+        problems.append(f"has other numbers in tensors that are one in the model: {_first(untied)}")
     cut = sorted(part for part in own.keys() & state.keys() if state[part].is_complex() and not own[part].is_complex())
     if cut:
         problems.append(f"has complex numbers where the model has real ones: {_first(cut)}")
     return problems
+
+
+def _tied(own: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """Give the names of tensors that are also there under an earlier name."""
+    first: dict[tuple[int, torch.Size], str] = {}
+    pairs = [(part, first.setdefault((tensor.data_ptr(), tensor.shape), part)) for part, tensor in own.items()]
+    return [(first_name, part) for part, first_name in pairs if first_name != part and own[part].numel()]
+
+
+def _is_same(state: Mapping[str, Tensor], part: str, other: str) -> bool:
+    """Compare two tensors of a file; one that is missing is like the other."""
+    return not {part, other} <= state.keys() or torch.equal(state[part], state[other])
 
 
 def _first(texts: Sequence[str], limit: int = 5) -> str:

@@ -7,7 +7,7 @@ from torch import nn
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checks.derivatives import one_each
-from tracin_dask.models.checks.gradients import check_gradients
+from tracin_dask.models.checks.gradients import TABLE_RULE, check_gradients
 from tracin_dask.models.checks.sampled import sampled_triples
 from tracin_dask.models.rowwise import Face, RowwiseModel, tolerance_of
 from tracin_dask.turn import one_at_a_time
@@ -41,6 +41,5 @@ def _check_scores(model: RowwiseModel) -> None:
     if not torch.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True):
         raise CheckpointError(
             f"{model.face.name} gives other scores from the rows of {', '.join(model.tables) or 'no table'} than as a "
-            "whole: every tensor that has a row per entity or relation must be among its tables, buffers included, and "
-            "a score may depend on ids by these rows alone"
+            f"whole: {TABLE_RULE}"
         )

@@ -5,19 +5,17 @@ score. So the copies have random values that are not zero, and large tables keep
 itself is never called, since a call can leave something in it.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from tracin_dask.errors import CheckpointError
 from tracin_dask.models.rowwise import RowwiseModel
 
 _MOST_NUMBERS = 2**20
 """Numbers of a table in a copy, unless that is less than `_FEWEST_ROWS`."""
 _FEWEST_ROWS = 1024
-_MOST_IN_DOUBLE = 2**24
+_MOST_IN_DOUBLE = 2**20
 """Numbers of a model that is copied in float64, in which rounding hides nothing."""
 _SEED = 0
 
@@ -32,12 +30,14 @@ class Values:
     is_random: bool = True
 
 
+OWN = Values(are_near_own=True, is_double=False, is_random=False)
+"""The values of the model itself."""
 KINDS = (
     Values(are_near_own=False, is_double=True),
     Values(are_near_own=True, is_double=True),
     Values(are_near_own=False, is_double=False),
     Values(are_near_own=True, is_double=False),
-    Values(are_near_own=True, is_double=False, is_random=False),
+    OWN,
 )
 """The values in the order in which they are tried: those with which a model gives finite scores are taken."""
 
@@ -48,36 +48,28 @@ def kinds_for(model: RowwiseModel) -> tuple[Values, ...]:
     return tuple(kind for kind in KINDS if not kind.is_double or size <= _MOST_IN_DOUBLE)
 
 
-def rows_kept(model: RowwiseModel) -> int:
-    """Tell how many rows of its tables the copies of a model keep."""
-    tensors = model.tensors()
-    widest = max((tensors[name][0].numel() for name in model.tables), default=1)
-    return max(_FEWEST_ROWS, _MOST_NUMBERS // max(1, widest))
-
-
-def copy_with(model: RowwiseModel, values: Values, *, rows: int | None = None) -> RowwiseModel:
-    """Copy a model, with `rows` rows of each table; the same values every time.
+def copy_with(model: RowwiseModel, values: Values) -> RowwiseModel:
+    """Copy a model with other values, always the same ones; random ones only for the first rows of large tables.
 
     Raises
     ------
     CheckpointError
         If it cannot be copied.
     """
-    generator = torch.Generator().manual_seed(_SEED)
-    memo: dict[int, object] = {}
+    generator, rows = torch.Generator().manual_seed(_SEED), _rows_kept(model) if values.is_random else None
+    instead: dict[int, object] = {}
     for name, tensor in model.own_tensors().items():
-        kept = tensor.detach()[:rows] if name in model.tables else tensor.detach()
-        filled = _filled(kept, values, generator, is_parameter=isinstance(tensor, nn.Parameter))
-        memo[id(tensor)] = (
-            nn.Parameter(filled, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else filled
-        )
-    try:
-        return model.around(deepcopy(model.model, memo))
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise CheckpointError(
-            f"{model.face.name} cannot be copied, so its gradients cannot be checked: {error}; keep no results of "
-            "operations in attributes of the model"
-        ) from error
+        kept, is_parameter = tensor.detach(), isinstance(tensor, nn.Parameter)
+        filled = _filled(kept[:rows] if name in model.tables else kept, values, generator, is_parameter=is_parameter)
+        instead[id(tensor)] = nn.Parameter(filled, requires_grad=tensor.requires_grad) if is_parameter else filled
+    return model.copied(instead)
+
+
+def _rows_kept(model: RowwiseModel) -> int:
+    """Tell how many rows of its tables the copies of a model keep."""
+    tensors = model.tensors()
+    widest = max((tensors[name][0].numel() for name in model.tables), default=1)
+    return max(_FEWEST_ROWS, _MOST_NUMBERS // max(1, widest))
 
 
 def _filled(own: Tensor, values: Values, generator: torch.Generator, *, is_parameter: bool) -> Tensor:
@@ -98,7 +90,8 @@ def _random(own: Tensor, generator: torch.Generator) -> Tensor:
     """Draw numbers of any sign that are not near 0, and that keep sums over a row or a layer's input of size 1."""
     summed = own.numel() // len(own) if own.dim() > 1 else 1
     signs = 2.0 * torch.randint(2, own.shape, generator=generator) - 1
-    return (signs * _factors(own, generator) / max(1, summed) ** 0.5).to(own.device)
+    size: float = max(1, summed) ** -0.5
+    return (signs * _factors(own, generator) * size).to(own.device)
 
 
 def _near(own: Tensor, generator: torch.Generator) -> Tensor:
@@ -110,9 +103,9 @@ def _near(own: Tensor, generator: torch.Generator) -> Tensor:
 
 def _chosen(own: Tensor, generator: torch.Generator) -> Tensor:
     """Draw whole numbers from those that are there: ids stay ids, and rows that are alike become different."""
-    different = own.unique()
-    drawn = torch.randint(len(different), own.shape, generator=generator).to(own.device)
-    return different[drawn]
+    different: Tensor = torch.unique(own)  # type: ignore[no-untyped-call]  # torch does not type it
+    drawn = torch.randint(len(different), own.shape, generator=generator)
+    return different[drawn.to(own.device)]
 
 
 def _factors(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Gradients of some triples' scores in the ways that are compared: of the whole model, and of the rows that are read."""
+"""Gradients of some triples' scores in the ways that are compared: of the whole model, and of the rows read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,13 +69,11 @@ def of_whole_model(model: RowwiseModel, asked: Asked) -> Found:
                 f"{model.face.name}: its scores have no gradients in eval mode; compute them from the parameters "
                 "themselves, without torch.no_grad, detach or numbers kept from an earlier call"
             )
-        found = torch.autograd.grad(_weighed(scores, asked), list(own.values()), allow_unused=True)
-    gradients = {
-        name: torch.zeros_like(tensor) if part is None else part.resolve_conj()
-        for (name, tensor), part in zip(own.items(), found, strict=True)
-    }
-    real = {name: torch.view_as_real(part) if part.is_complex() else part for name, part in gradients.items()}
-    return Found(scores=scores.detach(), gradients=real)
+        found = torch.autograd.grad(
+            _weighed(scores, asked), list(own.values()), allow_unused=True, materialize_grads=True
+        )
+    parts = (torch.view_as_real(part.resolve_conj()) if part.is_complex() else part for part in found)
+    return Found(scores=scores.detach(), gradients=dict(zip(own, parts, strict=True)))
 
 
 def of_rows(model: RowwiseModel, asked: Asked) -> Found:
@@ -92,6 +90,12 @@ def of_rows(model: RowwiseModel, asked: Asked) -> Found:
         ids = model.row_ids(model.tables[name], asked.triples).flatten()
         gradients[name] = torch.zeros_like(trained[name]).index_add_(0, ids, gradients[name].flatten(0, 1))
     return Found(scores=scores.detach(), gradients=gradients)
+
+
+def scores_mapped(model: RowwiseModel, asked: Asked) -> Float[Tensor, " batch"]:
+    """Score triples one by one in one call."""
+    found: Tensor = vmap(model.score_one, in_dims=(None, 0, 0))(_dense(model), model.rows(asked.triples), asked.triples)
+    return found
 
 
 def of_each_mapped(model: RowwiseModel, asked: Asked) -> Found:
@@ -135,9 +139,7 @@ def one_each(scores: object, number: int, name: str) -> Float[Tensor, " batch"]:
             found = f"the shape {tuple(scores.shape)}"
         case _:
             found = f"a {type(scores).__name__}"
-    raise CheckpointError(
-        f"{name}: score must return one real number per triple; for {number} triples it gave {found}"
-    )
+    raise CheckpointError(f"{name}: score must return one real number per triple; for {number} triples it gave {found}")
 
 
 def _dense(model: RowwiseModel) -> dict[str, Tensor]:

@@ -6,6 +6,8 @@ parts, in training mode, and from the rows that they read, in two orders, so tha
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import TypeVar
 
 import torch
@@ -13,7 +15,7 @@ from torch import nn
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checks.agreement import are_equal, different_tensor, different_tensors
-from tracin_dask.models.checks.copies import Values, copy_with, kinds_for, rows_kept
+from tracin_dask.models.checks.copies import OWN, Values, copy_with, kinds_for
 from tracin_dask.models.checks.derivatives import (
     Asked,
     Found,
@@ -21,6 +23,8 @@ from tracin_dask.models.checks.derivatives import (
     of_each_mapped,
     of_rows,
     of_whole_model,
+    one_each,
+    scores_mapped,
 )
 from tracin_dask.models.checks.sampled import sampled_triples
 from tracin_dask.models.effort import effort_of
@@ -29,18 +33,26 @@ from tracin_dask.models.scoring import DerivativeWays
 
 Given = TypeVar("Given")
 _SEED = 2
-_NUM_ALONE = 2
-"""Triples that are asked one by one."""
+TABLE_RULE = (
+    "every tensor that has a row per entity or relation must be among its tables, buffers included, and a score may "
+    "depend on ids only through these rows"
+)
+_FEWEST_ALONE, _MOST_ALONE, _NUMBERS_ALONE = 2, 8, 2**23
+"""Triples that are asked one by one, and the numbers of all their gradients."""
+_NUM_MAPPED = 2
+"""Triples whose gradients are made in one call."""
+_CONTROL_FLOW = "vmap: It looks like you're"
+"""How torch starts to say that the values of a tensor decide what is computed."""
 _SAME_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)  # noqa: SLF001 - they have no public name
 """Modules that are left in eval mode, because they do something else in training mode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What plain autograd says about some triples of a copy of a model; every check takes a copy of its own."""
+    """What plain autograd says about some triples of a model with random values."""
 
     model: RowwiseModel
-    values: Values
+    """With these values; it is never called, but every check calls a copy of its own."""
     asked: Asked
     expected: Found
 
@@ -49,9 +61,11 @@ class Truth:
         """What the model is called."""
         return self.model.face.name
 
-    def copy(self) -> RowwiseModel:
-        """Copy the model, which was never called."""
-        return _copy(self.model, self.values)
+    @property
+    def num_alone(self) -> int:
+        """How many triples are asked one by one: fewer where a gradient is large."""
+        size = sum(part.numel() for part in self.expected.gradients.values())
+        return max(_FEWEST_ALONE, min(_MOST_ALONE, _NUMBERS_ALONE // max(1, size)))
 
 
 def check_gradients(model: RowwiseModel) -> DerivativeWays:
@@ -72,36 +86,32 @@ def check_gradients(model: RowwiseModel) -> DerivativeWays:
 
 def _truth_of(model: RowwiseModel) -> Truth:
     """Ask plain autograd, with the first values that give finite scores and gradients."""
-    *most, last = kinds_for(model)
-    for values in most:
-        found = _tried(lambda values=values: _asked_of(model, values))
-        if isinstance(found, Truth) and found.expected.is_finite and _has_gradients(found.expected):
+    found: Truth | Exception | None = None
+    for values, has_loop in product(kinds_for(model), (True, False)):
+        found = _tried(partial(_asked_of, model, values, has_loop=has_loop))
+        if isinstance(found, Truth) and found.expected.is_finite and (_has_gradients(found.expected) or values == OWN):
             return found
-    found = _tried(lambda: _asked_of(model, last))
-    if isinstance(found, Truth):
-        return found
     if isinstance(found, CheckpointError):
         raise found
-    raise CheckpointError(f"{model.face.name} cannot be differentiated: {found}") from found
+    problem = "gives scores or gradients that are NaN or infinite"
+    if isinstance(found, Exception):
+        problem = f"cannot be differentiated: {_reason(found)}"
+    raise CheckpointError(f"{model.face.name} {problem}") from (found if isinstance(found, Exception) else None)
 
 
-def _asked_of(model: RowwiseModel, values: Values) -> Truth:
-    measured = _copy(model, values)
-    effort = effort_of(lambda number: measured.score(measured.some_triples(number)))
-    copied = _copy(model, values)
-    triples = sampled_triples(copied, effort)
+def _asked_of(model: RowwiseModel, values: Values, *, has_loop: bool) -> Truth:
+    never_called = copy_with(model, values)
+    measured, copied = never_called.copied(), never_called.copied()
+    effort = effort_of(lambda number: one_each(measured(measured.some_triples(number)), number, model.face.name))
+    triples = sampled_triples(copied, effort, has_loop=has_loop)
     weights = 0.5 + torch.rand(len(triples), generator=torch.Generator().manual_seed(_SEED), dtype=torch.float64)
     asked = Asked(triples=triples, weights=weights.to(copied.dtype).to(copied.device))
-    return Truth(model=model, values=values, asked=asked, expected=of_whole_model(copied, asked))
-
-
-def _copy(model: RowwiseModel, values: Values) -> RowwiseModel:
-    return copy_with(model, values, rows=rows_kept(model) if values.is_random else None)
+    return Truth(model=never_called, asked=asked, expected=of_whole_model(copied, asked))
 
 
 def _refuse_kept_results(truth: Truth) -> None:
     """Refuse a model that gives something else after other calls than in its first one."""
-    copied, others = truth.copy(), truth.asked.flipped()
+    copied, others = truth.model.copied(), truth.asked.flipped()
 
     def after_calls() -> Found:
         with torch.no_grad():
@@ -114,7 +124,7 @@ def _refuse_kept_results(truth: Truth) -> None:
         wrong = different_tensor(found, truth.expected)
         what = wrong and f"{_gradients_of(wrong)} are others in a later call"
     else:
-        what = f"a later call fails: {found}"
+        what = f"a later call raises {_reason(found)}"
     if what:
         raise CheckpointError(
             f"{truth.name} keeps results from one call to the next in eval mode, as a cache does ({what}): gradients "
@@ -124,19 +134,19 @@ def _refuse_kept_results(truth: Truth) -> None:
 
 def _refuse_other_triples(truth: Truth) -> None:
     """Refuse a model whose scores depend on the other triples of a batch."""
-    copied = truth.copy()
-    found = _tried(lambda: _in_parts(truth.asked, lambda part: of_whole_model(copied, part)))
-    wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else f"a smaller batch fails: {found}"
+    copied = truth.model.copied()
+    found = _tried(lambda: _in_parts(truth, lambda part: of_whole_model(copied, part)))
+    wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else _reason(found)
     if wrong:
         raise CheckpointError(
-            f"{truth.name} gives a triple another score or gradient in another batch ({wrong}): a score must not "
+            f"{truth.name} gives a triple another score or gradient in a smaller batch ({wrong}): a score must not "
             "depend on the other triples of a batch"
         )
 
 
 def _refuse_other_gradients_in_training(truth: Truth) -> None:
     """Refuse a model that computes from numbers without their gradients in eval mode, but not in training mode."""
-    copied = truth.copy().train()
+    copied = truth.model.copied().train()
     for module in copied.modules():
         if isinstance(module, _SAME_IN_TRAINING):
             module.eval()
@@ -158,24 +168,24 @@ def _refuse_other_gradients_in_training(truth: Truth) -> None:
 
 def _refuse_other_rows(truth: Truth) -> None:
     """Refuse a model whose scores are no function of the rows that a triple reads in the tables."""
-    copied, flipped = truth.copy(), truth.asked.flipped()
+    copied, flipped = truth.model.copied(), truth.asked.flipped()
     orders: tuple[Callable[[], Found], ...] = (
         lambda: of_rows(copied, truth.asked),
         lambda: of_rows(copied, flipped).flipped(),
-        lambda: _in_parts(truth.asked, lambda part: of_rows(copied, part)),
+        lambda: _in_parts(truth, lambda part: of_rows(copied, part)),
     )
     for order in orders:
         found = _tried(order)
-        wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else str(found)
+        wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else _reason(found)
         if wrong is None:
             continue
         _refuse_message_passing(truth)
-        tables = ", ".join(truth.model.tables) or "no table"
-        problem = f"gives other {_gradients_of(wrong)}" if isinstance(found, Found) else f"fails ({wrong}) with scores"
-        raise CheckpointError(
-            f"{truth.name} {problem} from the rows of {tables} than as a whole: every tensor that has a row per entity "
-            "or relation must be among its tables, buffers included, and a score may depend on ids by these rows alone"
-        )
+        rows = f"the rows of {', '.join(truth.model.tables) or 'no table'}"
+        if isinstance(found, Found):
+            problem = f"gives other {_gradients_of(wrong)} from {rows} than as a whole"
+        else:
+            problem = f"cannot be scored from {rows} alone, where it raises {wrong}"
+        raise CheckpointError(f"{truth.name} {problem}: {TABLE_RULE}")
 
 
 def _refuse_message_passing(truth: Truth) -> None:
@@ -199,19 +209,29 @@ def message_passing(name: str, what: str) -> str:
 
 def _ways(truth: Truth) -> DerivativeWays:
     """Find out in which ways the dense tensors' gradients are right."""
+    few, copied = truth.asked.at(slice(0, _NUM_MAPPED)), truth.model.copied()
+    _refuse_control_flow(truth.name, _tried(lambda: scores_mapped(copied, few)))
     dense = {name: part for name, part in truth.expected.gradients.items() if name not in truth.model.tables}
     if not dense:
         return DerivativeWays()
-    few, copied = truth.asked.at(slice(0, _NUM_ALONE)), truth.copy()
     expected = of_whole_model(copied, few)
     mapped = _tried(lambda: of_each_mapped(copied, few))
     is_mapped = isinstance(mapped, Found) and not [*different_tensors(mapped.gradients, expected.gradients)]
     return DerivativeWays(is_mapped=is_mapped, has_forward_mode=_has_forward_mode(truth, dense))
 
 
+def _refuse_control_flow(name: str, found: object) -> None:
+    """Refuse a model that asks for values of a whole batch: what it then computes depends on other triples."""
+    if isinstance(found, Exception) and _CONTROL_FLOW in str(found):
+        raise CheckpointError(
+            f"{name} decides by the values of a batch what it computes ({_reason(found)}): a score must not depend on "
+            "the other triples of a batch; take torch.where in place of if"
+        )
+
+
 def _has_forward_mode(truth: Truth, dense: dict[str, torch.Tensor]) -> bool:
     """Compare derivatives along directions, forward, with gradients, backward."""
-    generator, copied = torch.Generator().manual_seed(_SEED), truth.copy()
+    generator, copied = torch.Generator().manual_seed(_SEED), truth.model.copied()
     directions = {
         name: torch.randn(2, *part.shape, generator=generator, dtype=part.dtype).to(part.device)
         for name, part in dense.items()
@@ -224,13 +244,13 @@ def _has_forward_mode(truth: Truth, dense: dict[str, torch.Tensor]) -> bool:
     return are_equal(found.sum(dim=1), expected, scale=float(found.abs().sum()))
 
 
-def _in_parts(asked: Asked, ask: Callable[[Asked], Found]) -> Found:
+def _in_parts(truth: Truth, ask: Callable[[Asked], Found]) -> Found:
     """Ask about some triples one by one, and about the others together."""
-    parts = [ask(asked.at(slice(row, row + 1))) for row in range(_NUM_ALONE)]
-    parts.append(ask(asked.at(slice(_NUM_ALONE, None))))
+    parts = [ask(truth.asked.at(slice(row, row + 1))) for row in range(truth.num_alone)]
+    parts.append(ask(truth.asked.at(slice(truth.num_alone, None))))
     return Found(
         scores=torch.cat([part.scores for part in parts]),
-        gradients={name: sum(part.gradients[name] for part in parts) for name in parts[0].gradients},
+        gradients={name: torch.stack([part.gradients[name] for part in parts]).sum(0) for name in parts[0].gradients},
     )
 
 
@@ -246,6 +266,12 @@ def _tried(function: Callable[[], Given]) -> Given | Exception:
 
 def _has_gradients(found: Found) -> bool:
     return any(bool(part.any()) for part in found.gradients.values())
+
+
+def _reason(error: Exception) -> str:
+    """Say what the code of a model raised."""
+    raised = error.__cause__ or error
+    return f"{type(raised).__name__}: {raised}"
 
 
 def _gradients_of(name: str) -> str:

@@ -16,17 +16,20 @@ _MOST_VALUES = 2**25
 _SEED = 1
 
 
-def sampled_triples(model: RowwiseModel, effort: Effort) -> Int[Tensor, "batch 3"]:
-    """Draw the triples of a check, with relations in random order; the first one joins an entity with itself.
+def sampled_triples(model: RowwiseModel, effort: Effort, *, has_loop: bool = True) -> Int[Tensor, "batch 3"]:
+    """Draw the triples of a check, with relations in random order.
 
-    `effort` is that of one score, which bounds their number.
+    `effort` is that of one score, which bounds their number; the first triple joins an entity with itself if
+    `has_loop`, and none does else, where there are two entities.
     """
     generator = torch.Generator().manual_seed(_SEED)
     num_entities, num_relations = model.num_rows("entity"), model.num_rows("relation")
     number = max(FEWEST, min(num_relations, _most(effort)))
     relations = torch.cat([torch.randperm(num_relations, generator=generator)] * -(-number // num_relations))[:number]
     heads, tails = torch.randint(num_entities, (2, number), generator=generator)
-    tails[0] = heads[0]
+    tails = torch.where(tails == heads, (heads + 1) % num_entities, tails)
+    if has_loop:
+        tails[0] = heads[0]
     return torch.stack([heads, relations, tails], dim=1).to(model.device)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.conve.model import Dropout
+from tracin_dask.seed import check_seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class TrainingConfig:
             ("num_workers", 0),
         ):
             _require(name, getattr(self, name), at_least=lowest)
-        _require("random_seed", self.random_seed, at_least=0)
+        check_seed("random_seed", self.random_seed)
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate is {self.learning_rate}; expected a number above 0")
         rates = asdict(self.dropout) | {"label_smoothing": self.label_smoothing}
