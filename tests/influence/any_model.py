@@ -127,7 +127,8 @@ def gradients(model: nn.Module, triple: Tensor, loss) -> dict[str, Tensor]:
     """Differentiate the loss of one triple by every parameter, whole tables included."""
     names, parameters = zip(*model.named_parameters(), strict=True)
     found = torch.autograd.grad(loss(model, triple), parameters, allow_unused=True, materialize_grads=True)
-    return {name: gradient.flatten() for name, gradient in zip(names, found, strict=True)}
+    real = (torch.view_as_real(gradient.resolve_conj()) if gradient.is_complex() else gradient for gradient in found)
+    return {name: gradient.flatten() for name, gradient in zip(names, real, strict=True)}
 
 
 def own_bce(model: nn.Module, triple: Tensor) -> Tensor:

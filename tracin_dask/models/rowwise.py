@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -18,7 +18,7 @@ from torch.func import functional_call
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checks.tables import checked_tables, first_names, places_of, refuse_gradients_by_id
 from tracin_dask.models.effort import effort_of
-from tracin_dask.models.scoring import DerivativeWays, Effort, Role, ScoringConfig, Table
+from tracin_dask.models.scoring import EVERY_WAY, DerivativeWays, Effort, Role, ScoringConfig, Table
 from tracin_dask.models.tails import TailCheck
 from tracin_dask.turn import one_at_a_time
 
@@ -47,7 +47,7 @@ class Face:
 class RowwiseModel(nn.Module):
     """A model in eval mode that also scores with small tables, which hold only the rows that some triples read."""
 
-    def __init__(self, model: nn.Module, face: Face, *, ways: DerivativeWays | None = None) -> None:
+    def __init__(self, model: nn.Module, face: Face, *, ways: DerivativeWays = EVERY_WAY) -> None:
         """Take a model as it is: `tracin_dask.models.checks` says whether its scores are those of its rows.
 
         Raises
@@ -56,13 +56,13 @@ class RowwiseModel(nn.Module):
             If a table is none, or nothing was trained.
         """
         super().__init__()
-        self.model, self.face, self._ways = model.eval(), face, ways or DerivativeWays()
+        self.model, self.face, self._ways = model.eval(), face, ways
         refuse_gradients_by_id(model)
         self._places = places_of(model)
         self._complex = frozenset(name for name, tensor in self.own_tensors().items() if tensor.is_complex())
         self.tables = checked_tables(self.tensors(), face.tables, first_names(model))
 
-    def forward(self, ids: Tensor, *, method: str | None = None) -> Tensor:
+    def forward(self, ids: Tensor, *, method: str | None = None) -> Any:  # noqa: ANN401 - what a user's method gives
         """Call a method of the model with triples [batch, 3], or with pairs (head, relation).
 
         Raises
@@ -72,7 +72,7 @@ class RowwiseModel(nn.Module):
         """
         called = method or self.face.score
         try:
-            found: Tensor = getattr(self.model, called)(ids)
+            return getattr(self.model, called)(ids)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # the code of a user's model can raise anything
@@ -80,7 +80,6 @@ class RowwiseModel(nn.Module):
                 f"{self.face.name}: its method {called} raised {type(error).__name__}: {error} (for ids of the shape "
                 f"{tuple(ids.shape)})"
             ) from error
-        return found
 
     def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
         """Score triples."""

@@ -70,6 +70,10 @@ class DerivativeWays:
     """Whether the gradients of several triples can be made in one call (`torch.func.vmap`)."""
 
 
+EVERY_WAY = DerivativeWays()
+"""What most models allow."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringConfig:
     """What is known of a model that scores triples: enough to plan a run."""
@@ -88,7 +92,7 @@ class ScoringConfig:
     effort: Effort
     tails_effort: Effort | None = None
     """Of the scores of all entities as the tail of one (head, relation), where a loss reads these."""
-    ways: DerivativeWays = DerivativeWays()
+    ways: DerivativeWays = EVERY_WAY
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ class Derivatives:
             own = {name: table[row : row + 1] for name, table in rows.items()}
             with torch.enable_grad():
                 score = self._score(own, variables, triples[row : row + 1])
-            for (name, part), gradient in zip(found.items(), _gradients(score, variables), strict=True):
+            for part, gradient in zip(found.values(), _gradients(score, variables), strict=True):
                 part[row] = gradient
             scores.append(score.detach())
         return found, torch.cat(scores)

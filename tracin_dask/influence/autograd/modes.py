@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tracin_dask.models.scoring import DerivativeWays
+from tracin_dask.models.scoring import EVERY_WAY, DerivativeWays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class GradientModes:
     """Whether the loss reads the scores of all entities: those of a pair move along every column, for all tensors."""
     has_dense: bool = False
     forward: bool = False
-    ways: DerivativeWays = DerivativeWays()
+    ways: DerivativeWays = EVERY_WAY
     """In which ways the model's scores can be differentiated."""
 
     def __str__(self) -> str:

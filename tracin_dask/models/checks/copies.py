@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tracin_dask.models.rowwise import RowwiseModel
 
-_MOST_NUMBERS = 2**20
+_MOST_NUMBERS = 2**18
 """Numbers of a table in a copy, unless that is less than `_FEWEST_ROWS`."""
 _FEWEST_ROWS = 1024
 _MOST_IN_DOUBLE = 2**20
@@ -103,7 +103,7 @@ def _near(own: Tensor, generator: torch.Generator) -> Tensor:
 
 def _chosen(own: Tensor, generator: torch.Generator) -> Tensor:
     """Draw whole numbers from those that are there: ids stay ids, and rows that are alike become different."""
-    different: Tensor = torch.unique(own)  # type: ignore[no-untyped-call]  # torch does not type it
+    different: Tensor = torch.unique(own)
     drawn = torch.randint(len(different), own.shape, generator=generator)
     return different[drawn.to(own.device)]
 

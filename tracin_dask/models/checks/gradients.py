@@ -29,7 +29,7 @@ from tracin_dask.models.checks.derivatives import (
 from tracin_dask.models.checks.sampled import sampled_triples
 from tracin_dask.models.effort import effort_of
 from tracin_dask.models.rowwise import RowwiseModel
-from tracin_dask.models.scoring import DerivativeWays
+from tracin_dask.models.scoring import EVERY_WAY, DerivativeWays
 
 Given = TypeVar("Given")
 _SEED = 2
@@ -213,7 +213,7 @@ def _ways(truth: Truth) -> DerivativeWays:
     _refuse_control_flow(truth.name, _tried(lambda: scores_mapped(copied, few)))
     dense = {name: part for name, part in truth.expected.gradients.items() if name not in truth.model.tables}
     if not dense:
-        return DerivativeWays()
+        return EVERY_WAY
     expected = of_whole_model(copied, few)
     mapped = _tried(lambda: of_each_mapped(copied, few))
     is_mapped = isinstance(mapped, Found) and not [*different_tensors(mapped.gradients, expected.gradients)]
@@ -246,12 +246,14 @@ def _has_forward_mode(truth: Truth, dense: dict[str, torch.Tensor]) -> bool:
 
 def _in_parts(truth: Truth, ask: Callable[[Asked], Found]) -> Found:
     """Ask about some triples one by one, and about the others together."""
-    parts = [ask(truth.asked.at(slice(row, row + 1))) for row in range(truth.num_alone)]
-    parts.append(ask(truth.asked.at(slice(truth.num_alone, None))))
-    return Found(
-        scores=torch.cat([part.scores for part in parts]),
-        gradients={name: torch.stack([part.gradients[name] for part in parts]).sum(0) for name in parts[0].gradients},
-    )
+    parts = [truth.asked.at(slice(row, row + 1)) for row in range(truth.num_alone)]
+    scores, gradients = [], {name: torch.zeros_like(part) for name, part in truth.expected.gradients.items()}
+    for part in (*parts, truth.asked.at(slice(truth.num_alone, None))):
+        found = ask(part)
+        scores.append(found.scores)
+        for name, total in gradients.items():
+            total += found.gradients[name]
+    return Found(scores=torch.cat(scores), gradients=gradients)
 
 
 def _tried(function: Callable[[], Given]) -> Given | Exception:
