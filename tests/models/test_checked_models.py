@@ -281,7 +281,7 @@ def test_the_check_leaves_the_model_as_it_was():
 
 def test_the_check_of_a_large_model_copies_only_few_rows():
     torch.manual_seed(0)
-    model = Bilinear(1_000_000, NUM_RELATIONS)
+    model = Bilinear(4_000_000, NUM_RELATIONS)
     with LiveBytes() as live:
         face_of(model)
     assert 0 < live.peak_bytes < model.entities.nbytes / 2

@@ -86,8 +86,8 @@ class Derivatives:
 
         at_a_time = directions_at_a_time(self._model.config, directions.element_size())
         some = torch.split(directions, at_a_time)
-        scores, parts = zip(*(vmap(moved, out_dims=(0, 1))(part) for part in some), strict=True)
-        return scores[0][0], torch.cat(parts, dim=1)
+        scores, parts = zip(*(vmap(moved)(part) for part in some), strict=True)
+        return scores[0][0], torch.cat([part.T for part in parts], dim=1)
 
     def of_each(
         self, triples: Int[Tensor, "batch 3"]
@@ -112,7 +112,8 @@ class Derivatives:
             own = {name: table[row : row + 1] for name, table in rows.items()}
             with torch.enable_grad():
                 score = self._score(own, variables, triples[row : row + 1])
-            for part, gradient in zip(found.values(), _gradients(score, variables), strict=True):
+                gradients = _gradients(score, variables)
+            for part, gradient in zip(found.values(), gradients, strict=True):
                 part[row] = gradient
             scores.append(score.detach())
         return found, torch.cat(scores)
