@@ -1,11 +1,11 @@
-"""Complex tables, parts of two names, tensors that no score reads, operations without forward mode: as autograd has it."""
+"""Influences of complex tables, parts of two names and unread tensors, and without forward mode, equal autograd's."""
 
 import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, Bilinear, ask, step
+from influence.unusual_models import Complex, OldWaves, OneModule, ReadsTablesOnly, Recurrent, Unread, Waves
 from torch import nn
-from torch.autograd import Function
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.influence.autograd.engine import GradientEngine
@@ -19,111 +19,6 @@ from tracin_dask.models.checkpoints.adam import adam_scales
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.models.scoring import DerivativeWays
-
-
-class Complex(nn.Module):
-    """ComplEx with complex tables, a complex layer, and one real bias."""
-
-    tables = {"entities": "entity", "relations": "relation"}  # noqa: RUF012 - as docs/other-models.md has it
-
-    def __init__(self, num_entities, num_relations, dim=5):
-        super().__init__()
-        self.bias = nn.Parameter(torch.randn(dim))  # of 5 numbers, so that parts of a direction start anywhere
-        self.entities = nn.Parameter(torch.randn(num_entities, dim, dtype=torch.complex64))
-        self.relations = nn.Parameter(torch.randn(num_relations, dim, dtype=torch.complex64))
-        self.layer = nn.Linear(dim, dim, dtype=torch.complex64)
-
-    def score(self, triples):
-        head, relation, tail = triples.T
-        moved = self.layer(self.entities[head]) * self.relations[relation] + self.bias
-        return (moved * self.entities[tail].conj()).real.sum(dim=1)
-
-
-class OneModule(Bilinear):
-    """Has one layer and one table under two names each, and names the table by the second."""
-
-    tables = {"entities": "entity", "prior": "entity", "again.weight": "relation"}  # noqa: RUF012 - as docs/other-models.md has it
-
-    def __init__(self, num_entities, num_relations):
-        super().__init__(num_entities, num_relations)
-        self.again, self.layers = self.relations, nn.ModuleList([self.mix, self.mix])
-
-    def score(self, triples):
-        head, relation, tail = triples.T
-        moved = self.layers[1](torch.tanh(self.layers[0](self.entities[head, 0] * self.again(relation))))
-        return (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
-
-
-class Unread(Bilinear):
-    """Has a table and a layer that no score reads."""
-
-    tables = Bilinear.tables | {"spare.weight": "relation"}
-
-    def __init__(self, num_entities, num_relations):
-        super().__init__(num_entities, num_relations)
-        self.spare, self.idle = nn.Embedding(num_relations, 3), nn.Linear(2, 2)
-
-
-class ReadsTablesOnly(Unread):
-    def score(self, triples):
-        head, _, tail = triples.T
-        return (self.entities[head, 0] * self.entities[tail, 0]).sum(dim=1)
-
-
-class Sine(Function):
-    """Without a derivative in forward mode."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(values):
-        return values.sin()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):  # noqa: ARG004 - as torch calls it
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return ctx.saved_tensors[0].cos() * gradient
-
-
-class OldSine(Function):
-    """As such functions were written before `torch.func`, which refuses them."""
-
-    @staticmethod
-    def forward(ctx, values):
-        ctx.save_for_backward(values)
-        return values.sin()
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return ctx.saved_tensors[0].cos() * gradient
-
-
-class Waves(Bilinear):
-    sine = Sine
-
-    def score(self, triples):
-        return self.sine.apply(super().score(triples))
-
-
-class OldWaves(Waves):
-    sine = OldSine
-
-
-class Recurrent(Bilinear):
-    """Reads head and relation one after the other."""
-
-    def __init__(self, num_entities, num_relations):
-        super().__init__(num_entities, num_relations)
-        self.reader = nn.GRU(5, 5, batch_first=True)
-
-    def score(self, triples):
-        head, relation, tail = triples.T
-        _, read = self.reader(torch.stack([self.entities[head, 0], self.relations(relation)], dim=1))
-        return (read[0] * self.entities[tail, 0]).sum(dim=1)
-
 
 NO_FORWARD = DerivativeWays(has_forward_mode=False)
 NOT_MAPPED = DerivativeWays(has_forward_mode=False, is_mapped=False)
@@ -213,7 +108,7 @@ def test_ways_to_differentiate_are_found_when_a_model_is_loaded(trained, taken):
     assert taken.config.ways == MODELS[type(trained)]
 
 
-def test_a_model_without_forward_mode_says_that_gradients_of_each_triple_are_made(trained, taken):
+def test_a_model_without_forward_mode_says_that_gradients_of_each_triple_are_made(taken):
     modes = [modes_for(taken.config, frozenset(taken.config.parameter_names), number) for number in (1, 1000)]
     if taken.config.ways.has_forward_mode:
         assert "no forward-mode derivatives" not in "".join(map(str, modes))
@@ -262,5 +157,7 @@ def test_a_file_with_other_numbers_under_the_second_name_is_refused():
     torch.manual_seed(0)
     state = dict(OneModule(NUM_ENTITIES, NUM_RELATIONS).state_dict())
     state["again.weight"] = state["again.weight"] + 1
-    with pytest.raises(CheckpointError, match="tensors that are one in the model: relations.weight and again.weight"):
+    with pytest.raises(
+        CheckpointError, match=r"tensors that are one in the model: relations\.weight and again\.weight"
+    ):
         ModelDescription(model=OneModule).build(state, dtype=torch.float32)

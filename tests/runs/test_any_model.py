@@ -9,6 +9,7 @@ import torch
 import zarr
 from distributed import Client
 from influence.any_model import SETTINGS, Bilinear, gradients, own_bce, step
+from influence.unusual_models import Complex, OldWaves
 from pykeen.models import ERModel, model_resolver
 from pykeen.triples import CoreTriplesFactory
 from result_bits import result_bits
@@ -285,6 +286,24 @@ def test_workers_build_models_of_a_user_class(make_job: MakeJob, client: Client,
     description = ModelDescription(model=model, model_kwargs={"dim": 4})
     job = make_job(model=load_checkpoint(tmp_path / "own.pt", description=description))
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
+
+
+@pytest.mark.parametrize("kind", [Complex, OldWaves])
+def test_workers_explain_complex_models_and_those_without_forward_mode_as_autograd_has_it(
+    kind, make_job: MakeJob, client: Client, graph: Graph, tmp_path
+):
+    torch.manual_seed(0)
+    torch.save(kind(NUM_ENTITIES, NUM_RELATIONS).state_dict(), tmp_path / "own.pt")
+    checkpoint = load_checkpoint(tmp_path / "own.pt", description=ModelDescription(model=kind), dtype=torch.float64)
+    job = make_job(model=checkpoint, precision="float64", learning_rate=LEARNING_RATES[0], top_k=NUM_ROWS)
+    result = job.carry_out(client, **SMALL_TASKS)
+    assert bits(result) == bits(job.carry_out())
+    train, test = rows_of([checkpoint, checkpoint], graph, (1.0, 0.0))  # the second one counts nothing
+    for index, theirs in enumerate(test):
+        bound = np.linalg.norm(train, axis=1) * np.linalg.norm(theirs)
+        assert (np.abs(by_line(result, index) - train @ theirs) <= 1e-9 * bound).all()
+    said = "operations of the model have no forward-mode derivatives"
+    assert (said in result.run["engine"]) == (said in str(job.plan.modes)) == (kind is OldWaves)
 
 
 def test_a_run_of_another_model_that_cannot_fit_is_refused(make_job: MakeJob, tmp_path):
