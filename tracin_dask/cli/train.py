@@ -81,7 +81,9 @@ class TrainFlags(TypedDict):
 @click.option("--batch-size", default=256, help="Triples per optimizer step.")
 @click.option("--learning-rate", default=0.001, help="Adam's learning rate; recorded in the checkpoints.")
 @click.option("--label-smoothing", default=0.1, help="ε: labels are (1 − ε)·onehot + ε / number of entities.")
-@click.option("--random-seed", default=42, help="Seed of initial weights, shuffling and dropout.")
+@click.option(
+    "--random-seed", default=42, help="Seed of initial weights, shuffling and dropout; a whole number below 2^64."
+)
 @click.option("--checkpoint-dir", type=FOLDER, help="Folder of checkpoints. [default: OUTPUT_DIR/checkpoints]")
 @click.option("--checkpoint-frequency", default=2, help="Number of epochs between checkpoints.")
 @click.option("--resume-from-checkpoint", type=LOCAL_FILE, help="Continue exactly where this checkpoint was written.")

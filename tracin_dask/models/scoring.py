@@ -21,8 +21,8 @@ class ScoringModel(Protocol):
     """A model of your own: an `nn.Module`, made as `cls(num_entities=..., num_relations=..., **model_kwargs)`.
 
     A score reads the rows of its own head and tail, or relation, and nothing else of a table; it may read all of any
-    other tensor. It must not depend on the other triples of the batch, nor on the ids but by the tables. Parameters
-    that require no gradient are not trained, and have no influence. The model is taken in eval mode.
+    other tensor. It must not depend on the other triples of the batch, on earlier calls, nor on the ids but by the
+    tables. Parameters that require no gradient are not trained, and have no influence. The model is taken in eval mode.
 
     A model can have one more method, which losses of all entities' scores need, as `OneToAll`:
 
@@ -62,7 +62,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivativeWays:
-    """In which ways the scores of a model can be differentiated, besides one backward pass per triple or batch."""
+    """In which ways the scores of a model can be differentiated, in addition to one backward pass per triple."""
 
     has_forward_mode: bool = True
     """Whether all operations have forward-mode derivatives (`torch.func.jvp`)."""

@@ -72,7 +72,11 @@ QUESTION_OPTIONS = (
         help="For --loss one-to-all: as in training. [default: the value in the checkpoint, or 0]",
     ),
     option("--num-negatives", type=int, help="For --loss slcwa: corrupted triples per triple. [default: 1]"),
-    option("--negatives-seed", type=int, help="For --loss slcwa: draws other corrupted triples. [default: 0]"),
+    option(
+        "--negatives-seed",
+        type=int,
+        help="For --loss slcwa: draws other corrupted triples; a whole number below 2^64. [default: 0]",
+    ),
     option(
         "--explain",
         type=click.Choice(["loss", "score"]),

@@ -252,7 +252,7 @@ def _in_parts(truth: Truth, ask: Callable[[Asked], Found]) -> Found:
         found = ask(part)
         scores.append(found.scores)
         for name, total in gradients.items():
-            total += found.gradients[name]
+            total.add_(found.gradients[name])
     return Found(scores=torch.cat(scores), gradients=gradients)
 
 
