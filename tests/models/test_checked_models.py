@@ -216,12 +216,15 @@ class AllEntities(Bilinear):
 
 
 @pytest.mark.parametrize("kind", [Neighbours, AllEntities])
-@pytest.mark.parametrize("num_entities", [NUM_ENTITIES, 2000])
-def test_message_passing_over_the_graph_is_refused_by_that_name(kind, num_entities):
+@pytest.mark.parametrize("fewest_rows", [1024, 7])
+def test_message_passing_over_the_graph_is_refused_by_that_name(kind, fewest_rows, monkeypatch):
+    """With tables that the copies keep whole, and with large ones, of which they keep the first rows."""
+    monkeypatch.setattr("tracin_dask.models.checks.copies._FEWEST_ROWS", fewest_rows)
+    monkeypatch.setattr("tracin_dask.models.checks.copies._MOST_NUMBERS", 1)
     with pytest.raises(
         CheckpointError, match="passes messages over the graph: its scores read rows of entities that no"
     ):
-        face_of(kind(num_entities, NUM_RELATIONS))
+        face_of(kind(100, NUM_RELATIONS))
 
 
 def pykeens(kind, *, inverse=False) -> ERModel:

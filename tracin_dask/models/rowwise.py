@@ -63,6 +63,15 @@ class RowwiseModel(nn.Module):
         self.tables = checked_tables(self.tensors(), face.tables, first_names(model))
 
     def forward(self, ids: Tensor, *, method: str | None = None) -> Any:  # noqa: ANN401 - what a user's method gives
+        """Score triples [batch, 3], one number each; or call another method of the model as it is."""
+        return self.score(ids) if method is None else self.called(ids, method)
+
+    def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Score triples."""
+        scores: Tensor = self.called(triples, self.face.score)
+        return scores.reshape(len(triples))
+
+    def called(self, ids: Tensor, method: str) -> Any:  # noqa: ANN401 - what a user's method gives
         """Call a method of the model with triples [batch, 3], or with pairs (head, relation).
 
         Raises
@@ -70,21 +79,15 @@ class RowwiseModel(nn.Module):
         CheckpointError
             If it raises anything, except that memory ran out.
         """
-        called = method or self.face.score
         try:
-            return getattr(self.model, called)(ids)
+            return getattr(self.model, method)(ids)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # the code of a user's model can raise anything
             raise CheckpointError(
-                f"{self.face.name}: its method {called} raised {type(error).__name__}: {error} (for ids of the shape "
+                f"{self.face.name}: its method {method} raised {type(error).__name__}: {error} (for ids of the shape "
                 f"{tuple(ids.shape)})"
             ) from error
-
-    def score(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Score triples."""
-        scores: Tensor = self(triples)
-        return scores.reshape(len(triples))
 
     def copied(self, instead: Mapping[int, object] | None = None) -> "RowwiseModel":
         """Copy the model, with other objects in place of some, which are named by their `id`.

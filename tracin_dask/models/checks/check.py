@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checks.derivatives import one_each
+from tracin_dask.models.checks.derivatives import scores_of
 from tracin_dask.models.checks.gradients import TABLE_RULE, check_gradients
 from tracin_dask.models.checks.sampled import sampled_triples
 from tracin_dask.models.rowwise import Face, RowwiseModel, tolerance_of
@@ -35,7 +35,7 @@ def _check_scores(model: RowwiseModel) -> None:
     """Compare scores of the model itself, with any of its rows, with those from the rows of its tables."""
     triples = sampled_triples(model, model.config.effort)
     with torch.no_grad():
-        expected = one_each(model(triples), len(triples), model.face.name)
+        expected = scores_of(model, triples)
         found = model.score_rows(model.rows(triples), {}, triples)
     tolerance = tolerance_of(model.dtype) * float(1 + expected.abs().max())
     if not torch.allclose(found, expected, rtol=0, atol=tolerance, equal_nan=True):

@@ -63,7 +63,7 @@ def of_whole_model(model: RowwiseModel, asked: Asked) -> Found:
     """
     own = {name: tensor for name, tensor in model.own_tensors().items() if tensor.requires_grad}
     with torch.enable_grad():
-        scores = one_each(model(asked.triples), len(asked), model.face.name)
+        scores = scores_of(model, asked.triples)
         if not scores.requires_grad:
             raise CheckpointError(
                 f"{model.face.name}: its scores have no gradients in eval mode; compute them from the parameters "
@@ -122,14 +122,15 @@ def along(model: RowwiseModel, asked: Asked, directions: Gradients) -> Float[Ten
     return mapped
 
 
-def one_each(scores: object, number: int, name: str) -> Float[Tensor, " batch"]:
-    """Refuse what is not one real number for each of some triples.
+def scores_of(model: RowwiseModel, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+    """Score triples with the whole model.
 
     Raises
     ------
     CheckpointError
-        Saying what it is.
+        If that does not give one real number per triple.
     """
+    scores, number = model.called(triples, model.face.score), len(triples)
     match scores:
         case Tensor() if scores.numel() == number and scores.is_floating_point():
             return scores.reshape(number)
@@ -139,7 +140,9 @@ def one_each(scores: object, number: int, name: str) -> Float[Tensor, " batch"]:
             found = f"the shape {tuple(scores.shape)}"
         case _:
             found = f"a {type(scores).__name__}"
-    raise CheckpointError(f"{name}: score must return one real number per triple; for {number} triples it gave {found}")
+    raise CheckpointError(
+        f"{model.face.name}: score must return one real number per triple; for {number} triples it gave {found}"
+    )
 
 
 def _dense(model: RowwiseModel) -> dict[str, Tensor]:

@@ -23,8 +23,8 @@ from tracin_dask.models.checks.derivatives import (
     of_each_mapped,
     of_rows,
     of_whole_model,
-    one_each,
     scores_mapped,
+    scores_of,
 )
 from tracin_dask.models.checks.sampled import sampled_triples
 from tracin_dask.models.effort import effort_of
@@ -102,7 +102,7 @@ def _truth_of(model: RowwiseModel) -> Truth:
 def _asked_of(model: RowwiseModel, values: Values, *, has_loop: bool) -> Truth:
     never_called = copy_with(model, values)
     measured, copied = never_called.copied(), never_called.copied()
-    effort = effort_of(lambda number: one_each(measured(measured.some_triples(number)), number, model.face.name))
+    effort = effort_of(lambda number: scores_of(measured, measured.some_triples(number)))
     triples = sampled_triples(copied, effort, has_loop=has_loop)
     weights = 0.5 + torch.rand(len(triples), generator=torch.Generator().manual_seed(_SEED), dtype=torch.float64)
     asked = Asked(triples=triples, weights=weights.to(copied.dtype).to(copied.device))

@@ -58,7 +58,7 @@ def checkpoint_tells(model: nn.Module) -> dict[str, object]:
         )
     settings = _SETTINGS[name](model)
     state = {part: tensor.cpu() for part, tensor in model.state_dict().items()}
-    rebuilt = ModelDescription(model=name, model_kwargs=settings).build(state, dtype=next(model.parameters()).dtype)
+    rebuilt = ModelDescription(model=name, model_kwargs=settings).rebuild(state, dtype=next(model.parameters()).dtype)
     if not _is_equal(model, rebuilt):
         raise ConfigError(
             f"PyKEEN's {name} with {settings} has other scores or other trained tensors than this model, which the "
