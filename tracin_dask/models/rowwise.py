@@ -71,6 +71,11 @@ class RowwiseModel(nn.Module):
         scores: Tensor = self(triples)
         return scores
 
+    def score_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]:
+        """Score every entity as the tail of each (head, relation), by the model's own method."""
+        assert self._score_tails is not None  # noqa: S101 - asked of models that can
+        return self._score_tails(pairs)
+
     def tensors(self) -> dict[str, Tensor]:
         """Give all parameters and buffers by their names in the model, shared ones once."""
         return dict(self.model.named_parameters()) | dict(self.model.named_buffers())

@@ -2,17 +2,20 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import num_ranked, topk
-from tracin_dask.influence.reductions.topk import TopK
+from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.places.place import AnyPath
 from tracin_dask.report.result import InfluenceResult, Norms
 from tracin_dask.resources import Resources, WorkerOptions
+from tracin_dask.runs.audit.choice import Chosen, choose
+from tracin_dask.runs.audit.compare import Compared
+from tracin_dask.runs.audit.verdict import about_audit, refuse_deviation
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
@@ -70,6 +73,10 @@ class Executor(Protocol):
         """Give each group's rows and outcome when it is finished, in any order."""
         ...
 
+    def audit(self, chosen: Chosen) -> Compared:
+        """Compute some influences once more, by plain automatic differentiation."""
+        ...
+
     def contributions(self, reported: Reported) -> Contributions:
         """Tell what each checkpoint adds to the influences of the reported training triples, before any division."""
         ...
@@ -102,10 +109,11 @@ def carry_out(
             "device": total.device,
             "precision": total.precision,
             "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 3),
             "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
         }
         about |= _num_ranked(prepared, total)
+        about |= _audit(executor, prepared, rankings, clock, execution.record_directory)
+        about["seconds"] = round(time.perf_counter() - clock, 3)
         if scores is not None:
             about["saved_scores"] = str(scores.path)
             complete(scores, about)
@@ -171,6 +179,21 @@ def _about_reported(
         return norms, None
     contributions = executor.contributions(reported)
     return norms, contributions if norms is None else divided(contributions, norms, config.scoring.normalize)
+
+
+def _audit(
+    executor: Executor,
+    prepared: PreparedRun,
+    rankings: Sequence[Ranking],
+    clock: float,
+    records: AnyPath | None,
+) -> Mapping[str, Any]:
+    """Audit a run that began at a time of the clock, if that is asked; raises as `refuse_deviation`."""
+    if prepared.config.computing.audit == 0:
+        return {}
+    compared = executor.audit(choose(prepared, rankings, time.perf_counter() - clock))
+    refuse_deviation(compared, prepared, records)
+    return {"audit": about_audit(compared)}
 
 
 def _num_ranked(prepared: PreparedRun, total: Scored) -> dict[str, int]:
