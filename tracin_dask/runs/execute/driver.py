@@ -97,11 +97,12 @@ def carry_out(
     meter = _Meter(plan.num_triples, execution.progress)
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
-    executor = _executor(prepared, _job(prepared, plan, reductions), client, run_id)
+    job = _job(prepared, plan, reductions)
+    executor = _executor(prepared, job, client, run_id)
     config = prepared.config
     num_rankings = prepared.num_answers
     try:
-        total, resumed_rows = _score_all(executor, plan, records, meter, announcer, reductions=reductions)
+        total, resumed_rows = _score_all(executor, plan, records, meter, announcer, job=job)
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
         norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
@@ -148,23 +149,26 @@ def _score_all(
     meter: "_Meter",
     announcer: Announcer,
     *,
-    reductions: Reductions,
+    job: ScoreJob,
 ) -> tuple[Scored, int]:
-    """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too."""
+    """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too.
+
+    A preconditioner that needs a pass over the training triples gets it also where all rows are recorded.
+    """
     total: Scored | None = None
     done: list[Rows] = []
     for rows, scored in records.finished() if records else ():
-        total = scored if total is None else merge_scored(reductions, [total, scored])
+        total = scored if total is None else merge_scored(job.reductions, [total, scored])
         done.append(rows)
         meter.add(rows[1] - rows[0])
     resumed_rows = meter.done
     groups = list(plan.groups(done))
     announcer.started(sum(len(group) for group in groups), resumed_rows)
-    shared = executor.prepare() if groups else Counters()
+    shared = executor.prepare() if groups or job.needs_pass else Counters()
     for rows, scored in executor.score(groups, meter.add):
         if records is not None:
             records.write(rows, scored)
-        total = scored if total is None else merge_scored(reductions, [total, scored])
+        total = scored if total is None else merge_scored(job.reductions, [total, scored])
         announcer.best(total.kept[topk.NAME])
     assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files
     return total.counting(shared), resumed_rows
