@@ -29,9 +29,9 @@ from tracin_dask.influence.reductions import topk
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.audit import choice, compare, tolerance
-from tracin_dask.runs.audit.answers import Scorer
-from tracin_dask.runs.audit.kinks import KinkWatch
-from tracin_dask.runs.audit.plain import plain_model
+from tracin_dask.runs.audit.plain.gradients import PlainGradients
+from tracin_dask.runs.audit.plain.kinks import KinkWatch
+from tracin_dask.runs.audit.plain.model import plain_model
 from tracin_dask.runs.execute.driver import Execution
 from tracin_dask.runs.plan.memory import refuse_too_large
 
@@ -130,7 +130,7 @@ class OwnNumbers(Bilinear):
 
     def score(self, triples):
         head = self.entities[triples[:, 0]]
-        return super().score(triples) + (head @ torch.ones(head.shape[1], dtype=torch.float32)).sum(dim=-1)
+        return super().score(triples) + (head @ torch.ones(head.shape[-1], dtype=torch.float32)).sum(dim=-1)
 
 
 def test_a_model_that_allows_float32_alone_is_audited_in_float32(make_job: MakeJob, tmp_path: Path):
@@ -242,16 +242,21 @@ def test_a_set_that_is_near_a_kink_is_audited_by_single_test_triples(make_job: M
     def only_alone(self, question, answer):
         return None if len(answer.triples) > 1 else of_answer(self, question, answer)
 
-    of_answer = Scorer.of_answer
-    monkeypatch.setattr(Scorer, "of_answer", only_alone)
+    of_answer = PlainGradients.of_answer
+    monkeypatch.setattr(PlainGradients, "of_answer", only_alone)
     audit = make_job(together=True).carry_out().run["audit"]
     assert (audit["rows"], audit["test_triples"], audit["excluded"]) == (ROWS, 2, 1)
 
 
-@pytest.mark.parametrize(
-    ("operation", "at"),
-    [(torch.relu, 0), (torch.abs, 0), (lambda x: x.clamp(min=2), 2), (lambda x: x.norm(p=1, dim=0), 0)],
-)
+KINKS = {
+    "relu": (torch.relu, 0),
+    "abs": (torch.abs, 0),
+    "clamp": (lambda values: values.clamp(min=2, max=9), 2),
+    "norm": (lambda values: values.norm(p=1, dim=0), 0),
+}
+
+
+@pytest.mark.parametrize(("operation", "at"), KINKS.values(), ids=KINKS.keys())
 def test_kinks_are_seen_where_they_are(operation, at):
     for value, is_near in ((at + 1e-6, True), (at - 1e-6, True), (at + 1e-4, False)):
         with KinkWatch(1e-5) as watch:
@@ -261,15 +266,15 @@ def test_kinks_are_seen_where_they_are(operation, at):
 
 def test_gradients_of_plain_autograd_equal_the_oracle(series):
     (checkpoint, _), triple = series["float64"], torch.tensor([3, 1, 4])
-    scorer = Scorer(
+    gradients = PlainGradients(
         model=plain_model(checkpoint.model),
         loss=OneToAll(label_smoothing=0.1),
         tracked=frozenset(checkpoint.config.parameter_names),
         preconditioner=None,
         margin=0.0,
     )
-    expected = oracle.gradients(checkpoint.model, triple, oracle.of_all_scores(scorer.loss.value))
-    found = scorer.of_training(triple.numpy())
+    expected = oracle.gradients(checkpoint.model, triple, oracle.of_all_scores(gradients.loss.value))
+    found = gradients.of_training(triple.numpy())
     for name, gradient in found.gradient.items():
         whole = gradient.to_dense() if gradient.is_sparse else gradient
         torch.testing.assert_close(whole, expected[name], rtol=1e-10, atol=1e-14)

@@ -10,12 +10,12 @@ from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
-from tracin_dask.runs.audit.answers import Scorer
+from tracin_dask.runs.audit.plain.gradients import PlainGradients
 from tracin_dask.runs.audit.candidates import Answer, Candidate
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.numbers import Numbers
 from tracin_dask.runs.audit.picked import Clock, Picked, pick
-from tracin_dask.runs.audit.plain import plain_model
+from tracin_dask.runs.audit.plain.model import plain_model
 from tracin_dask.runs.audit.tolerance import Tolerance, tolerance_of
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
@@ -67,9 +67,9 @@ def compare(
     with computing(job) as here:
         engines, _ = state.engines(job, here)
         tolerance = tolerance_of(engines[0].precision, engines[0].model.dtype)
-        picked = pick(_scorer(job, models, 0, tolerance), job, targets, chosen, clock)
+        picked = pick(_gradients(job, models, 0, tolerance), job, targets, chosen, clock)
         others = [
-            picked.at(_scorer(job, models, number, tolerance), job.question)
+            picked.at(_gradients(job, models, number, tolerance), job.question)
             for number in range(1, len(job.checkpoints))
         ]
         numbers = Numbers.summed([picked.numbers, *others], job.learning_rates)
@@ -100,13 +100,13 @@ def _why(num_rows: int, chosen: Chosen, picked: Picked) -> str | None:
     return "all others that were tried are excluded"
 
 
-def _scorer(job: ScoreJob, models: Sequence[Contents], number: int, tolerance: Tolerance) -> Scorer:
+def _gradients(job: ScoreJob, models: Sequence[Contents], number: int, tolerance: Tolerance) -> PlainGradients:
     contents = models[number] if models else job.checkpoints[number].load()
     preconditioner = None
     if job.method is not None:
         gathered = job.gathered[number] if job.gathered else {}
         preconditioner = job.method.fit(contents.state, gathered, lambda _, values: values)
-    return Scorer(
+    return PlainGradients(
         model=plain_model(contents.model),
         loss=job.scoring.loss,
         tracked=job.tracked,

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from tracin_dask.influence.normalised import Normalize
-from tracin_dask.runs.audit.answers import Differentiated
+from tracin_dask.runs.audit.plain.gradients import Differentiated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

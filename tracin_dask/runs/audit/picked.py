@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tracin_dask.influence.columns import Question, Targets
-from tracin_dask.runs.audit.answers import Differentiated, Scorer
+from tracin_dask.runs.audit.plain.gradients import Differentiated, PlainGradients
 from tracin_dask.runs.audit.candidates import Answer, Candidate, candidates, members, whole_answers
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.limits import MOST_ANSWERS
@@ -51,22 +51,22 @@ class Picked:
     num_near: int
     """Answers and training triples that were passed over, since they lie near a kink."""
 
-    def at(self, scorer: Scorer, question: Question) -> Numbers:
+    def at(self, gradients: PlainGradients, question: Question) -> Numbers:
         """Give the numbers at another checkpoint; where these triples are near a kink there, they are NaN."""
         against = None
         if self.answers is not None:
-            against = [scorer.of_answer(question, answer.targets) for answer in self.answers]
-        return Numbers.of([RowNumbers.of(scorer.of_training(row.triple), against) for row in self.rows], against)
+            against = [gradients.of_answer(question, answer.targets) for answer in self.answers]
+        return Numbers.of([RowNumbers.of(gradients.of_training(row.triple), against) for row in self.rows], against)
 
 
-def pick(scorer: Scorer, job: ScoreJob, targets: Targets | None, chosen: Chosen, clock: Clock) -> Picked:
+def pick(gradients: PlainGradients, job: ScoreJob, targets: Targets | None, chosen: Chosen, clock: Clock) -> Picked:
     """Try what was chosen; there is always time for one answer and one training triple."""
     answers: list[Answer] | None = None
     against: list[Differentiated] | None = None
     num_near = 0
 
     def differentiate(answer: Answer) -> Differentiated | None:
-        return scorer.of_answer(job.question, answer.targets)
+        return gradients.of_answer(job.question, answer.targets)
 
     if targets is not None:
         answers, against = [], []
@@ -76,7 +76,7 @@ def pick(scorer: Scorer, job: ScoreJob, targets: Targets | None, chosen: Chosen,
                 num_near += more
 
     def numbers(row: Candidate) -> RowNumbers | None:
-        own = scorer.of_training(row.triple)
+        own = gradients.of_training(row.triple)
         return None if own is None else RowNumbers.of(own, against)
 
     rows_to_try = candidates(job.store, answers, chosen) if answers != [] else iter(())

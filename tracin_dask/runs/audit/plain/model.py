@@ -71,10 +71,9 @@ def plain_model(model: TrainedModel) -> PlainModel:
     return wide
 
 
-def product(left: Gradient, right: Gradient, names: frozenset[str] | None = None) -> float:
-    """Multiply two gradients, over the tensors of these names or all."""
-    chosen = left.keys() & right.keys() if names is None else left.keys() & right.keys() & names
-    return sum(float((left[name] * right[name]).sum()) for name in sorted(chosen))
+def product(left: Gradient, right: Gradient) -> float:
+    """Multiply two gradients: the inner products of their tensors, added up."""
+    return sum(float((left[name] * right[name]).sum()) for name in sorted(left.keys() & right.keys()))
 
 
 def norm(gradient: Gradient) -> float:

@@ -16,12 +16,12 @@ def _from_zero(values: Tensor, *_: object, **__: object) -> Tensor:
     return values.abs() if values.is_floating_point() else torch.full((1,), math.inf)
 
 
-def _from_zero_in_sum(values: Tensor, order: float = 2, *_: object, **__: object) -> Tensor:
+def _from_zero_in_sum(values: Tensor, order: float | int = 2, *_: object, **__: object) -> Tensor:
     """Give the same where absolute values are added up."""
     return _from_zero(values) if order == 1 else torch.full((1,), math.inf)
 
 
-def _from_bounds(values: Tensor, *bounds: float | None, **named: float | None) -> Tensor:
+def _from_bounds(values: Tensor, *bounds: float | int | None, **named: float | int | None) -> Tensor:
     """Give how far numbers lie from the next bound."""
     distances = [_from_zero(values - bound) for bound in (*bounds, *named.values()) if bound is not None]
     return torch.stack(distances).amin(dim=0)

@@ -11,15 +11,15 @@ from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.losses import AnyLoss, num_parts, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.preconditioners.base import Preconditioner
-from tracin_dask.runs.audit.kinks import KinkWatch
-from tracin_dask.runs.audit.plain import Gradient, PlainModel, norm, plus, product, times
+from tracin_dask.runs.audit.plain.kinks import KinkWatch
+from tracin_dask.runs.audit.plain.model import Gradient, PlainModel, norm, plus, product, times
 
 SCORES_AT_A_TIME = 32
 """Scores that are differentiated together, of the test triples of one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scorer:
+class PlainGradients:
     """What the gradients of one checkpoint are multiplied by, and where they may have a kink."""
 
     model: PlainModel
