@@ -52,7 +52,7 @@ def test_a_value_of_audit_that_is_none_is_refused(refused, words, value, message
 
 def test_a_failed_audit_writes_nothing_and_keeps_the_finished_rows(tool, words, tmp_path, monkeypatch):
     by_engine = compare._by_engine
-    monkeypatch.setattr(compare, "_by_engine", lambda *arguments: 2 * by_engine(*arguments))
+    monkeypatch.setattr(compare, "_by_engine", lambda *arguments: [2 * one for one in by_engine(*arguments)])
     with pytest.raises(AuditError, match=r"Nothing was written, finished rows are kept in .*why\.json\.progress\."):
         tool(*words)
     assert not (tmp_path / "why.json").exists()

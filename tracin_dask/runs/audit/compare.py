@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool
 from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
-from tracin_dask.runs.audit.plain.gradients import PlainGradients
 from tracin_dask.runs.audit.candidates import Answer, Candidate
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.numbers import Numbers
 from tracin_dask.runs.audit.picked import Clock, Picked, pick
+from tracin_dask.runs.audit.plain.gradients import PlainGradients
 from tracin_dask.runs.audit.plain.model import plain_model
-from tracin_dask.runs.audit.tolerance import Tolerance, tolerance_of
+from tracin_dask.runs.audit.tolerance import tolerance_of
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
 from tracin_dask.runs.work.score import prepare_test
@@ -40,19 +41,23 @@ class Comparison:
 class Compared:
     """The outcome of an audit."""
 
-    num_rows: int
-    num_answers: int
-    num_excluded: int
+    num_rows: int = 0
+    num_answers: int = 0
+    num_excluded: int = 0
     """Training triples and answers near a kink, or with gradients that are too small for the precision."""
-    worst: Comparison | None
+    worst: Comparison | None = None
     """None where nothing could be compared."""
-    num_compared: int
-    num_beyond: int
+    num_compared: int = 0
+    num_beyond: int = 0
     """Comparisons beyond the limit."""
     limit: float
     why_not_all: str | None
     """The reason why there are fewer training triples than wanted, where there are."""
     seconds: float
+
+
+class NotDiagonalError(Exception):
+    """A preconditioner that the audit does not know how to multiply with."""
 
 
 def compare(
@@ -67,26 +72,25 @@ def compare(
     with computing(job) as here:
         engines, _ = state.engines(job, here)
         tolerance = tolerance_of(engines[0].precision, engines[0].model.dtype)
-        picked = pick(_gradients(job, models, 0, tolerance), job, targets, chosen, clock)
-        others = [
-            picked.at(_gradients(job, models, number, tolerance), job.question)
-            for number in range(1, len(job.checkpoints))
-        ]
-        numbers = Numbers.summed([picked.numbers, *others], job.learning_rates)
-        rows, answers = numbers.row_squares >= tolerance.least_square, numbers.answer_squares >= tolerance.least_square
-        places = (np.flatnonzero(known).tolist() for known in (rows, answers))
-        values = _Values(numbers.divided(job.scoring.normalize), picked, *places)
-        found = list(values.compared(state, job))
-    num_rows = int(rows.sum()) if found else 0
+        first, *others = (_Checkpoint(job, models, number, tolerance.margin) for number in range(len(job.checkpoints)))
+        try:
+            picked = pick(first.gradients(), job, targets, chosen, clock)
+        except NotDiagonalError as error:
+            return Compared(limit=tolerance.limit, why_not_all=str(error), seconds=clock.seconds)
+        measured = [picked.numbers, *(picked.at(other.gradients(), job.question) for other in others)]
+        numbers = Numbers.summed(measured, job.learning_rates)
+        known = numbers.known(job.scoring.normalize, tolerance.least_square)
+        found = list(_comparisons(state, job, picked, numbers.divided(job.scoring.normalize), known))
+    rows, answers = known.any(axis=1), known.any(axis=0)
     return Compared(
-        num_rows=num_rows,
-        num_answers=int(answers.sum()) if found and targets is not None else 0,
+        num_rows=int(rows.sum()),
+        num_answers=0 if targets is None else int(answers.sum()),
         num_excluded=picked.num_near + int((~rows).sum() + (~answers).sum()),
         worst=max(found, key=_deviation, default=None),
         num_compared=len(found),
         num_beyond=sum(not one.deviation <= tolerance.limit for one in found),
         limit=tolerance.limit,
-        why_not_all=_why(num_rows, chosen, picked),
+        why_not_all=_why(int(rows.sum()), chosen, picked),
         seconds=clock.seconds,
     )
 
@@ -97,72 +101,72 @@ def _why(num_rows: int, chosen: Chosen, picked: Picked) -> str | None:
         return None
     if not picked.had_time:
         return f"more would take longer than {chosen.seconds:.1f} s"
-    return "all others that were tried are excluded"
-
-
-def _gradients(job: ScoreJob, models: Sequence[Contents], number: int, tolerance: Tolerance) -> PlainGradients:
-    contents = models[number] if models else job.checkpoints[number].load()
-    preconditioner = None
-    if job.method is not None:
-        gathered = job.gathered[number] if job.gathered else {}
-        preconditioner = job.method.fit(contents.state, gathered, lambda _, values: values)
-    return PlainGradients(
-        model=plain_model(contents.model),
-        loss=job.scoring.loss,
-        tracked=job.tracked,
-        preconditioner=preconditioner,
-        margin=tolerance.margin,
-    )
+    return "none of the others that were tried can be compared"
 
 
 @dataclass(frozen=True, slots=True)
-class _Values:
-    """Influences by plain automatic differentiation, and which of them count."""
+class _Checkpoint:
+    """A checkpoint of a job, which is loaded when it is needed."""
 
-    numbers: Numbers
-    picked: Picked
-    rows: list[int]
-    columns: list[int]
+    job: ScoreJob
+    models: Sequence[Contents]
+    number: int
+    margin: float
 
-    def compared(self, state: WorkerState, job: ScoreJob) -> Iterator[Comparison]:
-        """Compare each with the engine's, computed in a small batch, and with the one that a list states."""
-        ids = np.array([self.picked.rows[row].triple for row in self.rows], dtype=np.int64).reshape(-1, 3)
-        for column in self.columns if len(self.rows) else ():
-            answer = None if self.picked.answers is None else self.picked.answers[column]
-            theirs = _by_engine(state, job, answer, ids)
-            for row, of_engine in zip(self.rows, theirs.tolist(), strict=True):
-                yield self._comparison(row, column, of_engine)
-                candidate = self.picked.rows[row]
-                if candidate.answer is not None and _states(candidate, answer):
-                    yield self._comparison(row, column, candidate.influence)
+    def gradients(self) -> PlainGradients:
+        """Load it, and copy it in float64.
 
-    def _comparison(self, row: int, column: int, of_run: float) -> Comparison:
-        plain = float(self.numbers.products[row, column])
-        return Comparison(
-            row=self.picked.rows[row],
-            answer=None if self.picked.answers is None else self.picked.answers[column],
-            of_run=of_run,
-            plain=plain,
-            deviation=abs(of_run - plain) / float(self.numbers.bounds[row, column]),
+        Raises
+        ------
+        NotDiagonalError
+            If P is a preconditioner of one's own that is not made of a number per parameter.
+        """
+        job, contents = self.job, self.models[self.number] if self.models else self.job.checkpoints[self.number].load()
+        preconditioner = None
+        if job.method is not None:
+            gathered = job.gathered[self.number] if job.gathered else {}
+            preconditioner = job.method.fit(contents.state, gathered, lambda _, values: values)
+            if not isinstance(preconditioner, DiagonalPreconditioner):
+                raise NotDiagonalError("the preconditioner is no DiagonalPreconditioner")
+        return PlainGradients(
+            model=plain_model(contents.model, job.scoring.loss),
+            loss=job.scoring.loss,
+            tracked=job.tracked,
+            preconditioner=preconditioner,
+            margin=self.margin,
         )
 
 
-def _states(row: Candidate, answer: Answer | None) -> bool:
-    """Tell whether the list that a training triple is from states its influence on this answer."""
-    return answer is None or (answer.is_whole and row.answer == answer.number)
+def _comparisons(
+    state: WorkerState, job: ScoreJob, picked: Picked, plain: Numbers, known: Bool[ndarray, "row answer"]
+) -> Iterator[Comparison]:
+    """Compare each influence with the engine's, computed in a small batch, and with the one that a list states."""
+    for column, answer in enumerate([None] if picked.answers is None else picked.answers):
+        rows = np.flatnonzero(known[:, column]).tolist()
+        some = [picked.rows[row] for row in rows]
+        theirs = _by_engine(state, job, answer, some) if some else ()
+        for row, candidate, of_engine in zip(rows, some, theirs, strict=True):
+            value, bound = float(plain.products[row, column]), float(plain.bounds[row, column])
+            for of_run in (of_engine, *_stated(candidate, answer)):
+                deviation = abs(of_run - value) / bound
+                yield Comparison(row=candidate, answer=answer, of_run=of_run, plain=value, deviation=deviation)
 
 
-def _by_engine(
-    state: WorkerState, job: ScoreJob, answer: Answer | None, ids: Int[ndarray, "row 3"]
-) -> Float[ndarray, " row"]:
+def _stated(row: Candidate, answer: Answer | None) -> tuple[float, ...]:
+    """Give the influence on an answer that its list states, where the training triple is from this list."""
+    is_from_list = row.answer is not None and (answer is None or (answer.is_whole and row.answer == answer.number))
+    return (row.influence,) if is_from_list else ()
+
+
+def _by_engine(state: WorkerState, job: ScoreJob, answer: Answer | None, rows: Sequence[Candidate]) -> list[float]:
     """Score a few training triples as a run does."""
-    found = np.zeros(len(ids))
+    found = np.zeros(len(rows))
     with computing(job) as here, torch.no_grad():
         engines, _ = state.engines(job, here)
         test = None if answer is None else prepare_test(state, job, answer.targets)
-        for part in state.laid_out(job, engines, test).batches.parts(ids):
+        for part in state.laid_out(job, engines, test).batches.parts(np.stack([row.triple for row in rows])):
             found[part.rows] = part.influences[:, 0].double().cpu().numpy()
-    return found
+    return found.tolist()
 
 
 def _deviation(comparison: Comparison) -> float:

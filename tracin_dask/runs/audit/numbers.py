@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from tracin_dask.influence.normalised import Normalize
@@ -58,6 +58,13 @@ class Numbers:
         names = ("row_squares", "answer_squares", "products", "bounds")
         pairs = list(zip(parts, rates, strict=True))
         return cls(**{name: np.sum([rate * getattr(part, name) for part, rate in pairs], axis=0) for name in names})
+
+    def known(self, normalize: Normalize, least_square: float) -> Bool[ndarray, "row answer"]:
+        """Tell which products have all of their digits, and no gradient near a kink."""
+        known: Bool[ndarray, "row answer"] = self.bounds >= least_square
+        if normalize != "none":
+            known = known & (self.row_squares >= least_square)[:, None]
+        return known & (self.answer_squares >= least_square) if normalize == "cosine" else known
 
     def divided(self, normalize: Normalize) -> "Numbers":
         """Divide products and bounds by lengths, as influences are."""

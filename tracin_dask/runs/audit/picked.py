@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tracin_dask.influence.columns import Question, Targets
-from tracin_dask.runs.audit.plain.gradients import Differentiated, PlainGradients
 from tracin_dask.runs.audit.candidates import Answer, Candidate, candidates, members, whole_answers
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.limits import MOST_ANSWERS
 from tracin_dask.runs.audit.numbers import Numbers, RowNumbers
+from tracin_dask.runs.audit.plain.gradients import Differentiated, PlainGradients
 from tracin_dask.runs.work.job import ScoreJob
 
 Tried = TypeVar("Tried")

@@ -10,7 +10,7 @@ from numpy import ndarray
 from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.losses import AnyLoss, num_parts, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
-from tracin_dask.influence.preconditioners.base import Preconditioner
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.runs.audit.plain.kinks import KinkWatch
 from tracin_dask.runs.audit.plain.model import Gradient, PlainModel, norm, plus, product, times
 
@@ -20,13 +20,13 @@ SCORES_AT_A_TIME = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainGradients:
-    """What the gradients of one checkpoint are multiplied by, and where they may have a kink."""
+    """Differentiates the losses of one checkpoint."""
 
     model: PlainModel
     loss: AnyLoss
     tracked: frozenset[str]
-    preconditioner: Preconditioner | None
-    """P, in the shapes of the tensors; a diagonal."""
+    preconditioner: DiagonalPreconditioner | None
+    """P, in the shapes of the tensors."""
     margin: float
     """How near to a kink two programs may differ."""
 

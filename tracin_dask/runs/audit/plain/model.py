@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, CorruptingLoss, Loss, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES
-from tracin_dask.influence.preconditioners.base import Preconditioner
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.tails import call_with
 
@@ -21,9 +21,9 @@ Gradient = Mapping[str, Tensor]
 
 
 class PlainModel:
-    """A model with all of its numbers in float64."""
+    """A model with all of its numbers in one type."""
 
-    def __init__(self, model: TrainedModel, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, model: TrainedModel, dtype: torch.dtype) -> None:
         """Copy the tensors of a model; the model itself stays as it is."""
         self._model = model
         module = model.module
@@ -61,11 +61,11 @@ class PlainModel:
             return call_with(self._model.module, function, self._tensors, ids)
 
 
-def plain_model(model: TrainedModel) -> PlainModel:
+def plain_model(model: TrainedModel, loss: AnyLoss) -> PlainModel:
     """Copy a model in float64, or in its own type where its code allows no other."""
-    wide = PlainModel(model)
+    wide = PlainModel(model, torch.float64)
     try:
-        wide.scores(np.zeros((1, 3), dtype=np.int64))
+        wide.losses(loss, np.zeros((1, 3), dtype=np.int64))
     except RuntimeError:  # it mixes numbers of its own type with the tensors
         return PlainModel(model, model.dtype)
     return wide
@@ -81,8 +81,8 @@ def norm(gradient: Gradient) -> float:
     return float(np.sqrt(product(gradient, gradient)))
 
 
-def times(gradient: Gradient, preconditioner: Preconditioner) -> Gradient:
-    """Multiply a gradient with the diagonal of P."""
+def times(gradient: Gradient, preconditioner: DiagonalPreconditioner) -> Gradient:
+    """Multiply a gradient with P."""
     return {
         name: one * preconditioner.diagonal(name).to(one.dtype) if name in preconditioner else one
         for name, one in gradient.items()
@@ -108,10 +108,17 @@ def _as_real(gradient: Tensor) -> Tensor:
     return torch.view_as_real(gradient) if gradient.is_complex() else gradient
 
 
+def looked_up(module: nn.Module) -> Iterator[nn.Embedding]:
+    """Find the tables whose gradients can have some rows only: those that are parameters themselves."""
+    for one in module.modules():
+        if isinstance(one, nn.Embedding) and "weight" in dict(one.named_parameters(recurse=False)) and not one.sparse:
+            yield one
+
+
 @contextmanager
 def _sparse_gradients(module: nn.Module) -> Iterator[None]:
     """Let gradients of tables have the rows that are looked up, and no others."""
-    lookups = [one for one in module.modules() if isinstance(one, nn.Embedding) and not one.sparse]
+    lookups = list(looked_up(module))
     for one in lookups:
         one.sparse = True
     try:
