@@ -28,6 +28,7 @@ from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.reductions import topk
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
+from tracin_dask.report.screen import audited
 from tracin_dask.runs.audit import choice, compare, tolerance
 from tracin_dask.runs.audit.plain.gradients import PlainGradients
 from tracin_dask.runs.audit.plain.kinks import KinkWatch
@@ -151,6 +152,33 @@ def test_a_preconditioner_of_ones_own_is_audited_also_where_all_rows_are_recorde
     np.testing.assert_array_equal(first.norms.test, again.norms.test)
 
 
+class Wrapped:
+    """A preconditioner in a class of one's own."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        for name in ("check_covers", "times", "times_side_by_side", "squares", "diagonal"):
+            setattr(self, name, getattr(inner, name))
+
+    def __contains__(self, name):
+        return name in self.inner
+
+
+class InItsOwnClass(ByMeanSquare):
+    def fit(self, state, gathered, layout):
+        return Wrapped(ByMeanSquare.fit(self, state, gathered, layout))
+
+
+def test_a_preconditioner_in_a_class_of_ones_own_is_not_audited_and_the_result_says_so(make_job: MakeJob):
+    result = make_job(preconditioner=InItsOwnClass()).carry_out()
+    assert result.run["audit"]["rows"] == 0
+    assert result.run["audit"]["why_not_all"] == "the preconditioner is no DiagonalPreconditioner"
+    assert audited(result) == [
+        "audit: nothing could be compared with plain automatic differentiation; the preconditioner is no "
+        "DiagonalPreconditioner"
+    ]
+
+
 LEFT_OUT = [
     ("conve.own_moves", "OWN_MOVES"),
     ("conve.forward_mode", "MOVED_EMBEDDINGS"),
@@ -265,15 +293,15 @@ def test_kinks_are_seen_where_they_are(operation, at):
 
 
 def test_gradients_of_plain_autograd_equal_the_oracle(series):
-    (checkpoint, _), triple = series["float64"], torch.tensor([3, 1, 4])
+    (checkpoint, _), triple, loss = series["float64"], torch.tensor([3, 1, 4]), OneToAll(label_smoothing=0.1)
     gradients = PlainGradients(
-        model=plain_model(checkpoint.model),
-        loss=OneToAll(label_smoothing=0.1),
+        model=plain_model(checkpoint.model, loss),
+        loss=loss,
         tracked=frozenset(checkpoint.config.parameter_names),
         preconditioner=None,
         margin=0.0,
     )
-    expected = oracle.gradients(checkpoint.model, triple, oracle.of_all_scores(gradients.loss.value))
+    expected = oracle.gradients(checkpoint.model, triple, oracle.of_all_scores(loss.value))
     found = gradients.of_training(triple.numpy())
     for name, gradient in found.gradient.items():
         whole = gradient.to_dense() if gradient.is_sparse else gradient

@@ -122,12 +122,13 @@ class _Checkpoint:
             If P is a preconditioner of one's own that is not made of a number per parameter.
         """
         job, contents = self.job, self.models[self.number] if self.models else self.job.checkpoints[self.number].load()
-        preconditioner = None
+        preconditioner: DiagonalPreconditioner | None = None
         if job.method is not None:
             gathered = job.gathered[self.number] if job.gathered else {}
-            preconditioner = job.method.fit(contents.state, gathered, lambda _, values: values)
-            if not isinstance(preconditioner, DiagonalPreconditioner):
+            fitted = job.method.fit(contents.state, gathered, lambda _, values: values)
+            if not isinstance(fitted, DiagonalPreconditioner):
                 raise NotDiagonalError("the preconditioner is no DiagonalPreconditioner")
+            preconditioner = fitted
         return PlainGradients(
             model=plain_model(contents.model, job.scoring.loss),
             loss=job.scoring.loss,
