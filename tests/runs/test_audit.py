@@ -173,10 +173,8 @@ def test_a_preconditioner_in_a_class_of_ones_own_is_not_audited_and_the_result_s
     result = make_job(preconditioner=InItsOwnClass()).carry_out()
     assert result.run["audit"]["rows"] == 0
     assert result.run["audit"]["why_not_all"] == "the preconditioner is no DiagonalPreconditioner"
-    assert audited(result) == [
-        "audit: nothing could be compared with plain automatic differentiation; the preconditioner is no "
-        "DiagonalPreconditioner"
-    ]
+    (line,) = audited(result)
+    assert line.startswith("audit: nothing could be compared with plain automatic differentiation; the preconditioner")
 
 
 LEFT_OUT = [
