@@ -23,7 +23,7 @@ def words(project, tmp_path):
 def test_the_screen_and_the_file_state_the_audit_and_show_repeats_it(tool, words, tmp_path):
     lines = tool(*words).output.splitlines()
     audit = json.loads((tmp_path / "why.json").read_text())["run"]["audit"]
-    assert audit.keys() == {"rows", "test_triples", "largest_deviation", "limit", "excluded", "seconds"}
+    assert audit.keys() == {"rows", "test_triples", "largest_deviation", "limit", "precision", "excluded", "seconds"}
     (line,) = [line for line in lines if line.startswith("audit: ")]
     assert line == (
         "audit: the influences of 4 training triples on 1 test triple deviate by at most "

@@ -139,7 +139,7 @@ def test_a_model_that_allows_float32_alone_is_audited_in_float32(make_job: MakeJ
     torch.save(OwnNumbers(NUM_ENTITIES, NUM_RELATIONS).state_dict(), path)
     description = {"model": f"{OwnNumbers.__module__}:OwnNumbers", "model_kwargs": {}}
     audit = make_job(model=load_checkpoint(path, description=description)).carry_out().run["audit"]
-    assert audit["rows"] == ROWS
+    assert (audit["rows"], audit["precision"]) == (ROWS, "float32")
     assert audit["largest_deviation"] <= audit["limit"]
 
 

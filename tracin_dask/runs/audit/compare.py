@@ -51,6 +51,8 @@ class Compared:
     num_beyond: int = 0
     """Comparisons beyond the limit."""
     limit: float
+    precision: str | None = None
+    """The type of the numbers that it computed with."""
     why_not_all: str | None
     """The reason why there are fewer training triples than wanted, where there are."""
     seconds: float
@@ -85,11 +87,12 @@ def compare(
     return Compared(
         num_rows=int(rows.sum()),
         num_answers=0 if targets is None else int(answers.sum()),
-        num_excluded=picked.num_near + int((~rows).sum() + (~answers).sum()),
+        num_excluded=picked.num_near + int((~rows).sum() + (~answers).sum() * rows.any()),
         worst=max(found, key=_deviation, default=None),
         num_compared=len(found),
         num_beyond=sum(not one.deviation <= tolerance.limit for one in found),
         limit=tolerance.limit,
+        precision=picked.precision,
         why_not_all=_why(int(rows.sum()), chosen, picked),
         seconds=clock.seconds,
     )

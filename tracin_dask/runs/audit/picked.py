@@ -46,6 +46,8 @@ class Picked:
     """None for self-influence."""
     rows: list[Candidate]
     numbers: Numbers
+    precision: str
+    """The type of its numbers."""
     had_time: bool
     """Whether time was left for all that was wanted."""
     num_near: int
@@ -85,6 +87,7 @@ def pick(gradients: PlainGradients, job: ScoreJob, targets: Targets | None, chos
         answers=answers,
         rows=rows,
         numbers=Numbers.of(found, against),
+        precision=str(gradients.model.dtype).removeprefix("torch."),
         had_time=clock.has_time,
         num_near=num_near + more,
     )

@@ -20,6 +20,7 @@ def about_audit(compared: Compared) -> Mapping[str, Any]:
         "test_triples": compared.num_answers,
         "largest_deviation": None if worst is None else worst.deviation,
         "limit": compared.limit,
+        "precision": compared.precision,
         "excluded": compared.num_excluded,
         "seconds": round(compared.seconds, 3),
         **({} if compared.why_not_all is None else {"why_not_all": compared.why_not_all}),

@@ -25,7 +25,7 @@ class PlainModel:
 
     def __init__(self, model: TrainedModel, dtype: torch.dtype) -> None:
         """Copy the tensors of a model; the model itself stays as it is."""
-        self._model = model
+        self._model, self.dtype = model, dtype
         module = model.module
         trained = {name for name, tensor in module.named_parameters() if tensor.requires_grad}
         self._tensors = {
