@@ -37,6 +37,10 @@ class NonFiniteError(TracInDaskError, ArithmeticError):
     """A NaN or an infinity where only finite numbers make sense."""
 
 
+class AuditError(TracInDaskError, ArithmeticError):
+    """Influences that plain automatic differentiation does not confirm."""
+
+
 class ResumeError(TracInDaskError, RuntimeError):
     """Recorded work that belongs to another run."""
 

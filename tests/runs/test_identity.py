@@ -66,6 +66,7 @@ OTHER_VALUES = {
     "precision": "bf16",
     "gradient_checkpointing": True,
     "cache_test_gradients": False,
+    "audit": 0,
 }
 """A value of every option that is not the usual one."""
 

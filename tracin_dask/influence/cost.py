@@ -47,6 +47,8 @@ class Workload:
     """Influences per training triple: one for each test triple, or its own."""
     reductions: tuple[Reduction[Any], ...] = ()
     """What is kept of the influences; each says what it holds in memory."""
+    audit_bytes: int = 0
+    """What the audit takes at the end, when batches and test triples take nothing any more."""
     masks: MaskSizes | None = None
     """Of what says which training triples are ranked, where not all are."""
 

@@ -75,6 +75,10 @@ class TrainedModel(Protocol):
         """Score triples (head, relation, tail)."""
         ...
 
+    def score_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]:
+        """Score every entity as the tail of each (head, relation), for models that can."""
+        ...
+
     @property
     def module(self) -> nn.Module:
         """Give the module whose tensors have the names by which files, optimisers and users know them."""

@@ -105,6 +105,11 @@ class RowwiseModel(nn.Module):
                 "operations in attributes of the model"
             ) from error
 
+    def score_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]:
+        """Score every entity as the tail of each (head, relation), by the model's own method."""
+        assert self._score_tails is not None  # noqa: S101 - asked of models that can
+        return self._score_tails(pairs)
+
     def tensors(self) -> dict[str, Tensor]:
         """Give the same as `own_tensors`, complex ones as real ones."""
         own = self.own_tensors()

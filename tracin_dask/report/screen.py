@@ -62,6 +62,21 @@ def ranked(result: InfluenceResult) -> list[str]:
     return lines
 
 
+def audited(result: InfluenceResult) -> list[str]:
+    """Say how well plain automatic differentiation agrees, where a run was audited."""
+    audit = result.run.get("audit")
+    if audit is None:
+        return []
+    why = f"; {audit['why_not_all']}" if "why_not_all" in audit else ""
+    if audit["largest_deviation"] is None:
+        return [f"audit: nothing could be compared with plain automatic differentiation{why}"]
+    rows = "1 training triple" if audit["rows"] == 1 else f"{audit['rows']:,} training triples"
+    number, word = audit["test_triples"], answer_word(result)
+    on = "" if number == 0 else f" on {number:,} {word}{'' if number == 1 else 's'}"
+    deviation = f"deviate by at most {audit['largest_deviation']:.0e} from plain automatic differentiation"
+    return [f"audit: the influences of {rows}{on} {deviation} (allowed: {audit['limit']:.0e}){why}"]
+
+
 def why_nothing_is_ranked(result: InfluenceResult) -> str:
     """Name the options that leave no training triple."""
     options = [f"--{name.replace('_', '-')}" for name in result.run["masks"]]

@@ -20,6 +20,7 @@ from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.report.sets import TestSets
+from tracin_dask.runs.audit.memory import audit_bytes
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.inputs.answers import test_sets
 from tracin_dask.runs.inputs.groupings import Grouping, grouping_of
@@ -102,6 +103,7 @@ class PreparedRun:
             reductions=self.reductions(),
             masks=self.masks.sizes,
             is_preconditioned=self.config.scoring.method is not None,
+            audit_bytes=self._audit_bytes if self.config.computing.audit else 0,
         )
 
     def reductions(self, address: ScoresAddress | None = None) -> Reductions:
@@ -109,6 +111,11 @@ class PreparedRun:
         return reductions_of(
             self.config, groupings=self.groupings, listed=self.listed, masks=self.masks, address=address
         )
+
+    @property
+    def _audit_bytes(self) -> int:
+        scoring = self.config.scoring
+        return audit_bytes(self.checkpoints[0].model, scoring.loss, is_preconditioned=scoring.method is not None)
 
     @property
     def _num_gradients(self) -> int:

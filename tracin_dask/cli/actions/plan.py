@@ -78,6 +78,7 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "  test triples": f"{memory.test_triples / mib:,.0f} MiB",
         "  batch": f"{memory.batch / mib:,.0f} MiB",
         "  rows read": f"{memory.rows / mib:,.0f} MiB",
+        **({"  audit": f"{memory.audit / mib:,.0f} MiB, when all rows are scored"} if memory.audit else {}),
         **{f"  {kept.what}": f"{kept.total / mib:,.0f} MiB" for kept in memory.kept.values()},
         "multiply-adds": f"{counted.total:.3g}{of_all}",
         **{f"  {stage}": f"{count:.3g}, {plan.stages[stage]}" for stage, count in counted.by_stage.items()},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import BatchSize
+from tracin_dask.cli.options.values import AuditSize, BatchSize
 
 if TYPE_CHECKING:
     from tracin_dask.influence.precision import PrecisionName
@@ -21,6 +21,7 @@ class ExpertFlags(TypedDict):
     use_mixed_precision: bool
     use_gradient_checkpointing: bool
     cache_test_gradients: bool
+    audit: int
     use_last_layers_only: bool
     num_last_layers: int | None
 
@@ -45,6 +46,14 @@ EXPERT_OPTIONS = (
         default=True,
         show_default=True,
         help="Compute the gradients of the test triples once, or again for every task.",
+    ),
+    option(
+        "--audit",
+        type=AuditSize(),
+        default=4,
+        show_default=True,
+        help="At the end, compute the influences of so many training triples once more by plain automatic "
+        "differentiation, in at most 1 s or 1 % of the time; a run that deviates fails.",
     ),
     option("--use-last-layers-only", is_flag=True, help="Track fc.* and the tensors before it, without embeddings."),
     option("--num-last-layers", type=int, help="Number of tensors for --use-last-layers-only, with fc.*. [default: 2]"),

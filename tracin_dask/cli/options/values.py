@@ -104,6 +104,21 @@ class BatchSize(click.ParamType[int | None]):
             self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
 
 
+class AuditSize(click.ParamType[int]):
+    """A number of training triples, or `off`."""
+
+    name = "integer|off"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
+        """Parse the text; `off` is 0."""
+        if value == "off":
+            return 0
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor off", param, ctx)
+
+
 class GroupBy(click.ParamType[Part | Place]):
     """A part of a triple, or a file of groups."""
 

@@ -211,6 +211,11 @@ class ConvE(nn.Module):
         """Score every entity as the tail of (head, relation)."""
         return self.compare(self.project(head, relation))
 
+    def score_tails(self, pairs: Int[Tensor, "pair 2"]) -> Float[Tensor, "pair entity"]:
+        """Score every entity as the tail of each (head, relation)."""
+        scores: Tensor = self(pairs[:, 0], pairs[:, 1])
+        return scores
+
     def compare(self, projection: Float[Tensor, "pair dim"]) -> Float[Tensor, "pair entity"]:
         """Score every entity against x(h, r)."""
         scores = projection @ self.entity_embeddings.weight.T

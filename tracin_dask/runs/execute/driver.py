@@ -2,17 +2,20 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import num_ranked, topk
-from tracin_dask.influence.reductions.topk import TopK
+from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.places.place import AnyPath
 from tracin_dask.report.result import InfluenceResult, Norms
 from tracin_dask.resources import Resources, WorkerOptions
+from tracin_dask.runs.audit.choice import Chosen, choose
+from tracin_dask.runs.audit.compare import Compared
+from tracin_dask.runs.audit.verdict import about_audit, refuse_deviation
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
@@ -70,6 +73,10 @@ class Executor(Protocol):
         """Give each group's rows and outcome when it is finished, in any order."""
         ...
 
+    def audit(self, chosen: Chosen) -> Compared:
+        """Compute some influences once more, by plain automatic differentiation."""
+        ...
+
     def contributions(self, reported: Reported) -> Contributions:
         """Tell what each checkpoint adds to the influences of the reported training triples, before any division."""
         ...
@@ -90,11 +97,12 @@ def carry_out(
     meter = _Meter(plan.num_triples, execution.progress)
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
-    executor = _executor(prepared, _job(prepared, plan, reductions), client, run_id)
+    job = _job(prepared, plan, reductions)
+    executor = _executor(prepared, job, client, run_id)
     config = prepared.config
     num_rankings = prepared.num_answers
     try:
-        total, resumed_rows = _score_all(executor, plan, records, meter, announcer, reductions=reductions)
+        total, resumed_rows = _score_all(executor, plan, records, meter, announcer, job=job)
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
         norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
@@ -102,10 +110,11 @@ def carry_out(
             "device": total.device,
             "precision": total.precision,
             "started": started.isoformat(timespec="seconds"),
-            "seconds": round(time.perf_counter() - clock, 3),
             "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
         }
         about |= _num_ranked(prepared, total)
+        about |= _audit(executor, prepared, rankings, clock, execution.record_directory)
+        about["seconds"] = round(time.perf_counter() - clock, 3)
         if scores is not None:
             about["saved_scores"] = str(scores.path)
             complete(scores, about)
@@ -140,23 +149,26 @@ def _score_all(
     meter: "_Meter",
     announcer: Announcer,
     *,
-    reductions: Reductions,
+    job: ScoreJob,
 ) -> tuple[Scored, int]:
-    """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too."""
+    """Merge what is recorded and what is still to be scored; gives the rows that were found recorded, too.
+
+    A preconditioner that needs a pass over the training triples gets it also where all rows are recorded.
+    """
     total: Scored | None = None
     done: list[Rows] = []
     for rows, scored in records.finished() if records else ():
-        total = scored if total is None else merge_scored(reductions, [total, scored])
+        total = scored if total is None else merge_scored(job.reductions, [total, scored])
         done.append(rows)
         meter.add(rows[1] - rows[0])
     resumed_rows = meter.done
     groups = list(plan.groups(done))
     announcer.started(sum(len(group) for group in groups), resumed_rows)
-    shared = executor.prepare() if groups else Counters()
+    shared = executor.prepare() if groups or job.needs_pass else Counters()
     for rows, scored in executor.score(groups, meter.add):
         if records is not None:
             records.write(rows, scored)
-        total = scored if total is None else merge_scored(reductions, [total, scored])
+        total = scored if total is None else merge_scored(job.reductions, [total, scored])
         announcer.best(total.kept[topk.NAME])
     assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files
     return total.counting(shared), resumed_rows
@@ -171,6 +183,21 @@ def _about_reported(
         return norms, None
     contributions = executor.contributions(reported)
     return norms, contributions if norms is None else divided(contributions, norms, config.scoring.normalize)
+
+
+def _audit(
+    executor: Executor,
+    prepared: PreparedRun,
+    rankings: Sequence[Ranking],
+    clock: float,
+    records: AnyPath | None,
+) -> Mapping[str, Any]:
+    """Audit a run that began at a time of the clock, if that is asked; raises as `refuse_deviation`."""
+    if prepared.config.computing.audit == 0:
+        return {}
+    compared = executor.audit(choose(prepared, rankings, time.perf_counter() - clock))
+    refuse_deviation(compared, prepared, records)
+    return {"audit": about_audit(compared)}
 
 
 def _num_ranked(prepared: PreparedRun, total: Scored) -> dict[str, int]:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.report.result import Norms
+from tracin_dask.runs.audit.choice import Chosen
+from tracin_dask.runs.audit.compare import Compared, compare
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.fit import fit_ranges, gather, merge_gathered
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
@@ -29,6 +31,7 @@ class InProcess:
         self._test: TestSide = targets
         self._cache = cache and targets is not None
         self._listed: Listed = {}
+        self._models = models
 
     def prepare(self) -> Counters:
         """Compute what all tasks share."""
@@ -56,6 +59,10 @@ class InProcess:
 
     def _score(self, rows: Rows, on_rows: OnRows) -> Scored:
         return score_rows(self._state, self._job, self._test, rows, on_rows=on_rows, listed=self._listed)
+
+    def audit(self, chosen: Chosen) -> Compared:
+        """Compute some influences once more, by plain automatic differentiation."""
+        return compare(self._state, self._job, self._targets, chosen, self._models)
 
     def contributions(self, reported: Reported) -> Contributions:
         """Score what is reported once more, checkpoint by checkpoint."""

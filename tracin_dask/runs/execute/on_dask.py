@@ -19,6 +19,8 @@ from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.places.files import exists
 from tracin_dask.report.result import Norms
+from tracin_dask.runs.audit.choice import Chosen
+from tracin_dask.runs.audit.compare import Compared, compare
 from tracin_dask.runs.code_digest import scoring_code_digest
 from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
@@ -133,6 +135,11 @@ class OnDask:
             self._let_go()
             self._client.unsubscribe_topic(topic)
 
+    def audit(self, chosen: Chosen) -> Compared:
+        """Let a worker compute some influences once more, by plain automatic differentiation; raises as `prepare`."""
+        found: Compared = self._afterwards("audit", _audit, chosen)
+        return found
+
     def contributions(self, reported: Reported) -> Contributions:
         """Let a worker score what is reported once more, checkpoint by checkpoint; raises as `prepare`."""
         found: Contributions = self._afterwards("contributions", _contributions, reported)
@@ -154,13 +161,13 @@ class OnDask:
         )
         return future
 
-    def _afterwards(self, name: str, function: Any, reported: Reported) -> Any:  # noqa: ANN401 - as `_submit`
-        """Let a worker look at what is reported once more."""
+    def _afterwards(self, name: str, function: Any, asked: Reported | Chosen) -> Any:  # noqa: ANN401 - as `_submit`
+        """Let a worker look at some training triples once more."""
         _, weights = self._look_for_files()
         job = self._submit(f"job-for-{name}", _with_weights, self._job, weights, self._gathered)
         try:
             with _killed_workers_explained(), _large_graphs_allowed():
-                return self._submit(name, function, job, self._targets, reported).result()
+                return self._submit(name, function, job, self._targets, asked).result()
         finally:
             self._let_go()
 
@@ -321,6 +328,10 @@ def _score(known: Sequence[Any], rows: Rows, group: int) -> Scored:
 
     seldom = SeldomReport(report, shared.report_seconds)
     return score_rows(_state(shared.job), shared.job, shared.test, rows, on_rows=seldom, listed=listed)
+
+
+def _audit(job: ScoreJob, targets: Targets | None, chosen: Chosen) -> Compared:
+    return compare(_state(job), job, targets, chosen)
 
 
 def _contributions(job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:

@@ -30,6 +30,9 @@ class ComputingOptions:
         Compute activations again in the backward pass instead of keeping them: less memory, more time.
     cache_test_gradients
         Compute the gradients of the test triples once for all tasks, instead of in every task.
+    audit
+        Training triples whose influences are computed once more at the end, by plain automatic differentiation of the
+        whole model; a run that deviates fails. 0 for no audit.
     """
 
     batch_size: int | None = field(default=None, metadata=changes("scores", through="batch_size"))
@@ -37,6 +40,7 @@ class ComputingOptions:
     precision: PrecisionName = field(default="float32", metadata=changes("scores"))
     gradient_checkpointing: bool = field(default=False, metadata=changes("scores"))
     cache_test_gradients: bool = field(default=True, metadata=changes("nothing"))
+    audit: int = field(default=4, metadata=changes("nothing"))
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.
@@ -48,6 +52,7 @@ class ComputingOptions:
         """
         if self.batch_size is not None:
             require_count("batch_size", self.batch_size)
+        require_count("audit", self.audit, least=0)
         refuse_unknown("device", self.device, get_args(Device))
         refuse_unknown("precision", self.precision, get_args(PrecisionName))
         if self.precision in {"tf32", "fp16"} and self.device == "cpu":

@@ -17,8 +17,8 @@ def refuse_unknown(name: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
 
 
-def require_count(name: str, value: object) -> None:
-    """Refuse what is not a whole number of at least 1.
+def require_count(name: str, value: object, *, least: int = 1) -> None:
+    """Refuse what is not a whole number, or too small.
 
     Raises
     ------
@@ -29,8 +29,8 @@ def require_count(name: str, value: object) -> None:
         number = operator.index(value)  # type: ignore[arg-type] # what is no number raises
     except TypeError:
         raise ConfigError(f"{name} must be a whole number, not {value!r}") from None
-    if number < 1:
-        raise ConfigError(f"{name} must be at least 1, not {value}")
+    if number < least:
+        raise ConfigError(f"{name} must be at least {least}, not {value}")
 
 
 def refuse_single(**options: object) -> None:

@@ -45,12 +45,19 @@ class MemoryEstimate:
     rows: int
     kept: Mapping[str, KeptBytes]
     """Of every reduction, by its name."""
+    audit: int = 0
+    """Of the audit, at the end: in place of test triples, batch and rows."""
 
     @property
     def total(self) -> int:
-        """All of them together."""
+        """What is there at a time."""
         kept = sum(one.total for one in self.kept.values())
-        return self.process + self.model + self.test_triples + self.batch + self.rows + kept
+        return self.process + self.model + max(self.scoring, self.audit) + kept
+
+    @property
+    def scoring(self) -> int:
+        """What goes when all rows are scored."""
+        return self.test_triples + self.batch + self.rows
 
     @property
     def on_device(self) -> int:
@@ -77,6 +84,7 @@ def estimate(
         test_triples=number * counts.test_bytes,
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
+        audit=work.audit_bytes,
         kept=_masked(work, batch_size, working_dtype(config.computing.precision).itemsize)
         | {one.name: _kept_bytes(one.name, one.held(sizes), outcomes) for one in work.reductions},
     )
@@ -125,6 +133,13 @@ def _by_checkpoints(memory: MemoryEstimate, num_checkpoints: int) -> dict[str, i
     return {"fewer checkpoints (--model-path)": (num_checkpoints - 1) * each}
 
 
+def _largest_stage(memory: MemoryEstimate) -> list[tuple[str, int]]:
+    """Tell what makes the stage that takes most smaller: the scoring, or the audit after it."""
+    if memory.audit > memory.scoring:
+        return [("--audit off", memory.audit - memory.scoring)]
+    return [("a smaller --batch-size", memory.batch), ("fewer test triples at a time", memory.test_triples)]
+
+
 def _models(num_checkpoints: int) -> str:
     return "the model" if num_checkpoints == 1 else f"the {num_checkpoints} checkpoints"
 
@@ -148,14 +163,14 @@ def _too_large(memory: MemoryEstimate, limit: int, batch_size: int, num_checkpoi
     helps = _largest(
         [
             *_by_checkpoints(memory, num_checkpoints).items(),
-            ("a smaller --batch-size", memory.batch),
-            ("fewer test triples at a time", memory.test_triples),
+            *_largest_stage(memory),
             *((one.remedy, one.total) for one in kept),
             ("more memory per worker (fewer --workers)", memory.process + memory.model // num_checkpoints),
         ]
     )
     parts = {"the process takes": memory.process, _models(num_checkpoints): memory.model}
     parts |= {"the test triples": memory.test_triples, **{one.what: one.total for one in kept}}
+    parts |= {"at the end the audit": memory.audit} if memory.audit > memory.scoring else {}
     return (
         f"the run needs about {memory.total / 2**20:,.0f} MiB per worker with batches of {batch_size}, but a worker "
         f"may take {limit / 2**20:,.0f} MiB; of it {_listed(parts | {'a batch': memory.batch})}; "

@@ -1,0 +1,128 @@
+"""Gradients by plain automatic differentiation of the whole model in float64; nothing is shared with an engine."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor, nn
+
+from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, CorruptingLoss, Loss, reads
+from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES
+from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.models.config import TrainedModel
+from tracin_dask.models.tails import call_with
+
+Gradient = Mapping[str, Tensor]
+"""By the names of parameter tensors; sparse where only some rows of a table are looked up."""
+
+
+class PlainModel:
+    """A model with all of its numbers in one type."""
+
+    def __init__(self, model: TrainedModel, dtype: torch.dtype) -> None:
+        """Copy the tensors of a model; the model itself stays as it is."""
+        self._model, self.dtype = model, dtype
+        module = model.module
+        trained = {name for name, tensor in module.named_parameters() if tensor.requires_grad}
+        self._tensors = {
+            name: _converted(tensor.detach(), dtype).requires_grad_(name in trained)
+            for name, tensor in (*module.named_parameters(), *module.named_buffers())
+        }
+
+    def losses(self, loss: AnyLoss, triples: Int[ndarray, "triple 3"]) -> Float[Tensor, " triple"]:
+        """Compute the loss of every triple."""
+        kind, ids = reads(loss), torch.from_numpy(triples)
+        if kind == ALL_SCORES:
+            return cast(AllScoresLoss, loss).value(self._call(self._model.score_tails, ids[:, :2]), ids[:, 2])
+        if kind == CORRUPTED_TRIPLES:
+            parts = cast(CorruptingLoss, loss).parts(triples, self._model.config.num_entities)
+            return torch.stack([part.loss.value(self.scores(part.triples)) for part in parts]).sum(dim=0)
+        return cast(Loss, loss).value(self.scores(triples))
+
+    def scores(self, triples: Int[ndarray, "triple 3"]) -> Float[Tensor, " triple"]:
+        """Score triples."""
+        return self._call(self._model.score, torch.from_numpy(triples))
+
+    def gradient(self, value: Float[Tensor, ""]) -> Gradient:
+        """Differentiate a number by all trained tensors; those that it does not depend on are left out."""
+        trained = {name: tensor for name, tensor in self._tensors.items() if tensor.requires_grad}
+        if not value.requires_grad:
+            return {}
+        found = torch.autograd.grad(value, list(trained.values()), allow_unused=True)
+        pairs: Iterable[tuple[str, Tensor | None]] = zip(trained, found, strict=True)
+        return {name: _as_real(gradient) for name, gradient in pairs if gradient is not None}
+
+    def _call(self, function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
+        with torch.enable_grad(), _sparse_gradients(self._model.module):
+            return call_with(self._model.module, function, self._tensors, ids)
+
+
+def plain_model(model: TrainedModel, loss: AnyLoss) -> PlainModel:
+    """Copy a model in float64, or in its own type where its code allows no other."""
+    wide = PlainModel(model, torch.float64)
+    try:
+        wide.losses(loss, np.zeros((1, 3), dtype=np.int64))
+    except RuntimeError:  # it mixes numbers of its own type with the tensors
+        return PlainModel(model, model.dtype)
+    return wide
+
+
+def product(left: Gradient, right: Gradient) -> float:
+    """Multiply two gradients: the inner products of their tensors, added up."""
+    return sum(float((left[name] * right[name]).sum()) for name in sorted(left.keys() & right.keys()))
+
+
+def norm(gradient: Gradient) -> float:
+    """Give the length of a gradient over all tensors."""
+    return float(np.sqrt(product(gradient, gradient)))
+
+
+def times(gradient: Gradient, preconditioner: DiagonalPreconditioner) -> Gradient:
+    """Multiply a gradient with P."""
+    return {
+        name: one * preconditioner.diagonal(name).to(one.dtype) if name in preconditioner else one
+        for name, one in gradient.items()
+    }
+
+
+def plus(total: Gradient, weight: float, gradient: Gradient) -> Gradient:
+    """Add a gradient, times a weight."""
+    added = {name: weight * one if name not in total else total[name] + weight * one for name, one in gradient.items()}
+    return {**total, **{name: one.coalesce() if one.is_sparse else one for name, one in added.items()}}
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Copy a tensor; whole numbers stay what they are."""
+    if tensor.is_complex():
+        return tensor.to(dtype.to_complex(), copy=True)
+    return tensor.to(dtype, copy=True) if tensor.is_floating_point() else tensor
+
+
+def _as_real(gradient: Tensor) -> Tensor:
+    if gradient.is_sparse:
+        gradient = gradient.coalesce()
+    return torch.view_as_real(gradient) if gradient.is_complex() else gradient
+
+
+def looked_up(module: nn.Module) -> Iterator[nn.Embedding]:
+    """Find the tables whose gradients can have some rows only: those that are parameters themselves."""
+    for one in module.modules():
+        if isinstance(one, nn.Embedding) and "weight" in dict(one.named_parameters(recurse=False)) and not one.sparse:
+            yield one
+
+
+@contextmanager
+def _sparse_gradients(module: nn.Module) -> Iterator[None]:
+    """Let gradients of tables have the rows that are looked up, and no others."""
+    lookups = list(looked_up(module))
+    for one in lookups:
+        one.sparse = True
+    try:
+        yield
+    finally:
+        for one in lookups:
+            one.sparse = False
