@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy import ndarray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from tracin_dask.errors import ScoresError
-from tracin_dask.places.files import exists
+from tracin_dask.places.files import exists, locked_file
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.sets import TestSets
@@ -103,6 +103,25 @@ def scores_of(prepared: PreparedRun) -> Scores | None:
         contrast_tails=prepared.contrast_tails,
         sets=prepared.sets,
     )
+
+
+@contextlib.contextmanager
+def locked(scores: Scores) -> Iterator[None]:
+    """Let no other run write these scores until the block ends.
+
+    Raises
+    ------
+    BusyError
+        If another run writes there; the message names its process.
+    ScoresError
+        As `check_place`.
+    """
+    check_place(scores)
+    with contextlib.ExitStack() as stack:
+        with explained(scores.path):
+            scores.path.parent.make_folder()
+            stack.enter_context(locked_file(scores.path))
+        yield
 
 
 def check_place(scores: Scores) -> None:

@@ -1,7 +1,6 @@
 """Writes all influences from a worker: whole chunks, one batch of training triples at a time."""
 
 import contextlib
-import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +9,9 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tracin_dask.errors import ScoresError
+from tracin_dask.errors import ScoresError, TracInDaskError
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
+from tracin_dask.places.explained import FULL, why
 from tracin_dask.places.place import Place
 from tracin_dask.triples.arrays import find_array
 
@@ -165,12 +165,12 @@ def explained(path: Place) -> Iterator[None]:
     """
     try:
         yield
-    except ScoresError:
+    except TracInDaskError:
         raise
     except OSError as error:
-        reason = f"cannot be written: {error.strerror or error}; choose another place (--save-scores)"
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            reason = "are not complete: the disk is full; make room and start the same run again to continue"
+        reason = f"cannot be written: {why(error)}; finished rows are kept; choose another place (--save-scores)"
+        if error.errno in FULL:
+            reason = f"are not complete: {why(error)} and start the same run again to continue"
         raise ScoresError(f"{path}: the scores {reason}") from error
 
 
