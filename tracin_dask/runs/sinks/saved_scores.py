@@ -19,14 +19,14 @@ from jaxtyping import Int
 from numpy import ndarray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from tracin_dask.errors import ScoresError
+from tracin_dask.errors import ScoresError, StoreError
 from tracin_dask.places.files import exists, locked_file
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresAddress, explained
-from tracin_dask.triples.arrays import find_array
+from tracin_dask.triples.arrays import damage_explained, find_array, open_group
 from tracin_dask.triples.store import TripleStore
 
 FORMAT_NAME = "tracin-dask scores"
@@ -134,7 +134,8 @@ def check_place(scores: Scores) -> None:
     """
     found, left = _found(scores.path), scores.num_bytes
     if found is not None:
-        array = find_array(found, scores.name)
+        with damage_explained(str(scores.path), "damaged scores", "choose another path (--save-scores)"):
+            array = find_array(found, scores.name)
         if array is not None and array.shape == scores.shape:
             left -= left * array.nchunks_initialized // array.nchunks
     with explained(scores.path):
@@ -202,8 +203,8 @@ def _found(path: Place) -> zarr.Group | None:
     """Return the saved scores at a path; None if nothing exists there."""
     if not exists(path):
         return None
-    with contextlib.suppress(OSError, ValueError):
-        group = zarr.open_group(path.zarr_store(), mode="r", zarr_format=3)
+    with contextlib.suppress(OSError, StoreError):
+        group = open_group(str(path), "damaged scores", "choose another path")
         if group.attrs.get("format") == FORMAT_NAME and group.attrs.get("format_version") == FORMAT_VERSION:
             return group
     raise ScoresError(f"{path}: exists already, but holds no scores that this run can continue; choose another path")

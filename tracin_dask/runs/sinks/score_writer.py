@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tracin_dask.errors import ScoresError, TracInDaskError
+from tracin_dask.errors import ScoresError, StoreError, TracInDaskError
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
 from tracin_dask.places.explained import FULL, why
 from tracin_dask.places.place import Place
-from tracin_dask.triples.arrays import find_array
+from tracin_dask.triples.arrays import damage_explained, find_array
 
 NAME = "save_scores"
 INFLUENCE, SELF_INFLUENCE = "influence", "self_influence"
@@ -40,8 +40,10 @@ class ScoresAddress:
             If this process sees no array at the path, or another run's.
         """
         try:
-            group = zarr.open_group(self.path.zarr_store(), mode="r+", zarr_format=3)
-        except (OSError, ValueError) as error:
+            with damage_explained(str(self.path), "damaged scores", "pass --restart to compute them again"):
+                group = zarr.open_group(self.path.zarr_store(), mode="r+", zarr_format=3)
+                array = find_array(group, INFLUENCE, SELF_INFLUENCE)
+        except (OSError, StoreError) as error:
             raise ScoresError(
                 f"{self.path}: a worker does not see the scores; choose a place for --save-scores that all "
                 "workers share"
@@ -51,7 +53,6 @@ class ScoresAddress:
                 f"{self.path}: a worker sees the scores of another run; choose a place for --save-scores that all "
                 "workers share"
             )
-        array = find_array(group, INFLUENCE, SELF_INFLUENCE)
         assert array is not None  # noqa: S101 - made with the attributes
         return array
 
