@@ -44,7 +44,13 @@ class TestRefusedBeforeAnyWork:
 
     def test_run_refuses_a_file_as_output_dir(self, refuse, project):
         target = project.folder / "train.txt"
-        refuse(f"the result cannot be written to {target}: File exists", "--mode", "self", "--output-dir", target)
+        refuse(
+            f"the result cannot be written to {target}: a file of this name is in the way",
+            "--mode",
+            "self",
+            "--output-dir",
+            target,
+        )
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
     def test_run_refuses_an_output_dir_that_cannot_be_written(self, refuse):

@@ -17,6 +17,8 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.checkpoint import check_fits
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
+from tracin_dask.places.files import locked_folder
+from tracin_dask.places.place import BusyError
 from tracin_dask.triples.idmap import id_maps_sha256, read_id_map
 from tracin_dask.triples.text import read_triples
 
@@ -310,3 +312,28 @@ class TestWithoutPyKEEN:
             "[getattr(tracin_dask, name) for name in names]"
         )
         subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+class TestOneFolder:
+    def test_two_trainings_into_one_folder_are_refused(self, train, tmp_path):
+        (tmp_path / "model").mkdir()
+        with (
+            locked_folder(tmp_path / "model"),
+            pytest.raises(BusyError, match=r"model: process \d+ on .* is writing here"),
+        ):
+            train()
+
+    def test_a_training_gives_its_folder_back(self, train, tmp_path):
+        train()
+        assert not (tmp_path / "model" / ".lock").exists()
+
+    def test_a_training_of_the_same_process_takes_over_from_one_that_failed(self, train, tmp_path, monkeypatch):
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("out of memory")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LCWATrainingLoop, "_process_batch", fail)
+            with pytest.raises(RuntimeError, match="out of memory"):
+                train()
+        train()
+        assert (tmp_path / "model" / "checkpoints" / "checkpoint_epoch_3.pt").exists()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.errors import StoreError, TriplesError
-from tracin_dask.triples import group_ingest, group_lines
+from tracin_dask.triples import digests, group_ingest, group_lines
 from tracin_dask.triples import store as store_module
 from tracin_dask.triples import write as write_module
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups, ingest_groups_cached
@@ -58,7 +58,12 @@ def test_every_line_of_the_training_file_gets_the_group_of_its_triple(write, sto
     assert (len(groups), groups.info.num_triples, dict(groups.info.skipped)) == (2, 5, {})
     assert groups.info.source.name == "groups.tsv"
     assert groups.info.store_fingerprint == store.info.fingerprint
-    assert sorted(entry.name for entry in Path(groups.path).iterdir()) == ["group", "group_label", "zarr.json"]
+    assert sorted(entry.name for entry in Path(groups.path).iterdir()) == [
+        "group",
+        "group_label",
+        "row_digest",
+        "zarr.json",
+    ]
     again = pickle.loads(pickle.dumps(groups))  # noqa: S301 - the test's own bytes
     assert again == groups == open_groups(groups.path)
 
@@ -270,7 +275,7 @@ class TestDamage:
         return ingest_groups(write("groups.tsv", text(GROUPS)), store, tmp_path / "groups.zarr")
 
     def test_opening_another_store_as_groups_is_refused(self, store, tmp_path):
-        with pytest.raises(StoreError, match=r"graph.zarr: no groups of training triples \(format version 1\); make"):
+        with pytest.raises(StoreError, match=r"graph.zarr: no groups of training triples \(format version 2\); make"):
             open_groups(store.path)
         with pytest.raises(StoreError, match=r"nothing.zarr: no groups that can be read"):
             open_groups(tmp_path / "nothing.zarr")
@@ -294,6 +299,8 @@ class TestDamage:
             assert groups.labels
 
     def test_reading_groups_that_were_replaced_after_opening_is_refused(self, groups):
-        zarr.open_group(groups.path).attrs["fingerprint"] = "other"
+        attributes = zarr.open_group(groups.path).attrs
+        others = {name: value for name, value in attributes.asdict().items() if name != digests.ATTRIBUTES_DIGEST}
+        attributes.put(digests.with_digest(others | {"fingerprint": "other"}))
         with pytest.raises(StoreError, match="were replaced by others since they were opened"):
             groups.read(0, 5)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from tracin_dask.cli.options.values import ANY_PLACE, FILE, ByteSize, PykeenDataset, TrainingTriples
+from tracin_dask.cli.options.targets import TARGET
+from tracin_dask.cli.options.values import FILE, ByteSize, PykeenDataset, TrainingTriples
 from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class IngestArguments(TypedDict):
 
 @click.command(no_args_is_help=True)
 @click.argument("train", type=TrainingTriples(exists=True))
-@click.option("-o", "--output", type=ANY_PLACE, required=True, help="The store to write, e.g. graph.zarr.")
+@click.option("-o", "--output", type=TARGET, required=True, help="The store to write, e.g. graph.zarr.")
 @click.option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`. [default: made from TRAIN]")
 @click.option(
     "--relation-to-id",

@@ -3,12 +3,14 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from tracin_dask import __version__
 from tracin_dask.errors import TracInDaskError
+from tracin_dask.places.explained import why
 
 COMMANDS = {
     "ingest": "Turn a text file of triples into a sorted Zarr store.",
@@ -62,9 +64,17 @@ def main() -> None:
 
 
 def call(words: Sequence[str]) -> None:
-    """Run a command line and exit; our own errors are printed as one message, without a traceback."""
+    """Run a command line and exit; all that can be expected to fail is printed as one message, without a traceback."""
     try:
         group(list(words))
     except TracInDaskError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{f'{error.filename}: ' if error.filename else ''}{why(error)}")
+    except RecursionError:
+        _fail("an input is nested too deeply: a file of objects within objects is damaged, or made to do harm")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(1)

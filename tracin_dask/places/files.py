@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
@@ -30,6 +31,17 @@ def write_json_file(path: AnyPath, contents: object) -> None:
     place_of(path).parent.make_folder()
     text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(path, f"{text}\n".encode())
+
+
+def locked_file(path: AnyPath) -> AbstractContextManager[None]:
+    """Let no other process write this file or store until the block ends; raises as `Place.lock`."""
+    place = place_of(path)
+    return (place.parent / f"{place.name}.lock").lock(str(place))
+
+
+def locked_folder(path: AnyPath) -> AbstractContextManager[None]:
+    """Let no other process write into this folder, which exists, until the block ends; raises as `Place.lock`."""
+    return (place_of(path) / ".lock").lock(str(path))
 
 
 def sha256_of(path: AnyPath) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
+from tracin_dask.places.lock import hold
 from tracin_dask.places.part import new_directory, sync, whole_file
+from tracin_dask.places.target import is_stream, refuse_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,10 @@ class LocalPlace:
         with new_directory(self.path, overwrite=overwrite) as part:
             yield LocalPlace(path=part)
 
+    def lock(self, what: str) -> AbstractContextManager[None]:
+        """Hold this file as a lock; raises as `hold`."""
+        return hold(self.path, what, "choose another output")
+
     def find(self, pattern: str) -> list["LocalPlace"]:
         """List what lies in this folder under a shell pattern; hidden files match only `.*`."""
         found = glob.glob(pattern, root_dir=self.path, recursive=True)  # noqa: PTH207 - Path.glob matches hidden files
@@ -101,8 +108,11 @@ class LocalPlace:
 
     def check_writable(self) -> None:
         """Raise the error that writing here would raise: a nameless file is made in the nearest folder."""
-        with tempfile.TemporaryFile(dir=self._nearest_folder()):
-            pass
+        if not self.path.is_dir():
+            refuse_device(self.path)
+        if not is_stream(self.path):
+            with tempfile.TemporaryFile(dir=self._nearest_folder()):
+                pass
 
     def free_bytes(self) -> int:
         """Return how many bytes the file system has left."""
@@ -118,5 +128,5 @@ class LocalPlace:
 
     def _nearest_folder(self) -> Path:
         """Return this folder, or else the nearest folder above it that exists."""
-        path = self.path.absolute()
+        path = Path(os.path.realpath(self.path))
         return path if path.is_dir() else next(parent for parent in path.parents if parent.exists())

@@ -1,18 +1,19 @@
 """Files and directories that appear whole or not at all: written as `<name>.part`, synced, then renamed."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from tracin_dask.places.lock import hold, locked_file
 from tracin_dask.places.place import BusyError, StoreExistsError
+from tracin_dask.places.target import is_stream, refuse_device, stream
 
 PART_SUFFIX = ".part"
 _LOCK = ".writer"
+_OTHER = "choose another output"
 
 
 def part_of(path: Path) -> Path:
@@ -24,18 +25,33 @@ def part_of(path: Path) -> Path:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing so that readers see the old one or the new one, never a piece.
 
-    The bytes are on disk before the file gets its name; an error removes what was written.
+    The bytes are on disk before the file gets its name; an error removes what was written. A symbolic link stays, and
+    the file that it names is written. What is written to a pipe goes there at the end of the block.
+
+    Raises
+    ------
+    BusyError
+        If another process is writing the same file.
+    WriteError
+        If the path is a folder or a device, which must not be replaced.
     """
+    refuse_device(path)
+    if is_stream(path):
+        with stream(path) as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
     part = part_of(path)
-    try:
-        with part.open("wb") as file:
+    with locked_file(part, str(path), _OTHER) as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+            part.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first error says more
+                part.unlink()
+            raise
 
 
 @contextlib.contextmanager
@@ -49,8 +65,9 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     BusyError
         If another process is filling the same directory.
     StoreExistsError
-        If `path` exists and is not to be overwritten.
+        If `path` exists and is not to be overwritten, or is a file.
     """
+    path = Path(os.path.realpath(path))
     part = part_of(path)
     with _locked(part):
         try:
@@ -68,37 +85,27 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 @contextlib.contextmanager
 def _locked(part: Path) -> Iterator[None]:
     """Make the directory and lock it; the lock file lies inside, so it moves with the directory."""
-    busy = BusyError(f"{part}: another process is writing here; wait for it or choose another output")
     part.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            lock = stack.enter_context((part / _LOCK).open("wb"))
-            _lock(lock)
-            moved = not os.path.samestat((part / _LOCK).stat(), os.fstat(lock.fileno()))
-        except (BlockingIOError, FileNotFoundError):
-            raise busy from None
-        if moved:
-            raise busy
+            stack.enter_context(hold(part / _LOCK, str(part), _OTHER))
+        except FileNotFoundError:
+            raise BusyError(f"{part}: another process has just finished it; {_OTHER}") from None
         yield
 
 
-def _lock(file: BinaryIO) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # some network file systems have no locks: two writers at once can not be noticed there
-        if error.errno not in {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}:
-            raise
-
-
 def _refuse_existing(path: Path, *, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise StoreExistsError(f"{path}: exists already; choose another output or pass --overwrite (overwrite=True)")
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise StoreExistsError(f"{path}: a file is here, not a folder; {_OTHER}")
+    if not overwrite:
+        raise StoreExistsError(f"{path}: exists already; {_OTHER} or pass --overwrite (overwrite=True)")
 
 
 def _clear(part: Path) -> None:
     for entry in part.iterdir():
-        if entry.is_dir():
+        if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         elif entry.name != _LOCK:
             entry.unlink()
@@ -120,5 +127,10 @@ def _take_place(part: Path, path: Path) -> None:
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
-    part.rename(path)
+    try:
+        part.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BusyError(StoreError):
-    """Another process is writing the same folder."""
+    """Another process is writing the same file or folder."""
 
 
 class StoreExistsError(StoreError):
@@ -85,6 +85,16 @@ class Place(Protocol):
         """
         ...
 
+    def lock(self, what: str) -> AbstractContextManager[None]:
+        """Hold this file as a lock on `what` until the block ends, and delete it then.
+
+        Raises
+        ------
+        BusyError
+            If it is held already; the message names the process.
+        """
+        ...
+
     def find(self, pattern: str) -> "Sequence[Place]":
         """List what lies in this folder under a shell pattern, e.g. `*.pt`; hidden files match only `.*`."""
         ...
@@ -98,7 +108,7 @@ class Place(Protocol):
         ...
 
     def check_writable(self) -> None:
-        """Raise the error that writing here would raise; leave nothing behind."""
+        """Raise the error that writing this file, or into this folder, would raise; leave nothing behind."""
         ...
 
     def free_bytes(self) -> int | None:

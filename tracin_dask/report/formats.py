@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tracin_dask.errors import ResultError
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
+from tracin_dask.places.target import is_stream
 
 if TYPE_CHECKING:
     from tracin_dask.report.format import Format
@@ -19,6 +20,8 @@ _HOMES = {
     ".parquet": "tracin_dask.report.parquet:FORMAT",
 }
 """Where each format lies: module and name."""
+STREAM_SUFFIX = ".json"
+"""The format of a pipe or of standard output whose name has no suffix."""
 _ADDED: "dict[str, Format]" = {}
 
 
@@ -65,8 +68,12 @@ def refuse_many(path: AnyPath, num_tests: int) -> None:
 
 
 def suffix_of(path: AnyPath) -> str:
-    """Give the end of a file's name, with the dot, in lower case."""
-    return PurePosixPath(place_of(path).name).suffix.lower()
+    """Give the end of a file's name, with the dot, in lower case; a pipe or an open file needs none."""
+    place = place_of(path)
+    local = place.local_path()
+    if local is not None and not local.suffix and is_stream(local):
+        return STREAM_SUFFIX
+    return PurePosixPath(place.name).suffix.lower()
 
 
 def format_of(path: AnyPath) -> "Format":

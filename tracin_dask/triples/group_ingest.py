@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import time
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.places.files import exists
-from tracin_dask.places.place import AnyPath, BusyError, Place, StoreExistsError
+from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.cached import Say, made_once
+from tracin_dask.triples.digests import ROW_DIGEST, RowDigester, numbers_sha256, texts_sha256
 from tracin_dask.triples.group_lines import Fault, LineFinder
-from tracin_dask.triples.groups import FORMAT_VERSION, GroupInfo, GroupStore, open_groups
+from tracin_dask.triples.groups import FORMAT_VERSION, LABELS, GroupInfo, GroupStore, open_groups
 from tracin_dask.triples.idmap import bare_integers
 from tracin_dask.triples.ingest import Meter, StageProgress, disk_explained, file_sha256, no_progress
 from tracin_dask.triples.integers import are_ids, maps_of
@@ -39,11 +40,12 @@ from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import MISSING_ID, SHARD_ROWS, Source, TripleStore
 from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import known_triples
-from tracin_dask.triples.write import create_array, smallest_integer_type, write_texts
+from tracin_dask.triples.write import create_array, smallest_integer_type, write_row_digests, write_texts
+
+logger = logging.getLogger(__name__)
 
 FORM = "`head TAB relation TAB tail TAB group`"
 NOT_A_TRAINING_TRIPLE = "triple that the training set does not have"
-_POLL_SECONDS = 0.5
 _ROW_BYTES = 8
 _LINE_TYPE = np.dtype(np.int32)
 
@@ -104,22 +106,28 @@ def ingest_groups(
 
 
 def ingest_groups_cached(
-    path: AnyPath, store: TripleStore, cache: AnyPath, *, options: GroupOptions | None = None
+    path: AnyPath,
+    store: TripleStore,
+    cache: AnyPath,
+    *,
+    options: GroupOptions | None = None,
+    say: Say = logger.warning,
 ) -> GroupStore:
-    """Read groups into the directory `cache`, or open those made earlier from the same file, store and options."""
-    options = replace(options or GroupOptions(), overwrite=False)
+    """Read groups into the directory `cache`, or open those made earlier from the same file, store and options.
+
+    Earlier ones are read once, and made anew if they are damaged; `say` gets a message then.
+    """
+    options = options or GroupOptions()
     stated = (options.labels, options.ids, options.skip_invalid)
     key = [FORMAT_VERSION, store.info.fingerprint, *stated, file_sha256(path)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     output = place_of(cache) / f"{place_of(path).name.split('.')[0]}-groups-{digest}.zarr"
-    while not exists(output):
-        try:
-            return ingest_groups(path, store, output, options=options)
-        except BusyError:
-            time.sleep(_POLL_SECONDS)
-        except StoreExistsError:
-            break
-    return open_groups(output)
+    return made_once(
+        output,
+        open_groups,
+        lambda overwrite: ingest_groups(path, store, output, options=replace(options, overwrite=overwrite)),
+        say,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -235,22 +243,27 @@ def _fill(part: Place, text: _GroupText, scratch: Path) -> None:
     number_type = smallest_integer_type(len(text.numbers) - 1)
     rows = create_array(group, "group", (len(store),), number_type, fill_value=MISSING_ID)
     digest = hashlib.sha256()
+    digester = RowDigester()
     meter = Meter(text.options.progress, "writing groups", len(store) * _ROW_BYTES)
     start = 0
     for shard in _in_shards(finder.lines()):
         numbers = group_of_line[shard].astype(number_type)
         rows[start : start + len(shard)] = numbers
         digest.update(numbers.astype("<i8").data)
+        digester.add(numbers)
         start += len(shard)
         meter.add(len(shard) * _ROW_BYTES)
     text.refuse_invalid()
     text.refuse_unsettled(finder.missing, finder.ambiguous)
-    write_texts(group, "group_label", pa.array(list(text.numbers), pa.string()))
-    group.attrs.put(_info(text, digest.hexdigest()).attributes())
+    labels, of_rows = pa.array(list(text.numbers), pa.string()), digester.finish()
+    write_texts(group, LABELS, labels)
+    write_row_digests(group, of_rows)
+    info = _info(text, digest.hexdigest(), {LABELS: texts_sha256(labels), ROW_DIGEST: numbers_sha256(of_rows)})
+    group.attrs.put(info.attributes())
 
 
-def _info(text: _GroupText, numbers_sha256: str) -> GroupInfo:
-    content = [text.store.info.fingerprint, list(text.numbers), numbers_sha256]
+def _info(text: _GroupText, groups_sha256: str, digests: Mapping[str, str]) -> GroupInfo:
+    content = [text.store.info.fingerprint, list(text.numbers), groups_sha256]
     return GroupInfo(
         num_triples=len(text.store),
         num_groups=len(text.numbers),
@@ -258,6 +271,7 @@ def _info(text: _GroupText, numbers_sha256: str) -> GroupInfo:
         skipped=dict(text.invalid.counts),
         source=Source(name=text.path.name, size_bytes=text.path.num_bytes(), sha256=text.sha256),
         fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+        digests=digests,
     )
 
 

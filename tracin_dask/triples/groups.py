@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import zarr
 from jaxtyping import Int64
@@ -14,12 +13,24 @@ from jaxtyping import Int64
 from tracin_dask.errors import StoreError
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
-from tracin_dask.triples.arrays import find_array
+from tracin_dask.triples.arrays import damage_explained, open_group, read_array, read_texts
+from tracin_dask.triples.digests import (
+    ROW_DIGEST,
+    chunk_range,
+    first_other,
+    is_as_written,
+    num_chunks,
+    numbers_sha256,
+    texts_sha256,
+    with_digest,
+)
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.store import MISSING_TEXT, Source
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FORMAT_NAME = "tracin-dask groups"
+LABELS = "group_label"
+AGAIN = "delete it and make it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +44,12 @@ class GroupInfo:
     skipped: Mapping[str, int]
     source: Source
     fingerprint: str
+    digests: Mapping[str, str]
+    """The digest of the labels, and of the digests of the rows."""
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the Zarr group."""
-        return {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(self)}
+        return with_digest({"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(self)})
 
     @classmethod
     def parse(cls, attributes: Mapping[str, Any], path: str) -> "GroupInfo":
@@ -52,11 +65,13 @@ class GroupInfo:
                 f"{path}: no groups of training triples (format version {FORMAT_VERSION}); make them of a text file of "
                 "`head TAB relation TAB tail TAB group`"
             )
+        if not is_as_written(attributes):
+            raise StoreError(f"{path}: damaged attributes: they are not as they were written; {AGAIN}")
         try:
             values = {name: attributes[name] for name in (field.name for field in fields(cls))}
             return cls(**values | {"source": Source(**values["source"])})
         except (KeyError, TypeError) as error:
-            raise StoreError(f"{path}: damaged attributes ({error}); delete it and make it again") from error
+            raise StoreError(f"{path}: damaged attributes ({error}); {AGAIN}") from error
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps what was read
@@ -82,37 +97,59 @@ class GroupStore:
         StoreError
             If a shard is missing or damaged, or this was replaced since it was opened.
         """
-        groups = self._read("group", start, stop).astype(np.int64)
-        if len(groups) != stop - start or ((groups < 0) | (groups >= len(self))).any():
-            raise StoreError(f"{self.path}: group[{start}:{stop}] is missing or damaged; delete it and make it again")
-        return groups
+        first, last = chunk_range(start, stop, self.info.num_triples)
+        groups = self._read("group", first, last).astype(np.int64)
+        if ((groups < 0) | (groups >= len(self))).any():
+            raise StoreError(f"{self.path}: group[{first}:{last}] is missing or damaged; {AGAIN}")
+        row = first_other(self._row_digests, first, groups)
+        if row is not None:
+            raise StoreError(
+                f"{self.path}: the groups of the rows from {row:,} on are not those that were written: "
+                f"a shard is damaged, or belongs to other groups; {AGAIN}"
+            )
+        return groups[start - first : stop - first]
+
+    def verify(self) -> None:
+        """Read everything once.
+
+        Raises
+        ------
+        StoreError
+            If a part is missing, damaged or of other groups.
+        """
+        _ = self.labels
+        self.read(0, self.info.num_triples)
 
     @cached_property
     def labels(self) -> IdMap:
         """The labels of the groups."""
-        labels = pa.array(self._read("group_label", 0, len(self)).astype(object), pa.string())
+        labels = read_texts(self._group, LABELS, len(self), self.path, AGAIN)
         if pc.any(pc.equal(labels, MISSING_TEXT)).as_py():
-            raise StoreError(f"{self.path}: a part of group_label is missing; delete it and make it again")
+            raise StoreError(f"{self.path}: a part of {LABELS} is missing; {AGAIN}")
+        self._refuse_other(LABELS, texts_sha256(labels))
         return IdMap(labels=labels)
 
     @cached_property
     def _group(self) -> zarr.Group:
         """The Zarr group, after a check that `info` describes it."""
-        group = _open_group(self.path)
-        if GroupInfo.parse(group.attrs, self.path) != self.info:
+        group, info = _open(self.path)
+        if info != self.info:
             raise StoreError(f"{self.path}: the groups were replaced by others since they were opened; open them again")
         return group
 
+    @cached_property
+    def _row_digests(self) -> Int64[np.ndarray, " chunk"]:
+        """The digests of all chunks of rows."""
+        digests = self._read(ROW_DIGEST, 0, num_chunks(self.info.num_triples)).astype(np.int64)
+        self._refuse_other(ROW_DIGEST, numbers_sha256(digests))
+        return digests
+
     def _read(self, name: str, start: int, stop: int) -> np.ndarray:
-        array = find_array(self._group, name)
-        if array is None:
-            raise StoreError(f"{self.path}: the array {name} is missing; delete it and make it again")
-        try:
-            return np.asarray(array[start:stop])
-        except (OSError, ValueError, RuntimeError) as error:
-            raise StoreError(
-                f"{self.path}: {name}[{start}:{stop}] is damaged ({error}); delete it and make it again"
-            ) from error
+        return read_array(self._group, name, (start, stop), self.path, AGAIN)
+
+    def _refuse_other(self, name: str, digest: str) -> None:
+        if self.info.digests.get(name) != digest:
+            raise StoreError(f"{self.path}: {name} is damaged, or belongs to other groups; {AGAIN}")
 
 
 def open_groups(path: AnyPath) -> GroupStore:
@@ -124,11 +161,13 @@ def open_groups(path: AnyPath) -> GroupStore:
         If there are none, or of another format version.
     """
     name = str(place_of(path))
-    return GroupStore(path=name, info=GroupInfo.parse(_open_group(name).attrs, name))
+    return GroupStore(path=name, info=_open(name)[1])
 
 
-def _open_group(path: str) -> zarr.Group:
+def _open(path: str) -> tuple[zarr.Group, GroupInfo]:
     try:
-        return zarr.open_group(place_of(path).zarr_store(), mode="r", zarr_format=3)
-    except (OSError, ValueError) as error:
+        group = open_group(path, "no groups that can be read", AGAIN)
+    except FileNotFoundError as error:
         raise StoreError(f"{path}: no groups that can be read ({error}); make them again") from error
+    with damage_explained(path, "damaged attributes", AGAIN):
+        return group, GroupInfo.parse(group.attrs.asdict(), path)

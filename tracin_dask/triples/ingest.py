@@ -1,20 +1,21 @@
 """Ingests a text file of triples into a store: reading, sorting and writing."""
 
 import contextlib
-import errno
 import hashlib
 import json
-import time
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePath
 
-from tracin_dask.errors import StoreError, TriplesError
+from tracin_dask.errors import StoreError, TracInDaskError, TriplesError
+from tracin_dask.places.explained import FULL, why
 from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
-from tracin_dask.places.place import AnyPath, BusyError, Place, StoreExistsError
+from tracin_dask.places.place import AnyPath, Place, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
+from tracin_dask.triples.cached import Say, made_once
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.idmap import IdMap, Kind, MapColumns, id_map_bytes, read_id_map, say_nothing
 from tracin_dask.triples.integers import are_ids, maps_of
@@ -26,10 +27,11 @@ from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import TripleText, holds_ids
 from tracin_dask.triples.write import StoreTexts, write_store
 
+logger = logging.getLogger(__name__)
+
 StageProgress = Callable[[str, int, int], object]
 """Called with (stage, done, total): bytes of text while reading, rows while writing."""
 
-_POLL_SECONDS = 0.5
 _ROW_BYTES = 32  # three ids and a train_index in memory
 
 
@@ -103,11 +105,18 @@ def ingest(
     StoreError
         If `output` exists, another process is writing it, or the disk is full.
     """
-    text_file, target, options = place_of(train), place_of(output), options or IngestOptions()
+    target, options = place_of(output), options or IngestOptions()
+    _refuse_other_folder(target)
+    return _ingest(place_of(train), target, (entity_to_id, relation_to_id), options)
+
+
+def _ingest(
+    text_file: Place, target: Place, maps: tuple[AnyPath | None, AnyPath | None], options: IngestOptions
+) -> TripleStore:
     with disk_explained(text_file, target), target.new_folder(overwrite=options.overwrite) as part:
         given = (
-            _read_map(entity_to_id, "entity", options),
-            _read_map(relation_to_id, "relation", options),
+            _read_map(maps[0], "entity", options),
+            _read_map(maps[1], "relation", options),
         )
         text = _text(text_file, given, options)
         texts, made = _texts(text, given, target, options)
@@ -116,6 +125,18 @@ def ingest(
         for path, id_map in made.items():
             write_bytes(path, id_map_bytes(id_map))
     return open_store(target)
+
+
+def _refuse_other_folder(target: Place) -> None:
+    """Refuse a folder of anything but a store: --overwrite would delete it.
+
+    Raises
+    ------
+    StoreExistsError
+        If it is a folder that has files, and none of a Zarr group.
+    """
+    if target.is_folder() and target.find("*") and not any(target.find("zarr.json")):
+        raise StoreExistsError(f"{target}: a folder with other files, not a store; choose another output")
 
 
 def id_map_path(output: AnyPath, kind: Kind) -> Place:
@@ -131,23 +152,25 @@ def ingest_cached(
     entity_to_id: AnyPath | None = None,
     relation_to_id: AnyPath | None = None,
     options: IngestOptions | None = None,
+    say: Say = logger.warning,
 ) -> TripleStore:
     """Ingest into the directory `cache`, or open the store made earlier from the same files and options.
 
     The store's name holds a hash of the files' content, so a changed file gets a new store. Where another process
-    is making the same store, wait for it.
+    is making the same store, wait for it. An earlier store is read once, and made anew if it is damaged; `say` gets a
+    message then.
     """
-    options = replace(options or IngestOptions(), overwrite=False)
+    options = options or IngestOptions()
     name = f"{PurePath(place_of(train).name).stem}-{_content_key(train, entity_to_id, relation_to_id, options)}.zarr"
     output = place_of(cache) / name
-    while not exists(output):
-        try:
-            return ingest(train, output, entity_to_id=entity_to_id, relation_to_id=relation_to_id, options=options)
-        except BusyError:
-            time.sleep(_POLL_SECONDS)
-        except StoreExistsError:
-            break
-    return open_store(output)
+    return made_once(
+        output,
+        open_store,
+        lambda overwrite: _ingest(
+            place_of(train), output, (entity_to_id, relation_to_id), replace(options, overwrite=overwrite)
+        ),
+        say,
+    )
 
 
 def _read_map(path: AnyPath | None, kind: Kind, options: IngestOptions) -> IdMap | None:
@@ -240,14 +263,15 @@ def disk_explained(train: Place, output: Place) -> Iterator[None]:
     StoreError
         In place of the file system's error.
     """
-    free_bytes = output.free_bytes()
+    free_bytes: int | None = None
     try:
+        free_bytes = output.free_bytes()
         yield
+    except TracInDaskError:
+        raise
     except OSError as error:
-        if error.errno in {errno.EACCES, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EPERM}:
-            raise StoreError(f"{output}: cannot be written: {error.strerror}; choose another output") from error
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
+        if error.errno not in FULL:
+            raise StoreError(f"{output}: cannot be written: {why(error)}") from error
         found = "" if free_bytes is None else f"{free_bytes:,} bytes were free, "
         needed_bytes = 2 * train.num_bytes()
         raise StoreError(

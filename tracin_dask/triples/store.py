@@ -16,21 +16,34 @@ from tracin_dask.places.files import exists
 from tracin_dask.places.part import PART_SUFFIX
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.triples.arrays import find_array
+from tracin_dask.triples.arrays import damage_explained, open_array, open_group, read_array, read_texts
 from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.digests import (
+    ROW_DIGEST,
+    chunk_range,
+    first_other,
+    is_as_written,
+    num_chunks,
+    numbers_sha256,
+    texts_sha256,
+    with_digest,
+)
 from tracin_dask.triples.idmap import IdMap
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had no digests of its parts; it can still be read."""
 FORMAT_NAME = "tracin-dask triples"
 SORT_ORDER = "head, relation, tail, train_index"
 SHARD_ROWS = 262_144
 CHUNK_ROWS = 32_768
+UNUSED = "unused_entity"
 DUPLICATES, SELF_LOOPS = "duplicates", "self-loops"
 UNUSED_ENTITIES, UNUSED_RELATIONS = "unused entities", "unused relations"
 """Names of counts: rows that repeat another one, rows whose head is their tail, and labels that no row has."""
 MISSING_ID = -1
 MISSING_TEXT = "\n"
 """Fill values that no data can equal: a missing shard or chunk reads as these, and is refused."""
+AGAIN = "ingest the text file again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +71,12 @@ class StoreInfo:
     sort_order: str = SORT_ORDER
     counts: Mapping[str, int] = field(default_factory=dict)
     """What a user may want to know of the triples, by what is counted; empty in stores of earlier versions."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """The digest of each array of texts, and of the digests of the rows; none in a store of version 1."""
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the Zarr group."""
-        return {"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(self)}
+        return with_digest({"format": FORMAT_NAME, "format_version": FORMAT_VERSION, **asdict(self)})
 
     @classmethod
     def parse(cls, attributes: Mapping[str, Any], path: str) -> "StoreInfo":
@@ -75,16 +90,18 @@ class StoreInfo:
         if attributes.get("format") != FORMAT_NAME:
             raise StoreError(f"{path}: a Zarr group, but not a tracin-dask store; make one with `tracin-dask ingest`")
         version = attributes.get("format_version")
-        if version != FORMAT_VERSION:
+        if version not in {1, FORMAT_VERSION}:
             raise StoreError(
-                f"{path}: format version {version}, but this tracin-dask reads version {FORMAT_VERSION}; "
-                "ingest the text file again"
+                f"{path}: format version {version}, but this tracin-dask reads versions up to {FORMAT_VERSION}; {AGAIN}"
             )
+        if version == FORMAT_VERSION and not is_as_written(attributes):
+            raise StoreError(f"{path}: damaged attributes: they are not as they were written; {AGAIN}")
+        given = {"digests": {}, **attributes} if version == 1 else attributes
         try:
-            values = {name: attributes[name] for name in _NAMES if name in attributes or name != "counts"}
+            values = {name: given[name] for name in _NAMES if name in given or name != "counts"}
             return cls(**values | {"source": Source(**values["source"])})
         except (KeyError, TypeError) as error:
-            raise StoreError(f"{path}: damaged attributes ({error}); ingest the text file again") from error
+            raise StoreError(f"{path}: damaged attributes ({error}); {AGAIN}") from error
 
 
 _NAMES = tuple(each.name for each in fields(StoreInfo))
@@ -115,12 +132,28 @@ class TripleStore:
         """
         if not 0 <= start <= stop <= len(self):
             raise StoreError(f"{self.path}: rows {start}:{stop} of a store with {len(self):,} rows")
-        block = TripleBlock(
-            triples=self._read("triples", start, stop).astype(np.int64),
-            train_index=self._read("train_index", start, stop),
+        first, last = chunk_range(start, stop, len(self))
+        whole = TripleBlock(
+            triples=self._read("triples", first, last).astype(np.int64),
+            train_index=self._read("train_index", first, last),
         )
-        self._check_ids(block, start)
-        return block
+        self._check_ids(whole, first)
+        self._refuse_foreign(whole, first)
+        return whole[start - first : stop - first]
+
+    def verify(self) -> None:
+        """Read everything once.
+
+        Raises
+        ------
+        StoreError
+            If a part is missing, damaged or of another store.
+        """
+        for name in self._text_names():
+            self._texts(name)
+        _ = self.unused_entities
+        for start in range(0, len(self), SHARD_ROWS):
+            self.read(start, min(start + SHARD_ROWS, len(self)))
 
     @cached_property
     def entities(self) -> IdMap:
@@ -135,12 +168,12 @@ class TripleStore:
     @cached_property
     def entity_names(self) -> pa.StringArray | None:
         """Readable names in id order, "" for an entity without one; None if the store holds no names."""
-        return self._texts("entity_name") if "entity_name" in self._group else None
+        return self._texts("entity_name") if "entity_name" in self._text_names() else None
 
     @cached_property
     def relation_names(self) -> pa.StringArray | None:
         """Readable relations in id order, "" for a relation without one; None if the store holds no names."""
-        return self._texts("relation_name") if "relation_name" in self._group else None
+        return self._texts("relation_name") if "relation_name" in self._text_names() else None
 
     @cached_property
     def unused_entities(self) -> Int64[np.ndarray, " entity"] | None:
@@ -148,40 +181,64 @@ class TripleStore:
         if UNUSED_ENTITIES not in self.info.counts:
             return None
         number = self.info.counts[UNUSED_ENTITIES]
-        ids = self._read("unused_entity", 0, number).astype(np.int64) if number else np.empty(0, np.int64)
-        if len(ids) != number or (ids < 0).any():
-            raise StoreError(f"{self.path}: a part of unused_entity is missing; ingest the text file again")
+        ids = self._read(UNUSED, 0, number).astype(np.int64) if number else np.empty(0, np.int64)
+        if (ids < 0).any():
+            raise StoreError(f"{self.path}: a part of {UNUSED} is missing; {AGAIN}")
+        if self.info.digests:
+            self._refuse_other(UNUSED, numbers_sha256(ids))
         return ids
 
     @cached_property
     def _group(self) -> zarr.Group:
         """The Zarr group, after a check that `info` describes it."""
-        group = _open_group(self.path)
-        if StoreInfo.parse(group.attrs, self.path) != self.info:
+        group, info = _open(self.path)
+        if info != self.info:
             raise StoreError(f"{self.path}: the store was replaced by another one since it was opened; open it again")
         return group
 
-    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
-        try:
-            values = self._array(name)[start:stop]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise StoreError(
-                f"{self.path}: {name}[{start}:{stop}] is damaged ({error}); ingest the text file again"
-            ) from error
-        return np.asarray(values)
+    @cached_property
+    def _row_digests(self) -> Int64[np.ndarray, " chunk"] | None:
+        """The digests of all chunks of rows; None in a store of version 1."""
+        if ROW_DIGEST not in self.info.digests:
+            return None
+        digests = self._read(ROW_DIGEST, 0, num_chunks(len(self))).astype(np.int64)
+        self._refuse_other(ROW_DIGEST, numbers_sha256(digests))
+        return digests
 
-    def _array(self, name: str) -> zarr.Array[Any]:
-        array = find_array(self._group, name)
-        if array is None:
-            raise StoreError(f"{self.path}: the array {name} is missing; ingest the text file again")
-        return array
+    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
+        return read_array(self._group, name, (start, stop), self.path, AGAIN)
+
+    def _text_names(self) -> list[str]:
+        """Name the arrays of texts; names of entities and relations are optional."""
+        names = ["entity_label", "relation_label", "entity_name", "relation_name"]
+        if self.info.digests:
+            return [name for name in names if name in self.info.digests]
+        with damage_explained(self.path, "damaged", AGAIN):
+            return [name for name in names if name.endswith("label") or name in self._group]
 
     def _texts(self, name: str) -> pa.StringArray:
         count = self.info.num_entities if name.startswith("entity") else self.info.num_relations
-        texts = pa.array(self._read(name, 0, count).astype(object), pa.string())
+        texts = read_texts(self._group, name, count, self.path, AGAIN)
         if pc.any(pc.equal(texts, MISSING_TEXT)).as_py():
-            raise StoreError(f"{self.path}: a part of {name} is missing; ingest the text file again")
+            raise StoreError(f"{self.path}: a part of {name} is missing; {AGAIN}")
+        if self.info.digests:
+            self._refuse_other(name, texts_sha256(texts))
         return texts
+
+    def _refuse_other(self, name: str, digest: str) -> None:
+        if self.info.digests[name] != digest:
+            raise StoreError(f"{self.path}: {name} is damaged, or belongs to another store; {AGAIN}")
+
+    def _refuse_foreign(self, block: TripleBlock, start: int) -> None:
+        """Refuse rows that are not those that were ingested."""
+        if self._row_digests is None:
+            return
+        row = first_other(self._row_digests, start, block.triples, block.train_index)
+        if row is not None:
+            raise StoreError(
+                f"{self.path}: the rows from {row:,} on are not those that were ingested: a shard "
+                f"is damaged, or belongs to another store; {AGAIN}"
+            )
 
     def _check_ids(self, block: TripleBlock, start: int) -> None:
         limits = (self.info.num_entities, self.info.num_relations, self.info.num_entities)
@@ -191,7 +248,7 @@ class TripleStore:
             raise StoreError(
                 f"{self.path}: row {start + row} holds {block.triples[row].tolist()} from line "
                 f"{block.train_index[row]}; expected ids from 0 below {list(limits)}: a shard is missing or damaged; "
-                "ingest the text file again"
+                f"{AGAIN}"
             )
 
     def check_shapes(self) -> None:
@@ -211,14 +268,12 @@ class TripleStore:
             "entity_name": (info.num_entities,),
             "relation_name": (info.num_relations,),
         }
-        for name, shape in expected.items():
-            if name.endswith("_name") and name not in self._group:
-                continue  # names are optional
-            found = self._array(name).shape
-            if found != shape:
+        present = ["triples", "train_index", *self._text_names()]
+        for name in present:
+            found = open_array(self._group, name, self.path, AGAIN).shape
+            if found != expected[name]:
                 raise StoreError(
-                    f"{self.path}: {name} has the shape {found}, but the attributes say {shape}; "
-                    "ingest the text file again"
+                    f"{self.path}: {name} has the shape {found}, but the attributes say {expected[name]}; {AGAIN}"
                 )
 
 
@@ -231,18 +286,18 @@ def open_store(path: AnyPath) -> TripleStore:
         If there is no store, its ingest was interrupted, it has another format version or contradicts itself.
     """
     name = str(place_of(path))
-    store = TripleStore(path=name, info=StoreInfo.parse(_open_group(name).attrs, name))
+    store = TripleStore(path=name, info=_open(name)[1])
     store.check_shapes()
     return store
 
 
-def _open_group(path: str) -> zarr.Group:
+def _open(path: str) -> tuple[zarr.Group, StoreInfo]:
     try:
-        return zarr.open_group(place_of(path).zarr_store(), mode="r", zarr_format=3)
+        group = open_group(path, "not a Zarr store that can be read", AGAIN)
     except FileNotFoundError as error:
         raise StoreError(_why_missing(place_of(path))) from error
-    except (ValueError, OSError) as error:
-        raise StoreError(f"{path}: not a Zarr store that can be read ({error}); ingest the text file again") from error
+    with damage_explained(path, "damaged attributes", AGAIN):
+        return group, StoreInfo.parse(group.attrs.asdict(), path)
 
 
 def _why_missing(path: Place) -> str:

@@ -15,6 +15,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from tracin_dask.places.place import Place
 from tracin_dask.triples.block import TripleBlock, regroup
+from tracin_dask.triples.digests import ROW_DIGEST, RowDigester, numbers_sha256, texts_sha256
 from tracin_dask.triples.idmap import IdMap, id_maps_sha256
 from tracin_dask.triples.sort import SortedTriples
 from tracin_dask.triples.store import (
@@ -24,6 +25,7 @@ from tracin_dask.triples.store import (
     MISSING_TEXT,
     SELF_LOOPS,
     SHARD_ROWS,
+    UNUSED,
     UNUSED_ENTITIES,
     UNUSED_RELATIONS,
     Source,
@@ -70,7 +72,9 @@ def write_store(
     for name, values in texts.arrays().items():
         write_texts(group, name, values)
     tally = _write_rows(group, triples, texts, on_rows)
-    _write_unused(group, tally.unused_entities())
+    unused, of_rows = tally.unused_entities(), tally.row_digests()
+    _write_unused(group, unused)
+    write_row_digests(group, of_rows)
     maps_sha256 = id_maps_sha256(texts.entities, texts.relations)
     content = [triples.num_triples, len(texts.entities), len(texts.relations), maps_sha256, *tally.sha256()]
     info = StoreInfo(
@@ -84,6 +88,8 @@ def write_store(
         id_maps_sha256=maps_sha256,
         fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         counts=tally.counts(),
+        digests={name: texts_sha256(values) for name, values in texts.arrays().items()}
+        | {ROW_DIGEST: numbers_sha256(of_rows), UNUSED: numbers_sha256(unused)},
     )
     group.attrs.put(info.attributes())
     return info
@@ -97,7 +103,12 @@ def write_texts(group: zarr.Group, name: str, values: pa.StringArray) -> None:
 def _write_unused(group: zarr.Group, ids: Int64[np.ndarray, " entity"]) -> None:
     if len(ids):
         id_type = smallest_integer_type(int(ids[-1]))
-        create_array(group, "unused_entity", ids.shape, id_type, fill_value=MISSING_ID)[:] = ids.astype(id_type)
+        create_array(group, UNUSED, ids.shape, id_type, fill_value=MISSING_ID)[:] = ids.astype(id_type)
+
+
+def write_row_digests(group: zarr.Group, digests: Int64[np.ndarray, " chunk"]) -> None:
+    """Write the digests of all chunks of rows."""
+    create_array(group, ROW_DIGEST, digests.shape, digests.dtype, fill_value=MISSING_ID)[:] = digests
 
 
 def _write_rows(
@@ -144,6 +155,7 @@ class _Tally:
         self._last = np.full((1, 3), MISSING_ID)
         self._triples_sha256 = hashlib.sha256()
         self._train_index_sha256 = hashlib.sha256()
+        self._digester = RowDigester()
 
     def add(self, block: TripleBlock) -> None:
         rows = np.concatenate([self._last, block.triples])
@@ -158,6 +170,11 @@ class _Tally:
         self._is_used_relation[relations] = True
         self._triples_sha256.update(np.ascontiguousarray(block.triples, dtype="<i8").data)
         self._train_index_sha256.update(np.ascontiguousarray(block.train_index, dtype="<i8").data)
+        self._digester.add(block.triples, block.train_index)
+
+    def row_digests(self) -> Int64[np.ndarray, " chunk"]:
+        """Return the digests of all chunks of rows."""
+        return self._digester.finish()
 
     def unused_entities(self) -> Int64[np.ndarray, " entity"]:
         """Give the entities that no triple has."""

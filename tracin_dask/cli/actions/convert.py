@@ -1,5 +1,7 @@
 """Carries out `tracin-dask convert`: one file, or a folder of files."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,10 @@ from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.conve.convert import convert_checkpoint, counterpart
 from tracin_dask.models.conve.dialects import find_dialect
 from tracin_dask.models.conve.verify import compare_checkpoints
+from tracin_dask.places.explained import writing
+from tracin_dask.places.files import locked_file
+from tracin_dask.places.registry import place_of
+from tracin_dask.places.target import is_stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +35,8 @@ def convert(options: ConvertFlags) -> None:
         If options do not go together, or a file cannot be converted.
     """
     jobs = _jobs(options)
+    if options["verify"] and any(is_stream(job.target) for job in jobs):
+        raise ConfigError("--verify reads the converted file again, which a pipe does not allow; leave it out")
     _refuse_targets(jobs, overwrite=options["overwrite"])
     num_failed = sum(not _attempt(job, options, alone=len(jobs) == 1) for job in jobs)
     if num_failed:
@@ -58,20 +66,35 @@ def _refuse_targets(jobs: list[Job], *, overwrite: bool) -> None:
     for job in jobs:
         if job.target.exists() and job.target.samefile(job.source):
             raise ConfigError(f"{job.target} is the input itself; choose another output")
-        if job.target.exists() and not overwrite:
+        if job.target.exists() and not overwrite and not is_stream(job.target):
             raise ConfigError(f"{job.target} exists already; choose another output, or --overwrite")
 
 
 def _attempt(job: Job, options: ConvertFlags, *, alone: bool) -> bool:
     """Convert, and say whether it was done; one file of many that cannot be converted does not stop the others."""
     try:
-        _convert(job, options)
+        with _reserved(job.target):
+            _convert(job, options)
     except CheckpointError as error:
         if alone:
             raise
         click.echo(f"not converted: {error}", err=True)
         return False
     return True
+
+
+@contextmanager
+def _reserved(target: Path) -> Iterator[None]:
+    """Let no other command write the file until the block ends; pipes are as they are."""
+    if is_stream(target):
+        yield
+        return
+    with ExitStack() as stack:
+        with writing(target, "the checkpoint"):
+            place_of(target.parent).make_folder()
+            place_of(target).check_writable()
+            stack.enter_context(locked_file(target))
+        yield
 
 
 def _convert(job: Job, options: ConvertFlags) -> None:

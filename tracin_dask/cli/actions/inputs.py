@@ -66,6 +66,7 @@ def _ingested(options: JobFlags) -> TripleStore:
             entity_to_id=text.entity_to_id,
             relation_to_id=text.relation_to_id,
             options=text.options,
+            say=partial(click.echo, err=True),
         )
 
 
@@ -91,7 +92,7 @@ def groupings_of(options: JobFlags, store: TripleStore) -> tuple[Part | GroupSto
 def _groups(path: Place, options: JobFlags, store: TripleStore) -> GroupStore:
     with byte_progress() as progress:
         chosen = GroupOptions(**_reading(options), progress=progress)
-        groups = ingest_groups_cached(path, store, _cache(options), options=chosen)
+        groups = ingest_groups_cached(path, store, _cache(options), options=chosen, say=partial(click.echo, err=True))
     left_out = _left_out(groups.info.skipped)
     click.echo(f"groups: {len(groups):,} from {path}, stored as {groups.path}{left_out}", err=True)
     return groups

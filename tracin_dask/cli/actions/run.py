@@ -1,10 +1,8 @@
 """Carries out `tracin-dask run`: prepares, runs, writes and shows the result."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,14 +10,15 @@ from rich.console import Console
 from tracin_dask.cli.actions.dashboard import dashboard_lines
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.outputs import Outputs
+from tracin_dask.cli.actions.performance_report import performance_report
 from tracin_dask.cli.actions.run_progress import run_progress
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunFlags
+from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
-from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.launch.place import open_place
-from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.folder import SUMMARY
 from tracin_dask.report.result import InfluenceResult
@@ -27,10 +26,7 @@ from tracin_dask.report.screen import answer_tables, answer_word, audited, ranke
 from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.sinks import records
-from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
-
-if TYPE_CHECKING:
-    from distributed import Client
+from tracin_dask.runs.sinks.saved_scores import locked, scores_of
 
 TABLE_ROWS = 10
 say = partial(click.echo, err=True)
@@ -54,14 +50,22 @@ def explain(options: RunFlags) -> None:
         files=options["output"],
         folder=options["output_dir"],
         save_groups=options["save_groups"],
+        performance_report=options["performance_report"],
         overwrite=options["overwrite"],
     )
     output.check(has_groups=bool(options["group_by"]), has_ranks=options["rank_of"] is not None)
+    with output.reserved():
+        _explain(options, cluster, output)
+
+
+def _explain(options: RunFlags, cluster: Cluster, output: Outputs) -> None:
+    """Prepare, run, write and show, while no other command writes the outputs."""
     prepared = prepared_run(options)
     output.refuse_many(prepared.num_answers)
     scores = scores_of(prepared)
     if scores is not None:
-        check_place(scores)
+        with locked(scores):  # refuses at once what another run writes
+            pass
         click.echo(f"scores: {scores}", err=True)
     recorded = output.records
     with open_place(prepared, cluster, worker_options(options), say=say) as place, run_progress() as progress:
@@ -76,14 +80,16 @@ def explain(options: RunFlags) -> None:
             resources=plan.resources, record_directory=recorded, restart=options["restart"], progress=progress
         )
         try:
-            with _reported(options["performance_report"], client):
+            with performance_report(output.performance_report, client) as report:
                 result = carry_out(prepared, plan, client=client, execution=execution)
         except KeyboardInterrupt:
-            click.echo(f"\nstopped; {_what_is_kept(recorded)}", err=True)
+            click.echo(f"\nstopped; {output.what_is_kept()}", err=True)
             raise
     written = list(output.write(result))
-    records.discard(recorded)
+    if recorded is not None and not records.discard(recorded):
+        say(f"{recorded} stays: it has files that no run wrote")
     _show(result, written, asked=prepared.config.computing.precision)
+    report.write()
     if output.save_groups is not None:
         click.echo(f"wrote {output.save_groups}: the totals of all groups")
     if (
@@ -92,27 +98,6 @@ def explain(options: RunFlags) -> None:
         and result.run["device"] == "cpu"
     ):
         click.echo("workers have GPUs but computed on CPUs: their PyTorch has no CUDA; install a PyTorch with CUDA")
-
-
-def _what_is_kept(recorded: Place) -> str:
-    """Say what the same command finds after an interruption."""
-    if records.is_empty(recorded):
-        return "nothing is finished yet: the same command starts from the beginning"
-    return f"finished rows are kept in {recorded}: the same command continues from there"
-
-
-@contextmanager
-def _reported(path: Place | None, client: "Client | None") -> Iterator[None]:
-    """Write Dask's performance report of the block."""
-    if path is None:
-        yield
-        return
-    if client is None:
-        raise ConfigError("--performance-report needs workers, and this run has none: give --cluster local")
-    from distributed import performance_report  # noqa: PLC0415 - distributed is slow to import
-
-    with client.as_current(), performance_report(filename=str(path)):
-        yield
 
 
 def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName) -> None:

@@ -3,7 +3,7 @@
 from typing import TypedDict
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import ANY_PLACE, ResultFile
+from tracin_dask.cli.options.targets import TARGET, ResultFile
 from tracin_dask.places.place import Place
 from tracin_dask.report.formats import suffixes
 
@@ -33,13 +33,13 @@ OUTPUT_OPTIONS = (
         type=ResultFile(),
         multiple=True,
         help=f"File of the result; its suffix chooses the format: {', '.join(suffixes())}. A .json file takes one test "
-        "triple, or --mode self. Repeatable.",
+        "triple, or --mode self. A pipe or /dev/stdout is written to; without a suffix, it gets JSON. Repeatable.",
     ),
-    option("--output-dir", type=ANY_PLACE, help="Folder for one JSON file per test triple and summary.json."),
+    option("--output-dir", type=TARGET, help="Folder for one JSON file per test triple and summary.json."),
     option("--overwrite", is_flag=True, help="Remove the files of an earlier result from --output-dir."),
     option(
         "--save-groups",
-        type=ANY_PLACE,
+        type=TARGET,
         metavar="PATH.parquet",
         help="Write the totals of all groups of --group-by as a table; the JSON lists the largest.",
     ),
@@ -52,7 +52,7 @@ OUTPUT_OPTIONS = (
 SAVED_OPTIONS = (
     option(
         "--save-scores",
-        type=ANY_PLACE,
+        type=TARGET,
         metavar="PATH.zarr",
         help="Write all influences, not only the largest, as a Zarr array [test, train] in the order of the rows of "
         "the store. Workers write it: all of them must see the path.",

@@ -8,10 +8,9 @@ from typing import Any, Literal, cast, get_args
 import click
 from click.shell_completion import CompletionItem
 
-from tracin_dask.errors import CheckpointError, ResultError
+from tracin_dask.errors import CheckpointError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.report.formats import refuse_unknown
 
 LOCAL_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Part = Literal["relation", "head", "tail"]
@@ -155,18 +154,3 @@ class ModelFiles(click.ParamType[list[Place]]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Complete paths of the file system."""
         return click.Path().shell_complete(ctx, param, incomplete)
-
-
-class ResultFile(PlaceType):
-    """A file for a result, whose suffix chooses the format."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
-        """Refuse a folder, and a suffix that no format has."""
-        place = place_of(value)
-        if place.is_folder():
-            self.fail(f"{place} is a folder; name a file in it, or give --output-dir {place}", param, ctx)
-        try:
-            refuse_unknown(place)
-        except ResultError as error:
-            self.fail(str(error), param, ctx)
-        return super().convert(value, param, ctx)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.values import ANY_PLACE, ByteSize
+from tracin_dask.cli.options.targets import TARGET
+from tracin_dask.cli.options.values import ByteSize
 from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ WHERE_OPTIONS = (
 WATCHING_OPTIONS = (
     option(
         "--performance-report",
-        type=ANY_PLACE,
+        type=TARGET,
         metavar="PATH.html",
         help="Write Dask's timeline of all workers as an HTML page; only for runs on workers.",
     ),

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
+from tracin_dask.places.explained import writing
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 
@@ -88,11 +89,27 @@ def unpickle_model(source: BinaryIO) -> nn.Module:
 
 
 def write_torch_file(path: AnyPath, contents: Mapping[str, object]) -> None:
-    """Write a torch file whole or not at all; missing folders are made."""
+    """Write a torch file whole or not at all; missing folders are made.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written.
+    """
     place = place_of(path)
-    place.parent.make_folder()
-    with place.writer() as file:
+    with writing(place, "the checkpoint"):
+        place.parent.make_folder()
+        with place.writer() as file:
+            _save(contents, file)
+
+
+def _save(contents: Mapping[str, object], file: BinaryIO) -> None:
+    try:
         torch.save(dict(contents), file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # torch's archive cannot be closed after the file's own error
+            raise error.__context__ from None
+        raise
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,8 @@
 Needs the extra `pykeen`.
 """
 
+import atexit
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,11 @@ from tracin_dask.models.checkpoints.files import write_torch_file
 from tracin_dask.models.pykeen.graph import read_id_maps, write_graph
 from tracin_dask.models.pykeen.imports import CoreTriplesFactory, TrainingCallback, TrainingLoop
 from tracin_dask.models.pykeen.settings import checkpoint_tells
+from tracin_dask.places.explained import writing
+from tracin_dask.places.files import locked_folder
+
+_LOCKS: dict[Path, ExitStack] = {}
+"""The locks of the folders that this process trains into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +76,15 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         self._id_maps = read_id_maps(triples_factory)
         self._last: _Epoch | None = None
         self._told: dict[str, object] = {}
+        self._lock = ExitStack()
 
     def register_training_loop(self, training_loop: TrainingLoop[Any]) -> None:
         """Check that this model can be explained, and write the graph's files.
 
         Raises
         ------
+        BusyError
+            If another process trains into the folder; the message names it.
         ConfigError
             If it is none of these models or of another graph, or if files of another training are in the folder.
         """
@@ -89,6 +99,7 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
                     f"the model has {trained:,} {kind}, triples_factory {given:,} (inverses included); give the "
                     "triples_factory that the model is trained with"
                 )
+        self._reserve_folder()
         self._refuse_earlier_checkpoints(len(training_loop.losses_per_epochs))
         write_graph(self.triples_factory, self._id_maps, self.output_dir)
 
@@ -103,6 +114,20 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         """Write the last epoch's checkpoint, unless it is written already."""
         if self._last is not None and self._last.number % self.frequency:
             self._write(self._last)
+        self._lock.close()
+
+    def _reserve_folder(self) -> None:
+        """Let no other process train into the folder, until this training or this process ends.
+
+        PyKEEN does not tell callbacks of a training that failed: a later training of this process takes over.
+        """
+        with writing(self.output_dir, "the training"):
+            folder = self.output_dir.resolve()
+            folder.mkdir(parents=True, exist_ok=True)
+            _LOCKS.pop(folder, ExitStack()).close()
+            self._lock.enter_context(locked_folder(folder))
+            _LOCKS[folder] = self._lock
+            atexit.register(self._lock.close)
 
     @property
     def _folder(self) -> Path:

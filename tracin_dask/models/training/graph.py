@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.training.settings import TrainingData
+from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, read_bytes
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.discover import discover_id_maps
@@ -115,12 +116,13 @@ def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
     ConfigError
         If other maps are there: the models of that folder belong to them.
     """
-    place_of(folder).make_folder()
     entities, relations = folder / "entity_to_id.tsv", folder / "relation_to_id.tsv"
-    for path, id_map in ((entities, graph.entities), (relations, graph.relations)):
-        if exists(path) and read_bytes(path) != id_map_bytes(id_map):
-            raise ConfigError(f"{path} exists already with other labels; choose another --output-dir")
-        write_id_map(path, id_map)
+    with writing(folder, "the id maps"):
+        place_of(folder).make_folder()
+        for path, id_map in ((entities, graph.entities), (relations, graph.relations)):
+            if exists(path) and read_bytes(path) != id_map_bytes(id_map):
+                raise ConfigError(f"{path} exists already with other labels; choose another --output-dir")
+            write_id_map(path, id_map)
     return entities, relations
 
 

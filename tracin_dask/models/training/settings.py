@@ -1,6 +1,7 @@
 """The settings, the triples and the output files of a training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +11,9 @@ from jaxtyping import Int
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.conve.model import Dropout
+from tracin_dask.places.explained import writing
+from tracin_dask.places.files import locked_folder
+from tracin_dask.places.registry import place_of
 from tracin_dask.seed import check_seed
 
 
@@ -131,6 +135,25 @@ class TrainingFiles:
     def checkpoints(self) -> Path:
         """The folder of the checkpoints of single epochs."""
         return self.checkpoint_dir or self.output_dir / "checkpoints"
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Let no other training write into these folders, which are made, until the block ends.
+
+        Raises
+        ------
+        BusyError
+            If another training does; the message names its process.
+        WriteError
+            If a folder cannot be written.
+        """
+        with ExitStack() as stack:
+            for folder in sorted({path.resolve() for path in (self.output_dir, self.checkpoints)}):
+                with writing(folder, "the training"):
+                    place_of(folder).make_folder()
+                    place_of(folder).check_writable()
+                    stack.enter_context(locked_folder(folder))
+            yield
 
 
 def _require(name: str, value: int, *, at_least: int) -> None:

@@ -20,6 +20,7 @@ from tracin_dask.models.training.epoch import Learner, derive_seed, train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
 from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
+from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, write_json_file
 from tracin_dask.places.registry import place_of
 
@@ -76,7 +77,18 @@ def train(
         If models of another training lie where this one would write: the two must not mix.
     NonFiniteError
         If the loss diverges; earlier checkpoints stay.
+    BusyError
+        If another training writes into the same folder; the message names its process.
+    WriteError
+        If a file cannot be written; earlier checkpoints stay.
     """
+    with files.reserved():
+        return _train(data, model_config, config, files, observer or Observer())
+
+
+def _train(
+    data: TrainingData, model_config: ConvEConfig, config: TrainingConfig, files: TrainingFiles, observer: Observer
+) -> TrainingResult:
     device = choose_device(use_gpu=config.use_gpu)
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         learner = new_learner(model_config, config, device=device)
@@ -84,7 +96,7 @@ def train(
             learner=learner,
             data=data,
             files=files,
-            observer=observer or Observer(),
+            observer=observer,
             known=KnownTails.from_triples(data.all_triples(), model_config.num_relations),
             identity=identity(learner, data),
         ).run()
@@ -136,7 +148,7 @@ class _Training:
         if resume_from is None:
             _refuse_earlier_models(self.files)
         history = restore(self.learner, resume_from, identity=self.identity) if resume_from else []
-        write_json_file(self.files.output_dir / "config.json", self._description())
+        self._write_json("config.json", self._description())
         return history
 
     def _run_epoch(self, epoch: int, triples: Tensor, *, best: float) -> EpochReport:
@@ -159,7 +171,12 @@ class _Training:
             self._write_model(self.files.best_model, history)
         if report.epoch % self.learner.config.checkpoint_frequency == 0:
             self._write_model(self.files.checkpoints / f"checkpoint_epoch_{report.epoch}.pt", history)
-        write_json_file(self.files.output_dir / "training_history.json", history)
+        self._write_json("training_history.json", history)
+
+    def _write_json(self, name: str, contents: object) -> None:
+        path = self.files.output_dir / name
+        with writing(path, "the training's record", kept=lambda: "checkpoints that were written before are kept"):
+            write_json_file(path, contents)
 
     def _write_model(self, path: Path, history: History) -> None:
         write_torch_file(path, checkpoint_contents(self.learner, history, identity=self.identity))
@@ -170,7 +187,7 @@ class _Training:
         best = self.files.best_model if exists(self.files.best_model) else None
         if test_metrics is not None:
             results = {**test_metrics, "best_model": self._test_best(best) if best else None}
-            write_json_file(self.files.output_dir / "test_results.json", results)
+            self._write_json("test_results.json", results)
         return TrainingResult(
             final_model=self.files.final_model, best_model=best, test_metrics=test_metrics, history=history
         )

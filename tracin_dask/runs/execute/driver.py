@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -25,8 +26,9 @@ from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import about_run
 from tracin_dask.runs.reductions import Reductions
 from tracin_dask.runs.result import make_result
+from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.records import Records
-from tracin_dask.runs.sinks.saved_scores import Scores, check_place, claim, complete, scores_of
+from tracin_dask.runs.sinks.saved_scores import Scores, claim, complete, locked, scores_of
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.runs.work.reported import Contributions, Reported, divided
 from tracin_dask.types import Progress
@@ -91,9 +93,21 @@ def carry_out(
 ) -> InfluenceResult:
     """Carry out a plan; raises as `tracin_dask.run`."""
     execution = execution or Execution()
-    started, clock = datetime.now(UTC), time.perf_counter()
     scores = scores_of(prepared)
-    records, reductions = _open_outputs(scores, prepared, plan, execution)
+    with ExitStack() as stack:
+        if scores is not None:
+            stack.enter_context(locked(scores))
+        if execution.record_directory is not None:
+            stack.enter_context(records.locked(execution.record_directory))
+        return _carry_out(prepared, plan, scores, client=client, execution=execution)
+
+
+def _carry_out(
+    prepared: PreparedRun, plan: Plan, scores: Scores | None, *, client: "Client | None", execution: Execution
+) -> InfluenceResult:
+    """Carry out a plan whose outputs no other run writes."""
+    started, clock = datetime.now(UTC), time.perf_counter()
+    recorded, reductions = _open_outputs(scores, prepared, plan, execution)
     meter = _Meter(plan.num_triples, execution.progress)
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
@@ -102,7 +116,7 @@ def carry_out(
     config = prepared.config
     num_rankings = prepared.num_answers
     try:
-        total, resumed_rows = _score_all(executor, plan, records, meter, announcer, job=job)
+        total, resumed_rows = _score_all(executor, plan, recorded, meter, announcer, job=job)
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
         norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
@@ -129,23 +143,21 @@ def _open_outputs(
     scores: Scores | None, prepared: PreparedRun, plan: Plan, execution: Execution
 ) -> tuple[Records | None, Reductions]:
     """Open the records of finished groups and the array of all influences, where there are to be any."""
-    records, address = None, None
-    if scores is not None:
-        check_place(scores)
+    recorded, address = None, None
     if execution.record_directory is not None:
         identity = record_identity(prepared, plan)
-        records = Records(execution.record_directory, identity, prepared.reductions(), restart=execution.restart)
+        recorded = Records(execution.record_directory, identity, prepared.reductions(), restart=execution.restart)
     if scores is not None:
-        has_records = records is not None and not records.is_empty
+        has_records = recorded is not None and not recorded.is_empty
         identity = score_identity(prepared, plan)
         address = claim(scores, identity, plan.batch_size, has_records=has_records, restart=execution.restart)
-    return records, prepared.reductions(address)
+    return recorded, prepared.reductions(address)
 
 
 def _score_all(
     executor: Executor,
     plan: Plan,
-    records: Records | None,
+    recorded: Records | None,
     meter: "_Meter",
     announcer: Announcer,
     *,
@@ -157,7 +169,7 @@ def _score_all(
     """
     total: Scored | None = None
     done: list[Rows] = []
-    for rows, scored in records.finished() if records else ():
+    for rows, scored in recorded.finished() if recorded else ():
         total = scored if total is None else merge_scored(job.reductions, [total, scored])
         done.append(rows)
         meter.add(rows[1] - rows[0])
@@ -166,8 +178,8 @@ def _score_all(
     announcer.started(sum(len(group) for group in groups), resumed_rows)
     shared = executor.prepare() if groups or job.needs_pass else Counters()
     for rows, scored in executor.score(groups, meter.add):
-        if records is not None:
-            records.write(rows, scored)
+        if recorded is not None:
+            recorded.write(rows, scored)
         total = scored if total is None else merge_scored(job.reductions, [total, scored])
         announcer.best(total.kept[topk.NAME])
     assert total is not None, "a store has at least one triple"  # noqa: S101 - ingest refuses empty files

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +19,14 @@ from jaxtyping import Int
 from numpy import ndarray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from tracin_dask.errors import ScoresError
-from tracin_dask.places.files import exists
+from tracin_dask.errors import ScoresError, StoreError
+from tracin_dask.places.files import exists, locked_file
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, ITEM_BYTES, SELF_INFLUENCE, ScoresAddress, explained
-from tracin_dask.triples.arrays import find_array
+from tracin_dask.triples.arrays import damage_explained, find_array, open_group
 from tracin_dask.triples.store import TripleStore
 
 FORMAT_NAME = "tracin-dask scores"
@@ -105,6 +105,25 @@ def scores_of(prepared: PreparedRun) -> Scores | None:
     )
 
 
+@contextlib.contextmanager
+def locked(scores: Scores) -> Iterator[None]:
+    """Let no other run write these scores until the block ends.
+
+    Raises
+    ------
+    BusyError
+        If another run writes there; the message names its process.
+    ScoresError
+        As `check_place`.
+    """
+    check_place(scores)
+    with contextlib.ExitStack() as stack:
+        with explained(scores.path):
+            scores.path.parent.make_folder()
+            stack.enter_context(locked_file(scores.path))
+        yield
+
+
 def check_place(scores: Scores) -> None:
     """Refuse a place that holds other data or has no room, before anything starts.
 
@@ -115,7 +134,8 @@ def check_place(scores: Scores) -> None:
     """
     found, left = _found(scores.path), scores.num_bytes
     if found is not None:
-        array = find_array(found, scores.name)
+        with damage_explained(str(scores.path), "damaged scores", "choose another path (--save-scores)"):
+            array = find_array(found, scores.name)
         if array is not None and array.shape == scores.shape:
             left -= left * array.nchunks_initialized // array.nchunks
     with explained(scores.path):
@@ -183,8 +203,8 @@ def _found(path: Place) -> zarr.Group | None:
     """Return the saved scores at a path; None if nothing exists there."""
     if not exists(path):
         return None
-    with contextlib.suppress(OSError, ValueError):
-        group = zarr.open_group(path.zarr_store(), mode="r", zarr_format=3)
+    with contextlib.suppress(OSError, StoreError):
+        group = open_group(str(path), "damaged scores", "choose another path")
         if group.attrs.get("format") == FORMAT_NAME and group.attrs.get("format_version") == FORMAT_VERSION:
             return group
     raise ScoresError(f"{path}: exists already, but holds no scores that this run can continue; choose another path")

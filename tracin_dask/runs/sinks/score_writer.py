@@ -1,7 +1,6 @@
 """Writes all influences from a worker: whole chunks, one batch of training triples at a time."""
 
 import contextlib
-import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +9,11 @@ from typing import Any
 import numpy as np
 import zarr
 
-from tracin_dask.errors import ScoresError
+from tracin_dask.errors import ScoresError, StoreError, TracInDaskError
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
+from tracin_dask.places.explained import FULL, why
 from tracin_dask.places.place import Place
-from tracin_dask.triples.arrays import find_array
+from tracin_dask.triples.arrays import damage_explained, find_array
 
 NAME = "save_scores"
 INFLUENCE, SELF_INFLUENCE = "influence", "self_influence"
@@ -40,8 +40,10 @@ class ScoresAddress:
             If this process sees no array at the path, or another run's.
         """
         try:
-            group = zarr.open_group(self.path.zarr_store(), mode="r+", zarr_format=3)
-        except (OSError, ValueError) as error:
+            with damage_explained(str(self.path), "damaged scores", "pass --restart to compute them again"):
+                group = zarr.open_group(self.path.zarr_store(), mode="r+", zarr_format=3)
+                array = find_array(group, INFLUENCE, SELF_INFLUENCE)
+        except (OSError, StoreError) as error:
             raise ScoresError(
                 f"{self.path}: a worker does not see the scores; choose a place for --save-scores that all "
                 "workers share"
@@ -51,7 +53,6 @@ class ScoresAddress:
                 f"{self.path}: a worker sees the scores of another run; choose a place for --save-scores that all "
                 "workers share"
             )
-        array = find_array(group, INFLUENCE, SELF_INFLUENCE)
         assert array is not None  # noqa: S101 - made with the attributes
         return array
 
@@ -165,12 +166,12 @@ def explained(path: Place) -> Iterator[None]:
     """
     try:
         yield
-    except ScoresError:
+    except TracInDaskError:
         raise
     except OSError as error:
-        reason = f"cannot be written: {error.strerror or error}; choose another place (--save-scores)"
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            reason = "are not complete: the disk is full; make room and start the same run again to continue"
+        reason = f"cannot be written: {why(error)}; finished rows are kept; choose another place (--save-scores)"
+        if error.errno in FULL:
+            reason = f"are not complete: {why(error)} and start the same run again to continue"
         raise ScoresError(f"{path}: the scores {reason}") from error
 
 

@@ -1,0 +1,60 @@
+"""Dask's performance report of a run: recorded while workers score, written after the result."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.places.explained import writing
+from tracin_dask.places.files import write_bytes
+from tracin_dask.places.place import Place
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@dataclass(slots=True)
+class PerformanceReport:
+    """The report's page, once the block of `performance_report` has ended."""
+
+    place: Place | None
+    page: bytes = b""
+
+    def write(self) -> None:
+        """Write the page, if one was asked for.
+
+        Raises
+        ------
+        WriteError
+            If it cannot be written.
+        """
+        if self.place is not None:
+            with writing(self.place, "the performance report", kept=lambda: "the result is written"):
+                write_bytes(self.place, self.page)
+
+
+@contextmanager
+def performance_report(place: Place | None, client: "Client | None") -> Iterator[PerformanceReport]:
+    """Record Dask's performance report of the block, if there is a place for it.
+
+    Raises
+    ------
+    ConfigError
+        If there are no workers.
+    """
+    report = PerformanceReport(place)
+    if place is None:
+        yield report
+        return
+    if client is None:
+        raise ConfigError("--performance-report needs workers, and this run has none: give --cluster local")
+    import distributed  # noqa: PLC0415 - distributed is slow to import
+
+    with tempfile.TemporaryDirectory(prefix="tracin-dask-") as folder:
+        page = Path(folder) / "report.html"
+        with client.as_current(), distributed.performance_report(filename=str(page)):
+            yield report
+        report.page = page.read_bytes()
