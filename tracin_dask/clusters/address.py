@@ -11,6 +11,7 @@ from distributed import Client
 from tracin_dask.clusters import settings
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.settings import setting
+from tracin_dask.clusters.started import close_client
 from tracin_dask.errors import ClusterError
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
@@ -47,7 +48,7 @@ class Address:
         return []
 
     @contextmanager
-    def open(self, start: Start) -> Iterator[OpenCluster]:  # noqa: ARG002 - its workers are running
+    def open(self, start: Start) -> Iterator[OpenCluster]:
         """Connect to the scheduler and wait for its workers; the cluster is left running.
 
         Raises
@@ -63,9 +64,11 @@ class Address:
                 f"no scheduler answers at {self.address} within {TIMEOUT_SECONDS} s ({error}); start one with "
                 "`dask scheduler` and workers with `dask worker ADDRESS --nthreads 1`, or check the address"
             ) from error
-        with client:
+        try:
             self._wait_for_workers(client)
             yield OpenCluster(client=client, resources=of_client(client, self.device_memory_limit))
+        finally:
+            close_client(client, start.patience.stop_seconds)
 
     def _wait_for_workers(self, client: Client) -> None:
         try:

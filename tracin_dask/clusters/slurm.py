@@ -15,10 +15,10 @@ import dask
 from distributed import Client
 
 from tracin_dask.clusters import settings
-from tracin_dask.clusters.client import client_of
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.sbatch import sbatch
 from tracin_dask.clusters.settings import setting
+from tracin_dask.clusters.started import started
 from tracin_dask.errors import ClusterError, ConfigError
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
@@ -144,11 +144,12 @@ class Slurm:
             "distributed.deploy.lost-worker-timeout": REPLACE_EVERY,
             "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         }
-        with dask.config.set(dask_settings):
-            cluster = jobqueue().SLURMCluster(
-                **cluster_options(self, start.preload), scheduler_options=self.listen | {"dashboard_address": ":8787"}
-            )
-        with client_of(cluster) as client:
+        options = cluster_options(self, start.preload)
+        options["scheduler_options"] = self.listen | {"dashboard_address": ":8787"}
+        with (
+            dask.config.set(dask_settings),
+            started(jobqueue().SLURMCluster, options, title="Slurm", patience=start.patience) as (cluster, client),
+        ):
             cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs, interval=REPLACE_EVERY)
             _wait_for_workers(client, cluster, self, self.num_workers if start.all_workers else 1)
             yield OpenCluster(client=client, resources=self._resources_of(client))
