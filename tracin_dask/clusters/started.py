@@ -1,17 +1,16 @@
 """A Dask cluster that this process starts, until it is closed: however the run ends, closing takes bounded time."""
 
 import logging
-import os
-import shutil
 import signal
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from pathlib import Path
 from typing import Any
 
+import psutil
 from distributed import Client, Nanny
+from distributed.diskutils import WorkSpace
 from distributed.utils import LoopRunner
 
 from tracin_dask.errors import ClusterError
@@ -24,6 +23,8 @@ DaskCluster = Any
 """One of Dask's clusters, or its class: Dask has no types."""
 OF_THE_COMMAND = (signal.SIGINT, signal.SIGTERM)
 """Signals that a terminal or a batch system sends to all processes of a group."""
+KILL_SECONDS = 2.0
+"""How long the system may take to end killed processes."""
 
 
 @contextmanager
@@ -58,12 +59,11 @@ def started(
         _kill_workers(cluster)  # nobody wants what they are doing
         raise
     finally:
-        folders = _folders(cluster)
         if client is not None:
             close_client(client, seconds)
         _close_cluster(cluster, seconds)
         runner.stop(timeout=patience.stop_seconds)
-        _remove(folders)
+        _purge_scratch(cluster)
 
 
 def close_client(client: Client, seconds: float) -> None:
@@ -97,30 +97,27 @@ def _close_cluster(cluster: DaskCluster, seconds: float) -> None:
 
 
 def _kill_workers(cluster: DaskCluster) -> None:
-    """Kill worker processes without a restart; jobs of a batch system are left to it."""
+    """Kill worker processes without a restart, and wait until they are gone; jobs of a batch system are left to it."""
+    killed = []
     for nanny in _nannies(cluster):
         nanny.close_gracefully()
-        if nanny.pid:
-            with suppress(ProcessLookupError):
-                os.kill(nanny.pid, signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):
+            killed += [psutil.Process(nanny.pid)] if nanny.pid else []
+    for process in killed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(killed, timeout=KILL_SECONDS)
 
 
-def _folders(cluster: DaskCluster) -> list[str]:
-    """Give the folders of the workers."""
-    folders = [getattr(nanny.process, "worker_dir", None) for nanny in _nannies(cluster)]
-    return [folder for folder in folders if folder is not None]
+def _purge_scratch(cluster: DaskCluster) -> None:
+    """Remove what killed workers left on disk, which Dask does when it makes a folder in the same place."""
+    for folder in {nanny.local_directory for nanny in _nannies(cluster)}:
+        WorkSpace(folder).new_work_dir(prefix="purge-").release()
 
 
 def _nannies(cluster: DaskCluster) -> list[Nanny]:
     """Give the parents of all worker processes, of those that are just starting, too."""
     return [worker for worker in getattr(cluster, "_created", ()) if isinstance(worker, Nanny)]
-
-
-def _remove(folders: list[str]) -> None:
-    """Remove what killed workers left on disk."""
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(f"{folder}.dirlock").unlink(missing_ok=True)
 
 
 def _named(error: Exception) -> str:

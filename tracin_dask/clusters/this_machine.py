@@ -14,7 +14,7 @@ SELDOM = {"distributed.admin.tick.interval": "200ms", "distributed.worker.profil
 
 @contextmanager
 def of_this_machine() -> Iterator[dict[str, Any]]:
-    """Give further arguments for a cluster of this machine; Dask has the settings of such a cluster until the block ends.
+    """Give further arguments of a cluster of this machine; Dask has the settings of such clusters until the block ends.
 
     Scheduler and workers execute what they are sent, and every account of the machine reaches the loopback interface.
     So they take connections only from holders of a certificate, which is made for this cluster and kept in memory.

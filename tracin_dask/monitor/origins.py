@@ -1,4 +1,4 @@
-"""Which web pages may read the live figures of a dashboard: those of this machine, not any page that a browser shows."""
+"""Which web pages may read the live figures of a dashboard: those of this machine, not any page in a browser."""
 
 import socket
 

@@ -15,6 +15,8 @@ from tracin_dask.cli.actions.outputs import Outputs
 from tracin_dask.cli.actions.run_progress import run_progress
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunFlags
+from tracin_dask.cli.stopping import keeping
+from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import PrecisionName
@@ -57,13 +59,19 @@ def explain(options: RunFlags) -> None:
         overwrite=options["overwrite"],
     )
     output.check(has_groups=bool(options["group_by"]), has_ranks=options["rank_of"] is not None)
+    written: list[AnyPath] = []
+    with keeping(partial(_what_is_kept, output, written)):
+        _explain(options, cluster, output, written)
+
+
+def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list[AnyPath]) -> None:
+    """Do so, and list what is written as soon as it is."""
     prepared = prepared_run(options)
     output.refuse_many(prepared.num_answers)
     scores = scores_of(prepared)
     if scores is not None:
         check_place(scores)
         click.echo(f"scores: {scores}", err=True)
-    recorded = output.records
     with open_place(prepared, cluster, worker_options(options), say=say) as place, run_progress() as progress:
         plan, client = place.plan, place.client
         mib = plan.memory.total / 2**20
@@ -73,16 +81,12 @@ def explain(options: RunFlags) -> None:
         else:
             keep_freed_memory()  # of the command's own process
         execution = Execution(
-            resources=plan.resources, record_directory=recorded, restart=options["restart"], progress=progress
+            resources=plan.resources, record_directory=output.records, restart=options["restart"], progress=progress
         )
-        try:
-            with _reported(options["performance_report"], client):
-                result = carry_out(prepared, plan, client=client, execution=execution)
-        except KeyboardInterrupt:
-            click.echo(f"\nstopped; {_what_is_kept(recorded)}", err=True)
-            raise
-    written = list(output.write(result))
-    records.discard(recorded)
+        with _reported(options["performance_report"], client):
+            result = carry_out(prepared, plan, client=client, execution=execution)
+        written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
+        records.discard(output.records)
     _show(result, written, asked=prepared.config.computing.precision)
     if output.save_groups is not None:
         click.echo(f"wrote {output.save_groups}: the totals of all groups")
@@ -94,11 +98,13 @@ def explain(options: RunFlags) -> None:
         click.echo("workers have GPUs but computed on CPUs: their PyTorch has no CUDA; install a PyTorch with CUDA")
 
 
-def _what_is_kept(recorded: Place) -> str:
+def _what_is_kept(output: Outputs, written: Sequence[AnyPath]) -> str:
     """Say what the same command finds after an interruption."""
-    if records.is_empty(recorded):
+    if written:
+        return f"the result is complete: {', '.join(map(str, written))}"
+    if records.is_empty(output.records):
         return "nothing is finished yet: the same command starts from the beginning"
-    return f"finished rows are kept in {recorded}: the same command continues from there"
+    return f"finished rows are kept in {output.records}: the same command continues from there"
 
 
 @contextmanager
