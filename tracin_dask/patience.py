@@ -9,8 +9,10 @@ class Patience:
 
     look_seconds: float = 5.0
     """Time between two looks at the scheduler and its workers."""
+    answer_seconds: float = 10.0
+    """How long the scheduler may take to answer before the run says so."""
     tell_seconds: float = 30.0
-    """How long workers or the scheduler may be missing or silent before the run says so.
+    """How long workers may be missing or silent before the run says so.
 
     A cluster of this machine whose workers are all gone ends the run then: nothing would start them again.
     """
@@ -19,4 +21,4 @@ class Patience:
     close_seconds: float = 30.0
     """How long a finished run waits for its workers to end before it kills them."""
     stop_seconds: float = 2.0
-    """The same for a run that was stopped by Ctrl-C or SIGTERM, whose workers are killed first."""
+    """The same for a run that is stopped by Ctrl-C or SIGTERM, whose workers are killed first."""

@@ -1,10 +1,13 @@
 """Slurm: the arguments of dask-jobqueue, the text of a job script, and the expected workers."""
 
+import shlex
 import sys
+from dataclasses import replace
 
 import pytest
 
 from tracin_dask.clusters.slurm import Slurm, cluster_options, job_script
+from tracin_dask.errors import ConfigError
 from tracin_dask.resources import Machine, Resources, WorkerOptions
 
 GIB = 2**30
@@ -68,3 +71,25 @@ def test_slurm_expects_the_workers_of_all_jobs(site, expected):
     assert found == Resources(num_workers=num_workers, threads_per_worker=threads, memory_bytes=memory)
     (found,) = site.expected_resources(WorkerOptions(threads_per_worker=1, memory_per_worker=GIB), machine)
     assert found == Resources(num_workers=num_workers, threads_per_worker=1, memory_bytes=GIB)
+
+
+def test_words_of_a_job_script_are_quoted_as_in_a_submitted_run():
+    site = replace(GPUS, python="/my site/python", scratch="/local/$USER; x", interface="ib 0")
+    line = next(line for line in job_script(site).splitlines() if "dask_cuda.cli" in line)
+    words = shlex.split(line)
+    assert words[:3] == ["/my site/python", "-m", "dask_cuda.cli"]
+    assert words[words.index("--local-directory") + 1] == "/local/$USER; x"
+    assert words[words.index("--interface") + 1] == "ib 0"
+
+
+@pytest.mark.parametrize("name", ["directives", "queue", "python", "logs"])
+def test_a_line_break_in_a_job_script_is_refused(name):
+    value = "--x\ntouch /tmp/y"
+    with pytest.raises(ConfigError, match=f"{name}: a line break or control character would change the script"):
+        replace(CPUS, **{name: (value,) if name == "directives" else value})
+
+
+def test_a_command_of_the_setup_may_have_several_lines():
+    assert "if true; then\n  module load a\nfi" in job_script(
+        replace(CPUS, setup=("if true; then\n  module load a\nfi",))
+    )

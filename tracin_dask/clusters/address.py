@@ -13,6 +13,7 @@ from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.settings import setting
 from tracin_dask.clusters.started import close_client
 from tracin_dask.errors import ClusterError
+from tracin_dask.monitor.watch import Watch
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
 TIMEOUT_SECONDS = 30
@@ -66,7 +67,9 @@ class Address:
             ) from error
         try:
             self._wait_for_workers(client)
-            yield OpenCluster(client=client, resources=of_client(client, self.device_memory_limit))
+            with Watch(client, start.patience):  # a worker that is stopped does not answer
+                resources = of_client(client, self.device_memory_limit)
+            yield OpenCluster(client=client, resources=resources)
         finally:
             close_client(client, start.patience.stop_seconds)
 

@@ -31,7 +31,7 @@ class OpenCluster:
 
     client: "Client"
     resources: Resources
-    replaces_workers: bool = True
+    workers_return: bool = True
     """Whether workers may still come after the last one was lost."""
 
 

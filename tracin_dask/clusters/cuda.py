@@ -88,7 +88,7 @@ class Cuda:
             cluster, client = found
             _wait_for_workers(client, len(cluster.worker_spec))
             resources = of_client(client, self.device_memory_limit)
-            yield OpenCluster(client=client, resources=resources, replaces_workers=False)
+            yield OpenCluster(client=client, resources=resources, workers_return=False)
 
 
 def cluster_options(cluster: Cuda, preload: Sequence[str] = ()) -> dict[str, Any]:

@@ -32,6 +32,14 @@ class Local:
     scratch: str | None = setting(settings.text, None)
     """Folder for what workers spill to disk."""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no machine has; raises as `WorkerOptions`."""
+        WorkerOptions(
+            workers=self.workers,
+            threads_per_worker=self.threads_per_worker,
+            memory_per_worker=self.memory_per_worker,
+        )
+
     def describe(self) -> str:
         """Say what would be started."""
         workers = "as many workers as fit" if self.workers is None else f"{self.workers} worker(s)"
@@ -72,4 +80,4 @@ class Local:
             of_this_machine() as common,
             started(LocalCluster, common | options, title="--cluster local", patience=start.patience) as (_, client),
         ):
-            yield OpenCluster(client=client, resources=resources, replaces_workers=False)
+            yield OpenCluster(client=client, resources=resources, workers_return=False)

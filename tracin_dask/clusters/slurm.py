@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import shlex
 import subprocess
 import sys
 import time
@@ -60,7 +61,7 @@ class Slurm:
     """Address that scheduler and workers bind to, instead of an interface."""
     python: str | None = setting(settings.text, None)
     """Interpreter on the nodes; the calling one if not stated."""
-    setup: tuple[str, ...] = setting(settings.texts, ())
+    setup: tuple[str, ...] = setting(settings.shell_commands, ())
     """Lines of shell that run before the worker: modules, environments."""
     directives: tuple[str, ...] = setting(settings.texts, ())
     """Further options of sbatch."""
@@ -75,8 +76,11 @@ class Slurm:
         Raises
         ------
         ConfigError
-            If workers are counted where GPUs count them, or would leave before they come.
+            If workers are counted where GPUs count them, or would leave before they come, or a text has a line break.
         """
+        for name in ("queue", "account", "interface", "host", "python", "logs", "scratch", "directives"):
+            if not "".join(getattr(self, name) or "").isprintable():
+                raise ConfigError(f"{name}: a line break or control character would change the script of the job")
         if self.lifetime_seconds < 1:
             raise ConfigError(
                 f"leave_before: workers would leave {self.leave_before} before the end of {self.walltime}: at once"
@@ -163,7 +167,7 @@ class Slurm:
 def cluster_options(site: Slurm, preload: Sequence[str] = ()) -> dict[str, Any]:
     """Give the arguments of `dask_jobqueue.SLURMCluster`; those of the scheduler are left out."""
     workers = site.num_workers_per_job
-    bind = [word for name, value in site.listen.items() for word in (f"--{name}", value)]
+    bind = [word for name, value in site.listen.items() for word in (f"--{name}", shlex.quote(value))]
     gpu = ["--device-memory-limit", site.device_memory_limit] if site.gpus_per_job else []
     modules = [word for module in preload for word in ("--preload", module)]
     directives = [f"--gres=gpu:{site.gpus_per_job}"] if site.gpus_per_job else []
@@ -176,12 +180,12 @@ def cluster_options(site: Slurm, preload: Sequence[str] = ()) -> dict[str, Any]:
         "processes": workers,
         "job_cpu": site.cpus_per_job,
         "memory": f"{site.memory_per_job}B",
-        "python": site.python or sys.executable,
+        "python": shlex.quote(site.python or sys.executable),
         "job_script_prologue": [*site.setup, f"export {LIFETIME}={site.lifetime_seconds}s"],
         "job_extra_directives": [*directives, *site.directives],
         "worker_extra_args": [*bind, *gpu, *modules],
         "log_directory": site.logs,
-        "local_directory": site.scratch,
+        "local_directory": shlex.quote(site.scratch) if site.scratch else None,
     }
     if site.gpus_per_job:
         options["worker_command"] = "dask_cuda.cli"

@@ -81,7 +81,11 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
         else:
             keep_freed_memory()  # of the command's own process
         execution = Execution(
-            resources=plan.resources, record_directory=output.records, restart=options["restart"], progress=progress
+            resources=plan.resources,
+            record_directory=output.records,
+            restart=options["restart"],
+            progress=progress,
+            workers_return=place.workers_return,
         )
         with _reported(options["performance_report"], client):
             result = carry_out(prepared, plan, client=client, execution=execution)
