@@ -40,7 +40,7 @@ def test_a_run_ends_if_all_workers_are_gone_and_no_other_will_come(make_job: Mak
             record_directory=tmp_path / "records", progress=after_a_group, patience=SOON, workers_return=False
         )
         with pytest.raises(ClusterError, match="all workers are gone, and no other will come; finished rows are kept"):
-            make_job(batch_size=1).carry_out(client, execution=execution, task_rows=1, tasks_per_group=1)
+            make_job(batch_size=8).carry_out(client, execution=execution, task_rows=8, tasks_per_group=1)
         ending.join()
     assert list((tmp_path / "records").glob("rows-*"))
 
@@ -110,12 +110,12 @@ def test_a_run_ends_with_one_message_if_the_scheduler_is_lost(make_job: MakeJob,
         with pytest.raises(
             ClusterError, match=r"the scheduler at tcp://\S+ is gone, or the connection to it; finished"
         ):
-            make_job(batch_size=1).carry_out(client, execution=execution, task_rows=1, tasks_per_group=1)
+            make_job(batch_size=8).carry_out(client, execution=execution, task_rows=8, tasks_per_group=1)
 
 
 def test_a_run_says_once_that_the_scheduler_does_not_answer(make_job: MakeJob, scheduler, caplog):
     process, file = scheduler
-    job, is_stopped = make_job(batch_size=1), []
+    job, is_stopped = make_job(batch_size=8), []
 
     def after_a_group(*_: int) -> None:
         if not is_stopped:
@@ -126,7 +126,7 @@ def test_a_run_says_once_that_the_scheduler_does_not_answer(make_job: MakeJob, s
     with Client(scheduler_file=str(file), set_as_default=False) as client:
         client.wait_for_workers(1, timeout=60)
         execution = Execution(progress=after_a_group, patience=SOON)
-        result = job.carry_out(client, execution=execution, task_rows=1, tasks_per_group=1)
+        result = job.carry_out(client, execution=execution, task_rows=8, tasks_per_group=1)
     assert bits(result) == bits(job.carry_out())
     told = [record.message for record in caplog.records if "does not answer" in record.message]
     assert len(told) == 1

@@ -68,13 +68,16 @@ class TrainFlags(TypedDict):
 @click.option("--kernel-height", type=WholeNumber(), default=3, help="Rows of a kernel.")
 @click.option("--kernel-width", type=WholeNumber(), default=3, help="Columns of a kernel.")
 @click.option(
-    "--input-dropout", type=RealNumber(below=1), default=0.2, help="Fraction of image values dropped in training."
+    "--input-dropout", type=RealNumber(below=1.0), default=0.2, help="Fraction of image values dropped in training."
 )
 @click.option(
-    "--feature-map-dropout", type=RealNumber(below=1), default=0.2, help="Fraction of channels dropped in training."
+    "--feature-map-dropout", type=RealNumber(below=1.0), default=0.2, help="Fraction of channels dropped in training."
 )
 @click.option(
-    "--output-dropout", type=RealNumber(below=1), default=0.3, help="Fraction of projected values dropped in training."
+    "--output-dropout",
+    type=RealNumber(below=1.0),
+    default=0.3,
+    help="Fraction of projected values dropped in training.",
 )
 @click.option(
     "--num-epochs",
@@ -85,13 +88,13 @@ class TrainFlags(TypedDict):
 @click.option("--batch-size", type=WholeNumber(2), default=256, help="Triples per optimizer step.")
 @click.option(
     "--learning-rate",
-    type=RealNumber(above=0),
+    type=RealNumber(above=0.0),
     default=0.001,
     help="Adam's learning rate; recorded in the checkpoints.",
 )
 @click.option(
     "--label-smoothing",
-    type=RealNumber(below=1),
+    type=RealNumber(below=1.0),
     default=0.1,
     help="ε: labels are (1 − ε)·onehot + ε / number of entities.",
 )

@@ -4,7 +4,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.limits import short
@@ -42,5 +42,4 @@ def find_kind(name: str) -> Kind:
         raise ConfigError(f"{name} cannot be imported ({error}); is its folder on PYTHONPATH?") from error
     if not is_dataclass(kind) or not hasattr(kind, "open"):
         raise ConfigError(f"{name} is not a kind of cluster: expected a dataclass with a method `open`")
-    found_kind: Kind = kind
-    return found_kind
+    return cast("Kind", kind)

@@ -9,9 +9,8 @@ from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeAlias
 
 import yaml
-from dask.utils import parse_bytes
 
-from tracin_dask.limits import MOST_BYTES
+from tracin_dask.limits import bytes_of
 
 Node: TypeAlias = yaml.Node
 _REQUIRED: Any = object()
@@ -93,11 +92,8 @@ def count(node: Node) -> int:
 
 def size(node: Node) -> int:
     """Read a size in bytes."""
-    try:
-        number = int(parse_bytes(text(node)))
-    except (ValueError, OverflowError):
-        number = 0
-    if not 1 <= number <= MOST_BYTES:
+    number = bytes_of(text(node))
+    if number is None:
         raise ValueError("expected a size such as 16GiB")
     return number
 

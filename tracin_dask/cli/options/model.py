@@ -41,7 +41,7 @@ MODEL_OPTIONS = (
     ),
     option(
         "--learning-rate",
-        type=RealNumber(above=0),
+        type=RealNumber(above=0.0),
         many="number, e.g. --learning-rate 0.001",
         metavar="FLOAT...",
         help="Factor of every influence: one number for all checkpoints, or one for each. [default: the one in each "

@@ -69,7 +69,7 @@ QUESTION_OPTIONS = (
     ),
     option(
         "--label-smoothing",
-        type=RealNumber(below=1),
+        type=RealNumber(below=1.0),
         help="For --loss one-to-all: as in training. [default: the value in the checkpoint, or 0]",
     ),
     option("--num-negatives", type=WholeNumber(), help="For --loss slcwa: corrupted triples per triple. [default: 1]"),

@@ -8,7 +8,7 @@ from click.shell_completion import CompletionItem
 
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.errors import CheckpointError, ResultError
-from tracin_dask.limits import MOST_BYTES, short
+from tracin_dask.limits import bytes_of, short
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.formats import refuse_unknown
@@ -54,13 +54,8 @@ class ByteSize(click.ParamType[int]):
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse the text; a number without a unit is bytes."""
-        from dask.utils import parse_bytes  # noqa: PLC0415 - Dask is slow to import
-
-        try:
-            size = int(parse_bytes(value))
-        except (ValueError, OverflowError):
-            size = 0
-        if not 1 <= size <= MOST_BYTES:
+        size = value if isinstance(value, int) else bytes_of(value)
+        if size is None:
             self.fail(f"{short(value)} is not a size in bytes; expected e.g. 512MiB or 1GiB", param, ctx)
         return size
 
