@@ -63,6 +63,7 @@ def stop_at(tmp_path: Path):
             said, _ = process.communicate(timeout=60)
             seconds = time.monotonic() - started
         _, alive = psutil.wait_procs(children, timeout=1)
+        alive = [one for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
         left = [*map(str, alive), *(path.name for path in scratch.glob("**/*") if path.suffix != ".lock")]
         usual = ("dashboard: ", "scored ", "epoch ", "running in ", "  from your own machine: ")
         lines = [line for line in said.splitlines() if not line.startswith(usual)]

@@ -57,7 +57,7 @@ def test_a_slurm_job_with_gpus_has_one_worker_per_gpu():
 
 
 def test_the_script_of_a_slurm_job_has_the_settings_of_the_site():
-    script = job_script(GPUS, "tcp://10.0.0.1:8786")
+    script = job_script(GPUS, "10.0.0.1:8786")
     for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=64G", "#SBATCH -t 1-00:00:00", "#SBATCH --gres=gpu:4"):
         assert line in script.splitlines(), script
     assert script.index("module load cuda") < script.index("/site/python -m dask_cuda.cli tcp://10.0.0.1:8786")
@@ -93,3 +93,12 @@ def test_a_command_of_the_setup_may_have_several_lines():
     assert "if true; then\n  module load a\nfi" in job_script(
         replace(CPUS, setup=("if true; then\n  module load a\nfi",))
     )
+
+
+def test_jobs_with_certificates_get_them_by_the_settings_of_dask():
+    files = {"tls_ca_file": "/my certificates/ca.pem", "tls_cert": "/c.pem", "tls_key": "/k.pem"}
+    lines = job_script(replace(CPUS, **files)).splitlines()
+    assert "export DASK_DISTRIBUTED__COMM__TLS__CA_FILE='/my certificates/ca.pem'" in lines
+    assert "export DASK_DISTRIBUTED__COMM__TLS__WORKER__CERT=/c.pem" in lines
+    assert "export DASK_DISTRIBUTED__COMM__TLS__WORKER__KEY=/k.pem" in lines
+    assert any("distributed.cli.dask_worker tls://SCHEDULER:PORT" in line for line in lines)

@@ -76,6 +76,8 @@ def is_stopping() -> bool:
 
 def exit_stopped() -> NoReturn:
     """Print the one line, and exit as a program does that a signal ends; without a signal it was Ctrl-C."""
+    if is_stopping():
+        _ignore_signals()
     _say()
     sys.exit(_exit_code())
 
@@ -93,10 +95,11 @@ def _say() -> None:
     click.echo("stopped" if kept is None else f"stopped; {kept()}", err=True)
 
 
-def _stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - Python's signature
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature
     _ignore_signals()
     _Stop.number = number
-    raise KeyboardInterrupt
+    if not _Stop.is_said:
+        raise KeyboardInterrupt
 
 
 def _ignore_signals() -> None:
@@ -106,10 +109,9 @@ def _ignore_signals() -> None:
 
 def _leave_to_parent() -> None:
     """Let a process that is forked off, such as one that prepares batches, be ended by its parent alone."""
-    if signal.getsignal(signal.SIGTERM) is _stop:
+    if _stop in map(signal.getsignal, SIGNALS):
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def _watch(arrived: socket.socket) -> None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import dask
 from distributed import Client
 
-from tracin_dask.clusters import settings
+from tracin_dask.clusters import settings, tls
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.sbatch import sbatch
 from tracin_dask.clusters.settings import setting
@@ -69,6 +69,9 @@ class Slurm:
     scratch: str | None = setting(settings.text, None)
     wait_minutes: int = setting(settings.count, 60)
     """How long to wait for the first worker while jobs are pending."""
+    tls_ca_file: str | None = setting(settings.text, None)
+    tls_cert: str | None = setting(settings.text, None)
+    tls_key: str | None = setting(settings.text, None)
 
     def __post_init__(self) -> None:
         """Refuse settings that do not go together.
@@ -81,6 +84,7 @@ class Slurm:
         for name in ("queue", "account", "interface", "host", "python", "logs", "scratch", "directives"):
             if not "".join(getattr(self, name) or "").isprintable():
                 raise ConfigError(f"{name}: a line break or control character would change the script of the job")
+        tls.refuse_half(self)
         if self.lifetime_seconds < 1:
             raise ConfigError(
                 f"leave_before: workers would leave {self.leave_before} before the end of {self.walltime}: at once"
@@ -144,19 +148,23 @@ class Slurm:
         Path(self.logs).mkdir(parents=True, exist_ok=True)
         _let_slurm_judge(self)
         # do not wait for the return of workers that are gone: their jobs are replaced
-        dask_settings = {
+        dask_settings = tls.dask_settings(self) | {
             "distributed.deploy.lost-worker-timeout": REPLACE_EVERY,
             "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         }
-        options = cluster_options(self, start.preload)
-        options["scheduler_options"] = self.listen | {"dashboard_address": ":8787"}
-        with (
-            dask.config.set(dask_settings),
-            started(jobqueue().SLURMCluster, options, title="Slurm", patience=start.patience) as (cluster, client),
-        ):
-            cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs, interval=REPLACE_EVERY)
-            _wait_for_workers(client, cluster, self, self.num_workers if start.all_workers else 1)
-            yield OpenCluster(client=client, resources=self._resources_of(client))
+        with dask.config.set(dask_settings):
+            options = cluster_options(self, start.preload)
+            options["scheduler_options"] = self.listen | {"dashboard_address": ":8787"}
+            if tls.encrypts("client", "scheduler", "worker"):
+                options["protocol"] = "tls://"
+            with started(jobqueue().SLURMCluster, options, title="Slurm", patience=start.patience) as (cluster, client):
+                yield from self._when_there(cluster, client, start)
+
+    def _when_there(self, cluster: Any, client: Client, start: Start) -> Iterator[OpenCluster]:  # noqa: ANN401 - dask-jobqueue has no types
+        """Let lost jobs be replaced, and wait for the first worker."""
+        cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs, interval=REPLACE_EVERY)
+        _wait_for_workers(client, cluster, self, self.num_workers if start.all_workers else 1)
+        yield OpenCluster(client=client, resources=self._resources_of(client))
 
     def _resources_of(self, client: Client) -> Resources:
         """Ask the workers that are there for their memory; the others will come."""
@@ -181,7 +189,11 @@ def cluster_options(site: Slurm, preload: Sequence[str] = ()) -> dict[str, Any]:
         "job_cpu": site.cpus_per_job,
         "memory": f"{site.memory_per_job}B",
         "python": shlex.quote(site.python or sys.executable),
-        "job_script_prologue": [*site.setup, f"export {LIFETIME}={site.lifetime_seconds}s"],
+        "job_script_prologue": [
+            *site.setup,
+            *(f"export {name}={shlex.quote(value)}" for name, value in tls.exports(tls.dask_settings(site)).items()),
+            f"export {LIFETIME}={site.lifetime_seconds}s",
+        ],
         "job_extra_directives": [*directives, *site.directives],
         "worker_extra_args": [*bind, *gpu, *modules],
         "log_directory": site.logs,
@@ -208,9 +220,10 @@ def jobqueue() -> Any:  # noqa: ANN401 - it has no types
         ) from error
 
 
-def job_script(site: Slurm, scheduler: str = "tcp://SCHEDULER:PORT") -> str:
+def job_script(site: Slurm, scheduler: str = "SCHEDULER:PORT") -> str:
     """Give the script of one job, without submitting anything."""
-    script: str = jobqueue().slurm.SLURMJob(scheduler=scheduler, name="worker", **cluster_options(site)).job_script()
+    address = f"{'tcp' if site.tls_cert is None else 'tls'}://{scheduler}"
+    script: str = jobqueue().slurm.SLURMJob(scheduler=address, name="worker", **cluster_options(site)).job_script()
     return script
 
 
