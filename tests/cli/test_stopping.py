@@ -112,7 +112,9 @@ from tracin_dask.cli import main, stopping
 stopping.LIMIT_SECONDS = 0.5
 def busy(*_):
     print("busy", flush=True)
-    ctypes.CDLL(None).usleep(60_000_000)  # outside of Python: no exception arrives
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)  # for ever, outside of Python: no exception arrives
 main.group.invoke = busy
 main.call(["ingest"])
 """

@@ -98,6 +98,7 @@ def _say() -> None:
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature
     _ignore_signals()
     _Stop.number = number
+    _silence()
     if not _Stop.is_said:
         raise KeyboardInterrupt
 
@@ -115,32 +116,40 @@ def _leave_to_parent() -> None:
 
 
 def _watch(arrived: socket.socket) -> None:
-    """Wait for a signal; then silence what libraries print when they are interrupted, and see to the end."""
+    """Wait for a signal, even one that Python has not seen yet; end the process if it does not end by itself."""
     with arrived:
         while received := arrived.recv(1):
             if received[0] in SIGNALS:
                 _Stop.number = received[0]
-                _silence()
-                time.sleep(LIMIT_SECONDS)
-                _end_from_outside()
+                break
+        else:
+            return  # the command has ended
+    _silence()
+    time.sleep(LIMIT_SECONDS)
+    try:
+        _kill_children()
+        _say()
+        free_semaphores: Callable[[int], None] = vars(util)["_run_finalizers"]
+        free_semaphores(0)  # else the resource tracker would print a warning for each of them
+    finally:
+        os._exit(_exit_code())
 
 
 def _silence() -> None:
-    logging.disable(logging.CRITICAL)
+    """Hide what libraries print when they are interrupted.
+
+    `logging.disable` would wait for a lock that stays taken if the main thread is interrupted at the wrong moment.
+    """
+    logging.Handler.handle = lambda *_: False  # type: ignore[method-assign] # for all handlers, without their locks
     warnings.simplefilter("ignore")
     sys.unraisablehook = lambda _: None
     threading.excepthook = lambda _: None
 
 
-def _end_from_outside() -> NoReturn:
-    """End the process although its main thread does not; worker processes end first."""
+def _kill_children() -> None:
     import psutil  # noqa: PLC0415 - only for a command that hangs
 
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
+    with suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
             if "resource_tracker" not in " ".join(child.cmdline()):  # it frees what the others hold
                 child.kill()
-    _say()
-    free_semaphores: Callable[[int], None] = vars(util)["_run_finalizers"]
-    free_semaphores(0)  # else the resource tracker would print a warning for each of them
-    os._exit(_exit_code())
