@@ -9,10 +9,12 @@ from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 
 from tracin_dask.errors import ClusterError, ConfigError
+from tracin_dask.limits import MOST_BYTES, MOST_THREADS, MOST_WORKERS, short
 
 if TYPE_CHECKING:
     from distributed import Client
 
+_LIMITS = {"workers": MOST_WORKERS, "threads_per_worker": MOST_THREADS, "memory_per_worker": MOST_BYTES}
 MEMORY_SHARE = 0.8
 """Part of the machine's memory, or of a GPU's, that a run plans with when no limit is stated."""
 
@@ -38,6 +40,19 @@ class WorkerOptions:
     threads_per_worker: int | None = None
     memory_per_worker: int | None = None
     """In bytes."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no machine has.
+
+        Raises
+        ------
+        ConfigError
+            With the number and what is allowed.
+        """
+        for name, most in _LIMITS.items():
+            number = getattr(self, name)
+            if number is not None and not 1 <= number <= most:
+                raise ConfigError(f"{name} must be a whole number from 1 to {most:,}, not {short(number)}")
 
     def applied_to(self, resources: Resources) -> Resources:
         """Give workers of the size that is asked for."""

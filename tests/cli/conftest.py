@@ -2,6 +2,7 @@
 
 import copy
 import json
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ def stop(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> Callable[..., click.tes
         with monkeypatch.context() as patch:
             patch.setattr(in_process, "score_rows", interrupted)
             result = tool(*words)
-        assert result.exit_code == 1
+        assert result.exit_code == 128 + signal.SIGINT
         return result
 
     return command

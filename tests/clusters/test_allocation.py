@@ -9,10 +9,10 @@ import yaml
 from tracin_dask.cli.allocation import running
 from tracin_dask.clusters import allocation
 from tracin_dask.clusters.address import Address
-from tracin_dask.clusters.allocation import batch_script, runner_options
+from tracin_dask.clusters.allocation import batch_script, read_site, runner_options
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.clusters.slurm import Slurm
-from tracin_dask.errors import ClusterError
+from tracin_dask.errors import ClusterError, ConfigError
 
 GIB = 2**30
 CPUS = Slurm(jobs=3, walltime="04:00:00", memory_per_job=64 * GIB, cpus_per_job=8, workers_per_job=4, account="mine")
@@ -91,3 +91,13 @@ def test_a_job_that_slurm_refuses_is_reported_with_its_message(tmp_path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ClusterError, match="sbatch cannot be called"):
         allocation.submit(Path("job.sh"))
+
+
+def test_a_run_in_one_job_refuses_certificates(tmp_path):
+    path = tmp_path / "site.yaml"
+    site = {"kind": "slurm", "jobs": 1, "walltime": "01:00:00", "memory_per_job": "1GiB"}
+    path.write_text(yaml.safe_dump(site | {"tls_ca_file": "/a", "tls_cert": "/b", "tls_key": "/c"}))
+    with pytest.raises(
+        ConfigError, match=r"site\.yaml: tls_cert: a run in one job has no certificates; leave them out"
+    ):
+        read_site(path)

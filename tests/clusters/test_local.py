@@ -1,16 +1,23 @@
 """Local workers: their sizes, where they listen, and that nothing of them stays."""
 
+import base64
 import os
 import sys
+import time
+from contextlib import closing
 from dataclasses import replace
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from distributed import LocalCluster, default_client
+from bokeh.util.token import generate_jwt_token, generate_session_id
+from distributed import Client, LocalCluster, default_client
 
-from tracin_dask.clusters import client
+from tracin_dask.clusters import started
 from tracin_dask.clusters.cluster import Start
 from tracin_dask.clusters.local import Local
+from tracin_dask.monitor.plugin import RunMonitor
 from tracin_dask.resources import Machine, Resources, WorkerOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -26,6 +33,13 @@ def listening(pid: int) -> set[str]:
 
 def sized(num_workers: int, memory_bytes: int) -> Start:
     return Start(resources=Resources(num_workers=num_workers, memory_bytes=memory_bytes))
+
+
+def wait_until(is_so, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return is_so()
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +72,46 @@ def test_local_workers_have_one_dask_thread_and_the_stated_memory(opened):
 
 def test_a_local_cluster_listens_on_the_loopback_interface_only(opened):
     for facts in opened[0]:
-        assert facts["scheduler"].startswith("tcp://127.0.0.1:")
+        assert facts["scheduler"].startswith("tls://127.0.0.1:")
         assert facts["dashboard"].startswith("http://127.0.0.1:")
-        assert all(address.startswith("tcp://127.0.0.1:") for address in facts["workers"])
+        assert all(address.startswith("tls://127.0.0.1:") for address in facts["workers"])
         assert facts["listening"] == {"127.0.0.1"}
+
+
+def test_a_client_without_the_certificate_cannot_use_a_local_cluster():
+    with Local().open(sized(1, GIB)) as opened:
+        (worker,) = opened.client.scheduler_info()["workers"]
+        for address in (opened.client.scheduler.address, worker):
+            for scheme, message in (("tls", "TLS"), ("tcp", "timed out|closed|reset")):
+                stranger = f"{scheme}://{address.removeprefix('tls://')}"
+                with pytest.raises((OSError, TypeError), match=message):
+                    Client(stranger, timeout=1)
+
+
+def test_the_dashboard_of_a_local_cluster_answers_no_page_of_another_host():
+    with Local().open(sized(1, GIB)) as opened:
+        opened.client.register_plugin(RunMonitor())
+        link = opened.client.dashboard_link
+        for page in ("status", "tracin"):
+            socket = urlsplit(link)._replace(scheme="ws", path=f"/{page}/ws").geturl()
+            answers = [answer_to(socket, origin) for origin in (link, "http://localhost:1234", "http://example.com")]
+            assert answers == [101, 101, 403], page
+
+
+def answer_to(socket: str, origin: str) -> int:
+    """Ask for the live figures of a page as a browser does that shows a page of some origin."""
+    target = urlsplit(socket)
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Origin": origin,
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+        "Sec-WebSocket-Protocol": f"bokeh, {generate_jwt_token(generate_session_id())}",
+    }
+    with closing(HTTPConnection(target.netloc, timeout=10)) as connection:
+        connection.request("GET", target.path, headers=headers)
+        return connection.getresponse().status
 
 
 def test_two_local_clusters_at_once_have_separate_dashboards(opened):
@@ -91,19 +141,19 @@ def test_other_computations_of_the_process_do_not_go_to_the_workers():
 
 
 def test_workers_that_take_long_to_end_do_not_fail_what_is_done(monkeypatch, caplog):
-    close = LocalCluster.close
-
-    def late(cluster: LocalCluster) -> None:
-        close(cluster)
+    def never(*_: object, **__: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(LocalCluster, "close", late)
+    monkeypatch.setattr(LocalCluster, "close", never)
     with Local().open(sized(1, GIB)) as opened:
+        pids = opened.client.run(os.getpid).values()
         found = opened.client.submit(sum, [1, 2]).result()
+    monkeypatch.undo()
     assert found == 3
-    assert [record.message for record in caplog.records if record.name == client.__name__] == [
-        "the workers took too long to end and were killed"
+    assert [record.message for record in caplog.records if record.name == started.__name__] == [
+        "the workers did not end in time and were killed (TimeoutError)"
     ]
+    assert all(wait_until(lambda pid=pid: not psutil.pid_exists(pid)) for pid in pids)
 
 
 class TestExpectedWorkers:

@@ -1,10 +1,13 @@
 """Slurm: the arguments of dask-jobqueue, the text of a job script, and the expected workers."""
 
+import shlex
 import sys
+from dataclasses import replace
 
 import pytest
 
 from tracin_dask.clusters.slurm import Slurm, cluster_options, job_script
+from tracin_dask.errors import ConfigError
 from tracin_dask.resources import Machine, Resources, WorkerOptions
 
 GIB = 2**30
@@ -54,7 +57,7 @@ def test_a_slurm_job_with_gpus_has_one_worker_per_gpu():
 
 
 def test_the_script_of_a_slurm_job_has_the_settings_of_the_site():
-    script = job_script(GPUS, "tcp://10.0.0.1:8786")
+    script = job_script(GPUS, "10.0.0.1:8786")
     for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=64G", "#SBATCH -t 1-00:00:00", "#SBATCH --gres=gpu:4"):
         assert line in script.splitlines(), script
     assert script.index("module load cuda") < script.index("/site/python -m dask_cuda.cli tcp://10.0.0.1:8786")
@@ -68,3 +71,34 @@ def test_slurm_expects_the_workers_of_all_jobs(site, expected):
     assert found == Resources(num_workers=num_workers, threads_per_worker=threads, memory_bytes=memory)
     (found,) = site.expected_resources(WorkerOptions(threads_per_worker=1, memory_per_worker=GIB), machine)
     assert found == Resources(num_workers=num_workers, threads_per_worker=1, memory_bytes=GIB)
+
+
+def test_words_of_a_job_script_are_quoted_as_in_a_submitted_run():
+    site = replace(GPUS, python="/my site/python", scratch="/local/$USER; x", interface="ib 0")
+    line = next(line for line in job_script(site).splitlines() if "dask_cuda.cli" in line)
+    words = shlex.split(line)
+    assert words[:3] == ["/my site/python", "-m", "dask_cuda.cli"]
+    assert words[words.index("--local-directory") + 1] == "/local/$USER; x"
+    assert words[words.index("--interface") + 1] == "ib 0"
+
+
+@pytest.mark.parametrize("name", ["directives", "queue", "python", "logs"])
+def test_a_line_break_in_a_job_script_is_refused(name):
+    value = "--x\ntouch /tmp/y"
+    with pytest.raises(ConfigError, match=f"{name}: a line break or control character would change the script"):
+        replace(CPUS, **{name: (value,) if name == "directives" else value})
+
+
+def test_a_command_of_the_setup_may_have_several_lines():
+    assert "if true; then\n  module load a\nfi" in job_script(
+        replace(CPUS, setup=("if true; then\n  module load a\nfi",))
+    )
+
+
+def test_jobs_with_certificates_get_them_by_the_settings_of_dask():
+    files = {"tls_ca_file": "/my certificates/ca.pem", "tls_cert": "/c.pem", "tls_key": "/k.pem"}
+    lines = job_script(replace(CPUS, **files)).splitlines()
+    assert "export DASK_DISTRIBUTED__COMM__TLS__CA_FILE='/my certificates/ca.pem'" in lines
+    assert "export DASK_DISTRIBUTED__COMM__TLS__WORKER__CERT=/c.pem" in lines
+    assert "export DASK_DISTRIBUTED__COMM__TLS__WORKER__KEY=/k.pem" in lines
+    assert any("distributed.cli.dask_worker tls://SCHEDULER:PORT" in line for line in lines)

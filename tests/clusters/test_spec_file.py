@@ -77,6 +77,25 @@ def test_values_of_a_specification_file_are_read_as_written(spec_of):
         ("kind: slurm\nwalltime: 4h\n", r"site\.yaml:2: walltime: expected a time such as 04:00:00"),
         ("kind: slurm\nwalltime: 00:00:00\n", r"walltime: expected a time"),
         ("kind: local\n  workers: : 2\n", r"site\.yaml:2: not valid YAML"),
+        ("kind: local\n# \x07\n", r"site\.yaml: not valid YAML: unacceptable character #x0007"),
+        ("[" * 5000, r"site\.yaml: nested too deeply; expected lines of `setting: value`"),
+        ("- " * 5000, r"site\.yaml: nested too deeply"),
+        ("? [a]\n: b\n", r"site\.yaml:1: expected `setting: value`, not a list or a block as setting"),
+        ("# " + "a" * 200_000, r"site\.yaml: too large for a specification file"),
+        ("kind: ..:a\n", r"site\.yaml:1: kind: expected one of local, .*, not '\.\.:a'"),
+        ("kind: os:getcwd\n", r"site\.yaml:1: kind: os:getcwd is not a kind of cluster: expected a dataclass"),
+        (
+            f"kind: local\nworkers: {'9' * 5000}\n",
+            r"workers: expected a whole number of at most 6 digits, not '9+'… \(5,000",
+        ),
+        ("kind: local\nworkers: 100000\n", r"site\.yaml: workers must be a whole number from 1 to 1,000, not 100000"),
+        ("kind: local\nthreads_per_worker: 100000\n", r"threads_per_worker must be a whole number from 1 to 1,024"),
+        (
+            "kind: local\nmemory_per_worker: 1e400GB\n",
+            r"memory_per_worker: expected a size such as 16GiB, not '1e400GB'",
+        ),
+        ('kind: slurm\ndirectives: ["--x\\ntouch /tmp/y"]\n', r"directives: expected one line of text without control"),
+        ('kind: slurm\nqueue: "a\\e[2J"\n', r"queue: expected one line of text without control characters"),
     ],
 )
 def test_an_invalid_setting_is_named_with_its_line(spec_of, text, message):

@@ -13,9 +13,10 @@ import torch
 from conftest import random_model
 from distributed import Client, LocalCluster
 
-from tracin_dask.clusters.client import client_of
+from tracin_dask.clusters.started import started
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.conve.model import ConvE
+from tracin_dask.patience import Patience
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution, carry_out
@@ -147,14 +148,14 @@ def ask_oracle(graph: Graph, checkpoint: Checkpoint) -> Truth:
 @contextmanager
 def local_client(num_workers: int) -> Iterator[Client]:
     """Start worker processes; the dashboard takes any port, since 8787 may be in use."""
-    cluster = LocalCluster(
-        n_workers=num_workers,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        memory_limit="2GiB",
-    )
-    with client_of(cluster) as client:
+    options = {
+        "n_workers": num_workers,
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": "127.0.0.1:0",
+        "memory_limit": "2GiB",
+    }
+    with started(LocalCluster, options, title="the cluster of the tests", patience=Patience()) as (_, client):
         yield client
 
 

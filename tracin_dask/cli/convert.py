@@ -5,6 +5,7 @@ from typing import TypedDict, Unpack
 
 import click
 
+from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.values import LOCAL_FILE
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -42,10 +43,10 @@ class ConvertFlags(TypedDict):
     help="Compare the scores of both models for random triples, and print the largest difference.",
 )
 @click.option(
-    "--embedding-height", type=click.IntRange(min=1), help="Image rows of the input, if the file does not state them."
+    "--embedding-height", type=WholeNumber(), help="Image rows of the input, if the file does not state them."
 )
 @click.option(
-    "--embedding-width", type=click.IntRange(min=1), help="Image columns of the input, if the file does not state them."
+    "--embedding-width", type=WholeNumber(), help="Image columns of the input, if the file does not state them."
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def command(**options: Unpack[ConvertFlags]) -> None:

@@ -3,12 +3,13 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
 from tracin_dask import __version__
+from tracin_dask.cli.stopping import exit_stopped, is_stopping, signals_handled
 from tracin_dask.errors import TracInDaskError
 from tracin_dask.places.explained import why
 
@@ -38,6 +39,15 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"tracin_dask.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Run a command; one that is stopped prints one line."""
+        try:
+            return super().invoke(ctx)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or is_stopping():
+                exit_stopped()
+            raise
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the commands' names from the table above instead of importing each."""
         commands = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
@@ -65,14 +75,15 @@ def main() -> None:
 
 def call(words: Sequence[str]) -> None:
     """Run a command line and exit; all that can be expected to fail is printed as one message, without a traceback."""
-    try:
-        group(list(words))
-    except TracInDaskError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{f'{error.filename}: ' if error.filename else ''}{why(error)}")
-    except RecursionError:
-        _fail("an input is nested too deeply: a file of objects within objects is damaged, or made to do harm")
+    with signals_handled():
+        try:
+            group(list(words))
+        except TracInDaskError as error:
+            _fail(str(error))
+        except OSError as error:
+            _fail(f"{f'{error.filename}: ' if error.filename else ''}{why(error)}")
+        except RecursionError:
+            _fail("an input is nested too deeply: a file of objects within objects is damaged, or made to do harm")
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import click
 
+from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.values import ANY_PLACE
 from tracin_dask.places.place import Place
 
@@ -15,8 +16,10 @@ from tracin_dask.places.place import Place
     metavar="H R T",
     help="Show the answer about this test triple, given by ids, labels or names. Repeatable.",
 )
-@click.option("--test-index", type=int, multiple=True, help="Show the answer with this index, from 0. Repeatable.")
-@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Rows of each table.")
+@click.option(
+    "--test-index", type=WholeNumber(0), multiple=True, help="Show the answer with this index, from 0. Repeatable."
+)
+@click.option("--top", type=WholeNumber(), default=10, show_default=True, help="Rows of each table.")
 def command(path: Place, test_triple: tuple[tuple[str, str, str], ...], test_index: tuple[int, ...], top: int) -> None:
     """Print the result in PATH again: tables of proponents, opponents and groups.
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from tracin_dask.cli.options.numbers import MOST_SEED, RealNumber, WholeNumber
 from tracin_dask.cli.options.values import LOCAL_FILE
+from tracin_dask.limits import MOST_WORKERS
 
 if TYPE_CHECKING:
     from tracin_dask.triples.idmap import MapColumns
@@ -68,28 +70,59 @@ class TrainFlags(TypedDict):
 @click.option("--labels", is_flag=True, help="Integers in the triples are labels, not ids.")
 @click.option("--ids", is_flag=True, help="Integers in the triples are ids, even where labels are integers, too.")
 @click.option("-o", "--output-dir", type=FOLDER, required=True, help="Folder for the models and records.")
-@click.option("--embedding-dim", default=200, help="Numbers per entity and relation: height × width.")
-@click.option("--embedding-height", default=10, help="Rows of the image of an embedding.")
-@click.option("--embedding-width", default=20, help="Columns of the image of an embedding.")
-@click.option("--output-channels", default=32, help="Kernels of the convolution.")
-@click.option("--kernel-height", default=3, help="Rows of a kernel.")
-@click.option("--kernel-width", default=3, help="Columns of a kernel.")
-@click.option("--input-dropout", default=0.2, help="Fraction of image values dropped in training.")
-@click.option("--feature-map-dropout", default=0.2, help="Fraction of channels dropped in training.")
-@click.option("--output-dropout", default=0.3, help="Fraction of projected values dropped in training.")
-@click.option("--num-epochs", default=100, help="Total number of passes over the triples; may be raised when resuming.")
-@click.option("--batch-size", default=256, help="Triples per optimizer step.")
-@click.option("--learning-rate", default=0.001, help="Adam's learning rate; recorded in the checkpoints.")
-@click.option("--label-smoothing", default=0.1, help="ε: labels are (1 − ε)·onehot + ε / number of entities.")
 @click.option(
-    "--random-seed", default=42, help="Seed of initial weights, shuffling and dropout; a whole number below 2^64."
+    "--embedding-dim", type=WholeNumber(), default=200, help="Numbers per entity and relation: height × width."
+)
+@click.option("--embedding-height", type=WholeNumber(), default=10, help="Rows of the image of an embedding.")
+@click.option("--embedding-width", type=WholeNumber(), default=20, help="Columns of the image of an embedding.")
+@click.option("--output-channels", type=WholeNumber(), default=32, help="Kernels of the convolution.")
+@click.option("--kernel-height", type=WholeNumber(), default=3, help="Rows of a kernel.")
+@click.option("--kernel-width", type=WholeNumber(), default=3, help="Columns of a kernel.")
+@click.option(
+    "--input-dropout", type=RealNumber(below=1.0), default=0.2, help="Fraction of image values dropped in training."
+)
+@click.option(
+    "--feature-map-dropout", type=RealNumber(below=1.0), default=0.2, help="Fraction of channels dropped in training."
+)
+@click.option(
+    "--output-dropout",
+    type=RealNumber(below=1.0),
+    default=0.3,
+    help="Fraction of projected values dropped in training.",
+)
+@click.option(
+    "--num-epochs",
+    type=WholeNumber(),
+    default=100,
+    help="Total number of passes over the triples; may be raised when resuming.",
+)
+@click.option("--batch-size", type=WholeNumber(2), default=256, help="Triples per optimizer step.")
+@click.option(
+    "--learning-rate",
+    type=RealNumber(above=0.0),
+    default=0.001,
+    help="Adam's learning rate; recorded in the checkpoints.",
+)
+@click.option(
+    "--label-smoothing",
+    type=RealNumber(below=1.0),
+    default=0.1,
+    help="ε: labels are (1 − ε)·onehot + ε / number of entities.",
+)
+@click.option(
+    "--random-seed", type=WholeNumber(0, MOST_SEED), default=42, help="Seed of initial weights, shuffling and dropout."
 )
 @click.option("--checkpoint-dir", type=FOLDER, help="Folder of checkpoints. [default: OUTPUT_DIR/checkpoints]")
-@click.option("--checkpoint-frequency", default=2, help="Number of epochs between checkpoints.")
+@click.option("--checkpoint-frequency", type=WholeNumber(), default=2, help="Number of epochs between checkpoints.")
 @click.option("--resume-from-checkpoint", type=LOCAL_FILE, help="Continue exactly where this checkpoint was written.")
 @click.option("--use-mixed-precision", is_flag=True, help="Compute in bfloat16 (CPU) or float16 (GPU).")
 @click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations.")
-@click.option("--num-workers", default=0, help="Processes that prepare batches; 0 for none. Changes no result.")
+@click.option(
+    "--num-workers",
+    type=WholeNumber(0, MOST_WORKERS),
+    default=0,
+    help="Processes that prepare batches; 0 for none. Changes no result.",
+)
 @click.option("--no-gpu", is_flag=True, help="Use the CPU even if there is a GPU.")
 def command(**options: Unpack[TrainFlags]) -> None:
     """Train a ConvE on a graph.

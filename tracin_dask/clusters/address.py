@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask
 from distributed import Client
 
-from tracin_dask.clusters import settings
+from tracin_dask.clusters import settings, tls
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.settings import setting
-from tracin_dask.errors import ClusterError
+from tracin_dask.clusters.started import close_client
+from tracin_dask.errors import ClusterError, ConfigError
+from tracin_dask.monitor.watch import Watch
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
 TIMEOUT_SECONDS = 30
@@ -31,6 +34,13 @@ class Address:
     """How long to wait for them."""
     device_memory_limit: str = setting(settings.device_memory, "0.8")
     """Memory of a GPU that a run may use: a part of it, or a size."""
+    tls_ca_file: str | None = setting(settings.text, None)
+    tls_cert: str | None = setting(settings.text, None)
+    tls_key: str | None = setting(settings.text, None)
+
+    def __post_init__(self) -> None:
+        """Refuse certificates that are half given; raises as `tls.refuse_half`."""
+        tls.refuse_half(self)
 
     @property
     def title(self) -> str:
@@ -47,25 +57,45 @@ class Address:
         return []
 
     @contextmanager
-    def open(self, start: Start) -> Iterator[OpenCluster]:  # noqa: ARG002 - its workers are running
+    def open(self, start: Start) -> Iterator[OpenCluster]:
         """Connect to the scheduler and wait for its workers; the cluster is left running.
 
         Raises
         ------
         ClusterError
             If the scheduler does not answer, or has fewer workers than stated.
+        ConfigError
+            If its connections are encrypted and certificates are missing, or the other way round.
         """
         scheduler = _address_in(Path(self.address)) if self.address.endswith(".json") else self.address
         try:
-            client = Client(scheduler, timeout=TIMEOUT_SECONDS)
+            with dask.config.set(tls.dask_settings(self)):
+                self._check_certificates(scheduler)
+                client = Client(scheduler, timeout=TIMEOUT_SECONDS)
         except (OSError, TimeoutError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
             raise ClusterError(
                 f"no scheduler answers at {self.address} within {TIMEOUT_SECONDS} s ({error}); start one with "
                 "`dask scheduler` and workers with `dask worker ADDRESS --nthreads 1`, or check the address"
             ) from error
-        with client:
+        try:
             self._wait_for_workers(client)
-            yield OpenCluster(client=client, resources=of_client(client, self.device_memory_limit))
+            with Watch(client, start.patience):  # a worker that is stopped does not answer
+                resources = of_client(client, self.device_memory_limit)
+            yield OpenCluster(client=client, resources=resources)
+        finally:
+            close_client(client, start.patience.stop_seconds)
+
+    def _check_certificates(self, scheduler: str) -> None:
+        has_certificates = tls.encrypts("client")
+        if scheduler.startswith(tls.ENCRYPTED) and not has_certificates:
+            raise ConfigError(
+                f"{scheduler} takes encrypted connections only: state tls_ca_file, tls_cert and tls_key in a "
+                "specification file (`tracin-dask cluster init address`), or in Dask's own configuration"
+            )
+        if self.tls_cert is not None and not scheduler.startswith(tls.ENCRYPTED):
+            raise ConfigError(f"tls_cert is stated, and connections to {scheduler} are not encrypted; expected tls://")
 
     def _wait_for_workers(self, client: Client) -> None:
         try:

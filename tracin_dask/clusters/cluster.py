@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from tracin_dask.patience import Patience
 from tracin_dask.resources import Machine, Resources, WorkerOptions
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Start:
     """Modules that tasks need: workers import them while they start."""
     all_workers: bool = False
     """Wait for all workers, not only for those that a run can start with."""
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,8 @@ class OpenCluster:
 
     client: "Client"
     resources: Resources
+    workers_return: bool = True
+    """Whether workers may still come after the last one was lost."""
 
 
 @runtime_checkable

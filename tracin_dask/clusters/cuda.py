@@ -9,10 +9,10 @@ from distributed import Client
 from distributed.diagnostics import nvml
 
 from tracin_dask.clusters import settings
-from tracin_dask.clusters.client import client_of
 from tracin_dask.clusters.cluster import OpenCluster, Start
-from tracin_dask.clusters.local import LOOPBACK
 from tracin_dask.clusters.settings import setting
+from tracin_dask.clusters.started import started
+from tracin_dask.clusters.this_machine import LOOPBACK, of_this_machine
 from tracin_dask.errors import ClusterError
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
@@ -80,13 +80,15 @@ class Cuda:
             raise ClusterError(
                 f"--cluster cuda needs dask-cuda ({error}); install it with `pip install 'tracin-dask[cuda]'`"
             ) from error
-        try:
-            cluster = LocalCUDACluster(**cluster_options(self, start.preload))
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ClusterError(f"--cluster cuda: the workers did not start: {error}") from error
-        with client_of(cluster) as client:
+        options = cluster_options(self, start.preload)
+        with (
+            of_this_machine() as common,
+            started(LocalCUDACluster, common | options, title="--cluster cuda", patience=start.patience) as found,
+        ):
+            cluster, client = found
             _wait_for_workers(client, len(cluster.worker_spec))
-            yield OpenCluster(client=client, resources=of_client(client, self.device_memory_limit))
+            resources = of_client(client, self.device_memory_limit)
+            yield OpenCluster(client=client, resources=resources, workers_return=False)
 
 
 def cluster_options(cluster: Cuda, preload: Sequence[str] = ()) -> dict[str, Any]:

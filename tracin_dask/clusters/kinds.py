@@ -1,10 +1,13 @@
 """The kinds of cluster by name: each is a class in a file of its own, imported when it is used."""
 
 import importlib
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.limits import short
 
 if TYPE_CHECKING:
     from tracin_dask.clusters.cluster import Cluster
@@ -17,6 +20,7 @@ KINDS = {
 }
 """The kinds that come with the package; a specification file may also name your own as `package.module:Class`."""
 Kind = Callable[..., "Cluster"]
+_CLASS = re.compile(r"(?P<module>[^\W\d]\w*(\.\w+)*):(?P<name>\w+)")
 
 
 def find_kind(name: str) -> Kind:
@@ -27,11 +31,15 @@ def find_kind(name: str) -> Kind:
     ConfigError
         If there is no such kind or class.
     """
-    module, _, class_name = KINDS.get(name, name).partition(":")
-    if not class_name:
-        raise ConfigError(f"expected one of {', '.join(KINDS)}, or `package.module:Class` of your own, not {name!r}")
+    found = _CLASS.fullmatch(KINDS.get(name, name))
+    if found is None:
+        raise ConfigError(
+            f"expected one of {', '.join(KINDS)}, or `package.module:Class` of your own, not {short(name)}"
+        )
     try:
-        kind: Kind = getattr(importlib.import_module(module), class_name)
-    except (ImportError, AttributeError) as error:
+        kind: Any = getattr(importlib.import_module(found["module"]), found["name"])
+    except Exception as error:  # whatever a module of somebody else raises
         raise ConfigError(f"{name} cannot be imported ({error}); is its folder on PYTHONPATH?") from error
-    return kind
+    if not is_dataclass(kind) or not hasattr(kind, "open"):
+        raise ConfigError(f"{name} is not a kind of cluster: expected a dataclass with a method `open`")
+    return cast("Kind", kind)

@@ -1,25 +1,21 @@
 """Worker processes on the CPUs of this machine."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
-import dask
 from distributed import LocalCluster
 
 from tracin_dask.clusters import settings
-from tracin_dask.clusters.client import client_of
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.settings import setting
+from tracin_dask.clusters.started import started
+from tracin_dask.clusters.this_machine import LOOPBACK, of_this_machine
 from tracin_dask.resources import Machine, Resources, WorkerOptions, this_machine
 
-LOOPBACK = "127.0.0.1"
 MOST_WORKERS = 8
 """Without a stated number."""
-SELDOM = {"distributed.admin.tick.interval": "200ms", "distributed.worker.profile.interval": "100ms"}
-"""Dask's processes do this 50 and 100 times a second by default, which takes CPU time from the workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +31,14 @@ class Local:
     dashboard_address: str = setting(settings.text, "127.0.0.1:8787")
     scratch: str | None = setting(settings.text, None)
     """Folder for what workers spill to disk."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no machine has; raises as `WorkerOptions`."""
+        WorkerOptions(
+            workers=self.workers,
+            threads_per_worker=self.threads_per_worker,
+            memory_per_worker=self.memory_per_worker,
+        )
 
     def describe(self) -> str:
         """Say what would be started."""
@@ -55,20 +59,25 @@ class Local:
     def open(self, start: Start) -> Iterator[OpenCluster]:
         """Start the workers, and stop them at the end.
 
-        The scheduler listens on the loopback interface only. The dashboard takes another port if the stated one is in
-        use.
+        The dashboard takes another port if the stated one is in use.
+
+        Raises
+        ------
+        ClusterError
+            If the workers do not start.
         """
         resources = start.resources or self.expected_resources(WorkerOptions(), this_machine())[0]
-        with warnings.catch_warnings(), dask.config.set(SELDOM):
-            warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
-            cluster = LocalCluster(
-                n_workers=resources.num_workers,
-                threads_per_worker=1,
-                memory_limit=resources.memory_bytes,
-                host=LOOPBACK,
-                dashboard_address=self.dashboard_address,
-                local_directory=self.scratch,
-                preload=list(start.preload),
-            )
-        with client_of(cluster) as client:
-            yield OpenCluster(client=client, resources=resources)
+        options = {
+            "n_workers": resources.num_workers,
+            "threads_per_worker": 1,
+            "memory_limit": resources.memory_bytes,
+            "host": LOOPBACK,
+            "dashboard_address": self.dashboard_address,
+            "local_directory": self.scratch,
+            "preload": list(start.preload),
+        }
+        with (
+            of_this_machine() as common,
+            started(LocalCluster, common | options, title="--cluster local", patience=start.patience) as (_, client),
+        ):
+            yield OpenCluster(client=client, resources=resources, workers_return=False)

@@ -9,12 +9,15 @@ from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeAlias
 
 import yaml
-from dask.utils import parse_bytes
+
+from tracin_dask.limits import bytes_of
 
 Node: TypeAlias = yaml.Node
 _REQUIRED: Any = object()
 
-_WALLTIME = re.compile(r"(?:(\d+)-)?(\d{1,3}):(\d{2}):(\d{2})")
+MOST_DIGITS = 6
+"""Of a whole number, such as one of jobs."""
+_WALLTIME = re.compile(r"(?:(\d{1,4})-)?(\d{1,3}):(\d{2}):(\d{2})")
 
 
 def setting(read: Callable[[Node], object], default: Any = _REQUIRED) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -40,6 +43,14 @@ def is_scalar(node: Node) -> bool:
 
 def text(node: Node) -> str:
     """Read one line of text; what YAML would take for a number or a date stays as it is written."""
+    written = shell(node)
+    if not written.isprintable():  # a line break would begin another line of a job's script
+        raise ValueError("expected one line of text without control characters")
+    return written
+
+
+def shell(node: Node) -> str:
+    """Read text of one or more lines."""
     if not is_scalar(node) or not node.value.strip():
         raise ValueError("expected text")
     return str(node.value)
@@ -47,9 +58,18 @@ def text(node: Node) -> str:
 
 def texts(node: Node) -> tuple[str, ...]:
     """Read a list of texts."""
+    return tuple(text(entry) for entry in _entries(node))
+
+
+def shell_commands(node: Node) -> tuple[str, ...]:
+    """Read a list of commands, each of one or more lines."""
+    return tuple(shell(entry) for entry in _entries(node))
+
+
+def _entries(node: Node) -> list[Node]:
     if node.id != "sequence":
         raise ValueError("expected a list, one entry per line after `- `")
-    return tuple(text(entry) for entry in node.value)
+    return list(node.value)
 
 
 def whole_number(node: Node) -> int:
@@ -57,6 +77,8 @@ def whole_number(node: Node) -> int:
     written = text(node) if is_scalar(node) else ""
     if not written.isdecimal():
         raise ValueError("expected a whole number")
+    if len(written) > MOST_DIGITS:
+        raise ValueError(f"expected a whole number of at most {MOST_DIGITS} digits")
     return int(written)
 
 
@@ -70,11 +92,8 @@ def count(node: Node) -> int:
 
 def size(node: Node) -> int:
     """Read a size in bytes."""
-    try:
-        number = int(parse_bytes(text(node)))
-    except ValueError:
-        number = 0
-    if number < 1:
+    number = bytes_of(text(node))
+    if number is None:
         raise ValueError("expected a size such as 16GiB")
     return number
 

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import shlex
 import subprocess
 import sys
 import time
@@ -14,11 +15,11 @@ from typing import Any, ClassVar
 import dask
 from distributed import Client
 
-from tracin_dask.clusters import settings
-from tracin_dask.clusters.client import client_of
+from tracin_dask.clusters import settings, tls
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.sbatch import sbatch
 from tracin_dask.clusters.settings import setting
+from tracin_dask.clusters.started import started
 from tracin_dask.errors import ClusterError, ConfigError
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
@@ -60,7 +61,7 @@ class Slurm:
     """Address that scheduler and workers bind to, instead of an interface."""
     python: str | None = setting(settings.text, None)
     """Interpreter on the nodes; the calling one if not stated."""
-    setup: tuple[str, ...] = setting(settings.texts, ())
+    setup: tuple[str, ...] = setting(settings.shell_commands, ())
     """Lines of shell that run before the worker: modules, environments."""
     directives: tuple[str, ...] = setting(settings.texts, ())
     """Further options of sbatch."""
@@ -68,6 +69,9 @@ class Slurm:
     scratch: str | None = setting(settings.text, None)
     wait_minutes: int = setting(settings.count, 60)
     """How long to wait for the first worker while jobs are pending."""
+    tls_ca_file: str | None = setting(settings.text, None)
+    tls_cert: str | None = setting(settings.text, None)
+    tls_key: str | None = setting(settings.text, None)
 
     def __post_init__(self) -> None:
         """Refuse settings that do not go together.
@@ -75,8 +79,12 @@ class Slurm:
         Raises
         ------
         ConfigError
-            If workers are counted where GPUs count them, or would leave before they come.
+            If workers are counted where GPUs count them, or would leave before they come, or a text has a line break.
         """
+        for name in ("queue", "account", "interface", "host", "python", "logs", "scratch", "directives"):
+            if not "".join(getattr(self, name) or "").isprintable():
+                raise ConfigError(f"{name}: a line break or control character would change the script of the job")
+        tls.refuse_half(self)
         if self.lifetime_seconds < 1:
             raise ConfigError(
                 f"leave_before: workers would leave {self.leave_before} before the end of {self.walltime}: at once"
@@ -140,18 +148,23 @@ class Slurm:
         Path(self.logs).mkdir(parents=True, exist_ok=True)
         _let_slurm_judge(self)
         # do not wait for the return of workers that are gone: their jobs are replaced
-        dask_settings = {
+        dask_settings = tls.dask_settings(self) | {
             "distributed.deploy.lost-worker-timeout": REPLACE_EVERY,
             "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         }
         with dask.config.set(dask_settings):
-            cluster = jobqueue().SLURMCluster(
-                **cluster_options(self, start.preload), scheduler_options=self.listen | {"dashboard_address": ":8787"}
-            )
-        with client_of(cluster) as client:
-            cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs, interval=REPLACE_EVERY)
-            _wait_for_workers(client, cluster, self, self.num_workers if start.all_workers else 1)
-            yield OpenCluster(client=client, resources=self._resources_of(client))
+            options = cluster_options(self, start.preload)
+            options["scheduler_options"] = self.listen | {"dashboard_address": ":8787"}
+            if tls.encrypts("client", "scheduler", "worker"):
+                options["protocol"] = "tls://"
+            with started(jobqueue().SLURMCluster, options, title="Slurm", patience=start.patience) as (cluster, client):
+                yield from self._when_there(cluster, client, start)
+
+    def _when_there(self, cluster: Any, client: Client, start: Start) -> Iterator[OpenCluster]:  # noqa: ANN401 - dask-jobqueue has no types
+        """Let lost jobs be replaced, and wait for the first worker."""
+        cluster.adapt(minimum_jobs=self.jobs, maximum_jobs=self.jobs, interval=REPLACE_EVERY)
+        _wait_for_workers(client, cluster, self, self.num_workers if start.all_workers else 1)
+        yield OpenCluster(client=client, resources=self._resources_of(client))
 
     def _resources_of(self, client: Client) -> Resources:
         """Ask the workers that are there for their memory; the others will come."""
@@ -162,7 +175,7 @@ class Slurm:
 def cluster_options(site: Slurm, preload: Sequence[str] = ()) -> dict[str, Any]:
     """Give the arguments of `dask_jobqueue.SLURMCluster`; those of the scheduler are left out."""
     workers = site.num_workers_per_job
-    bind = [word for name, value in site.listen.items() for word in (f"--{name}", value)]
+    bind = [word for name, value in site.listen.items() for word in (f"--{name}", shlex.quote(value))]
     gpu = ["--device-memory-limit", site.device_memory_limit] if site.gpus_per_job else []
     modules = [word for module in preload for word in ("--preload", module)]
     directives = [f"--gres=gpu:{site.gpus_per_job}"] if site.gpus_per_job else []
@@ -175,12 +188,16 @@ def cluster_options(site: Slurm, preload: Sequence[str] = ()) -> dict[str, Any]:
         "processes": workers,
         "job_cpu": site.cpus_per_job,
         "memory": f"{site.memory_per_job}B",
-        "python": site.python or sys.executable,
-        "job_script_prologue": [*site.setup, f"export {LIFETIME}={site.lifetime_seconds}s"],
+        "python": shlex.quote(site.python or sys.executable),
+        "job_script_prologue": [
+            *site.setup,
+            *(f"export {name}={shlex.quote(value)}" for name, value in tls.exports(tls.dask_settings(site)).items()),
+            f"export {LIFETIME}={site.lifetime_seconds}s",
+        ],
         "job_extra_directives": [*directives, *site.directives],
         "worker_extra_args": [*bind, *gpu, *modules],
         "log_directory": site.logs,
-        "local_directory": site.scratch,
+        "local_directory": shlex.quote(site.scratch) if site.scratch else None,
     }
     if site.gpus_per_job:
         options["worker_command"] = "dask_cuda.cli"
@@ -203,9 +220,10 @@ def jobqueue() -> Any:  # noqa: ANN401 - it has no types
         ) from error
 
 
-def job_script(site: Slurm, scheduler: str = "tcp://SCHEDULER:PORT") -> str:
+def job_script(site: Slurm, scheduler: str = "SCHEDULER:PORT") -> str:
     """Give the script of one job, without submitting anything."""
-    script: str = jobqueue().slurm.SLURMJob(scheduler=scheduler, name="worker", **cluster_options(site)).job_script()
+    address = f"{'tcp' if site.tls_cert is None else 'tls'}://{scheduler}"
+    script: str = jobqueue().slurm.SLURMJob(scheduler=address, name="worker", **cluster_options(site)).job_script()
     return script
 
 

@@ -9,7 +9,9 @@ from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.kinds import Kind, find_kind
 from tracin_dask.clusters.settings import is_scalar, required_settings, settings_of
 from tracin_dask.errors import ConfigError
+from tracin_dask.limits import short
 
+MOST_CHARACTERS = 100_000
 Entries = dict[str, tuple[yaml.Node, yaml.Node]]
 """Of a file: a setting's name to its key and its value, which know their lines."""
 
@@ -64,7 +66,7 @@ def _values(path: str | Path, entries: Entries, name: str, kind: Kind) -> dict[s
 
 def _entries(path: Path) -> Entries:
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        root = yaml.compose(_text(path), Loader=yaml.SafeLoader)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `tracin-dask cluster init KIND` writes one to edit") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -72,15 +74,32 @@ def _entries(path: Path) -> Entries:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply; expected lines of `setting: value`") from None
     if root is None or root.id != "mapping":
         raise ConfigError(f"{path}:1: expected lines of `setting: value`, beginning with `kind:`")
     entries: Entries = {}
     for key, node in root.value:
+        if not is_scalar(key):
+            raise ConfigError(
+                f"{path}:{key.start_mark.line + 1}: expected `setting: value`, not a list or a block as setting"
+            )
         if key.value in entries:
             raise ConfigError(f"{path}:{key.start_mark.line + 1}: {key.value} is stated twice")
         entries[str(key.value)] = (key, node)
     return entries
 
 
+def _text(path: Path) -> str:
+    """Read the file; a specification is small, and what is not is something else."""
+    with path.open(encoding="utf-8") as file:
+        text = file.read(MOST_CHARACTERS + 1)
+    if len(text) > MOST_CHARACTERS:
+        raise ConfigError(f"{path}: too large for a specification file; expected lines of `setting: value`")
+    return text
+
+
 def _shown(node: yaml.Node) -> str:
-    return repr(node.value) if is_scalar(node) else "a list or a block of settings"
+    return short(node.value) if is_scalar(node) else "a list or a block of settings"

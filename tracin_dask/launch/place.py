@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tracin_dask.clusters.auto import Auto
 from tracin_dask.clusters.cluster import Cluster, Start
 from tracin_dask.errors import MemoryLimitError
+from tracin_dask.patience import Patience
 from tracin_dask.resources import Machine, Resources, WorkerOptions, this_machine
 from tracin_dask.runs import TASKS
 from tracin_dask.runs.plan.plan import Plan, make_plan
@@ -34,6 +35,8 @@ class Place:
     """In words: `this process (a small job)`, `2 workers × 4 threads on Slurm`."""
     client: "Client | None" = None
     """None in this process."""
+    workers_return: bool = True
+    """Whether workers may still come once all of them are gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,12 @@ def plan_only(prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions) -> 
 
 @contextmanager
 def open_place(
-    prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions, *, say: Say = logger.info
+    prepared: PreparedRun,
+    cluster: Cluster,
+    asked: WorkerOptions,
+    *,
+    say: Say = logger.info,
+    patience: Patience | None = None,
 ) -> Iterator[Place]:
     """Start or reach the workers of a run, and stop at the end what was started.
 
@@ -105,10 +113,16 @@ def open_place(
         yield Place(plan=choice.plan, where=_where(choice, choice.plan.resources))
         return
     say(f"waiting for workers on {choice.cluster.title}")
-    start = Start(resources=None if choice.plan is None else choice.plan.resources, preload=(TASKS,))
+    expected = None if choice.plan is None else choice.plan.resources
+    start = Start(resources=expected, preload=(TASKS,), patience=patience or Patience())
     with choice.cluster.open(start) as opened:
         resources = asked.applied_to(opened.resources)
-        yield Place(plan=_plan(prepared, resources), where=_where(choice, resources), client=opened.client)
+        yield Place(
+            plan=_plan(prepared, resources),
+            where=_where(choice, resources),
+            client=opened.client,
+            workers_return=opened.workers_return,
+        )
 
 
 def _plan_on(prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions, machine: Machine) -> Plan | None:

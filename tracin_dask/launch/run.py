@@ -1,6 +1,7 @@
 """`tracin_dask.run`: the influences of all training triples, in this process or on a cluster."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def run(  # noqa: PLR0913 - what, how and where
     CheckpointError
         If a checkpoint does not fit the id maps of the store, or several are not models of one training.
     ClusterError
-        If the cluster cannot be started or reached.
+        If the cluster cannot be started or reached, or is lost during the run.
     ConfigError
         If options contradict each other, or a test triple is not of this graph.
     MemoryLimitError
@@ -66,7 +67,8 @@ def run(  # noqa: PLR0913 - what, how and where
     prepared = prepare(store, checkpoints, test_triples, config=config)
     if chosen is None:
         return _run_here(prepared, client, execution)
-    with open_place(prepared, chosen, execution.workers) as place:
+    with open_place(prepared, chosen, execution.workers, patience=execution.patience) as place:
+        execution = replace(execution, workers_return=place.workers_return)
         return carry_out(prepared, place.plan, client=place.client, execution=execution)
 
 

@@ -107,8 +107,9 @@ class RowwiseModel(nn.Module):
 
     def score_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]:
         """Score every entity as the tail of each (head, relation), by the model's own method."""
-        assert self._score_tails is not None  # noqa: S101 - asked of models that can
-        return self._score_tails(pairs)
+        assert self.face.score_tails is not None  # noqa: S101 - asked of models that can
+        scores: Tensor = self.called(pairs, self.face.score_tails)
+        return scores
 
     def tensors(self) -> dict[str, Tensor]:
         """Give the same as `own_tensors`, complex ones as real ones."""

@@ -11,6 +11,7 @@ from tornado.ioloop import IOLoop
 
 from tracin_dask.monitor.events import PAGE, SCORE_TASK, TOPIC
 from tracin_dask.monitor.metrics import RunMetrics
+from tracin_dask.monitor.origins import same_pages
 from tracin_dask.monitor.page import fill
 from tracin_dask.monitor.state import Figures, RunState
 
@@ -103,5 +104,6 @@ def _serve(scheduler: Scheduler, figures: Callable[[], Figures | None]) -> None:
     application = BokehApplication(
         {f"/{PAGE}": page}, scheduler, prefix="", template_variables=template_variables(scheduler)
     )
+    same_pages(application, scheduler)
     scheduler.http_application.add_application(application)
     application.initialize(IOLoop.current())

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from tracin_dask.cli.convert import ConvertFlags
+from tracin_dask.cli.stopping import keeping
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.conve.convert import convert_checkpoint, counterpart
 from tracin_dask.models.conve.dialects import find_dialect
@@ -38,7 +39,10 @@ def convert(options: ConvertFlags) -> None:
     if options["verify"] and any(is_stream(job.target) for job in jobs):
         raise ConfigError("--verify reads the converted file again, which a pipe does not allow; leave it out")
     _refuse_targets(jobs, overwrite=options["overwrite"])
-    num_failed = sum(not _attempt(job, options, alone=len(jobs) == 1) for job in jobs)
+    tried: list[bool] = []
+    with keeping(lambda: f"{sum(tried)} of {len(jobs)} files were converted"):
+        tried.extend(_attempt(job, options, alone=len(jobs) == 1) for job in jobs)
+    num_failed = len(tried) - sum(tried)
     if num_failed:
         raise CheckpointError(f"{num_failed} of {len(jobs)} files were not converted, see above")
 

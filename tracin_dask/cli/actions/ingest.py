@@ -13,6 +13,7 @@ from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.actions.training_sources import PYKEENS_ORDER, kind_of, training_text
 from tracin_dask.cli.ingest import IngestArguments
+from tracin_dask.cli.stopping import keeping
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
@@ -30,7 +31,7 @@ def write_store(options: IngestArguments) -> None:
         If a file cannot be read as such, or the store cannot be written.
     """
     start = time.perf_counter()
-    with byte_progress() as progress:
+    with keeping(lambda: f"{options['output']} is as it was before"), byte_progress() as progress:
         store = _ingest(options, progress)
     click.echo(_summary(store, options, time.perf_counter() - start))
     click.echo(f"\nNext: {_next_command(store, options)}")

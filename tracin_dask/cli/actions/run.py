@@ -14,6 +14,7 @@ from tracin_dask.cli.actions.performance_report import performance_report
 from tracin_dask.cli.actions.run_progress import run_progress
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunFlags
+from tracin_dask.cli.stopping import keeping
 from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.influence.precision import PrecisionName
@@ -54,12 +55,13 @@ def explain(options: RunFlags) -> None:
         overwrite=options["overwrite"],
     )
     output.check(has_groups=bool(options["group_by"]), has_ranks=options["rank_of"] is not None)
-    with output.reserved():
-        _explain(options, cluster, output)
+    written: list[AnyPath] = []
+    with output.reserved(), keeping(partial(_what_is_kept, output, written)):
+        _explain(options, cluster, output, written)
 
 
-def _explain(options: RunFlags, cluster: Cluster, output: Outputs) -> None:
-    """Prepare, run, write and show, while no other command writes the outputs."""
+def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list[AnyPath]) -> None:
+    """Prepare, run, write and show, while no other command writes the outputs; list what is written at once."""
     prepared = prepared_run(options)
     output.refuse_many(prepared.num_answers)
     scores = scores_of(prepared)
@@ -67,7 +69,6 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs) -> None:
         with locked(scores):  # refuses at once what another run writes
             pass
         click.echo(f"scores: {scores}", err=True)
-    recorded = output.records
     with open_place(prepared, cluster, worker_options(options), say=say) as place, run_progress() as progress:
         plan, client = place.plan, place.client
         mib = plan.memory.total / 2**20
@@ -77,17 +78,17 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs) -> None:
         else:
             keep_freed_memory()  # of the command's own process
         execution = Execution(
-            resources=plan.resources, record_directory=recorded, restart=options["restart"], progress=progress
+            resources=plan.resources,
+            record_directory=output.records,
+            restart=options["restart"],
+            progress=progress,
+            workers_return=place.workers_return,
         )
-        try:
-            with performance_report(output.performance_report, client) as report:
-                result = carry_out(prepared, plan, client=client, execution=execution)
-        except KeyboardInterrupt:
-            click.echo(f"\nstopped; {output.what_is_kept()}", err=True)
-            raise
-    written = list(output.write(result))
-    if recorded is not None and not records.discard(recorded):
-        say(f"{recorded} stays: it has files that no run wrote")
+        with performance_report(output.performance_report, client) as report:
+            result = carry_out(prepared, plan, client=client, execution=execution)
+        written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
+        if output.records is not None and not records.discard(output.records):
+            say(f"{output.records} stays: it has files that no run wrote")
     _show(result, written, asked=prepared.config.computing.precision)
     report.write()
     if output.save_groups is not None:
@@ -98,6 +99,11 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs) -> None:
         and result.run["device"] == "cpu"
     ):
         click.echo("workers have GPUs but computed on CPUs: their PyTorch has no CUDA; install a PyTorch with CUDA")
+
+
+def _what_is_kept(output: Outputs, written: Sequence[AnyPath]) -> str:
+    """Say what the same command finds after an interruption."""
+    return f"the result is complete: {', '.join(map(str, written))}" if written else output.what_is_kept()
 
 
 def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName) -> None:

@@ -7,6 +7,7 @@ import click
 
 from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.training_progress import show_training
+from tracin_dask.cli.stopping import keeping
 from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
 from tracin_dask.models.training.graph import Graph, GraphFiles, num_untrained, read_graph, write_id_maps
@@ -29,10 +30,19 @@ def train_conve(options: TrainFlags) -> None:
     model_config = _model_config(graph, options)
     id_maps = _place_id_maps(graph, options)
     click.echo(_describe(graph, config))
-    with show_training(config.num_epochs) as observer:
-        result = train(graph.data, model_config, config=config, files=_training_files(options), observer=observer)
+    files = _training_files(options)
+    with keeping(lambda: _what_is_kept(files)), show_training(config.num_epochs) as observer:
+        result = train(graph.data, model_config, config=config, files=files, observer=observer)
     click.echo(_summary(result))
     click.echo(f"Next: {_next_command(result, graph, options, id_maps)}")
+
+
+def _what_is_kept(files: TrainingFiles) -> str:
+    """Say where a training that was stopped goes on."""
+    last = max(files.checkpoints.glob("checkpoint_epoch_*.pt"), key=lambda path: path.stat().st_mtime, default=None)
+    if last is None:
+        return "no checkpoint was written yet"
+    return f"--resume-from-checkpoint {shlex.quote(str(last))} continues from there"
 
 
 def _graph_files(options: TrainFlags) -> GraphFiles:

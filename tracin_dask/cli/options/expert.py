@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import AuditSize, BatchSize
 
@@ -56,5 +57,9 @@ EXPERT_OPTIONS = (
         "differentiation, in at most 1 s or 1 % of the time; a run that deviates fails.",
     ),
     option("--use-last-layers-only", is_flag=True, help="Track fc.* and the tensors before it, without embeddings."),
-    option("--num-last-layers", type=int, help="Number of tensors for --use-last-layers-only, with fc.*. [default: 2]"),
+    option(
+        "--num-last-layers",
+        type=WholeNumber(),
+        help="Number of tensors for --use-last-layers-only, with fc.*. [default: 2]",
+    ),
 )

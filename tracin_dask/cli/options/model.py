@@ -2,8 +2,7 @@
 
 from typing import TypedDict
 
-import click
-
+from tracin_dask.cli.options.numbers import RealNumber, WholeNumber
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import FILE, ModelFiles
 from tracin_dask.places.place import Place
@@ -42,7 +41,7 @@ MODEL_OPTIONS = (
     ),
     option(
         "--learning-rate",
-        type=float,
+        type=RealNumber(above=0.0),
         many="number, e.g. --learning-rate 0.001",
         metavar="FLOAT...",
         help="Factor of every influence: one number for all checkpoints, or one for each. [default: the one in each "
@@ -69,14 +68,12 @@ MODEL_OPTIONS = (
     ),
     option(
         "--embedding-height",
-        type=click.IntRange(min=1),
-        metavar="INTEGER",
+        type=WholeNumber(),
         help="Image rows of a ConvE, if the checkpoint does not state them.",
     ),
     option(
         "--embedding-width",
-        type=click.IntRange(min=1),
-        metavar="INTEGER",
+        type=WholeNumber(),
         help="Image columns of a ConvE, if the checkpoint does not state them.",
     ),
 )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import click
 
+from tracin_dask.cli.options.numbers import MOST_SEED, RealNumber, WholeNumber
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import FILE
 from tracin_dask.places.place import Place
@@ -68,14 +69,14 @@ QUESTION_OPTIONS = (
     ),
     option(
         "--label-smoothing",
-        type=float,
+        type=RealNumber(below=1.0),
         help="For --loss one-to-all: as in training. [default: the value in the checkpoint, or 0]",
     ),
-    option("--num-negatives", type=int, help="For --loss slcwa: corrupted triples per triple. [default: 1]"),
+    option("--num-negatives", type=WholeNumber(), help="For --loss slcwa: corrupted triples per triple. [default: 1]"),
     option(
         "--negatives-seed",
-        type=int,
-        help="For --loss slcwa: draws other corrupted triples; a whole number below 2^64. [default: 0]",
+        type=WholeNumber(0, MOST_SEED),
+        help="For --loss slcwa: draws other corrupted triples. [default: 0]",
     ),
     option(
         "--explain",

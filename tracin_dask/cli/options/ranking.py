@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import FILE, GroupBy, Part
 from tracin_dask.places.place import Place
@@ -26,7 +27,9 @@ class RankingFlags(TypedDict):
 
 
 RANKING_OPTIONS = (
-    option("--top-k", default=10, show_default=True, help="Training triples reported per test triple."),
+    option(
+        "--top-k", type=WholeNumber(), default=10, show_default=True, help="Training triples reported per test triple."
+    ),
     option(
         "--rank-by",
         type=click.Choice(["absolute", "proponents", "opponents"]),

@@ -8,7 +8,9 @@ from typing import Any, Literal, cast, get_args
 import click
 from click.shell_completion import CompletionItem
 
+from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.errors import CheckpointError
+from tracin_dask.limits import bytes_of, short
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 
@@ -77,30 +79,22 @@ class ByteSize(click.ParamType[int]):
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse the text; a number without a unit is bytes."""
-        from dask.utils import parse_bytes  # noqa: PLC0415 - Dask is slow to import
-
-        try:
-            size = int(parse_bytes(value))
-        except ValueError:
-            size = 0
-        if size < 1:
-            self.fail(f"{value!r} is not a size in bytes; expected e.g. 512MiB or 1GiB", param, ctx)
+        size = value if isinstance(value, int) else bytes_of(value)
+        if size is None:
+            self.fail(f"{short(value)} is not a size in bytes; expected e.g. 512MiB or 1GiB", param, ctx)
         return size
 
 
 class BatchSize(click.ParamType[int | None]):
     """A number of triples, or `auto`."""
 
+    _number = WholeNumber()
+
     name = "integer|auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:  # noqa: ANN401 - click's signature
         """Parse the text; `auto` is None."""
-        if value is None or value == "auto":
-            return None
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor auto", param, ctx)
+        return None if value is None or value == "auto" else self._number.convert(value, param, ctx)
 
 
 class AuditSize(click.ParamType[int]):

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.targets import TARGET
 from tracin_dask.cli.options.values import ByteSize
+from tracin_dask.limits import MOST_THREADS, MOST_WORKERS
 from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
@@ -41,14 +43,12 @@ WHERE_OPTIONS = (
     ),
     option(
         "--workers",
-        type=click.IntRange(min=1),
-        metavar="INTEGER",
+        type=WholeNumber(most=MOST_WORKERS),
         help="Worker processes on this machine. [default: by the CPUs]",
     ),
     option(
         "--threads-per-worker",
-        type=click.IntRange(min=1),
-        metavar="INTEGER",
+        type=WholeNumber(most=MOST_THREADS),
         help="CPU threads of each worker. [default: CPUs / workers]",
     ),
     option("--memory-per-worker", type=ByteSize(), help="Memory of each worker, e.g. 4GiB. [default: 80 % / workers]"),

@@ -60,13 +60,17 @@ class Announcer:
         self._tell("end", outcome=FINISHED)
 
     def failed(self, error: BaseException) -> None:
-        """Tell that the run stopped, and why; a scheduler that is gone hears nothing of it."""
-        if self._client is not None and self._client.status == "running":
-            self._tell("end", outcome=f"stopped: {type(error).__name__}: {error}"[:500])
+        """Tell that the run stopped, and why."""
+        self._tell("end", outcome=f"stopped: {type(error).__name__}: {error}"[:500])
 
     def _tell(self, event: str, **contents: Any) -> None:  # noqa: ANN401 - what the event says
-        if self._client is not None:
+        """Send an event; a scheduler that is gone hears nothing of it, and no result is lost for that."""
+        if self._client is None or self._client.status != "running":
+            return
+        try:
             self._client.log_event(TOPIC, {"event": event, "run": self._run, **contents})
+        except Exception as error:  # noqa: BLE001 - whatever Dask raises, the run does not need who watches it
+            logger.warning("the dashboard misses an event of this run: %s", error)
 
     def _tell_best(self, top: TopK) -> None:
         if self._client is not None:

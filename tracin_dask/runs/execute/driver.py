@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from tracin_dask.influence.reductions import num_ranked, topk
 from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
+from tracin_dask.monitor.watch import Watch
+from tracin_dask.patience import Patience
 from tracin_dask.places.place import AnyPath
 from tracin_dask.report.result import InfluenceResult, Norms
 from tracin_dask.resources import Resources, WorkerOptions
@@ -54,6 +56,10 @@ class Execution:
         Discard what was recorded there, and what an interrupted run wrote to `SavingOptions.save_scores`.
     progress
         Called with (rows done, all rows), possibly from another thread.
+    patience
+        How long the run waits for a cluster that does not answer, or has no workers left.
+    workers_return
+        Whether workers may still come once all of them are gone; else the run ends then.
     """
 
     resources: Resources | None = None
@@ -61,6 +67,8 @@ class Execution:
     record_directory: AnyPath | None = None
     restart: bool = False
     progress: Progress | None = None
+    patience: Patience = field(default_factory=Patience)
+    workers_return: bool = True
 
 
 @runtime_checkable
@@ -112,7 +120,7 @@ def _carry_out(
     run_id = uuid.uuid4().hex[:8]
     announcer = Announcer(client, run_id, prepared, plan)
     job = _job(prepared, plan, reductions)
-    executor = _executor(prepared, job, client, run_id)
+    executor = _executor(prepared, job, client, execution, run_id)
     config = prepared.config
     num_rankings = prepared.num_answers
     try:
@@ -231,7 +239,9 @@ class _Meter:
             self._progress(self.done, self._total)
 
 
-def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run_id: str) -> Executor:
+def _executor(
+    prepared: PreparedRun, job: ScoreJob, client: "Client | None", execution: Execution, run_id: str
+) -> Executor:
     cache = prepared.config.computing.cache_test_gradients
     if client is None:
         pairs = zip(prepared.checkpoints, prepared.states, strict=True)
@@ -239,7 +249,8 @@ def _executor(prepared: PreparedRun, job: ScoreJob, client: "Client | None", run
         return InProcess(job, prepared.targets, models=models, cache=cache)
     from tracin_dask.runs.execute.on_dask import OnDask  # noqa: PLC0415 - distributed is slow to import
 
-    return OnDask(client, job, prepared.targets, run=run_id, cache=cache)
+    watch = Watch(client, execution.patience, workers_return=execution.workers_return)
+    return OnDask(client, job, prepared.targets, run=run_id, cache=cache, watch=watch)
 
 
 def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:

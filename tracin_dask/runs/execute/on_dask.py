@@ -1,5 +1,6 @@
 """Carries out a plan on the workers of a Dask client."""
 
+from asyncio import CancelledError
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
+from tracin_dask.monitor.watch import Watch, lost
 from tracin_dask.places.files import exists
 from tracin_dask.report.result import Norms
 from tracin_dask.runs.audit.choice import Chosen
@@ -44,6 +46,8 @@ from tracin_dask.runs.work.state import WorkerState
 
 Weights = tuple[SentContents | None, ...] | None
 """The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
+WAIT_SECONDS = 0.5
+"""How long to wait for tasks before looking whether the cluster is still there."""
 _STATE = "_tracin_dask_state"
 """The attribute of a Dask worker that holds what it keeps."""
 
@@ -63,8 +67,10 @@ class _Shared:
 class OnDask:
     """Submits all tasks in one graph, merges groups on the workers, and fetches one small outcome per group."""
 
-    def __init__(self, client: Client, job: ScoreJob, targets: Targets | None, *, run: str, cache: bool) -> None:
-        """Take a job and the id of its run.
+    def __init__(
+        self, client: Client, job: ScoreJob, targets: Targets | None, *, run: str, cache: bool, watch: Watch
+    ) -> None:
+        """Take a job, the id of its run, and who watches over the workers.
 
         With `cache`, the test triples' factors are computed once, otherwise by every task.
         """
@@ -77,6 +83,7 @@ class OnDask:
         self._held: list[Future[Any]] = []
         self._gathered: Future[Any] | None = None
         self._id = run
+        self._watch = watch
 
     def prepare(self) -> Counters:
         """See to it that all workers get the checkpoints, and compute what all tasks share.
@@ -85,8 +92,12 @@ class OnDask:
         ------
         ClusterError
             If a worker has another tracin-dask, does not see the store, or cannot write where all influences are to be
-            saved, or workers die again and again at the test triples.
+            saved, workers die again and again at the test triples, or the cluster is lost.
         """
+        with self._watch, self._explained():
+            return self._prepare()
+
+    def _prepare(self) -> Counters:
         self._refuse_other_code()
         workers, weights = self._look_for_files()
         self._look_at_reductions()
@@ -103,9 +114,8 @@ class OnDask:
         graph, loads = one_task_per_worker(workers, _load, job, f"load-{self._id}")
         self._held += self._client.get(graph, loads, sync=False)  # while one of them computes the factors
         try:
-            with _killed_workers_explained():
-                counters: Counters = self._submit("count", _counters, self._shared).result()
-                self._listed = self._find_listed(len(workers))
+            counters: Counters = self._result(self._submit("count", _counters, self._shared))
+            self._listed = self._find_listed(len(workers))
         except BaseException:
             self._let_go()
             raise
@@ -117,7 +127,7 @@ class OnDask:
         Raises
         ------
         ClusterError
-            If workers die again and again at the same task.
+            If workers die again and again at the same task, or the cluster is lost.
         """
         groups = list(groups)
         progress = GroupProgress(groups, on_rows)
@@ -125,15 +135,16 @@ class OnDask:
         self._client.subscribe_topic(topic, lambda event: progress.add(event[1]["group"], event[1]["rows"]))
         futures = self._submit_groups(groups)
         try:
-            with _killed_workers_explained():
-                for future, scored in as_completed(futures, with_results=True, loop=self._client.loop):
+            with self._watch, self._explained():
+                for future, scored in self._finished(futures):
                     rows = futures.pop(future)
                     progress.finish(rows[0])
                     yield rows, scored
         finally:
-            self._client.cancel(list(futures))
+            if self._client.status == "running":
+                self._client.cancel(list(futures))
+                self._client.unsubscribe_topic(topic)
             self._let_go()
-            self._client.unsubscribe_topic(topic)
 
     def audit(self, chosen: Chosen) -> Compared:
         """Let a worker compute some influences once more, by plain automatic differentiation; raises as `prepare`."""
@@ -163,13 +174,57 @@ class OnDask:
 
     def _afterwards(self, name: str, function: Any, asked: Reported | Chosen) -> Any:  # noqa: ANN401 - as `_submit`
         """Let a worker look at some training triples once more."""
+        with self._watch, self._explained():
+            return self._look_again(name, function, asked)
+
+    def _look_again(self, name: str, function: Any, asked: Reported | Chosen) -> Any:  # noqa: ANN401 - as `_submit`
         _, weights = self._look_for_files()
         job = self._submit(f"job-for-{name}", _with_weights, self._job, weights, self._gathered)
         try:
-            with _killed_workers_explained(), _large_graphs_allowed():
-                return self._submit(name, function, job, self._targets, asked).result()
+            with _large_graphs_allowed():
+                return self._result(self._submit(name, function, job, self._targets, asked))
         finally:
             self._let_go()
+
+    def _finished(self, futures: "Collection[Future[Any]]") -> "Iterator[tuple[Future[Any], Scored]]":
+        """Give each task that is finished with its outcome, as long as there is hope for the others."""
+        finished = as_completed(futures, with_results=True, loop=self._client.loop)
+        while not finished.is_empty():
+            if finished.has_ready():
+                future, outcome = next(finished)
+                if isinstance(outcome, CancelledError):
+                    raise outcome
+                yield future, outcome
+            else:
+                with finished.thread_condition:
+                    finished.thread_condition.wait(timeout=WAIT_SECONDS)
+                self._watch.check()
+
+    def _result(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - as `_submit`
+        """Wait for the result of a task, as long as there is hope for it."""
+        while not future.done():
+            try:
+                return future.result(timeout=WAIT_SECONDS)
+            except TimeoutError:
+                if future.status == "error":
+                    raise
+            self._watch.check()
+        return future.result()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in words what happened to the cluster."""
+        try:
+            yield
+        except KilledWorker as error:
+            raise ClusterError(
+                f"workers died repeatedly at the same task ({error}); most often they ran out of memory: "
+                "give a smaller --batch-size, or fewer --workers with more memory each"
+            ) from error
+        except (CancelledError, OSError, RuntimeError) as error:
+            if isinstance(error, CancelledError) or self._client.status != "running":
+                raise lost(self._client) from error
+            raise
 
     def _refuse_other_code(self) -> None:
         """Refuse workers with other code: they would compute other bits, or never answer a task they cannot read."""
@@ -215,7 +270,7 @@ class OnDask:
                 self._submit(f"{name}-{number}", _listed_influences, self._shared, rows[place])
                 for number, place in enumerate(places)
             ]
-            parts = np.concatenate(self._client.gather(futures))
+            parts = np.concatenate([self._result(future) for future in futures])
             found[name] = np.empty_like(parts)
             found[name][np.concatenate(places)] = parts
         with _large_graphs_allowed():
@@ -251,17 +306,6 @@ def _large_graphs_allowed() -> AbstractContextManager[None]:
     """Let Dask send what is large once without a warning."""
     allowed: AbstractContextManager[None] = dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"})
     return allowed
-
-
-@contextmanager
-def _killed_workers_explained() -> Iterator[None]:
-    try:
-        yield
-    except KilledWorker as error:
-        raise ClusterError(
-            f"workers died repeatedly at the same task ({error}); most often they ran out of memory: "
-            "give a smaller --batch-size, or fewer --workers with more memory each"
-        ) from error
 
 
 def _code() -> str | None:

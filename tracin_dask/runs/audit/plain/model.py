@@ -9,15 +9,29 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, CorruptingLoss, Loss, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.models.config import TrainedModel
-from tracin_dask.models.tails import call_with
 
 Gradient = Mapping[str, Tensor]
 """By the names of parameter tensors; sparse where only some rows of a table are looked up."""
+_MODEL = "model."
+"""Where the model's tensors stand in `_Called`."""
+
+
+class _Called(nn.Module):
+    """A model under a function that calls it, as `functional_call` needs it."""
+
+    def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self._function = model, function
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Call the function."""
+        return self._function(ids)
 
 
 class PlainModel:
@@ -58,7 +72,9 @@ class PlainModel:
 
     def _call(self, function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
         with torch.enable_grad(), _sparse_gradients(self._model.module):
-            return call_with(self._model.module, function, self._tensors, ids)
+            stand_in = {f"{_MODEL}{name}": tensor for name, tensor in self._tensors.items()}
+            found: Tensor = functional_call(_Called(self._model.module, function), stand_in, (ids,))
+            return found
 
 
 def plain_model(model: TrainedModel, loss: AnyLoss) -> PlainModel:
