@@ -221,7 +221,9 @@ def test_a_mismatch_of_weights_and_description_is_named(models, files, tool, tmp
     (tmp_path / "mine.json").write_text('{"model": "of_my_own:torch"}')
     assert "is not an nn.Module class" in refused(state, tmp_path / "mine.json", error=ConfigError)
     (tmp_path / "mine.json").write_text('{"model": "of_mine:TransE"}')
-    assert "cannot be imported (No module named 'of_mine')" in refused(state, tmp_path / "mine.json", error=ConfigError)
+    assert "cannot be imported (ModuleNotFoundError: No module named 'of_mine')" in refused(
+        state, tmp_path / "mine.json", error=ConfigError
+    )
 
 
 @pytest.mark.parametrize(

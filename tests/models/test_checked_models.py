@@ -11,7 +11,7 @@ from pykeen.nn import Embedding
 from pykeen.triples import CoreTriplesFactory
 from torch import nn
 
-from tracin_dask.errors import CheckpointError
+from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.models.whole_model import face_of
@@ -306,3 +306,20 @@ def test_scores_whose_gradients_are_undefined_for_loops_are_checked_without_them
             return moved.square().sum(dim=1).sqrt() * self.relations(relation).sum(dim=1)
 
     assert face_of(Distance(NUM_ENTITIES, NUM_RELATIONS)).config.num_entities == NUM_ENTITIES
+
+
+def test_a_class_that_raises_when_it_is_made_is_refused_in_one_message():
+    class Unmade(Bilinear):
+        def __init__(self, num_entities, num_relations):
+            super().__init__(num_entities // 0, num_relations)
+
+    state = Bilinear(NUM_ENTITIES, NUM_RELATIONS).state_dict()
+    with pytest.raises(CheckpointError, match=r"Unmade refuses \{\}: ZeroDivisionError: .*; it takes: num_entities"):
+        ModelDescription(model=Unmade).build(state, dtype=torch.float32)
+
+
+def test_a_module_that_raises_when_it_is_imported_is_refused_in_one_message(tmp_path, monkeypatch):
+    (tmp_path / "raising_module.py").write_text("not_defined\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"raising_module:Mine cannot be imported \(NameError: name 'not_defined' is"):
+        ModelDescription(model="raising_module:Mine").build({}, dtype=torch.float32)
