@@ -190,7 +190,7 @@ class PairEngine:
         """
         ahead = self.ahead(batch)
         if self.reader is not None:
-            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.ids[:, 2], sums)
+            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.triples[:, 2], sums)
             output = output_factors(self.model, ahead, at_scores.at_output)
             return ahead, UpperFactors(output=output, scale=ahead.x.new_ones(len(batch)), at_scores=at_scores)
         tails = self.model.entities[batch.triples[:, 2]]

@@ -84,6 +84,10 @@ class SeparableLoss(AllScoresLoss, Protocol):
         """Differentiate by scores of other entities than the tail; may work in place."""
         ...
 
+    def derivative_at_tail(self, scores: Float[Tensor, "*scores"], num_entities: int) -> Float[Tensor, "*scores"]:
+        """Differentiate by scores of the tail, with all digits where these are small; may work in place."""
+        ...
+
     def lower_at_tail(self, num_entities: int) -> float:
         """Give c, by which the derivative at the tail is lower than it would be elsewhere."""
         ...
@@ -127,7 +131,12 @@ def num_parts(loss: AnyLoss) -> int:
 
 def is_separable(loss: AnyLoss) -> bool:
     """Tell whether a loss of all scores is a `SeparableLoss`."""
-    return hasattr(loss, "derivative_elsewhere") and hasattr(loss, "lower_at_tail")
+    return not missing_of_separable(loss)
+
+
+def missing_of_separable(loss: AnyLoss) -> list[str]:
+    """List the methods of a `SeparableLoss` that a loss of all scores does not have."""
+    return [name for name in ("derivative_elsewhere", "derivative_at_tail", "lower_at_tail") if not hasattr(loss, name)]
 
 
 def derivative(loss: AnyLoss, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
