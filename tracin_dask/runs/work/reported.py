@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets, answers_of
 from tracin_dask.influence.engine import BatchScores, Engine
-from tracin_dask.influence.normalised import Normalize, question_norms, training_norms
+from tracin_dask.influence.normalised import Normalize, question_lengths, training_lengths
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.report.result import Norms
@@ -50,7 +50,7 @@ def reported_norms(state: WorkerState, job: ScoreJob, targets: Targets, reported
     with computing(job) as here, torch.no_grad():
         engines, _ = state.engines(job, here)
         found = _training_norms(engines, distinct, job.batch_size)
-        test = question_norms(engines, job.question, targets).double().cpu().numpy()
+        test = question_lengths(engines, job.question, targets).norms.cpu().numpy()
     ends = np.cumsum([len(triples) for triples in reported])
     return Norms(train=tuple(found[rows] for rows in np.split(place.ravel(), ends[:-1])), test=test)
 
@@ -96,9 +96,9 @@ def _training_norms(engines: Sequence[Engine], ids: Int[ndarray, "row 3"], batch
     """Compute norms in batches of the job's size."""
     found = np.zeros(len(ids))
     batches = InPieces(
-        lambda some: [BatchScores(rows=np.arange(len(some)), influences=training_norms(engines, some)[:, None])]
+        lambda some: [BatchScores(rows=np.arange(len(some)), influences=training_lengths(engines, some).norms[:, None])]
     )
     for at in range(0, len(ids), batch_size):
         for part in batches.parts(ids[at : at + batch_size]):
-            found[at + part.rows] = part.influences[:, 0].double().cpu().numpy()
+            found[at + part.rows] = part.influences[:, 0].cpu().numpy()
     return found
