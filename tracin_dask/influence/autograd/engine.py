@@ -144,7 +144,7 @@ class GradientEngine:
         total = torch.zeros(len(triples), dtype=self.model.dtype, device=self.model.device)
         for row, (_, gradients) in enumerate(tails.gradients(self.loss, triples.to(self.model.device))):
             total[row] = tails.whole(gradients) @ tails.whole(self._times(gradients))
-        return scaled_squares(self.learning_rate * total, total.new_ones(()).double())
+        return scaled_squares(self.learning_rate * total, torch.ones_like(total, dtype=torch.float64))
 
     def _whole_products_within(
         self, tails: AllTails, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
