@@ -108,7 +108,7 @@ def without_powers(tests: Sequence[Factors], answers: Answers) -> tuple[list[Fac
 def training_lengths(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Lengths:
     """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_squares`."""
     triples = torch.from_numpy(ids)
-    return _lengths([self_squares(engine, triples) for engine in engines])
+    return _lengths([self_squares(engine, triples) for engine in engines], engines[0].model.dtype)
 
 
 def question_lengths(engines: Sequence[Engine], question: Question, test: Targets) -> Lengths:
@@ -119,7 +119,7 @@ def question_lengths(engines: Sequence[Engine], question: Question, test: Target
     NonFiniteError
         If one is NaN or infinite; the triple is named.
     """
-    return _lengths([squared_lengths(engine, question, test) for engine in engines])
+    return _lengths([squared_lengths(engine, question, test) for engine in engines], engines[0].model.dtype)
 
 
 def of_rows(values: Float[Tensor, "batch 1"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row 1"]:
@@ -127,18 +127,20 @@ def of_rows(values: Float[Tensor, "batch 1"], rows: Int[ndarray, " row"]) -> Flo
     return values[send(rows, values.device)]
 
 
-def roots(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
-    """Take roots; sums that cancel to below 0 count as 0."""
-    return squares.clamp(min=0).sqrt()
+def roots(squares: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:
+    """Take roots in a type where squares are numbers of it, else in float64; sums that cancel to below 0 count as 0."""
+    typed = squares.to(dtype)
+    is_number = (typed >= torch.finfo(dtype).tiny) & (typed <= torch.finfo(dtype).max)
+    return torch.where(is_number, typed.sqrt().double(), squares.clamp(min=0).sqrt())
 
 
-def _lengths(squares: Sequence[Squares]) -> Lengths:
+def _lengths(squares: Sequence[Squares], dtype: torch.dtype) -> Lengths:
     """Put the gradients of several checkpoints side by side."""
-    norms = roots(torch.stack([one.whole for one in squares]).sum(dim=0))
+    norms = roots(torch.stack([one.whole for one in squares]).sum(dim=0), dtype)
     parts = [one.parts for one in squares if one.parts is not None]
     if not parts:
         return Lengths(norms=norms, shares=None)
-    added = roots(torch.stack(parts).sum(dim=0))
+    added = roots(torch.stack(parts).sum(dim=0), dtype)
     return Lengths(norms=norms, shares=torch.where(added > 0, norms / added, 1))
 
 

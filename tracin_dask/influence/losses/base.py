@@ -30,6 +30,8 @@ Reads = Literal["own score", "all scores", "corrupted triples"]
 OWN_SCORE: Reads = "own score"
 ALL_SCORES: Reads = "all scores"
 CORRUPTED_TRIPLES: Reads = "corrupted triples"
+SEPARABLE = ("derivative_elsewhere", "derivative_at_tail", "lower_at_tail")
+"""The methods of a `SeparableLoss`."""
 
 
 @runtime_checkable
@@ -131,12 +133,7 @@ def num_parts(loss: AnyLoss) -> int:
 
 def is_separable(loss: AnyLoss) -> bool:
     """Tell whether a loss of all scores is a `SeparableLoss`."""
-    return not missing_of_separable(loss)
-
-
-def missing_of_separable(loss: AnyLoss) -> list[str]:
-    """List the methods of a `SeparableLoss` that a loss of all scores does not have."""
-    return [name for name in ("derivative_elsewhere", "derivative_at_tail", "lower_at_tail") if not hasattr(loss, name)]
+    return all(hasattr(loss, name) for name in SEPARABLE)
 
 
 def derivative(loss: AnyLoss, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

@@ -10,6 +10,8 @@ from torch import Tensor
 from tracin_dask.errors import CheckpointError
 
 Stated = TypeVar("Stated", int, str, float)
+UNUSABLE = "unusable_learning_rate"
+"""Under this name a converted file says why the learning rate of its origin is none."""
 _SHOWN_NAMES = 3
 """Names of an optimiser's group in a message."""
 _A: Mapping[type, str] = {int: "a whole number", str: "a text", float: "a number"}
@@ -36,6 +38,7 @@ def stated_facts(contents: Mapping[object, object]) -> Facts:
         If a value is of another type, or a learning rate is not above 0.
     """
     several = _several_rates(optional_mapping(contents.get("optimizer_state_dict")))
+    several = several or _optional(contents, UNUSABLE, str)
     return Facts(
         learning_rate=None if several else _learning_rate(contents),
         unusable_learning_rate=several,

@@ -2,13 +2,13 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions import num_ranked, topk
-from tracin_dask.influence.reductions.topk import TopK
+from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
 from tracin_dask.places.place import AnyPath
 from tracin_dask.report.result import InfluenceResult, Norms
@@ -97,7 +97,7 @@ def carry_out(
         total, resumed_rows = _score_all(executor, plan, records, meter, announcer, reductions=reductions)
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
-        norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
+        norms, contributions = _about_reported(executor, config, rankings)
         about = about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
@@ -163,14 +163,18 @@ def _score_all(
 
 
 def _about_reported(
-    executor: Executor, config: RunConfig, reported: Reported
+    executor: Executor, config: RunConfig, rankings: Sequence[Ranking]
 ) -> tuple[Norms | None, Contributions | None]:
     """Give the norms and contributions of the reported influences, if requested."""
+    reported = [ranking.triples for ranking in rankings]
     norms = executor.norms(reported) if config.scoring.normalize != "none" else None
     if not config.saving.checkpoint_contributions:
         return norms, None
     contributions = executor.contributions(reported)
-    return norms, contributions if norms is None else divided(contributions, norms, config.scoring.normalize)
+    if norms is None:
+        return norms, contributions
+    influences = [ranking.influence for ranking in rankings]
+    return norms, divided(contributions, norms, config.scoring.normalize, influences)
 
 
 def _num_ranked(prepared: PreparedRun, total: Scored) -> dict[str, int]:

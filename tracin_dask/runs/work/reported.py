@@ -55,12 +55,14 @@ def reported_norms(state: WorkerState, job: ScoreJob, targets: Targets, reported
     return Norms(train=tuple(found[rows] for rows in np.split(place.ravel(), ends[:-1])), test=test)
 
 
-def divided(contributions: Contributions, norms: Norms, normalize: Normalize) -> Contributions:
-    """Divide what each checkpoint adds as its sum was divided."""
+def divided(
+    contributions: Contributions, norms: Norms, normalize: Normalize, influences: Sequence[Float[ndarray, " entry"]]
+) -> Contributions:
+    """Divide what each checkpoint adds as its sum was divided; 0 where the sum counts as 0."""
     by_test = norms.test if normalize == "cosine" else np.ones_like(norms.test)
     found = []
-    for entries, train, test in zip(contributions, norms.train, by_test, strict=True):
-        by = (train * test)[:, None]
+    for entries, train, test, whole in zip(contributions, norms.train, by_test, influences, strict=True):
+        by = (train * test * (whole != 0))[:, None]
         found.append(np.divide(entries, by, out=np.zeros_like(entries), where=by > 0))
     return tuple(found)
 
