@@ -9,7 +9,7 @@ import oracle
 import pytest
 import torch
 from conftest import random_model
-from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, Case, case_of, engine_for
+from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, Case, case_of, engine_for, trained_scale_model
 from influence.test_questions import CONTRASTED, LOSSES, SCORE
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from tracin_dask.influence import normalised as normalised_scores
 from tracin_dask.influence import squares
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, columns_of, prepare_question
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.losses import BinaryCrossEntropy
+from tracin_dask.influence.losses import BinaryCrossEntropy, LossPart, NegatedScore
 from tracin_dask.influence.normalised import (
     Lengths,
     NormalisedScorer,
@@ -257,3 +257,54 @@ def test_an_infinite_norm_is_refused_with_its_test_triple():
         pytest.raises(NonFiniteError, match=r"8 test triple\(s\) is NaN or infinite, first"),
     ):
         question_lengths(engines, Question(), Targets(triples=TEST.numpy()))
+
+
+def test_a_self_influence_beyond_float32_is_refused_with_its_triple():
+    (engine,) = engines_of([random_model(**DIALECTS["width"]).float()], ("fc.bias",), Scaled(1e24), Modes())
+    with torch.no_grad(), pytest.raises(NonFiniteError, match=r"training triple\(s\) is NaN or infinite, first"):
+        squares.self_influence(engine, TRAIN)
+
+
+class Cancelling:
+    """Has the gradients of a score, and of another one with the opposite sign."""
+
+    name, reads, num_negatives = "cancelling", "corrupted triples", 1
+
+    def parts(self, triples: np.ndarray, num_entities: int) -> tuple[LossPart, ...]:
+        others = triples.copy()
+        others[:, 2] = num_entities - 1
+        pairs = ((triples, -1.0), (others, 1.0))
+        return tuple(LossPart(triples=some, loss=NegatedScore(weight=weight)) for some, weight in pairs)
+
+
+def difference_of_scores(model: ConvE, triple: Tensor) -> Tensor:
+    other = torch.cat([triple[:2], torch.tensor([model.config.num_entities - 1])])
+    return oracle.scores(model, triple[None])[0] - oracle.scores(model, other[None])[0]
+
+
+@pytest.mark.parametrize("apart", [1.0, 0.3, 0.1, 0.05, 0.003])
+def test_sums_of_gradients_that_cancel_have_their_lengths_and_cosines_or_count_as_zero(apart):
+    model = trained_scale_model(32, 8, num_entities=17)
+    with torch.no_grad():  # all entities are almost the same, so that both gradients are
+        table = model.entity_embeddings.weight
+        table.copy_((table[0] + apart * (table - table[0])).float().double())
+    train = TRAIN[~oracle.near_a_kink(model, TRAIN)]
+    names = ("fc.weight", "fc.bias")
+    wanted = case_of(model, train, TEST, difference_of_scores)
+    engines = engines_of([copy.deepcopy(model).float()], names, Cancelling(), Modes())
+    with torch.no_grad():
+        lengths = training_lengths(engines, train.numpy())
+        found = normalised(engines, Question(), cosine=True, train=train)
+    ours = side_by_side([wanted.train_norms], names)
+    torch.testing.assert_close(lengths.norms, ours, rtol=1e-4, atol=0)
+    cosines = sum(wanted.products[name] for name in names) / wanted.bound(names)
+    kept = found != 0
+    assert kept.any() if apart > 0.03 else not kept.any()
+    assert ((found.double() - cosines).abs()[kept] <= 1e-4).all()
+    assert (found.abs() <= 1 + 1e-5).all()
+
+
+def test_without_float64_sums_that_cancel_have_wrong_lengths(monkeypatch):
+    monkeypatch.setattr(squares, "CANCELS", 0.0)
+    with pytest.raises(AssertionError):
+        test_sums_of_gradients_that_cancel_have_their_lengths_and_cosines_or_count_as_zero(0.003)

@@ -145,6 +145,7 @@ def _lengths(squares: Sequence[Squares], dtype: torch.dtype) -> Lengths:
 
 
 def _reciprocals(norms: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:
-    """Invert norms as numbers of a type, and give 0 where one is 0 or below the normal numbers."""
+    """Invert norms as numbers of a type; gives 0 where one is 0 or below these numbers, and NaN where one is beyond."""
     typed = norms.to(dtype)
-    return torch.where(typed >= torch.finfo(dtype).tiny, typed.reciprocal(), 0)
+    found = torch.where(typed >= torch.finfo(dtype).tiny, typed.reciprocal(), 0)
+    return found.masked_fill(torch.isinf(typed), torch.nan)

@@ -28,7 +28,7 @@ from tracin_dask.influence.tensors import apart, concatenate, scaled_squares
 
 CANCELS = 0.03
 """Sums whose square is less than this part of the squares of what they add are made anew in float64."""
-CANCELLED = 1e4
+CANCELLED = 3e4
 """In units of rounding: what is left of a sum with less than this part of what it adds is rounding errors."""
 
 
@@ -53,8 +53,10 @@ def self_squares(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Squares:
 
 
 def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-    """Compute the same as numbers of the model's type; raises as `self_squares`."""
-    return self_squares(engine, triples).whole.to(engine.model.dtype)
+    """Compute the same as numbers of the model's type; raises as `self_squares`, and where one is beyond that type."""
+    found = self_squares(engine, triples).whole.to(engine.model.dtype)
+    refuse_non_finite(triples.numpy(), found[:, None], what="training")
+    return found
 
 
 def squared_lengths(engine: Engine, question: Question, test: Targets, *, what: str = "test") -> Squares:
