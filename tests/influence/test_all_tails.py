@@ -19,7 +19,7 @@ from tracin_dask.influence.autograd.preconditioned import layout_of
 from tracin_dask.influence.columns import Question, Targets, answers_of, prepare_question
 from tracin_dask.influence.engine import EngineOptions
 from tracin_dask.influence.losses import NegatedScore, OneToAll
-from tracin_dask.influence.normalised import question_norms
+from tracin_dask.influence.normalised import question_lengths
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
@@ -134,7 +134,7 @@ def test_scores_contrasts_and_norms_of_all_tails_agree_with_autograd(name, loss,
     engine, question = engine_for(name, ours, LOSSES[loss]), Question(explain=explain, is_contrast=is_contrast)
     bound = mine.norm(dim=1)[:, None] * yours.norm(dim=1)
     assert ((scores(engine, question) - mine @ yours.T).abs() <= ROUNDING * bound).all()
-    norms = question_norms([engine], question, targets_of(question)) / LEARNING_RATE**0.5
+    norms = question_lengths([engine], question, targets_of(question)).norms / LEARNING_RATE**0.5
     torch.testing.assert_close(norms, yours.norm(dim=1), rtol=1e-7, atol=1e-12)
 
 

@@ -28,7 +28,7 @@ from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.normalised import question_norms, training_norms
+from tracin_dask.influence.normalised import question_lengths, training_lengths
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.conve.dialects import PYKEEN, rename_tensors
@@ -168,7 +168,8 @@ def test_other_losses_contrasts_and_norms_agree_with_autograd(name, kind, forwar
         factors = prepare_question(engine, question, targets, batch_size=3)
         scorer = make_scorer(engine, factors, EachItsOwn(num_answers=len(TEST)))
         found = next(iter(scorer.parts(TRAIN.numpy()))).influences / LEARNING_RATE
-        norms = training_norms([engine, engine], TRAIN.numpy()), question_norms([engine], question, targets)
+        lengths = training_lengths([engine, engine], TRAIN.numpy()), question_lengths([engine], question, targets)
+        norms = [side.norms for side in lengths]
     check(found, truth, tracked)
     lengths = [torch.stack(list(side.values())).norm(dim=0) for side in (truth.train_norms, truth.test_norms)]
     torch.testing.assert_close(norms[0], (2 * LEARNING_RATE) ** 0.5 * lengths[0], rtol=1e-9, atol=1e-12)

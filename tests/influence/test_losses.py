@@ -8,6 +8,7 @@ import torch
 from conftest import random_model
 from influence.agreement import case_of, check_scores, check_self_influence
 
+from tracin_dask.errors import ConfigError
 from tracin_dask.influence import losses
 from tracin_dask.influence.losses import base
 
@@ -41,6 +42,24 @@ def test_the_derivative_of_bce_is_the_probability_less_one():
     scores = torch.linspace(-30, 30, 61, dtype=torch.float64)
     found = losses.derivative(losses.BinaryCrossEntropy(), scores)
     torch.testing.assert_close(found, torch.sigmoid(scores) - 1, rtol=1e-12, atol=1e-15)
+
+
+def test_a_loss_with_only_some_methods_of_a_separable_one_is_refused():
+    class Half:
+        name = "half"
+        reads = "all scores"
+
+        def derivative_elsewhere(self, scores, num_entities):
+            return scores / num_entities
+
+        def lower_at_tail(self, num_entities):
+            return 1 / num_entities
+
+        def value(self, scores, tails):
+            return (0.5 * scores.square()).mean(dim=1) - scores.gather(1, tails[:, None])[:, 0] / scores.shape[1]
+
+    with pytest.raises(ConfigError, match=r"loss half lacks derivative_at_tail: a loss whose derivative .* has deriv"):
+        losses.refuse_wrong_value(Half())
 
 
 def test_a_loss_is_differentiated_under_no_grad():

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.normalised import training_lengths
 
 LOSSES = [BinaryCrossEntropy(), OneToAll(), SLCWA(), SLCWA(num_negatives=3)]
 
@@ -35,7 +35,7 @@ def test_norms_take_about_the_counted_multiply_adds(model, tracked, loss):
     engine, work = engine_for(model, tracked, loss=loss), workload_of(loss)
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm})
     with torch.no_grad(), counter:
-        training_norms([engine], ALL_DISTINCT.numpy())
+        training_lengths([engine], ALL_DISTINCT.numpy())
     counted = norm_multiply_adds(model.config, work, tracked).total
     assert 0.8 < counter.get_total_flops() / 2 / counted < 1.25
 
@@ -44,7 +44,7 @@ def test_norms_take_about_the_counted_multiply_adds(model, tracked, loss):
 def test_norms_take_about_the_estimated_bytes_at_most(model, tracked, loss):
     engine = engine_for(model, tracked, loss=loss)
     with torch.no_grad():
-        peak = peak_of(lambda: training_norms([engine], ALL_DISTINCT.numpy()))
+        peak = peak_of(lambda: training_lengths([engine], ALL_DISTINCT.numpy()))
     estimate = norm_bytes(model.config, BATCH, workload_of(loss), itemsize=FLOAT32, recompute=False)
     assert peak <= estimate + jacobian_bytes(engine)
     assert estimate <= 2.2 * peak

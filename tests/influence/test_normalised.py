@@ -1,5 +1,6 @@
 """Influences divided by the norms of gradients agree with the oracle, and so do the norms of all that can be asked."""
 
+import copy
 from dataclasses import replace
 from functools import cache
 
@@ -8,7 +9,7 @@ import oracle
 import pytest
 import torch
 from conftest import random_model
-from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, Case, case_of, engine_for
+from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, Case, case_of, engine_for, trained_scale_model
 from influence.test_questions import CONTRASTED, LOSSES, SCORE
 from torch import Tensor
 
@@ -17,8 +18,14 @@ from tracin_dask.influence import normalised as normalised_scores
 from tracin_dask.influence import squares
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, columns_of, prepare_question
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.losses import BinaryCrossEntropy
-from tracin_dask.influence.normalised import NormalisedScorer, question_norms, training_norms
+from tracin_dask.influence.losses import BinaryCrossEntropy, LossPart, NegatedScore
+from tracin_dask.influence.normalised import (
+    Lengths,
+    NormalisedScorer,
+    question_lengths,
+    training_lengths,
+    without_powers,
+)
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import SummedScorer
 from tracin_dask.models.conve.model import ConvE
@@ -82,11 +89,11 @@ def targets_of(question) -> Targets:
 def normalised(engines: list, question, *, cosine: bool, norms_of=slice(None), train: Tensor = TRAIN) -> Tensor:
     """Score the training triples as a run does."""
     targets, answers = targets_of(question), EachItsOwn(num_answers=len(CONTRASTED))
-    scorers = [
-        make_scorer(engine, prepare_question(engine, question, targets, batch_size=100), answers) for engine in engines
-    ]
-    norms = question_norms(engines[norms_of], question, targets) if cosine else None
-    scorer = NormalisedScorer(SummedScorer(scorers), engines, norms)
+    factors = [prepare_question(engine, question, targets, batch_size=100) for engine in engines]
+    tests, powers = without_powers(factors, answers)
+    scorers = [make_scorer(engine, one, answers) for engine, one in zip(engines, tests, strict=True)]
+    lengths = question_lengths(engines[norms_of], question, targets) if cosine else None
+    scorer = NormalisedScorer(SummedScorer(scorers), engines, lengths, powers)
     found = torch.full((len(train), len(CONTRASTED)), torch.nan, dtype=engines[0].model.kernel.dtype)
     for part in scorer.parts(train.numpy()):
         found[torch.from_numpy(part.rows)] = part.influences
@@ -106,8 +113,9 @@ def test_norms_and_normalised_influences_agree_with_the_oracle(dialect, loss, qu
     asked = QUESTIONS[question]
     engines = engines_of([c.model for c in cases], names, LOSSES[loss][0], Modes())
     with torch.no_grad():
-        torch.testing.assert_close(training_norms(engines, TRAIN.numpy()), ours, rtol=ROUNDING, atol=0)
-        torch.testing.assert_close(question_norms(engines, asked, targets_of(asked)), theirs, rtol=ROUNDING, atol=0)
+        torch.testing.assert_close(training_lengths(engines, TRAIN.numpy()).norms, ours, rtol=ROUNDING, atol=0)
+        lengths = question_lengths(engines, asked, targets_of(asked))
+        torch.testing.assert_close(lengths.norms, theirs, rtol=ROUNDING, atol=0)
         cosine, relatif = (normalised(engines, asked, cosine=cosine) for cosine in (True, False))
     assert ((cosine - influences / ours[:, None] / theirs).abs() <= ROUNDING).all()
     assert ((relatif - influences / ours[:, None]).abs() <= ROUNDING * theirs).all()
@@ -141,9 +149,9 @@ def test_cosines_lie_between_one_and_minus_one_and_duplicates_tie(loss):
 def test_norms_of_many_test_triples_equal_those_of_few():
     engines = engines_of([model("width", 0)], case("width", "slcwa", "loss", 0).names, LOSSES["slcwa"][0], Modes())
     with torch.no_grad():
-        few = question_norms(engines, Question(), Targets(triples=TEST.numpy()))
-        many = question_norms(engines, Question(), Targets(triples=TEST.repeat(9, 1).numpy()))
-    torch.testing.assert_close(many, few.repeat(9), rtol=1e-12, atol=0)
+        few = question_lengths(engines, Question(), Targets(triples=TEST.numpy()))
+        many = question_lengths(engines, Question(), Targets(triples=TEST.repeat(9, 1).numpy()))
+    torch.testing.assert_close(many.norms, few.norms.repeat(9), rtol=1e-12, atol=0)
 
 
 class Margin:
@@ -155,13 +163,16 @@ class Margin:
         return torch.relu(-scores)
 
 
-class Faint:
-    """Has gradients whose squares are no normal numbers in float32."""
+class Scaled:
+    """Has gradients of any size."""
 
-    name = "faint"
+    name = "scaled"
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
 
     def value(self, scores: Tensor) -> Tensor:
-        return 1e-24 * scores
+        return self._factor * scores
 
 
 @pytest.mark.parametrize("cosine", [True, False])
@@ -177,12 +188,19 @@ def test_a_zero_gradient_of_either_triple_gives_zero_influence(cosine):
     assert (found[~above][:, ~test_above] != 0).all()
 
 
-def test_a_gradient_too_small_for_a_square_counts_as_zero():
-    wanted = case("width", "bce", "loss", 0)
-    engines = engines_of([random_model(**DIALECTS["width"]).float()], wanted.names, Faint(), Modes())
+@pytest.mark.parametrize("factor", [1e-30, 1e-21, 1e24])
+def test_gradients_with_squares_beyond_float32_have_their_cosines(factor):
+    wanted = case("width", "bce", "score", 0)
+    theirs = expected([wanted], wanted.names)[2]
+    ours = side_by_side([oracle.norms(wanted.model, TRAIN, SCORE)], wanted.names)
+    products = oracle.products(wanted.model, TRAIN, TEST, SCORE)
+    cosines = RATES[0] * sum(products.values()) / ours[:, None] / theirs
+    engines = engines_of([copy.deepcopy(wanted.model).float()], wanted.names, Scaled(factor), Modes())
     with torch.no_grad():
-        assert (training_norms(engines, TRAIN.numpy()) == 0).all()
-        assert (normalised(engines, Question(), cosine=True) == 0).all()
+        found = normalised(engines, Question(), cosine=True)
+        relatif = normalised(engines, Question(), cosine=False)
+    torch.testing.assert_close(found.double().abs(), cosines.abs(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(relatif.double().abs() / theirs / factor, cosines.abs(), rtol=0, atol=1e-5)
 
 
 def without_signs(*given):
@@ -194,12 +212,16 @@ def first_rows(values: Tensor, rows: np.ndarray) -> Tensor:
     return values[: len(rows)]
 
 
+def ones(number: int) -> Lengths:
+    return Lengths(norms=torch.ones(number, dtype=torch.float64), shares=None)
+
+
 # Each entry: the module, its function, what takes the function's place.
 LEFT_OUT = {
-    "the training triples' norms": (normalised_scores, "training_norms", lambda _, ids: torch.ones(len(ids))),
+    "the training triples' norms": (normalised_scores, "training_lengths", lambda _, ids: ones(len(ids))),
     "the order of rows": (normalised_scores, "of_rows", first_rows),
     "the signs": (squares, "columns_of", without_signs),
-    "the roots": (normalised_scores, "roots", lambda squares: squares),
+    "the roots": (normalised_scores, "roots", lambda squares, _: squares),
 }
 
 
@@ -228,19 +250,61 @@ def test_cosines_with_the_test_triples_norms_of_one_checkpoint_disagree_with_the
     assert cosine_error(slice(1)) > 1e-3
 
 
-class Steep:
-    """Has gradients whose squares are beyond float32."""
-
-    name = "steep"
-
-    def value(self, scores: Tensor) -> Tensor:
-        return 1e24 * scores
-
-
 def test_an_infinite_norm_is_refused_with_its_test_triple():
-    engines = engines_of([random_model(**DIALECTS["width"]).float()], ("fc.bias",), Steep(), Modes())
+    engines = engines_of([random_model(**DIALECTS["width"]).float()], ("fc.bias",), Scaled(1e39), Modes())
     with (
         torch.no_grad(),
         pytest.raises(NonFiniteError, match=r"8 test triple\(s\) is NaN or infinite, first"),
     ):
-        question_norms(engines, Question(), Targets(triples=TEST.numpy()))
+        question_lengths(engines, Question(), Targets(triples=TEST.numpy()))
+
+
+def test_a_self_influence_beyond_float32_is_refused_with_its_triple():
+    (engine,) = engines_of([random_model(**DIALECTS["width"]).float()], ("fc.bias",), Scaled(1e24), Modes())
+    with torch.no_grad(), pytest.raises(NonFiniteError, match=r"training triple\(s\) is NaN or infinite, first"):
+        squares.self_influence(engine, TRAIN)
+
+
+class Cancelling:
+    """Has the gradients of a score, and of another one with the opposite sign."""
+
+    name, reads, num_negatives = "cancelling", "corrupted triples", 1
+
+    def parts(self, triples: np.ndarray, num_entities: int) -> tuple[LossPart, ...]:
+        others = triples.copy()
+        others[:, 2] = num_entities - 1
+        pairs = ((triples, -1.0), (others, 1.0))
+        return tuple(LossPart(triples=some, loss=NegatedScore(weight=weight)) for some, weight in pairs)
+
+
+def difference_of_scores(model: ConvE, triple: Tensor) -> Tensor:
+    other = torch.cat([triple[:2], torch.tensor([model.config.num_entities - 1])])
+    return oracle.scores(model, triple[None])[0] - oracle.scores(model, other[None])[0]
+
+
+@pytest.mark.parametrize("apart", [1.0, 0.3, 0.1, 0.05, 0.003])
+def test_sums_of_gradients_that_cancel_have_their_lengths_and_cosines_or_count_as_zero(apart):
+    model = trained_scale_model(32, 8, num_entities=17)
+    with torch.no_grad():  # all entities are almost the same, so that both gradients are
+        table = model.entity_embeddings.weight
+        table.copy_((table[0] + apart * (table - table[0])).float().double())
+    train = TRAIN[~oracle.near_a_kink(model, TRAIN)]
+    names = ("fc.weight", "fc.bias")
+    wanted = case_of(model, train, TEST, difference_of_scores)
+    engines = engines_of([copy.deepcopy(model).float()], names, Cancelling(), Modes())
+    with torch.no_grad():
+        lengths = training_lengths(engines, train.numpy())
+        found = normalised(engines, Question(), cosine=True, train=train)
+    ours = side_by_side([wanted.train_norms], names)
+    torch.testing.assert_close(lengths.norms, ours, rtol=1e-4, atol=0)
+    cosines = sum(wanted.products[name] for name in names) / wanted.bound(names)
+    kept = found != 0
+    assert kept.any() if apart > 0.03 else not kept.any()
+    assert ((found.double() - cosines).abs()[kept] <= 1e-4).all()
+    assert (found.abs() <= 1 + 1e-5).all()
+
+
+def test_without_float64_sums_that_cancel_have_wrong_lengths(monkeypatch):
+    monkeypatch.setattr(squares, "CANCELS", 0.0)
+    with pytest.raises(AssertionError):
+        test_sums_of_gradients_that_cancel_have_their_lengths_and_cosines_or_count_as_zero(0.003)

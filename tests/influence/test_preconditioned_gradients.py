@@ -18,7 +18,7 @@ from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.autograd.preconditioned import layout_of
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.normalised import question_norms, training_norms
+from tracin_dask.influence.normalised import question_lengths, training_lengths
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.squares import self_influence
@@ -99,8 +99,8 @@ def norm_errors(name):
     engine = engine_for(name, truth.products, loss=SLCWA(num_negatives=2, seed=3))
     with torch.no_grad():
         found = (
-            training_norms([engine], TRAIN.numpy()),
-            question_norms([engine], Question(is_contrast=True), targets()),
+            training_lengths([engine], TRAIN.numpy()).norms,
+            question_lengths([engine], Question(is_contrast=True), targets()).norms,
         )
     lengths = [torch.stack(list(side.values())).norm(dim=0) for side in (truth.train_norms, truth.test_norms)]
     return [

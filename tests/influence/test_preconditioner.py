@@ -35,7 +35,7 @@ from tracin_dask.influence.conve import separable_scores
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.normalised import training_lengths
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
@@ -115,7 +115,7 @@ def test_preconditioned_sums_over_checkpoints_and_norms_agree_with_the_oracle(di
         engines = [engine_of(c, names, loss=LOSSES[loss][0], learning_rate=rate) for c, rate in pairs]
         influences, ours, theirs = expected(cases, names)
         with torch.no_grad():
-            torch.testing.assert_close(training_norms(engines, TRAIN.numpy()), ours, rtol=ROUNDING, atol=0)
+            torch.testing.assert_close(training_lengths(engines, TRAIN.numpy()).norms, ours, rtol=ROUNDING, atol=0)
             cosine = normalised(engines, Question(is_contrast=is_contrast), cosine=True)
         assert ((cosine - influences / ours[:, None] / theirs).abs() <= ROUNDING).all()
 

@@ -21,7 +21,7 @@ from tracin_dask.influence.conve.preconditioner_cost import (
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.normalised import training_norms
+from tracin_dask.influence.normalised import training_lengths
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 
 MODES = [Modes(), Modes(forward=True, relation_table=True), Modes(all_scores=True)]
@@ -122,4 +122,4 @@ def test_preconditioned_norms_take_about_the_counted_multiply_adds(model, loss):
     sizes = {"num_triples": BATCH, "num_heads": BATCH, "num_pairs": BATCH, "num_negatives": negatives}
     work = Workload(num_tests=5, all_scores=isinstance(loss, OneToAll), is_preconditioned=True, **sizes)
     counted = norm_multiply_adds(model.config, work, engine.tracked).total
-    assert 0.8 < flops_of(lambda: training_norms([engine], ALL_DISTINCT.numpy())) / 2 / counted < 1.25
+    assert 0.8 < flops_of(lambda: training_lengths([engine], ALL_DISTINCT.numpy())) / 2 / counted < 1.25

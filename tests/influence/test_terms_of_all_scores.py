@@ -11,7 +11,7 @@ from influence.agreement import DIALECTS, Case, Disagreement, case_of, check_sco
 from influence.dropped import drop, entries, skip
 
 from tracin_dask.influence.conve import scorer, separable_scores
-from tracin_dask.influence.conve.all_scores import LaterTails
+from tracin_dask.influence.conve.all_scores import MovedTails
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
@@ -22,7 +22,7 @@ from tracin_dask.influence.losses import OneToAll
 SMOOTH = OneToAll(label_smoothing=0.1)
 ALL_SCORES = Modes(all_scores=True)
 OF_SCORES = [
-    *entries(at_all_scores, "ALL_SCORES_TERMS", but=["later tails through P"]),  # where there is a preconditioner
+    *entries(at_all_scores, "ALL_SCORES_TERMS", but=["moved tails through P"]),  # where there is a preconditioner
     *entries(input_terms, "INPUT_TERMS"),
 ]
 
@@ -72,19 +72,19 @@ def test_scores_under_all_scores_without_the_relation_rows_disagree_with_the_ora
 
 
 @pytest.mark.parametrize("tensor", [ENTITY_BIAS, FC_WEIGHT])  # in the products of gradients at scores; at the output
-def test_scores_with_the_first_tail_for_later_triples_disagree_with_the_oracle(tensor, monkeypatch):
+def test_scores_with_one_tail_for_all_triples_of_a_pair_disagree_with_the_oracle(tensor, monkeypatch):
     none = torch.empty(0, dtype=torch.int64)
-    monkeypatch.setattr(scorer, "later_tails", lambda _: LaterTails(rows=none, tails=none, first_tails=none))
+    monkeypatch.setattr(scorer, "moved_tails", lambda *_: MovedTails(rows=none, tails=none, pair_tails=none))
     refuse(check_scores, {tensor})
 
 
 @pytest.mark.parametrize(
     ("check", "step", "tensor"),
     [
-        (check_scores, "lower_at", FC_WEIGHT),
-        (check_self_influence, "lower_at", FC_WEIGHT),
-        (check_scores, "lower_where", ENTITIES),  # a test triple's head that is the tail
-        (check_self_influence, "lower_where", ENTITIES),  # a head that is the tail
+        (check_scores, "put_at_tails", FC_WEIGHT),
+        (check_self_influence, "put_at_tails", FC_WEIGHT),
+        (check_scores, "put_where", ENTITIES),  # a test triple's head that is the tail
+        (check_self_influence, "put_where", ENTITIES),  # a head that is the tail
     ],
 )
 def test_gradients_that_are_not_lower_at_the_tail_disagree_with_the_oracle(check, step, tensor, monkeypatch):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.conve import whole_scores
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.normalised import question_norms
+from tracin_dask.influence.normalised import question_lengths
 
 
 class SoftMax:
@@ -66,7 +66,7 @@ def test_the_norm_of_a_contrast_under_whole_scores_is_that_of_the_difference():
     wanted = case("width", is_contrast=True)
     engine = engine_for(wanted.model, wanted.names, loss=SoftMax(), modes=MODES[0], learning_rate=1.0)
     targets = Targets(triples=TEST.numpy(), contrast_tails=OTHER_TAILS.numpy())
-    found = question_norms([engine], Question(is_contrast=True), targets)
+    found = question_lengths([engine], Question(is_contrast=True), targets).norms
     expected = torch.stack(list(wanted.test_norms.values())).norm(dim=0)
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)
 

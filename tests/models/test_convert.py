@@ -96,6 +96,14 @@ def test_conversion_keeps_the_learning_rate_of_the_optimizer(saved, tmp_path):
     assert (made.learning_rate, made.epoch, made.id_maps_sha256) == (0.1, None, None)
 
 
+def test_conversion_keeps_that_one_learning_rate_is_not_that_of_all_tensors(saved, tmp_path):
+    groups = [{"lr": 0.1, "params": [0]}, {"lr": 0.2, "params": [1, 2]}]
+    path, _ = saved(SIDE_BY_SIDE, optimizer_state_dict={"state": {}, "param_groups": groups})
+    convert_checkpoint(path, tmp_path / "made.pt", "pykeen")
+    with pytest.raises(CheckpointError, match=r"group 0 of 1 tensors: 0\.1; group 1 of 2 tensors: 0\.2"):
+        load_conve(tmp_path / "made.pt").usable_learning_rate()
+
+
 def test_a_bare_state_dict_without_counters_is_converted(saved, tmp_path):
     path, _ = saved(SIDE_BY_SIDE)
     state = torch.load(path, weights_only=True)["model_state_dict"]

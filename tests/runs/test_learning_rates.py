@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from small_graph import save_checkpoint, small_model
 
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
@@ -99,3 +100,37 @@ def test_a_checkpoint_without_epoch_or_schedule_line_is_named(series, schedule):
     message = r"has no line for epoch_5\.pt, and that file states no epoch; add the line `epoch_5\.pt TAB"
     with pytest.raises(ConfigError, match=message):
         schedule("0\t0.1\n5\t0.2\n").learning_rates([series[0], nameless])
+
+
+def groups_of(*groups: dict) -> dict:
+    """Make the state dict of an optimiser."""
+    return {"state": {}, "param_groups": list(groups)}
+
+
+def loaded_with(tmp_path: Path, optimizer: dict, **stated: object) -> Checkpoint:
+    path = save_checkpoint(tmp_path / "model.pt", small_model())
+    contents = torch.load(path) | stated
+    if "learning_rate" not in stated:
+        contents.pop("learning_rate", None)
+    torch.save(contents | {"optimizer_state_dict": optimizer}, path)
+    return load_checkpoint(path)
+
+
+@pytest.mark.parametrize("stated", [{}, {"learning_rate": 0.01}])
+def test_groups_of_an_optimiser_with_different_learning_rates_are_refused_unless_one_is_given(tmp_path: Path, stated):
+    names = ["entity_embeddings.weight", "relation_embeddings.weight", "fc.weight", "fc.bias"]
+    groups = groups_of({"lr": 0.01, "params": [0, 1, 2, 3], "param_names": names}, {"lr": 0.001, "params": [4, 5]})
+    checkpoint = loaded_with(tmp_path, groups, **stated)
+    expected = (
+        r"model\.pt: its optimiser has groups of parameters with different learning rates \(group 0 of 4 tensors "
+        r"\(entity_embeddings\.weight, relation_embeddings\.weight, fc\.weight, \.\.\.\): 0\.01; group 1 of 2 tensors: "
+        r"0\.001\), and an influence has one learning rate of all tensors; give one with --learning-rate"
+    )
+    with pytest.raises(CheckpointError, match=expected):
+        settle_learning_rates((), [checkpoint])
+    assert settle_learning_rates((0.5,), [checkpoint]) == (0.5,)
+
+
+def test_groups_of_one_learning_rate_and_groups_without_parameters_are_read(tmp_path: Path):
+    groups = groups_of({"lr": 0.01, "params": [0]}, {"lr": 0.01, "params": [1]}, {"lr": 0.5, "params": []})
+    assert settle_learning_rates((), [loaded_with(tmp_path, groups)]) == (0.01,)

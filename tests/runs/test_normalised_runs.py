@@ -10,7 +10,18 @@ import oracle
 import pytest
 import torch
 from distributed import Client
-from small_graph import BATCH_SIZE, LEARNING_RATE, NUM_ROWS, Graph, MakeJob, Truth, bits, save_checkpoint, small_model
+from small_graph import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    NUM_ENTITIES,
+    NUM_ROWS,
+    Graph,
+    MakeJob,
+    Truth,
+    bits,
+    save_checkpoint,
+    small_model,
+)
 
 from tracin_dask.errors import ConfigError, ResumeError
 from tracin_dask.influence.losses import SLCWA, OneToAll
@@ -158,3 +169,34 @@ def test_an_unknown_normalisation_is_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     with pytest.raises(ConfigError, match="normalize must be none, cosine or relatif, not 'length'"):
         RunConfig.of(normalize="length")
+
+
+def nearly_equal_tails(path: Path, tails: list[int]) -> Checkpoint:
+    """Save a model in which one of the tails is the other but for rounding."""
+    model = small_model()
+    with torch.no_grad():
+        table = model.entity_embeddings.weight
+        table[tails[1]] = table[tails[0]] * (1 + 1e-6)
+    return load_checkpoint(save_checkpoint(path, model))
+
+
+@WAYS
+@pytest.mark.parametrize("where", ["in process", "two workers"])
+def test_quotients_of_rounding_errors_are_0_and_counted(
+    make_job: MakeJob, client: Client, graph: Graph, tmp_path: Path, *, normalize, where
+):
+    test = graph.test_triples[:2]
+    other = next(e for e in range(NUM_ENTITIES) if e not in test[:, 2])
+    model = nearly_equal_tails(tmp_path / "model.pt", [int(test[0, 2]), other])
+    options = {"tests": test, "model": model, "contrast": (other,), "normalize": normalize, "top_k": NUM_ROWS}
+    options |= {"parameters": ("fc.*",)}  # the rows of both tails are different parameters: they would not cancel
+    job = make_job(**options, checkpoint_contributions=True)
+    result = job.carry_out() if where == "in process" else job.carry_out(client, **SMALL_TASKS)
+    first, second = result.rankings
+    assert (second.influence != 0).all()
+    if normalize == "relatif":  # nothing is divided by the length of the contrast
+        assert result.run["statistics"]["cancelled_influences"] == 0
+        return
+    assert result.run["statistics"]["cancelled_influences"] == NUM_ROWS
+    assert not first.influence.any()
+    assert not result.contributions[0].any()

@@ -99,6 +99,10 @@ class Answers(Protocol):
         """Add the columns of every answer up."""
         ...
 
+    def of_columns(self, values: Float[Tensor, " answer"], num_columns: int) -> Float[Tensor, " column"]:
+        """Give every column the value of its answer."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EachItsOwn:
@@ -111,6 +115,10 @@ class EachItsOwn:
         if influences.shape[1] == self.num_answers:
             return influences
         return influences.reshape(len(influences), -1, self.num_answers).sum(dim=1)
+
+    def of_columns(self, values: Float[Tensor, " answer"], num_columns: int) -> Float[Tensor, " column"]:
+        """Give every column the value of its answer."""
+        return values.repeat(num_columns // max(1, self.num_answers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +133,10 @@ class Together:
         total = influences.new_zeros(len(influences), self.num_answers)
         place = send(self.answer_of_column, influences.device)
         return total.index_add_(1, place, influences)
+
+    def of_columns(self, values: Float[Tensor, " answer"], num_columns: int) -> Float[Tensor, " column"]:  # noqa: ARG002 - one for each it knows
+        """Give every column the value of its answer."""
+        return values[send(self.answer_of_column, values.device)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

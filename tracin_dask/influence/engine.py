@@ -28,6 +28,8 @@ class BatchScores:
 
     rows: Int[ndarray, " row"]
     influences: Float[Tensor, "row column"]
+    num_cancelled: Int[Tensor, ""] | None = None
+    """How many of them are 0 because they would be quotients of rounding errors; None where there can be none."""
 
 
 @runtime_checkable
@@ -131,7 +133,9 @@ class Engine(Protocol):
         ...
 
     def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
-        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i, in float64.
+
+        Squares of short gradients are no numbers of float32; otherwise every value is one.
 
         Raises
         ------
@@ -141,9 +145,12 @@ class Engine(Protocol):
         ...
 
     def products_within(
-        self, ids: Int[ndarray, "triple gradient 3"]
+        self, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
-        """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
+        """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients.
+
+        Gradients are those of the model's type; their products are made in `dtype`.
+        """
         ...
 
     def scorer(self, factors: Factors) -> TripleScorer:

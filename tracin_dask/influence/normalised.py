@@ -1,6 +1,7 @@
 """Influences divided by the lengths of gradients, so that triples with long ones do not lead every list."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -9,10 +10,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.columns import Question, Targets
-from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine
-from tracin_dask.influence.squares import squared_lengths
-from tracin_dask.influence.summed import self_scores
+from tracin_dask.influence.columns import Answers, Question, Targets
+from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors
+from tracin_dask.influence.squares import CANCELLED, Squares, self_squares, squared_lengths
+from tracin_dask.influence.tensors import apart
 
 Normalize = Literal["none", "cosine", "relatif"]
 """Divide by nothing; by the norms of both gradients; or by the training triple's only [1]_.
@@ -21,39 +22,96 @@ Normalize = Literal["none", "cosine", "relatif"]
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """Lengths of sums of gradients, and what share they are of the lengths of what they add."""
+
+    norms: Float[Tensor, " sum"]
+    """In float64."""
+    shares: Float[Tensor, " sum"] | None
+    """1 where nothing cancels, 0 where everything does; None where each is of one gradient."""
+
+
 class NormalisedScorer:
     """Scores batches, and divides by the norms of the training triples' gradients, and of the test triples' if given.
 
     A norm is that of the gradients of all checkpoints side by side, each times the root of its learning rate, so that
-    no quotient by both norms is beyond 1. Where a gradient is zero the influence is 0.
+    no quotient by both norms is beyond 1. Where a gradient is zero the influence is 0, and so it is where gradients
+    cancel to their rounding errors.
     """
 
     def __init__(
         self,
         scorer: BatchScorer,
         engines: Sequence[Engine],
-        test_norms: Float[Tensor, " test"] | None = None,
+        test: Lengths | None = None,
+        powers: Float[Tensor, " test"] | None = None,
     ) -> None:
-        """Take what scores, the engines of its checkpoints, and norms from any device."""
+        """Take what scores, the engines of its checkpoints, and the test triples' lengths from any device.
+
+        `powers` are those that the scorer's columns were divided by: see `without_powers`.
+        """
         self._scorer, self._engines = scorer, tuple(engines)
-        self._by_test = None if test_norms is None else _reciprocals(test_norms.to(engines[0].model.device))
+        self._dtype, device = engines[0].model.dtype, engines[0].model.device
+        self._by_test: Tensor | None = None if powers is None else powers.to(device)
+        if test is not None:
+            by_norm = _reciprocals(test.norms.to(device), self._dtype)
+            self._by_test = by_norm if self._by_test is None else by_norm * self._by_test
+        if self._by_test is not None:
+            self._by_test = self._by_test.to(self._dtype)
+        self._test_shares = None if test is None or test.shares is None else test.shares.to(device)
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in the parts that the scorer makes of it."""
-        by_row = _reciprocals(training_norms(self._engines, ids))[:, None]
+        lengths = training_lengths(self._engines, ids)
+        by_row = _reciprocals(lengths.norms, self._dtype)[:, None]
+        shares = None if lengths.shares is None else lengths.shares[:, None]
         for part in self._scorer.parts(ids):
-            part.influences.mul_(by_row if len(part.rows) == len(ids) else of_rows(by_row, part.rows))
+            is_whole = len(part.rows) == len(ids)
+            part.influences.mul_(by_row if is_whole else of_rows(by_row, part.rows))
             if self._by_test is not None:
                 part.influences.mul_(self._by_test)
-            yield part
+            theirs = shares if shares is None or is_whole else of_rows(shares, part.rows)
+            yield _without_cancelled(part, theirs, self._test_shares)
 
 
-def training_norms(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Float[Tensor, " batch"]:
-    """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_scores`."""
-    return roots(self_scores(engines, ids).influences[:, 0])
+def _without_cancelled(
+    part: BatchScores, rows: Float[Tensor, "row 1"] | None, tests: Float[Tensor, " test"] | None
+) -> BatchScores:
+    """Put 0 in place of quotients of rounding errors, and count them.
+
+    A product's rounding errors are relative to all that is added on both sides. The quotient by what is left of these
+    has 1 / (share · share) times as large ones: they stay below 1e-4.
+    """
+    if rows is None and tests is None:
+        return part
+    shares = (1 if rows is None else rows) * (1 if tests is None else tests)
+    least = CANCELLED * torch.finfo(part.influences.dtype).eps
+    is_lost = torch.broadcast_to(torch.as_tensor(shares) < least, part.influences.shape)
+    return replace(part, influences=part.influences.masked_fill_(is_lost, 0), num_cancelled=is_lost.sum())
 
 
-def question_norms(engines: Sequence[Engine], question: Question, test: Targets) -> Float[Tensor, " answer"]:
+def without_powers(tests: Sequence[Factors], answers: Answers) -> tuple[list[Factors], Float[Tensor, " test"]]:
+    """Divide the columns of each answer by a power of two of the size of their scales, over all checkpoints.
+
+    Products of short gradients on both sides are beyond float32; their quotients are not. A power of two changes no
+    digit.
+    """
+    sizes = sum(answers.add_up(factors.scale.abs()[None])[0] for factors in tests)
+    _, powers = apart(torch.as_tensor(sizes))
+    return [
+        replace(factors, scale=(factors.scale / answers.of_columns(powers, len(factors))).to(factors.scale.dtype))
+        for factors in tests
+    ], powers
+
+
+def training_lengths(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Lengths:
+    """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_squares`."""
+    triples = torch.from_numpy(ids)
+    return _lengths([self_squares(engine, triples) for engine in engines], engines[0].model.dtype)
+
+
+def question_lengths(engines: Sequence[Engine], question: Question, test: Targets) -> Lengths:
     """Compute √(Σ over checkpoints of learning_rate · ‖∇a‖²), where ∇a is the sum of all columns of an answer a.
 
     Raises
@@ -61,8 +119,7 @@ def question_norms(engines: Sequence[Engine], question: Question, test: Targets)
     NonFiniteError
         If one is NaN or infinite; the triple is named.
     """
-    squares = [squared_lengths(engine, question, test) for engine in engines]
-    return roots(torch.stack(squares).sum(dim=0))
+    return _lengths([squared_lengths(engine, question, test) for engine in engines], engines[0].model.dtype)
 
 
 def of_rows(values: Float[Tensor, "batch 1"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row 1"]:
@@ -70,11 +127,25 @@ def of_rows(values: Float[Tensor, "batch 1"], rows: Int[ndarray, " row"]) -> Flo
     return values[send(rows, values.device)]
 
 
-def roots(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
-    """Take roots; squares below the normal numbers have lost their digits and count as 0, as do sums that cancel."""
-    return torch.where(squares < torch.finfo(squares.dtype).tiny, 0, squares).sqrt()
+def roots(squares: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:
+    """Take roots in a type where squares are numbers of it, else in float64; sums that cancel to below 0 count as 0."""
+    typed = squares.to(dtype)
+    is_number = (typed >= torch.finfo(dtype).tiny) & (typed <= torch.finfo(dtype).max)
+    return torch.where(is_number, typed.sqrt().double(), squares.clamp(min=0).sqrt())
 
 
-def _reciprocals(norms: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
-    """Invert norms, and leave 0 where one is 0."""
-    return torch.where(norms > 0, norms.reciprocal(), 0)
+def _lengths(squares: Sequence[Squares], dtype: torch.dtype) -> Lengths:
+    """Put the gradients of several checkpoints side by side."""
+    norms = roots(torch.stack([one.whole for one in squares]).sum(dim=0), dtype)
+    parts = [one.parts for one in squares if one.parts is not None]
+    if not parts:
+        return Lengths(norms=norms, shares=None)
+    added = roots(torch.stack(parts).sum(dim=0), dtype)
+    return Lengths(norms=norms, shares=torch.where(added > 0, norms / added, 1))
+
+
+def _reciprocals(norms: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:
+    """Invert norms as numbers of a type; gives 0 where one is 0 or below these numbers, and NaN where one is beyond."""
+    typed = norms.to(dtype)
+    found = torch.where(typed >= torch.finfo(dtype).tiny, typed.reciprocal(), 0)
+    return found.masked_fill(torch.isinf(typed), torch.nan)

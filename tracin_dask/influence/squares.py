@@ -3,25 +3,45 @@
 One triple has few gradients: their inner products with each other are a small matrix per triple, term by term, and the
 square is the sum of its entries times both derivatives, Σ_kl δ_k δ_l ⟨∇score_k, P ∇score_l⟩; lengths are those that a
 preconditioner P, if there is one, gives to gradients.
+
+Squares are numbers of float64: those of short gradients are beyond float32. Where gradients almost cancel, so does that
+sum. It is made anew in float64 there: its rounding errors are then below those of the gradients themselves. Sums over
+sets of test triples are scored instead, which cannot be made anew: they count as 0 where they are rounding errors.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.columns import Block, Question, Targets, columns_of, prepare_columns
+from tracin_dask.influence.columns import Block, Columns, Question, Targets, columns_of, prepare_columns
 from tracin_dask.influence.engine import Engine
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.losses import derivative
 from tracin_dask.influence.scoring import AnswerScorer
+from tracin_dask.influence.tensors import apart, concatenate, scaled_squares
+
+CANCELS = 0.03
+"""Sums whose square is less than this part of the squares of what they add are made anew in float64."""
+CANCELLED = 3e4
+"""In units of rounding: what is left of a sum with less than this part of what it adds is rounding errors."""
 
 
-def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Squares:
+    """Squared lengths of sums of gradients, times the learning rate."""
+
+    whole: Float[Tensor, " sum"]
+    parts: Float[Tensor, " sum"] | None = None
+    """The squared lengths of the gradients, added up for each sum; None where each is of one gradient."""
+
+
+def self_squares(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Squares:
     """Compute learning_rate · ‖∇loss_i‖² for every triple i, under any loss.
 
     Raises
@@ -32,9 +52,14 @@ def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Ten
     return squared_lengths(engine, Question(), Targets(triples=triples.numpy()), what="training")
 
 
-def squared_lengths(
-    engine: Engine, question: Question, test: Targets, *, what: str = "test"
-) -> Float[Tensor, " answer"]:
+def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+    """Compute the same as numbers of the model's type; raises as `self_squares`, and where one is beyond that type."""
+    found = self_squares(engine, triples).whole.to(engine.model.dtype)
+    refuse_non_finite(triples.numpy(), found[:, None], what="training")
+    return found
+
+
+def squared_lengths(engine: Engine, question: Question, test: Targets, *, what: str = "test") -> Squares:
     """Compute learning_rate · ‖∇a‖² of every answer a: the square of the sum of its columns.
 
     Raises
@@ -47,26 +72,48 @@ def squared_lengths(
     number = question.num_gradients(engine.loss)
     if number == 1:
         (block,) = columns_of(question, engine.loss, test, engine.num_entities).blocks
-        return engine.with_loss(block.loss).self_influence(torch.from_numpy(block.triples), what=what)
+        own = engine.with_loss(block.loss).self_influence(torch.from_numpy(block.triples), what=what)
+        return Squares(whole=own)
     if question.reads_all_scores(engine.loss):
-        return torch.cat([_of_answers(engine, question, one, what) for one in _one_answer_each(test)])
-    found = [torch.empty(0, dtype=engine.model.dtype, device=engine.model.device)]
-    step = max(1, engine.gradients_at_a_time // number)
-    for start in range(0, len(test.triples), step):
-        columns = columns_of(question, engine.loss, test.take(start, start + step), engine.num_entities)
-        found.append(_of_sums(engine, columns.blocks))
-    total = torch.cat(found).mul_(engine.learning_rate)
-    refuse_non_finite(test.triples, total[:, None], what=what)
-    return total
+        return concatenate([_of_answers(engine, question, one, what) for one in _one_answer_each(test)])
+    blocks = columns_of(question, engine.loss, test, engine.num_entities).blocks
+    found = _of_sums(engine, blocks, np.arange(len(test.triples)), engine.model.dtype)
+    refuse_non_finite(test.triples, found.whole[:, None], what=what)
+    if engine.model.dtype != torch.float64:
+        rows = _below(found, CANCELS).nonzero()[:, 0]
+        if len(rows):
+            found.whole.index_copy_(0, rows, _of_sums(engine, blocks, rows.cpu().numpy(), torch.float64).whole)
+    return found
 
 
-def _of_sums(engine: Engine, blocks: Sequence[Block]) -> Float[Tensor, " triple"]:
-    """Square the sums of the columns of each triple; each is a gradient at a single score."""
-    ids = np.stack([block.triples for block in blocks], axis=1)
-    own, products = engine.products_within(ids)
+def _below(found: Squares, share: float) -> Bool[Tensor, " sum"]:
+    """Tell which sums are shorter than a share of what they add, all squared."""
+    assert found.parts is not None  # noqa: S101 - sums of several gradients
+    return found.whole < share * found.parts
+
+
+def _of_sums(engine: Engine, blocks: Sequence[Block], rows: Int[ndarray, " row"], dtype: torch.dtype) -> Squares:
+    """Square the sums of the columns of some triples, each a gradient at a single score, with products in a type."""
+    step = max(1, engine.gradients_at_a_time * engine.model.dtype.itemsize // (dtype.itemsize * len(blocks)))
+    pieces = [rows[start : start + step] for start in range(0, max(1, len(rows)), step)]
+    return concatenate([_of_piece(engine, [_some(block, piece) for block in blocks], dtype) for piece in pieces])
+
+
+def _some(block: Block, rows: Int[ndarray, " row"]) -> Block:
+    """Take some triples of a column that has one weight."""
+    return replace(block, triples=block.triples[rows])
+
+
+def _of_piece(engine: Engine, blocks: Sequence[Block], dtype: torch.dtype) -> Squares:
+    own, products = engine.products_within(np.stack([block.triples for block in blocks], axis=1), dtype)
     derivatives = [float(block.weight) * derivative(block.loss, own[:, column]) for column, block in enumerate(blocks)]
-    by = torch.stack(derivatives, dim=1)[:, :, None]
-    return (by * products * by.transpose(1, 2)).sum(dim=(1, 2))
+    by = torch.stack(derivatives, dim=1)
+    _, powers = apart(by.abs().amax(dim=1))
+    by = (by / powers[:, None].to(by.dtype)).to(dtype)[:, :, None]
+    weighted = by * products * by.transpose(1, 2)
+    whole, parts = weighted.sum(dim=(1, 2)), weighted.diagonal(dim1=1, dim2=2).sum(dim=1)
+    rate = engine.learning_rate
+    return Squares(whole=scaled_squares(whole.mul_(rate), powers), parts=scaled_squares(parts.mul_(rate), powers))
 
 
 def _one_answer_each(test: Targets) -> Iterator[Targets]:
@@ -75,7 +122,7 @@ def _one_answer_each(test: Targets) -> Iterator[Targets]:
         yield replace(test.take(row, row + 1), answers=np.zeros(1, dtype=np.int64))
 
 
-def _of_answers(engine: Engine, question: Question, test: Targets, what: str) -> Float[Tensor, " answer"]:
+def _of_answers(engine: Engine, question: Question, test: Targets, what: str) -> Squares:
     """Score the columns of every answer against the answers: ‖Σ_k ∇_k‖² = Σ_k ⟨∇_k, Σ_l ∇_l⟩."""
     assert test.answers is not None  # noqa: S101 - sets of test triples
     columns = columns_of(question, engine.loss, test, engine.num_entities)
@@ -93,4 +140,17 @@ def _of_answers(engine: Engine, question: Question, test: Targets, what: str) ->
             total.index_add_(0, answer, own)
     first = np.unique(test.answers, return_index=True)[1]  # the test triple that stands for its set in an error
     refuse_non_finite(test.triples[first], total[:, None], what=what)
+    found = Squares(whole=total.double(), parts=_parts(engine, columns, test, what))
+    found.whole.masked_fill_(_below(found, CANCELLED * torch.finfo(total.dtype).eps), 0)
+    return found
+
+
+def _parts(engine: Engine, columns: Columns, test: Targets, what: str) -> Float[Tensor, " answer"]:
+    """Add up the squared lengths of the columns of every answer."""
+    assert test.answers is not None  # noqa: S101 - sets of test triples
+    total = torch.zeros(test.num_answers, dtype=torch.float64, device=engine.model.device)
+    for block in columns.blocks:
+        own = engine.with_loss(block.loss).self_influence(torch.from_numpy(block.triples), what=what)
+        weight = torch.as_tensor(np.broadcast_to(block.weight, len(own)).copy(), device=own.device).double()
+        total.index_add_(0, send(test.answers, own.device), own * weight.square())
     return total

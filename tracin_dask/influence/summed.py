@@ -36,7 +36,7 @@ def self_scores(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Batc
     triples = torch.from_numpy(ids)
     total = self_influence(engines[0], triples)
     for engine in engines[1:]:
-        total += self_influence(engine, triples)
+        total = total + self_influence(engine, triples)
     return BatchScores(rows=np.arange(len(ids)), influences=total[:, None])
 
 

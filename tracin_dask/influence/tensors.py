@@ -30,6 +30,24 @@ def move(tensors: Tensors, device: torch.device | str) -> Tensors:
     return _mapped(lambda value: value.to(device), tensors)
 
 
+def cast_tensors(tensors: Tensors, dtype: torch.dtype) -> Tensors:
+    """Turn every floating-point tensor into one of a type."""
+    return _mapped(lambda value: value.to(dtype) if value.is_floating_point() else value, tensors)
+
+
+def apart(numbers: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """Cut numbers into mantissas, from 1/2 to below 1, and powers of two in float64, which no square makes denormal."""
+    mantissas = torch.frexp(numbers).mantissa
+    powers = numbers.double() / mantissas.double()  # exact
+    return mantissas, torch.where(mantissas == 0, 1, powers)
+
+
+def scaled_squares(squares: Float[Tensor, " row"], powers: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
+    """Multiply squares with those of powers of two, in float64; those below the normal numbers have lost digits."""
+    lost = squares.abs() < torch.finfo(squares.dtype).tiny
+    return squares.masked_fill(lost, 0).double().mul_(powers.square())
+
+
 def leaves(tensors: object) -> Iterator[Tensor]:
     """Give every tensor."""
     found: list[Tensor] = []

@@ -115,6 +115,12 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
         click.echo(line)
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
         click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
+    cancelled = result.run["statistics"]["cancelled_influences"]
+    if cancelled:
+        click.echo(
+            f"{cancelled:,} influences count as 0: they would be rounding errors divided by rounding errors, because "
+            "gradients that are added cancel; --precision float64 may tell them"
+        )
     halvings = result.run["statistics"]["batch_halvings"]
     if halvings:
         click.echo(

@@ -24,7 +24,7 @@ from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
-from tracin_dask.influence.tensors import concatenate, move
+from tracin_dask.influence.tensors import apart, cast_tensors, concatenate, move, scaled_squares
 from tracin_dask.models.rowwise import RowwiseModel
 
 
@@ -73,7 +73,7 @@ class GradientEngine:
         return concatenate([self._prepare_piece(piece) for piece in torch.split(test_triples, rows)])
 
     def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
-        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i, in float64.
 
         Raises
         ------
@@ -81,21 +81,20 @@ class GradientEngine:
             If one is NaN or infinite; the triple is named, and `what` it is for.
         """
         if self.tails is not None:
-            found = self._whole_squares(self.tails, triples)
+            total = self._whole_squares(self.tails, triples)
         else:
             pieces = torch.split(triples, self.gradients_at_a_time)
-            found = torch.cat([self._squares(piece) for piece in pieces])
-        total = self.learning_rate * found
+            total = torch.cat([self._squares(piece) for piece in pieces])
         refuse_non_finite(triples.numpy(), total[:, None], what=what)
         return total
 
     def products_within(
-        self, ids: Int[ndarray, "triple gradient 3"]
+        self, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
         if self.tails is not None:
-            return self._whole_products_within(self.tails, ids)
-        groups = Groups(ids=ids, gradients=self._gradients(send(ids.reshape(-1, 3), self.model.device)))
+            return self._whole_products_within(self.tails, ids, dtype)
+        groups = Groups(ids=ids, gradients=self._gradients(send(ids.reshape(-1, 3), self.model.device), dtype))
         return groups.apart(groups.gradients.rows.scores[:, None])[:, :, 0], products_within(groups)
 
     def delta(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
@@ -142,22 +141,23 @@ class GradientEngine:
         return prepared
 
     def _whole_squares(self, tails: AllTails, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Compute ⟨∇loss_i, P ∇loss_i⟩ of every triple i, of gradients by whole tensors."""
+        """Compute the same of gradients by whole tensors."""
         total = torch.zeros(len(triples), dtype=self.model.dtype, device=self.model.device)
         for row, (_, gradients) in enumerate(tails.gradients(self.loss, triples.to(self.model.device))):
             total[row] = tails.whole(gradients) @ tails.whole(self._times(gradients))
-        return total
+        return scaled_squares(self.learning_rate * total, torch.ones_like(total, dtype=torch.float64))
 
     def _whole_products_within(
-        self, tails: AllTails, ids: Int[ndarray, "triple gradient 3"]
+        self, tails: AllTails, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Do the same as `products_within` by whole tensors."""
         scores, products = [], []
         for triples in torch.from_numpy(ids).to(self.model.device):
-            of_one = list(tails.gradients(NegatedScore(weight=-1.0), triples))
-            own = torch.stack([tails.whole(gradients) for _, gradients in of_one])
-            along = torch.stack([tails.whole(self._times(gradients)) for _, gradients in of_one])
-            scores.append(torch.stack([score for score, _ in of_one]))
+            of_one, gradients = zip(*tails.gradients(NegatedScore(weight=-1.0), triples), strict=True)
+            typed = [{name: tensor.to(dtype) for name, tensor in one.items()} for one in gradients]
+            own = torch.stack([tails.whole(one) for one in typed])
+            along = torch.stack([tails.whole(self._times(one)) for one in typed])
+            scores.append(torch.stack(of_one))
             products.append(own @ along.T)
         return torch.stack(scores), torch.stack(products)
 
@@ -203,13 +203,14 @@ class GradientEngine:
         return prepared
 
     def _squares(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Compute ⟨∇loss_i, P ∇loss_i⟩ of every triple i."""
-        gradients = self._gradients(triples.to(self.model.device))
-        return squares(gradients) * self.delta(gradients.rows.scores).square()
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of every triple i, in float64."""
+        gradients = self._gradients(triples.to(self.model.device), self.model.dtype)
+        delta, powers = apart(self.delta(gradients.rows.scores))
+        return scaled_squares(self.learning_rate * (squares(gradients) * delta.square()), powers)
 
-    def _gradients(self, triples: Int[Tensor, "batch 3"]) -> Gradients:
-        """Differentiate the scores of some triples by the rows that they read."""
-        rows = self.derivatives.by_rows(triples)
+    def _gradients(self, triples: Int[Tensor, "batch 3"], dtype: torch.dtype) -> Gradients:
+        """Differentiate the scores of some triples by the rows that they read; products are made in a type."""
+        rows = cast_tensors(self.derivatives.by_rows(triples), dtype)
         return Gradients(
             derivatives=self.derivatives,
             preconditioner=self.preconditioner,

@@ -86,7 +86,8 @@ class Groups:
 def _add_dense_products(total: Float[Tensor, "triple gradient gradient"], groups: Groups) -> None:
     of = groups.gradients
     for name, gradient in of.derivatives.of_each(of.triples)[1].items():
-        total += groups.gram(gradient, of.preconditioner.times(name, gradient))
+        own = gradient.to(total.dtype)
+        total += groups.gram(own, of.preconditioner.times(name, own))
 
 
 AddProducts: TypeAlias = Callable[[Tensor, Groups], object]

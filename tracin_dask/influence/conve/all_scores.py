@@ -1,8 +1,9 @@
 """Losses that read the scores of all entities: the gradients at these scores, and how triples of one pair share them.
 
 For a triple i = (h, r, t), g_i = P_q − c·1_t is the gradient at all scores s = E x_q + bias: P_q depends on q = (h, r)
-only, and c is how much lower the loss's derivative is at the tail. c is subtracted where P is made, at the tail of
-each pair's first row, because P_q[t] and c cancel in a trained model; other rows of the pair move it to their own tail.
+only, and c is how much lower the loss's derivative is at the tail. P_q[t] and c cancel in a trained model. So P is made
+with the derivative at the tail itself, at the pair's tail of the highest score; triples of other tails move c to their
+own. What cancels there is small beside their gradient at the highest score, where they are wrong.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, send
@@ -26,7 +27,7 @@ TILE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtScores:
-    """Sums over the gradients at all scores, for some rows: pairs with the tails of their first triples."""
+    """Sums over the gradients at all scores, for some rows: pairs, each with one of its tails."""
 
     at_output: Float[Tensor, "row dim"]
     """Eᵀ g: the loss's gradient at x."""
@@ -62,11 +63,11 @@ class Reader(Protocol):
         """How the operands of products are rounded."""
         ...
 
-    def read(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
+    def read(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
         """Sum over the gradients at all scores."""
         ...
 
-    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"]) -> Float[Tensor, "entity row"]:
+    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"]) -> Float[Tensor, "entity row"]:
         """Give the gradients at all scores, for test triples: they are held whole."""
         ...
 
@@ -82,16 +83,16 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaterTails:
-    """The triples of a batch whose tail differs from that of their pair's first triple."""
+class MovedTails:
+    """The triples of pairs with several tails: each moves c from the tail of its pair to its own."""
 
-    rows: Int[Tensor, " later"]
-    tails: Int[Tensor, " later"]
-    first_tails: Int[Tensor, " later"]
+    rows: Int[Tensor, " moved"]
+    tails: Int[Tensor, " moved"]
+    pair_tails: Int[Tensor, " moved"]
 
-    def difference(self, table: Float[Tensor, "entity width"]) -> Float[Tensor, "later width"]:
-        """Give the rows of a table at the tails, minus those at the first tails."""
-        return table.index_select(0, self.tails).sub_(table.index_select(0, self.first_tails))
+    def difference(self, table: Float[Tensor, "entity width"]) -> Float[Tensor, "moved width"]:
+        """Give the rows of a table at the tails, minus those at the pairs' tails; 0 where these are the same."""
+        return table.index_select(0, self.tails).sub_(table.index_select(0, self.pair_tails))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +101,8 @@ class TrainingSide:
 
     ahead: Forward
     at_pairs: AtScores
-    """Sums for the pairs, each with the tail of its first triple."""
-    later: LaterTails
+    """Sums for the pairs, each with its tail of the highest score."""
+    moved: MovedTails
     heads: Float[Tensor, "head_row dim"]
     """Gradients of the heads' embeddings as inputs: of all rows if the entity table is tracked, else of none."""
 
@@ -119,23 +120,30 @@ class TrainingSide:
         return IdVectors(ids=self.ahead.batch.ids[:, 0], vectors=self.heads)
 
 
-def first_tails(batch: Batch) -> Int[ndarray, " pair"]:
-    """Give the tail of each pair's first triple."""
-    tails: ndarray = batch.ids[batch.pair_runs.starts, 2]
-    return tails
+def highest_tails(scores: Float[Tensor, " batch"], batch: Batch) -> Int[Tensor, " pair"]:
+    """Give each pair's tail of the highest score, of ties the first; the device is not waited for."""
+    num_pairs, every = len(batch.pairs), torch.arange(len(batch), device=scores.device)
+    highest = scores.new_full((num_pairs,), -torch.inf).scatter_reduce_(0, batch.pair, scores, "amax")
+    is_lower = scores < highest.index_select(0, batch.pair)  # a NaN is not lower: it is refused later, with its triple
+    first = every.new_full((num_pairs,), len(batch))
+    first.scatter_reduce_(0, batch.pair, every.masked_fill(is_lower, len(batch)), "amin")
+    return batch.triples[:, 2].index_select(0, first)
 
 
-def later_tails(batch: Batch) -> LaterTails:
-    """Find the triples whose tail differs from that of their pair's first triple."""
-    first = first_tails(batch)[batch.pair_runs.of_row]
-    rows = np.flatnonzero(batch.ids[:, 2] != first)
-    device = batch.triples.device
-    return LaterTails(
-        rows=send(rows, device), tails=send(batch.ids[rows, 2], device), first_tails=send(first[rows], device)
+def moved_tails(batch: Batch, pair_tails: Int[Tensor, " pair"]) -> MovedTails:
+    """Find the triples whose pair has several tails."""
+    pairs, tails = batch.pair_runs, batch.ids[:, 2]
+    differs = (tails != tails[pairs.starts][pairs.of_row]).astype(np.int64)
+    has_several = np.bincount(pairs.of_row, weights=differs, minlength=len(pairs.starts)) > 0
+    rows = send(np.flatnonzero(has_several[pairs.of_row]), batch.triples.device)
+    return MovedTails(
+        rows=rows,
+        tails=batch.triples[:, 2].index_select(0, rows),
+        pair_tails=pair_tails.index_select(0, batch.pair.index_select(0, rows)),
     )
 
 
-def at_output(reader: Reader, at_pairs: AtScores, batch: Batch, later: LaterTails) -> Float[Tensor, "batch dim"]:
+def at_output(reader: Reader, at_pairs: AtScores, batch: Batch, moved: MovedTails) -> Float[Tensor, "batch dim"]:
     """Give each triple's gradient at x from that of its pair."""
     vectors = at_pairs.at_output.index_select(0, batch.pair)
-    return vectors.index_add_(0, later.rows, later.difference(reader.model.entities), alpha=-reader.lower_at_tail)
+    return vectors.index_add_(0, moved.rows, moved.difference(reader.model.entities), alpha=-reader.lower_at_tail)

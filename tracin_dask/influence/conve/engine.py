@@ -106,7 +106,7 @@ class PairEngine:
         return concatenate([self._prepare_batch(batch) for batch in torch.split(test_triples, batch_size)])
 
     def self_influence(self, triples: Int[Tensor, "batch 3"], *, what: str = "training") -> Float[Tensor, " batch"]:
-        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i.
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i, in float64.
 
         Raises
         ------
@@ -150,12 +150,12 @@ class PairEngine:
         return Scorer(self, cast(TestFactors, factors))
 
     def products_within(
-        self, ids: Int[ndarray, "triple gradient 3"]
+        self, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of groups of triples of one relation each, and the products of their gradients."""
         from tracin_dask.influence.conve.terms.products_within import products_within  # noqa: PLC0415 - a term imports its engine
 
-        return products_within(self, ids)
+        return products_within(self, ids, dtype)
 
     @property
     def gradients_at_a_time(self) -> int:
@@ -190,7 +190,7 @@ class PairEngine:
         """
         ahead = self.ahead(batch)
         if self.reader is not None:
-            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.ids[:, 2], sums)
+            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.triples[:, 2], sums)
             output = output_factors(self.model, ahead, at_scores.at_output)
             return ahead, UpperFactors(output=output, scale=ahead.x.new_ones(len(batch)), at_scores=at_scores)
         tails = self.model.entities[batch.triples[:, 2]]

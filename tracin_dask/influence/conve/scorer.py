@@ -10,9 +10,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, index_batch, runs, send
-from tracin_dask.influence.conve.all_scores import TrainingSide, at_output, later_tails
+from tracin_dask.influence.conve.all_scores import TrainingSide, at_output, highest_tails, moved_tails
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors
-from tracin_dask.influence.conve.forward_pass import Forward, RelationSums
+from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, scores
 from tracin_dask.influence.conve.gradient_factors import LowerFactors, output_factors
 from tracin_dask.influence.conve.lower_factors import LowerRows, SharedJacobians, lower_factors
 from tracin_dask.influence.conve.regions import Sees
@@ -144,9 +144,10 @@ class Scorer:
     def _by_all_scores(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Do the same for a loss of all scores, with its gradient at x in place of the tail's embedding."""
         assert self._all_scores is not None  # noqa: S101 - made for such losses
-        ahead, _ = self._forward(batch)
-        at_pairs, later = self._all_scores.read(ahead), later_tails(batch)
-        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch, later))
+        ahead, tails = self._forward(batch)
+        pair_tails = highest_tails(scores(self.engine.model, ahead, tails), batch)
+        at_pairs, moved = self._all_scores.read(ahead, pair_tails), moved_tails(batch, pair_tails)
+        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch, moved))
         needed = LowerRows(
             moments=self.engine.tracks_convolution,
             head_rows=np.arange(len(batch) if ENTITIES in self.engine.tracked else 0),
@@ -156,7 +157,7 @@ class Scorer:
         lower = self._lower(ahead, output.at_projection, needed)
         total = self._dense.products(ahead, output, lower.moments)
         self._rows.add_relations(total, batch, output.at_projection, lower, needed)
-        self._all_scores.add(total, TrainingSide(ahead=ahead, at_pairs=at_pairs, later=later, heads=lower.head))
+        self._all_scores.add(total, TrainingSide(ahead=ahead, at_pairs=at_pairs, moved=moved, heads=lower.head))
         return total.mul_(self._test.scale)
 
     def _by_long_runs(self, batch: Batch) -> Float[Tensor, "batch test"]:

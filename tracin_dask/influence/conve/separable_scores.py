@@ -1,22 +1,19 @@
 """Gradients at all scores of a `SeparableLoss`, in tiles of entities that are never held together.
 
-The derivative by a score depends on that score alone, except that it is lower by c at the tail: see `all_scores`.
+The derivative by a score depends on that score alone, and on whether it is the tail's: see `all_scores`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.conve.all_scores import TILE_BYTES, AtScores, TileSum
 from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.conve.forward_pass import Forward
+from tracin_dask.influence.conve.forward_pass import Forward, scores
 from tracin_dask.influence.losses import SeparableLoss
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import dot_rows
@@ -37,7 +34,7 @@ class SeparableReader:
         """c, of the loss."""
         return self.loss.lower_at_tail(self.model.config.num_entities)
 
-    def read(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
+    def read(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
         """Sum over the gradients at all scores, tile by tile."""
         at_output, operand, totals = torch.zeros_like(x), self.precision.operand, [x.new_zeros(()) for _ in sums]
         outputs = operand(x)
@@ -48,7 +45,7 @@ class SeparableReader:
             self.precision.add_product(at_output, operand(gradients), table)
         return AtScores(at_output=at_output, sums=tuple(totals))
 
-    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"]) -> Float[Tensor, "entity row"]:
+    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"]) -> Float[Tensor, "entity row"]:
         """Give the gradients at all scores, for test triples: they are held whole."""
         whole = x.new_empty(self.model.config.num_entities, len(x))
         outputs = self.precision.operand(x)
@@ -61,24 +58,26 @@ class SeparableReader:
         self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"], heads: Int[Tensor, " row"]
     ) -> Float[Tensor, " row"]:
         """Give each row's gradient at the score of its own head."""
-        scores = dot_rows(x, self.model.entities.index_select(0, heads))
+        of_heads, number = dot_rows(x, self.model.entities.index_select(0, heads)), self.model.config.num_entities
         if self.model.entity_bias is not None:
-            scores += self.model.entity_bias[heads]
-        elsewhere = self.loss.derivative_elsewhere(scores, self.model.config.num_entities)
-        return lower_where(elsewhere, heads == tails, self.lower_at_tail)
+            of_heads += self.model.entity_bias[heads]
+        at_tail = self.loss.derivative_at_tail(of_heads.clone(), number)
+        return put_where(self.loss.derivative_elsewhere(of_heads, number), heads == tails, at_tail)
 
     def at_entities(self, ahead: Forward, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
         """Give each triple's gradient at the scores of some entities."""
-        batch = ahead.batch
-        gradients = self.elsewhere(ahead.x, entities).index_select(0, batch.pair)
-        return lower_where(gradients, batch.triples[:, 2, None] == entities, self.lower_at_tail)
+        tails = ahead.batch.triples[:, 2]
+        own = scores(self.model, ahead, self.model.entities.index_select(0, tails))
+        at_tail = self.loss.derivative_at_tail(own, self.model.config.num_entities)
+        gradients = self.elsewhere(ahead.x, entities).index_select(0, ahead.batch.pair)
+        return put_where(gradients, tails[:, None] == entities, at_tail[:, None])
 
     def elsewhere(self, x: Float[Tensor, "row dim"], entities: Int[Tensor, " entity"]) -> Float[Tensor, "row entity"]:
         """Give P at the scores of some entities."""
-        scores = x @ self.model.entities.index_select(0, entities).T
+        found = x @ self.model.entities.index_select(0, entities).T
         if self.model.entity_bias is not None:
-            scores += self.model.entity_bias[entities]
-        return self.loss.derivative_elsewhere(scores, self.model.config.num_entities)
+            found += self.model.entity_bias[entities]
+        return self.loss.derivative_elsewhere(found, self.model.config.num_entities)
 
     def tiles(self, num_rows: int) -> list[slice]:
         """Cut the entities so that neither a tile's scores nor its embeddings take more than TILE_BYTES."""
@@ -90,30 +89,32 @@ class SeparableReader:
         self,
         outputs: Float[Tensor, "row dim"],
         table: Float[Tensor, "some_entity dim"],
-        tails: Int[ndarray, " row"],
+        tails: Int[Tensor, " row"],
         entities: slice,
     ) -> Float[Tensor, "row some_entity"]:
         """Compute the gradients at the scores of some entities, from outputs and their embeddings, both operands."""
-        model = self.model
-        scores = self.precision.product(outputs, table.T)
+        model, number = self.model, self.model.config.num_entities
+        found = self.precision.product(outputs, table.T)
         if model.entity_bias is not None:
-            scores += model.entity_bias[entities]
-        gradients = self.loss.derivative_elsewhere(scores, model.config.num_entities)
-        lower_at(gradients, tails, entities, self.lower_at_tail)
+            found += model.entity_bias[entities]
+        place = tails[:, None] - entities.start
+        own = found.gather(1, place.clamp(0, found.shape[1] - 1))
+        gradients = self.loss.derivative_elsewhere(found, number)
+        put_at_tails(gradients, place, self.loss.derivative_at_tail(own, number))
         return gradients
 
 
-def lower_at(
-    gradients: Float[Tensor, "row some_entity"], tails: Int[ndarray, " row"], entities: slice, by: float
+def put_at_tails(
+    gradients: Float[Tensor, "row some_entity"], place: Int[Tensor, "row 1"], at_tail: Float[Tensor, "row 1"]
 ) -> None:
-    """Take c off the gradients of a tile at each row's tail, in place."""
-    rows = np.flatnonzero((tails >= entities.start) & (tails < entities.stop))
-    place = send(rows, gradients.device), send(tails[rows] - entities.start, gradients.device)
-    gradients[place] -= by
+    """Put the gradients at the tails in a tile, in place; tails of other tiles have a place outside of it."""
+    is_here = (place >= 0) & (place < gradients.shape[1])
+    column = place.clamp(0, gradients.shape[1] - 1)
+    gradients.scatter_(1, column, put_where(gradients.gather(1, column), is_here, at_tail))
 
 
-def lower_where(
-    gradients: Float[Tensor, "*score"], is_tail: Bool[Tensor, "*score"], by: float
-) -> Float[Tensor, "*score"]:
-    """Take c off the gradients at scores that are the tail's, in place."""
-    return gradients.sub_(is_tail.to(gradients.dtype), alpha=by)
+def put_where(
+    gradients: Float[Tensor, "row *score"], is_tail: Bool[Tensor, "row *score"], at_tail: Float[Tensor, "row *any"]
+) -> Float[Tensor, "row *score"]:
+    """Put the gradients at the tails where a score is that of the tail."""
+    return torch.where(is_tail, at_tail, gradients)

@@ -10,10 +10,8 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.conve.all_scores import TILE_BYTES, AtScores, TileSum
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward
@@ -37,7 +35,7 @@ class WholeReader:
     loss: AllScoresLoss
     precision: Precision
 
-    def read(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
+    def read(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
         """Sum over the gradients at all scores, a few rows at a time."""
         table, every = self.precision.operand(self.model.entities), slice(0, self.model.config.num_entities)
         at_output, totals = [x[:0]], [list[Tensor]() for _ in sums]
@@ -48,7 +46,7 @@ class WholeReader:
         joined = tuple(torch.cat(total) if total else x.new_zeros(0, 1) for total in totals)
         return AtScores(at_output=torch.cat(at_output), sums=joined)
 
-    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"]) -> Float[Tensor, "entity row"]:
+    def gradients(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"]) -> Float[Tensor, "entity row"]:
         """Give the gradients at all scores, for test triples: they are held whole."""
         whole = x.new_empty(self.model.config.num_entities, len(x))
         for rows, gradients in self._pieces(x, tails):
@@ -72,11 +70,10 @@ class WholeReader:
         return torch.cat(found)
 
     def _pieces(
-        self, x: Float[Tensor, "row dim"], tails: Int[ndarray, " row"] | Int[Tensor, " row"]
+        self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"]
     ) -> Iterator[tuple[slice, Float[Tensor, "some_row entity"]]]:
         """Give the gradients of a few rows at a time."""
         model, outputs = self.model, self.precision.operand(x)
-        placed = tails if torch.is_tensor(tails) else send(tails, model.device)
         table = self.precision.operand(model.entities).T
         step = max(1, TILE_BYTES // (HELD * model.config.num_entities * x.element_size()))
         for start in range(0, len(x), step):
@@ -84,4 +81,4 @@ class WholeReader:
             scores = self.precision.product(outputs[rows], table)
             if model.entity_bias is not None:
                 scores += model.entity_bias
-            yield rows, derivative_at_all(self.loss, scores, placed[rows])
+            yield rows, derivative_at_all(self.loss, scores, tails[rows])

@@ -30,6 +30,8 @@ Reads = Literal["own score", "all scores", "corrupted triples"]
 OWN_SCORE: Reads = "own score"
 ALL_SCORES: Reads = "all scores"
 CORRUPTED_TRIPLES: Reads = "corrupted triples"
+SEPARABLE = ("derivative_elsewhere", "derivative_at_tail", "lower_at_tail")
+"""The methods of a `SeparableLoss`."""
 
 
 @runtime_checkable
@@ -84,6 +86,10 @@ class SeparableLoss(AllScoresLoss, Protocol):
         """Differentiate by scores of other entities than the tail; may work in place."""
         ...
 
+    def derivative_at_tail(self, scores: Float[Tensor, "*scores"], num_entities: int) -> Float[Tensor, "*scores"]:
+        """Differentiate by scores of the tail, with all digits where these are small; may work in place."""
+        ...
+
     def lower_at_tail(self, num_entities: int) -> float:
         """Give c, by which the derivative at the tail is lower than it would be elsewhere."""
         ...
@@ -127,7 +133,7 @@ def num_parts(loss: AnyLoss) -> int:
 
 def is_separable(loss: AnyLoss) -> bool:
     """Tell whether a loss of all scores is a `SeparableLoss`."""
-    return hasattr(loss, "derivative_elsewhere") and hasattr(loss, "lower_at_tail")
+    return all(hasattr(loss, name) for name in SEPARABLE)
 
 
 def derivative(loss: AnyLoss, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:

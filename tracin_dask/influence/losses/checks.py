@@ -8,7 +8,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES, AllScoresLoss, AnyLoss, Loss, Reads, reads
+from tracin_dask.influence.losses.base import (
+    ALL_SCORES,
+    CORRUPTED_TRIPLES,
+    SEPARABLE,
+    AllScoresLoss,
+    AnyLoss,
+    Loss,
+    Reads,
+    reads,
+)
 
 _NUM_TRIPLES, _NUM_ENTITIES = 41, 7
 _LARGEST_SCORE = 20.0
@@ -23,7 +32,7 @@ def refuse_wrong_value(loss: AnyLoss) -> None:
     ------
     ConfigError
         If it reads what no loss can read, if `value` is not one number per triple that depends on this triple's
-        scores alone and can be differentiated, or if it is constant.
+        scores alone and can be differentiated, if it is constant, or if it has some methods of a `SeparableLoss` only.
     """
     kind = reads(loss)
     if kind not in _KINDS:
@@ -31,6 +40,7 @@ def refuse_wrong_value(loss: AnyLoss) -> None:
     if kind == CORRUPTED_TRIPLES:
         return
     if kind == ALL_SCORES:
+        _refuse_half_separable(loss)
         whole, tails = cast(AllScoresLoss, loss), torch.arange(_NUM_TRIPLES) % _NUM_ENTITIES
         scores = _grid(_NUM_TRIPLES * _NUM_ENTITIES)
         _check(loss, whole.value, scores.view(_NUM_TRIPLES, _NUM_ENTITIES), tails)
@@ -40,6 +50,15 @@ def refuse_wrong_value(loss: AnyLoss) -> None:
             loss,
             lambda some, _: own.value(some),
             _grid(_NUM_TRIPLES),
+        )
+
+
+def _refuse_half_separable(loss: AnyLoss) -> None:
+    missing = [name for name in SEPARABLE if not hasattr(loss, name)]
+    if missing and len(missing) < len(SEPARABLE):
+        raise ConfigError(
+            f"loss {loss.name} lacks {', '.join(missing)}: a loss whose derivative by a score depends on that score "
+            f"alone has {', '.join(SEPARABLE)}; any other loss has none of them"
         )
 
 

@@ -6,11 +6,11 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.losses.base import ALL_SCORES, Reads
+from tracin_dask.influence.losses.cross_entropy import binary_cross_entropy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +46,16 @@ class OneToAll:
         num_entities = scores.shape[1]
         labels = torch.full_like(scores, self.label_smoothing / num_entities)
         labels.scatter_(1, tails[:, None], 1 - self.label_smoothing + self.label_smoothing / num_entities)
-        return binary_cross_entropy_with_logits(scores, labels, reduction="none").mean(dim=1)
+        return binary_cross_entropy(scores, labels).mean(dim=1)
 
     def derivative_elsewhere(self, scores: Float[Tensor, "*scores"], num_entities: int) -> Float[Tensor, "*scores"]:
         """Differentiate by scores of other entities than the tail, in place: (σ(s) − ε/K) / K."""
         return scores.sigmoid_().sub_(self.label_smoothing / num_entities).div_(num_entities)
+
+    def derivative_at_tail(self, scores: Float[Tensor, "*scores"], num_entities: int) -> Float[Tensor, "*scores"]:
+        """Differentiate by scores of the tail, in place: (ε − ε/K − σ(−s)) / K; σ(s) − 1 would lose its digits."""
+        smoothed = self.label_smoothing - self.label_smoothing / num_entities
+        return scores.neg_().sigmoid_().neg_().add_(smoothed).div_(num_entities)
 
     def lower_at_tail(self, num_entities: int) -> float:
         """Give by how much the derivative is lower at the tail than it would be elsewhere: (1 − ε) / K."""

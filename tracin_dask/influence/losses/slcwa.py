@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES, LossPart, Reads
+from tracin_dask.influence.losses.cross_entropy import binary_cross_entropy
 from tracin_dask.influence.losses.own_score import LabelledScore
 from tracin_dask.seed import check_seed
 
@@ -52,7 +52,7 @@ class SLCWA:
         """Compute each triple's loss from its score, in the first column, and those of its corrupted triples."""
         labels = torch.zeros_like(scores)
         labels[:, 0] = 1
-        return binary_cross_entropy_with_logits(scores, labels, reduction="none").mean(dim=1)
+        return binary_cross_entropy(scores, labels).mean(dim=1)
 
     def parts(self, triples: Int[ndarray, "batch 3"], num_entities: int) -> tuple[LossPart, ...]:
         """Give the share of each triple's own score, then those of its corrupted triples; raises as `corrupted`."""

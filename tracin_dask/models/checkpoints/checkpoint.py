@@ -29,6 +29,8 @@ class Checkpoint(Generic[ModelT_co]):
     path: Place
     sha256: str
     learning_rate: float | None = None
+    unusable_learning_rate: str | None = None
+    """Why the learning rate that the file states is none; it is refused where it would be used."""
     epoch: int | None = None
     id_maps_sha256: str | None = None
     label_smoothing: float | None = None
@@ -44,6 +46,20 @@ class Checkpoint(Generic[ModelT_co]):
     def name(self) -> str:
         """What the model is called."""
         return self.config.name
+
+    def usable_learning_rate(self) -> float | None:
+        """Give the learning rate that the file states; None if it states none.
+
+        Raises
+        ------
+        CheckpointError
+            If it states one that cannot be used.
+        """
+        if self.unusable_learning_rate is not None:
+            raise CheckpointError(
+                f"{self.path}: {self.unusable_learning_rate}; give one with --learning-rate or --learning-rate-schedule"
+            )
+        return self.learning_rate
 
     @property
     def dtype(self) -> torch.dtype:

@@ -10,6 +10,10 @@ from torch import Tensor
 from tracin_dask.errors import CheckpointError
 
 Stated = TypeVar("Stated", int, str, float)
+UNUSABLE = "unusable_learning_rate"
+"""Under this name a converted file says why the learning rate of its origin is none."""
+_SHOWN_NAMES = 3
+"""Names of an optimiser's group in a message."""
 _A: Mapping[type, str] = {int: "a whole number", str: "a text", float: "a number"}
 
 
@@ -17,6 +21,7 @@ class Facts(TypedDict):
     """What a file states in addition to the weights; None where it does not."""
 
     learning_rate: float | None
+    unusable_learning_rate: str | None
     epoch: int | None
     id_maps_sha256: str | None
     label_smoothing: float | None
@@ -25,13 +30,18 @@ class Facts(TypedDict):
 def stated_facts(contents: Mapping[object, object]) -> Facts:
     """Find what a file states.
 
+    A learning rate that cannot be one of all tensors is refused where it is used.
+
     Raises
     ------
     CheckpointError
         If a value is of another type, or a learning rate is not above 0.
     """
+    several = _several_rates(optional_mapping(contents.get("optimizer_state_dict")))
+    several = several or _optional(contents, UNUSABLE, str)
     return Facts(
-        learning_rate=_learning_rate(contents),
+        learning_rate=None if several else _learning_rate(contents),
+        unusable_learning_rate=several,
         epoch=_optional(contents, "epoch", int),
         id_maps_sha256=_optional(contents, "id_maps_sha256", str),
         label_smoothing=_label_smoothing(contents),
@@ -79,6 +89,29 @@ def _optimizer_learning_rate(optimizer: object) -> object:
         case {"param_groups": [{"lr": rate}, *_]}:
             return rate
     return None
+
+
+def _several_rates(optimizer: Mapping[object, object]) -> str | None:
+    """Say how the learning rates of an optimiser's groups differ; None if they do not."""
+    stated = optimizer.get("param_groups")
+    groups = [optional_mapping(group) for group in stated] if isinstance(stated, list) else []
+    used = {number: group for number, group in enumerate(groups) if "lr" in group and group.get("params", True)}
+    if len({str(group["lr"]) for group in used.values()}) < 2:
+        return None
+    listed = "; ".join(_of_group(number, group) for number, group in used.items())
+    return (
+        f"its optimiser has groups of parameters with different learning rates ({listed}), and an influence has one "
+        "learning rate of all tensors"
+    )
+
+
+def _of_group(number: int, group: Mapping[object, object]) -> str:
+    names, params = group.get("param_names"), group.get("params")
+    shown = ", ".join(map(str, names[:_SHOWN_NAMES])) if isinstance(names, list) else ""
+    if isinstance(names, list) and len(names) > _SHOWN_NAMES:
+        shown += ", ..."
+    count = f" of {len(params)} tensors" if isinstance(params, list) else ""
+    return f"group {number}{count}{f' ({shown})' if shown else ''}: {group['lr']}"
 
 
 def _label_smoothing(contents: Mapping[object, object]) -> float | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from tracin_dask import __version__
 from tracin_dask.errors import CheckpointError, NoConvEError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.checkpoints.facts import UNUSABLE
 from tracin_dask.models.checkpoints.files import read_torch_file, write_torch_file
 from tracin_dask.models.checkpoints.state_dict import state_of
 from tracin_dask.models.conve.dialects import Dialect, file_state, find_dialect, rename_tensors
@@ -148,6 +149,7 @@ def _feature_order(config: ConvEConfig) -> Int[Tensor, " feature"]:
 def _about(checkpoint: Checkpoint[ConvE]) -> dict[str, object]:
     stated = {
         "learning_rate": checkpoint.learning_rate,
+        UNUSABLE: checkpoint.unusable_learning_rate,
         "epoch": checkpoint.epoch,
         "id_maps_sha256": checkpoint.id_maps_sha256,
     }

@@ -127,7 +127,7 @@ def _carry_out(
         total, resumed_rows = _score_all(executor, plan, recorded, meter, announcer, job=job)
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
-        norms, contributions = _about_reported(executor, config, [ranking.triples for ranking in rankings])
+        norms, contributions = _about_reported(executor, config, rankings)
         about = about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
@@ -195,14 +195,18 @@ def _score_all(
 
 
 def _about_reported(
-    executor: Executor, config: RunConfig, reported: Reported
+    executor: Executor, config: RunConfig, rankings: Sequence[Ranking]
 ) -> tuple[Norms | None, Contributions | None]:
     """Give the norms and contributions of the reported influences, if requested."""
+    reported = [ranking.triples for ranking in rankings]
     norms = executor.norms(reported) if config.scoring.normalize != "none" else None
     if not config.saving.checkpoint_contributions:
         return norms, None
     contributions = executor.contributions(reported)
-    return norms, contributions if norms is None else divided(contributions, norms, config.scoring.normalize)
+    if norms is None:
+        return norms, contributions
+    influences = [ranking.influence for ranking in rankings]
+    return norms, divided(contributions, norms, config.scoring.normalize, influences)
 
 
 def _audit(

@@ -82,9 +82,11 @@ def settle_learning_rates(stated: Sequence[float], checkpoints: Sequence[Checkpo
     ------
     ConfigError
         If there are several, but not as many as checkpoints.
+    CheckpointError
+        If a checkpoint states one that cannot be used, and none is given instead.
     """
     if not stated:
-        return tuple(checkpoint.learning_rate or DEFAULT_LEARNING_RATE for checkpoint in checkpoints)
+        return tuple(checkpoint.usable_learning_rate() or DEFAULT_LEARNING_RATE for checkpoint in checkpoints)
     if len(stated) == 1:
         return tuple(stated) * len(checkpoints)
     if len(stated) != len(checkpoints):

@@ -8,12 +8,12 @@ from typing import Any
 
 from jaxtyping import Float, Int
 from numpy import ndarray
-from torch import Tensor
 
 from tracin_dask.influence.columns import Answers, Question, Targets
 from tracin_dask.influence.cost import Modes
 from tracin_dask.influence.engine import Factors
 from tracin_dask.influence.masks.base import Masks
+from tracin_dask.influence.normalised import Lengths
 from tracin_dask.influence.preconditioners.base import PreconditionerMethod, State
 from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
@@ -76,6 +76,8 @@ class Counters:
     test_factor_computations: int = 0
     batch_halvings: int = 0
     """Number of times that a GPU ran out of memory and batches were halved."""
+    cancelled_influences: int = 0
+    """Normalised influences that are 0 because gradients cancel to their rounding errors."""
 
     def __add__(self, other: "Counters") -> "Counters":
         """Add up field by field."""
@@ -86,6 +88,7 @@ class Counters:
             checkpoint_loads=self.checkpoint_loads + other.checkpoint_loads,
             test_factor_computations=self.test_factor_computations + other.test_factor_computations,
             batch_halvings=self.batch_halvings + other.batch_halvings,
+            cancelled_influences=self.cancelled_influences + other.cancelled_influences,
         )
 
 
@@ -113,7 +116,7 @@ class Prepared:
     """One per checkpoint."""
     answers: Answers
     """How columns add up to answers."""
-    norms: Float[Tensor, " test"] | None = None
+    lengths: Lengths | None = None
     """Of the test triples' gradients, where influences are divided by them."""
     counters: Counters
 

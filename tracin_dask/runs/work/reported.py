@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets, answers_of
 from tracin_dask.influence.engine import BatchScores, Engine
-from tracin_dask.influence.normalised import Normalize, question_norms, training_norms
+from tracin_dask.influence.normalised import Normalize, question_lengths, training_lengths
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.report.result import Norms
@@ -50,17 +50,19 @@ def reported_norms(state: WorkerState, job: ScoreJob, targets: Targets, reported
     with computing(job) as here, torch.no_grad():
         engines, _ = state.engines(job, here)
         found = _training_norms(engines, distinct, job.batch_size)
-        test = question_norms(engines, job.question, targets).double().cpu().numpy()
+        test = question_lengths(engines, job.question, targets).norms.cpu().numpy()
     ends = np.cumsum([len(triples) for triples in reported])
     return Norms(train=tuple(found[rows] for rows in np.split(place.ravel(), ends[:-1])), test=test)
 
 
-def divided(contributions: Contributions, norms: Norms, normalize: Normalize) -> Contributions:
-    """Divide what each checkpoint adds as its sum was divided."""
+def divided(
+    contributions: Contributions, norms: Norms, normalize: Normalize, influences: Sequence[Float[ndarray, " entry"]]
+) -> Contributions:
+    """Divide what each checkpoint adds as its sum was divided; 0 where the sum counts as 0."""
     by_test = norms.test if normalize == "cosine" else np.ones_like(norms.test)
     found = []
-    for entries, train, test in zip(contributions, norms.train, by_test, strict=True):
-        by = (train * test)[:, None]
+    for entries, train, test, whole in zip(contributions, norms.train, by_test, influences, strict=True):
+        by = (train * test * (whole != 0))[:, None]
         found.append(np.divide(entries, by, out=np.zeros_like(entries), where=by > 0))
     return tuple(found)
 
@@ -96,9 +98,9 @@ def _training_norms(engines: Sequence[Engine], ids: Int[ndarray, "row 3"], batch
     """Compute norms in batches of the job's size."""
     found = np.zeros(len(ids))
     batches = InPieces(
-        lambda some: [BatchScores(rows=np.arange(len(some)), influences=training_norms(engines, some)[:, None])]
+        lambda some: [BatchScores(rows=np.arange(len(some)), influences=training_lengths(engines, some).norms[:, None])]
     )
     for at in range(0, len(ids), batch_size):
         for part in batches.parts(ids[at : at + batch_size]):
-            found[at + part.rows] = part.influences[:, 0].double().cpu().numpy()
+            found[at + part.rows] = part.influences[:, 0].cpu().numpy()
     return found

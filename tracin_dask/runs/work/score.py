@@ -12,7 +12,7 @@ from numpy import ndarray
 from tracin_dask.influence.columns import Targets, answers_of, prepare_question
 from tracin_dask.influence.engine import Engine, Factors
 from tracin_dask.influence.finite import refuse_non_finite
-from tracin_dask.influence.normalised import question_norms
+from tracin_dask.influence.normalised import question_lengths
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import move
 from tracin_dask.runs.plan.plan import Rows
@@ -64,7 +64,8 @@ def score_rows(
         with torch.no_grad():
             work = state.laid_out(job, engines, test)
             before = work.batches.halvings
-            kept = stream(job, work.batches, rows, report, Known(seen=work.seen, influences=listed or {}))
+            known = Known(seen=work.seen, influences=listed or {})
+            kept, num_cancelled = stream(job, work.batches, rows, report, known)
             work.remember(rows, kept)
         return Scored(
             kept=kept,
@@ -73,6 +74,7 @@ def score_rows(
                 counters,
                 task_seconds=time.perf_counter() - started,
                 batch_halvings=work.batches.halvings - before,
+                cancelled_influences=num_cancelled,
             ),
             device=here.device.type,
             precision=_precision_name(engines[0]),
@@ -111,12 +113,12 @@ def listed_influences(
 def _prepared(job: ScoreJob, engines: Sequence[Engine], targets: Targets, loads: int = 0) -> Prepared:
     is_cosine = job.scoring.normalize == "cosine"
     with torch.no_grad():
-        norms = question_norms(engines, job.question, targets).cpu() if is_cosine else None
+        lengths = move(question_lengths(engines, job.question, targets), "cpu") if is_cosine else None
         tests = tuple(move(factors_of(job, engine, targets), "cpu") for engine in engines)
     return Prepared(
         tests=tests,
         answers=answers_of(targets, job.question.num_gradients(job.scoring.loss)),
-        norms=norms,
+        lengths=lengths,
         counters=Counters(checkpoint_loads=loads, test_factor_computations=1),
     )
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from tracin_dask.influence.engine import BatchScorer, Engine, EngineModel
-from tracin_dask.influence.normalised import NormalisedScorer
+from tracin_dask.influence.columns import Answers
+from tracin_dask.influence.engine import BatchScorer, Engine, EngineModel, Factors
+from tracin_dask.influence.normalised import NormalisedScorer, without_powers
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import SummedScorer, self_scores
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
@@ -83,7 +84,12 @@ class WorkerState:
 
 
 def _scorer(job: ScoreJob, engines: Sequence[Engine], test: Prepared) -> BatchScorer:
-    pairs = zip(engines, test.tests, strict=True)
-    scorers = [make_scorer(engine, factors, test.answers) for engine, factors in pairs]
-    scorer = scorers[0] if len(scorers) == 1 else SummedScorer(scorers)
-    return scorer if job.scoring.normalize == "none" else NormalisedScorer(scorer, engines, test.norms)
+    if job.scoring.normalize == "none":
+        return _summed(engines, test.tests, test.answers)
+    tests, powers = without_powers(test.tests, test.answers)
+    return NormalisedScorer(_summed(engines, tests, test.answers), engines, test.lengths, powers)
+
+
+def _summed(engines: Sequence[Engine], tests: Sequence[Factors], answers: Answers) -> BatchScorer:
+    scorers = [make_scorer(engine, factors, answers) for engine, factors in zip(engines, tests, strict=True)]
+    return scorers[0] if len(scorers) == 1 else SummedScorer(scorers)

@@ -32,9 +32,14 @@ class Known:
     """Influences of listed rows."""
 
 
-def stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, known: Known) -> dict[str, Any]:
-    """Score rows on the grid of the store; gives the outcome of every reduction, by its name."""
-    kept = _Kept(job, known)
+def stream(
+    job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, known: Known
+) -> tuple[dict[str, Any], int]:
+    """Score rows on the grid of the store; gives the outcome of every reduction, by its name.
+
+    It also counts the influences that are 0 because gradients cancel, at the end: a device is not waited for.
+    """
+    kept, cancelled = _Kept(job, known), []
     first = rows[0]
     for block, numbers in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
         for at in range(0, len(block), job.batch_size):
@@ -49,10 +54,12 @@ def stream(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None,
                     rows=first + place,
                 )
                 kept.add(scored, ranked.take(part.rows), numbers, first)
+                if part.num_cancelled is not None:
+                    cancelled.append(part.num_cancelled)
         if on_rows is not None:
             on_rows(len(block))
         first += len(block)
-    return kept.finish()
+    return kept.finish(), sum(int(number) for number in cancelled)
 
 
 class _Kept:

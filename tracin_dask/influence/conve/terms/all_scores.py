@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum, TrainingSide, first_tails
+from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum, TrainingSide
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.preconditioned import times_rows
@@ -94,9 +94,9 @@ class AllScoresTerms:
         elif tracked & {ENTITIES, ENTITY_BIAS}:
             self._scores = TermsAtOwnScore(reader, tracked, along)
 
-    def read(self, ahead: Forward) -> AtScores:
-        """Sum over the gradients at all scores of a batch's pairs, each with the tail of its first triple."""
-        return self.reader.read(ahead.x, first_tails(ahead.batch), () if self._scores is None else self._scores.sums)
+    def read(self, ahead: Forward, pair_tails: Int[Tensor, " pair"]) -> AtScores:
+        """Sum over the gradients at all scores of a batch's pairs, each with one of its tails."""
+        return self.reader.read(ahead.x, pair_tails, () if self._scores is None else self._scores.sums)
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
         """Add all terms, in place."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.conve.all_scores import LaterTails, Reader, TileSum, TrainingSide
+from tracin_dask.influence.conve.all_scores import MovedTails, Reader, TileSum, TrainingSide
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS
 from tracin_dask.influence.preconditioners.base import Preconditioner
@@ -27,12 +27,12 @@ class _TestSide:
     """These times P of the bias."""
 
     def move(
-        self, total: Float[Tensor, "batch test"], later: LaterTails, difference: Float[Tensor, "later test"]
+        self, total: Float[Tensor, "batch test"], moved: MovedTails, difference: Float[Tensor, "moved test"]
     ) -> None:
-        """Move c from the first tail of each row's pair to the row's own, in place."""
-        total.index_add_(0, later.rows, difference, alpha=-self.reader.lower_at_tail)
+        """Move c from the tail of each row's pair to the row's own, in place."""
+        total.index_add_(0, moved.rows, difference, alpha=-self.reader.lower_at_tail)
 
-    def outer(self, x: Float[Tensor, "later dim"], ids: Int[Tensor, " later"]) -> Float[Tensor, "later test"]:
+    def outer(self, x: Float[Tensor, "moved dim"], ids: Int[Tensor, " moved"]) -> Float[Tensor, "moved test"]:
         """Give g_j[e] ⟨x, P_e x_j⟩ for one entity e of each row."""
         along = self.preconditioner.times(ENTITIES, x, ids)
         return (along @ self.rows.tail.T).mul_(self.gradients.index_select(0, ids))
@@ -54,7 +54,7 @@ class TermsAtAllScores:
         self, reader: Reader, tracked: frozenset[str], test: EmbeddingRows, preconditioner: Preconditioner
     ) -> None:
         """Hold the test triples' gradients at all scores."""
-        gradients = reader.gradients(test.tail, test.triples[:, 2].cpu().numpy())
+        gradients = reader.gradients(test.tail, test.triples[:, 2])
         along = preconditioner.times(ENTITY_BIAS, gradients) if ENTITY_BIAS in tracked else gradients
         self._tracked = tracked
         self._side = _TestSide(
@@ -66,9 +66,9 @@ class TermsAtAllScores:
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
         """Add all terms, in place."""
-        side, later = self._side, train.later
+        side, moved = self._side, train.moved
         products = train.at_pairs.sums[0].index_select(0, train.ahead.batch.pair)
-        side.move(products, later, later.difference(side.along))
+        side.move(products, moved, moved.difference(side.along))
         met = _Met(train=train, products=products)
         for term in counted(ALL_SCORES_TERMS, self._tracked):
             term.function(total, side, met)
@@ -105,11 +105,11 @@ def _scores_meet_scores(total: Float[Tensor, "batch test"], side: _TestSide, met
         total.addcmul_(met.products, train.outputs(side.rows.tail))
 
 
-def _later_tails_through_preconditioner(total: Float[Tensor, "batch test"], side: _TestSide, met: _Met) -> None:
+def _moved_tails_through_preconditioner(total: Float[Tensor, "batch test"], side: _TestSide, met: _Met) -> None:
     if ENTITIES in side.preconditioner:
-        later, pair = met.train.later, met.train.ahead.batch.pair
-        x = met.train.ahead.x.index_select(0, pair.index_select(0, later.rows))
-        side.move(total, later, side.outer(x, later.tails) - side.outer(x, later.first_tails))
+        moved, pair = met.train.moved, met.train.ahead.batch.pair
+        x = met.train.ahead.x.index_select(0, pair.index_select(0, moved.rows))
+        side.move(total, moved, side.outer(x, moved.tails) - side.outer(x, moved.pair_tails))
 
 
 def _heads_meet_scores(total: Float[Tensor, "batch test"], side: _TestSide, met: _Met) -> None:
@@ -122,6 +122,6 @@ AddAllScores: TypeAlias = Callable[[Tensor, _TestSide, _Met], None]
 ALL_SCORES_TERMS: tuple[Term[AddAllScores], ...] = (
     Term(name="entity bias", tensors={ENTITY_BIAS}, function=_entity_bias),
     Term(name="scores meet test scores", tensors={ENTITIES}, function=_scores_meet_scores),
-    Term(name="later tails through P", tensors={ENTITIES}, function=_later_tails_through_preconditioner),
+    Term(name="moved tails through P", tensors={ENTITIES}, function=_moved_tails_through_preconditioner),
     Term(name="heads meet test scores", tensors={ENTITIES}, function=_heads_meet_scores),
 )

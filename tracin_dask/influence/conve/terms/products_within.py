@@ -18,6 +18,7 @@ from tracin_dask.influence.conve.preconditioned import times_convolution, times_
 from tracin_dask.influence.conve.tensor_names import BESIDE_FC, ENTITIES, ENTITY_BIAS, FC_BIAS, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.terms.dense import side_by_side
 from tracin_dask.influence.id_join import products_where_equal
+from tracin_dask.influence.tensors import cast_tensors
 from tracin_dask.influence.terms import COLUMN, Row, Term, counted
 
 
@@ -66,9 +67,9 @@ class _Rows:
 
 
 def products_within(
-    engine: PairEngine, ids: Int[ndarray, "triple gradient 3"]
+    engine: PairEngine, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
 ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
-    """Give the scores of groups of triples of one relation each, and the products of their gradients."""
+    """Give the scores of groups of triples of one relation each, and the products of their gradients in a type."""
     flat, shape = ids.reshape(-1, 3), ids.shape[:2]
     order = np.lexsort(flat.T[::-1])
     layout = _Layout(place=send(inverse(order), engine.model.device), shape=shape)
@@ -76,15 +77,17 @@ def products_within(
     tails = engine.model.entities[ahead.batch.triples[:, 2]]
     own_scores = layout.back(scores(engine.model, ahead, tails)[:, None])[:, :, 0]
     output = output_factors(engine.model, ahead, tails)
+    lower = engine.everything_below(ahead, output)
+    output = cast_tensors(output, dtype)
     dense = _Dense(
         engine=engine,
         layout=layout,
         ahead=ahead,
         output=output,
         along=times_output(engine.preconditioner, output),
-        lower=engine.everything_below(ahead, output),
+        lower=lower,
     )
-    total = own_scores.new_zeros(*shape, shape[1])
+    total = own_scores.new_zeros(*shape, shape[1], dtype=dtype)
     for term in counted(DENSE_PRODUCTS, engine.tracked):
         total += term.function(dense)
     return own_scores, total + _row_products(dense, ids)
@@ -98,7 +101,7 @@ def inverse(order: Int[ndarray, " row"]) -> Int[ndarray, " row"]:
 def _row_products(dense: _Dense, ids: Int[ndarray, "triple gradient 3"]) -> Float[Tensor, "triple gradient gradient"]:
     """Add up the terms of the embedding tables."""
     engine = dense.engine
-    own = engine.embeddings(dense.ahead, dense.lower)
+    own = cast_tensors(engine.embeddings(dense.ahead, dense.lower), dense.output.at_projection.dtype)
     along = times_rows(engine.preconditioner, own)
     own_by_row, along_by_row = (
         {row: dense.layout.back(gradients) for row, gradients in rows.by_row().items()} for rows in (own, along)
@@ -114,11 +117,11 @@ def _fc_weight(of: _Dense) -> Float[Tensor, "triple gradient gradient"]:
     """Multiply the gradients d ⊗ features: ⟨d_k, d_l ∘ P (features_k ∘ features_l)⟩."""
     engine = of.engine
     features = engine.features(of.ahead)
-    features = of.layout.back(engine.precision.operand(features).to(features.dtype))
     mine = of.layout.back(of.output.at_projection)
+    features = of.layout.back(engine.precision.operand(features)).to(mine.dtype)
     if FC_WEIGHT not in engine.preconditioner:
         return (mine @ mine.transpose(1, 2)) * (features @ features.transpose(1, 2))
-    columns, scale = [], engine.preconditioner.diagonal(FC_WEIGHT)
+    columns, scale = [], engine.preconditioner.diagonal(FC_WEIGHT).to(mine.dtype)
     for k in range(mine.shape[1]):
         along = (features * features[:, k, None]) @ scale
         columns.append((mine * along.mul_(mine[:, k, None])).sum(dim=2))
@@ -131,6 +134,7 @@ def _fc_bias(of: _Dense) -> Float[Tensor, "triple gradient gradient"]:
 
 def _beside_fc(of: _Dense) -> Float[Tensor, "triple gradient gradient"]:
     tracked, gradients = of.engine.tracked, of.lower.moments @ of.engine.jacobian()
+    gradients = gradients.to(of.output.at_projection.dtype)
     times = times_convolution(of.engine.preconditioner, tracked, gradients)
     return of.layout.gram(side_by_side(tracked, of.output, gradients), side_by_side(tracked, of.along, times))
 

@@ -16,7 +16,7 @@ from tracin_dask.influence.conve.preconditioned import times_convolution, times_
 from tracin_dask.influence.conve.tensor_names import BESIDE_FC, ENTITIES, ENTITY_BIAS, FC, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.terms.all_scores_norm import AllScoresNorm
 from tracin_dask.influence.conve.terms.dense import projection_weight, side_by_side
-from tracin_dask.influence.tensors import dot_rows
+from tracin_dask.influence.tensors import apart, dot_rows, scaled_squares
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -32,7 +32,7 @@ class _Dense:
 
 
 def squared_norms(engine: PairEngine, batch: Batch) -> Float[Tensor, " batch"]:
-    """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i."""
+    """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i, in float64."""
     all_scores = AllScoresNorm(engine.tracked, engine.preconditioner)
     ahead, upper = engine.upper_factors(batch, all_scores.sums)
     output, lower = upper.output, engine.everything_below(ahead, upper.output)
@@ -50,7 +50,8 @@ def squared_norms(engine: PairEngine, batch: Batch) -> Float[Tensor, " batch"]:
         total += all_scores.total(own, along, upper.at_scores, at_heads)
     else:
         total += row_squares(engine.tracked, own, along)
-    return total.mul_(engine.learning_rate * upper.scale.square())
+    scale, powers = apart(upper.scale)
+    return scaled_squares(total.mul_(engine.learning_rate * scale.square()), powers)
 
 
 def row_squares(tracked: frozenset[str], own: EmbeddingRows, along: EmbeddingRows) -> Float[Tensor, " row"]:
