@@ -34,9 +34,10 @@ class TestTrainingTriples:
 
         def counting(train, *arguments, **options):
             ingested.append(Path(train).name)
-            return ingest(train, *arguments, **options)
+            return fill(train, *arguments, **options)
 
-        monkeypatch.setattr(ingest_module, "ingest", counting)
+        fill = ingest_module._ingest
+        monkeypatch.setattr(ingest_module, "_ingest", counting)
         train = tmp_path / "mine.txt"
         text = (project.folder / "train.txt").read_text()
         words = ["--train", train, "--cache-dir", tmp_path / "cache", "--test-triple", *project.test_ids]
