@@ -24,8 +24,7 @@ def train_conve(options: TrainFlags) -> None:
         If a file cannot be read, sizes do not fit together, or a checkpoint belongs to another training.
     """
     config = _training_config(options)
-    with _training_files(options).reserved():  # refused before the graph is read
-        pass
+    _training_files(options).check()
     graph = read_graph(_graph_files(options), click.echo)
     model_config = _model_config(graph, options)
     id_maps = _place_id_maps(graph, options)

@@ -148,12 +148,24 @@ class TrainingFiles:
             If a folder cannot be written.
         """
         with ExitStack() as stack:
-            for folder in sorted({path.resolve() for path in (self.output_dir, self.checkpoints)}):
+            for folder in self._folders:
                 with writing(folder, "the training"):
                     place_of(folder).make_folder()
-                    place_of(folder).check_writable()
                     stack.enter_context(locked_folder(folder))
             yield
+
+    def check(self) -> None:
+        """Refuse folders that cannot be written now, and leave nothing behind; raises as `reserved`."""
+        for folder in self._folders:
+            with writing(folder, "the training"):
+                place_of(folder).check_writable()
+                if place_of(folder).is_folder():
+                    with locked_folder(folder):
+                        pass
+
+    @property
+    def _folders(self) -> list[Path]:
+        return sorted({path.resolve() for path in (self.output_dir, self.checkpoints)})
 
 
 def _require(name: str, value: int, *, at_least: int) -> None:
