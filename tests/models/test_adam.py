@@ -213,17 +213,37 @@ def set_state(number, **values):
     return lambda contents: contents["optimizer_state_dict"]["state"][number].update(values)
 
 
+def set_group(**values):
+    return lambda contents: contents["optimizer_state_dict"]["param_groups"][0].update(values)
+
+
 REFUSED = {
     "no state": (lambda contents: contents.pop("optimizer_state_dict"), "model.pt: has no optimizer_state_dict, from"),
     "an empty state": (lambda contents: contents.update(optimizer_state_dict={}), "has no optimizer_state_dict, from"),
     "SGD": (sgd, r"is not of torch\.optim\.Adam or AdamW: the param_groups lack betas, eps, amsgrad"),
     "other counts": (of_another_model, "is of 11 parameter tensors, the model has 12"),
+    "β2 = 1": (set_group(betas=(0.9, 1.0)), r"has the betas 0\.9, 1\.0; expected two numbers from 0 on and below 1"),
+    "β2 < 0": (set_group(betas=(0.9, -0.5)), r"has the betas 0\.9, -0\.5; expected two"),
+    "a single β": (set_group(betas=0.9), r"has the betas 0\.9; expected two"),
+    "ε < 0": (set_group(eps=-1e-8), r"has eps -1e-08 and amsgrad False; expected a number from 0 on"),
+    "ε = NaN": (set_group(eps=float("nan")), "has eps nan and amsgrad False"),
+    "ε with 5,000 digits": (set_group(eps=10**5000), "has eps a number of 16,610 bits"),
+    "AMSGrad 2": (set_group(amsgrad=2), "and amsgrad 2; expected a number from 0 on, and true or false"),
+    "integers": (
+        set_state(9, exp_avg_sq=torch.ones(15, dtype=torch.int64)),
+        r"a tensor \(15,\) of torch\.int64 of step",
+    ),
+    "a text": (set_state(9, exp_avg_sq="large"), r"has as exp_avg_sq 'large' of step 3\.0 for fc\.bias"),
+    "half a step": (set_state(9, step=torch.tensor(2.5)), r"of step 2\.5 for fc\.bias"),
+    "a step that is no number": (set_state(9, step=torch.tensor(float("nan"))), r"of step nan for fc\.bias"),
+    "endless steps": (set_state(9, step=float("inf")), r"of step inf for fc\.bias"),
+    "several steps": (set_state(9, step=torch.ones(15)), r"of step a tensor \(15,\) of torch\.float32 for fc\.bias"),
     "no step": (without_state_of(10), r"has no exp_avg_sq and no step for bn2\.weight: the optimiser never"),
     "other shapes": (
         swapped,
-        r"exp_avg_sq \(3, 15\) of step 3 for entity_embeddings\.weight, which is \(7, 15\)",
+        r"exp_avg_sq a tensor \(3, 15\) of torch\.float64 of step 3\.0 for entity_embeddings\.weight",
     ),
-    "step 0": (set_state(8, step=torch.tensor(0.0)), r"of step 0 for fc\.weight"),
+    "step 0": (set_state(8, step=torch.tensor(0.0)), r"of step 0\.0 for fc\.weight"),
     "NaN": (
         set_state(9, exp_avg_sq=torch.full((15,), torch.nan)),
         r"exp_avg_sq of fc\.bias has 15 values of 15 that give no finite 1 / \(√v̂ \+ ε\)",

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.checkpoint import check_fits
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
+from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 
 SIZES = ("num_entities", "num_relations", "embedding_dim", "embedding_height", "embedding_width")
 
@@ -31,6 +33,7 @@ def with_optimizer(state, config):
     }
 
 
+HUGE = pytest.param(10**5000, id="5,000 digits")
 SHAPES = {
     "with optimizer": with_optimizer,
     "with config": lambda state, config: {"model_state_dict": state, "config": stated_sizes(config)},
@@ -135,7 +138,7 @@ def test_a_state_dict_that_is_not_a_dictionary_is_refused(save):
 
 
 def test_state_dict_entries_that_are_not_tensors_are_refused(save, pytorch_state):
-    with pytest.raises(CheckpointError, match="neither model_state_dict nor state_dict is there, and 'weights'"):
+    with pytest.raises(CheckpointError, match=r"none of model_state_dict, state_dict, .* is there, and 'weights'"):
         load_conve(save({"weights": pytorch_state}))
     with pytest.raises(CheckpointError, match=r"'fc\.bias' in state_dict is not a tensor"):
         load_conve(save({"state_dict": {**pytorch_state, "fc.bias": 1.0}}))
@@ -184,15 +187,33 @@ def test_negative_variances_are_refused(save, pytorch_state):
         load_conve(save(pytorch_state))
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), "fast"])
-def test_an_invalid_learning_rate_of_a_checkpoint_is_refused(rate, save, pytorch_state):
-    with pytest.raises(CheckpointError, match=f"its learning rate is {rate!r}; expected a number above 0"):
-        load_conve(save({"model_state_dict": pytorch_state, "learning_rate": rate}))
+@pytest.mark.parametrize("rate", [0, 0.0, -1.0, float("nan"), "fast", True, torch.ones(2), HUGE])
+def test_an_invalid_learning_rate_of_a_checkpoint_is_refused_where_it_would_be_used(rate, save, pytorch_state):
+    checkpoint = load_conve(save({"model_state_dict": pytorch_state, "learning_rate": rate}))
+    assert settle_learning_rates((0.5,), [checkpoint]) == (0.5,)
+    with pytest.raises(
+        CheckpointError, match=r"model\.pt: its learning rate is .*; expected a number above 0; give one"
+    ):
+        settle_learning_rates((), [checkpoint])
 
 
-def test_an_invalid_epoch_of_a_checkpoint_is_refused(save, pytorch_state):
-    with pytest.raises(CheckpointError, match="its epoch is 'last'; expected a whole number"):
-        load_conve(save({"model_state_dict": pytorch_state, "epoch": "last"}))
+@pytest.mark.parametrize("rate", [torch.tensor(0.25), torch.tensor([0.25]), np.float32(0.25), np.float64(0.25)])
+def test_a_learning_rate_is_read_from_a_tensor_and_from_a_number_of_numpy(rate, save, pytorch_state):
+    assert load_conve(save({"model_state_dict": pytorch_state, "learning_rate": rate})).learning_rate == 0.25
+    optimizer = {"state": {}, "param_groups": [{"lr": rate, "params": [0]}]}
+    assert load_conve(save({"state_dict": pytorch_state, "optimizer_state_dict": optimizer})).learning_rate == 0.25
+
+
+@pytest.mark.parametrize("epoch", [3, 3.0, torch.tensor(3), np.int64(3), np.float32(3)])
+def test_whole_numbers_of_any_type_are_epochs(epoch, save, pytorch_state):
+    found = load_conve(save({"model_state_dict": pytorch_state, "epoch": epoch})).epoch
+    assert (found, type(found)) == (3, int)
+
+
+@pytest.mark.parametrize("epoch", ["last", 3.5, float("inf"), True, HUGE, torch.ones(2)])
+def test_anything_else_as_an_epoch_is_refused(epoch, save, pytorch_state):
+    with pytest.raises(CheckpointError, match=r"its epoch is .*; expected a whole number"):
+        load_conve(save({"model_state_dict": pytorch_state, "epoch": epoch}))
 
 
 def test_a_checkpoint_that_fits_the_id_maps_is_accepted(state, save):

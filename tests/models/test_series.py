@@ -79,7 +79,7 @@ def test_load_checkpoints_takes_a_single_file(tmp_path):
 
 def test_an_empty_folder_of_checkpoints_is_refused(tmp_path):
     with pytest.raises(
-        CheckpointError, match=rf"the folder {tmp_path} holds neither a \*\.pt file nor trained_model\.pkl; name"
+        CheckpointError, match=rf"the folder {tmp_path} holds no checkpoint \(\*\.pt, .* or trained_model\.pkl\); name"
     ):
         load_checkpoints(tmp_path)
 

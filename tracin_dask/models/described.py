@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.files import read_torch_file
+from tracin_dask.models.checkpoints.files import read_contents
 from tracin_dask.models.checkpoints.model_format import LoadOptions, Recognised, dump_tensors, restore_tensors
-from tracin_dask.models.checkpoints.state_dict import state_of
+from tracin_dask.models.checkpoints.state_dict import common_prefix, state_of
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.conve.load import is_conve, recognise_conve
 from tracin_dask.models.description import ModelDescription, parse_description
@@ -33,7 +33,9 @@ class DescribedFormat:
 
     def read(self, path: Place, *, dtype: torch.dtype) -> RowwiseModel:
         """Build the model, which the client has checked, from a file of weights."""
-        return self.description.rebuild(state_of(read_torch_file(path, lazily=True)), dtype=dtype)
+        return self.description.rebuild(
+            state_of(read_contents(path, trust_pickle=self.is_pickle).contents), dtype=dtype
+        )
 
     def dump(self, model: TrainedModel) -> bytes:
         """Give the state dict."""
@@ -45,8 +47,9 @@ class DescribedFormat:
 
     def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
         """Give the parameters' own names: an optimiser has all of them, or those that are trained."""
-        del state
-        return names_of_optimiser(model, number)
+        names = names_of_optimiser(model, number)
+        prefix = common_prefix(state.keys(), names.keys())
+        return {name: prefix + name for name in names}
 
 
 def recognise_described(contents: Mapping[object, object], options: LoadOptions) -> Recognised | None:
@@ -64,6 +67,8 @@ def recognise_described(contents: Mapping[object, object], options: LoadOptions)
         return None
     options.refuse_image_size()
     state = state_of(contents)
+    if options.description is None:
+        description.refuse_absurd(state)
     model = _built(description, state, options.dtype)
     config = conve_config(model.module)
     if config is not None:
@@ -71,11 +76,12 @@ def recognise_described(contents: Mapping[object, object], options: LoadOptions)
             dtype=options.dtype,
             embedding_height=config.embedding_height,
             embedding_width=config.embedding_width,
+            is_pickle=options.is_pickle,
         )
         return recognise_conve(contents, sizes)
     return Recognised(
         model=model,
-        format=DescribedFormat(description=description),
+        format=DescribedFormat(description=description, is_pickle=options.is_pickle),
         inverse_order=ALTERNATING if description.is_of_pykeen else None,
     )
 

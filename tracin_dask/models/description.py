@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError, ConfigError
-from tracin_dask.models.checkpoints.making import make, with_weights
+from tracin_dask.models.checkpoints.making import make, refuse_absurd_settings, with_weights
+from tracin_dask.models.checkpoints.state_dict import unwrapped
 from tracin_dask.models.checks.check import checked
 from tracin_dask.models.rowwise import Face, RowwiseModel
 from tracin_dask.models.scoring import Role
@@ -86,6 +87,7 @@ class ModelDescription:
             If there is no such class, or it is not a `ScoringModel`.
         """
         named = self
+        state = self._unwrapped(state)
         if self.is_of_pykeen:
             from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
@@ -95,6 +97,24 @@ class ModelDescription:
             made, face_of = self._build_own(state), own_face
         model = with_weights(made, state, dtype, named.name)
         return model, face_of(model, named.name)
+
+    def refuse_absurd(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse a description of PyKEEN's that a file states, if it is of a far larger model than the file holds.
+
+        Raises
+        ------
+        CheckpointError
+            If it is.
+        """
+        from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
+
+        bare, name, settings = unwrapped(state), self.class_name, self.model_kwargs
+        refuse_absurd_settings(settings, bare, lambda: any_model.build(name, settings, bare, device="meta"))
+
+    def _unwrapped(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Take off what a wrapper put before the names, unless the class has such names itself."""
+        tables = {} if self.is_of_pykeen else getattr(self._own_class(), "tables", {})
+        return unwrapped(state, tables.keys())
 
     def _own_class(self) -> type[nn.Module]:
         match self.model:

@@ -1,20 +1,21 @@
 """Any trained model from its file: a ConvE, a model that is described, or a whole pickled model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from tracin_dask.errors import CheckpointError, ConfigError, NoConvEError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint
-from tracin_dask.models.checkpoints.facts import stated_facts
-from tracin_dask.models.checkpoints.files import read_torch_file
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, checkpoint_of
+from tracin_dask.models.checkpoints.facts import optional_mapping
+from tracin_dask.models.checkpoints.files import read_contents
 from tracin_dask.models.checkpoints.model_format import LoadOptions, Recognise, Recognised
+from tracin_dask.models.checkpoints.state_dict import module_in
 from tracin_dask.models.conve.load import recognise_conve
 from tracin_dask.models.described import recognise_described
 from tracin_dask.models.description import ModelDescription, as_description
-from tracin_dask.models.whole_model import load_whole_model
-from tracin_dask.places.files import sha256_of
+from tracin_dask.models.whole_model import adapt_whole_model
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.turn import usual_turn
@@ -39,11 +40,13 @@ def load_checkpoint(
     Parameters
     ----------
     path
-        A file {model_state_dict, ...}, {state_dict, ...} or a bare state dict; or, with `trust_pickle`, a whole model.
+        A torch or safetensors file {model_state_dict, ...}, {state_dict, ...} or a bare state dict; or, with
+        `trust_pickle`, a whole model.
     description
         Class and settings of a model that is not a ConvE; or the JSON file that states them, or its contents.
     trust_pickle
-        Unpickle a whole model, as PyKEEN's `trained_model.pkl`: that can run any code that the file holds.
+        Unpickle the file if it cannot be read without, as PyKEEN's `trained_model.pkl`: that can run any code that
+        it holds.
     embedding_height, embedding_width
         The size of one embedding's image of a ConvE, where it does not follow from the file.
     dtype
@@ -57,8 +60,6 @@ def load_checkpoint(
         If the description is of no known model, or options exclude each other.
     """
     place = place_of(path)
-    if trust_pickle and description is not None:
-        raise ConfigError("a whole pickled model needs no description; leave one of the two out")
     options = LoadOptions(
         dtype=dtype,
         description=None if description is None else as_description(description),
@@ -67,36 +68,23 @@ def load_checkpoint(
     )
     try:
         with usual_turn():
-            return _load_pickle(place, options) if trust_pickle else _load_weights(place, options)
+            return _loaded(place, options, trust_pickle=trust_pickle)
     except NoConvEError as error:
         raise NoConvEError(f"{place}: {error}; for another model, give --model-description") from error
     except CheckpointError as error:
         raise CheckpointError(f"{place}: {error}") from error
 
 
-def _load_pickle(place: Place, options: LoadOptions) -> Checkpoint:
+def _loaded(place: Place, options: LoadOptions, *, trust_pickle: bool) -> Checkpoint:
+    file = read_contents(place, trust_pickle=trust_pickle)
+    module = module_in(file.contents)
+    if module is None:
+        options = replace(options, is_pickle=file.is_unpickled)
+        return checkpoint_of(place, file, _recognised(optional_mapping(file.contents), options))
     options.refuse_image_size()
-    found = load_whole_model(place, dtype=options.dtype)
-    return Checkpoint(
-        model=found.model,
-        format=found.format,
-        path=place,
-        sha256=sha256_of(place),
-        inverse_order=found.inverse_order,
-    )
-
-
-def _load_weights(place: Place, options: LoadOptions) -> Checkpoint:
-    contents = read_torch_file(place, lazily=True)
-    found = _recognised(contents, options)
-    return Checkpoint(
-        model=found.model,
-        format=found.format,
-        path=place,
-        sha256=sha256_of(place),
-        inverse_order=found.inverse_order,
-        **stated_facts(contents),
-    )
+    if options.description is not None:
+        raise ConfigError(f"{place} holds a whole pickled model, which needs no description; leave the description out")
+    return checkpoint_of(place, file, adapt_whole_model(module, dtype=options.dtype))
 
 
 def _recognised(contents: Mapping[object, object], options: LoadOptions) -> Recognised:

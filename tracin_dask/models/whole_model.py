@@ -8,10 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.facts import check_values
-from tracin_dask.models.checkpoints.files import read_pickled_model, unpickle_model
+from tracin_dask.models.checkpoints.files import read_contents, unpickle_object
 from tracin_dask.models.checkpoints.making import in_precision
 from tracin_dask.models.checkpoints.model_format import Recognised
+from tracin_dask.models.checkpoints.state_dict import module_in, state_of
 from tracin_dask.models.checks.check import checked
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.conve.dialects import PYKEEN
@@ -32,7 +34,10 @@ class WholeModelFormat:
 
     def read(self, path: Place, *, dtype: torch.dtype) -> RowwiseModel:
         """Unpickle the model, which the client has checked; this runs whatever code the file holds."""
-        return RowwiseModel(*_with_face(_finite(read_pickled_model(path)), dtype))
+        found = module_in(read_contents(path, trust_pickle=True).contents)
+        if found is None:
+            raise CheckpointError("holds no whole model; start the run again")
+        return RowwiseModel(*_with_face(_finite(found), dtype))
 
     def dump(self, model: TrainedModel) -> bytes:
         """Pickle the model again."""
@@ -42,7 +47,7 @@ class WholeModelFormat:
 
     def restore(self, dumped: bytes, *, dtype: torch.dtype) -> RowwiseModel:
         """Unpickle what the client sent, and has checked."""
-        return RowwiseModel(*_with_face(unpickle_model(io.BytesIO(dumped)), dtype))
+        return RowwiseModel(*_with_face(unpickle_object(io.BytesIO(dumped)), dtype))
 
     def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
         """Give the parameters' own names."""
@@ -50,15 +55,17 @@ class WholeModelFormat:
         return names_of_optimiser(model, number)
 
 
-def load_whole_model(path: Place, *, dtype: torch.dtype) -> Recognised:
-    """Unpickle a model, which runs whatever code its file holds; PyKEEN's ConvE becomes one of this package.
+def adapt_whole_model(model: nn.Module, *, dtype: torch.dtype) -> Recognised:
+    """Adapt a model that was unpickled; PyKEEN's ConvE becomes one of this package.
 
     Raises
     ------
     CheckpointError
-        If the file holds no model, or one that cannot be explained.
+        If it has values that no trained model has.
+    ConfigError
+        If it is of no kind that can be explained.
     """
-    found = in_precision(_finite(read_pickled_model(path)), dtype)
+    found = in_precision(_finite(model), dtype)
     config = conve_config(found)
     if config is None:
         order = ALTERNATING if _is_of_pykeen(found) else None
@@ -117,6 +124,6 @@ def _is_of_pykeen(model: nn.Module) -> bool:
 
 
 def _finite(model: nn.Module) -> nn.Module:
-    for name, tensor in model.state_dict().items():
+    for name, tensor in state_of(model).items():
         check_values(name, tensor)
     return model

@@ -29,6 +29,7 @@ from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
 from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
+from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.triples.store import TripleStore
@@ -169,6 +170,7 @@ def _prepared(
             id_maps_sha256=info.id_maps_sha256,
         )
         refuse_other_inverses(checkpoint, store)
+        refuse_other_labels(checkpoint, store)
         _refuse_unsupported(checkpoint, config)
         _check_dtype(checkpoint, config.computing.precision)
     check_series(checkpoints)

@@ -36,6 +36,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
                 "sha256": checkpoint.sha256,
                 "epoch": checkpoint.epoch,
                 "learning_rate": learning_rate,
+                **({"notes": list(checkpoint.notes)} if checkpoint.notes else {}),
             }
             for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True)
         ],

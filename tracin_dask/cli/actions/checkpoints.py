@@ -35,6 +35,17 @@ def learning_rates_of(schedule: Schedule, checkpoints: Sequence[Checkpoint]) -> 
     return schedule.learning_rates(checkpoints)
 
 
+def say_notes(checkpoints: Sequence[Checkpoint]) -> None:
+    """Print what was chosen or changed when the files were read, once for all files of which it is true."""
+    files: dict[str, list[Place]] = {}
+    for checkpoint in checkpoints:
+        for note in checkpoint.notes:
+            files.setdefault(note, []).append(checkpoint.path)
+    for note, paths in files.items():
+        more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+        click.echo(f"{paths[0]}{more}: {note}", err=True)
+
+
 def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:
     """Print the order in which checkpoints are summed, their learning rates, and which of these are the default."""
     first, *others = prepared.checkpoints

@@ -62,7 +62,7 @@ def _ingested(options: JobFlags) -> TripleStore:
     with byte_progress() as progress, training_text(options, progress) as text:
         return ingest_cached(
             text.train,
-            _cache(options),
+            cache_of(options),
             entity_to_id=text.entity_to_id,
             relation_to_id=text.relation_to_id,
             options=text.options,
@@ -92,7 +92,7 @@ def groupings_of(options: JobFlags, store: TripleStore) -> tuple[Part | GroupSto
 def _groups(path: Place, options: JobFlags, store: TripleStore) -> GroupStore:
     with byte_progress() as progress:
         chosen = GroupOptions(**_reading(options), progress=progress)
-        groups = ingest_groups_cached(path, store, _cache(options), options=chosen, say=partial(click.echo, err=True))
+        groups = ingest_groups_cached(path, store, cache_of(options), options=chosen, say=partial(click.echo, err=True))
     left_out = _left_out(groups.info.skipped)
     click.echo(f"groups: {len(groups):,} from {path}, stored as {groups.path}{left_out}", err=True)
     return groups
@@ -137,7 +137,7 @@ def _left_out(skipped: Mapping[str, int]) -> str:
     return f"; {sum(skipped.values()):,} line(s) left out: {kinds}" if skipped else ""
 
 
-def _cache(options: JobFlags) -> Place:
+def cache_of(options: JobFlags) -> Place:
     """Choose the folder for ingested text files."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracin-dask"
     return options["cache_dir"] or place_of(default)

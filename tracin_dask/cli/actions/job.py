@@ -1,6 +1,6 @@
 """From the options of `run` and `plan` to a checked run."""
 
-from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_order
+from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_notes, say_order
 from tracin_dask.cli.actions.findings import say_untrained
 from tracin_dask.cli.actions.inputs import (
     groupings_of,
@@ -12,6 +12,7 @@ from tracin_dask.cli.actions.inputs import (
 )
 from tracin_dask.cli.actions.losses import loss_of, refuse_other_losses, say_cancelled
 from tracin_dask.cli.actions.models import listed_files, load_models
+from tracin_dask.cli.actions.stated_maps import with_stated_maps
 from tracin_dask.cli.actions.training_sources import kind_of
 from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.errors import ConfigError
@@ -24,7 +25,7 @@ from tracin_dask.triples.integers import refuse_both
 
 
 def prepared_run(options: JobFlags) -> PreparedRun:
-    """Open or make the store, load the checkpoints, read the test triples, and check that all fit together.
+    """Load the checkpoints, open or make the store, read the test triples, and check that all fit together.
 
     Raises
     ------
@@ -34,8 +35,10 @@ def prepared_run(options: JobFlags) -> PreparedRun:
     _refuse_contradictions(options)
     config = _config(options)
     schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
-    store = store_of(options)
     checkpoints = load_models(options, working_dtype(config.computing.precision))
+    say_notes(checkpoints)
+    options = with_stated_maps(options, checkpoints)
+    store = store_of(options)
     if len(config.scoring.learning_rates) > 1:
         refuse_another_order(listed_files(options), checkpoints)
     if schedule is not None:

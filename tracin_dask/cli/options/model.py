@@ -30,7 +30,8 @@ MODEL_OPTIONS = (
         many="file, e.g. --model-path model.pt",
         required=True,
         metavar="PATH...",
-        help="Checkpoint of the trained model (.pt). Or several of one training, a folder of them, or a pattern in "
+        help="Checkpoint of the trained model (.pt, .pth, .ckpt, .model, .safetensors). Or several of one training, a "
+        "folder of them, or a pattern in "
         "quotes: influences are summed over them, in the order of their epochs.",
     ),
     option(
@@ -63,7 +64,8 @@ MODEL_OPTIONS = (
     option(
         "--trust-pickle",
         is_flag=True,
-        help="Read a pickled model, such as PyKEEN's trained_model.pkl. Unpickling runs any code in the file: use it "
+        help="Unpickle a file that cannot be read otherwise, such as PyKEEN's trained_model.pkl, or a dictionary with "
+        "objects of a program beside the weights. Unpickling runs any code in the file: use it "
         "only for files from people whose programs you would run.",
     ),
     option(

@@ -1,18 +1,21 @@
 """Adam's preconditioner, read from the optimiser's state in a checkpoint."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeIs
 
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
-from tracin_dask.models.checkpoints.facts import optional_mapping
-from tracin_dask.models.checkpoints.files import read_torch_file
-from tracin_dask.models.checkpoints.state_dict import state_of
-from tracin_dask.places.files import sha256_of
+from tracin_dask.models.checkpoints.contents.optimizer import stated_optimizer
+from tracin_dask.models.checkpoints.contents.tensors import usable
+from tracin_dask.models.checkpoints.facts import as_number, optional_mapping, shown
+from tracin_dask.models.checkpoints.files import read_contents
+from tracin_dask.models.checkpoints.state_dict import common_prefix, state_of
 
 Scales = Mapping[str, Tensor]
 """The diagonal of a preconditioner by parameter tensor, in its shape."""
@@ -66,12 +69,10 @@ def adam_scales(checkpoint: Checkpoint, names: Collection[str]) -> Scales:
 
 def _read_unchanged(checkpoint: Checkpoint) -> Mapping[object, object]:
     """Read the file again; the file of a whole pickled model holds the model and nothing else."""
-    if checkpoint.format.is_pickle:
-        return {}
-    contents = read_torch_file(checkpoint.path, lazily=True)
-    if sha256_of(checkpoint.path) != checkpoint.sha256:
+    file = read_contents(checkpoint.path, trust_pickle=checkpoint.format.is_pickle)
+    if file.sha256 != checkpoint.sha256:
         raise CheckpointError("it changed since it was loaded; load it again")
-    return contents
+    return optional_mapping(file.contents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +85,8 @@ class _Known:
 
 def _optimizer(contents: Mapping[object, object]) -> Mapping[str, Any]:
     """Find the state dict of an Adam."""
-    optimizer: Mapping[Any, Any] = optional_mapping(contents.get("optimizer_state_dict"))
-    if not {"state", "param_groups"} <= optimizer.keys():
+    optimizer = stated_optimizer(contents)
+    if optimizer is None or "state" not in optimizer:
         raise CheckpointError(
             "has no optimizer_state_dict, from which Adam's preconditioner is computed; take a checkpoint that holds "
             "the state_dict() of its torch.optim.Adam or AdamW under that name"
@@ -97,7 +98,24 @@ def _optimizer(contents: Mapping[object, object]) -> Mapping[str, Any]:
                 f"its optimizer_state_dict is not of torch.optim.Adam or AdamW: the param_groups lack "
                 f"{', '.join(missing)}; there is no preconditioner of Adam for a model that another optimiser trained"
             )
+        _check_settings(group)
     return optimizer
+
+
+def _check_settings(group: Mapping[str, Any]) -> None:
+    """Refuse settings that no Adam takes: with β2 = 1 or ε < 0 the numbers would mean nothing."""
+    betas = [as_number(beta) for beta in group["betas"]] if isinstance(group["betas"], list | tuple) else []
+    shown_list = ", ".join(map(shown, group["betas"])) if betas else shown(group["betas"])
+    epsilon = as_number(group["eps"])
+    if len(betas) != 2 or not all(beta is not None and 0 <= beta < 1 for beta in betas):
+        raise CheckpointError(
+            f"its optimizer_state_dict has the betas {shown_list}; expected two numbers from 0 on and below 1"
+        )
+    if epsilon is None or not 0 <= epsilon < math.inf or not isinstance(group["amsgrad"], bool):
+        raise CheckpointError(
+            f"its optimizer_state_dict has eps {shown(group['eps'])} and amsgrad {shown(group['amsgrad'])}; expected "
+            "a number from 0 on, and true or false"
+        )
 
 
 def _by_name(optimizer: Mapping[str, Any], names: list[str]) -> dict[str, _Known]:
@@ -105,7 +123,11 @@ def _by_name(optimizer: Mapping[str, Any], names: list[str]) -> dict[str, _Known
     groups = optimizer["param_groups"]
     numbers = [(number, group) for group in groups for number in group["params"]]
     if all("param_names" in group for group in groups):
-        names = [name for group in groups for name in group["param_names"]]
+        given = [name for group in groups for name in group["param_names"]]
+        if not set(given) & set(names):  # the optimiser was made before or after the model was wrapped
+            ours, theirs = common_prefix(names), common_prefix(given)
+            given = [ours + name.removeprefix(theirs) for name in given]
+        names = given
     if len(numbers) != len(names):
         raise CheckpointError(
             f"its optimizer_state_dict is of {len(numbers)} parameter tensors, the model has {len(names)}; Adam's "
@@ -123,17 +145,17 @@ def _scale(name: str, known: _Known | None, shape: torch.Size, like: Tensor) -> 
             f"its optimizer_state_dict has no {key} and no step for {name}: the optimiser never updated it; track "
             "other parameter tensors, or take a later checkpoint"
         )
-    moment, step = known.state[key], int(known.state["step"])
-    if moment.is_complex() and like.is_complex():  # Adam keeps a number for the real and one for the imaginary part
+    moment, steps = known.state[key], _steps(known.state["step"])
+    if _is_dense(moment) and moment.is_complex() and like.is_complex():  # Adam keeps two numbers for one
         moment, like, shape = torch.view_as_real(moment), torch.view_as_real(like), torch.Size([*shape, 2])
-    if moment.shape != shape or step < 1:
+    if not _is_dense(moment) or moment.is_complex() or moment.shape != shape or steps is None:
         raise CheckpointError(
-            f"its optimizer_state_dict has a {key} {tuple(moment.shape)} of step {step} for {name}, which is "
-            f"{tuple(shape)}; expected that shape and a step from 1 on: it is the state of another model, or its "
-            "parameters are in another order than in the model"
+            f"its optimizer_state_dict has as {key} {shown(moment)} of step {shown(known.state['step'])} for {name}, "
+            f"which is {tuple(shape)}; expected that shape and a step from 1 on: it is the state of another model, or "
+            "its parameters are in another order than in the model"
         )
-    scale: Tensor = moment.to(like.dtype, copy=True).div_(1 - float(known.group["betas"][1]) ** step)
-    scale = scale.sqrt_().add_(known.group["eps"]).reciprocal_()
+    scale: Tensor = moment.to(like.dtype, copy=True).div_(1 - float(known.group["betas"][1]) ** steps)
+    scale = scale.sqrt_().add_(float(known.group["eps"])).reciprocal_()
     bad = int(scale.numel() - torch.isfinite(scale).sum())
     if bad:
         raise CheckpointError(
@@ -141,3 +163,16 @@ def _scale(name: str, known: _Known | None, shape: torch.Size, like: Tensor) -> 
             "infinite or below 0; the training diverged, take an earlier checkpoint"
         )
     return scale.reshape(like.shape)
+
+
+def _steps(stated: object) -> int | None:
+    """Give the number of steps, which Adam holds as a tensor; None if it is no whole number from 1 on."""
+    number = as_number(stated)
+    return int(number) if number is not None and 1 <= number < math.inf and number == int(number) else None
+
+
+def _is_dense(moment: object) -> TypeIs[Tensor]:
+    """Tell whether an entry of the state is a tensor of floating-point numbers, real or complex."""
+    if not isinstance(moment, Tensor) or usable(moment) is not moment:
+        return False
+    return moment.is_floating_point() or moment.is_complex()

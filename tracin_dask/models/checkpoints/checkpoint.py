@@ -1,13 +1,19 @@
 """A trained model with the facts of its file, and the check that it fits the id maps of a graph."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Generic
 
 import torch
+from torch import nn
 from typing_extensions import TypeVar
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.model_format import ModelFormat
+from tracin_dask.models.checkpoints.contents.labels import Labels, stated_labels
+from tracin_dask.models.checkpoints.facts import stated_facts
+from tracin_dask.models.checkpoints.files import FileContents
+from tracin_dask.models.checkpoints.model_format import ModelFormat, Recognised
+from tracin_dask.models.checkpoints.state_dict import state_notes
 from tracin_dask.models.config import ModelConfig, TrainedModel
 from tracin_dask.places.place import Place
 from tracin_dask.types import ALTERNATING, InverseOrder
@@ -36,6 +42,10 @@ class Checkpoint(Generic[ModelT_co]):
     label_smoothing: float | None = None
     inverse_order: InverseOrder | None = None
     """Where a model of this kind has inverse relations, if its training adds them to the relation map."""
+    labels: Labels | None = field(default=None, compare=False)
+    """The labels of the rows, where the file has them."""
+    notes: tuple[str, ...] = ()
+    """What was chosen or changed when the file was read, or cannot be verified."""
 
     @property
     def config(self) -> ModelConfig:
@@ -65,6 +75,29 @@ class Checkpoint(Generic[ModelT_co]):
     def dtype(self) -> torch.dtype:
         """The type of the model's weights."""
         return self.model.dtype
+
+
+def checkpoint_of(path: Place, file: FileContents, found: Recognised) -> Checkpoint:
+    """Put a model together with what its file states.
+
+    Raises
+    ------
+    CheckpointError
+        If the file states what cannot be.
+    """
+    about: Mapping[object, object] = {} if isinstance(file.contents, nn.Module) else file.contents
+    config = found.model.config
+    sizes = {"num_entities": config.num_entities, "num_relations": config.num_relations}
+    return Checkpoint(
+        model=found.model,
+        format=found.format,
+        path=path,
+        sha256=file.sha256,
+        inverse_order=found.inverse_order,
+        notes=(*file.notes, *state_notes(file.contents, found.model)),
+        labels=stated_labels(about, **sizes),
+        **stated_facts(about),
+    )
 
 
 def check_fits(

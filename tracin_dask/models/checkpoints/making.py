@@ -1,21 +1,31 @@
 """Models made from their class and settings, with the weights of a file."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tracin_dask.errors import CheckpointError
-from tracin_dask.models.checkpoints.facts import check_values
+from tracin_dask.models.checkpoints.facts import check_kind, check_values, shown
 
 _IRRELEVANT = ("regularizer", "loss.", "num_batches_tracked")
 """Parts of names of a training's state that no score depends on."""
 
+_MOST_AXES = 3
+"""Axes of a tensor whose lengths are settings: the core of TuckER has three."""
+_MOST_GROWTH = 4
+_MOST_SETTINGS = 1000
+_LARGEST_SETTING = 1 << 31
 
-def make(made_from: type[nn.Module], settings: Mapping[str, Any], *, given: Mapping[str, Any]) -> nn.Module:
+
+def make(
+    made_from: type[nn.Module], settings: Mapping[str, Any], *, given: Mapping[str, Any], device: str = "cpu"
+) -> nn.Module:
     """Make a model from its settings and from what is `given`; the global random generator stays as it is.
+
+    On the device `meta`, tensors have shapes and no values.
 
     Raises
     ------
@@ -23,7 +33,7 @@ def make(made_from: type[nn.Module], settings: Mapping[str, Any], *, given: Mapp
         If the class refuses the settings.
     """
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.device(device):
             return made_from(**{**given, **settings})
     except (MemoryError, torch.OutOfMemoryError):
         raise
@@ -31,6 +41,45 @@ def make(made_from: type[nn.Module], settings: Mapping[str, Any], *, given: Mapp
         takes = ", ".join(name for name in inspect.signature(made_from).parameters if name != "kwargs")
         reason = f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{made_from.__name__} refuses {dict(settings)}: {reason}; it takes: {takes}") from error
+
+
+def refuse_absurd_settings(
+    settings: Mapping[str, Any], state: Mapping[str, Tensor], outline: Callable[[], nn.Module]
+) -> None:
+    """Refuse settings in a file that would make a far larger model than the file holds, before one is made.
+
+    `outline` gives the model without values; it is not called where all settings are small.
+
+    Raises
+    ------
+    CheckpointError
+        If they would.
+    """
+    numbers, held = _whole_numbers(settings), sum(tensor.numel() for tensor in state.values())
+    if max(numbers, default=0) ** _MOST_AXES <= held:
+        return
+    claimed = sum(tensor.numel() for tensor in outline().state_dict().values())
+    if claimed > _MOST_GROWTH * held:
+        raise CheckpointError(
+            f"the settings that it states make a model of {claimed:,} values, and the file holds {held:,}; the "
+            "description is of another model"
+        )
+
+
+def _whole_numbers(settings: Mapping[str, Any]) -> list[int]:
+    """List the whole numbers in settings, which are few and of usual size."""
+    left: list[Any] = [settings]
+    for read in range(_MOST_SETTINGS):
+        if read == len(left):
+            return [value for value in left if type(value) is int]
+        match left[read]:
+            case Mapping() as inner:
+                left.extend(inner.values())
+            case list() | tuple() as inner:
+                left.extend(inner)
+            case int() as number if abs(number) > _LARGEST_SETTING:
+                raise CheckpointError(f"the settings that it states hold {shown(number)}; no model is as large")
+    raise CheckpointError(f"the settings that it states are more than {_MOST_SETTINGS:,}; no model has as many")
 
 
 def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dtype, name: str) -> nn.Module:
@@ -45,6 +94,9 @@ def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dty
     problems = _misfits(own, state)
     if problems:
         raise CheckpointError(f"the weights are not those of {name}: the file {'; it '.join(problems)}")
+    for part, tensor in own.items():
+        if part in state and not any(word in part for word in _IRRELEVANT):
+            check_kind(part, state[part], tensor)
     # copied in place, since tensors that are assigned would no longer be shared by parts of the model that share them
     in_precision(model, dtype).load_state_dict({part: state[part] for part in own if part in state}, strict=False)
     for part, tensor in model.state_dict().items():

@@ -62,6 +62,8 @@ class LoadOptions:
     embedding_height: int | None = None
     embedding_width: int | None = None
     """The image of one embedding of a ConvE."""
+    is_pickle: bool = False
+    """Whether the contents were unpickled, which only the client may do: the format of the model says so, too."""
 
     def refuse_image_size(self) -> None:
         """Refuse the size of an image where the model is known to be not a ConvE, or to state it.

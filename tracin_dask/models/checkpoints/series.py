@@ -20,7 +20,7 @@ from tracin_dask.places.files import exists
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import find_places, place_of
 
-PATTERN = "*.pt"
+PATTERNS = ("*.pt", "*.pth", "*.ckpt", "*.model", "*.safetensors")
 """What counts as a checkpoint in a folder."""
 WHOLE_MODEL = "trained_model.pkl"
 """What a folder of PyKEEN's pipeline has in place of these."""
@@ -40,7 +40,8 @@ def load_checkpoints(
     Parameters
     ----------
     paths
-        Files, folders (all `*.pt` in them) or patterns of names like `checkpoints/*_epoch_?0.pt`.
+        Files, folders (all files in them with the suffix of a checkpoint) or patterns of names like
+        `checkpoints/*_epoch_?0.pt`.
     description, trust_pickle, embedding_height, embedding_width, dtype
         As for `load_checkpoint`.
 
@@ -71,10 +72,11 @@ def find_files(path: AnyPath) -> list[Place]:
     """
     place = place_of(path)
     if place.is_folder():
-        found = place.find(PATTERN) or place.find(WHOLE_MODEL)
+        found = [file for pattern in PATTERNS for file in place.find(pattern)] or list(place.find(WHOLE_MODEL))
         if not found:
             raise CheckpointError(
-                f"the folder {place} holds neither a {PATTERN} file nor {WHOLE_MODEL}; name the checkpoints themselves"
+                f"the folder {place} holds no checkpoint ({', '.join(PATTERNS)} or {WHOLE_MODEL}); name the "
+                "checkpoints themselves"
             )
     elif not exists(place) and glob.has_magic(str(place)):
         found = find_places(place)

@@ -19,7 +19,7 @@ from tracin_dask.errors import CheckpointError, NoConvEError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.facts import UNUSABLE
 from tracin_dask.models.checkpoints.files import read_torch_file, write_torch_file
-from tracin_dask.models.checkpoints.state_dict import state_of
+from tracin_dask.models.checkpoints.state_dict import state_of, unwrapped
 from tracin_dask.models.conve.dialects import Dialect, file_state, find_dialect, rename_tensors
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
@@ -90,7 +90,7 @@ def counterpart(config: ConvEConfig, dialect: Dialect) -> ConvEConfig:
 
 def _read_tensors(contents: Mapping[object, object], dialect: Dialect) -> dict[str, Tensor]:
     """Give a file's tensors by our names as they are stored, batch norm's counters included."""
-    state = state_of(contents)
+    state = unwrapped(state_of(contents))
     counters = {ours: state[theirs] for theirs, ours in dialect.counters.items() if theirs in state}
     return rename_tensors(state, dialect) | counters
 

@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from tracin_dask.errors import CheckpointError, NoConvEError
-from tracin_dask.models.checkpoints.checkpoint import Checkpoint
-from tracin_dask.models.checkpoints.facts import check_values, stated_facts
-from tracin_dask.models.checkpoints.files import read_pickled_model, read_torch_file
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint, checkpoint_of
+from tracin_dask.models.checkpoints.facts import check_kind, check_values, optional_mapping
+from tracin_dask.models.checkpoints.files import read_contents
 from tracin_dask.models.checkpoints.model_format import LoadOptions, Recognised, dump_tensors, restore_tensors
-from tracin_dask.models.checkpoints.state_dict import state_of, stated_sizes
+from tracin_dask.models.checkpoints.state_dict import common_prefix, state_of, stated_sizes, unwrapped
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.conve.dialects import Dialect, recognise_dialect, rename_tensors
 from tracin_dask.models.conve.dimensions import ImageSize, infer_config
 from tracin_dask.models.conve.model import SIZE_NAMES, ConvE, ConvEConfig
-from tracin_dask.places.files import sha256_of
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 
@@ -36,13 +36,11 @@ class ConvEFormat:
 
     def read(self, path: Place, *, dtype: torch.dtype) -> ConvE:
         """Build the model from a file of weights, or from a whole pickled model."""
-        if self.is_pickle:
-            return self.build(read_pickled_model(path).state_dict(), dtype=dtype)
-        return self.build(state_of(read_torch_file(path, lazily=True)), dtype=dtype)
+        return self.build(state_of(read_contents(path, trust_pickle=self.is_pickle).contents), dtype=dtype)
 
     def build(self, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> ConvE:
         """Build the model from a state dict of the dialect."""
-        return build_model(self.config, rename_tensors(state, self.dialect), dtype=dtype)
+        return build_model(self.config, rename_tensors(unwrapped(state), self.dialect), dtype=dtype)
 
     def dump(self, model: TrainedModel) -> bytes:
         """Give the tensors by the names of `ConvE`."""
@@ -55,8 +53,9 @@ class ConvEFormat:
     def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
         """Give each parameter's name in the file: an optimiser has them in the order of the file."""
         del model, number
-        ours = self.dialect.parameters
-        return {ours[name]: name for name in state if name in ours}
+        ours, prefix = self.dialect.parameters, common_prefix(state.keys())
+        theirs = {name.removeprefix(prefix): name for name in state}
+        return {ours[bare]: name for bare, name in theirs.items() if bare in ours}
 
 
 def load_conve(
@@ -88,16 +87,9 @@ def load_conve(
     place = place_of(path)
     options = LoadOptions(dtype=dtype, embedding_height=embedding_height, embedding_width=embedding_width)
     try:
-        contents = read_torch_file(place, lazily=True)
-        model_format = conve_format(contents, options)
-        return Checkpoint(
-            model=model_format.build(state_of(contents), dtype=dtype),
-            format=model_format,
-            path=place,
-            sha256=sha256_of(place),
-            inverse_order=model_format.dialect.inverse_order,
-            **stated_facts(contents),
-        )
+        file = read_contents(place)
+        found = recognise_conve(optional_mapping(file.contents), options)
+        return cast("Checkpoint[ConvE]", checkpoint_of(place, file, found))
     except CheckpointError as error:
         raise type(error)(f"{place}: {error}") from error
 
@@ -122,7 +114,7 @@ def recognise_conve(contents: Mapping[object, object], options: LoadOptions) -> 
 
 def conve_format(contents: Mapping[object, object], options: LoadOptions) -> ConvEFormat:
     """Find the dialect and the sizes of a ConvE."""
-    state = state_of(contents)
+    state = unwrapped(state_of(contents))
     dialect = recognise_dialect(state)
     config = infer_config(
         rename_tensors(state, dialect),
@@ -130,12 +122,13 @@ def conve_format(contents: Mapping[object, object], options: LoadOptions) -> Con
         stated=stated_sizes(contents, SIZE_NAMES),
         wanted=ImageSize(height=options.embedding_height, width=options.embedding_width),
     )
-    return ConvEFormat(dialect=dialect, config=config)
+    return ConvEFormat(dialect=dialect, config=config, is_pickle=options.is_pickle)
 
 
 def is_conve(state: Mapping[str, Tensor]) -> bool:
     """Tell whether a state dict has the tensors of a ConvE of a known dialect, and no others."""
     try:
+        state = unwrapped(state)
         rename_tensors(state, recognise_dialect(state))
     except NoConvEError:
         return False
@@ -162,6 +155,7 @@ def build_model(config: ConvEConfig, tensors: Mapping[str, Tensor], *, dtype: to
         if tensors[name].shape != expected.shape:
             found, wanted = tuple(tensors[name].shape), tuple(expected.shape)
             raise CheckpointError(f"{name} has the shape {found}; the other tensors ask for {wanted}")
+        check_kind(name, tensors[name], expected)
         state[name] = tensors[name].to(dtype, copy=True).contiguous()
         check_values(name, state[name])
     model.load_state_dict(state, assign=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.files import read_torch_file
-from tracin_dask.models.checkpoints.state_dict import state_of
+from tracin_dask.models.checkpoints.state_dict import state_of, unwrapped
 from tracin_dask.models.conve.dialects import PYKEEN
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
@@ -74,7 +74,7 @@ def _scorer(path: AnyPath, *, embedding_height: int | None = None, embedding_wid
         return checkpoint.model.score
     from tracin_dask.models.pykeen import conve as pykeen_conve  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-    state = state_of(read_torch_file(path))
+    state = unwrapped(state_of(read_torch_file(path)))
     model = pykeen_conve.build(checkpoint.model.config, state, dtype=torch.float64)
     return lambda triples: pykeen_conve.score(model, triples)
 

@@ -22,8 +22,10 @@ _TABLE = re.compile(r"(entity|relation)_representations\.\d+\._embeddings\.weigh
 """How PyKEEN names the tensor of a table."""
 
 
-def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
+def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor], *, device: str = "cpu") -> nn.Module:
     """Build a model with as many rows as a state dict's tables have; the weights are not set yet.
+
+    On the device `meta`, tensors have shapes and no values.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def build(name: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -
     )
     given = {"triples_factory": graph, "random_seed": pykeen.NoRandomSeedNecessary}
     with without_training_advice():
-        return make(made_from, settings, given=given)
+        return make(made_from, settings, given=given, device=device)
 
 
 def face_of(model: nn.Module, name: str) -> Face:

@@ -18,7 +18,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError, TriplesError
-from tracin_dask.models.pykeen.imports import INVERSE_SUFFIX, CoreTriplesFactory, TriplesFactory
+from tracin_dask.models.checkpoints.contents.labels import INVERSE_SUFFIX
+from tracin_dask.models.pykeen.imports import CoreTriplesFactory, TriplesFactory
 from tracin_dask.places.part import part_of
 from tracin_dask.triples.idmap import LABEL_FIRST, IdMap, Kind, id_map_bytes, id_maps_sha256, read_id_map
 

@@ -12,7 +12,6 @@ try:
     from pykeen.nn.representation import CombinedCompGCNRepresentations, CompGCNLayer
     from pykeen.training import TrainingCallback, TrainingLoop
     from pykeen.triples import CoreTriplesFactory, TriplesFactory
-    from pykeen.triples.triples_factory import INVERSE_SUFFIX
     from pykeen.utils import NoRandomSeedNecessary
 except ImportError as error:
     raise ConfigError(f"this needs PyKEEN ({error}): pip install 'tracin-dask[pykeen]'") from error
@@ -30,7 +29,6 @@ MESSAGE_PASSING = (
 
 __all__ = [
     "GRAPH_MODELS",
-    "INVERSE_SUFFIX",
     "MESSAGE_PASSING",
     "ConvE",
     "ConvEInteraction",
