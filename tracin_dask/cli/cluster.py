@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from tracin_dask.cli.say import say
 from tracin_dask.clusters.kinds import KINDS
 from tracin_dask.clusters.templates import template
 from tracin_dask.errors import ConfigError
@@ -25,7 +26,7 @@ def init(kind: str, output: Path | None) -> None:
             file.write(template(kind))
     except FileExistsError:
         raise ConfigError(f"{path} exists already; --output writes another file") from None
-    click.echo(f"wrote {path}: edit it, look at it with `tracin-dask cluster show {path}`, run with --cluster {path}")
+    say(f"wrote {path}: edit it, look at it with `tracin-dask cluster show {path}`, run with --cluster {path}")
 
 
 @command.command()
@@ -37,7 +38,7 @@ def show(spec: str) -> None:
     """
     from tracin_dask.clusters.parse import parse_cluster  # noqa: PLC0415 - Dask is slow to import
 
-    click.echo(parse_cluster(spec).describe())
+    say(parse_cluster(spec).describe())
 
 
 @command.command()

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tracin_dask import __version__
+from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import exit_stopped, is_stopping, signals_handled
 from tracin_dask.errors import TracInDaskError
 from tracin_dask.places.explained import why
@@ -87,5 +88,5 @@ def call(words: Sequence[str]) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
+    say(f"Error: {message}", err=True)
     sys.exit(1)

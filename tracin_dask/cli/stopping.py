@@ -15,7 +15,7 @@ from multiprocessing import util
 from types import FrameType
 from typing import NoReturn
 
-import click
+from tracin_dask.cli.say import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LIMIT_SECONDS = 8.0
@@ -92,7 +92,7 @@ def _say() -> None:
         return
     _Stop.is_said = True
     kept, _Stop.kept = _Stop.kept, None
-    click.echo("stopped" if kept is None else f"stopped; {kept()}", err=True)
+    say("stopped" if kept is None else f"stopped; {kept()}", err=True)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature

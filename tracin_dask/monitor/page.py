@@ -11,6 +11,7 @@ from bokeh.models.widgets import DataTable, Div, NumberFormatter, TableColumn
 from bokeh.plotting import figure
 
 from tracin_dask.monitor.state import RUNNING, Figures
+from tracin_dask.visible import visible
 
 REFRESH_MILLISECONDS = 1_000
 COLOR = "#2b6c8f"
@@ -83,7 +84,7 @@ class _Page:
         self.speed.data = {"time": [1000 * time for time, _ in now.history], "rate": [rate for _, rate in now.history]}
         self._names.factors = list(now.by_worker)
         self.workers.data = {"worker": list(now.by_worker), "rate": list(now.by_worker.values())}
-        self.best.data = {name: [getattr(triple, name) for triple in now.best] for name in self.best.data}
+        self.best.data = {name: [_cell(getattr(triple, name)) for triple in now.best] for name in self.best.data}
 
 
 def _headline(now: Figures) -> str:
@@ -92,7 +93,7 @@ def _headline(now: Figures) -> str:
     if now.outcome == RUNNING and now.seconds_left is not None:
         left = f", <b>{_duration(now.seconds_left)}</b> left"
     return (
-        f"<h2>TracIn run {escape(now.run)}: {escape(now.outcome)}</h2>"
+        f"<h2>TracIn run {_safe(now.run)}: {_safe(now.outcome)}</h2>"
         f"<b>{now.triples_done:,}</b> of {now.num_triples:,} training triples ({share:.1%}), "
         f"<b>{now.tasks_done:,}</b> of {now.num_tasks:,} tasks, {now.triples_per_second:,.0f} triples/s, "
         f"{_duration(now.seconds)} so far{left}; "
@@ -104,11 +105,21 @@ def _failures(now: Figures) -> str:
     if not now.failures:
         return ""
     lines = [
-        f"<li>{datetime.fromtimestamp(failure.time, UTC):%H:%M:%S} UTC {escape(failure.worker)}: "
-        f"{escape(failure.message)}</li>"
+        f"<li>{datetime.fromtimestamp(failure.time, UTC):%H:%M:%S} UTC {_safe(failure.worker)}: "
+        f"{_safe(failure.message)}</li>"
         for failure in now.failures
     ]
     return f"<h3>Failures</h3><ul>{''.join(lines)}</ul>"
+
+
+def _safe(text: str) -> str:
+    """Make text of unknown origin safe in a page."""
+    return escape(visible(text))
+
+
+def _cell(value: str | int | float) -> str | int | float:
+    """Return a cell of the table, whose widget escapes what HTML means but not what a reader cannot see."""
+    return visible(value) if isinstance(value, str) else value
 
 
 def _duration(seconds: float) -> str:

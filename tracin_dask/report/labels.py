@@ -11,6 +11,7 @@ from numpy import ndarray
 from tracin_dask.errors import ResultError
 from tracin_dask.report.arrow import number_array, text_array
 from tracin_dask.report.equal import EqualByParts
+from tracin_dask.visible import visible
 
 ROLES = ("head", "relation", "tail")
 
@@ -81,7 +82,8 @@ class Labels(EqualByParts):
         return {key: value for key, value in values.items() if value is not None}
 
     def call(self, triple: Sequence[int]) -> tuple[str, str, str]:
-        """Call the head, relation and tail by their readable names, or else by their labels."""
+        """Call the head, relation and tail by their readable names, or else by their labels; safe to print."""
         known = self.describe(triple)
-        head, relation, tail = (str(known.get(f"{role}_name", known[f"{role}_label"])) for role in ROLES)
+        texts = (str(known.get(f"{role}_name", known[f"{role}_label"])) for role in ROLES)
+        head, relation, tail = map(visible, texts)
         return head, relation, tail

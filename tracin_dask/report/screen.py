@@ -10,6 +10,7 @@ from tracin_dask.report.group_table import largest_groups
 from tracin_dask.report.rank_table import rank_table
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.table import influence_tables
+from tracin_dask.visible import visible
 
 
 def answer_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
@@ -18,7 +19,9 @@ def answer_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 1
     parts += [rank_table(result.ranks, result.labels, test_index, rows=rows)] if result.ranks is not None else []
     parts += [largest_groups(result, test_index, rows=rows)] if result.groups else []
     parts += [
-        Text(f"{name}: {json.dumps(values[test_index], ensure_ascii=False)}", no_wrap=True, overflow="ellipsis")
+        Text(
+            visible(f"{name}: {json.dumps(values[test_index], ensure_ascii=False)}"), no_wrap=True, overflow="ellipsis"
+        )
         for name, values in result.kept.items()
     ]
     return Group(*parts)
@@ -99,7 +102,7 @@ def answer_word(result: InfluenceResult) -> str:
 def _words(result: InfluenceResult, test_index: int) -> tuple[str, ...]:
     """Name a set, or a test triple with the other tail that it was compared with."""
     if result.sets is not None:
-        return (result.sets.names[test_index],)
+        return (visible(result.sets.names[test_index]),)
     triple, other = result.question(test_index)
     head, relation, tail = result.labels.call(triple)
     return (head, relation, tail if other is None else f"{tail}, not {result.labels.call([*triple[:2], other])[2]}")

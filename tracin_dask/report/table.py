@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracin_dask.report.result import InfluenceResult, RankedTriples
+from tracin_dask.visible import visible
 
 SIGNS = "> 0 speaks for the prediction, < 0 against; size: "
 _SIZES = {
@@ -50,7 +51,7 @@ def _question(result: InfluenceResult, test_index: int) -> str:
     """Name a test triple with the other tail, or a set of them, and a loss that is not the default."""
     loss = "" if result.run["loss"] == "bce" else f" (loss {result.run['loss']})"
     if result.sets is not None:
-        number, name = len(result.sets.members(test_index)), result.sets.names[test_index]
+        number, name = len(result.sets.members(test_index)), visible(result.sets.names[test_index])
         return f"the mean over {number:,} test triple(s), set {name}{loss}"
     triple, other = result.question(test_index)
     asked = " — ".join(result.labels.call(triple))

@@ -1,7 +1,6 @@
 """Carries out `tracin-dask cluster check`: starts a cluster and lets every worker score a small known graph."""
 
-import click
-
+from tracin_dask.cli.say import say
 from tracin_dask.clusters.cluster import Start
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ClusterError
@@ -27,7 +26,7 @@ def check_cluster(text: str) -> None:
     checked = []
     with cluster.open(start) as opened:
         for worker in check_workers(opened.client):
-            click.echo(_line(worker))
+            say(_line(worker))
             checked.append(worker)
     wrong = [worker for worker in checked if not worker.found.is_right]
     if wrong:
@@ -35,7 +34,7 @@ def check_cluster(text: str) -> None:
             f"{len(wrong)} of {len(checked)} worker(s) found other influences than the known ones; "
             "compare their PyTorch version, driver and device with those of the others"
         )
-    click.echo(f"{len(checked)} worker(s) found the known influences")
+    say(f"{len(checked)} worker(s) found the known influences")
 
 
 def _line(worker: CheckedWorker) -> str:

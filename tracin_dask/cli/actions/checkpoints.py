@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import click
-
+from tracin_dask.cli.say import say
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.places.place import Place
@@ -31,7 +30,7 @@ def learning_rates_of(schedule: Schedule, checkpoints: Sequence[Checkpoint]) -> 
     """Look up the learning rates of the checkpoints, and print which file names in the schedule match no checkpoint."""
     unused = schedule.unused_names(checkpoints)
     if unused:
-        click.echo(f"{schedule.path}: no checkpoint of this run is called {', '.join(unused)}", err=True)
+        say(f"{schedule.path}: no checkpoint of this run is called {', '.join(unused)}", err=True)
     return schedule.learning_rates(checkpoints)
 
 
@@ -52,13 +51,11 @@ def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:
     if not others:
         if first.learning_rate is None and not is_stated:
             rate = prepared.learning_rates[0]
-            click.echo(
-                f"learning rate {rate:g}: the default, since {first.path} states none (--learning-rate)", err=True
-            )
+            say(f"learning rate {rate:g}: the default, since {first.path} states none (--learning-rate)", err=True)
         return
-    click.echo(f"influences are summed over {len(prepared.checkpoints)} checkpoints, in this order:", err=True)
+    say(f"influences are summed over {len(prepared.checkpoints)} checkpoints, in this order:", err=True)
     for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True):
         is_default = checkpoint.learning_rate is None and not is_stated
         epoch = "no epoch stated" if checkpoint.epoch is None else f"epoch {checkpoint.epoch}"
         default = " (the default, since the file states none)" if is_default else ""
-        click.echo(f"  {checkpoint.path}: {epoch}, learning rate {learning_rate:g}{default}", err=True)
+        say(f"  {checkpoint.path}: {epoch}, learning rate {learning_rate:g}{default}", err=True)

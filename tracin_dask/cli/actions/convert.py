@@ -5,9 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from tracin_dask.cli.convert import ConvertFlags
+from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.conve.convert import convert_checkpoint, counterpart
@@ -82,7 +81,7 @@ def _attempt(job: Job, options: ConvertFlags, *, alone: bool) -> bool:
     except CheckpointError as error:
         if alone:
             raise
-        click.echo(f"not converted: {error}", err=True)
+        say(f"not converted: {error}", err=True)
         return False
     return True
 
@@ -112,10 +111,10 @@ def _convert(job: Job, options: ConvertFlags) -> None:
     config = given.model.config
     made = counterpart(config, find_dialect(options["to"]))
     size, made_size = (f"{sizes.embedding_height}×{sizes.embedding_width}" for sizes in (config, made))
-    click.echo(f"{job.source} ({given.format.name}, images {size}) -> {job.target} ({options['to']}, {made_size})")
+    say(f"{job.source} ({given.format.name}, images {size}) -> {job.target} ({options['to']}, {made_size})")
     if options["verify"]:
         found = compare_checkpoints(given, job.target)
-        click.echo(
+        say(
             f"  {found.num_triples:,} random triples: scores differ by {found.largest_difference:.1e} at most, the "
             f"largest |score| is {found.largest_score:.3g} (the PyKEEN side was scored by {found.pykeen_side})"
         )

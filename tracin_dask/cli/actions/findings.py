@@ -1,8 +1,8 @@
 """What a user should know of a graph before a run: duplicates, self-loops, unused and look-alike labels."""
 
-import click
 import numpy as np
 
+from tracin_dask.cli.say import say
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.triples.near_twins import near_twins
 from tracin_dask.triples.store import TripleStore
@@ -22,7 +22,7 @@ def say_findings(store: TripleStore) -> None:
     """Say what was found, where there is anything to say."""
     found = [f"{name}: {text}" for name, text in findings(store).items() if text != "0"]
     if found:
-        click.echo("; ".join(found), err=True)
+        say("; ".join(found), err=True)
 
 
 def say_untrained(prepared: PreparedRun) -> None:
@@ -34,7 +34,7 @@ def say_untrained(prepared: PreparedRun) -> None:
     number = int(is_untrained.any(axis=1).sum())
     if number:
         label = prepared.store.entities.label(int(tests[:, [0, 2]][is_untrained][0]))
-        click.echo(
+        say(
             f"{number:,} of {len(tests):,} test triples have an entity that no training triple has, e.g. {label!r}: "
             "no training triple taught the model about it",
             err=True,

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import click
-
 from tracin_dask.cli.options.job import JobFlags
+from tracin_dask.cli.say import say
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.parameters import without_cancelled
@@ -62,7 +61,7 @@ def _label_smoothing(given: float | None, checkpoints: Sequence[Checkpoint]) -> 
         return given
     stated = checkpoints[0].label_smoothing if checkpoints else None
     if stated is not None:
-        click.echo(f"label smoothing {stated:g}, as {checkpoints[0].path} states", err=True)
+        say(f"label smoothing {stated:g}, as {checkpoints[0].path} states", err=True)
     return stated or 0.0
 
 
@@ -73,10 +72,10 @@ def say_cancelled(prepared: PreparedRun) -> None:
         return
     tracked, because = prepared.tracked & cancelled, "batch norm cancels their gradients in training"
     if tracked:
-        click.echo(
+        say(
             f"{', '.join(sorted(tracked))}: {because}, so that {method.name} is made of rounding errors there, and "
             "they outweigh all others; without --parameters they are left out",
             err=True,
         )
     elif prepared.tracked == without_cancelled(prepared.model_config):
-        click.echo(f"{', '.join(sorted(cancelled))} are left out (--parameters '*' takes them): {because}", err=True)
+        say(f"{', '.join(sorted(cancelled))} are left out (--parameters '*' takes them): {because}", err=True)

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
-import click
 from rich.console import Console
 
 from tracin_dask.cli.actions.dashboard import dashboard_lines
@@ -14,6 +13,7 @@ from tracin_dask.cli.actions.performance_report import performance_report
 from tracin_dask.cli.actions.run_progress import run_progress
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunFlags
+from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
@@ -30,7 +30,7 @@ from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.saved_scores import locked, scores_of
 
 TABLE_ROWS = 10
-say = partial(click.echo, err=True)
+tell = partial(say, err=True)
 _WRITTEN = {
     "absolute": "the {} training triples with the largest |influence|; --rank-by proponents or opponents for one side",
     "proponents": "the {} strongest proponents",
@@ -68,13 +68,13 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     if scores is not None:
         with locked(scores):  # refuses at once what another run writes
             pass
-        click.echo(f"scores: {scores}", err=True)
-    with open_place(prepared, cluster, worker_options(options), say=say) as place, run_progress() as progress:
+        say(f"scores: {scores}", err=True)
+    with open_place(prepared, cluster, worker_options(options), say=tell) as place, run_progress() as progress:
         plan, client = place.plan, place.client
         mib = plan.memory.total / 2**20
-        say(f"running in {place.where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker")
+        tell(f"running in {place.where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker")
         if client is not None:
-            say("\n".join(dashboard_lines(client.dashboard_link, os.environ)))
+            tell("\n".join(dashboard_lines(client.dashboard_link, os.environ)))
         else:
             keep_freed_memory()  # of the command's own process
         execution = Execution(
@@ -88,17 +88,17 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
             result = carry_out(prepared, plan, client=client, execution=execution)
         written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
         if output.records is not None and not records.discard(output.records):
-            say(f"{output.records} stays: it has files that no run wrote")
+            tell(f"{output.records} stays: it has files that no run wrote")
     _show(result, written, asked=prepared.config.computing.precision)
     report.write()
     if output.save_groups is not None:
-        click.echo(f"wrote {output.save_groups}: the totals of all groups")
+        say(f"wrote {output.save_groups}: the totals of all groups")
     if (
         plan.resources.device_bytes is not None
         and prepared.config.computing.device == "auto"
         and result.run["device"] == "cpu"
     ):
-        click.echo("workers have GPUs but computed on CPUs: their PyTorch has no CUDA; install a PyTorch with CUDA")
+        say("workers have GPUs but computed on CPUs: their PyTorch has no CUDA; install a PyTorch with CUDA")
 
 
 def _what_is_kept(output: Outputs, written: Sequence[AnyPath]) -> str:
@@ -110,30 +110,30 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
         Console().print(answer_tables(result, rows=TABLE_ROWS))
-    click.echo(scored(result))
+    say(scored(result))
     for line in [*ranked(result), *audited(result)]:
-        click.echo(line)
+        say(line)
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
-        click.echo("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
+        say("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
     cancelled = result.run["statistics"]["cancelled_influences"]
     if cancelled:
-        click.echo(
+        say(
             f"{cancelled:,} influences count as 0: they would be rounding errors divided by rounding errors, because "
             "gradients that are added cancel; --precision float64 may tell them"
         )
     halvings = result.run["statistics"]["batch_halvings"]
     if halvings:
-        click.echo(
+        say(
             f"GPU out of memory at {result.run['batch_size']:,} training triples per batch: scored in pieces "
             f"(halved {halvings} time(s)); a smaller --batch-size avoids that"
         )
     resumed = result.run["statistics"]["resumed_rows"]
     if resumed:
-        click.echo(f"{resumed:,} of them were recorded by an earlier, interrupted run")
+        say(f"{resumed:,} of them were recorded by an earlier, interrupted run")
     for path in written:
-        click.echo(f"wrote {path}: {_what_is_written(result, path)}")
+        say(f"wrote {path}: {_what_is_written(result, path)}")
     if "saved_scores" in result.run:
-        click.echo(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
+        say(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
 
 
 def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:

@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracin_dask import types
+from tracin_dask.cli.say import say
 
 LINE_SECONDS = 30.0
 """Time between two lines where nobody watches a terminal."""
@@ -49,7 +49,7 @@ def _lines() -> types.Progress:
             return
         last = time.monotonic()
         left = f", {(total - done) / rate:,.0f} s left" if rate > 0 and done < total else ""
-        click.echo(f"scored {done:,} of {total:,} training triples, {rate:,.0f}/s{left}", err=True)
+        say(f"scored {done:,} of {total:,} training triples, {rate:,.0f}/s{left}", err=True)
 
     return report
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import click
 from rich.console import Console
 
+from tracin_dask.cli.say import say
 from tracin_dask.errors import ResultError
 from tracin_dask.places.place import Place
 from tracin_dask.report.choice import answers_about
@@ -33,11 +33,11 @@ def _print(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: S
     chosen = _chosen(result, triples, indices) or ([0] if is_single else [])
     if not chosen:
         Console().print(list_of_answers(result, rows=rows))
-        click.echo(f"show one {answer_word(result)} with --test-index N or --test-triple H R T")
+        say(f"show one {answer_word(result)} with --test-index N or --test-triple H R T")
     for index in chosen:
         Console().print(answer_tables(result, index, rows=rows))
-    click.echo("\n".join([scored(result), *ranked(result), *audited(result)]))
-    click.echo(made(result))
+    say("\n".join([scored(result), *ranked(result), *audited(result)]))
+    say(made(result))
 
 
 def _chosen(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: Sequence[int]) -> list[int]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tracin_dask.cli.say import say
 from tracin_dask.models.training.training import EpochReport, Observer
 
 
@@ -15,7 +15,7 @@ def show_training(num_epochs: int) -> Iterator[Observer]:
     """Give an observer that shows the training on the standard error stream until the block ends."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Observer(on_epoch=lambda report: click.echo(epoch_line(report, num_epochs), err=True))
+        yield Observer(on_epoch=lambda report: say(epoch_line(report, num_epochs), err=True))
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=8), TimeRemainingColumn())  # fit in 80 letters
     with Progress(*columns, console=console) as progress:
