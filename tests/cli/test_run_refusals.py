@@ -1,6 +1,5 @@
 """`tracin-dask run` refuses invalid input before any work, or at least before scoring."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -55,12 +54,6 @@ class TestRefusedBeforeAnyWork:
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write to")
     def test_run_refuses_an_output_dir_that_cannot_be_written(self, refuse):
         refuse("the result cannot be written to /proc", "--mode", "self", "--output", "/proc/influence.json")
-
-    def test_run_refuses_a_pipe_which_it_would_read_twice(self, project, refused, tmp_path):
-        os.mkfifo(tmp_path / "pipe")
-        for option in ("--test", "--rank-of", "--candidates"):
-            message = refused("run", *project.options(), option, tmp_path / "pipe", "--output", tmp_path / "a.json")
-            assert f"{tmp_path / 'pipe'} is a pipe or a device, which cannot be read twice; write it" in message
 
     def test_run_names_options_as_the_command_line_does(self, refuse, tmp_path):
         words = ["--mode", "self", "--output", tmp_path / "a.json"]

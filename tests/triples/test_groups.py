@@ -100,7 +100,7 @@ def test_bare_integers_are_ids_or_labels_as_stated(write, tmp_path):
     ]
 
 
-def test_group_files_ending_in_gz_are_read_as_gzip(write, store, tmp_path):
+def test_group_files_compressed_by_gzip_are_read(write, store, tmp_path):
     plain = ingest_groups(write("groups.tsv", text(GROUPS)), store, tmp_path / "plain.zarr")
     packed = write("groups.tsv.gz", gzip.compress(text(GROUPS).encode()))
     groups = ingest_groups(packed, store, tmp_path / "packed.zarr")
@@ -114,16 +114,14 @@ def test_gzip_text_is_split_into_the_same_blocks_as_plain_text(write):
     plain = list(read_blocks(write("t.txt", content), block_bytes=1 << 12))
     packed = write("t.txt.gz", gzip.compress(content.encode()))
     assert packed.stat().st_size < 1 << 15
-    assert list(read_blocks(packed, block_bytes=1 << 12, is_gzip=True)) == plain
+    assert list(read_blocks(packed, block_bytes=1 << 12)) == plain
     assert sum(block.num_lines for block in plain) == 5000
 
 
-@pytest.mark.parametrize("content", [b"a\tr\tb\tx\n", gzip.compress(text(GROUPS).encode())[:-9]], ids=["text", "cut"])
-def test_a_truncated_or_invalid_gzip_file_is_refused(write, store, tmp_path, content):
-    with pytest.raises(
-        TriplesError, match=r"groups.tsv.gz: not a gzip file, or a damaged one: .*; compress it again, or"
-    ):
-        ingest_groups(write("groups.tsv.gz", content), store, tmp_path / "groups.zarr")
+def test_a_truncated_gzip_file_is_refused(write, store, tmp_path):
+    cut = gzip.compress(text(GROUPS).encode())[:-9]
+    with pytest.raises(TriplesError, match=r"groups.tsv.gz: a damaged compressed file: .*; download or compress it"):
+        ingest_groups(write("groups.tsv.gz", cut), store, tmp_path / "groups.zarr")
     assert not (tmp_path / "groups.zarr").exists()
 
 

@@ -139,11 +139,16 @@ def test_invalid_utf8_in_an_id_map_is_named_with_its_line(write):
         read_id_map(write("map.tsv", b"a\t0\nb\xff\t1\n"))
 
 
-def test_a_compressed_id_map_is_recognised(write):
-    with pytest.raises(
-        TriplesError, match=r"map\.tsv\.gz: the file is compressed by gzip; expected lines of `entity label"
-    ):
-        read_id_map(write("map.tsv.gz", gzip.compress(b"a\t0\n")))
+def test_a_compressed_id_map_is_read(write):
+    assert read_id_map(write("map.tsv.gz", gzip.compress(b"a\t0\nb\t1\n"))).labels.to_pylist() == ["a", "b"]
+
+
+def test_the_number_of_labels_may_stand_in_the_first_line(write):
+    assert read_id_map(write("entity2id.txt", "2\nb\t1\na\t0\n")).labels.to_pylist() == ["a", "b"]
+    with pytest.raises(TriplesError, match=r"entity2id.txt, line 1: 3 lines are announced, but 2 follow"):
+        read_id_map(write("entity2id.txt", "3\nb\t1\na\t0\n"))
+    with pytest.raises(TriplesError, match=r"entity2id.txt, line 3: 'a\\t1': this entity id appears a second time"):
+        read_id_map(write("entity2id.txt", "2\nb\t1\na\t1\n"))
 
 
 def test_an_empty_id_map_is_refused(write):

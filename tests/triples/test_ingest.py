@@ -155,7 +155,7 @@ def test_skipped_lines_are_counted_by_kind_and_leave_gaps_in_train_index(write, 
     assert sorted(store.read(0, len(store)).train_index.tolist()) == [1, 2, 3, 4, 8]
 
 
-@pytest.mark.parametrize(("text", "skipped"), [("", 0), ("\n", 0), ("a\tb\n", 1)])
+@pytest.mark.parametrize(("text", "skipped"), [("", 0), ("\n", 0), ("a\t\tb\n", 1)])
 def test_ingest_refuses_a_text_file_without_triples(write, tmp_path, text, skipped):
     train = write("train.txt", text)
     with pytest.raises(TriplesError, match=rf"train.txt: no triples in {len(text)} bytes \({skipped} lines skipped\)"):

@@ -16,14 +16,14 @@ def edge(predicate: str, **qualifiers: str) -> str:
 
 def test_entity_names_may_repeat_and_hold_commas_quotes_and_other_scripts(write):
     path = write("node_name_dict.txt", 'aspirin, "acetyl"\t2\nβ-blocker\t0\nβ-blocker\t1\n')
-    assert read_names(path, 4).to_pylist() == ["β-blocker", "β-blocker", 'aspirin, "acetyl"', ""]
+    assert read_names(path, IdMap.of("abcd")).to_pylist() == ["β-blocker", "β-blocker", 'aspirin, "acetyl"', ""]
 
 
 @pytest.mark.parametrize("line", ["x\t0", "x\t9", "x\t-1", "x\tone"])
 def test_a_second_name_or_an_invalid_id_is_refused_with_its_line(write, line):
     path = write("names.txt", f"a\t0\n{line}\n")
     with pytest.raises(TriplesError, match=r"names.txt, line 2: 'x.*expected an id from 0 to 2, each at most once"):
-        read_names(path, 3)
+        read_names(path, IdMap.of("abc"))
 
 
 def test_relation_names_are_built_from_predicate_and_qualifiers(write):

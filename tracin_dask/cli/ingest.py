@@ -1,9 +1,11 @@
 """`tracin-dask ingest`: makes a sorted store from a text file of triples."""
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.shape import ShapeFlags, shape_options
 from tracin_dask.cli.options.targets import TARGET
 from tracin_dask.cli.options.values import FILE, ByteSize, PykeenDataset, TrainingTriples
 from tracin_dask.places.place import Place
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from tracin_dask.triples.idmap import MapColumns
 
 
-class IngestArguments(TypedDict):
+class IngestArguments(ShapeFlags):
     """The argument and options of the command, by name."""
 
     train: Place | PykeenDataset
@@ -45,6 +47,7 @@ class IngestArguments(TypedDict):
 )
 @click.option("--labels", is_flag=True, help="Integers in TRAIN are labels, not ids.")
 @click.option("--ids", is_flag=True, help="Integers in TRAIN are ids, even where labels are integers, too.")
+@with_options(*shape_options(click.option, "TRAIN"))
 @click.option("--skip-invalid", is_flag=True, help="Skip lines that cannot be used, and count them in the store.")
 @click.option("--entity-names", type=FILE, help="File with lines of `readable name TAB entity id`, for reports.")
 @click.option("--edge-map", type=FILE, help="JSON of predicates and qualifiers to relation labels, for reports.")
@@ -59,10 +62,11 @@ class IngestArguments(TypedDict):
 def command(**options: Unpack[IngestArguments]) -> None:
     """Make a sorted store from TRAIN, a text file of training triples. All other commands read the store.
 
-    TRAIN has one triple per line, head TAB relation TAB tail, without header or quotes. If the file has only integers,
-    they are ids; otherwise the columns are labels, and the two id maps give their ids. Where labels of the maps are
-    integers, too, --labels or --ids says which they are. Use the id maps that the model was trained with: ids are the
-    rows of its embeddings.
+    TRAIN has one triple per line, head TAB relation TAB tail, unless --columns, --delimiter or --header say otherwise.
+    JSON lines, Parquet, and files compressed by gzip, bzip2, xz or zstd are recognised; `-` is standard input. If the
+    file has only integers, they are ids; otherwise the columns are labels, and the two id maps give their ids. Where
+    labels of the maps are integers, too, --labels or --ids says which they are. Use the id maps that the model was
+    trained with: ids are the rows of its embeddings.
 
     TRAIN may also be a folder training_triples that PyKEEN wrote, or pykeen:DATASET, a dataset of PyKEEN;
     pykeen:DATASET+inverses adds its inverse triples. They have id maps of their own.
@@ -74,6 +78,7 @@ def command(**options: Unpack[IngestArguments]) -> None:
     Examples:
       tracin-dask ingest train.txt --entity-to-id node_dict.txt --relation-to-id rel_dict.txt -o graph.zarr
       tracin-dask ingest train.txt -o graph.zarr          (makes id maps next to graph.zarr)
+      tracin-dask ingest kg.csv --columns x_index,relation,y_index --delimiter , -o graph.zarr
     """
     from tracin_dask.cli.actions.ingest import write_store  # noqa: PLC0415 - Zarr is slow to import
 

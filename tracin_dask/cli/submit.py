@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from tracin_dask.cli.options.values import STREAMS
 from tracin_dask.cli.run import command as run
 from tracin_dask.errors import ConfigError
 
@@ -29,7 +30,9 @@ def command(spec: Path, words: tuple[str, ...], *, dry_run: bool) -> None:
     """
     if any(word == "--cluster" or word.startswith("--cluster=") for word in words):
         raise ConfigError(f"submit runs on the workers of {spec}; leave --cluster out")
-    run.make_context(f"tracin-dask submit {spec}", list(words))  # refuse wrong options now, not when the job starts
+    context = run.make_context(f"tracin-dask submit {spec}", list(words))  # refuse wrong options before the job starts
+    for stream in context.meta.get(STREAMS, {}).values():
+        raise ConfigError(f"{stream}: a job cannot read it; write it to a file")
     from tracin_dask.cli.actions.submit import submit_run  # noqa: PLC0415 - Dask is slow to import
 
     submit_run(spec, words, dry_run=dry_run)

@@ -1,13 +1,16 @@
 """`tracin-dask train`: trains a ConvE."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from tracin_dask.cli.options.numbers import MOST_SEED, RealNumber, WholeNumber
-from tracin_dask.cli.options.values import LOCAL_FILE
+from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.shape import ShapeFlags, shape_options
+from tracin_dask.cli.options.values import FILE, LOCAL_FILE
 from tracin_dask.limits import MOST_WORKERS
+from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
     from tracin_dask.triples.idmap import MapColumns
@@ -15,14 +18,14 @@ if TYPE_CHECKING:
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-class TrainFlags(TypedDict):
+class TrainFlags(ShapeFlags):
     """The options of the command, by name."""
 
-    train: Path
-    valid: Path | None
-    test: Path | None
-    entity_to_id: Path | None
-    relation_to_id: Path | None
+    train: Place
+    valid: Place | None
+    test: Place | None
+    entity_to_id: Place | None
+    relation_to_id: Place | None
     map_columns: "MapColumns | None"
     labels: bool
     ids: bool
@@ -51,15 +54,15 @@ class TrainFlags(TypedDict):
 
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
-@click.option("--train", type=LOCAL_FILE, required=True, help="Training triples: head TAB relation TAB tail.")
-@click.option("--valid", type=LOCAL_FILE, help="Validation triples; they choose best_model.pt.")
-@click.option("--test", type=LOCAL_FILE, help="Test triples; ranked at the end, into test_results.json.")
+@click.option("--train", type=FILE, required=True, help="Training triples: head TAB relation TAB tail.")
+@click.option("--valid", type=FILE, help="Validation triples; they choose best_model.pt.")
+@click.option("--test", type=FILE, help="Test triples; ranked at the end, into test_results.json.")
 @click.option(
-    "--entity-to-id", type=LOCAL_FILE, help="File with lines of `entity label TAB id`. [default: made from the triples]"
+    "--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`. [default: made from the triples]"
 )
 @click.option(
     "--relation-to-id",
-    type=LOCAL_FILE,
+    type=FILE,
     help="File with lines of `relation label TAB id`. [default: made from the triples]",
 )
 @click.option(
@@ -69,6 +72,7 @@ class TrainFlags(TypedDict):
 )
 @click.option("--labels", is_flag=True, help="Integers in the triples are labels, not ids.")
 @click.option("--ids", is_flag=True, help="Integers in the triples are ids, even where labels are integers, too.")
+@with_options(*shape_options(click.option, "--train, --valid and --test"))
 @click.option("-o", "--output-dir", type=FOLDER, required=True, help="Folder for the models and records.")
 @click.option(
     "--embedding-dim", type=WholeNumber(), default=200, help="Numbers per entity and relation: height × width."

@@ -3,6 +3,7 @@
 import glob
 import re
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import unquote
 
 from tracin_dask.errors import PlaceError
@@ -27,13 +28,15 @@ def register_place(scheme: str, make: Callable[[str], Place]) -> None:
 
 
 def place_of(path: AnyPath) -> Place:
-    """Give the place of a path or URL.
+    """Give the place of a path or URL; a place is returned as it is.
 
     Raises
     ------
     PlaceError
         If no place is registered for the scheme of the URL.
     """
+    if not isinstance(path, str | Path):
+        return path
     text = str(path)
     found = _URL.fullmatch(text)
     if found is None:

@@ -18,6 +18,7 @@ from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
+from tracin_dask.places.stream import input_place
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.cached import Say, made_once
 from tracin_dask.triples.digests import ROW_DIGEST, RowDigester, numbers_sha256, texts_sha256
@@ -80,9 +81,9 @@ def ingest_groups(
 ) -> GroupStore:
     """Read the group of every training triple of a store, and write the groups in the order of the store's rows.
 
-    A line is `head TAB relation TAB tail TAB group`, with ids or labels; lines may be in any order. A file whose name
-    ends with .gz is read as gzip. A triple that occurs several times in the training set has one group, or as many
-    lines as occurrences, which are taken in the order of the training file.
+    A line is `head TAB relation TAB tail TAB group`, with ids or labels; lines may be in any order. A triple that
+    occurs several times in the training set has one group, or as many lines as occurrences, which are taken in the
+    order of the training file.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def ingest_groups(
     StoreError
         If `output` exists, another process is writing it, or the disk is full.
     """
-    text_file, target, options = place_of(path), place_of(output), options or GroupOptions()
+    text_file, target, options = input_place(path), place_of(output), options or GroupOptions()
     digest = file_sha256(text_file)
     assert digest is not None  # noqa: S101 - there is a path
     text = _GroupText(path=text_file, sha256=digest, store=store, options=options)
@@ -117,15 +118,15 @@ def ingest_groups_cached(
 
     Earlier ones are read once, and made anew if they are damaged; `say` gets a message then.
     """
-    options = options or GroupOptions()
+    file, options = input_place(path), options or GroupOptions()
     stated = (options.labels, options.ids, options.skip_invalid)
-    key = [FORMAT_VERSION, store.info.fingerprint, *stated, file_sha256(path)]
+    key = [FORMAT_VERSION, store.info.fingerprint, *stated, file_sha256(file)]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    output = place_of(cache) / f"{place_of(path).name.split('.')[0]}-groups-{digest}.zarr"
+    output = place_of(cache) / f"{file.name.split('.')[0]}-groups-{digest}.zarr"
     return made_once(
         output,
         open_groups,
-        lambda overwrite: ingest_groups(path, store, output, options=replace(options, overwrite=overwrite)),
+        lambda overwrite: ingest_groups(file, store, output, options=replace(options, overwrite=overwrite)),
         say,
     )
 
@@ -143,17 +144,11 @@ class _GroupText:
     invalid: InvalidLines = field(default_factory=InvalidLines)
     has_ids: bool | None = None
 
-    @property
-    def is_gzip(self) -> bool:
-        return self.path.name.endswith(".gz")
-
     def blocks(self, group_of_line: Path) -> Iterator[TripleBlock]:
         """Read ids block by block; the group of every line goes to a file of int32."""
-        meter = Meter(self.options.progress, "reading groups", 0 if self.is_gzip else self.path.num_bytes())
+        meter = Meter(self.options.progress, "reading groups", self.path.num_bytes())
         block_bytes = min(BLOCK_BYTES, max(MAX_LINE_BYTES, self.options.memory_bytes // 8))
-        blocks = read_blocks(
-            self.path, block_bytes=block_bytes, on_bytes=lambda data: meter.add(len(data)), is_gzip=self.is_gzip
-        )
+        blocks = read_blocks(self.path, block_bytes=block_bytes, on_bytes=lambda data: meter.add(len(data)))
         with group_of_line.open("wb") as file:
             for block in blocks:
                 found, groups = self._read(block)

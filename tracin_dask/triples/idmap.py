@@ -15,15 +15,12 @@ from jaxtyping import Int64
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.files import write_bytes
 from tracin_dask.places.place import AnyPath
-from tracin_dask.places.registry import place_of
 from tracin_dask.triples.lines import Table, read_table
 
 Kind = Literal["entity", "relation"]
 NOT_AN_INTEGER = -1
 _OTHER_LENGTH = 3
 """Largest difference in length between an unknown label and a suggestion."""
-_GZIP = b"\x1f\x8b"
-"""First bytes of a gzip file."""
 MapColumns = Literal["label,id", "id,label"]
 """The order of the two columns of a file."""
 LABEL_FIRST: MapColumns = "label,id"
@@ -102,18 +99,15 @@ def read_id_map(
     Lines of `id TAB label` are recognised where only the first column has the integers 0 to n-1, and a header where one
     of its two words is `id`. Both are told to `say`; `columns` states the order.
 
+    The first line may be their number alone, as in the files of OpenKE; the file may be compressed.
+
     Raises
     ------
     TriplesError
         If a line has not two fields, an id is not an integer, a label or an id appears twice, or an id is missing; the
-        message names file, line and text. If either column could be the ids, or the file is compressed.
+        message names file, line and text. If either column could be the ids.
     """
-    if _is_gzip(path):
-        raise TriplesError(
-            f"{path}: the file is compressed by gzip; expected lines of `{kind} label TAB id`: decompress it. Of a "
-            "folder training_triples, give the folder itself as --train"
-        )
-    table, header = _without_header(read_table(path, 2, expected=f"{kind} label TAB id"))
+    table, header = _without_header(read_table(path, 2, expected=f"{kind} label TAB id", allow_count=True))
     numbers = [bare_integers(column) for column in table.columns]
     order = columns or header or _order(path, table, numbers)
     if header is not None:
@@ -159,18 +153,6 @@ def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
         digest.update(f"{name} {len(id_map)}\n".encode())
         digest.update("".join(f"{label}\n" for label in id_map.labels.to_pylist()).encode())
     return digest.hexdigest()
-
-
-def _is_gzip(path: AnyPath) -> bool:
-    """Check whether a file is compressed; pipes are not read, and the reader reports files that cannot be opened."""
-    place = place_of(path)
-    if not place.is_file():
-        return False
-    try:
-        with place.open() as file:
-            return file.read(len(_GZIP)) == _GZIP
-    except OSError:
-        return False
 
 
 def _without_header(table: Table) -> tuple[Table, MapColumns | None]:

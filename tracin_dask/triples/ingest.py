@@ -15,16 +15,18 @@ from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
 from tracin_dask.places.place import AnyPath, Place, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
+from tracin_dask.places.stream import input_place
 from tracin_dask.triples.cached import Say, made_once
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.idmap import IdMap, Kind, MapColumns, id_map_bytes, read_id_map, say_nothing
-from tracin_dask.triples.integers import are_ids, maps_of
+from tracin_dask.triples.integers import maps_of
 from tracin_dask.triples.lines import BLOCK_BYTES, MAX_LINE_BYTES, InvalidLines
 from tracin_dask.triples.names import read_edge_map, read_names
+from tracin_dask.triples.shape import PLAIN, Shape
 from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import FORMAT_VERSION, Source, TripleStore, open_store
 from tracin_dask.triples.suggestions import meant_in
-from tracin_dask.triples.text import TripleText, holds_ids
+from tracin_dask.triples.text import TripleText, open_triples
 from tracin_dask.triples.write import StoreTexts, write_store
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ class IngestOptions:
         Leave out lines that cannot be used and count them in the store, instead of stopping.
     memory_bytes
         What sorting may hold at a time; more triples than fit are sorted in parts on disk.
+    shape
+        How triples lie in the file, if not in three columns between tabs.
     entity_names, edge_map
         Files of readable names, see `read_names` and `read_edge_map`.
     """
@@ -63,6 +67,7 @@ class IngestOptions:
     skip_invalid: bool = False
     overwrite: bool = False
     memory_bytes: int = 1 << 30
+    shape: Shape = PLAIN
     entity_names: AnyPath | None = None
     edge_map: AnyPath | None = None
     progress: StageProgress = field(default=no_progress, compare=False)
@@ -107,7 +112,7 @@ def ingest(
     """
     target, options = place_of(output), options or IngestOptions()
     _refuse_other_folder(target)
-    return _ingest(place_of(train), target, (entity_to_id, relation_to_id), options)
+    return _ingest(input_place(train), target, (entity_to_id, relation_to_id), options)
 
 
 def _ingest(
@@ -161,7 +166,9 @@ def ingest_cached(
     message then.
     """
     options = options or IngestOptions()
-    name = f"{PurePath(place_of(train).name).stem}-{_content_key(train, entity_to_id, relation_to_id, options)}.zarr"
+    options = replace(options, entity_names=_input(options.entity_names), edge_map=_input(options.edge_map))
+    train, entity_to_id, relation_to_id = input_place(train), _input(entity_to_id), _input(relation_to_id)
+    name = f"{PurePath(train.name).stem}-{_content_key(train, entity_to_id, relation_to_id, options)}.zarr"
     output = place_of(cache) / name
     return made_once(
         output,
@@ -178,13 +185,14 @@ def _read_map(path: AnyPath | None, kind: Kind, options: IngestOptions) -> IdMap
 
 
 def _text(path: Place, given: tuple[IdMap | None, IdMap | None], options: IngestOptions) -> TripleText:
-    """Decide how the text is read."""
-    looks = partial(holds_ids, path)
-    return TripleText(
-        path=path,
-        has_ids=are_ids(looks, maps_of(*given), labels=options.labels, ids=options.ids, where=path),
-        block_bytes=min(BLOCK_BYTES, max(MAX_LINE_BYTES, options.memory_bytes // 8)),
-    )
+    """Find out how the text is read."""
+    text = open_triples(path, maps_of(*given), labels=options.labels, ids=options.ids, shape=options.shape)
+    return replace(text, block_bytes=min(BLOCK_BYTES, max(MAX_LINE_BYTES, options.memory_bytes // 8)))
+
+
+def _input(path: AnyPath | None) -> Place | None:
+    """Give the place of an input that may be missing."""
+    return None if path is None else input_place(path)
 
 
 def _texts(
@@ -204,7 +212,7 @@ def _texts(
     texts = StoreTexts(
         entities=entities,
         relations=relations,
-        entity_names=None if options.entity_names is None else read_names(options.entity_names, len(entities)),
+        entity_names=None if options.entity_names is None else read_names(options.entity_names, entities),
         relation_names=None if options.edge_map is None else read_edge_map(options.edge_map, relations),
     )
     return texts, made
@@ -242,7 +250,9 @@ def _fill(part: Place, text: TripleText, texts: StoreTexts, options: IngestOptio
             f"{text.path}: no triples in {size_bytes:,} bytes ({invalid.counts.total():,} lines skipped); "
             "expected lines of `head TAB relation TAB tail`"
         )
-    source = Source(name=text.path.name, size_bytes=size_bytes, sha256=digest.hexdigest())
+    source = Source(
+        name=text.path.name, size_bytes=size_bytes, sha256=digest.hexdigest(), read_as=text.format.description
+    )
     rows = Meter(options.progress, "writing store", triples.num_triples * _ROW_BYTES)
     write_store(
         part,
@@ -284,7 +294,7 @@ def _content_key(
     train: AnyPath, entity_to_id: AnyPath | None, relation_to_id: AnyPath | None, options: IngestOptions
 ) -> str:
     files = (train, entity_to_id, relation_to_id, options.entity_names, options.edge_map)
-    stated = (options.labels, options.ids, options.map_columns, options.skip_invalid)
+    stated = (options.labels, options.ids, options.map_columns, options.skip_invalid, options.shape.identity)
     key = [FORMAT_VERSION, *stated, *map(file_sha256, files)]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 

@@ -1,8 +1,6 @@
 """Text files as columns of strings, read in blocks of whole lines; errors have exact line numbers."""
 
-import contextlib
-import gzip
-import zlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,20 +8,30 @@ from io import BufferedReader
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 from jaxtyping import Int64
 
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath
-from tracin_dask.places.registry import place_of
+from tracin_dask.places.stream import input_place
+from tracin_dask.triples.fields import (
+    NOT_UTF8,
+    Fields,
+    MalformedLineError,
+    OpenQuoteError,
+    has_unusable,
+    needs_sieve,
+    split_by_arrow,
+    usable_fields,
+)
+from tracin_dask.triples.foreign import conversion
+from tracin_dask.triples.opening import BYTE_ORDER_MARK, OnBytes, head_of, open_text
 
 BLOCK_BYTES = 64 << 20
 MAX_LINE_BYTES = 1 << 20
 SHOWN_LINES = 5
 SHOWN_CHARACTERS = 200
-_ARROW_BLOCK_BYTES = 4 << 20  # pyarrow gives up at a line that is longer; it is then split without pyarrow
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_COUNT_BYTES = 100
+_COUNT_LINE = re.compile(rb"[ \t]*(\d{1,18})[ \t]*\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,10 @@ class InvalidLines:
 
     counts: Counter[str] = field(default_factory=Counter)
     first: list[InvalidLine] = field(default_factory=list)
+    lines_before: int = 0
+    """Lines in front of the first row: a header, a count."""
+    unit: str = "line"
+    """What the file counts: lines, or the rows of a table."""
 
     def add(self, kind: str, line_index: Sequence[int], texts: Sequence[str]) -> None:
         """Count one line per index (from 0, ascending); `texts` may cover only the first few."""
@@ -54,10 +66,21 @@ class InvalidLines:
         total = self.counts.total()
         kinds = ", ".join(f"{number:,} × {kind}" for kind, number in sorted(self.counts.items()))
         shown = "".join(
-            f"\n  {path}, line {line.number}: {line.kind}: {line.text!r}{explain(line) if explain else ''}"
+            f"\n  {path}, {self.unit} {line.number + self.lines_before}: {line.kind}: {line.text!r}"
+            f"{explain(line) if explain else ''}"
             for line in self.first
         )
-        return f"{path}: {total:,} {'line' if total == 1 else 'lines'} cannot be used: {kinds}{shown}"
+        number = f"{total:,} {self.unit}{'' if total == 1 else 's'}"
+        return f"{path}: {number} cannot be used: {kinds}{shown}{self._encoding_advice(path)}"
+
+    def _encoding_advice(self, path: AnyPath) -> str:
+        """Name the encoding that a file probably has, where it is not UTF-8."""
+        if not self.counts[NOT_UTF8]:
+            return ""
+        texts = "".join(line.text for line in self.first if line.kind == NOT_UTF8)
+        is_windows = re.search(r"\\x[89]", texts) is not None  # control characters in Latin-1
+        name, code = ("Windows-1252", "WINDOWS-1252") if is_windows else ("Latin-1", "LATIN1")
+        return f"\nThe file is not in UTF-8, probably in {name}: convert it with `{conversion(path, code)}`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,97 +108,112 @@ def read_blocks(
     path: AnyPath,
     *,
     block_bytes: int = BLOCK_BYTES,
-    on_bytes: Callable[[bytes], object] | None = None,
-    is_gzip: bool = False,
+    on_bytes: OnBytes | None = None,
+    skip_lines: int = 0,
 ) -> Iterator[Block]:
-    """Cut a file into blocks of whole lines, in bounded memory.
+    """Cut a file into blocks of whole lines, in bounded memory; what is compressed is decompressed.
 
-    A byte order mark at the start and one blank line at the end are left out. `on_bytes` is given every byte of
-    the text, in order.
+    A byte order mark and `skip_lines` lines at the start, and one blank line at the end are left out. `on_bytes` is
+    given all bytes of the file, in order.
 
     Raises
     ------
     TriplesError
-        If the file cannot be read, or a line is longer than a block.
+        If the file cannot be read or is no text, or a line is longer than a block.
     """
-    with _open(path, is_gzip=is_gzip) as file:
+    with open_text(path, on_bytes) as file:
+        if file.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
+            file.read(len(BYTE_ORDER_MARK))
+        for _ in range(skip_lines):
+            file.readline(MAX_LINE_BYTES)
         first_line = 0
-        for whole_lines in _cut(file, path, block_bytes, on_bytes or _ignore):
-            data = whole_lines if first_line else whole_lines.removeprefix(_BYTE_ORDER_MARK)
+        for data in _cut(file, path, block_bytes):
             if data:
                 num_lines = data.count(b"\n") + (not data.endswith(b"\n"))
                 yield Block(data=data, first_line=first_line, num_lines=num_lines)
                 first_line += num_lines
 
 
-def read_columns(block: Block, num_columns: int, invalid: InvalidLines, *, allow_spaces: bool = False) -> Table:
+def read_columns(
+    block: Block,
+    num_columns: int,
+    invalid: InvalidLines,
+    *,
+    allow_spaces: bool = False,
+    fields: Fields | None = None,
+) -> Table:
     """Split lines at their tabs; those that are not `num_columns` non-empty fields in UTF-8 go to `invalid`.
 
-    With `allow_spaces` a line without a tab is split at its spaces.
+    With `allow_spaces` a line without a tab is split at its spaces. `fields` says which fields of other lines are read.
+
+    Raises
+    ------
+    LineBreakError
+        If a quoted field does not end in its line.
     """
-    columns = None if allow_spaces else _parse(block.data, num_columns)
-    if columns is None or len(columns[0]) != block.num_lines or any(map(_has_empty, columns)):
-        return _sieve(block, num_columns, invalid, allow_spaces=allow_spaces)
+    fields = fields or Fields(num_fields=num_columns, used=tuple(range(num_columns)))
+    columns = None if allow_spaces or needs_sieve(block.data, fields) else split_by_arrow(block.data, fields)
+    if columns is None or len(columns[0]) != block.num_lines or any(has_unusable(column, fields) for column in columns):
+        return _sieve(block, fields, invalid, allow_spaces=allow_spaces)
     return Table(columns=columns, line_index=np.arange(block.num_lines, dtype=np.int64) + block.first_line)
 
 
-def read_table(path: AnyPath, num_columns: int, *, expected: str) -> Table:
+def read_table(path: AnyPath, num_columns: int, *, expected: str, allow_count: bool = False) -> Table:
     """Read a whole file into memory.
+
+    With `allow_count`, the first line may be the number of the other lines alone, as in the files of OpenKE.
 
     Raises
     ------
     TriplesError
-        If any line is malformed or there is none; the message says what was expected.
+        If any line is malformed or there is none, or the number is wrong; the message says what was expected.
     """
-    invalid = InvalidLines()
-    tables = [read_columns(block, num_columns, invalid) for block in read_blocks(path)]
+    place = input_place(path)
+    count = count_line(head_of(place, _COUNT_BYTES)) if allow_count else None
+    invalid = InvalidLines(lines_before=0 if count is None else 1)
+    tables = [
+        read_columns(block, num_columns, invalid) for block in read_blocks(place, skip_lines=invalid.lines_before)
+    ]
     if invalid.counts:
         raise TriplesError(f"{invalid.describe(path)}\nExpected `{expected}` in every line")
     if not tables:
         raise TriplesError(f"{path}: the file is empty; expected lines of `{expected}`")
-    return Table(
-        columns=tuple(pa.concat_arrays(column) for column in zip(*(table.columns for table in tables), strict=True)),
-        line_index=np.concatenate([table.line_index for table in tables]),
-    )
+    line_index = np.concatenate([table.line_index for table in tables]) + invalid.lines_before
+    refuse_other_count(path, count, len(line_index))
+    columns = zip(*(table.columns for table in tables), strict=True)
+    return Table(columns=tuple(pa.concat_arrays(column) for column in columns), line_index=line_index)
 
 
-@contextlib.contextmanager
-def _open(path: AnyPath, *, is_gzip: bool) -> Iterator[BufferedReader | gzip.GzipFile]:
-    try:
-        file = place_of(path).open()
-    except OSError as error:
-        raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error
-    with file, gzip.open(file) if is_gzip else contextlib.nullcontext(file) as text:
-        yield text
+def count_line(head: bytes) -> int | None:
+    """Return the number that is alone in the first line of a file, if it is so."""
+    found = _COUNT_LINE.match(head)
+    return None if found is None else int(found[1])
 
 
-def _ignore(_: bytes) -> None:
-    """Ignore the bytes."""
+def refuse_other_count(path: AnyPath, count: int | None, number: int) -> None:
+    """Raise if the first line of a file states another number of lines than there are.
+
+    Raises
+    ------
+    TriplesError
+        With both numbers.
+    """
+    if count is not None and count != number:
+        raise TriplesError(
+            f"{path}, line 1: {count:,} lines are announced, but {number:,} follow; is the file complete?"
+        )
 
 
-def _cut(
-    file: BufferedReader | gzip.GzipFile, path: AnyPath, block_bytes: int, on_bytes: Callable[[bytes], object]
-) -> Iterator[bytes]:
+def _cut(file: BufferedReader, path: AnyPath, block_bytes: int) -> Iterator[bytes]:
     rest, at_end = b"", False
     while not at_end:
-        chunk, at_end = _read(file, path, block_bytes)
-        on_bytes(chunk)
+        chunk, at_end = file.read(block_bytes), not file.peek(1)
         data = rest + chunk
         end = len(data) if at_end else data.rfind(b"\n") + 1
         rest = data[end:]
         if len(rest) > max(block_bytes, MAX_LINE_BYTES):
             raise TriplesError(f"{path}: a line has more than {MAX_LINE_BYTES:,} bytes; expected a text file of lines")
         yield _without_blank_end(data) if at_end else data[:end]
-
-
-def _read(file: BufferedReader | gzip.GzipFile, path: AnyPath, num_bytes: int) -> tuple[bytes, bool]:
-    """Read a number of bytes, or up to the end; return whether the end was reached."""
-    try:
-        return file.read(num_bytes), not file.peek(1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TriplesError(
-            f"{path}: not a gzip file, or a damaged one: {error}; compress it again, or decompress it"
-        ) from error
 
 
 def _without_blank_end(data: bytes) -> bytes:
@@ -186,36 +224,19 @@ def _without_blank_end(data: bytes) -> bytes:
     return data
 
 
-def _parse(data: bytes, num_columns: int) -> tuple[pa.StringArray, ...] | None:
-    """Split with pyarrow; return None at a malformed line, because pyarrow does not report its number."""
-    names = [str(column) for column in range(num_columns)]
-    try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(data),
-            read_options=pa.csv.ReadOptions(column_names=names, block_size=_ARROW_BLOCK_BYTES),
-            parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
-            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-    except pa.ArrowInvalid:
-        return None
-    return tuple(table[name].combine_chunks() for name in names)
-
-
-def _has_empty(column: pa.StringArray) -> bool:
-    return bool(pc.min(pc.binary_length(column)).as_py() == 0)
-
-
-def _sieve(block: Block, num_columns: int, invalid: InvalidLines, *, allow_spaces: bool) -> Table:
+def _sieve(block: Block, fields: Fields, invalid: InvalidLines, *, allow_spaces: bool) -> Table:
     """Split line by line: slow, but with the number of every line."""
     rows: list[list[str]] = []
     line_index: list[int] = []
     for index, raw in enumerate(_split_lines(block.data), start=block.first_line):
         try:
-            rows.append(_fields(raw.removesuffix(b"\r"), num_columns, allow_spaces=allow_spaces))
+            rows.append(usable_fields(raw.removesuffix(b"\r"), fields, allow_spaces=allow_spaces))
             line_index.append(index)
-        except _MalformedLineError as error:
+        except MalformedLineError as error:
             invalid.add(error.kind, [index], [raw[:SHOWN_CHARACTERS].decode(errors="backslashreplace")])
-    columns = tuple(pa.array([row[column] for row in rows], pa.string()) for column in range(num_columns))
+        except OpenQuoteError:
+            raise LineBreakError(index) from None
+    columns = tuple(pa.array([row[column] for row in rows], pa.string()) for column in range(len(fields.used)))
     return Table(columns=columns, line_index=np.array(line_index, dtype=np.int64))
 
 
@@ -223,24 +244,10 @@ def _split_lines(data: bytes) -> list[bytes]:
     return data.removesuffix(b"\n").split(b"\n")
 
 
-class _MalformedLineError(Exception):
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+class LineBreakError(Exception):
+    """A quoted field that goes on in the next line; `index` counts lines from 0."""
 
-
-def _fields(line: bytes, num_columns: int, *, allow_spaces: bool) -> list[str]:
-    if not line:
-        raise _MalformedLineError("blank line")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        raise _MalformedLineError("invalid UTF-8") from None
-    if "\r" in text:
-        raise _MalformedLineError("stray carriage return")
-    spaced = allow_spaces and "\t" not in text
-    fields = [word for word in text.split(" ") if word] if spaced else text.split("\t")
-    if len(fields) != num_columns:
-        raise _MalformedLineError("wrong number of columns")
-    if "" in fields:
-        raise _MalformedLineError("empty field")
-    return fields
+    def __init__(self, index: int) -> None:
+        """Store the number of the line."""
+        super().__init__(index)
+        self.index = index

@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.places.files import read_bytes
-from tracin_dask.places.place import AnyPath
+from tracin_dask.places.place import AnyPath, Place
+from tracin_dask.places.stream import input_place
 from tracin_dask.triples.idmap import IdMap, bare_integers
 from tracin_dask.triples.lines import read_table
+from tracin_dask.triples.nodes import has_nodes, read_nodes
+from tracin_dask.triples.opening import open_text
 
 _QUALIFIERS = {
     "object_aspect_qualifier": "",
@@ -20,14 +22,41 @@ _QUALIFIERS = {
 }
 
 
-def read_names(path: AnyPath, num_entities: int) -> pa.StringArray:
-    """Read `name TAB id` lines into the names in id order; names may repeat, and an id without a name gets "".
+def read_names(path: AnyPath, entities: IdMap) -> pa.StringArray:
+    """Read the names of entities in id order; names may repeat, and an entity without a name gets "".
+
+    The file has lines of `name TAB id`, or it is a file of nodes as KGX writes it: JSON lines, or lines with tabs below
+    a header, with an `id`, which is the label of an entity, and a `name`. Nodes that the graph does not have are left
+    out.
 
     Raises
     ------
     TriplesError
-        If a line is malformed, an id is not one of the graph's, or an id has two names.
+        If a line is malformed, an id is not one of the graph's, an id has two names, or no node is of the graph.
     """
+    place = input_place(path)
+    return _node_names(place, entities) if has_nodes(place) else _numbered_names(place, len(entities))
+
+
+def _node_names(place: Place, entities: IdMap) -> pa.StringArray:
+    """Put the names of nodes at the ids of their labels."""
+    names = np.full(len(entities), "", dtype=object)
+    nodes = [(label, name, line) for label, name, line in read_nodes(place) if name]
+    ids = entities.ids([label for label, _, _ in nodes]).tolist()
+    for (label, name, line), number in zip(nodes, ids, strict=True):
+        if number >= 0 and names[number] not in ("", name):
+            raise TriplesError(f"{place}, line {line}: {label!r} has a second name, {name!r}; expected one")
+        if number >= 0:
+            names[number] = name
+    if max(ids, default=-1) < 0:
+        raise TriplesError(
+            f"{place}: none of its {len(nodes):,} named nodes is an entity of the graph; expected ids that are labels "
+            f"of entities, such as {entities.label(0)!r}"
+        )
+    return pa.array(names, pa.string())
+
+
+def _numbered_names(path: Place, num_entities: int) -> pa.StringArray:
     table = read_table(path, 2, expected="name TAB entity id")
     names = np.full(num_entities, "", dtype=object)
     named = np.zeros(num_entities, dtype=bool)
@@ -64,10 +93,8 @@ def read_edge_map(path: AnyPath, relations: IdMap) -> pa.StringArray:
 
 
 def _read_bytes(path: AnyPath) -> bytes:
-    try:
-        return read_bytes(path)
-    except OSError as error:
-        raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error
+    with open_text(path) as file:
+        return file.read()
 
 
 def _read_texts(text: str | bytes, where: str) -> dict[str, str]:

@@ -53,6 +53,8 @@ class Source:
     name: str
     size_bytes: int
     sha256: str
+    read_as: str = ""
+    """How the file was read; "" for three columns between tabs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

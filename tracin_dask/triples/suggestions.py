@@ -4,8 +4,8 @@ import pyarrow.compute as pc
 
 from tracin_dask.triples.lines import SHOWN_CHARACTERS, InvalidLine
 from tracin_dask.triples.near_twins import twins_of
+from tracin_dask.triples.shape import ROLES
 from tracin_dask.triples.store import TripleStore
-from tracin_dask.triples.text import COLUMNS
 from tracin_dask.triples.write import StoreTexts
 
 
@@ -35,7 +35,7 @@ def meant_in(known: TripleStore | StoreTexts, line: InvalidLine) -> str:
     """Say what the unknown label of a line may have been meant for; nothing for another fault."""
     fields = line.text.split("\t")
     is_cut = len(line.text) >= SHOWN_CHARACTERS
-    for role, label in zip(COLUMNS, fields, strict=False):
+    for role, label in zip(ROLES, fields, strict=False):
         if line.kind == f"unknown {role} label" and not is_cut:
             return meant(known, label, role)
     return ""

@@ -10,13 +10,15 @@ from numpy import ndarray
 
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath
-from tracin_dask.places.registry import place_of
+from tracin_dask.places.stream import input_place
 from tracin_dask.triples.block import TripleBlock, concatenate
+from tracin_dask.triples.formats import find_format
 from tracin_dask.triples.integers import are_ids, maps_of
-from tracin_dask.triples.lines import InvalidLines, Table, read_blocks, read_columns
+from tracin_dask.triples.lines import InvalidLines, Table
+from tracin_dask.triples.shape import PLAIN, ROLES, Shape
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.suggestions import meant_in
-from tracin_dask.triples.text import COLUMNS, TripleText, holds_ids, known_triples, starts_with_ids
+from tracin_dask.triples.text import TripleText, holds_ids, known_triples, open_triples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,9 +33,15 @@ class TestsInFile:
 
 
 def read_tests(
-    path: AnyPath, store: TripleStore, *, labels: bool = False, ids: bool = False, skip_invalid: bool = False
+    path: AnyPath,
+    store: TripleStore,
+    *,
+    labels: bool = False,
+    ids: bool = False,
+    skip_invalid: bool = False,
+    shape: Shape = PLAIN,
 ) -> TestsInFile:
-    """Read lines of `head TAB relation TAB tail`, or with spaces between them.
+    """Read lines of `head TAB relation TAB tail`, or with spaces between them, or of another `shape`.
 
     Bare integers are what is stated, `labels` or `ids`, or else ids. With `skip_invalid`, lines that are malformed or
     have an unknown id or label are left out and counted.
@@ -43,31 +51,35 @@ def read_tests(
     TriplesError
         If there are such lines, or no line is left; or if integers could be ids or labels.
     """
-    place, invalid = place_of(path), InvalidLines()
-    maps = maps_of(store.entities, store.relations)
-    has_ids = are_ids(partial(holds_ids, place), maps, labels=labels, ids=ids, where=place)
-    text = TripleText(path=place, has_ids=has_ids, allow_spaces=True)
+    maps, invalid = maps_of(store.entities, store.relations), InvalidLines()
+    text = open_triples(path, maps, labels=labels, ids=ids, shape=shape, allow_spaces=True)
     block = concatenate(text.blocks(store.entities, store.relations, invalid=invalid))
     _refuse(text, store, invalid, skip_invalid=skip_invalid)
     return TestsInFile(triples=_some(block.triples, text), skipped=dict(invalid.counts))
 
 
 def read_tests_in_sets(
-    path: AnyPath, store: TripleStore, *, labels: bool = False, ids: bool = False, skip_invalid: bool = False
+    path: AnyPath,
+    store: TripleStore,
+    *,
+    labels: bool = False,
+    ids: bool = False,
+    skip_invalid: bool = False,
+    shape: Shape = PLAIN,
 ) -> TestsInFile:
     """Read lines of `head TAB relation TAB tail TAB set`; otherwise as `read_tests`."""
-    place, invalid = place_of(path), InvalidLines()
+    place, invalid = input_place(path), InvalidLines()
+    form = find_format(place, shape, num_columns=len(ROLES) + 1)
     maps = maps_of(store.entities, store.relations)
-    has_ids = are_ids(partial(starts_with_ids, place), maps, labels=labels, ids=ids, where=place)
-    text = TripleText(path=place, has_ids=has_ids)
+    has_ids = are_ids(partial(holds_ids, form), maps, labels=labels, ids=ids, where=place)
+    text = TripleText(path=place, format=form, has_ids=has_ids)
     found: list[TripleBlock] = []
     sets: list[str] = []
-    for block in read_blocks(place):
-        table = read_columns(block, len(COLUMNS) + 1, invalid)
-        triples = Table(columns=table.columns[: len(COLUMNS)], line_index=table.line_index)
+    for table in text.tables(invalid):
+        triples = Table(columns=table.columns[: len(ROLES)], line_index=table.line_index)
         known = known_triples(triples, store.entities, store.relations, has_ids=has_ids, invalid=invalid)
         found.append(known)
-        sets += table.columns[len(COLUMNS)].take(np.searchsorted(table.line_index, known.train_index)).to_pylist()
+        sets += table.columns[len(ROLES)].take(np.searchsorted(table.line_index, known.train_index)).to_pylist()
     _refuse(text, store, invalid, skip_invalid=skip_invalid)
     return TestsInFile(triples=_some(concatenate(found).triples, text), sets=tuple(sets), skipped=dict(invalid.counts))
 

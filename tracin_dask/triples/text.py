@@ -1,7 +1,6 @@
-"""Text files of triples, head TAB relation TAB tail, as blocks of integer ids."""
+"""Files of triples as blocks of integer ids."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,21 +10,15 @@ from jaxtyping import Int64
 
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath, Place
-from tracin_dask.places.registry import place_of
+from tracin_dask.places.stream import input_place
 from tracin_dask.triples.block import TripleBlock, concatenate
-from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, bare_integers
+from tracin_dask.triples.formats import TableFormat, find_format, is_parquet
+from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, Kind, bare_integers
 from tracin_dask.triples.integers import are_ids, maps_of
-from tracin_dask.triples.lines import (
-    BLOCK_BYTES,
-    SHOWN_LINES,
-    InvalidLine,
-    InvalidLines,
-    Table,
-    read_blocks,
-    read_columns,
-)
+from tracin_dask.triples.lines import BLOCK_BYTES, SHOWN_LINES, InvalidLine, InvalidLines, Table
+from tracin_dask.triples.opening import OnBytes, head_of
+from tracin_dask.triples.shape import PLAIN, ROLES, Shape
 
-COLUMNS = ("head", "relation", "tail")
 _UNKNOWN_LABEL, _OUT_OF_RANGE = -2, -3
 _FAULTS = {
     NOT_AN_INTEGER: "{} is not an integer id",
@@ -33,22 +26,20 @@ _FAULTS = {
     _OUT_OF_RANGE: "{} id out of range",
 }
 _DETECTION_BYTES = 64 << 10
-_BARE_INTEGER = re.compile(rb"0|[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TripleText:
-    """A text file of triples and how to read it: labels to look up, or bare ids."""
+    """A file of triples and how to read it: labels to look up, or bare ids."""
 
     path: Place
+    format: TableFormat
     has_ids: bool
-    allow_spaces: bool = False
     block_bytes: int = BLOCK_BYTES
 
-    def tables(self, invalid: InvalidLines, on_bytes: Callable[[bytes], object] | None = None) -> Iterator[Table]:
+    def tables(self, invalid: InvalidLines, on_bytes: OnBytes | None = None) -> Iterator[Table]:
         """Read the three columns as text, block by block; malformed lines go to `invalid`."""
-        for block in read_blocks(self.path, block_bytes=self.block_bytes, on_bytes=on_bytes):
-            yield read_columns(block, len(COLUMNS), invalid, allow_spaces=self.allow_spaces)
+        return self.format.tables(invalid, block_bytes=self.block_bytes, on_bytes=on_bytes)
 
     def blocks(
         self,
@@ -56,7 +47,7 @@ class TripleText:
         relations: IdMap,
         *,
         invalid: InvalidLines,
-        on_bytes: Callable[[bytes], object] | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Iterator[TripleBlock]:
         """Read ids, block by block; lines that are malformed or not of this graph go to `invalid`."""
         for table in self.tables(invalid, on_bytes):
@@ -83,12 +74,24 @@ class TripleText:
         raise TriplesError(f"{invalid.describe(self.path, explain)}\n{'; '.join(advice)}.")
 
 
-def holds_ids(path: AnyPath) -> bool:
-    """Tell whether the well-formed lines at the start of a file hold nothing but bare integers."""
-    block = next(read_blocks(path, block_bytes=_DETECTION_BYTES), None)
-    lines = block.data.splitlines() if block else []
-    rows = [fields for line in lines if len(fields := line.split()) == len(COLUMNS)]
-    return bool(rows) and all(_BARE_INTEGER.fullmatch(field) for fields in rows for field in fields)
+def open_triples(
+    path: AnyPath,
+    maps: Mapping[Kind, IdMap] | None = None,
+    *,
+    labels: bool = False,
+    ids: bool = False,
+    shape: Shape = PLAIN,
+    allow_spaces: bool = False,
+) -> TripleText:
+    """Find out how a file of triples is read, and what its integers are; raises as `find_format` and `are_ids`.
+
+    Bare integers are what is stated, `labels` or `ids`, or else ids, where those `maps` leave no doubt in which labels
+    would be looked up. With `allow_spaces` a line without a tab is split at its spaces.
+    """
+    place = input_place(path)
+    found = find_format(place, shape, allow_spaces=allow_spaces)
+    has_ids = are_ids(partial(holds_ids, found), maps or {}, labels=labels, ids=ids, where=place)
+    return TripleText(path=place, format=found, has_ids=has_ids)
 
 
 def read_triples(
@@ -98,12 +101,11 @@ def read_triples(
     *,
     labels: bool = False,
     ids: bool = False,
-    allow_spaces: bool = False,
+    shape: Shape = PLAIN,
 ) -> Int64[np.ndarray, "row 3"]:
     """Read a small file of triples into memory, in the order of its lines.
 
-    Bare integers are what is stated, `labels` or `ids`, or else ids. With `allow_spaces` a line without a tab is split
-    at its spaces.
+    Bare integers are what is stated, `labels` or `ids`, or else ids.
 
     Raises
     ------
@@ -111,30 +113,29 @@ def read_triples(
         If integers could be ids or labels and nothing is stated, any line is malformed or names something that the id
         maps do not know, or there is no line at all.
     """
-    path = place_of(path)
-    looks = partial(holds_ids, path)
-    has_ids = are_ids(looks, maps_of(entities, relations), labels=labels, ids=ids, where=path)
-    text = TripleText(path=path, has_ids=has_ids, allow_spaces=allow_spaces)
+    text = open_triples(path, maps_of(entities, relations), labels=labels, ids=ids, shape=shape)
     invalid = InvalidLines()
     block = concatenate(text.blocks(entities, relations, invalid=invalid))
     text.refuse(invalid)
     if not len(block):
-        raise TriplesError(f"{path}: the file has no triples; expected lines of `head TAB relation TAB tail`")
+        raise TriplesError(f"{text.path}: the file has no triples; expected lines of `head TAB relation TAB tail`")
     return block.triples
 
 
-def has_sets(path: AnyPath) -> bool:
-    """Tell whether the first line of a file has a fourth column."""
-    block = next(read_blocks(path, block_bytes=_DETECTION_BYTES), None)
-    lines = block.data.splitlines() if block else []
-    return bool(lines) and lines[0].count(b"\t") == len(COLUMNS)
+def has_sets(path: AnyPath, shape: Shape = PLAIN) -> bool:
+    """Tell whether the first line of a file has a fourth column, between tabs; not where its columns are stated."""
+    place = input_place(path)
+    if shape.columns or shape.delimiter or is_parquet(place):
+        return False
+    head = head_of(place, _DETECTION_BYTES)
+    return head.split(b"\n", 1)[0].count(b"\t") == len(ROLES)
 
 
-def starts_with_ids(path: AnyPath) -> bool:
-    """Tell whether the first three columns at the start of a file hold nothing but bare integers."""
-    block = next(read_blocks(path, block_bytes=_DETECTION_BYTES), None)
-    rows = [line.split(b"\t")[: len(COLUMNS)] for line in (block.data.splitlines() if block else [])]
-    return bool(rows) and all(_BARE_INTEGER.fullmatch(field) for fields in rows for field in fields)
+def holds_ids(found: TableFormat) -> bool:
+    """Tell whether the well-formed rows at the start of a file hold nothing but bare integers."""
+    table = next(found.tables(InvalidLines(), block_bytes=_DETECTION_BYTES), None)
+    columns = table.columns[: len(ROLES)] if table is not None else ()
+    return all(len(column) and (bare_integers(column) >= 0).all() for column in columns) and bool(columns)
 
 
 def known_triples(
@@ -173,7 +174,7 @@ def _keep_valid(table: Table, triples: np.ndarray, invalid: InvalidLines) -> Tri
         return TripleBlock(triples=triples, train_index=table.line_index)
     bad_column = is_bad[bad_rows].argmax(axis=1)
     fault = triples[bad_rows, bad_column]
-    for column, name in enumerate(COLUMNS):
+    for column, name in enumerate(ROLES):
         for code, kind in _FAULTS.items():
             rows = bad_rows[(bad_column == column) & (fault == code)]
             if len(rows):

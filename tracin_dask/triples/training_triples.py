@@ -11,15 +11,14 @@ from numpy import ndarray
 
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath
-from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.group_ingest import NOT_A_TRAINING_TRIPLE
-from tracin_dask.triples.integers import are_ids, maps_of
+from tracin_dask.triples.integers import maps_of
 from tracin_dask.triples.lines import SHOWN_LINES, InvalidLines
 from tracin_dask.triples.sort import KeyLayout
 from tracin_dask.triples.store import CHUNK_ROWS, TripleStore
 from tracin_dask.triples.suggestions import meant_in
-from tracin_dask.triples.text import TripleText, holds_ids
+from tracin_dask.triples.text import open_triples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,10 +81,8 @@ def read_training_triples(
     TriplesError
         If there are such lines, or no line is left; or if integers could be ids or labels.
     """
-    path, invalid = place_of(path), InvalidLines()
-    maps = maps_of(store.entities, store.relations)
-    has_ids = are_ids(partial(holds_ids, path), maps, labels=labels, ids=ids, where=path)
-    text = TripleText(path=path, has_ids=has_ids, allow_spaces=True)
+    maps, invalid = maps_of(store.entities, store.relations), InvalidLines()
+    text = open_triples(path, maps, labels=labels, ids=ids, allow_spaces=True)
     listed = concatenate(text.blocks(store.entities, store.relations, invalid=invalid))
     found, missing = find_training_triples(store, listed.triples)
     if len(missing):
@@ -95,13 +92,13 @@ def read_training_triples(
         hint = ", or pass --skip-invalid to leave such lines out"
         text.refuse(invalid, hint=hint, explain=partial(meant_in, store))
     if not len(found):
-        raise TriplesError(f"{path}: no line is a training triple; expected lines of `head TAB relation TAB tail`")
+        raise TriplesError(f"{text.path}: no line is a training triple; expected lines of `head TAB relation TAB tail`")
     return TrainingTriples(
         triples=found.triples,
         train_index=found.train_index,
         rows=found.rows,
         store_fingerprint=found.store_fingerprint,
-        source=path.name,
+        source=text.path.name,
         skipped=dict(invalid.counts),
     )
 

@@ -42,7 +42,7 @@ def say_notes(checkpoints: Sequence[Checkpoint]) -> None:
             files.setdefault(note, []).append(checkpoint.path)
     for note, paths in files.items():
         more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-        click.echo(f"{paths[0]}{more}: {note}", err=True)
+        say(f"{paths[0]}{more}: {note}", err=True)
 
 
 def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:

@@ -4,7 +4,6 @@ import shlex
 import time
 from dataclasses import replace
 
-import click
 import pyarrow as pa
 from dask.utils import format_bytes
 
@@ -13,10 +12,13 @@ from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.actions.training_sources import PYKEENS_ORDER, kind_of, training_text
 from tracin_dask.cli.ingest import IngestArguments
+from tracin_dask.cli.options.shape import stated
+from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.places.stream import Stream
 from tracin_dask.triples.idmap import Kind
 from tracin_dask.triples.ingest import StageProgress, id_map_path, ingest
 from tracin_dask.triples.store import TripleStore
@@ -33,8 +35,8 @@ def write_store(options: IngestArguments) -> None:
     start = time.perf_counter()
     with keeping(lambda: f"{options['output']} is as it was before"), byte_progress() as progress:
         store = _ingest(options, progress)
-    click.echo(_summary(store, options, time.perf_counter() - start))
-    click.echo(f"\nNext: {_next_command(store, options)}")
+    say(_summary(store, options, time.perf_counter() - start))
+    say(f"\nNext: {_next_command(store, options)}")
 
 
 def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
@@ -62,6 +64,7 @@ def _refuse_options_of_text(options: IngestArguments) -> None:
         for name in ("entity_to_id", "relation_to_id", "map_columns", "labels", "ids", "skip_invalid")
         if options.get(name)
     ]
+    given += stated(options)
     if given and kind == "pykeen":
         raise ConfigError(
             f"{', '.join(given)}: only for a text file; {options['train']} has ids and id maps of its own"
@@ -72,8 +75,10 @@ def _next_command(store: TripleStore, options: IngestArguments) -> str:
     output = options["output"]
     words = ["tracin-dask", "run", "--model-path", "MODEL.pt", "--train", str(output)]
     if kind_of(options["train"]) == "text":
-        words += ["--entity-to-id", str(options["entity_to_id"] or id_map_path(output, "entity"))]
-        words += ["--relation-to-id", str(options["relation_to_id"] or id_map_path(output, "relation"))]
+        maps: dict[Kind, Place | None] = {"entity": options["entity_to_id"], "relation": options["relation_to_id"]}
+        for kind, given in maps.items():
+            path = f"{kind}_to_id.tsv" if isinstance(given, Stream) else str(given or id_map_path(output, kind))
+            words += [f"--{kind}-to-id", path]
         words += map_words(options, (store.entities, store.relations))
     return shlex.join([*words, "--test-triple", "HEAD", "RELATION", "TAIL", "--output", "influence.json"])
 
@@ -82,6 +87,7 @@ def _summary(store: TripleStore, options: IngestArguments, seconds: float) -> st
     info = store.info
     rows = {
         "training triples": f"{info.num_triples:,}",
+        "read as": info.source.read_as or "head, relation, tail, separated by tabs",
         "entities": f"{info.num_entities:,}{_named(store.entity_names)}",
         "relations": f"{info.num_relations:,}{_named(store.relation_names)}",
         "distinct heads": f"{info.num_distinct_heads:,}",

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict
 
-import click
 import numpy as np
 import pyarrow as pa
 
@@ -14,6 +13,8 @@ from tracin_dask.cli.actions.findings import say_findings
 from tracin_dask.cli.actions.stage_progress import byte_progress
 from tracin_dask.cli.actions.training_sources import PYKEENS_ORDER, kind_of, training_text
 from tracin_dask.cli.options.job import JobFlags
+from tracin_dask.cli.options.shape import shape_of
+from tracin_dask.cli.say import say
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
@@ -44,14 +45,17 @@ def store_of(options: JobFlags) -> TripleStore:
         store = open_store(str(options["train"]))
     else:
         store = _ingested(options)
-        click.echo(f"training triples: {len(store):,} from {options['train']}, stored as {store.path}", err=True)
+        say(
+            f"training triples: {len(store):,} from {options['train']}, stored as {store.path}{_read_as(store)}",
+            err=True,
+        )
         say_findings(store)
     if kind == "pykeen":
-        click.echo(PYKEENS_ORDER, err=True)
+        say(PYKEENS_ORDER, err=True)
     if kind != "text":
         _refuse_other_maps(store, options)
     elif options["entity_to_id"] is None or options["relation_to_id"] is None:
-        click.echo(
+        say(
             "without an id map, ids follow the order of the labels; the training must have used the same order",
             err=True,
         )
@@ -66,13 +70,18 @@ def _ingested(options: JobFlags) -> TripleStore:
             entity_to_id=text.entity_to_id,
             relation_to_id=text.relation_to_id,
             options=text.options,
-            say=partial(click.echo, err=True),
+            say=partial(say, err=True),
         )
+
+
+def _read_as(store: TripleStore) -> str:
+    """Say how the text was read, where it was not plain."""
+    return f"; {store.info.source.read_as}" if store.info.source.read_as else ""
 
 
 def _refuse_other_maps(store: TripleStore, options: JobFlags) -> None:
     """Compare given id maps with those that the store was made with."""
-    read = partial(read_id_map, columns=options["map_columns"], say=partial(click.echo, err=True))
+    read = partial(read_id_map, columns=options["map_columns"], say=partial(say, err=True))
     entities = read(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
     relations = read(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
     if id_maps_sha256(entities, relations) != store.info.id_maps_sha256:
@@ -92,9 +101,9 @@ def groupings_of(options: JobFlags, store: TripleStore) -> tuple[Part | GroupSto
 def _groups(path: Place, options: JobFlags, store: TripleStore) -> GroupStore:
     with byte_progress() as progress:
         chosen = GroupOptions(**_reading(options), progress=progress)
-        groups = ingest_groups_cached(path, store, cache_of(options), options=chosen, say=partial(click.echo, err=True))
+        groups = ingest_groups_cached(path, store, cache_of(options), options=chosen, say=partial(say, err=True))
     left_out = _left_out(groups.info.skipped)
-    click.echo(f"groups: {len(groups):,} from {path}, stored as {groups.path}{left_out}", err=True)
+    say(f"groups: {len(groups):,} from {path}, stored as {groups.path}{left_out}", err=True)
     return groups
 
 
@@ -105,7 +114,7 @@ def listed_of(name: Literal["rank_of", "candidates"], options: JobFlags, store: 
         return None
     found = read_training_triples(path, store, **_reading(options))
     say_option = f"--{name.replace('_', '-')}"
-    click.echo(f"{say_option}: {len(found):,} training triples from {path}{_left_out(found.skipped)}", err=True)
+    say(f"{say_option}: {len(found):,} training triples from {path}{_left_out(found.skipped)}", err=True)
     return found
 
 
@@ -147,7 +156,8 @@ def read_together(options: JobFlags, store: TripleStore) -> tuple[np.ndarray, bo
     """Read the test triples that are explained together, and the set of each where the file names sets."""
     file = options["test"]
     assert file is not None  # noqa: S101 - refused otherwise
-    found = (read_tests_in_sets if has_sets(file) else read_tests)(file, store, **_reading(options))
+    shape = shape_of(options)
+    found = (read_tests_in_sets if has_sets(file, shape) else read_tests)(file, store, **_reading(options), shape=shape)
     _say_left_out(file, found)
     return found.triples, found.sets or True
 
@@ -156,9 +166,10 @@ def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | lis
     """Read the test triples, if there are any; integers are ids, unless --labels says that they are labels."""
     some, file = options["test_triple"], options["test"]
     if file:
-        if has_sets(file):
+        shape = shape_of(options)
+        if has_sets(file, shape):
             raise ConfigError(f"{file}: a fourth column names sets of test triples; add --together, or leave it out")
-        found = read_tests(file, store, **_reading(options))
+        found = read_tests(file, store, **_reading(options), shape=shape)
         _say_left_out(file, found)
         return found.triples
     if not some:
@@ -170,4 +181,4 @@ def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | lis
 
 def _say_left_out(path: Place, found: TestsInFile) -> None:
     if found.skipped:
-        click.echo(f"--test: {len(found.triples):,} test triples from {path}{_left_out(found.skipped)}", err=True)
+        say(f"--test: {len(found.triples):,} test triples from {path}{_left_out(found.skipped)}", err=True)

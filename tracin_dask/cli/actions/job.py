@@ -15,6 +15,7 @@ from tracin_dask.cli.actions.models import listed_files, load_models
 from tracin_dask.cli.actions.stated_maps import with_stated_maps
 from tracin_dask.cli.actions.training_sources import kind_of
 from tracin_dask.cli.options.job import JobFlags
+from tracin_dask.cli.options.shape import stated
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.runs.config import RunConfig, option_groups
@@ -87,16 +88,25 @@ def _refuse_contradictions(options: JobFlags) -> None:
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
     _refuse_masks(options)
     refuse_other_losses(options)
+    _refuse_options_of_text(options)
+
+
+def _refuse_options_of_text(options: JobFlags) -> None:
+    """Refuse what says how a text is read where no text is."""
     files = [options["test"], options["rank_of"], options["candidates"]]
     has_files = any(files) or any(not isinstance(by, str) for by in options["group_by"])
     kind = kind_of(options["train"])
     of_text = ("entity_names", "edge_map", *(() if has_files else ("skip_invalid",)))
     given = [f"--{name.replace('_', '-')}" for name in of_text if options.get(name)]
+    if not options["test"]:
+        given += stated(options)
     if given and kind == "store":
         raise ConfigError(
             f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; "
             "give such options to `tracin-dask ingest`"
         )
+    if kind == "pykeen" and not options["test"] and stated(options):
+        raise ConfigError(f"{', '.join(stated(options))}: only for a text file; {options['train']} is none")
     if "--skip-invalid" in given and kind == "pykeen":
         raise ConfigError(f"--skip-invalid: {options['train']} has no lines that could be skipped; leave it out")
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import click
-
 from tracin_dask.cli.actions.inputs import cache_of
 from tracin_dask.cli.actions.training_sources import kind_of
 from tracin_dask.cli.options.job import JobFlags
+from tracin_dask.cli.say import say
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.places.place import Place
 from tracin_dask.triples.idmap import LABEL_FIRST, IdMap, id_maps_sha256, write_id_map
@@ -27,7 +26,7 @@ def with_stated_maps(options: JobFlags, checkpoints: Sequence[Checkpoint]) -> Jo
     for kind, id_map in maps.items():
         made.append(folder / f"{kind}_to_id.tsv")
         write_id_map(made[-1], id_map)
-    click.echo(f"id maps that are not given are those that {checkpoints[0].path} states: {folder}", err=True)
+    say(f"id maps that are not given are those that {checkpoints[0].path} states: {folder}", err=True)
     entities, relations = (path or mine for path, mine in zip(given, made, strict=True))
     columns = LABEL_FIRST if given == (None, None) else options["map_columns"]
     return {**options, "entity_to_id": entities, "relation_to_id": relations, "map_columns": columns}

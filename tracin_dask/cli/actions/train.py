@@ -1,18 +1,18 @@
 """Carries out `tracin-dask train`: settings to a training, its progress, and what to do next."""
 
 import shlex
-from pathlib import Path
-
-import click
 
 from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.training_progress import show_training
+from tracin_dask.cli.options.shape import shape_of, shape_words
+from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
 from tracin_dask.models.training.graph import Graph, GraphFiles, num_untrained, read_graph, write_id_maps
 from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
 from tracin_dask.models.training.training import TrainingResult, choose_device, train
+from tracin_dask.places.place import AnyPath
 
 
 def train_conve(options: TrainFlags) -> None:
@@ -25,15 +25,15 @@ def train_conve(options: TrainFlags) -> None:
     """
     config = _training_config(options)
     _training_files(options).check()
-    graph = read_graph(_graph_files(options), click.echo)
+    graph = read_graph(_graph_files(options), say)
     model_config = _model_config(graph, options)
     id_maps = _place_id_maps(graph, options)
-    click.echo(_describe(graph, config))
+    say(_describe(graph, config))
     files = _training_files(options)
     with keeping(lambda: _what_is_kept(files)), show_training(config.num_epochs) as observer:
         result = train(graph.data, model_config, config=config, files=files, observer=observer)
-    click.echo(_summary(result))
-    click.echo(f"Next: {_next_command(result, graph, options, id_maps)}")
+    say(_summary(result))
+    say(f"Next: {_next_command(result, graph, options, id_maps)}")
 
 
 def _what_is_kept(files: TrainingFiles) -> str:
@@ -54,15 +54,16 @@ def _graph_files(options: TrainFlags) -> GraphFiles:
         labels=options["labels"],
         ids=options["ids"],
         map_columns=options["map_columns"],
+        shape=shape_of(options),
     )
 
 
-def _place_id_maps(graph: Graph, options: TrainFlags) -> tuple[Path, Path]:
+def _place_id_maps(graph: Graph, options: TrainFlags) -> tuple[AnyPath, AnyPath]:
     """Name the id maps' files; those that were made are written into the folder of the models."""
     if options["entity_to_id"] is not None and options["relation_to_id"] is not None:
         return options["entity_to_id"], options["relation_to_id"]
     entities, relations = write_id_maps(graph, options["output_dir"])
-    click.echo(f"No id maps given: made {entities} and {relations} from the triples.")
+    say(f"No id maps given: made {entities} and {relations} from the triples.")
     return entities, relations
 
 
@@ -135,7 +136,7 @@ def _summary(result: TrainingResult) -> str:
     return "\n".join(lines)
 
 
-def _next_command(result: TrainingResult, graph: Graph, options: TrainFlags, id_maps: tuple[Path, Path]) -> str:
+def _next_command(result: TrainingResult, graph: Graph, options: TrainFlags, id_maps: tuple[AnyPath, AnyPath]) -> str:
     paths = {
         "--model-path": result.best_model or result.final_model,
         "--train": options["train"],
@@ -143,5 +144,6 @@ def _next_command(result: TrainingResult, graph: Graph, options: TrainFlags, id_
         "--relation-to-id": id_maps[1],
     }
     words = [str(word) for option in paths.items() for word in option]
-    given = shlex.join([*words, *map_words(options, (graph.entities, graph.relations))])
+    words += [*shape_words(options), *map_words(options, (graph.entities, graph.relations))]
+    given = shlex.join(words)
     return f"tracin-dask run {given} --test-triple HEAD RELATION TAIL --output influence.json"

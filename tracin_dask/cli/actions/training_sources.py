@@ -8,14 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import click
-
+from tracin_dask.cli.options.shape import shape_of
 from tracin_dask.cli.options.values import PykeenDataset
+from tracin_dask.cli.say import say
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.idmap import LABEL_FIRST
 from tracin_dask.triples.ingest import IngestOptions, StageProgress
+from tracin_dask.triples.shape import PLAIN
 
 if TYPE_CHECKING:
     from tracin_dask.cli.ingest import IngestArguments
@@ -60,14 +61,15 @@ def training_text(options: "JobFlags | IngestArguments", progress: StageProgress
         ids=options["ids"],
         map_columns=options["map_columns"],
         skip_invalid=options["skip_invalid"],
+        shape=shape_of(options),
         entity_names=options["entity_names"],
         edge_map=options["edge_map"],
         progress=progress,
-        say=partial(click.echo, err=True),
+        say=partial(say, err=True),
     )
-    if kind_of(train) != "pykeen":
+    if not isinstance(train, PykeenDataset) and kind_of(train) == "text":
         yield TrainingText(
-            train=place_of(str(train)),
+            train=train,
             entity_to_id=options["entity_to_id"],
             relation_to_id=options["relation_to_id"],
             options=read,
@@ -79,7 +81,7 @@ def training_text(options: "JobFlags | IngestArguments", progress: StageProgress
             train=_write_pykeen(train, folder),
             entity_to_id=place_of(folder / "entity_to_id.tsv"),
             relation_to_id=place_of(folder / "relation_to_id.tsv"),
-            options=replace(read, labels=False, ids=True, map_columns=LABEL_FIRST, skip_invalid=False),
+            options=replace(read, labels=False, ids=True, map_columns=LABEL_FIRST, skip_invalid=False, shape=PLAIN),
         )
 
 

@@ -1,10 +1,11 @@
 """The options that name the training triples, the id maps and readable names."""
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import click
 
 from tracin_dask.cli.options.sections import option_of
+from tracin_dask.cli.options.shape import ShapeFlags, shape_options
 from tracin_dask.cli.options.values import ANY_PLACE, FILE, PykeenDataset, TrainingTriples
 from tracin_dask.places.place import Place
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 option = option_of("Data")
 
 
-class DataFlags(TypedDict):
+class DataFlags(ShapeFlags):
     """The values of these options, by name."""
 
     train: Place | PykeenDataset
@@ -46,6 +47,7 @@ DATA_OPTIONS = (
     ),
     option("--labels", is_flag=True, help="Integers in triples are labels, not ids."),
     option("--ids", is_flag=True, help="Integers in triples are ids, even where labels are integers, too."),
+    *shape_options(option, "text files of triples (--train, --test)"),
     option(
         "--skip-invalid",
         is_flag=True,

@@ -13,8 +13,11 @@ from tracin_dask.errors import CheckpointError
 from tracin_dask.limits import bytes_of, short
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.places.stream import Stream, input_place
 
 LOCAL_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+STREAMS = "tracin_dask.streams"
+"""Where a context of click keeps the pipes that its options read."""
 Part = Literal["relation", "head", "tail"]
 
 
@@ -43,8 +46,22 @@ class PlaceType(click.ParamType[Place]):
         return self._path.shell_complete(ctx, param, incomplete)
 
 
+class InputType(PlaceType):
+    """A path or URL to read from; a pipe, or `-` for standard input, is read once."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
+        """Find the place; refuse a pipe that another option reads."""
+        stream = input_place(value)
+        if not isinstance(stream, Stream):
+            return super().convert(value, param, ctx)
+        streams: dict[object, Stream] = ctx.meta.setdefault(STREAMS, {}) if ctx is not None else {}
+        if streams.setdefault(stream.identity() or str(stream), stream) is not stream:
+            self.fail(f"{stream} is given twice, but can be read only once; write it to a file", param, ctx)
+        return stream
+
+
 ANY_PLACE = PlaceType()
-FILE = PlaceType(exists=True, is_file=True)
+FILE = InputType(exists=True, is_file=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +76,7 @@ class PykeenDataset:
         return f"pykeen:{self.name}{'+inverses' if self.inverses else ''}"
 
 
-class TrainingTriples(PlaceType):
+class TrainingTriples(InputType):
     """A file or folder, or the name of a dataset of PyKEEN where nothing of that name exists."""
 
     _DATASET = re.compile(r"(?:pykeen:)?(?P<name>[A-Za-z][A-Za-z0-9_-]*)(?P<inverses>\+inverses)?")
@@ -67,7 +84,7 @@ class TrainingTriples(PlaceType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's signature; a `Place` or a `PykeenDataset`
         """Take what exists as it is; anything else is a dataset, if it could be the name of one."""
         found = self._DATASET.fullmatch(str(value))
-        if found is None or Path(str(value)).exists():
+        if found is None or isinstance(value, Place) or Path(str(value)).exists():
             return super().convert(value, param, ctx)
         return PykeenDataset(name=found["name"], inverses=found["inverses"] is not None)
 
@@ -121,10 +138,9 @@ class GroupBy(click.ParamType[Part | Place]):
         """Take a part by its name; anything else is a file."""
         if value in get_args(Part):
             return cast("Part", value)
-        place = place_of(value)
-        if not place.is_file():
+        if not input_place(value).is_file():
             self.fail(f"{value!r} is neither relation, head or tail, nor a file of groups", param, ctx)
-        return place
+        return FILE.convert(value, param, ctx)
 
 
 class ModelFiles(click.ParamType[list[Place]]):

@@ -1,7 +1,7 @@
 """The files of a graph to train on, read into ids; id maps are made where none are given."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.training.settings import TrainingData
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, read_bytes
+from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
+from tracin_dask.places.stream import input_place
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.idmap import (
     IdMap,
@@ -23,8 +25,9 @@ from tracin_dask.triples.idmap import (
     say_nothing,
     write_id_map,
 )
-from tracin_dask.triples.integers import are_ids, maps_of
-from tracin_dask.triples.text import TripleText, holds_ids, read_triples
+from tracin_dask.triples.integers import maps_of
+from tracin_dask.triples.shape import PLAIN, Shape
+from tracin_dask.triples.text import open_triples, read_triples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +37,16 @@ class GraphFiles:
     Bare integers are what is stated, `labels` or `ids`, or else ids.
     """
 
-    train: Path
-    valid: Path | None = None
-    test: Path | None = None
-    entity_to_id: Path | None = None
-    relation_to_id: Path | None = None
+    train: AnyPath
+    valid: AnyPath | None = None
+    test: AnyPath | None = None
+    entity_to_id: AnyPath | None = None
+    relation_to_id: AnyPath | None = None
     labels: bool = False
     ids: bool = False
     map_columns: MapColumns | None = None
     """The order of the columns of the id maps, where it does not follow from them."""
+    shape: Shape = PLAIN
 
     def __post_init__(self) -> None:
         """Refuse one id map without the other.
@@ -57,7 +61,7 @@ class GraphFiles:
             raise ConfigError(f"{missing} is missing; give both id maps, or none to have both made from the triples")
 
     @property
-    def texts(self) -> dict[str, Path]:
+    def texts(self) -> dict[str, AnyPath]:
         """The given files of triples, by their purpose."""
         given = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: path for name, path in given.items() if path is not None}
@@ -84,13 +88,16 @@ def read_graph(files: GraphFiles, say: Callable[[str], object] = say_nothing) ->
         labels.
     """
     given = _given_id_maps(files, say)
-    looks = partial(holds_ids, files.train)
-    has_ids = are_ids(looks, maps_of(*(given or (None, None))), labels=files.labels, ids=files.ids, where=files.train)
-    entities, relations = given or _made_id_maps(files, has_ids=has_ids)
+    texts = {name: input_place(path) for name, path in files.texts.items()}
+    train = open_triples(
+        texts["train"], maps_of(*(given or (None, None))), labels=files.labels, ids=files.ids, shape=files.shape
+    )
+    has_ids = train.has_ids
+    entities, relations = given or _made_id_maps(texts.values(), files.shape, has_ids=has_ids)
     nothing: NDArray[np.int64] = np.empty((0, 3), dtype=np.int64)
     triples = {
-        name: read_triples(path, entities, relations, labels=not has_ids, ids=has_ids and files.ids)
-        for name, path in files.texts.items()
+        name: read_triples(path, entities, relations, labels=not has_ids, ids=has_ids and files.ids, shape=files.shape)
+        for name, path in texts.items()
     }
     data = TrainingData(
         train=triples["train"],
@@ -133,8 +140,9 @@ def _given_id_maps(files: GraphFiles, say: Callable[[str], object]) -> tuple[IdM
     return read(files.entity_to_id, "entity"), read(files.relation_to_id, "relation")
 
 
-def _made_id_maps(files: GraphFiles, *, has_ids: bool) -> tuple[IdMap, IdMap]:
-    found = [discover_id_maps(TripleText(path=place_of(path), has_ids=has_ids)) for path in files.texts.values()]
+def _made_id_maps(texts: Iterable[Place], shape: Shape, *, has_ids: bool) -> tuple[IdMap, IdMap]:
+    opened = [open_triples(path, shape=shape) for path in texts]
+    found = [discover_id_maps(replace(text, has_ids=has_ids)) for text in opened]
     join = _longest if has_ids else _joined
     return join([entities for entities, _ in found]), join([relations for _, relations in found])
 
