@@ -168,14 +168,14 @@ def check_kind_of_cluster(names):
 def check_dialect(names):
     """Compare the influences with those of the same weights in PyKEEN's dialect, which has a bias per channel."""
     theirs = names["program"].state_dict()
-    tensors = {ours: theirs[name] for name, ours in names["DETTMERS"].tensors.items()}
+    tensors = {ours: theirs[name] for name, ours in names["MINE"].tensors.items()}
     state = file_state(tensors | {"conv1.bias": torch.zeros(4)}, PYKEEN)
     torch.save({"model_state_dict": state, "model_config": {"embedding_height": 8, "embedding_width": 4}}, "pykeen.pt")
     known = tracin_dask.load_checkpoint("pykeen.pt")
     tracked = tuple(name for name in known.config.parameter_names if name != "conv1.bias")
     config = tracin_dask.RunConfig.of(parameters=tracked)
     expected = tracin_dask.run(names["store"], known, [(0, 0, 1)], config=config)
-    assert names["checkpoint"].format.name == "dettmers"
+    assert names["checkpoint"].format.name == "mine"
     assert set(names["explained"].run["parameters"]) == set(tracked)
     assert names["explained"].to_dict()["influences"] == expected.to_dict()["influences"]
 

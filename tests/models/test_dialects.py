@@ -15,9 +15,9 @@ from tracin_dask.models.conve.convert import convert_checkpoint
 from tracin_dask.models.conve.dialects import DIALECTS, PYKEEN, Dialect, module_tensors, register_dialect
 from tracin_dask.models.conve.load import load_conve
 
-NAMES = {"entity_embeddings": "emb_e", "relation_embeddings": "emb_rel"}
+NAMES = {"entity_embeddings": "ent", "relation_embeddings": "rel"}
 BIAS = {"b": "entity_bias"}
-DETTMERS = Dialect(name="dettmers", stacking="height", tensors=module_tensors(**NAMES) | BIAS)
+BIASED = Dialect(name="biased", stacking="height", tensors=module_tensors(**NAMES) | BIAS)
 UNBIASED = Dialect(name="unbiased", stacking="height", tensors=module_tensors(leave_out=["conv1.bias"], **NAMES) | BIAS)
 SIZES = {"embedding_height": 3, "embedding_width": 5}
 NUM_ENTITIES, NUM_RELATIONS, DIM, CHANNELS = 7, 3, 15, 2
@@ -25,28 +25,28 @@ TRIPLES = torch.tensor([[0, 1, 2], [5, 0, 5], [3, 2, 0], [6, 1, 6]])
 
 
 class Theirs(nn.Module):
-    """ConvE as T. Dettmers' program has it; its convolution has a bias or not."""
+    """ConvE as a program of one's own has it; its convolution has a bias or not."""
 
     def __init__(self, *, use_bias: bool) -> None:
         super().__init__()
-        self.emb_e = nn.Embedding(NUM_ENTITIES, DIM)
-        self.emb_rel = nn.Embedding(NUM_RELATIONS, DIM)
+        self.ent = nn.Embedding(NUM_ENTITIES, DIM)
+        self.rel = nn.Embedding(NUM_RELATIONS, DIM)
         self.conv1 = nn.Conv2d(1, CHANNELS, (3, 3), bias=use_bias)
         self.bn0, self.bn1, self.bn2 = nn.BatchNorm2d(1), nn.BatchNorm2d(CHANNELS), nn.BatchNorm1d(DIM)
         self.register_parameter("b", nn.Parameter(torch.zeros(NUM_ENTITIES)))
         self.fc = nn.Linear(CHANNELS * 4 * 3, DIM)
 
     def forward(self, head, relation):
-        image = torch.cat([self.emb_e(head).view(-1, 1, 3, 5), self.emb_rel(relation).view(-1, 1, 3, 5)], 2)
+        image = torch.cat([self.ent(head).view(-1, 1, 3, 5), self.rel(relation).view(-1, 1, 3, 5)], 2)
         x = torch.relu(self.bn1(self.conv1(self.bn0(image))))
         x = torch.relu(self.bn2(self.fc(x.view(len(head), -1))))
-        return x @ self.emb_e.weight.T + self.b
+        return x @ self.ent.weight.T + self.b
 
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     monkeypatch.setattr("tracin_dask.models.conve.dialects.DIALECTS", dict(DIALECTS))
-    register_dialect(DETTMERS)
+    register_dialect(BIASED)
     register_dialect(UNBIASED)
 
 
@@ -81,14 +81,14 @@ def scores(model) -> torch.Tensor:
 def test_a_file_of_a_new_dialect_scores_as_its_program(theirs, path):
     checkpoint = load_conve(path, **SIZES, dtype=torch.float64)
     has_bias = theirs.conv1.bias is not None
-    assert checkpoint.format.name == ("dettmers" if has_bias else "unbiased")
+    assert checkpoint.format.name == ("biased" if has_bias else "unbiased")
     assert checkpoint.model.config.has_convolution_bias is has_bias
     torch.testing.assert_close(scores(checkpoint.model), scores(theirs), rtol=0, atol=1e-12)
 
 
 def test_the_parameters_of_a_new_dialect_are_those_of_its_program(theirs, path):
     config = load_conve(path, **SIZES).model.config
-    ours = {theirs: ours for dialect in (DETTMERS, UNBIASED) for theirs, ours in dialect.tensors.items()}
+    ours = {theirs: ours for dialect in (BIASED, UNBIASED) for theirs, ours in dialect.tensors.items()}
     assert set(config.parameter_names) == {ours[name] for name, _ in theirs.named_parameters()}
     assert config.cancelled_parameters <= set(config.parameter_names)
     assert config.last_layers(11) <= set(config.parameter_names)
@@ -135,7 +135,7 @@ def test_a_worker_builds_a_model_of_a_dialect_that_only_the_client_knows(path, m
 
 
 def test_the_name_of_a_dialect_is_taken_once():
-    register_dialect(DETTMERS)
+    register_dialect(BIASED)
     with pytest.raises(ConfigError, match="there is another dialect 'pykeen' of ConvE checkpoints"):
-        register_dialect(Dialect(name="pykeen", stacking="height", tensors=DETTMERS.tensors))
+        register_dialect(Dialect(name="pykeen", stacking="height", tensors=BIASED.tensors))
     assert sys.modules["tracin_dask.models.conve.dialects"].DIALECTS["pykeen"] == PYKEEN

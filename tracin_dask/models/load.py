@@ -15,12 +15,13 @@ from tracin_dask.models.checkpoints.state_dict import module_in
 from tracin_dask.models.conve.load import recognise_conve
 from tracin_dask.models.described import recognise_described
 from tracin_dask.models.description import ModelDescription, as_description
+from tracin_dask.models.libkge.load import recognise_libkge
 from tracin_dask.models.whole_model import adapt_whole_model
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.turn import usual_turn
 
-FORMATS: tuple[Recognise, ...] = (recognise_described, recognise_conve)
+FORMATS: tuple[Recognise, ...] = (recognise_libkge, recognise_described, recognise_conve)
 """The formats of files of weights, in the order in which they are tried; the last one says why a file is of none."""
 
 

@@ -94,7 +94,7 @@ def checkpoint_of(path: Place, file: FileContents, found: Recognised) -> Checkpo
         path=path,
         sha256=file.sha256,
         inverse_order=found.inverse_order,
-        notes=(*file.notes, *state_notes(file.contents, found.model)),
+        notes=(*found.notes, *file.notes, *state_notes(file.contents, found.model)),
         labels=stated_labels(about, **sizes),
         **stated_facts(about),
     )
@@ -117,9 +117,11 @@ def check_fits(
     ):
         if trained != given:
             is_doubled = kind == "relations" and trained == 2 * given
+            order = checkpoint.inverse_order or ALTERNATING
+            whose = "PyKEEN's `create_inverse_triples` has" if order == ALTERNATING else "models of its kind have"
             inverses = (
-                ", in which every relation has a row for its inverse, too: PyKEEN's `create_inverse_triples` has "
-                f"relation r and its inverse in the rows {ALTERNATING}"
+                f", in which every relation has a row for its inverse, too: {whose} relation r and its inverse in the "
+                f"rows {order}"
             )
             raise CheckpointError(
                 f"{checkpoint.path} was trained with {trained:,} {kind}, the id map has {given:,}; "

@@ -88,6 +88,8 @@ class Recognised:
     format: ModelFormat
     inverse_order: InverseOrder | None = None
     """Where models of this kind have inverse relations, if their training adds them."""
+    notes: tuple[str, ...] = ()
+    """What the file was recognised as, where that is not obvious."""
 
 
 Recognise: TypeAlias = Callable[[Mapping[object, object], LoadOptions], Recognised | None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError, NoConvEError
-from tracin_dask.types import ALTERNATING, InverseOrder, Stacking
+from tracin_dask.types import ALTERNATING, APPENDED, InverseOrder, Stacking
 
 _WEIGHT_BIAS = ("weight", "bias")
 _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
@@ -58,6 +58,10 @@ class Dialect:
     """Where its training puts inverse relations, if it adds them to the relation map."""
     entity_bias_is_column: bool = False
     """Whether the biases of entities have the shape [entity, 1] in its files, not [entity]."""
+    embedding_height: int | None = None
+    """The height of one embedding's image, where the program fixes it."""
+    note: str | None = None
+    """What is said of its files when they are loaded."""
 
     @property
     def has_entity_bias(self) -> bool:
@@ -116,7 +120,43 @@ PYKEEN = Dialect(
     inverse_order=ALTERNATING,
     entity_bias_is_column=True,
 )
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (TRAIN_PYTORCH, PYKEEN)}
+_DETTMERS_NAMES = {"entity_embeddings": "emb_e", "relation_embeddings": "emb_rel"}
+_DETTMERS_NOTE = (
+    "recognised as a ConvE of T. Dettmers' repository, {}; it does not train row 0 as a head or relation, which has "
+    "influence here like any other row"
+)
+DETTMERS = Dialect(
+    name="dettmers",
+    stacking="height",
+    tensors=module_tensors(**_DETTMERS_NAMES) | {"b": "entity_bias"},
+    note=_DETTMERS_NOTE.format("its convolution with a bias"),
+)
+DETTMERS_UNBIASED = Dialect(
+    name="dettmers_unbiased",
+    stacking="height",
+    tensors=module_tensors(leave_out=["conv1.bias"], **_DETTMERS_NAMES) | {"b": "entity_bias"},
+    note=_DETTMERS_NOTE.format("its convolution without a bias"),
+)
+_EMBEDDINGS = ("entity_embeddings", "relation_embeddings")
+KELPIE = Dialect(
+    name="kelpie",
+    stacking="height",
+    tensors={name: f"{name}.weight" for name in _EMBEDDINGS}
+    | module_tensors(
+        leave_out=[f"{name}.weight" for name in _EMBEDDINGS],
+        bn0="batch_norm_1",
+        conv1="convolutional_layer",
+        bn1="batch_norm_2",
+        fc="hidden_layer",
+        bn2="batch_norm_3",
+    ),
+    inverse_order=APPENDED,
+    embedding_height=20,
+    note="recognised as a ConvE of Kelpie; the inverse of relation r, of R relations, is in row R + r",
+)
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect for dialect in (TRAIN_PYTORCH, PYKEEN, DETTMERS, DETTMERS_UNBIASED, KELPIE)
+}
 """All dialects that files are recognised by, by their names."""
 
 

@@ -51,7 +51,8 @@ def infer_config(
     channels, _, kernel_height, kernel_width = tensors["conv1.weight"].shape
     claims = dict(stated)
     known = ImageSize(
-        height=wanted.height or claims.get("embedding_height"), width=wanted.width or claims.get("embedding_width")
+        height=wanted.height or claims.get("embedding_height") or dialect.embedding_height,
+        width=wanted.width or claims.get("embedding_width"),
     )
     sizes = possible_image_sizes(
         dim, _positions(tensors), kernel=(kernel_height, kernel_width), stacking=dialect.stacking

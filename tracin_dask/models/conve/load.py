@@ -109,6 +109,7 @@ def recognise_conve(contents: Mapping[object, object], options: LoadOptions) -> 
         model=model_format.build(state_of(contents), dtype=options.dtype),
         format=model_format,
         inverse_order=model_format.dialect.inverse_order,
+        notes=() if model_format.dialect.note is None else (model_format.dialect.note,),
     )
 
 

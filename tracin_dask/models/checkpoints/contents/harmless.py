@@ -50,7 +50,7 @@ class Dictionary(dict[Any, Any], metaclass=_Fixed):
 
 
 class Namespace(Dictionary, metaclass=_Fixed):
-    """Stands for argparse.Namespace: its attributes are the entries."""
+    """Stands for argparse.Namespace and LibKGE's Config: the attributes are the entries."""
 
     def __setstate__(self, state: object) -> None:
         """Take the attributes."""
@@ -194,7 +194,8 @@ _LIGHTNING = {
         "lightning.fabric.utilities.data",
     )
 }
-HARMLESS: dict[str, Any] = _TORCH | _NUMPY | _PYTHON | _LIGHTNING
+_LIBKGE = {"kge.config.Config": Namespace}
+HARMLESS: dict[str, Any] = _TORCH | _NUMPY | _PYTHON | _LIGHTNING | _LIBKGE
 """By the full names in files."""
 
 
