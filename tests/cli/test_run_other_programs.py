@@ -22,7 +22,7 @@ from models.other_programs import (
     write_libkge,
 )
 
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import CheckpointError
 
 DOCS = (Path(__file__).parents[2] / "docs" / "other-models.md").read_text()
 
@@ -66,7 +66,7 @@ def test_a_relation_map_whose_inverses_are_not_where_kelpie_has_them_is_refused(
     words += ["--entity-to-id", tmp_path / "entities.tsv", "--relation-to-id", tmp_path / "relations.tsv"]
     words += ["--cache-dir", tmp_path / "cache", "--threads-per-worker", 1]
     (tmp_path / "relations.tsv").write_text("r0\t0\nINVERSE_r0\t1\nr1\t2\nINVERSE_r1\t3\n")
-    with pytest.raises(ConfigError, match=r"have relation r and its inverse in the rows r, R \+ r"):
+    with pytest.raises(CheckpointError, match=r"have relation r and its inverse in the rows r, R \+ r"):
         tool("plan", *words)
     (tmp_path / "relations.tsv").write_text("r0\t0\nr1\t1\nINVERSE_r0\t2\nINVERSE_r1\t3\n")
     planned = tool("plan", *words)
