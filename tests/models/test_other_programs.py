@@ -33,6 +33,7 @@ from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.models.checkpoints.adam import adam_scales
 from tracin_dask.models.checkpoints.checkpoint import check_fits
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
+from tracin_dask.models.conve.convert import convert_checkpoint
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.types import APPENDED
@@ -135,6 +136,22 @@ def test_influences_through_a_conve_of_another_program_equal_autograd(conve):
     assert set(ours.config.parameter_names) == set(names.values())
     for theirs, its_name in names.items():
         assert_equal_autograd(truth, theirs, influences(engine_for(ours, {its_name})))
+
+
+def test_a_conve_of_another_program_is_converted_without_changing_a_bit(conve, tmp_path):
+    name, model, path, sizes = conve
+    convert_checkpoint(path, tmp_path / "made.pt", "pykeen", **sizes)
+    assert_scores_equal(load_checkpoint(tmp_path / "made.pt", dtype=torch.float64).model, model)
+    if name == "dettmers":  # the others lack biases that the file has
+        convert_checkpoint(tmp_path / "made.pt", tmp_path / "again.pt", name)
+        again = torch.load(tmp_path / "again.pt", weights_only=True)["model_state_dict"]
+        assert all(torch.equal(again[part], tensor) for part, tensor in model.state_dict().items())
+
+
+def test_a_conve_whose_images_are_not_those_of_kelpie_is_not_converted_to_it(tmp_path):
+    torch.save(Dettmers(use_bias=True).state_dict(), tmp_path / "theirs.model")
+    with pytest.raises(CheckpointError, match=r"images would be 3 high in the dialect kelpie, .* 20 high"):
+        convert_checkpoint(tmp_path / "theirs.model", tmp_path / "kelpie.pt", "kelpie", embedding_height=3)
 
 
 def test_an_image_of_a_dettmers_conve_that_could_have_two_sizes_is_refused(tmp_path):

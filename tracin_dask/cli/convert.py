@@ -36,7 +36,12 @@ class ConvertFlags(TypedDict):
     "--output-dir", type=_NEW_FOLDER, help="Folder for the converted files of --input-dir, with the same names."
 )
 @click.option("--pattern", default="*.pt", metavar="GLOB", help="Files of --input-dir to convert.")
-@click.option("--to", type=click.Choice(["train_pytorch", "pykeen"]), required=True, help="The dialect to write.")
+@click.option(
+    "--to",
+    type=click.Choice(["train_pytorch", "pykeen", "dettmers", "dettmers_unbiased", "kelpie"]),
+    required=True,
+    help="The dialect to write.",
+)
 @click.option(
     "--verify",
     is_flag=True,

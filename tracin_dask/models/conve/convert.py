@@ -63,12 +63,18 @@ def convert_checkpoint(
         raise CheckpointError(f"{path} has the dialect {to} already; there is nothing to convert")
     contents, config = read_torch_file(path, lazily=True), checkpoint.model.config
     tensors = _read_tensors(contents, find_dialect(checkpoint.format.name))
+    made = counterpart(config, dialect)
+    if dialect.embedding_height not in (None, made.embedding_height):
+        raise CheckpointError(
+            f"{path}: its images would be {made.embedding_height} high in the dialect {to}, whose program makes images "
+            f"{dialect.embedding_height} high: no model of it gives these scores"
+        )
     try:
-        converted = _convert_tensors(tensors, config, counterpart(config, dialect), to)
+        converted = _convert_tensors(tensors, config, made, to)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     about = _about(checkpoint) | {name: contents[name] for name in ("metrics",) if name in contents}
-    state, sizes = file_state(converted, dialect), counterpart(config, dialect).sizes()
+    state, sizes = file_state(converted, dialect), made.sizes()
     write_torch_file(output, {"model_state_dict": state, "model_config": sizes, **about})
     return checkpoint
 
