@@ -36,24 +36,29 @@ class LibKGEFormat:
         return "LibKGE's " + ", ".join(f"{name} {value}" for name, value in self.settings.items())
 
     def read(self, path: Place, *, dtype: torch.dtype) -> RowwiseModel:
-        """Build the model from a file."""
-        return self.build(own_state(state_of(read_contents(path, trust_pickle=self.is_pickle).contents)), dtype=dtype)
+        """Build the model, which the client has checked, from a file."""
+        state = own_state(state_of(read_contents(path, trust_pickle=self.is_pickle).contents))
+        return self._described(state).rebuild(state, dtype=dtype)
 
     def build(self, state: Mapping[str, Tensor], *, dtype: torch.dtype) -> RowwiseModel:
-        """Build the model from its tensors, without those of a model that holds it."""
+        """Build the model from its tensors, without those of a model that holds it, and check it."""
+        return self._described(state).build(state, dtype=dtype)
+
+    def _described(self, state: Mapping[str, Tensor]) -> ModelDescription:
         try:
             sizes = sizes_of(state)
         except ValueError as error:
             raise CheckpointError(f"its tensors are not those of {self.name}: {error}") from error
-        return ModelDescription(model=LibKGE, model_kwargs={**self.settings, **sizes}).build(state, dtype=dtype)
+        return ModelDescription(model=LibKGE, model_kwargs={**self.settings, **sizes})
 
     def dump(self, model: TrainedModel) -> bytes:
         """Give the state dict."""
         return dump_tensors(model.module.state_dict())
 
     def restore(self, dumped: bytes, *, dtype: torch.dtype) -> RowwiseModel:
-        """Build the model from a state dict."""
-        return self.build(restore_tensors(dumped), dtype=dtype)
+        """Build the model, which the client has checked, from a state dict."""
+        state = restore_tensors(dumped)
+        return self._described(state).rebuild(state, dtype=dtype)
 
     def names_in_file(self, model: TrainedModel, state: Mapping[str, Tensor], number: int) -> Mapping[str, str]:
         """Give each parameter's first name in the file: an optimiser has them in the order of the file."""
