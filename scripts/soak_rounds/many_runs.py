@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 from distributed import Client
 
-from tracin_dask import RunConfig, load_checkpoint, open_store, read_triples, run
+from tracin_dask import load_checkpoint, open_store, run
+from tracin_dask.triples.text import read_triples
 
 
 def resident_bytes() -> int:
@@ -27,7 +28,7 @@ def main(folder: Path, address: str, seconds: float) -> None:
     with Client(address) as client:
         client.wait_for_workers(2)
         while time.monotonic() < end:
-            run(store, checkpoint, tests, config=RunConfig(), client=client)
+            run(store, checkpoint, tests, client=client)
             workers = sorted(client.run(resident_bytes).values())
             held = {"client": resident_bytes(), "scheduler": client.run_on_scheduler(resident_bytes)}
             print(json.dumps(held | {f"worker {number}": size for number, size in enumerate(workers)}), flush=True)
