@@ -20,6 +20,8 @@ from tracin_dask.models.conve.model import ConvE, ConvEConfig  # noqa: E402 - th
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+pytest_plugins = ["fault_table"]
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:

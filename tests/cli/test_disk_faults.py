@@ -122,6 +122,9 @@ def pieces(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if ".part" in path.name or path.name.endswith((".lock", ".old"))]
 
 
+@pytest.mark.fault(
+    "the disk is full when a file is synced, every writer", promised="one message that says what is kept; no piece left"
+)
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_disk_that_is_full_at_the_end_of_writing_is_one_message(writer, commands, broken, fails, out):
     broken(errno.ENOSPC, "fsync")
@@ -131,6 +134,7 @@ def test_a_disk_that_is_full_at_the_end_of_writing_is_one_message(writer, comman
     assert pieces(out) == []
 
 
+@pytest.mark.fault("quota, read-only, no permission, folder gone", promised="one message")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_named_with_its_remedy(fault, commands, broken, fails, out):
     broken(fault, "rename")
@@ -138,6 +142,7 @@ def test_each_fault_is_named_with_its_remedy(fault, commands, broken, fails, out
     assert pieces(out) == []
 
 
+@pytest.mark.fault("the result cannot be written", promised="finished rows are kept")
 def test_a_result_that_cannot_be_written_keeps_the_finished_rows(commands, broken, fails, out, monkeypatch):
     broken(errno.ENOSPC, "rename")
     said = fails(*commands("json"))
@@ -149,6 +154,7 @@ def test_a_result_that_cannot_be_written_keeps_the_finished_rows(commands, broke
     assert [path.name for path in out.iterdir()] == ["a.json"]
 
 
+@pytest.mark.fault("the folder of records is deleted during the run", promised="one message")
 def test_a_record_folder_that_was_deleted_during_the_run_is_named(commands, fails, tmp_path, monkeypatch):
     write = Records.write
 
@@ -162,6 +168,7 @@ def test_a_record_folder_that_was_deleted_during_the_run_is_named(commands, fail
     assert "nothing is finished yet" in said
 
 
+@pytest.mark.fault("an output folder that cannot be written", promised="one message, before any work")
 @pytest.mark.parametrize("writer", ["json", "folder", "groups"])
 def test_an_output_folder_that_cannot_be_written_is_told_before_the_run(writer, commands, fails, tmp_path, monkeypatch):
     def read_only(*_: object, **__: object) -> None:
@@ -172,6 +179,7 @@ def test_an_output_folder_that_cannot_be_written_is_told_before_the_run(writer, 
     assert "the file system is read-only" in fails(*commands(writer, tmp_path))
 
 
+@pytest.mark.fault("the place of the performance report cannot be written", promised="one message, before any work")
 def test_the_place_of_the_performance_report_is_checked_before_the_run(commands, fails, tmp_path, monkeypatch):
     monkeypatch.setattr("tracin_dask.cli.actions.run.prepared_run", lambda _: pytest.fail("the run was prepared"))
     (tmp_path / "file").touch()
@@ -207,6 +215,7 @@ def small_disk(tmp_path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", folder], capture_output=True, check=False)
 
 
+@pytest.mark.fault("a small file system that is full", promised="one message; no piece left")
 @pytest.mark.parametrize("writer", ["json", "scores", "ingest", "convert", "train"])
 def test_a_disk_that_is_really_full_is_one_message_and_leaves_no_piece(writer, commands, fails, small_disk):
     disk = small_disk("size=12k")
@@ -215,6 +224,7 @@ def test_a_disk_that_is_really_full_is_one_message_and_leaves_no_piece(writer, c
     assert pieces(disk) == []
 
 
+@pytest.mark.fault("a file system without inodes", promised="one message")
 @pytest.mark.parametrize("writer", ["json", "convert"])
 def test_a_file_system_without_room_for_another_file_is_one_message(writer, commands, fails, small_disk):
     disk = small_disk("size=4m,nr_inodes=2")
@@ -233,6 +243,7 @@ class TestPlaceOfErrors:
         monkeypatch.setattr("tracin_dask.cli.main.group", deleted)
         assert "Error: graph.zarr/x: its folder does not exist" in fails("show")
 
+    @pytest.mark.fault("an input that is nested too deeply", promised="one message")
     def test_an_input_that_is_nested_too_deeply(self, fails, monkeypatch):
         def nested(_: object) -> None:
             raise RecursionError

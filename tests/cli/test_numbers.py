@@ -32,6 +32,7 @@ def test_no_option_takes_any_number():
     assert len(options_of(OWN)) > 30
 
 
+@pytest.mark.fault("absurd numbers, for every option of every command", promised="one message, before any work")
 @pytest.mark.parametrize(("words", "option", "kind"), options_of(OWN))
 def test_absurd_numbers_are_refused_in_one_message(tool, words, option, kind):
     counted = [] if isinstance(kind, RealNumber) else ABSURD_BUT_FINITE

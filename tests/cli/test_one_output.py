@@ -32,6 +32,7 @@ class TestTwoCommands:
         with pytest.raises(BusyError, match=rf"{target}: process {os.getpid()} on .* is writing here"):
             tool(*words)
 
+    @pytest.mark.fault("two runs with one output file", promised="the second is refused at once")
     @pytest.mark.parametrize("option", ["--output", "--save-groups", "--performance-report", "--save-scores"])
     def test_two_runs_with_one_file_are_refused(self, explaining, tool, tmp_path, option):
         names = {"--output": "b.csv", "--save-groups": "g.parquet", "--save-scores": "s.zarr"}
@@ -60,6 +61,7 @@ class TestTwoCommands:
         assert json.loads((tmp_path / "a.json").read_text())["influences"]
         assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
+    @pytest.mark.fault("two conversions to one file", promised="the second is refused at once")
     def test_two_conversions_to_one_file_are_refused(self, project, tool, tmp_path):
         target = tmp_path / "model.pt"
         with locked_file(target):
@@ -67,6 +69,7 @@ class TestTwoCommands:
                 tool, target, "convert", "--input", project.folder / "model.pt", "--to", "pykeen", "--output", target
             )
 
+    @pytest.mark.fault("two trainings into one folder", promised="the second is refused at once")
     @pytest.mark.parametrize("folder", ["model", "elsewhere"])
     def test_two_trainings_into_one_folder_are_refused_before_the_graph_is_read(self, project, tool, tmp_path, folder):
         (tmp_path / folder).mkdir()
@@ -103,6 +106,7 @@ class TestTargets:
         assert len(json.loads(done.stdout)["influences"]) == 10
         assert b"wrote /dev/stdout" in done.stderr
 
+    @pytest.mark.fault("--output to a named pipe", promised="the result goes into it; it stays a pipe")
     def test_a_result_is_written_to_a_named_pipe(self, explaining, tool, tmp_path):
         pipe, found = tmp_path / "a.csv", []
         os.mkfifo(pipe)
@@ -114,6 +118,9 @@ class TestTargets:
         assert pipe.is_fifo()
         assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
+    @pytest.mark.fault(
+        "--output, --save-groups or --performance-report to a device", promised="one message, before any work"
+    )
     @pytest.mark.parametrize("option", ["--output", "--save-groups", "--performance-report"])
     def test_a_device_is_refused_before_the_run(self, explaining, tmp_path, capsys, option, monkeypatch):
         monkeypatch.setattr("tracin_dask.cli.actions.run.prepared_run", lambda _: pytest.fail("the run was prepared"))
@@ -131,6 +138,7 @@ class TestTargets:
         with pytest.raises(ConfigError, match=r"is a pipe, but groups .* go to files next to the result"):
             tool(*explaining, "--output", tmp_path / "a.json", "--group-by", "relation")
 
+    @pytest.mark.fault("--output to a symbolic link", promised="the link stays, its file is replaced")
     def test_a_link_stays_a_link(self, explaining, tool, tmp_path):
         (tmp_path / "a.json").symlink_to("real.json")
         tool(*explaining, "--output", tmp_path / "a.json")

@@ -78,6 +78,9 @@ def run_words(project, output: Path, *words: object) -> list[object]:
     return ["run", *files, *question, *words]
 
 
+@pytest.mark.fault(
+    "SIGINT or SIGTERM, once, twice or to the group", promised="one line, exit code 130 or 143, nothing left"
+)
 @pytest.mark.parametrize("at", ["waiting for workers", "dashboard: "], ids=["while workers start", "while they score"])
 @pytest.mark.parametrize(
     "how",
@@ -94,6 +97,7 @@ def test_a_run_on_local_workers_is_stopped_with_one_line(long_project, stop_at, 
     assert [name for name in found.left if name != "dask-scratch-space"] == []
 
 
+@pytest.mark.fault("SIGINT during a training", promised="one line; checkpoints are kept")
 def test_a_training_is_stopped_with_one_line(long_project, stop_at, tmp_path):
     sizes = ["--embedding-dim", 24, "--embedding-height", 4, "--embedding-width", 6, "--checkpoint-frequency", 1]
     words = ["train", "--train", long_project.folder / "train.txt", "-o", tmp_path / "model", *sizes]
@@ -105,6 +109,7 @@ def test_a_training_is_stopped_with_one_line(long_project, stop_at, tmp_path):
     assert found.left == []
 
 
+@pytest.mark.fault("SIGINT while a library does not listen", promised="the command ends within seconds")
 def test_a_command_whose_main_thread_is_busy_is_ended_from_outside():
     script = """
 import ctypes, os, sys, threading

@@ -61,6 +61,7 @@ def test_a_running_cluster_is_found_by_file_and_by_address_and_left_running(sche
             assert client.submit(sum, [1, 2, 3]).result() == 6
 
 
+@pytest.mark.fault("an address where no scheduler answers", promised="one message")
 def test_an_address_without_answer_is_refused(monkeypatch):
     monkeypatch.setattr(address, "TIMEOUT_SECONDS", 1)
     where = f"tcp://127.0.0.1:{free_port()}"
@@ -79,6 +80,7 @@ def test_a_missing_scheduler_file_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.fault("a file that is no scheduler file", promised="one message")
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", "[]"])
 def test_a_file_that_is_not_a_scheduler_file_is_refused(tmp_path, text):
     file = tmp_path / "scheduler.json"
@@ -87,6 +89,7 @@ def test_a_file_that_is_not_a_scheduler_file_is_refused(tmp_path, text):
         pass
 
 
+@pytest.mark.fault("a scheduler without workers", promised="one message")
 def test_a_scheduler_without_workers_is_refused(monkeypatch):
     monkeypatch.setattr(address, "MINUTE", 1)
     with (

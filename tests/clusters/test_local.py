@@ -78,6 +78,7 @@ def test_a_local_cluster_listens_on_the_loopback_interface_only(opened):
         assert facts["listening"] == {"127.0.0.1"}
 
 
+@pytest.mark.fault("another account of the machine connects to a local cluster", promised="it is refused")
 def test_a_client_without_the_certificate_cannot_use_a_local_cluster():
     with Local().open(sized(1, GIB)) as opened:
         (worker,) = opened.client.scheduler_info()["workers"]
@@ -88,6 +89,7 @@ def test_a_client_without_the_certificate_cannot_use_a_local_cluster():
                     Client(stranger, timeout=1)
 
 
+@pytest.mark.fault("a web page of another host asks the dashboard", promised="it is refused")
 def test_the_dashboard_of_a_local_cluster_answers_no_page_of_another_host():
     with Local().open(sized(1, GIB)) as opened:
         opened.client.register_plugin(RunMonitor())
@@ -140,6 +142,7 @@ def test_other_computations_of_the_process_do_not_go_to_the_workers():
         default_client()
 
 
+@pytest.mark.fault("workers take long to end", promised="a warning; what is done is safe")
 def test_workers_that_take_long_to_end_do_not_fail_what_is_done(monkeypatch, caplog):
     def never(*_: object, **__: object) -> None:
         raise TimeoutError

@@ -52,6 +52,7 @@ def test_values_of_a_specification_file_are_read_as_written(spec_of):
     )
 
 
+@pytest.mark.fault("a specification file with an invalid setting", promised="one message that names the line")
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -53,6 +53,7 @@ def test_a_cluster_is_reached_with_the_certificates_of_dask(address, dask_settin
         assert reached(Address(address=address)) == 3
 
 
+@pytest.mark.fault("an encrypted cluster, no certificates given", promised="one message")
 def test_an_encrypted_cluster_without_certificates_is_refused(address):
     with pytest.raises(
         ConfigError, match=r"tls://\S+ takes encrypted connections only: state tls_ca_file, tls_cert and"
@@ -65,6 +66,7 @@ def test_certificates_for_a_cluster_without_encryption_are_refused(files):
         reached(Address(address="tcp://127.0.0.1:1", **files))
 
 
+@pytest.mark.fault("certificates that are only half given", promised="one message")
 @pytest.mark.parametrize("missing", ["tls_ca_file", "tls_cert", "tls_key"])
 def test_half_given_certificates_are_refused(files, missing):
     with pytest.raises(ConfigError, match=f"belong together, and {missing} is missing"):

@@ -35,6 +35,7 @@ class WithBias(Bilinear):
         return super().score(triples) + self.bias[triples[:, 2]]
 
 
+@pytest.mark.fault("a table of a model is not named, its values are tiny", promised="one message")
 def test_a_forgotten_table_of_tiny_values_is_refused():
     refused(
         WithBias, "gives other scores from the rows of entities, .* than as a whole: every tensor that has a row per"
@@ -71,6 +72,7 @@ class NoGradientForOneRelation(OneRelation):
     rule = staticmethod(lambda scores: scores.detach())
 
 
+@pytest.mark.fault("a model with a rule for one relation", promised="one message")
 @pytest.mark.parametrize(("kind", "what"), [(OneRelation, "scores"), (NoGradientForOneRelation, "gradients of")])
 def test_a_rule_for_one_relation_of_many_is_refused(kind, what):
     with pytest.raises(CheckpointError, match=f"gives other {what}.* from the rows .* depend on ids only through"):
@@ -125,6 +127,7 @@ class EncodedOnce(Encoding):
         return torch.tanh(self.layer(self.base.weight)) if self.training else self.kept
 
 
+@pytest.mark.fault("a model that caches in eval mode", promised="one message")
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -179,6 +182,7 @@ class SecondRaises(Bilinear):
         return super().score(triples)
 
 
+@pytest.mark.fault("a model whose score raises, or has no gradients", promised="one message")
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -215,6 +219,7 @@ class AllEntities(Bilinear):
         return super().score(triples) - self.entities.mean()
 
 
+@pytest.mark.fault("message passing over the graph, a model of one's own", promised="it is refused by that name")
 @pytest.mark.parametrize("kind", [Neighbours, AllEntities])
 @pytest.mark.parametrize("fewest_rows", [1024, 7])
 def test_message_passing_over_the_graph_is_refused_by_that_name(kind, fewest_rows, monkeypatch):
@@ -235,6 +240,7 @@ def pykeens(kind, *, inverse=False) -> ERModel:
     return kind(triples_factory=graph, embedding_dim=6, random_seed=0)
 
 
+@pytest.mark.fault("message passing over the graph, RGCN and CompGCN of PyKEEN", promised="it is refused by that name")
 @pytest.mark.parametrize(("kind", "inverse"), [(RGCN, False), (CompGCN, True)])
 def test_message_passing_of_pykeen_is_refused_by_that_name(kind, inverse, tmp_path):
     model = pykeens(kind, inverse=inverse)
@@ -318,6 +324,7 @@ def test_a_class_that_raises_when_it_is_made_is_refused_in_one_message():
         ModelDescription(model=Unmade).build(state, dtype=torch.float32)
 
 
+@pytest.mark.fault("a model's module raises when it is imported", promised="one message")
 def test_a_module_that_raises_when_it_is_imported_is_refused_in_one_message(tmp_path, monkeypatch):
     (tmp_path / "raising_module.py").write_text("not_defined\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -55,11 +55,13 @@ def no_locks(monkeypatch):
 
 
 class TestLock:
+    @pytest.mark.fault("two processes write one place", promised="the second is refused, and the first named")
     def test_the_second_process_is_refused_with_the_host_and_process_of_the_first(self, other, tmp_path):
         message = rf"{tmp_path}: process {other.pid} on {socket.gethostname()} \(since 20.*\) is writing here"
         with pytest.raises(BusyError, match=message), locked_folder(tmp_path):
             pass
 
+    @pytest.mark.fault("a process that holds a lock is killed", promised="the next one gets the lock")
     def test_a_killed_process_holds_nothing(self, other, tmp_path):
         other.send_signal(signal.SIGKILL)
         other.wait()
@@ -121,6 +123,7 @@ class TestWithoutLocks:
         with pytest.raises(BusyError, match=rf"process {os.getppid()} .*if that process has ended, delete .*lock"):
             hold_now(tmp_path / "lock")
 
+    @pytest.mark.fault("a file system without locks, a writer on another machine", promised="the second is refused")
     def test_a_process_of_another_machine_is_respected(self, tmp_path):
         (tmp_path / "lock").write_text(self.holder(host="elsewhere"))
         with pytest.raises(BusyError, match="on elsewhere"):

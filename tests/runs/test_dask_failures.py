@@ -64,18 +64,21 @@ def test_workers_that_do_not_see_the_checkpoint_get_its_weights(
     assert bits(result) == bits(job.carry_out())
 
 
+@pytest.mark.fault("a worker does not see the store", promised="one message")
 def test_a_store_that_a_worker_does_not_see_is_named(make_job: MakeJob, graph: Graph, client, monkeypatch):
     monkeypatch.setattr(on_dask, "_missing", not_seen(".zarr"))
     with pytest.raises(ClusterError, match=rf"worker tcp://\S+ does not see the store {graph.store.path}; .* share"):
         make_job().carry_out(client)
 
 
+@pytest.mark.fault("a worker has another version of the code", promised="one message")
 def test_a_worker_with_another_version_of_the_code_is_refused(make_job: MakeJob, client: Client, monkeypatch):
     monkeypatch.setattr(on_dask, "scoring_code_digest", lambda: "of another version")  # in this process alone
     with pytest.raises(ClusterError, match=r"worker tcp://\S+ has another tracin-dask than this process; install"):
         make_job().carry_out(client)
 
 
+@pytest.mark.fault("the store disappears during the run", promised="one message")
 def test_a_store_that_disappears_is_named(make_job: MakeJob, graph: Graph, client: Client, tmp_path: Path):
     path = tmp_path / "graph.zarr"
     job = make_job()
@@ -91,6 +94,7 @@ def test_a_cluster_without_workers_is_refused():
         of_client(nobody)
 
 
+@pytest.mark.fault("the store is replaced during the run", promised="one message")
 def test_a_store_that_was_replaced_is_refused(graph: Graph, checkpoint: Checkpoint, client: Client, tmp_path: Path):
     write_graph(tmp_path)
     prepared = prepare(ingest_graph(tmp_path, tmp_path / "graph.zarr"), checkpoint, graph.test_triples)
@@ -104,6 +108,7 @@ def test_a_store_that_was_replaced_is_refused(graph: Graph, checkpoint: Checkpoi
         carry_out(prepared, plan, client=client)
 
 
+@pytest.mark.fault("a checkpoint is replaced during the run", promised="one message")
 def test_a_checkpoint_that_was_replaced_is_refused(make_job: MakeJob, client: Client, new_checkpoint: Checkpoint):
     job = make_job(model=new_checkpoint)
     save_checkpoint(new_checkpoint.path, small_model(seed=11))
@@ -131,6 +136,7 @@ def exploding_checkpoint(folder: Path) -> Checkpoint:
     return load_checkpoint(save_checkpoint(folder / "exploding.pt", model))
 
 
+@pytest.mark.fault("an influence is not finite", promised="one message that names the triple")
 @pytest.mark.parametrize("on_workers", [False, True], ids=["in process", "on Dask"])
 def test_an_influence_that_is_not_finite_stops_the_run_and_names_the_triple(
     make_job: MakeJob, client: Client, tmp_path: Path, on_workers
@@ -161,6 +167,7 @@ def allow_failures(number: int, dask_scheduler=None) -> int:
     return before
 
 
+@pytest.mark.fault("workers die again and again at one task", promised="one message with advice")
 @pytest.mark.parametrize("name", ["_score", "_share_prepared"])
 def test_workers_that_die_at_the_same_task_end_the_run_with_advice(make_job, impatient: Client, monkeypatch, name):
     monkeypatch.setattr(on_dask, name, lambda *_: os._exit(1))
@@ -186,6 +193,7 @@ def task_names(dask_scheduler) -> list[str]:
     return [str(key) for key in dask_scheduler.tasks]
 
 
+@pytest.mark.fault("a run after one that failed, on the same cluster", promised="the same bits")
 def test_a_run_works_after_a_failed_run(make_job: MakeJob, client: Client, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise StoreError("a shard is gone")

@@ -86,6 +86,9 @@ def runs(graph: Graph, checkpoint: Checkpoint, tmp_path: Path) -> Runs:
     return Runs(store=graph.store.path, model=str(checkpoint.path), folder=tmp_path / "records")
 
 
+@pytest.mark.fault(
+    "a second run into one folder, both killed, the first repeated", promised="the second is refused; nothing mixes"
+)
 def test_a_second_run_into_one_folder_is_refused_and_nothing_mixes_after_kills(runs: Runs, make_job: MakeJob):
     job = make_job(tests=A, batch_size=BATCH_SIZE)
     first = runs.start_and_wait(B)
@@ -123,6 +126,7 @@ def cut_off(make_job: MakeJob, folder: Path, tests: list[list[int]]) -> Path:
     return folder
 
 
+@pytest.mark.fault("records of another run in the folder", promised="they are refused")
 def test_records_that_another_run_wrote_without_a_lock_are_refused(make_job: MakeJob, tmp_path: Path):
     """Each wrote its own `run.json`, on a file system that has no locks."""
     of_a, of_b = cut_off(make_job, tmp_path / "a", A), cut_off(make_job, tmp_path / "b", B)
@@ -164,6 +168,7 @@ def test_a_run_holds_its_scores_until_it_ends(make_job: MakeJob, tmp_path: Path)
 
 
 class TestForeignFiles:
+    @pytest.mark.fault("a foreign or damaged run.json among the records", promised="one message")
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": ' * 100_000, "\x00\xff"])
     def test_a_foreign_run_file_is_refused(self, make_job: MakeJob, tmp_path: Path, text):
         folder = cut_off(make_job, tmp_path / "a", A)
@@ -171,6 +176,7 @@ class TestForeignFiles:
         with pytest.raises(ResumeError, match=r"run\.json: (damaged|not the description of a run).* --restart"):
             make_job(tests=A, batch_size=BATCH_SIZE).carry_out(execution=Execution(record_directory=folder))
 
+    @pytest.mark.fault("a foreign file with the name of a record", promised="one message that names it")
     @pytest.mark.parametrize("kind", ["text", "array", "folder", "archive"])
     def test_a_foreign_record_is_refused_with_its_name(self, make_job: MakeJob, tmp_path: Path, kind):
         folder = cut_off(make_job, tmp_path / "a", A)
@@ -189,10 +195,12 @@ class TestForeignFiles:
         with pytest.raises(ResumeError, match=r"rows-notes\.npz: damaged record"):
             make_job(tests=A, batch_size=BATCH_SIZE).carry_out(execution=Execution(record_directory=folder))
 
+    @pytest.mark.fault("other files among the records", promised="they stay, and are told")
     def test_other_files_stay_and_are_told(self, tmp_path: Path):
         (tmp_path / "notes.txt").touch()
         assert not records.discard(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
+    @pytest.mark.fault("the folder of records is deleted before the end", promised="the result is written")
     def test_a_folder_that_was_deleted_is_no_error_at_the_end(self, tmp_path: Path):
         assert records.discard(tmp_path / "gone")

@@ -82,6 +82,7 @@ def flipped(made: Path, files: list[Path], number: int) -> set[str]:
     return {outcome(made, file, draw.randrange(8 * file.stat().st_size), before) for file in chosen}
 
 
+@pytest.mark.fault("a bit of a store's metadata flips", promised="one message, or an equal store")
 @pytest.mark.parametrize("number", [NUM_FLIPS, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_a_flipped_bit_of_the_metadata_is_refused_or_changes_nothing(tmp_path, number):
     made = Path(make(tmp_path, "graph").path)
@@ -90,12 +91,14 @@ def test_a_flipped_bit_of_the_metadata_is_refused_or_changes_nothing(tmp_path, n
     assert flipped(made, files, number) == {"refused", "equal"}
 
 
+@pytest.mark.fault("a bit of a store's data flips", promised="one message, or an equal store")
 def test_a_flipped_bit_of_the_data_is_refused_or_changes_nothing(tmp_path):
     made = Path(make(tmp_path, "graph").path)
     files = sorted(path for path in made.rglob("*") if path.is_file() and path.name != "zarr.json")
     assert flipped(made, files, 100) <= {"refused", "equal"}
 
 
+@pytest.mark.fault("a shard of another store", promised="it is refused where it is read")
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("name", ["triples", "train_index"])
 def test_a_shard_of_another_store_is_noticed_where_its_rows_are_read(tmp_path, name):
@@ -109,6 +112,7 @@ def test_a_shard_of_another_store_is_noticed_where_its_rows_are_read(tmp_path, n
         found.read(9, 10)
 
 
+@pytest.mark.fault("labels or digests of another store", promised="they are refused")
 @pytest.mark.parametrize("name", ["entity_label", "relation_label", "row_digest"])
 def test_an_array_of_another_store_is_noticed(tmp_path, name):
     mine = make(tmp_path, "mine")
@@ -134,6 +138,7 @@ class TestCachedStore:
     def damaged(self, found: TripleStore, name: str) -> None:
         Path(found.path, name).write_bytes(b"{")
 
+    @pytest.mark.fault("a damaged store in the cache", promised="it is made anew, and that is told")
     @pytest.mark.parametrize("name", ["zarr.json", "triples/zarr.json", "triples/c/0/0"])
     def test_it_is_made_anew_where_it_is_damaged(self, tmp_path, name):
         text, said = write_text(tmp_path / "a.txt"), []
@@ -195,6 +200,7 @@ class TestGroups:
         assert len(said) == 1
 
 
+@pytest.mark.fault("ingest --overwrite onto a folder of other files", promised="it is refused")
 def test_overwrite_does_not_delete_a_folder_of_other_files(tmp_path):
     text, home = write_text(tmp_path / "a.txt"), tmp_path / "home"
     home.mkdir()

@@ -33,6 +33,9 @@ def rows(store):
     return store.read(0, len(store)).triples.tolist()
 
 
+@pytest.mark.fault(
+    "integers that could be ids or labels, training text", promised="refused until --ids or --labels is given"
+)
 def test_training_text_of_integers_is_refused_until_they_are_stated(write, tmp_path, maps):
     text = write("train.txt", LINE)
     with pytest.raises(TriplesError, match=rf"train\.txt: {QUESTION}"):
@@ -68,6 +71,9 @@ def test_files_with_other_words_than_integers_are_labels_even_where_ids_are_stat
     assert read_triples(path, entities, relations, ids=True).tolist() == [[1, 0, 0]]
 
 
+@pytest.mark.fault(
+    "integers that could be ids or labels, test triples", promised="refused until --ids or --labels is given"
+)
 @pytest.mark.parametrize(
     ("read", "line"),
     [
@@ -95,6 +101,7 @@ def test_listed_training_triples_are_refused_until_integers_are_stated(write, st
     assert read_training_triples(write("labels.txt", "0\t0\t1\n"), store, labels=True).triples.tolist() == AS_LABELS
 
 
+@pytest.mark.fault("integers that could be ids or labels, groups", promised="refused until --ids or --labels is given")
 def test_groups_are_refused_until_integers_are_stated(write, tmp_path, store):
     ids = write("ids.tsv", "0\t0\t1\tx\n3\t1\t2\ty\n")
     labels = write("labels.tsv", "10\t5\t11\tx\n0\t0\t1\ty\n")

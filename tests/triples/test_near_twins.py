@@ -15,6 +15,7 @@ from tracin_dask.triples.tests_in_file import read_tests, read_tests_in_sets
 COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 
+@pytest.mark.fault("labels that differ only by blanks", promised="they are counted, with an example")
 @pytest.mark.parametrize(
     "other",
     ["new\u00a0york", "new  york", " new york", "new york ", "new\u2009york", "new\u200b york", "new york\ufeff"],
@@ -26,6 +27,7 @@ def test_labels_that_differ_by_blanks_are_twins(other):
     assert twins_of(other, IdMap.of(["x", "new york"])) == ["new york"]
 
 
+@pytest.mark.fault("labels in other Unicode forms", promised="they are counted, with an example")
 def test_labels_in_other_unicode_forms_are_twins_and_shown_so_that_they_can_be_told_apart():
     found = near_twins(IdMap.of(["x", COMPOSED, "y", DECOMPOSED]))
     assert "2 labels differ from another one only by" in str(found)
