@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 from dataclasses import replace
 
 import pyarrow as pa
@@ -105,17 +106,8 @@ def outcome(path, shape: Shape) -> object:
         return str(error).replace(str(path), "FILE").replace("packed", "t.txt")
 
 
-ANY_FILE = given(CONTENTS, SHAPES, st.sampled_from(PACKERS), st.integers(1, 40))
-
-
-@settings(max_examples=500)
-@ANY_FILE
-def test_any_bytes_are_read_line_by_line_or_refused(tmp_path_factory, data, shape, pack, block_bytes):
-    read_or_refused(tmp_path_factory, data, shape, pack, block_bytes)
-
-
 @pytest.mark.slow
-@settings(max_examples=10_000)
-@ANY_FILE
-def test_ten_thousand_files_are_read_line_by_line_or_refused(tmp_path_factory, data, shape, pack, block_bytes):
+@settings(max_examples=int(os.environ.get("TRACIN_DASK_EXAMPLES", "500")))
+@given(CONTENTS, SHAPES, st.sampled_from(PACKERS), st.integers(1, 40))
+def test_any_bytes_are_read_line_by_line_or_refused(tmp_path_factory, data, shape, pack, block_bytes):
     read_or_refused(tmp_path_factory, data, shape, pack, block_bytes)

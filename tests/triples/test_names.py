@@ -87,7 +87,7 @@ def test_an_edge_map_with_line_breaks_in_a_name_is_refused(write, text):
 @pytest.mark.parametrize("name", ["\r", "\v\r", "\n"])
 def test_an_entity_name_of_line_breaks_is_refused_with_its_line(write, name):
     with pytest.raises(TriplesError, match=r"names\.txt, line 2: "):
-        read_names(write("names.txt", f"a\t0\n{name}\t1\n"), 2)
+        read_names(write("names.txt", f"a\t0\n{name}\t1\n"), IdMap.of("ab"))
 
 
 def test_a_missing_edge_map_is_refused(tmp_path):
