@@ -68,6 +68,7 @@ def test_no_flip_of_a_single_bit_gives_another_model(saved, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_no_flip_of_any_of_10_000_bits_gives_another_model(saved, tmp_path):
     size = 8 * saved.stat().st_size
     bits = np.random.default_rng(1).choice(size - 20_000, 8_000, replace=False).tolist()
@@ -240,6 +241,7 @@ def old() -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("cases", [250, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_edited_pickles_raise_no_other_errors_than_those_of_the_package(cases, saved, old, tmp_path_factory):
     folder = tmp_path_factory.mktemp("edited")
