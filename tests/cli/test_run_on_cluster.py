@@ -63,6 +63,24 @@ def test_local_workers_give_the_bits_of_one_process_and_print_the_dashboard(expl
     assert "dashboard: http://127.0.0.1:" in said
 
 
+def test_a_result_is_written_before_a_cluster_is_closed(project, tool, tmp_path, monkeypatch, caplog):
+    output = tmp_path / "a.json"
+    written = []
+
+    def never(*_: object, **__: object) -> None:
+        written.append(output.exists())
+        raise TimeoutError("a worker does not end")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalCluster, "close", never)
+        job = ["--test-triple", *project.test_ids, "--output", output, "--cluster", "local", "--workers", 1]
+        result = tool("run", *project.options(), *job)
+    assert written == [True]
+    assert result.exit_code == 0
+    assert f"wrote {output}" in result.stdout
+    assert "the workers did not end in time and were killed (a worker does not end)" in caplog.messages
+
+
 def test_an_unreachable_cluster_is_a_short_error(project, tool, tmp_path):
     words = ["--mode", "self", "--output", tmp_path / "a.json", "--cluster", tmp_path / "scheduler.json"]
     with pytest.raises(ClusterError, match=r"scheduler\.json: no such scheduler file"):
@@ -79,3 +97,10 @@ def test_performance_report_without_workers_is_refused(project, tool, tmp_path):
     words = ["--mode", "self", "--output", tmp_path / "a.json", "--performance-report", tmp_path / "report.html"]
     with pytest.raises(ConfigError, match="this run has none: give --cluster local"):
         tool("run", *project.options(), *words)
+
+
+def test_a_performance_report_that_cannot_be_written_is_refused_before_the_run(project, tool, tmp_path):
+    (tmp_path / "file").write_text("")
+    words = ["--mode", "self", "--output", tmp_path / "a.json", "--cluster", "local"]
+    with pytest.raises(ConfigError, match="the performance report cannot be written to"):
+        tool("run", *project.options(), *words, "--performance-report", tmp_path / "file" / "report.html")

@@ -80,6 +80,17 @@ def test_run_on_local_workers_gives_the_same_bits(explain, here):
     assert (found.run["workers"], found.run["threads_per_worker"]) == (2, 1)
 
 
+def test_a_result_is_returned_although_its_cluster_cannot_be_closed(explain, here, monkeypatch, caplog):
+    def never(*_: object, **__: object) -> None:
+        raise TimeoutError("a worker does not end")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalCluster, "close", never)
+        found = explain(cluster=Local(workers=1, dashboard_address="127.0.0.1:0"))
+    assert same(found, here)
+    assert "the workers did not end in time and were killed (a worker does not end)" in caplog.messages
+
+
 @pytest.mark.parametrize("as_text", [str, Path])
 def test_run_with_a_specification_file_gives_the_same_bits(explain, here, tmp_path, as_text):
     path = tmp_path / "local.yaml"
