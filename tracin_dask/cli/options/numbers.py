@@ -17,9 +17,9 @@ class WholeNumber(click.ParamType[int]):
 
     name = "integer"
 
-    def __init__(self, least: int = 1, most: int = MOST) -> None:
-        """Take the smallest and the largest number."""
-        self._least, self._most = least, most
+    def __init__(self, least: int = 1, most: int = MOST, *, otherwise: str = "") -> None:
+        """Take the smallest and the largest number, and what else the message names."""
+        self._least, self._most, self._otherwise = least, most, otherwise
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
         """Parse the text."""
@@ -28,7 +28,8 @@ class WholeNumber(click.ParamType[int]):
         except ValueError:  # no number, or one of thousands of digits
             number = None
         if number is None or not self._least <= number <= self._most:
-            self.fail(f"{short(value)} is not a whole number from {self._least} to {self._most:,}.", param, ctx)
+            limits = f"from {self._least} to {self._most:,}{self._otherwise}"
+            self.fail(f"{short(value)} is not a whole number {limits}.", param, ctx)
         return number
 
 

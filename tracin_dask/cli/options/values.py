@@ -105,7 +105,7 @@ class ByteSize(click.ParamType[int]):
 class BatchSize(click.ParamType[int | None]):
     """A number of triples, or `auto`."""
 
-    _number = WholeNumber()
+    _number = WholeNumber(otherwise=", or auto")
 
     name = "integer|auto"
 
