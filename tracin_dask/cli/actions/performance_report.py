@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import write_bytes
@@ -31,14 +33,14 @@ class PerformanceReport:
         WriteError
             If it cannot be written.
         """
-        if self.place is not None:
+        if self.place is not None and self.page:
             with writing(self.place, "the performance report", kept=lambda: "the result is written"):
                 write_bytes(self.place, self.page)
 
 
 @contextmanager
 def performance_report(place: Place | None, client: "Client | None") -> Iterator[PerformanceReport]:
-    """Record Dask's performance report of the block, if there is a place for it.
+    """Record Dask's performance report of the block, if there is a place for it and the block succeeds.
 
     Raises
     ------
@@ -55,6 +57,12 @@ def performance_report(place: Place | None, client: "Client | None") -> Iterator
 
     with tempfile.TemporaryDirectory(prefix="tracin-dask-") as folder:
         page = Path(folder) / "report.html"
-        with client.as_current(), distributed.performance_report(filename=str(page)):
-            yield report
-        report.page = page.read_bytes()
+        with client.as_current():
+            recorded = distributed.performance_report(filename=str(page))
+            recorded.__enter__()
+            yield report  # if that fails, the cluster may be gone: no report
+            try:
+                recorded.__exit__(None, None, None)
+                report.page = page.read_bytes()
+            except Exception as error:  # noqa: BLE001 - whatever Dask raises, the result of the block is there
+                click.echo(f"there is no performance report: {error}", err=True)

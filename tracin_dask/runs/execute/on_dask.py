@@ -1,6 +1,7 @@
 """Carries out a plan on the workers of a Dask client."""
 
-from asyncio import CancelledError
+import asyncio
+import concurrent.futures
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from distributed import Client, Future, KilledWorker, as_completed, get_worker
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.errors import ClusterError, ResumeError
+from tracin_dask.errors import ClusterError, ResumeError, TracInDaskError
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.checkpoints.checkpoint_file import SentContents
@@ -46,6 +47,8 @@ from tracin_dask.runs.work.state import WorkerState
 
 Weights = tuple[SentContents | None, ...] | None
 """The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
+CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
+"""Dask raises the one or the other for tasks that are lost with their scheduler."""
 WAIT_SECONDS = 0.5
 """How long to wait for tasks before looking whether the cluster is still there."""
 _STATE = "_tracin_dask_state"
@@ -134,17 +137,17 @@ class OnDask:
         topic = progress_topic(self._id)
         self._client.subscribe_topic(topic, lambda event: progress.add(event[1]["group"], event[1]["rows"]))
         futures = self._submit_groups(groups)
-        try:
-            with self._watch, self._explained():
+        with self._watch, self._explained():
+            try:
                 for future, scored in self._finished(futures):
                     rows = futures.pop(future)
                     progress.finish(rows[0])
                     yield rows, scored
-        finally:
-            if self._client.status == "running":
-                self._client.cancel(list(futures))
-                self._client.unsubscribe_topic(topic)
-            self._let_go()
+            finally:
+                self._let_go()
+                if self._client.status == "running":
+                    self._client.cancel(list(futures))
+                    self._client.unsubscribe_topic(topic)
 
     def audit(self, chosen: Chosen) -> Compared:
         """Let a worker compute some influences once more, by plain automatic differentiation; raises as `prepare`."""
@@ -192,7 +195,7 @@ class OnDask:
         while not finished.is_empty():
             if finished.has_ready():
                 future, outcome = next(finished)
-                if isinstance(outcome, CancelledError):
+                if isinstance(outcome, CANCELLED):
                     raise outcome
                 yield future, outcome
             else:
@@ -221,8 +224,10 @@ class OnDask:
                 f"workers died repeatedly at the same task ({error}); most often they ran out of memory: "
                 "give a smaller --batch-size, or fewer --workers with more memory each"
             ) from error
-        except (CancelledError, OSError, RuntimeError) as error:
-            if isinstance(error, CancelledError) or self._client.status != "running":
+        except TracInDaskError:
+            raise
+        except (*CANCELLED, Exception) as error:
+            if isinstance(error, CANCELLED) or self._client.status != "running":  # Dask raises this and that then
                 raise lost(self._client) from error
             raise
 
