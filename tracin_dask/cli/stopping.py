@@ -22,6 +22,10 @@ LIMIT_SECONDS = 8.0
 """A command that has not ended by itself so long after a signal is ended from outside."""
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal stops the command; a plain `KeyboardInterrupt` in an import would let Python kill itself at its end."""
+
+
 class _Stop:
     """The signal that stops this process, and what is left of its work; there is one of it."""
 
@@ -100,7 +104,7 @@ def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Pytho
     _Stop.number = number
     _silence()
     if not _Stop.is_said:
-        raise KeyboardInterrupt
+        raise Stopped
 
 
 def _ignore_signals() -> None:
@@ -121,11 +125,13 @@ def _watch(arrived: socket.socket) -> None:
         while received := arrived.recv(1):
             if received[0] in SIGNALS:
                 _Stop.number = received[0]
-                break
-        else:
-            return  # the command has ended
-    _silence()
-    time.sleep(LIMIT_SECONDS)
+                _silence()
+                time.sleep(LIMIT_SECONDS)
+                _end_process()
+
+
+def _end_process() -> NoReturn:
+    """End the process from outside of its main thread; worker processes end first."""
     try:
         _kill_children()
         _say()
