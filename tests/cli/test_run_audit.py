@@ -23,7 +23,16 @@ def words(project, tmp_path):
 def test_the_screen_and_the_file_state_the_audit_and_show_repeats_it(tool, words, tmp_path):
     lines = tool(*words).output.splitlines()
     audit = json.loads((tmp_path / "why.json").read_text())["run"]["audit"]
-    assert audit.keys() == {"rows", "test_triples", "largest_deviation", "limit", "precision", "excluded", "seconds"}
+    assert audit.keys() == {
+        "rows",
+        "test_triples",
+        "checkpoints",
+        "largest_deviation",
+        "limit",
+        "precision",
+        "excluded",
+        "seconds",
+    }
     (line,) = [line for line in lines if line.startswith("audit: ")]
     assert line == (
         "audit: the influences of 4 training triples on 1 test triple deviate by at most "
@@ -52,7 +61,12 @@ def test_a_value_of_audit_that_is_none_is_refused(refused, words, value, message
 
 def test_a_failed_audit_writes_nothing_and_keeps_the_finished_rows(tool, words, tmp_path, monkeypatch):
     by_engine = compare._by_engine
-    monkeypatch.setattr(compare, "_by_engine", lambda *arguments: [2 * one for one in by_engine(*arguments)])
+
+    def doubled(*arguments):
+        influences, is_left_out = by_engine(*arguments)
+        return 2 * influences, is_left_out
+
+    monkeypatch.setattr(compare, "_by_engine", doubled)
     with pytest.raises(AuditError, match=r"Nothing was written, finished rows are kept in .*why\.json\.progress\."):
         tool(*words)
     assert not (tmp_path / "why.json").exists()

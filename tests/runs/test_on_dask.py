@@ -42,7 +42,7 @@ def graph_bytes(client: Client, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("batch_size", [BATCH_SIZE, 1])
 def test_all_tasks_are_sent_in_one_small_message(make_job: MakeJob, client: Client, graph_bytes, batch_size):
-    job = make_job(batch_size=batch_size)
+    job = make_job(batch_size=batch_size, audit=0)
     result = job.carry_out(client, task_rows=batch_size, tasks_per_group=20)
     num_tasks = result.run["statistics"]["tasks"]
     assert num_tasks == -(-NUM_ROWS // batch_size)

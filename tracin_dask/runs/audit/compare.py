@@ -1,11 +1,11 @@
 """Compares influences of a run with plain automatic differentiation, on a worker or in the run's own process."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets
@@ -17,7 +17,7 @@ from tracin_dask.runs.audit.numbers import Numbers
 from tracin_dask.runs.audit.picked import Clock, Picked, pick
 from tracin_dask.runs.audit.plain.gradients import PlainGradients
 from tracin_dask.runs.audit.plain.model import plain_model
-from tracin_dask.runs.audit.tolerance import tolerance_of
+from tracin_dask.runs.audit.tolerance import Tolerance, tolerance_of
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
 from tracin_dask.runs.work.score import prepare_test
@@ -43,6 +43,8 @@ class Compared:
 
     num_rows: int = 0
     num_answers: int = 0
+    num_checkpoints: int = 0
+    """Over which the influences that are compared are summed: all of the run, or one."""
     num_excluded: int = 0
     """Training triples and answers near a kink, or with gradients that are too small for the precision."""
     worst: Comparison | None = None
@@ -79,14 +81,17 @@ def compare(
             picked = pick(first.gradients(), job, targets, chosen, clock)
         except NotDiagonalError as error:
             return Compared(limit=tolerance.limit, why_not_all=str(error), seconds=clock.seconds)
-        measured = [picked.numbers, *(picked.at(other.gradients(), job.question) for other in others)]
-        numbers = Numbers.summed(measured, job.learning_rates)
-        known = numbers.known(job.scoring.normalize, tolerance.least_square)
-        found = list(_comparisons(state, job, picked, numbers.divided(job.scoring.normalize), known))
+        numbers = [picked.numbers, *(picked.at(other.gradients(), job) for other in others)]
+        summed, known = _summed(job, numbers, tolerance)
+        if not known.any() and others:  # of many checkpoints, most triples are near a kink at one
+            job, numbers, picked = _alone(job), numbers[:1], picked.unlisted()
+            summed, known = _summed(job, numbers, tolerance)
+        found = list(_comparisons(state, job, picked, summed, known))
     rows, answers = known.any(axis=1), known.any(axis=0)
     return Compared(
         num_rows=int(rows.sum()),
         num_answers=0 if targets is None else int(answers.sum()),
+        num_checkpoints=len(numbers),
         num_excluded=picked.num_near + int((~rows).sum() + (~answers).sum() * rows.any()),
         worst=max(found, key=_deviation, default=None),
         num_compared=len(found),
@@ -95,6 +100,21 @@ def compare(
         precision=picked.precision,
         why_not_all=_why(int(rows.sum()), chosen, picked),
         seconds=clock.seconds,
+    )
+
+
+def _summed(
+    job: ScoreJob, numbers: Sequence[Numbers], tolerance: Tolerance
+) -> tuple[Numbers, Bool[ndarray, "row answer"]]:
+    """Sum over the checkpoints of a job, and tell which sums can be compared."""
+    summed, normalize = Numbers.summed(numbers, job.learning_rates), job.scoring.normalize
+    return summed.divided(normalize), summed.known(normalize, tolerance.least_square)
+
+
+def _alone(job: ScoreJob) -> ScoreJob:
+    """Take the first checkpoint of a job alone."""
+    return replace(
+        job, checkpoints=job.checkpoints[:1], learning_rates=job.learning_rates[:1], gathered=job.gathered[:1]
     )
 
 
@@ -144,12 +164,18 @@ class _Checkpoint:
 def _comparisons(
     state: WorkerState, job: ScoreJob, picked: Picked, plain: Numbers, known: Bool[ndarray, "row answer"]
 ) -> Iterator[Comparison]:
-    """Compare each influence with the engine's, computed in a small batch, and with the one that a list states."""
+    """Compare each influence with the engine's, computed in a small batch, and with the one that a list states.
+
+    What the engine leaves out, as a quotient of rounding errors, is no longer `known`.
+    """
     for column, answer in enumerate([None] if picked.answers is None else picked.answers):
-        rows = np.flatnonzero(known[:, column]).tolist()
-        some = [picked.rows[row] for row in rows]
-        theirs = _by_engine(state, job, answer, some) if some else ()
-        for row, candidate, of_engine in zip(rows, some, theirs, strict=True):
+        rows = np.flatnonzero(known[:, column])
+        if len(rows) == 0:
+            continue
+        theirs, is_left_out = _by_engine(state, job, answer, [picked.rows[row] for row in rows])
+        known[rows[is_left_out], column] = False
+        for row, of_engine in zip(rows[~is_left_out].tolist(), theirs[~is_left_out].tolist(), strict=True):
+            candidate = picked.rows[row]
             value, bound = float(plain.products[row, column]), float(plain.bounds[row, column])
             for of_run in (of_engine, *_stated(candidate, answer)):
                 deviation = abs(of_run - value) / bound
@@ -162,15 +188,20 @@ def _stated(row: Candidate, answer: Answer | None) -> tuple[float, ...]:
     return (row.influence,) if is_from_list else ()
 
 
-def _by_engine(state: WorkerState, job: ScoreJob, answer: Answer | None, rows: Sequence[Candidate]) -> list[float]:
-    """Score a few training triples as a run does."""
-    found = np.zeros(len(rows))
+def _by_engine(
+    state: WorkerState, job: ScoreJob, answer: Answer | None, rows: Sequence[Candidate]
+) -> tuple[Float[ndarray, " row"], Bool[ndarray, " row"]]:
+    """Score a few training triples as a run does, and tell which the engine leaves out and counts."""
+    found, is_left_out = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
     with computing(job) as here, torch.no_grad():
         engines, _ = state.engines(job, here)
         test = None if answer is None else prepare_test(state, job, answer.targets)
         for part in state.laid_out(job, engines, test).batches.parts(np.stack([row.triple for row in rows])):
-            found[part.rows] = part.influences[:, 0].double().cpu().numpy()
-    return found.tolist()
+            influences = part.influences[:, 0].double().cpu().numpy()
+            found[part.rows] = influences
+            if part.num_cancelled is not None and part.num_cancelled > 0:
+                is_left_out[part.rows] = influences == 0
+    return found, is_left_out
 
 
 def _deviation(comparison: Comparison) -> float:

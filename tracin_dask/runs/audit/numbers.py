@@ -20,14 +20,16 @@ class RowNumbers:
     bounds: Float[ndarray, " answer"]
 
     @classmethod
-    def of(cls, own: Differentiated | None, answers: Sequence[Differentiated | None] | None) -> "RowNumbers":
+    def of(
+        cls, own: Differentiated | None, answers: Sequence[Differentiated | None] | None, normalize: Normalize
+    ) -> "RowNumbers":
         """Multiply a training triple's gradient with those of the answers, or without answers with itself."""
         others = [own] if answers is None else answers
-        pairs = [
-            (np.nan, np.nan) if own is None or other is None else (own.times(other), own.bound(other))
+        found = [
+            (np.nan, np.nan) if own is None or other is None else (own.times(other), own.bound(other, normalize))
             for other in others
         ]
-        products, bounds = np.array(pairs).reshape(-1, 2).T
+        products, bounds = np.array(found).reshape(-1, 2).T
         return cls(square=np.nan if own is None else own.square, products=products, bounds=bounds)
 
 

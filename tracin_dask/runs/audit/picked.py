@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tracin_dask.influence.columns import Question, Targets
+from tracin_dask.influence.columns import Targets
 from tracin_dask.runs.audit.candidates import Answer, Candidate, candidates, members, whole_answers
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.limits import MOST_ANSWERS
@@ -53,12 +53,17 @@ class Picked:
     num_near: int
     """Answers and training triples that were passed over, since they lie near a kink."""
 
-    def at(self, gradients: PlainGradients, question: Question) -> Numbers:
+    def at(self, gradients: PlainGradients, job: ScoreJob) -> Numbers:
         """Give the numbers at another checkpoint; where these triples are near a kink there, they are NaN."""
         against = None
         if self.answers is not None:
-            against = [gradients.of_answer(question, answer.targets) for answer in self.answers]
-        return Numbers.of([RowNumbers.of(gradients.of_training(row.triple), against) for row in self.rows], against)
+            against = [gradients.of_answer(job.question, answer.targets) for answer in self.answers]
+        own = (gradients.of_training(row.triple) for row in self.rows)
+        return Numbers.of([RowNumbers.of(one, against, job.scoring.normalize) for one in own], against)
+
+    def unlisted(self) -> "Picked":
+        """Leave out what lists state: they are of all checkpoints."""
+        return replace(self, rows=[replace(row, answer=None) for row in self.rows])
 
 
 def pick(gradients: PlainGradients, job: ScoreJob, targets: Targets | None, chosen: Chosen, clock: Clock) -> Picked:
@@ -79,7 +84,7 @@ def pick(gradients: PlainGradients, job: ScoreJob, targets: Targets | None, chos
 
     def numbers(row: Candidate) -> RowNumbers | None:
         own = gradients.of_training(row.triple)
-        return None if own is None else RowNumbers.of(own, against)
+        return None if own is None else RowNumbers.of(own, against, job.scoring.normalize)
 
     rows_to_try = candidates(job.store, answers, chosen) if answers != [] else iter(())
     rows, found, more = _first(rows_to_try, numbers, (chosen.num_rows, clock))

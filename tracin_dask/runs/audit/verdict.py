@@ -18,6 +18,7 @@ def about_audit(compared: Compared) -> Mapping[str, Any]:
     return {
         "rows": compared.num_rows,
         "test_triples": compared.num_answers,
+        "checkpoints": compared.num_checkpoints,
         "largest_deviation": None if worst is None else worst.deviation,
         "limit": compared.limit,
         "precision": compared.precision,

@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tracin_dask.errors import CheckpointError
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, CorruptingLoss, Loss, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
@@ -47,15 +48,16 @@ class PlainModel:
             for name, tensor in (*module.named_parameters(), *module.named_buffers())
         }
 
-    def losses(self, loss: AnyLoss, triples: Int[ndarray, "triple 3"]) -> Float[Tensor, " triple"]:
-        """Compute the loss of every triple."""
+    def losses(self, loss: AnyLoss, triples: Int[ndarray, "triple 3"]) -> Iterator[Float[Tensor, " triple"]]:
+        """Compute the loss of every triple, in the parts of which it is the sum."""
         kind, ids = reads(loss), torch.from_numpy(triples)
         if kind == ALL_SCORES:
-            return cast(AllScoresLoss, loss).value(self._call(self._model.score_tails, ids[:, :2]), ids[:, 2])
-        if kind == CORRUPTED_TRIPLES:
-            parts = cast(CorruptingLoss, loss).parts(triples, self._model.config.num_entities)
-            return torch.stack([part.loss.value(self.scores(part.triples)) for part in parts]).sum(dim=0)
-        return cast(Loss, loss).value(self.scores(triples))
+            yield cast(AllScoresLoss, loss).value(self._call(self._model.score_tails, ids[:, :2]), ids[:, 2])
+        elif kind == CORRUPTED_TRIPLES:
+            for part in cast(CorruptingLoss, loss).parts(triples, self._model.config.num_entities):
+                yield part.loss.value(self.scores(part.triples))
+        else:
+            yield cast(Loss, loss).value(self.scores(triples))
 
     def scores(self, triples: Int[ndarray, "triple 3"]) -> Float[Tensor, " triple"]:
         """Score triples."""
@@ -81,8 +83,8 @@ def plain_model(model: TrainedModel, loss: AnyLoss) -> PlainModel:
     """Copy a model in float64, or in its own type where its code allows no other."""
     wide = PlainModel(model, torch.float64)
     try:
-        wide.losses(loss, np.zeros((1, 3), dtype=np.int64))
-    except RuntimeError:  # it mixes numbers of its own type with the tensors
+        list(wide.losses(loss, np.zeros((1, 3), dtype=np.int64)))
+    except (RuntimeError, CheckpointError):  # it mixes numbers of its own type with the tensors
         return PlainModel(model, model.dtype)
     return wide
 
