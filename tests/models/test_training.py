@@ -133,6 +133,7 @@ def test_training_lowers_the_loss_and_leaves_its_files(run, tmp_path):
     tested = json.loads((folder / "test_results.json").read_text())
     assert {name: tested[name] for name in result.test_metrics} == result.test_metrics
     config = json.loads((folder / "config.json").read_text())
+    assert config["bits_depend_on"]["threads"] == torch.get_num_threads()
     assert (config["model"]["embedding_dim"], config["training"]["batch_size"]) == (32, 16)
     assert config["data"]["num_train_triples"] == 65
 

@@ -66,8 +66,8 @@ def train(
 ) -> TrainingResult:
     """Train a ConvE and write its models, checkpoints, history and metrics.
 
-    On a CPU with the same number of threads the weights are the same bit for bit however often the training was
-    stopped and resumed, and for any number of workers.
+    On CPUs of one kind, with one build of PyTorch and one number of threads, the weights are the same bit for bit
+    however often the training was stopped and resumed, and for any number of workers.
 
     Raises
     ------
@@ -206,6 +206,11 @@ class _Training:
             "training": asdict(self.learner.config),
             "identity": self.identity,
             "device": str(self.learner.device),
+            "bits_depend_on": {
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+                "cpu_instructions": torch.backends.cpu.get_cpu_capability(),
+            },
         }
 
 
