@@ -18,7 +18,7 @@ from typing import NoReturn
 from tracin_dask.cli.say import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-LIMIT_SECONDS = 8.0
+LIMIT_SECONDS = 6.0
 """A command that has not ended by itself so long after a signal is ended from outside."""
 
 
@@ -82,6 +82,7 @@ def exit_stopped() -> NoReturn:
     """Print the one line, and exit as a program does that a signal ends; without a signal it was Ctrl-C."""
     if is_stopping():
         _ignore_signals()
+        _kill_children(lambda line: "spawn_main" in line)  # workers that were just about to start
     _say()
     sys.exit(_exit_code())
 
@@ -101,6 +102,7 @@ def _say() -> None:
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature
     _ignore_signals()
+    signal.set_wakeup_fd(-1)
     _Stop.number = number
     _silence()
     if not _Stop.is_said:
@@ -133,7 +135,7 @@ def _watch(arrived: socket.socket) -> None:
 def _end_process() -> NoReturn:
     """End the process from outside of its main thread; worker processes end first."""
     try:
-        _kill_children()
+        _kill_children(lambda line: "resource_tracker" not in line)  # which frees what the others hold
         _say()
         free_semaphores: Callable[[int], None] = vars(util)["_run_finalizers"]
         free_semaphores(0)  # else the resource tracker would print a warning for each of them
@@ -152,10 +154,11 @@ def _silence() -> None:
     threading.excepthook = lambda _: None
 
 
-def _kill_children() -> None:
-    import psutil  # noqa: PLC0415 - only for a command that hangs
+def _kill_children(is_meant: Callable[[str], bool]) -> None:
+    """Kill the processes below this one whose command lines are meant."""
+    import psutil  # noqa: PLC0415 - only for a stopped command
 
-    with suppress(psutil.Error):
-        for child in psutil.Process().children(recursive=True):
-            if "resource_tracker" not in " ".join(child.cmdline()):  # it frees what the others hold
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if is_meant(" ".join(child.cmdline())):
                 child.kill()
