@@ -95,7 +95,7 @@ def graph_of(name: str, text: Path, sizes: Sizes) -> Graph:
         folder / "graph.zarr",
         entity_to_id=paths["entity"],
         relation_to_id=paths["relation"],
-        options=tracin_dask.IngestOptions(labels=True),
+        options=tracin_dask.IngestOptions(labels=True, map_columns="label,id"),
     )
     return Graph(
         name=name,

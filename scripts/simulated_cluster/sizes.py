@@ -36,7 +36,7 @@ def prepared_run(sizes: Sizes, folder: Path) -> PreparedRun:
     maps = {f"{kind}_to_id": _id_map(folder, kind, n) for kind, n in _COUNTS.items()}
     store = tracin_dask.ingest(folder / "train.txt", folder / "graph.zarr", **maps)
     checkpoint = load_conve(_checkpoint(folder / "model.pt", sizes.embedding_dim))
-    prepared = prepare(store, checkpoint, triples, config=RunConfig.of(top_k=sizes.top_k, device="cpu"))
+    prepared = prepare(store, checkpoint, triples, config=RunConfig.of(top_k=sizes.top_k, device="cpu", audit=0))
     info = replace(
         store.info,
         num_triples=sizes.num_triples,

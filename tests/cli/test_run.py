@@ -116,6 +116,7 @@ class TestTestTriples:
             text = (project.folder / name).read_text()
             (tmp_path / name).write_text(text.replace(prefix, "").replace("predicate:", ""))
         words = ["--model-path", project.folder / "model.pt", "--train", tmp_path / "train.txt", "--labels"]
+        words += ["--map-columns", "label,id"]
         words += ["--entity-to-id", tmp_path / "node_dict.txt", "--relation-to-id", tmp_path / "rel_dict.txt"]
         bare = [label.split(":")[1] for label in project.test_labels]
         output = tmp_path / "a.json"

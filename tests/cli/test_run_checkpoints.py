@@ -159,7 +159,6 @@ class TestLearningRates:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (["--learning-rate", 0.1, -1, 0.2], r"--learning-rate must be a positive number, not -1\.0"),
             (["--learning-rate-schedule", "bad.tsv", "--learning-rate", 1], "both give learning rates; give only one"),
             (["--learning-rate-schedule", "bad.tsv"], r"bad\.tsv, line 2: expected `epoch TAB learning rate`"),
         ],

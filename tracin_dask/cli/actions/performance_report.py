@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from tracin_dask.cli.say import say
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import write_bytes
@@ -65,4 +64,4 @@ def performance_report(place: Place | None, client: "Client | None") -> Iterator
                 recorded.__exit__(None, None, None)
                 report.page = page.read_bytes()
             except Exception as error:  # noqa: BLE001 - whatever Dask raises, the result of the block is there
-                click.echo(f"there is no performance report: {error}", err=True)
+                say(f"there is no performance report: {error}", err=True)
