@@ -104,7 +104,7 @@ def test_a_run_on_local_workers_is_stopped_with_one_line(long_project, stop_at, 
 def test_a_training_is_stopped_with_one_line(long_project, stop_at, tmp_path):
     sizes = ["--embedding-dim", 24, "--embedding-height", 4, "--embedding-width", 6, "--checkpoint-frequency", 1]
     words = ["train", "--train", long_project.folder / "train.txt", "-o", tmp_path / "model", *sizes]
-    found = stop_at(*words, "--num-workers", 1, "--batch-size", 2000, at="epoch 1/", number=signal.SIGTERM)
+    found = stop_at(*words, "--batch-size", 2000, at="epoch 1/", number=signal.SIGTERM)
     assert found.code == 128 + signal.SIGTERM
     assert found.lines[-1].startswith("stopped; --resume-from-checkpoint ")
     assert "checkpoint_epoch_" in found.lines[-1]
