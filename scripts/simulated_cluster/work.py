@@ -13,7 +13,7 @@ from simulated_cluster.sizes import NUM_RELATIONS
 from tracin_dask.influence.columns import Targets, answers_of
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import Ranking, TopK
-from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.plan.memory import read_rows
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import Counters, OnRows, Prepared, Scored, ScoreJob, bytes_of
@@ -95,9 +95,9 @@ finished: list[Interval] = []
 
 def install(work: SimulatedWork) -> None:
     """Let the tasks of this process sleep from now on; the one place where the simulation replaces the product."""
-    on_dask.score_rows = work.score_rows
-    on_dask.prepare_test = work.prepare_test
-    on_dask.load_ahead = work.load_ahead
+    on_worker.score_rows = work.score_rows
+    on_worker.prepare_test = work.prepare_test
+    on_worker.load_ahead = work.load_ahead
 
 
 def take_finished() -> list[Interval]:

@@ -1,9 +1,11 @@
 """SIGINT and SIGTERM, once or twice, to a command or to its group: it ends soon, with one line and nothing left."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +45,11 @@ def long_project(write_project, tmp_path_factory):
 
 
 @pytest.fixture
-def stop_at(tmp_path: Path):
+def stop_at():
     """Start a command, wait for a line of its standard error that begins so, and stop it."""
 
     def stop(*words: object, at: str, number: int, to_group: bool = True, times: int = 1) -> Stopped:
-        scratch = tmp_path / "scratch"
-        scratch.mkdir()
+        scratch = Path(tempfile.mkdtemp())  # a short path: sockets lie in it
         command = [sys.executable, "-W", "error", "-c", MAIN, *map(str, words)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
         with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(scratch)}, **streams) as process:
@@ -70,6 +71,7 @@ def stop_at(tmp_path: Path):
         left = [*map(str, alive), *(name for name in files if not name.startswith(FOLDERS_OF_LIBRARIES))]
         usual = ("dashboard: ", "scored ", "epoch ", "running in ", "  from your own machine: ")
         lines = [line for line in said.splitlines() if not line.startswith(usual)]
+        shutil.rmtree(scratch)
         return Stopped(code=process.returncode, lines=lines, seconds=seconds, left=left)
 
     return stop
@@ -104,7 +106,7 @@ def test_a_run_on_local_workers_is_stopped_with_one_line(long_project, stop_at, 
 def test_a_training_is_stopped_with_one_line(long_project, stop_at, tmp_path):
     sizes = ["--embedding-dim", 24, "--embedding-height", 4, "--embedding-width", 6, "--checkpoint-frequency", 1]
     words = ["train", "--train", long_project.folder / "train.txt", "-o", tmp_path / "model", *sizes]
-    found = stop_at(*words, "--batch-size", 2000, at="epoch 1/", number=signal.SIGTERM)
+    found = stop_at(*words, "--num-workers", 1, "--batch-size", 2000, at="epoch 1/", number=signal.SIGTERM)
     assert found.code == 128 + signal.SIGTERM
     assert found.lines[-1].startswith("stopped; --resume-from-checkpoint ")
     assert "checkpoint_epoch_" in found.lines[-1]

@@ -1,4 +1,4 @@
-"""A whole run as one Slurm job: the script's text, and what each process of it is told."""
+"""A whole run as one Slurm job: the script's text, and the command line of each of its processes."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checkpoints as other programs write them: wrappers, other keys, objects beside the weights, other formats."""
+"""Checkpoints of other programs: prefixes of wrappers, other keys, extra objects, other formats."""
 
 import argparse
 import builtins

@@ -1,6 +1,7 @@
 """Training is what it says: the loss, the steps, resuming without a trace, the files it leaves."""
 
 import json
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -346,3 +347,9 @@ def test_invalid_training_settings_are_refused(settings, message):
 def test_one_training_triple_is_too_few():
     with pytest.raises(ConfigError, match="1 training triples; a training needs at least 2"):
         TrainingData(train=triples(1))
+
+
+def test_a_temporary_folder_without_room_for_sockets_is_refused_with_workers(run, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 80)
+    with pytest.raises(ConfigError, match=r"--num-workers needs sockets .* has 81 bytes, more than 75; set TMPDIR"):
+        run("a", num_workers=1)

@@ -7,7 +7,7 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 
 from tracin_dask.monitor.events import TOPIC
-from tracin_dask.runs.execute import announce, on_dask
+from tracin_dask.runs.execute import announce, on_dask, on_worker
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
 NUM_TASKS = -(-NUM_ROWS // BATCH_SIZE)
@@ -71,7 +71,7 @@ def test_the_end_event_of_a_failed_run_states_the_reason(make_job: MakeJob, clie
     def fail(*_: object) -> None:
         raise ValueError("boom")
 
-    monkeypatch.setattr(on_dask, "_score", fail)
+    monkeypatch.setattr(on_worker, "score", fail)
     with pytest.raises(ValueError, match="boom"):
         make_job().carry_out(client, **SMALL_TASKS)
     assert events()[-1]["outcome"] == "stopped: ValueError: boom"

@@ -25,7 +25,7 @@ from tracin_dask.errors import CheckpointError, ClusterError, NonFiniteError, St
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.resources import Resources, of_client
-from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute import on_dask, on_worker
 from tracin_dask.runs.execute.driver import carry_out
 from tracin_dask.runs.plan.plan import make_plan
 from tracin_dask.runs.prepare import prepare
@@ -55,7 +55,7 @@ def test_workers_that_do_not_see_the_checkpoint_get_its_weights(
         new_checkpoint.path.delete()
         return future
 
-    monkeypatch.setattr(on_dask, "_missing", not_seen(".pt"))
+    monkeypatch.setattr(on_worker, "missing", not_seen(".pt"))
     monkeypatch.setattr(on_dask.OnDask, "_send_weights", send_and_delete)
     job = make_job(model=new_checkpoint)
     result = job.carry_out(client, **SMALL_TASKS)
@@ -66,14 +66,14 @@ def test_workers_that_do_not_see_the_checkpoint_get_its_weights(
 
 @pytest.mark.fault("a worker does not see the store", promised="one message")
 def test_a_store_that_a_worker_does_not_see_is_named(make_job: MakeJob, graph: Graph, client, monkeypatch):
-    monkeypatch.setattr(on_dask, "_missing", not_seen(".zarr"))
+    monkeypatch.setattr(on_worker, "missing", not_seen(".zarr"))
     with pytest.raises(ClusterError, match=rf"worker tcp://\S+ does not see the store {graph.store.path}; .* share"):
         make_job().carry_out(client)
 
 
 @pytest.mark.fault("a worker has another version of the code", promised="one message")
 def test_a_worker_with_another_version_of_the_code_is_refused(make_job: MakeJob, client: Client, monkeypatch):
-    monkeypatch.setattr(on_dask, "scoring_code_digest", lambda: "of another version")  # in this process alone
+    monkeypatch.setattr(on_worker, "scoring_code_digest", lambda: "of another version")  # in this process alone
     with pytest.raises(ClusterError, match=r"worker tcp://\S+ has another tracin-dask than this process; install"):
         make_job().carry_out(client)
 
@@ -168,9 +168,9 @@ def allow_failures(number: int, dask_scheduler=None) -> int:
 
 
 @pytest.mark.fault("workers die again and again at one task", promised="one message with advice")
-@pytest.mark.parametrize("name", ["_score", "_share_prepared"])
+@pytest.mark.parametrize("name", ["score", "share_prepared"])
 def test_workers_that_die_at_the_same_task_end_the_run_with_advice(make_job, impatient: Client, monkeypatch, name):
-    monkeypatch.setattr(on_dask, name, lambda *_: os._exit(1))
+    monkeypatch.setattr(on_worker, name, lambda *_: os._exit(1))
     with pytest.raises(ClusterError, match=r"workers died repeatedly at the same task .*--batch-size, or fewer --work"):
         make_job().carry_out(impatient, task_rows=1000)
 
@@ -179,7 +179,7 @@ def test_a_failed_run_leaves_nothing_on_the_workers(make_job: MakeJob, client: C
     def fail(*_: object) -> None:
         raise StoreError("a shard is gone")
 
-    monkeypatch.setattr(on_dask, "_score", fail)
+    monkeypatch.setattr(on_worker, "score", fail)
     with pytest.raises(StoreError) as held:  # the traceback holds the futures
         make_job().carry_out(client, **SMALL_TASKS)
     deadline = time.monotonic() + 20
@@ -198,7 +198,7 @@ def test_a_run_works_after_a_failed_run(make_job: MakeJob, client: Client, monke
     def fail(*_: object) -> None:
         raise StoreError("a shard is gone")
 
-    monkeypatch.setattr(on_dask, "_score", fail)
+    monkeypatch.setattr(on_worker, "score", fail)
     job = make_job()
     with pytest.raises(StoreError, match="a shard is gone"):
         job.carry_out(client, **SMALL_TASKS)

@@ -30,7 +30,7 @@ from tracin_dask.influence.reductions import group_totals
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.plan import memory
 from tracin_dask.runs.work.score import prepare_test, score_rows
@@ -285,7 +285,7 @@ def test_invalid_groupings_are_refused(sources, monkeypatch):
 
 
 def test_workers_that_do_not_see_the_groups_are_named(make_job: MakeJob, client: Client, sources, monkeypatch):
-    monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith("sources.zarr")])
+    monkeypatch.setattr(on_worker, "missing", lambda paths: [path for path in paths if path.endswith("sources.zarr")])
     with pytest.raises(ClusterError, match=r"worker tcp://.* does not see the groups .*sources.zarr; put it on a file"):
         make_job(group_by=(sources,)).carry_out(client)
 

@@ -32,7 +32,7 @@ from tracin_dask.launch.run import run
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.execute import allocator, on_dask
+from tracin_dask.runs.execute import allocator, on_worker
 from tracin_dask.runs.execute.driver import Execution
 from tracin_dask.turn import Turn
 
@@ -216,7 +216,7 @@ def test_workers_in_threads_of_this_process_take_turns_and_leave_it_as_it_was(ma
     def refuse() -> bool:
         raise AssertionError("the allocator belongs to the caller")
 
-    monkeypatch.setattr(on_dask, "keep_freed_memory", refuse)
+    monkeypatch.setattr(on_worker, "keep_freed_memory", refuse)
     job, before = make_job(resources=TWO_THREADS), settings()
     with (
         LocalCluster(

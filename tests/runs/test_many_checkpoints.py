@@ -19,7 +19,7 @@ from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs import prepare as prepare_module
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.prepare import prepare
 from tracin_dask.runs.work import reported
@@ -156,7 +156,7 @@ def test_workers_get_the_weights_of_checkpoints_that_they_do_not_see(
         return dump(file)
 
     monkeypatch.setattr(CheckpointFile, "dump", note)
-    monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith(unseen)])
+    monkeypatch.setattr(on_worker, "missing", lambda paths: [path for path in paths if path.endswith(unseen)])
     job = make_job(model=files, audit=0)
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
     assert sent == [f.path.name for f in files if f.path.name.endswith(unseen)]

@@ -14,7 +14,7 @@ from small_graph import BATCH_SIZE, NUM_ROWS, Job, MakeJob, bits, loaded_files
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
-from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute import on_dask, on_worker
 from tracin_dask.runs.execute.driver import Execution, _job
 from tracin_dask.runs.work.job import Counters, Prepared, ScoreJob, this_process
 from tracin_dask.runs.work.score import prepare_test, score_rows
@@ -83,7 +83,7 @@ def test_dask_knows_the_bytes_that_move_between_workers(planned: ScoreJob, make_
     what = replace(planned, num_columns=targets.num_answers)
     test = prepare_test(state, what, targets)
     scored = score_rows(state, what, test, (0, NUM_ROWS))
-    shared = on_dask._Shared(job=what, test=test, run="1", report_seconds=1.0)
+    shared = on_worker.Shared(job=what, test=test, run="1", report_seconds=1.0)
     for value in (scored, shared):
         assert 0.5 * len(pickle.dumps(value)) < sizeof(value) <= len(pickle.dumps(value))
 
@@ -92,20 +92,20 @@ def test_dask_knows_the_bytes_of_sent_weights(planned: ScoreJob, make_job: MakeJ
     contents = Contents(model=make_job().prepared.checkpoints[0].model, state={})
     sent = planned.checkpoints[0].dump_contents(contents)
     heavy = replace(planned, checkpoints=(replace(planned.checkpoints[0], sent=sent),))
-    shared = [on_dask._Shared(job=job, test=None, run="1", report_seconds=1.0) for job in (planned, heavy)]
+    shared = [on_worker.Shared(job=job, test=None, run="1", report_seconds=1.0) for job in (planned, heavy)]
     assert sizeof(shared[1]) - sizeof(shared[0]) == len(sent) > 1000
 
 
 def test_factors_are_counted_where_they_are_computed(planned: ScoreJob, make_job: MakeJob, client: Client):
-    bare = on_dask._Shared(job=planned, test=make_job().prepared.targets, run="1", report_seconds=1.0)
-    assert on_dask._counters(bare) == Counters()
-    whole = client.submit(on_dask._share_prepared, bare, None, None).result()
+    bare = on_worker.Shared(job=planned, test=make_job().prepared.targets, run="1", report_seconds=1.0)
+    assert on_worker.counters(bare) == Counters()
+    whole = client.submit(on_worker.share_prepared, bare, None, None).result()
     assert isinstance(whole.test, Prepared)
-    assert on_dask._counters(whole).test_factor_computations == 1
+    assert on_worker.counters(whole).test_factor_computations == 1
 
 
 def forget(dask_worker: Worker) -> None:
-    vars(dask_worker).pop(on_dask._STATE, None)
+    vars(dask_worker).pop(on_worker.STATE, None)
 
 
 def loaded_models(dask_worker: Worker) -> list[str]:
@@ -126,11 +126,11 @@ def test_every_worker_loads_the_checkpoint_beside_the_test_factors(make_job: Mak
 
 def test_a_worker_process_keeps_freed_memory_and_the_process_of_the_caller_does_not(planned: ScoreJob, monkeypatch):
     called = []
-    monkeypatch.setattr(on_dask, "keep_freed_memory", lambda: called.append(True))
-    monkeypatch.setattr(on_dask, "get_worker", SimpleNamespace)
-    on_dask._state(replace(planned, caller=this_process()))
+    monkeypatch.setattr(on_worker, "keep_freed_memory", lambda: called.append(True))
+    monkeypatch.setattr(on_worker, "get_worker", SimpleNamespace)
+    on_worker.state_of_worker(replace(planned, caller=this_process()))
     assert called == []
-    on_dask._state(replace(planned, caller="1 on another host"))
+    on_worker.state_of_worker(replace(planned, caller="1 on another host"))
     assert called == [True]
 
 
@@ -144,4 +144,4 @@ def test_a_worker_lets_go_of_test_factors_when_the_run_ends(make_job: MakeJob, c
 
 def laid_out(dask_worker: Worker) -> int:
     gc.collect()
-    return len(vars(dask_worker)[on_dask._STATE]._laid_out)
+    return len(vars(dask_worker)[on_worker.STATE]._laid_out)

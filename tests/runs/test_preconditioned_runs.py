@@ -18,7 +18,7 @@ from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.conve.model import CANCELLED
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
-from tracin_dask.runs.execute import on_dask
+from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.execute.driver import Execution
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
@@ -94,7 +94,7 @@ def test_tasks_workers_and_unseen_files_change_no_bit_under_adam(make, client: C
     job = make(number=2, **options)
     whole = job.carry_out()
     assert bits(job.carry_out(**SMALL_TASKS)) == bits(whole)
-    monkeypatch.setattr(on_dask, "_missing", lambda paths: [path for path in paths if path.endswith("1.pt")])
+    monkeypatch.setattr(on_worker, "missing", lambda paths: [path for path in paths if path.endswith("1.pt")])
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(whole)
 
 

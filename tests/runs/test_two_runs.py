@@ -195,8 +195,8 @@ class TestForeignFiles:
         with pytest.raises(ResumeError, match=r"rows-notes\.npz: damaged record"):
             make_job(tests=A, batch_size=BATCH_SIZE).carry_out(execution=Execution(record_directory=folder))
 
-    @pytest.mark.fault("other files among the records", promised="they stay, and are told")
-    def test_other_files_stay_and_are_told(self, tmp_path: Path):
+    @pytest.mark.fault("other files among the records", promised="they stay, and a message names the folder")
+    def test_other_files_among_the_records_stay(self, tmp_path: Path):
         (tmp_path / "notes.txt").touch()
         assert not records.discard(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

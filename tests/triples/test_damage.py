@@ -138,7 +138,7 @@ class TestCachedStore:
     def damaged(self, found: TripleStore, name: str) -> None:
         Path(found.path, name).write_bytes(b"{")
 
-    @pytest.mark.fault("a damaged store in the cache", promised="it is made anew, and that is told")
+    @pytest.mark.fault("a damaged store in the cache", promised="it is made again, with a message")
     @pytest.mark.parametrize("name", ["zarr.json", "triples/zarr.json", "triples/c/0/0"])
     def test_it_is_made_anew_where_it_is_damaged(self, tmp_path, name):
         text, said = write_text(tmp_path / "a.txt"), []

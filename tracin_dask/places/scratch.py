@@ -1,12 +1,17 @@
 """A folder of the file system for what is needed only while something is made: sorted runs, memory maps."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
+
+_MOST_BYTES_OF_SOCKETS_FOLDER = 75
+"""A socket's path has at most 107 bytes, and multiprocessing adds `/pymp-xxxxxxxx/listener-xxxxxxxx`."""
 
 
 @contextlib.contextmanager
@@ -24,3 +29,22 @@ def scratch_folder(beneath: Place) -> Iterator[Path]:
     scratch.mkdir()
     yield scratch
     shutil.rmtree(scratch)
+
+
+def check_room_for_sockets(what: str) -> None:
+    """Refuse a folder for temporary files whose path leaves no room for the sockets of multiprocessing.
+
+    Processes that exchange tensors would wait for each other for ever.
+
+    Raises
+    ------
+    ConfigError
+        Saying `what` needs the sockets.
+    """
+    folder = tempfile.gettempdir()
+    size = len(os.fsencode(folder))
+    if size > _MOST_BYTES_OF_SOCKETS_FOLDER:
+        raise ConfigError(
+            f"{what} needs sockets in the folder for temporary files, but the path {folder} has {size} bytes, more "
+            f"than {_MOST_BYTES_OF_SOCKETS_FOLDER}; set TMPDIR to a shorter one"
+        )

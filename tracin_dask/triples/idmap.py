@@ -97,7 +97,7 @@ def read_id_map(
     """Read a file of `label TAB id` lines, no quoting, UTF-8; the ids are 0 to n-1, each once, in any order.
 
     Lines of `id TAB label` are recognised where only the first column has the integers 0 to n-1, and a header where one
-    of its two words is `id`. Both are told to `say`; `columns` states the order.
+    of its two words is `id`. `say` gets a message about both; `columns` states the order.
 
     The first line may be their number alone, as in the files of OpenKE; the file may be compressed.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
@@ -45,6 +45,20 @@ _CONTROL_FLOW = "vmap: It looks like you're"
 """How torch starts to say that the values of a tensor decide what is computed."""
 _SAME_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)  # noqa: SLF001 - they have no public name
 """Modules that are left in eval mode, because they do something else in training mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt(Generic[Given]):
+    """What the code of a user's model gave, or else what it raised."""
+
+    value: Given | None = None
+    error: Exception | None = None
+
+    @property
+    def reason(self) -> str:
+        """Say what it raised."""
+        raised = (self.error and self.error.__cause__) or self.error
+        return f"{type(raised).__name__}: {raised}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +100,18 @@ def check_gradients(model: RowwiseModel) -> DerivativeWays:
 
 def _truth_of(model: RowwiseModel) -> Truth:
     """Ask plain autograd, with the first values that give finite scores and gradients."""
-    found: Truth | Exception | None = None
+    tried = Attempt[Truth]()
     for values, has_loop in product(kinds_for(model), (True, False)):
-        found = _tried(partial(_asked_of, model, values, has_loop=has_loop))
-        if isinstance(found, Truth) and found.expected.is_finite and (_has_gradients(found.expected) or values == OWN):
-            return found
-    if isinstance(found, CheckpointError):
-        raise found
+        tried = _tried(partial(_asked_of, model, values, has_loop=has_loop))
+        truth = tried.value
+        if truth is not None and truth.expected.is_finite and (_has_gradients(truth.expected) or values == OWN):
+            return truth
+    if isinstance(tried.error, CheckpointError):
+        raise tried.error
     problem = "gives scores or gradients that are NaN or infinite"
-    if isinstance(found, Exception):
-        problem = f"cannot be differentiated: {_reason(found)}"
-    raise CheckpointError(f"{model.face.name} {problem}") from (found if isinstance(found, Exception) else None)
+    if tried.error is not None:
+        problem = f"cannot be differentiated: {tried.reason}"
+    raise CheckpointError(f"{model.face.name} {problem}") from tried.error
 
 
 def _asked_of(model: RowwiseModel, values: Values, *, has_loop: bool) -> Truth:
@@ -119,24 +134,22 @@ def _refuse_kept_results(truth: Truth) -> None:
         of_whole_model(copied, others)
         return of_whole_model(copied, truth.asked)
 
-    found = _tried(after_calls)
-    if isinstance(found, Found):
-        wrong = different_tensor(found, truth.expected)
-        what = wrong and f"{_gradients_of(wrong)} are others in a later call"
-    else:
-        what = f"a later call raises {_reason(found)}"
+    tried = _tried(after_calls)
+    wrong = _difference(tried, truth)
+    what = wrong and f"{_gradients_of(wrong)} are others in a later call"
+    if tried.error is not None:
+        what = f"a later call raises {tried.reason}"
     if what:
         raise CheckpointError(
             f"{truth.name} keeps results from one call to the next in eval mode, as a cache does ({what}): gradients "
             "would be lost; compute everything anew in each call"
-        ) from (found if isinstance(found, Exception) else None)
+        ) from tried.error
 
 
 def _refuse_other_triples(truth: Truth) -> None:
     """Refuse a model whose scores depend on the other triples of a batch."""
     copied = truth.model.copied()
-    found = _tried(lambda: _in_parts(truth, lambda part: of_whole_model(copied, part)))
-    wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else _reason(found)
+    wrong = _difference(_tried(lambda: _in_parts(truth, lambda part: of_whole_model(copied, part))), truth)
     if wrong:
         raise CheckpointError(
             f"{truth.name} gives a triple another score or gradient in a smaller batch ({wrong}): a score must not "
@@ -151,8 +164,8 @@ def _refuse_other_gradients_in_training(truth: Truth) -> None:
         if isinstance(module, _SAME_IN_TRAINING):
             module.eval()
     with torch.random.fork_rng(devices=[]):
-        found = _tried(lambda: of_whole_model(copied, truth.asked))
-    if not isinstance(found, Found):  # training mode can need what scoring a few triples does not give
+        found = _tried(lambda: of_whole_model(copied, truth.asked)).value
+    if found is None:  # training mode can need what scoring a few triples does not give
         return
     if are_equal(found.scores, truth.expected.scores):
         wrong = different_tensor(found, truth.expected)
@@ -175,15 +188,14 @@ def _refuse_other_rows(truth: Truth) -> None:
         lambda: _in_parts(truth, lambda part: of_rows(copied, part)),
     )
     for order in orders:
-        found = _tried(order)
-        wrong = different_tensor(found, truth.expected) if isinstance(found, Found) else _reason(found)
+        tried = _tried(order)
+        wrong = _difference(tried, truth)
         if wrong is None:
             continue
         _refuse_message_passing(truth)
         rows = f"the rows of {', '.join(truth.model.tables) or 'no table'}"
-        if isinstance(found, Found):
-            problem = f"gives other {_gradients_of(wrong)} from {rows} than as a whole"
-        else:
+        problem = f"gives other {_gradients_of(wrong)} from {rows} than as a whole"
+        if tried.error is not None:
             problem = f"cannot be scored from {rows} alone, where it raises {wrong}"
         raise CheckpointError(f"{truth.name} {problem}: {TABLE_RULE}")
 
@@ -215,16 +227,16 @@ def _ways(truth: Truth) -> DerivativeWays:
     if not dense:
         return EVERY_WAY
     expected = of_whole_model(copied, few)
-    mapped = _tried(lambda: of_each_mapped(copied, few))
-    is_mapped = isinstance(mapped, Found) and not [*different_tensors(mapped.gradients, expected.gradients)]
+    mapped = _tried(lambda: of_each_mapped(copied, few)).value
+    is_mapped = mapped is not None and not [*different_tensors(mapped.gradients, expected.gradients)]
     return DerivativeWays(is_mapped=is_mapped, has_forward_mode=_has_forward_mode(truth, dense))
 
 
-def _refuse_control_flow(name: str, found: object) -> None:
+def _refuse_control_flow(name: str, tried: Attempt[torch.Tensor]) -> None:
     """Refuse a model that asks for values of a whole batch: what it then computes depends on other triples."""
-    if isinstance(found, Exception) and _CONTROL_FLOW in str(found):
+    if _CONTROL_FLOW in str(tried.error):
         raise CheckpointError(
-            f"{name} decides by the values of a batch what it computes ({_reason(found)}): a score must not depend on "
+            f"{name} decides by the values of a batch what it computes ({tried.reason}): a score must not depend on "
             "the other triples of a batch; take torch.where in place of if"
         )
 
@@ -236,11 +248,11 @@ def _has_forward_mode(truth: Truth, dense: dict[str, torch.Tensor]) -> bool:
         name: torch.randn(2, *part.shape, generator=generator, dtype=part.dtype).to(part.device)
         for name, part in dense.items()
     }
-    found = _tried(lambda: along(copied, truth.asked, directions) * truth.asked.weights)
-    if isinstance(found, Exception):
+    found = _tried(lambda: along(copied, truth.asked, directions) * truth.asked.weights).value
+    if found is None:
         return False
-    expected = sum(torch.tensordot(directions[name], part, dims=part.dim()) for name, part in dense.items())
-    assert isinstance(expected, torch.Tensor)  # noqa: S101 - a sum of at least one tensor
+    parts = [torch.tensordot(directions[name], part, dims=part.dim()) for name, part in dense.items()]
+    expected = torch.stack(parts).sum(dim=0)
     return are_equal(found.sum(dim=1), expected, scale=float(found.abs().sum()))
 
 
@@ -256,24 +268,23 @@ def _in_parts(truth: Truth, ask: Callable[[Asked], Found]) -> Found:
     return Found(scores=torch.cat(scores), gradients=gradients)
 
 
-def _tried(function: Callable[[], Given]) -> Given | Exception:
-    """Give what a function of a user's model gives, or what it raises, except that memory ran out."""
+def _tried(function: Callable[[], Given]) -> Attempt[Given]:
+    """Call the code of a user's model; it may raise anything, except that memory ran out."""
     try:
-        return function()
+        return Attempt(value=function())
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - the code of a user's model can raise anything
-        return error
+        return Attempt(error=error)
+
+
+def _difference(tried: Attempt[Found], truth: Truth) -> str | None:
+    """Name what differs from the truth, or say what was raised; None if nothing does."""
+    return tried.reason if tried.value is None else different_tensor(tried.value, truth.expected)
 
 
 def _has_gradients(found: Found) -> bool:
     return any(bool(part.any()) for part in found.gradients.values())
-
-
-def _reason(error: Exception) -> str:
-    """Say what the code of a model raised."""
-    raised = error.__cause__ or error
-    return f"{type(raised).__name__}: {raised}"
 
 
 def _gradients_of(name: str) -> str:

@@ -23,6 +23,7 @@ from tracin_dask.models.training.settings import TrainingConfig, TrainingData, T
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, write_json_file
 from tracin_dask.places.registry import place_of
+from tracin_dask.places.scratch import check_room_for_sockets
 
 Metrics = dict[str, float]
 
@@ -90,6 +91,8 @@ def _train(
     data: TrainingData, model_config: ConvEConfig, config: TrainingConfig, files: TrainingFiles, observer: Observer
 ) -> TrainingResult:
     device = choose_device(use_gpu=config.use_gpu)
+    if config.num_workers:
+        check_room_for_sockets("--num-workers")
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         learner = new_learner(model_config, config, device=device)
         return _Training(

@@ -31,7 +31,7 @@ class Announcer:
     """Sends the events of one run (`monitor.events` lists them)."""
 
     def __init__(self, client: "Client | None", run: str, prepared: PreparedRun, plan: Plan) -> None:
-        """Bring the page to the scheduler; without a client, in a run of this process alone, nobody is told."""
+        """Bring the page to the scheduler; without a client, in a run of this process alone, no event is sent."""
         self._client, self._run = client, run
         self._prepared, self._plan = prepared, plan
         self._last = 0.0

@@ -4,67 +4,41 @@ import asyncio
 import concurrent.futures
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import dask
 import numpy as np
-from dask.sizeof import sizeof
-from distributed import Client, Future, KilledWorker, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, as_completed
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.errors import ClusterError, ResumeError, TracInDaskError
+from tracin_dask.errors import ClusterError, TracInDaskError
 from tracin_dask.influence.columns import Targets
-from tracin_dask.influence.tensors import num_bytes
-from tracin_dask.models.checkpoints.checkpoint_file import SentContents
-from tracin_dask.monitor.events import TOPIC, progress_topic
+from tracin_dask.monitor.events import progress_topic
 from tracin_dask.monitor.watch import Watch, lost
-from tracin_dask.places.files import exists
 from tracin_dask.report.result import Norms
 from tracin_dask.runs.audit.choice import Chosen
-from tracin_dask.runs.audit.compare import Compared, compare
-from tracin_dask.runs.code_digest import scoring_code_digest
-from tracin_dask.runs.execute.allocator import keep_freed_memory
-from tracin_dask.runs.execute.group_progress import GroupProgress, SeldomReport, seconds_between_reports
+from tracin_dask.runs.audit.compare import Compared
+from tracin_dask.runs.execute import on_worker
+from tracin_dask.runs.execute.group_progress import GroupProgress, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.fit import Gathered, fit_ranges, gather, merge_gathered
+from tracin_dask.runs.work.fit import fit_ranges, merge_gathered
 from tracin_dask.runs.work.job import (
     Counters,
     OnRows,
-    Prepared,
     Scored,
     ScoreJob,
-    TestSide,
     listed_rows,
-    merge_scored,
     this_process,
 )
-from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
-from tracin_dask.runs.work.score import listed_influences, load_ahead, prepare_test, score_rows
-from tracin_dask.runs.work.state import WorkerState
+from tracin_dask.runs.work.reported import Contributions, Reported
 
-Weights = tuple[SentContents | None, ...] | None
-"""The weights of the checkpoints that some worker does not see, each in its checkpoint's place."""
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 """Dask raises the one or the other for tasks that are lost with their scheduler."""
 WAIT_SECONDS = 0.5
 """How long to wait for tasks before looking whether the cluster is still there."""
-_STATE = "_tracin_dask_state"
-"""The attribute of a Dask worker that holds what it keeps."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Shared:
-    """What every task needs, held once by each worker; workers copy it from one another."""
-
-    job: ScoreJob
-    test: TestSide
-    run: str
-    """The run's id, under which progress is reported."""
-    report_seconds: float
-    """Time between two reports of a worker."""
 
 
 class OnDask:
@@ -104,20 +78,20 @@ class OnDask:
         self._refuse_other_code()
         workers, weights = self._look_for_files()
         self._look_at_reductions()
-        shared = _Shared(
+        shared = on_worker.Shared(
             job=self._job,
             test=self._targets,
             run=self._id,
             report_seconds=seconds_between_reports(len(workers)),
         )
-        job = self._submit("job", _with_weights, self._job, weights)
+        job = self._submit("job", on_worker.with_weights, self._job, weights)
         self._gathered = self._gather(job) if self._job.needs_pass else None
-        share = _share_prepared if self._cache else _share
+        share = on_worker.share_prepared if self._cache else on_worker.share
         self._shared = self._submit("share", share, shared, weights, self._gathered)
-        graph, loads = one_task_per_worker(workers, _load, job, f"load-{self._id}")
+        graph, loads = one_task_per_worker(workers, on_worker.load, job, f"load-{self._id}")
         self._held += self._client.get(graph, loads, sync=False)  # while one of them computes the factors
         try:
-            counters: Counters = self._result(self._submit("count", _counters, self._shared))
+            counters: Counters = self._result(self._submit("count", on_worker.counters, self._shared))
             self._listed = self._find_listed(len(workers))
         except BaseException:
             self._let_go()
@@ -151,24 +125,25 @@ class OnDask:
 
     def audit(self, chosen: Chosen) -> Compared:
         """Let a worker compute some influences once more, by plain automatic differentiation; raises as `prepare`."""
-        found: Compared = self._afterwards("audit", _audit, chosen)
+        found: Compared = self._afterwards("audit", on_worker.audit, chosen)
         return found
 
     def contributions(self, reported: Reported) -> Contributions:
         """Let a worker score what is reported once more, checkpoint by checkpoint; raises as `prepare`."""
-        found: Contributions = self._afterwards("contributions", _contributions, reported)
+        found: Contributions = self._afterwards("contributions", on_worker.contributions_of, reported)
         return found
 
     def norms(self, reported: Reported) -> Norms:
         """Let a worker compute the norms of the test triples and of what is reported; raises as `prepare`."""
-        found: Norms = self._afterwards("norms", _norms, reported)
+        found: Norms = self._afterwards("norms", on_worker.norms_of, reported)
         return found
 
     def _gather(self, job: "Future[Any]") -> "Future[Any]":
         """Let the workers go through the training triples for the preconditioner; held as long as the run."""
         ranges = fit_ranges(len(self._job.store), self._job.batch_size)
         parts = [
-            self._client.submit(_gather, job, rows, key=f"gather-{rows[0]}-{self._id}", pure=False) for rows in ranges
+            self._client.submit(on_worker.gather_rows, job, rows, key=f"gather-{rows[0]}-{self._id}", pure=False)
+            for rows in ranges
         ]
         future: Future[Any] = self._client.submit(
             merge_gathered, self._job, parts, key=f"gathered-{self._id}", pure=False
@@ -182,7 +157,7 @@ class OnDask:
 
     def _look_again(self, name: str, function: Any, asked: Reported | Chosen) -> Any:  # noqa: ANN401 - as `_submit`
         _, weights = self._look_for_files()
-        job = self._submit(f"job-for-{name}", _with_weights, self._job, weights, self._gathered)
+        job = self._submit(f"job-for-{name}", on_worker.with_weights, self._job, weights, self._gathered)
         try:
             with _large_graphs_allowed():
                 return self._result(self._submit(name, function, job, self._targets, asked))
@@ -233,8 +208,8 @@ class OnDask:
 
     def _refuse_other_code(self) -> None:
         """Refuse workers with other code: they would compute other bits, or never answer a task they cannot read."""
-        mine = _code()
-        for worker, theirs in self._client.run(_code).items():
+        mine = on_worker.code()
+        for worker, theirs in self._client.run(on_worker.code).items():
             if theirs != mine:
                 raise ClusterError(
                     f"worker {worker} has another tracin-dask than this process; install the same version on both"
@@ -246,7 +221,7 @@ class OnDask:
         needed = {self._job.store.path: "store"}
         numbers = [given for reduction in self._job.reductions for given in reduction.needs.numbers]
         needed |= {given.path: "groups" for given in numbers if given.path is not None}
-        missing = self._client.run(_missing, [*needed, *files])
+        missing = self._client.run(on_worker.missing, [*needed, *files])
         for worker, paths in missing.items():
             for path in needed.keys() & set(paths):
                 raise ClusterError(
@@ -272,7 +247,7 @@ class OnDask:
         for name, rows in listed_rows(self._job.reductions).items():
             places = _shares(rows // self._job.batch_size, num_workers)
             futures = [
-                self._submit(f"{name}-{number}", _listed_influences, self._shared, rows[place])
+                self._submit(f"{name}-{number}", on_worker.influences_of_listed, self._shared, rows[place])
                 for number, place in enumerate(places)
             ]
             parts = np.concatenate([self._result(future) for future in futures])
@@ -284,7 +259,7 @@ class OnDask:
     def _submit_groups(self, groups: Sequence[Sequence[Rows]]) -> "dict[Future[Any], Rows]":
         if not groups:
             return {}
-        functions = TaskFunctions(score=_score, merge=_merge)
+        functions = TaskFunctions(score=on_worker.score, merge=on_worker.merge)
         graph, outcomes = task_graph(groups, [self._shared, self._listed], functions, self._id)
         futures = self._client.get(graph, outcomes, sync=False)
         return {future: (tasks[0][0], tasks[-1][1]) for future, tasks in zip(futures, groups, strict=True)}
@@ -313,114 +288,7 @@ def _large_graphs_allowed() -> AbstractContextManager[None]:
     return allowed
 
 
-def _code() -> str | None:
-    """Give the digest of the code that computes scores; None where there are no sources."""
-    try:
-        return scoring_code_digest()
-    except ResumeError:
-        return None
-
-
-def _missing(paths: list[str]) -> list[str]:
-    return [path for path in paths if not exists(path)]
-
-
-def _share(shared: _Shared, weights: Weights, gathered: Gathered | None) -> _Shared:
-    return replace(shared, job=_with_weights(shared.job, weights, gathered))
-
-
-def _with_weights(job: ScoreJob, weights: Weights, gathered: Gathered | None = None) -> ScoreJob:
-    if gathered is not None:
-        job = replace(job, gathered=gathered)
-    if weights is None:
-        return job
-    pairs = zip(job.checkpoints, weights, strict=True)
-    return replace(job, checkpoints=tuple(replace(file, sent=sent) for file, sent in pairs))
-
-
-def _load(job: ScoreJob) -> None:
-    load_ahead(_state(job), job)
-
-
-def _share_prepared(shared: _Shared, weights: Weights, gathered: Gathered | None) -> _Shared:
-    whole = _share(shared, weights, gathered)
-    assert isinstance(whole.test, Targets)  # noqa: S101 - the test triples, which are not prepared yet
-    return replace(whole, test=prepare_test(_state(whole.job), whole.job, whole.test))
-
-
-def _gather(job: ScoreJob, rows: Rows) -> Gathered:
-    return gather(_state(job), job, rows)
-
-
-def _counters(shared: _Shared) -> Counters:
-    return shared.test.counters if isinstance(shared.test, Prepared) else Counters()
-
-
 def _shares(batch: Int[ndarray, " listed"], number: int) -> list[Int[ndarray, " place"]]:
     """Share listed rows out among some workers, the rows of a batch together; gives their places in the list."""
     parts = np.array_split(np.unique(batch), number)
     return [np.flatnonzero(np.isin(batch, part)) for part in parts if len(part)]
-
-
-def _listed_influences(shared: _Shared, rows: Int[ndarray, " listed"]) -> Float[ndarray, "listed column"]:
-    return listed_influences(_state(shared.job), shared.job, shared.test, rows)
-
-
-def _score(known: Sequence[Any], rows: Rows, group: int) -> Scored:
-    shared, listed = known
-    worker = get_worker()
-    topics = [TOPIC, progress_topic(shared.run)]
-
-    def report(count: int) -> None:
-        where = {"run": shared.run, "group": group, "task": rows[0]}
-        worker.log_event(topics, {"event": "rows", "rows": count, **where})
-
-    seldom = SeldomReport(report, shared.report_seconds)
-    return score_rows(_state(shared.job), shared.job, shared.test, rows, on_rows=seldom, listed=listed)
-
-
-def _audit(job: ScoreJob, targets: Targets | None, chosen: Chosen) -> Compared:
-    return compare(_state(job), job, targets, chosen)
-
-
-def _contributions(job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:
-    return contributions(_state(job), job, targets, reported)
-
-
-def _norms(job: ScoreJob, targets: Targets, reported: Reported) -> Norms:
-    return reported_norms(_state(job), job, targets, reported)
-
-
-def _state(job: ScoreJob) -> WorkerState:
-    """Give what this worker keeps from task to task; a process that is a worker's own keeps freed memory, too."""
-    if job.caller != this_process():
-        keep_freed_memory()
-    state: WorkerState = vars(get_worker()).setdefault(_STATE, WorkerState())
-    return state
-
-
-def _merge(known: Sequence[Any], outcomes: Sequence[Scored]) -> Scored:
-    shared, _ = known
-    return merge_scored(shared.job.reductions, outcomes)
-
-
-@sizeof.register(_Shared)  # type: ignore[untyped-decorator] # Dask has no types
-def _shared_bytes(shared: _Shared) -> int:
-    """Tell Dask, which would count a frozen dataclass as nothing, what moving it costs."""
-    tests = shared.test.tests if isinstance(shared.test, Prepared) else ()
-    return (
-        sum(map(num_bytes, tests))
-        + sum(len(file.sent) for file in shared.job.checkpoints if file.sent is not None)
-        + sum(tensor.nbytes for state in shared.job.gathered for tensor in state.values())
-        + sum(mask.num_bytes for mask in shared.job.masks.masks)
-    )
-
-
-@sizeof.register(SentContents)  # type: ignore[untyped-decorator] # Dask has no types
-def _sent_bytes(sent: SentContents) -> int:
-    return len(sent)
-
-
-@sizeof.register(Scored)  # type: ignore[untyped-decorator] # Dask has no types
-def _scored_bytes(scored: Scored) -> int:
-    return scored.kept_bytes
