@@ -28,7 +28,7 @@ def test_submit_dry_run_prints_the_script(tool, site, words):
 def test_submit_refuses_invalid_run_options_before_submitting(tool, site, words):
     told = tool("submit", "--dry-run", site, *words, "--top-k", "many")
     assert told.exit_code == 2
-    assert "'many' is not a valid integer" in told.output
+    assert "'many' is not a whole number from 1" in told.output
     assert told.output.startswith(f"Usage: tracin-dask submit {site}")
 
 

@@ -32,7 +32,7 @@ def dask_settings(files):
 @pytest.fixture(scope="module")
 def address(dask_settings):
     """The address of a scheduler that takes encrypted connections only."""
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
     with dask.config.set(dask_settings):
         cluster = LocalCluster(**options, protocol="tls://", host="127.0.0.1")
     with cluster:

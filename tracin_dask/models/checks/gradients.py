@@ -100,7 +100,7 @@ def check_gradients(model: RowwiseModel) -> DerivativeWays:
 
 def _truth_of(model: RowwiseModel) -> Truth:
     """Ask plain autograd, with the first values that give finite scores and gradients."""
-    tried = Attempt[Truth]()
+    tried: Attempt[Truth] = Attempt()
     for values, has_loop in product(kinds_for(model), (True, False)):
         tried = _tried(partial(_asked_of, model, values, has_loop=has_loop))
         truth = tried.value

@@ -169,7 +169,7 @@ def explained(path: Place) -> Iterator[None]:
     except TracInDaskError:
         raise
     except OSError as error:
-        reason = f"cannot be written: {why(error)}; finished rows are kept; choose another place (--save-scores)"
+        reason = f"cannot be written: {why(error)} (--save-scores); finished rows are kept"
         if error.errno in FULL:
             reason = f"are not complete: {why(error)} and start the same run again to continue"
         raise ScoresError(f"{path}: the scores {reason}") from error
