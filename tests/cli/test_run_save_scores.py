@@ -109,7 +109,10 @@ class TestRefusedBeforeScoring:
         refuse("the scores take up to 2,400 more bytes, but only 2,000 bytes are free; make room")
 
     def test_save_scores_refuses_a_path_that_cannot_be_written(self, refuse, project):
-        refuse("the scores cannot be written: a part of its path is a file, not a folder; choose another place", project.folder / "train.txt" / "scores.zarr")
+        refuse(
+            "the scores cannot be written: a part of its path is a file, not a folder; choose another place",
+            project.folder / "train.txt" / "scores.zarr",
+        )
 
     def test_save_scores_refuses_an_unknown_kind_of_url(self, refuse):
         refuse("no place is known for s3://", "s3://bucket/scores.zarr", PlaceError)
