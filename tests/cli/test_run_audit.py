@@ -53,7 +53,8 @@ def test_audit_off_compares_nothing_and_gives_the_same_influences(tool, words, t
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [("some", "'some' is neither a whole number nor off"), ("0.5", "'0.5' is neither a whole")]
+    ("value", "message"),
+    [("some", "'some' is not a whole number from 0"), ("-1", "'-1' is not a whole number from 0"), ("0.5", "or off")],
 )
 def test_a_value_of_audit_that_is_none_is_refused(refused, words, value, message):
     assert message in refused(*words, "--audit", value)

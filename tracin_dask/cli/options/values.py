@@ -117,16 +117,13 @@ class BatchSize(click.ParamType[int | None]):
 class AuditSize(click.ParamType[int]):
     """A number of training triples, or `off`."""
 
+    _number = WholeNumber(0, otherwise=", or off")
+
     name = "integer|off"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
         """Parse the text; `off` is 0."""
-        if value == "off":
-            return 0
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor off", param, ctx)
+        return 0 if value == "off" else self._number.convert(value, param, ctx)
 
 
 class GroupBy(click.ParamType[Part | Place]):
