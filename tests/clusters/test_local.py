@@ -86,7 +86,7 @@ def test_a_client_without_the_certificate_cannot_use_a_local_cluster():
             for scheme, message in (("tls", "TLS"), ("tcp", "timed out|closed|reset")):
                 stranger = f"{scheme}://{address.removeprefix('tls://')}"
                 with pytest.raises((OSError, TypeError), match=message):
-                    Client(stranger, timeout=1)
+                    Client(stranger, timeout=1, set_as_default=False)
 
 
 @pytest.mark.fault("a web page of another host asks the dashboard", promised="it is refused")

@@ -109,7 +109,7 @@ def forget(dask_worker: Worker) -> None:
 
 
 def loaded_models(dask_worker: Worker) -> list[str]:
-    state = vars(dask_worker).get(on_dask._STATE)
+    state = vars(dask_worker).get(on_worker.STATE)
     return [] if state is None else loaded_files(state)
 
 

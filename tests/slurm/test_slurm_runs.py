@@ -201,7 +201,7 @@ def test_a_submitted_run_that_hits_its_walltime_continues_when_submitted_again(s
     wait_until(lambda: not site.is_queued(job), seconds=150)
     log = (site.logs / f"run-{job}.log").read_text()
     assert "TIME LIMIT" in log
-    assert re.search(r"ssh -N -L 8787:.*http://localhost:8787/tracin", log)
+    assert re.search(r"ssh -N -L (\d+):.*http://localhost:\1/tracin", log)
     assert not (site.folder / "long" / "summary.json").exists()
     job = site.submit(spec, "long", *LONG_JOB)
     wait_until(lambda: not site.is_queued(job), seconds=300)

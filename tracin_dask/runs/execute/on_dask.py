@@ -59,6 +59,8 @@ class OnDask:
         self._listed: Future[Any] | None = None
         self._held: list[Future[Any]] = []
         self._gathered: Future[Any] | None = None
+        self._sent: Collection[str] = ()
+        self._weights: Future[Any] | None = None
         self._id = run
         self._watch = watch
 
@@ -275,11 +277,14 @@ class OnDask:
             future.release()
         self._held.clear()
 
-    def _send_weights(self, unseen: Collection[str]) -> "Future[Any]":
-        """Put the weights into a task, which Dask can repeat wherever a worker is lost."""
-        weights = [file.dump() if str(file.path) in unseen else None for file in self._job.checkpoints]
-        with _large_graphs_allowed():
-            return self._submit("weights", tuple, weights)
+    def _send_weights(self, unseen: set[str]) -> "Future[Any]":
+        """Put the weights into a task, which Dask can repeat wherever a worker is lost; held as long as the run."""
+        if self._weights is None or not unseen.issubset(self._sent):
+            weights = [file.dump() if str(file.path) in unseen else None for file in self._job.checkpoints]
+            with _large_graphs_allowed():
+                self._weights = self._client.submit(tuple, weights, key=f"weights-{len(unseen)}-{self._id}", pure=False)
+            self._sent = unseen
+        return self._weights
 
 
 def _large_graphs_allowed() -> AbstractContextManager[None]:
