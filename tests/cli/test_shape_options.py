@@ -106,6 +106,7 @@ def test_run_reads_all_its_files_from_pipes(tool, project, tmp_path):
         thread.join(timeout=10)
 
 
+@pytest.mark.fault("one pipe for two options", promised="one message")
 def test_one_pipe_for_two_options_is_refused(refused, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     words = ["ingest", tmp_path / "pipe", "--entity-to-id", tmp_path / "pipe", "-o", tmp_path / "graph.zarr"]

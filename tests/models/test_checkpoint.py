@@ -108,6 +108,7 @@ class Stranger:
     """A class that a checkpoint has no business with."""
 
 
+@pytest.mark.fault("a checkpoint that needs unpickling", promised="refused until --trust-pickle is given")
 def test_a_file_that_needs_unpickling_is_refused(save, pytorch_state):
     path = save({"model_state_dict": pytorch_state, "trainer": Stranger()})
     with pytest.raises(CheckpointError, match=r"(?s)model\.pt: .*can run code.*Stranger.*only tensors, numbers"):
@@ -149,6 +150,7 @@ def test_an_unknown_dialect_is_refused(save):
         load_conve(save({"emb.weight": torch.ones(2, 2)}))
 
 
+@pytest.mark.fault("a tensor is missing", promised="one message that names it")
 @pytest.mark.parametrize(
     "names",
     [("bn0.running_var", "interaction.hr2d.0.running_var"), ("fc.bias", "entity_representations.1._embeddings.weight")],
@@ -169,12 +171,14 @@ def test_a_long_list_of_missing_tensors_is_cut(save):
         load_conve(save({"entity_embeddings.weight": torch.ones(2, 2)}))
 
 
+@pytest.mark.fault("a tensor of another shape", promised="one message with both shapes")
 def test_a_tensor_of_another_shape_is_named_with_both_shapes(save, pytorch_state):
     state = {**pytorch_state, "bn1.bias": torch.ones(5)}
     with pytest.raises(CheckpointError, match=r"bn1\.bias has the shape \(5,\); the other tensors ask for \(2,\)"):
         load_conve(save(state))
 
 
+@pytest.mark.fault("weights that are not finite", promised="one message with their number")
 def test_non_finite_weights_are_counted_and_named(save, pytorch_state):
     pytorch_state["conv1.weight"][0, 0, :2, 0] = torch.tensor([torch.nan, torch.inf])
     with pytest.raises(CheckpointError, match=r"conv1\.weight has 2 NaN or infinite values of 18"):
@@ -187,6 +191,7 @@ def test_negative_variances_are_refused(save, pytorch_state):
         load_conve(save(pytorch_state))
 
 
+@pytest.mark.fault("an invalid learning rate in a checkpoint", promised="one message, where it is used")
 @pytest.mark.parametrize("rate", [0, 0.0, -1.0, float("nan"), "fast", True, torch.ones(2), HUGE])
 def test_an_invalid_learning_rate_of_a_checkpoint_is_refused_where_it_would_be_used(rate, save, pytorch_state):
     checkpoint = load_conve(save({"model_state_dict": pytorch_state, "learning_rate": rate}))
@@ -231,6 +236,7 @@ def test_a_checkpoint_of_another_size_is_refused_with_both_numbers(entities, rel
         check_fits(checkpoint, num_entities=entities, num_relations=relations)
 
 
+@pytest.mark.fault("a checkpoint of other id maps", promised="one message")
 def test_a_checkpoint_of_other_id_maps_is_refused(state, save):
     checkpoint = replace(load_conve(save(state)), id_maps_sha256="ab")
     check_fits(checkpoint, num_entities=7, num_relations=3, id_maps_sha256="ab")

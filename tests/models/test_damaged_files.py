@@ -62,6 +62,7 @@ def number_of_flips_that_change_the_model(saved: Path, path: Path, bits: list[in
     return changed
 
 
+@pytest.mark.fault("a bit of a checkpoint flips", promised="one message, or equal weights")
 def test_no_flip_of_a_single_bit_gives_another_model(saved, tmp_path):
     bits = np.random.default_rng(0).choice(8 * saved.stat().st_size, 500, replace=False).tolist()
     assert number_of_flips_that_change_the_model(saved, tmp_path / "flipped.pt", bits) == 0
@@ -117,6 +118,7 @@ ARCHIVES = {
 }
 
 
+@pytest.mark.fault("a checkpoint in an archive that torch does not write", promised="one message")
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_archives_that_torch_does_not_write_are_refused(kind, tmp_path):
     options, message = ARCHIVES[kind]
@@ -150,6 +152,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.fault("a checkpoint that is another kind of file", promised="one message that names what it is")
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_files_of_other_kinds_are_named_for_what_they_are(kind, tmp_path):
     data, message = FOREIGN[kind]
@@ -164,6 +167,7 @@ def changed_state(change) -> dict[str, object]:
     return contents() | {"model_state_dict": state}
 
 
+@pytest.mark.fault("integer, boolean, quantised, sparse and meta tensors", promised="one message that names the tensor")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -184,6 +188,7 @@ def test_tensors_that_are_no_weights_are_refused_by_name(change, message, tmp_pa
         load_checkpoint(tmp_path / "model.pt")
 
 
+@pytest.mark.fault("a small checkpoint that claims 72 GB", promised="one message, before anything is allocated")
 @pytest.mark.parametrize("is_legacy", [False, True])
 def test_a_small_file_that_claims_72_gigabytes_is_refused_before_anything_is_allocated(is_legacy, tmp_path):
     huge = torch.zeros(1, 1).expand(18_000_000, 1000)
@@ -196,6 +201,7 @@ def test_a_small_file_that_claims_72_gigabytes_is_refused_before_anything_is_all
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
+@pytest.mark.fault("many large tensors that share few bytes", promised="one message, before anything is allocated")
 def test_many_tensors_of_the_same_bytes_are_refused(tmp_path):
     same = torch.zeros(1000)
     torch.save({f"layer.{number}": same.view(10, 100) for number in range(1000)}, tmp_path / "model.pt")
@@ -279,6 +285,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault("a checkpoint that would run code", promised="one message; nothing is run")
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_pickles_are_refused(kind, tmp_path):
     data, message = HOSTILE[kind]
@@ -293,6 +300,9 @@ def test_a_dictionary_that_holds_itself_ends(tmp_path):
     assert load_checkpoint(tmp_path / "model.pt").config.embedding_dim == 4
 
 
+@pytest.mark.fault(
+    "an absurd size in a checkpoint's configuration", promised="one message, before anything is allocated"
+)
 @pytest.mark.parametrize("size", [pytest.param(10**5000, id="digits"), -3, 2.5, True, "large"])
 def test_an_absurd_size_in_the_configuration_is_refused(size, tmp_path):
     torch.save(contents() | {"model_config": {"embedding_dim": size}}, tmp_path / "model.pt")
@@ -310,6 +320,7 @@ OPTIMISERS = {
 }
 
 
+@pytest.mark.fault("a broken state of an optimiser", promised="one message, where it is used")
 @pytest.mark.parametrize("kind", OPTIMISERS)
 def test_a_broken_optimiser_is_refused_where_its_learning_rate_is_used(kind, tmp_path):
     torch.save(contents() | {"optimizer_state_dict": OPTIMISERS[kind]}, tmp_path / "model.pt")

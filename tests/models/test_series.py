@@ -111,6 +111,7 @@ def test_the_same_checkpoint_file_twice_is_refused_with_both_paths(tmp_path):
         load_checkpoints([one, one])
 
 
+@pytest.mark.fault("the same weights twice in a series of checkpoints", promised="one message with both paths")
 def test_the_same_weights_in_another_file_are_refused_with_both_paths(tmp_path):
     one, best = save(tmp_path / "epoch_7.pt", epoch=7), save(tmp_path / "best_model.pt")
     with pytest.raises(CheckpointError, match=rf"{best} and {one} hold the same weights, which would count twice"):

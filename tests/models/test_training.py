@@ -268,6 +268,7 @@ def test_a_diverging_loss_stops_with_epoch_and_batch(run, tmp_path):
     assert (tmp_path / "a" / "checkpoints" / "checkpoint_epoch_1.pt").exists()
 
 
+@pytest.mark.fault("weights that diverge in training", promised="one message")
 def test_weights_that_diverge_in_the_last_batch_are_named(graph):
     learner = new_learner(SIZES, SETTINGS, device=torch.device("cpu"))
     rows = torch.from_numpy(graph.train[:16])
@@ -349,6 +350,7 @@ def test_one_training_triple_is_too_few():
         TrainingData(train=triples(1))
 
 
+@pytest.mark.fault("a path of temporary files too long for sockets", promised="one message, before any work")
 def test_a_temporary_folder_without_room_for_sockets_is_refused_with_workers(run, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 80)
     with pytest.raises(ConfigError, match=r"--num-workers needs sockets .* has 81 bytes, more than 75; set TMPDIR"):

@@ -55,6 +55,7 @@ def plain(lines, tmp_path_factory) -> TripleStore:
     return ingest(folder / "train.txt", folder / "graph.zarr")
 
 
+@pytest.mark.fault("a pipe in place of a file", promised="all its lines are read, once")
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_all_lines_of_a_pipe_are_ingested(lines, plain, tmp_path, pack):
     with piped(pack(lines)) as path:

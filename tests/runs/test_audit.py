@@ -188,6 +188,7 @@ LEFT_OUT = [
 ]
 
 
+@pytest.mark.fault("an engine that forgets a term", promised="the audit fails the run")
 @pytest.mark.parametrize(("module", "table"), LEFT_OUT)
 def test_an_engine_without_a_term_fails_the_audit(make_job: MakeJob, monkeypatch, module, table):
     engine = import_module(f"tracin_dask.influence.{module}")
@@ -207,6 +208,7 @@ EVERYTHING_IS_SAID = (
 )
 
 
+@pytest.mark.fault("a list that does not state what was computed", promised="the audit fails the run")
 def test_a_list_that_does_not_state_what_the_engine_computes_fails_the_audit(make_job: MakeJob, monkeypatch):
     def shifted(*arguments):
         found = ranked(*arguments)
@@ -218,6 +220,7 @@ def test_a_list_that_does_not_state_what_the_engine_computes_fails_the_audit(mak
         make_job().carry_out()
 
 
+@pytest.mark.fault("a failed audit", promised="finished rows are kept")
 def test_a_failed_audit_keeps_finished_rows_and_is_repeated_when_the_run_is_started_again(
     make_job: MakeJob, tmp_path: Path, monkeypatch
 ):

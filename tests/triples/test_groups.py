@@ -159,6 +159,7 @@ def test_training_triples_without_a_group_are_counted_and_the_first_named(write,
         ingest_groups(write("groups.tsv", text(GROUPS[:1] + GROUPS[3:])), store, tmp_path / "g.zarr", options=options)
 
 
+@pytest.mark.fault("a training triple with two groups", promised="one message")
 def test_a_triple_with_several_groups_is_refused(write, store, tmp_path):
     path = write("groups.tsv", text([*GROUPS, "c\ts\tb\tpapers"]))
     with pytest.raises(

@@ -49,6 +49,7 @@ def test_a_written_id_map_reads_back_equal(tmp_path_factory, labels):
     assert [file.name for file in path.parent.iterdir()] == ["map.tsv"]
 
 
+@pytest.mark.fault("an invalid line of an id map", promised="one message with the line")
 @pytest.mark.parametrize(
     ("text", "line", "shown", "reason"),
     [
@@ -80,6 +81,7 @@ def test_an_invalid_line_of_an_id_map_is_named_with_its_number_and_text(write, t
     assert repr(shown).replace("\\\\", "\\") in str(caught.value)
 
 
+@pytest.mark.fault("an id map with the id first", promised="it is read, and a message says so")
 @pytest.mark.parametrize("text", ["1\tb\n0\ta\n2\tc\n", "0\ta\n1\tb\n2\tc\n"])
 def test_lines_of_id_and_label_are_recognised_and_told(write, text):
     told: list[str] = []
@@ -94,6 +96,7 @@ def test_integer_labels_that_are_not_0_to_n_leave_the_ids_clear(write):
     assert read_id_map(write("map.tsv", "1\t1\n0\t0\n")).labels.to_pylist() == ["0", "1"]
 
 
+@pytest.mark.fault("an id map of two columns of integers", promised="refused until the order is stated")
 def test_a_map_whose_columns_could_both_be_ids_is_refused_until_the_order_is_stated(write):
     path = write("map.tsv", "0\t0\n1\t2\n2\t1\n3\t3\n")
     cycle = write("cycle.tsv", "0\t1\n1\t2\n2\t0\n")

@@ -49,6 +49,7 @@ def test_padding_between_the_parts_of_an_xz_file_is_no_text(write):
     assert len(read_triples(write("train.txt", padded), ENTITIES, RELATIONS)) == 2
 
 
+@pytest.mark.fault("a damaged compressed file", promised="one message")
 @packed
 @pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: data + b"a\tr\tb\n"], ids=["cut", "appended"])
 def test_a_damaged_compressed_file_is_refused(write, pack, damage):
@@ -93,6 +94,9 @@ def _npy() -> bytes:
     return sink.getvalue()
 
 
+@pytest.mark.fault(
+    "a pointer of git-lfs, a web page, an array, an archive", promised="one message that names what it is"
+)
 @pytest.mark.parametrize(
     ("data", "named"),
     [
@@ -124,6 +128,7 @@ def test_a_file_that_is_no_text_is_named(write, data, named):
             read()
 
 
+@pytest.mark.fault("text in Latin-1", promised="one message with the remedy")
 @pytest.mark.parametrize(
     ("encoding", "name", "code"), [("latin-1", "Latin-1", "LATIN1"), ("cp1252", "Windows-1252", "WINDOWS-1252")]
 )
@@ -136,6 +141,7 @@ def test_latin_1_is_named_with_the_command_that_converts_it(write, encoding, nam
         read_triples(path, ENTITIES, RELATIONS)
 
 
+@pytest.mark.fault("a folder in place of a text file", promised="one message")
 def test_a_folder_is_named(tmp_path):
     with pytest.raises(TriplesError, match="cannot be read: Is a directory"):
         read_triples(tmp_path, ENTITIES, RELATIONS)

@@ -63,6 +63,7 @@ def test_one_message_says_what_was_found_and_the_options_that_it_names_read_the_
     assert rows(path, Shape(columns=columns, delimiter=DELIMITERS.get(delimiter, delimiter)))
 
 
+@pytest.mark.fault("a file with other columns than three", promised="one message that names the options")
 @pytest.mark.parametrize(
     ("text", "found"),
     [("abc\ndef\n", "no columns found in lines like 'abc'"), ("a\tb\nc\td\n", "2 columns separated by tabs found")],
@@ -80,6 +81,7 @@ def test_columns_are_taken_by_name_or_by_number(write):
     assert rows(path, Shape(columns=("2", "1", "5"), delimiter=",", header=True)) == [("0", "ppi", "1", 0)]
 
 
+@pytest.mark.fault("columns that a file does not have", promised="one message")
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -114,6 +116,7 @@ def test_a_header_gives_the_order_of_the_columns_by_their_usual_names(write):
     assert rows(path, Shape(header=True)) == [("a", "r", "b", 0)]
 
 
+@pytest.mark.fault("a header line of usual names", promised="refused until --header is given")
 @pytest.mark.parametrize(
     "line",
     ["head\trelation\ttail", "Subject\tPredicate\tObject", "source\tedge\ttarget", "from\trel\tto", "h\tr\tt",
@@ -131,6 +134,7 @@ def test_a_header_taken_for_a_triple_is_refused(write, tmp_path, line, others):
     assert not set(line.split("\t")) & set(store.entities.labels.to_pylist())
 
 
+@pytest.mark.fault("a first line whose labels occur nowhere else", promised="refused until --header is given")
 def test_a_first_line_of_labels_that_occur_nowhere_else_is_taken_for_a_header(write):
     path = write("train.txt", f"drug\tacts_on\tdisease\n{MANY}")
     with pytest.raises(TriplesError, match="looks like a header: its three labels occur nowhere else"):
@@ -159,6 +163,7 @@ def test_a_triple_in_the_first_line_is_taken_for_one(write, text):
     assert len(rows(write("train.txt", text))) == text.count("\n")
 
 
+@pytest.mark.fault("a line break within quotes", promised="one message with the line")
 def test_a_quoted_field_with_a_line_break_is_refused_with_its_line_even_where_lines_are_skipped(write, tmp_path):
     train = write("train.csv", 'a,r,b\na,r,"b\nc,r,d\n"\n')
     options = IngestOptions(skip_invalid=True, shape=Shape(delimiter=","))
@@ -176,6 +181,7 @@ def test_line_numbers_in_messages_count_the_header_and_train_index_does_not(writ
     assert store.info.source.read_as == "columns head, relation, tail of 3, separated by commas, below a header"
 
 
+@pytest.mark.fault("fewer or more lines than OpenKE's count line announces", promised="one message")
 def test_lines_that_are_not_as_many_as_announced_are_refused(write):
     path = write("train2id.txt", "3\n0 1 0\n1 2 0\n")
     with pytest.raises(TriplesError, match=r"line 1: 3 lines are announced, but 2 follow; is the file complete\?"):
@@ -191,6 +197,7 @@ def test_another_shape_is_another_cached_store(write, tmp_path):
     assert [store.read(0, 2).triples.tolist() for store in stores] == [[[0, 0, 1], [1, 1, 2]], [[1, 0, 0], [2, 1, 1]]]
 
 
+@pytest.mark.fault("an unusable line of JSON", promised="one message with the line")
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
@@ -243,6 +250,7 @@ def test_parquet_files_are_read_by_their_columns(tmp_path):
         rows(path, Shape(header=True))
 
 
+@pytest.mark.fault("an unusable row of Parquet", promised="one message with the row")
 def test_unusable_rows_of_parquet_are_refused_with_their_number(tmp_path):
     table = pa.table({"head": ["a", None, "a\tb"], "relation": ["r"] * 3, "tail": ["b", "c", "d"]})
     pa.parquet.write_table(table, tmp_path / "t.parquet")

@@ -64,6 +64,7 @@ def test_a_malformed_line_at_the_start_does_not_turn_ids_into_labels(write):
     assert open_triples(write("t.txt", "1\t2\n3\t4\t5\n")).has_ids
 
 
+@pytest.mark.fault("an invalid line of triples", promised="one message with the line")
 @pytest.mark.parametrize(
     ("line", "kind", "shown"),
     [
@@ -88,6 +89,7 @@ def test_an_invalid_line_is_refused_with_file_line_number_and_text(write, line, 
         read_triples(path, ENTITIES, RELATIONS)
 
 
+@pytest.mark.fault("an id that the graph does not have", promised="one message with the line")
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
@@ -127,6 +129,7 @@ def test_reading_a_text_file_without_triples_is_refused(write):
         read_triples(write("t.txt", "\n"), ENTITIES, RELATIONS)
 
 
+@pytest.mark.fault("a binary file without line breaks", promised="one message, in bounded memory")
 def test_a_binary_file_is_refused_in_bounded_memory(write):
     with pytest.raises(TriplesError, match="a line has more than 1,048,576 bytes; expected a text file"):
         list(read_blocks(write("t.bin", b"x" * (5 << 20)), block_bytes=1 << 20))
