@@ -1,6 +1,7 @@
 """What every room's tests share: shapes checked at run time, random models, real graphs."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,11 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 pytest_plugins = ["fault_table"]
+
+
+def pytest_configure() -> None:
+    """Let commands that tests start listen to SIGINT, which a shell lets jobs in the background ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

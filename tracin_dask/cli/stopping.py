@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -139,6 +140,7 @@ def _end_process() -> NoReturn:
         _say()
         free_semaphores: Callable[[int], None] = vars(util)["_run_finalizers"]
         free_semaphores(0)  # else the resource tracker would print a warning for each of them
+        shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
     finally:
         os._exit(_exit_code())
 
