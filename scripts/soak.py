@@ -5,104 +5,126 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from uuid import uuid4
 
 import click
-from soak_rounds.faults import FAULTS, Place
-from soak_rounds.graph import Explained, digest
-from soak_rounds.memory import memory_of_many_runs
+from soak_rounds.errors import SoakError
+from soak_rounds.faults import FAULTS
+from soak_rounds.graph import Explained, digests
+from soak_rounds.memory import LIMIT, memory_of_many_runs
 from soak_rounds.processes import Marked
-from soak_rounds.rounds import Arena, SoakError, play
+from soak_rounds.rounds import Arena, play
 from soak_rounds.small_disk import small_disk
 
+_MINUTE = 60
+"""In seconds."""
 _MEMORY_SHARE = 1 / 3
+_MOST_FAULTS = 3
+"""Of one round."""
 
 
 @click.command(context_settings={"show_default": True, "max_content_width": 110})
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=30.0, help="How long.")
+@click.option("--once", is_flag=True, help="Each fault once, all in one round, instead of --minutes; no memory.")
 @click.option("--seed", type=int, default=0, help="Draws the faults and their moments.")
-@click.option("--only", default="*", metavar="PATTERN", help="Faults whose name matches.")
+@click.option("--only", default=["*"], multiple=True, metavar="PATTERN", help="Faults whose name matches; repeatable.")
 @click.option("--memory/--no-memory", "with_memory", default=True, help="Spend a third of the time on memory.")
-def command(minutes: float, seed: int, only: str, *, with_memory: bool) -> None:
+def command(minutes: float, seed: int, only: Sequence[str], *, once: bool, with_memory: bool) -> None:
     """Disturb runs at random moments, and check each one.
 
-    Workers, scheduler and client are killed, stopped or interrupted, or the disk is full. A run must end with the same
-    bits as an undisturbed one, or with one clear error; the same command, given again, must end with the same bits; no
-    process, socket or temporary file may be left. Then one client runs again and again: no process may grow by more
-    than 5 % after a warm-up. Exits with 1 at the first fault.
+    Workers, scheduler and client are killed, stopped or interrupted, or the disk is full: up to three faults, one after
+    the other, while the same command is given again and again. A run must end with the same bits as an undisturbed one,
+    or with one clear error; the command, given once more, must end with the same bits; no process, socket, semaphore or
+    temporary file may be left. Then one client runs again and again: no process may grow by more than 5 % after a
+    warm-up. Prints a line per fault and a summary, and exits with 1 at the first violation.
     """
-    names = [name for name in FAULTS if fnmatchcase(name, only)]
+    names = [name for name in FAULTS if any(fnmatchcase(name, pattern) for pattern in only)]
     if not names:
-        raise click.UsageError(f"no fault matches {only}; there are: {', '.join(FAULTS)}")
-    seconds = minutes * 60
+        raise click.UsageError(f"no fault matches {', '.join(only)}; there are: {', '.join(FAULTS)}")
     with tempfile.TemporaryDirectory(prefix="soak-") as name, small_disk(Path(name) / "disk") as is_small:
         if not is_small:
             click.echo("no full disk in this soak: a small file system could not be mounted, which takes root's rights")
         usable = [name for name in names if is_small or not FAULTS[name].needs_small_disk]
+        soak = Soak(folder=Path(name), names=usable, chance=random.Random(seed))  # noqa: S311 - faults are no secrets
         try:
-            _soak(Path(name), usable, seconds, random.Random(seed), with_memory=with_memory)  # noqa: S311 - faults are no secrets
+            if once:
+                soak.play_once()
+            else:
+                soak.play_for(minutes * _MINUTE, _MEMORY_SHARE if with_memory else 0)
         except (SoakError, RuntimeError) as error:
-            click.echo(f"FAULT: {error}")
+            click.echo(f"VIOLATION: {error}")
             sys.exit(1)
+        finally:
+            soak.marked.kill()
 
 
-def _soak(folder: Path, names: list[str], seconds: float, chance: random.Random, *, with_memory: bool) -> None:
-    (folder / "tmp").mkdir()
-    marked = Marked(mark=uuid4().hex, scratch=folder / "tmp")
-    explained = Explained.make(folder / "graph")
-    started = time.monotonic()
-    try:
-        arena = _arena(folder, explained, marked)
-        for_rounds = seconds * (1 - _MEMORY_SHARE) if with_memory else seconds
-        _play_rounds(arena, names, started + for_rounds, chance)
-        if with_memory:
+class Soak:
+    """Rounds in one folder; counts how runs ended."""
+
+    def __init__(self, folder: Path, names: Sequence[str], chance: random.Random) -> None:
+        """Take a folder with room for a disk, the faults, and what draws them."""
+        self._folder, self._names, self._chance = folder, names, chance
+        (folder / "tmp").mkdir()
+        self.marked = Marked(mark=uuid4().hex, scratch=folder / "tmp")
+        self._ends: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def play_once(self) -> None:
+        """Play every fault once, in random order, in one round."""
+        self._play(self._arena(), self._chance.sample(self._names, len(self._names)))
+        self._sum_up()
+
+    def play_for(self, seconds: float, memory_share: float) -> None:
+        """Play rounds, every fault in turn, in a new random order each time; then look at memory."""
+        started = time.monotonic()
+        arena = self._arena()
+        faults: list[str] = []
+        while time.monotonic() < started + seconds * (1 - memory_share):
+            faults = faults or self._chance.sample(self._names, len(self._names))
+            number = self._chance.randint(1, _MOST_FAULTS)
+            self._play(arena, faults[:number])
+            del faults[:number]
+        self._sum_up()
+        if memory_share:
             _check_memory(arena, started + seconds - time.monotonic())
-    finally:
-        marked.kill()
 
+    def _arena(self) -> Arena:
+        """Run undisturbed, to know the bits and the time."""
+        explained = Explained.make(self._folder / "graph")
+        started, disk, log = time.monotonic(), self._folder / "disk", self._folder / "run.log"
+        code = self.marked.start(explained.command(disk / "why", "local"), log).wait()
+        if code:
+            raise SoakError(f"an undisturbed run ended with {code}:\n{log.read_text(encoding='utf-8')}")
+        expected, seconds = digests(disk / "why"), time.monotonic() - started
+        shutil.rmtree(disk / "why")
+        click.echo(f"an undisturbed run takes {seconds:.0f} s and writes {len(expected)} files")
+        return Arena(
+            folder=self._folder, disk=disk, explained=explained, marked=self.marked, expected=expected, seconds=seconds
+        )
 
-def _arena(folder: Path, explained: Explained, marked: Marked) -> Arena:
-    """Run undisturbed, to know the bits and the time."""
-    started, output = time.monotonic(), folder / "disk" / "why"
-    code = marked.start(explained.command(output, "local"), folder / "run.log").wait()
-    if code:
-        raise SoakError(f"an undisturbed run ended with {code}:\n{(folder / 'run.log').read_text(encoding='utf-8')}")
-    found = digest(output)
-    shutil.rmtree(output)
-    return Arena(
-        folder=folder,
-        disk=folder / "disk",
-        explained=explained,
-        marked=marked,
-        expected=found,
-        seconds=time.monotonic() - started,
-    )
-
-
-def _play_rounds(arena: Arena, names: list[str], end: float, chance: random.Random) -> None:
-    """Play rounds until the time is over: every fault in turn, in a new random order each time."""
-    ends: Counter[str] = Counter()
-    while time.monotonic() < end:
-        for name in chance.sample(names, len(names)):
-            place: Place = chance.choice(FAULTS[name].places)
+    def _play(self, arena: Arena, names: Sequence[str]) -> None:
+        started = time.monotonic()
+        for ended in play(arena, names, self._chance):
+            self._ends[ended.name][ended.how.split(":")[0]] += 1
+            click.echo(f"{ended.name:<42} {ended.place:<8} {time.monotonic() - started:5.0f} s  {ended.how}")
             started = time.monotonic()
-            if started >= end:
-                break
-            ended = play(arena, name, place, chance)
-            ends[name] += 1
-            click.echo(f"{name:<38} {place:<8} {time.monotonic() - started:5.0f} s  {ended}")
-    click.echo(f"{ends.total()} rounds of {len(ends)} faults: same bits or a clear error, and nothing left")
+
+    def _sum_up(self) -> None:
+        for name, ends in sorted(self._ends.items()):
+            click.echo(f"{name:<42} {ends.total():4}: {', '.join(f'{how} {number}' for how, number in ends.items())}")
+        total = sum(ends.total() for ends in self._ends.values())
+        click.echo(f"{total} disturbed runs, {len(self._ends)} faults: same bits or a clear error, and nothing left")
 
 
 def _check_memory(arena: Arena, seconds: float) -> None:
     grown = memory_of_many_runs(arena.marked, arena.explained, arena.folder, seconds)
     for one in grown:
-        click.echo(f"{one} ({one.runs} runs)")
+        click.echo(str(one))
     if not all(one.is_flat for one in grown):
-        raise SoakError("memory grows from run to run")
+        raise SoakError(f"memory grows from run to run by more than {LIMIT - 1:.0%}")
 
 
 if __name__ == "__main__":

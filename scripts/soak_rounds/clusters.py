@@ -1,6 +1,5 @@
 """A running cluster on this machine, for runs that start no workers."""
 
-import json
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ _START_SECONDS = 120
 class RunningCluster:
     """A scheduler and workers with nannies, each a process of its own."""
 
-    address: str
+    file: Path
+    """The scheduler's own, with its address."""
     scheduler: "subprocess.Popen[bytes]"
     workers: tuple["subprocess.Popen[bytes]", ...]
 
@@ -32,10 +32,10 @@ def running_cluster(marked: Marked, folder: Path) -> Iterator[RunningCluster]:
     scheduler = _start(marked, folder, "scheduler", "--port", "0", "--scheduler-file", str(file))
     processes = [scheduler]
     try:
-        address = _address(file, scheduler)
-        words = ("worker", address, "--nthreads", "1", "--death-timeout", "20")
+        _wait_for(file, scheduler)
+        words = ("worker", "--scheduler-file", str(file), "--nthreads", "1", "--death-timeout", "20")
         processes.extend(_start(marked, folder, *words) for _ in range(NUM_WORKERS))
-        yield RunningCluster(address=address, scheduler=scheduler, workers=tuple(processes[1:]))
+        yield RunningCluster(file=file, scheduler=scheduler, workers=tuple(processes[1:]))
     finally:
         for process in reversed(processes):
             process.terminate()
@@ -51,11 +51,9 @@ def _start(marked: Marked, folder: Path, name: str, *words: str) -> "subprocess.
     return marked.start([*module, *words, "--host", "127.0.0.1", "--no-dashboard"], folder / f"{name}.log")
 
 
-def _address(file: Path, scheduler: "subprocess.Popen[bytes]") -> str:
+def _wait_for(file: Path, scheduler: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and scheduler.poll() is None:
-        if file.exists() and (text := file.read_text(encoding="utf-8")):
-            address: str = json.loads(text)["address"]
-            return address
+    while not (file.exists() and file.stat().st_size):
+        if time.monotonic() > deadline or scheduler.poll() is not None:
+            raise TimeoutError(f"the scheduler of the soak did not start within {_START_SECONDS} s")
         time.sleep(0.1)
-    raise TimeoutError(f"the scheduler of the soak did not start within {_START_SECONDS} s")

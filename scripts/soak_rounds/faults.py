@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,36 +15,65 @@ from typing import Literal
 import psutil
 
 from soak_rounds.clusters import RunningCluster
+from soak_rounds.errors import SoakError
 from soak_rounds.processes import workers_below
 
 Place = Literal["local", "running"]
 """Workers that the run starts, or a cluster that is running."""
+PLACES: tuple[Place, ...] = ("local", "running")
+FILLER = "filler"
+"""The file that fills the disk."""
+END_SECONDS = 240.0
+"""In which a disturbed run must end, whatever was done to it."""
+STOP_SECONDS = 25.0
+"""The same for a run that was asked to end: 10 seconds are promised, on a machine that has nothing else to do."""
+LOST_SECONDS = 40.0
+"""The same for a run that lost its scheduler: 15 seconds are promised."""
+_PAUSES = (1, 8)
+"""Seconds for which a process is stopped: from, to."""
+_TOLD_SECONDS = 90
+"""How long a worker stays stopped at most, until the run says so."""
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Victim:
-    """A run at work: its command, its cluster if it did not start one, and the disk with its output."""
+    """A run at work: its command, what it prints, its cluster if it did not start one, and the disk of its output."""
 
     client: "subprocess.Popen[bytes]"
+    errors: Path
     cluster: RunningCluster | None
     disk: Path
     random: random.Random
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is still something to disturb."""
+        return self.client.poll() is None
+
     def workers(self) -> list[psutil.Process]:
-        """List the worker processes, in random order."""
+        """Wait for worker processes, and list them in random order; empty if the run ended before."""
         parents = [self.client.pid] if self.cluster is None else [nanny.pid for nanny in self.cluster.workers]
-        found = [worker for parent in parents for worker in workers_below(parent)]
-        self.random.shuffle(found)
-        return found
+        while self.is_running:
+            found = [worker for parent in parents for worker in workers_below(parent)]
+            if found:
+                self.random.shuffle(found)
+                return found
+            time.sleep(_POLL_SECONDS)
+        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A fault, where it can happen, and whether the run must succeed in spite of it."""
+    """A fault, where it can happen, and how the run may end; with one error, too, if it need not succeed."""
 
     apply: Callable[[Victim], None]
     must_succeed: bool = False
-    places: tuple[Place, ...] = ("local", "running")
+    exit_code: int | None = None
+    """Of a run that the fault itself ends."""
+    end_seconds: float = END_SECONDS
+    """How soon a run must end that does not succeed."""
+    places: tuple[Place, ...] = PLACES
     needs_small_disk: bool = False
 
 
@@ -57,27 +86,39 @@ def _kill_a_worker(victim: Victim) -> None:
         _signal(worker, signal.SIGKILL)
 
 
-def _terminate_a_worker(victim: Victim) -> None:
-    for worker in victim.workers()[:1]:
-        _signal(worker, signal.SIGTERM)
-
-
 def _kill_all_workers(victim: Victim) -> None:
     for worker in victim.workers():
         _signal(worker, signal.SIGKILL)
 
 
+def _ask_a_worker_to_end(victim: Victim) -> None:
+    victim.random.choice(_cluster(victim).workers).terminate()
+
+
 def _pause_a_worker(victim: Victim) -> None:
     for worker in victim.workers()[:1]:
-        _pause(worker, victim.random.uniform(1, 8))
+        with _stopped(worker):
+            time.sleep(victim.random.uniform(*_PAUSES))
+
+
+def _pause_a_worker_until_told(victim: Victim) -> None:
+    deadline = time.monotonic() + _TOLD_SECONDS
+    for worker in victim.workers()[:1]:
+        with _stopped(worker):
+            while victim.is_running and "have not been heard of" not in victim.errors.read_text(encoding="utf-8"):
+                if time.monotonic() > deadline:
+                    raise SoakError(f"a worker was stopped for {_TOLD_SECONDS} s, and the run did not say so")
+                time.sleep(_POLL_SECONDS)
 
 
 def _pause_the_client(victim: Victim) -> None:
-    _pause(psutil.Process(victim.client.pid), victim.random.uniform(1, 8))
+    with _stopped(psutil.Process(victim.client.pid)):
+        time.sleep(victim.random.uniform(*_PAUSES))
 
 
 def _pause_the_scheduler(victim: Victim) -> None:
-    _pause(psutil.Process(_cluster(victim).scheduler.pid), victim.random.uniform(1, 8))
+    with _stopped(psutil.Process(_cluster(victim).scheduler.pid)):
+        time.sleep(victim.random.uniform(*_PAUSES))
 
 
 def _kill_the_scheduler(victim: Victim) -> None:
@@ -106,8 +147,12 @@ def _terminate(victim: Victim) -> None:
     victim.client.send_signal(signal.SIGTERM)
 
 
+def _terminate_the_group(victim: Victim) -> None:
+    os.killpg(victim.client.pid, signal.SIGTERM)  # as a batch system does
+
+
 def _fill_the_disk(victim: Victim) -> None:
-    with contextlib.suppress(OSError), (victim.disk / "filler").open("wb", buffering=0) as file:  # until it is full
+    with contextlib.suppress(OSError), (victim.disk / FILLER).open("wb", buffering=0) as file:  # until it is full
         while True:
             file.write(bytes(1 << 12))
 
@@ -116,19 +161,21 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
         "undisturbed": Fault(apply=_nothing, must_succeed=True),
         "a worker is killed": Fault(apply=_kill_a_worker, must_succeed=True),
-        "a worker is terminated": Fault(apply=_terminate_a_worker, must_succeed=True),
         "all workers are killed": Fault(apply=_kill_all_workers),
+        "a worker is asked to end": Fault(apply=_ask_a_worker_to_end, must_succeed=True, places=("running",)),
         "a worker is stopped for seconds": Fault(apply=_pause_a_worker, must_succeed=True),
+        "a worker is stopped until the run says so": Fault(apply=_pause_a_worker_until_told, must_succeed=True),
         "the client is stopped for seconds": Fault(apply=_pause_the_client, must_succeed=True),
         "the scheduler is stopped for seconds": Fault(
             apply=_pause_the_scheduler, must_succeed=True, places=("running",)
         ),
-        "the scheduler is killed": Fault(apply=_kill_the_scheduler, places=("running",)),
-        "the client is killed": Fault(apply=_kill_the_client),
-        "SIGINT": Fault(apply=_interrupt),
-        "SIGINT, twice": Fault(apply=_interrupt_twice),
-        "SIGINT to the group": Fault(apply=_interrupt_the_group),
-        "SIGTERM": Fault(apply=_terminate),
+        "the scheduler is killed": Fault(apply=_kill_the_scheduler, end_seconds=LOST_SECONDS, places=("running",)),
+        "the client is killed": Fault(apply=_kill_the_client, exit_code=-signal.SIGKILL),
+        "SIGINT": Fault(apply=_interrupt, exit_code=130, end_seconds=STOP_SECONDS),
+        "SIGINT, twice": Fault(apply=_interrupt_twice, exit_code=130, end_seconds=STOP_SECONDS),
+        "SIGINT to the group": Fault(apply=_interrupt_the_group, exit_code=130, end_seconds=STOP_SECONDS),
+        "SIGTERM": Fault(apply=_terminate, exit_code=143, end_seconds=STOP_SECONDS),
+        "SIGTERM to the group": Fault(apply=_terminate_the_group, exit_code=143, end_seconds=STOP_SECONDS),
         "the disk is full": Fault(apply=_fill_the_disk, needs_small_disk=True),
     }
 )
@@ -145,7 +192,10 @@ def _signal(process: psutil.Process, number: int) -> None:
         process.send_signal(number)
 
 
-def _pause(process: psutil.Process, seconds: float) -> None:
+@contextlib.contextmanager
+def _stopped(process: psutil.Process) -> Iterator[None]:
     _signal(process, signal.SIGSTOP)
-    time.sleep(seconds)
-    _signal(process, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        _signal(process, signal.SIGCONT)

@@ -7,10 +7,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from soak_rounds.processes import tracin_dask
 
 _MAKE_GRAPH = Path(__file__).parents[1] / "make_graph.py"
-_SIZES = {"triples": 16_000, "entities": 1_000, "relations": 12, "test-triples": 3, "valid-triples": 10}
+_SIZES = {"triples": 8_000, "entities": 1_000, "relations": 12, "test-triples": 3, "valid-triples": 10}
 _BATCH_SIZE = 4
 """So small that a run takes some seconds on any machine."""
 
@@ -44,11 +46,23 @@ class Explained:
 _MAPS = {"entity": "node_dict.txt", "relation": "rel_dict.txt"}
 
 
-def digest(output: Path) -> str:
-    """Hash all that a run found, without the metadata that differs from run to run."""
-    found = hashlib.sha256()
-    for path in sorted(output.glob("*.json")):
-        contents = json.loads(path.read_text(encoding="utf-8"))
-        contents.pop("run", None)
-        found.update(f"{path.name} {json.dumps(contents, sort_keys=True)}\n".encode())
-    return found.hexdigest()
+def digests(output: Path) -> dict[str, str]:
+    """Hash all that a run found, file by file, without the metadata that differs from run to run."""
+    readers = {".json": _json, ".parquet": _parquet}
+    files = [path for path in sorted(output.glob("*")) if path.suffix in readers]
+    return {path.name: _digest(readers[path.suffix](path)) for path in files}
+
+
+def _digest(contents: object) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def _json(path: Path) -> dict[str, object]:
+    contents: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    contents.pop("run", None)
+    return contents
+
+
+def _parquet(path: Path) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pq.read_table(path).to_pylist()
+    return rows

@@ -19,13 +19,13 @@ def resident_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def main(folder: Path, address: str, seconds: float) -> None:
+def main(folder: Path, scheduler_file: Path, seconds: float) -> None:
     """Run until the time is over."""
     store = open_store(folder / "graph.zarr")
     checkpoint = load_checkpoint(folder / "model.pt")
     tests = read_triples(folder / "test.txt", store.entities, store.relations)
     end = time.monotonic() + seconds
-    with Client(address) as client:
+    with Client(scheduler_file=str(scheduler_file)) as client:
         client.wait_for_workers(2)
         while time.monotonic() < end:
             run(store, checkpoint, tests, client=client)
@@ -35,4 +35,4 @@ def main(folder: Path, address: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))

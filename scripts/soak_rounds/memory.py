@@ -39,7 +39,8 @@ class Growth:
 
     def __str__(self) -> str:
         """Say it in a line."""
-        return f"{self.process}: {self.first_mib:.0f} MiB after the warm-up, {self.last_mib:.0f} MiB at the end"
+        held = f"{self.first_mib:.1f} MiB after the warm-up, {self.last_mib:.1f} MiB at the end"
+        return f"memory of {self.process:<10} {held}: {self.ratio - 1:+.1%} in {self.runs} runs"
 
 
 def memory_of_many_runs(marked: Marked, explained: Explained, folder: Path, seconds: float) -> list[Growth]:
@@ -51,7 +52,7 @@ def memory_of_many_runs(marked: Marked, explained: Explained, folder: Path, seco
         If a run fails, or there were too few of them to compare.
     """
     with running_cluster(marked, folder) as cluster:
-        words = [sys.executable, "-m", _MODULE, str(explained.folder), cluster.address, str(seconds)]
+        words = [sys.executable, "-m", _MODULE, str(explained.folder), str(cluster.file), str(seconds)]
         log = folder / "memory.log"
         code = marked.start(words, log).wait(timeout=seconds + 300)
     lines = log.read_text(encoding="utf-8").splitlines()

@@ -66,6 +66,18 @@ def workers_below(pid: int) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(_command_line(child))]
 
 
+def mapped_files(folder: Path) -> set[str]:
+    """List the files of a folder that some process of this machine has mapped or open, as far as this one may see."""
+    return {name for process in psutil.process_iter() for name in _files(process) if Path(name).parent == folder}
+
+
+def _files(process: psutil.Process) -> list[str]:
+    try:
+        return [mapped.path for mapped in process.memory_maps()] + [opened.path for opened in process.open_files()]
+    except psutil.Error:  # it ended, or belongs to somebody else
+        return []
+
+
 def _command_line(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()

@@ -1,31 +1,19 @@
-"""One round of a soak: a run is started, disturbed and watched to its end, then given again; nothing may be left."""
+"""One round of a soak: a run is disturbed again and again until it is left in peace; nothing may be wrong or left."""
 
 import contextlib
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from soak_rounds import checks
 from soak_rounds.clusters import RunningCluster, running_cluster
-from soak_rounds.faults import FAULTS, Fault, Place, Victim
-from soak_rounds.graph import Explained, digest
+from soak_rounds.errors import SoakError
+from soak_rounds.faults import END_SECONDS, FAULTS, FILLER, PLACES, Fault, Place, Victim
+from soak_rounds.graph import Explained
 from soak_rounds.processes import Marked
-
-END_SECONDS = 240
-"""In which a disturbed run must end, whatever was done to it."""
-STOP_SECONDS = 10
-"""In which a run must end that was asked to."""
-LEAVE_SECONDS = 30
-"""In which all processes of a run must be gone after it."""
-_ALLOWED = ("dask-scratch-space", "dask-scratch-space/global.lock", "dask-scratch-space/purge.lock")
-"""What Dask keeps in the folder of temporary files for the next cluster; empty, but for these."""
-_STOPPED = {130: "SIGINT", 143: "SIGTERM"}
-
-
-class SoakError(Exception):
-    """Something is wrong after a fault; the message says what."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +24,8 @@ class Arena:
     disk: Path
     explained: Explained
     marked: Marked
-    expected: str
-    """The digest of an undisturbed run."""
+    expected: Mapping[str, str]
+    """The digests of an undisturbed run, by file."""
     seconds: float
     """What an undisturbed run took."""
 
@@ -51,29 +39,85 @@ class Arena:
         """What a run printed."""
         return self.folder / "run.log"
 
+    def said(self) -> str:
+        """Read what a run printed."""
+        return self.errors.read_text(encoding="utf-8", errors="replace")
 
-def play(arena: Arena, name: str, place: Place, chance: random.Random) -> str:
-    """Disturb a run by a fault, then run it again if it did not succeed; say how it ended.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run ended after a fault, and where it was."""
+
+    name: str
+    place: Place
+    how: str
+
+
+def play(arena: Arena, names: Sequence[str], chance: random.Random) -> Iterator[Ended]:
+    """Disturb a run by one fault after another, each time it is given again, and at last let it finish.
 
     Raises
     ------
     SoakError
-        If the run did not end, gave other bits, said something else than one clear error, or left something behind.
+        If a run did not end, gave other bits, said something else than one clear error, or left something behind.
     """
-    fault = FAULTS[name]
+    semaphores = checks.semaphores()
+    is_unfinished = False
+    for name in names:
+        place: Place = chance.choice(FAULTS[name].places)
+        code, how = _disturbed_in_time(arena, FAULTS[name], place, chance)
+        is_unfinished = code != 0
+        yield Ended(name=name, place=place, how=how)
+    if is_unfinished:
+        _finish(arena, chance.choice(PLACES))
+    checks.refuse_left_files(arena.marked.scratch, arena.output, ())
+    checks.refuse_left_semaphores(semaphores)
+
+
+def _disturbed_in_time(arena: Arena, fault: Fault, place: Place, chance: random.Random) -> tuple[int, str]:
+    """Repeat a run until the fault happens before its end, at earlier moments each time; give exit code and ending."""
+    latest = arena.seconds
+    while (disturbed := _disturbed(arena, fault, place, chance, chance.uniform(0, latest))) is None:
+        latest /= 2
+    return disturbed
+
+
+def _disturbed(
+    arena: Arena, fault: Fault, place: Place, chance: random.Random, seconds: float
+) -> tuple[int, str] | None:
+    """Start a run, disturb it after some seconds, and check what became of it; None if it ended before."""
     with _cluster(arena, place) as cluster:
-        code = _disturbed(arena, fault, cluster, chance)
-        ended = _judged(arena, name, fault, code)
-    (arena.disk / "filler").unlink(missing_ok=True)
-    _refuse_left_processes(arena)
+        client = _start(arena, cluster)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            client.wait(timeout=seconds)
+        said_before, is_in_time = len(arena.said()), client.poll() is None
+        if is_in_time:
+            victim = Victim(client=client, errors=arena.errors, cluster=cluster, disk=arena.disk, random=chance)
+            fault.apply(victim)
+        code = checks.ended(client, END_SECONDS if fault.must_succeed else fault.end_seconds, arena.errors)
+    how = checks.judged(fault if is_in_time else FAULTS["undisturbed"], code, arena.said()[said_before:])
+    (arena.disk / FILLER).unlink(missing_ok=True)
+    checks.refuse_left_processes(arena.marked)
+    if code == 0:
+        _take_result(arena)
+    return (code, how) if is_in_time else None
+
+
+def _finish(arena: Arena, place: Place) -> None:
+    """Give the same command again, and leave it in peace: it must succeed."""
+    with _cluster(arena, place) as cluster:
+        code = checks.ended(_start(arena, cluster), END_SECONDS, arena.errors)
     if code:
-        with _cluster(arena, place) as cluster:
-            _run_again(arena, cluster)
-        _refuse_left_processes(arena)
-    _refuse_other_bits(arena)
-    _refuse_left_files(arena)
+        raise SoakError(f"the same command, given again, ended with {code}:\n{arena.said()[-3000:]}")
+    checks.refuse_left_processes(arena.marked)
+    _take_result(arena)
+
+
+def _take_result(arena: Arena) -> None:
+    """Compare the result, and make room for the next one."""
+    checks.refuse_other_bits(arena.output, arena.expected)
+    checks.refuse_left_files(arena.marked.scratch, arena.output, arena.expected)
     shutil.rmtree(arena.output)
-    return ended
 
 
 @contextlib.contextmanager
@@ -85,73 +129,6 @@ def _cluster(arena: Arena, place: Place) -> Iterator[RunningCluster | None]:
             yield cluster
 
 
-def _disturbed(arena: Arena, fault: Fault, cluster: RunningCluster | None, chance: random.Random) -> int:
-    """Start a run, disturb it at a random moment, and return its exit code."""
-    client = _start(arena, cluster)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        client.wait(timeout=chance.uniform(0, arena.seconds))
-    if client.poll() is None:
-        fault.apply(Victim(client=client, cluster=cluster, disk=arena.disk, random=chance))
-    return _ended(client, END_SECONDS)
-
-
 def _start(arena: Arena, cluster: RunningCluster | None) -> "subprocess.Popen[bytes]":
-    where = "local" if cluster is None else cluster.address
+    where = "local" if cluster is None else str(cluster.file)
     return arena.marked.start(arena.explained.command(arena.output, where), arena.errors)
-
-
-def _ended(client: "subprocess.Popen[bytes]", seconds: float) -> int:
-    try:
-        return client.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        client.kill()
-        client.wait()
-        raise SoakError(f"the run had not ended after {seconds:.0f} s") from None
-
-
-def _judged(arena: Arena, name: str, fault: Fault, code: int) -> str:
-    """Say how the run ended, if it may end so."""
-    said = arena.errors.read_text(encoding="utf-8", errors="replace")
-    if "Traceback" in said:
-        raise SoakError(f"exit code {code} with a traceback:\n{said[-3000:]}")
-    if code == 0:
-        _refuse_other_bits(arena)
-        return "same bits"
-    if fault.must_succeed:
-        raise SoakError(f"exit code {code} although the run can go on:\n{said[-3000:]}")
-    if code in _STOPPED:
-        return f"stopped by {_STOPPED[code]}"
-    if code < 0 and "client is killed" in name:
-        return "killed"
-    messages = [line for line in said.splitlines() if line.startswith("Error: ")]
-    if code != 1 or len(messages) != 1:
-        raise SoakError(f"exit code {code}, and not one message:\n{said[-3000:]}")
-    return messages[0][:120]
-
-
-def _run_again(arena: Arena, cluster: RunningCluster | None) -> None:
-    """Give the same command again: it must succeed."""
-    code = _ended(_start(arena, cluster), END_SECONDS)
-    if code:
-        said = arena.errors.read_text(encoding="utf-8", errors="replace")
-        raise SoakError(f"the same command, given again, ended with {code}:\n{said[-3000:]}")
-
-
-def _refuse_other_bits(arena: Arena) -> None:
-    if digest(arena.output) != arena.expected:
-        raise SoakError(f"the result in {arena.output} has other bits than that of an undisturbed run")
-
-
-def _refuse_left_processes(arena: Arena) -> None:
-    left = arena.marked.left_after(LEAVE_SECONDS)
-    if left:
-        arena.marked.kill()
-        raise SoakError(f"{len(left)} process(es) were left after {LEAVE_SECONDS} s:\n" + "\n".join(left))
-
-
-def _refuse_left_files(arena: Arena) -> None:
-    scratch = arena.marked.scratch
-    left = [str(path) for path in scratch.rglob("*") if str(path.relative_to(scratch)) not in _ALLOWED]
-    left += [str(path) for path in arena.disk.rglob("*") if path.suffix != ".json" and path != arena.output]
-    if left:
-        raise SoakError("files were left:\n" + "\n".join(left))

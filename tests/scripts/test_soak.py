@@ -1,0 +1,227 @@
+"""`scripts/soak` finds nothing wrong with runs that are killed, stopped and starved, and all that a run may leave."""
+
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+sys.path.append(str(SCRIPTS))
+
+from soak_rounds import checks  # noqa: E402 - scripts/ must be on the path
+from soak_rounds.errors import SoakError  # noqa: E402 - scripts/ must be on the path
+from soak_rounds.faults import FAULTS  # noqa: E402 - scripts/ must be on the path
+from soak_rounds.graph import digests  # noqa: E402 - scripts/ must be on the path
+from soak_rounds.memory import growth  # noqa: E402 - scripts/ must be on the path
+from soak_rounds.processes import Marked  # noqa: E402 - scripts/ must be on the path
+from soak_rounds.rounds import Arena, play  # noqa: E402 - scripts/ must be on the path
+
+MINUTES = os.environ.get("TRACIN_DASK_SOAK_MINUTES")
+ONE_OF_EACH_KIND = (
+    "a worker is killed",
+    "a worker is stopped for seconds",
+    "the scheduler is killed",
+    "the client is killed",
+    "SIGTERM to the group",
+    "the disk is full",
+)
+PYTHON = (sys.executable, "-I", "-S", "-c")
+"""It starts at once, without the packages of this environment."""
+RIGHT = """
+import os, pathlib, socket, subprocess, sys, tempfile, time
+output = pathlib.Path(sys.argv[1])
+output.mkdir(exist_ok=True)
+(output / "a.json").write_text('{"influence": 0.5, "run": {"seconds": %f}}' % time.time())
+"""
+LEFT = {
+    "process": "subprocess.Popen([sys.executable, '-ISc', 'import time; time.sleep(600)'], start_new_session=True)",
+    "process that listens": "subprocess.Popen([sys.executable, '-ISc', 'import socket; s = socket.socket(); "
+    'socket.socket.bind(s, ("127.0.0.1", 0)); s.listen(); s.accept()\'])',
+    "file": "tempfile.mkstemp()",
+    "folder": "tempfile.mkdtemp()",
+    "socket": "socket.socket(socket.AF_UNIX).bind(tempfile.gettempdir() + '/listener')",
+    "part": "(output / 'a.json.part').touch()",
+    "lock": "(output / '.lock').touch()",
+    "records": "output.with_name('why.progress').mkdir()",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """Stands for a graph that is explained: its command is a program of Python."""
+
+    program: str
+
+    def command(self, output: Path, _where: str) -> list[str]:
+        return [*PYTHON, self.program, str(output)]
+
+
+@pytest.fixture
+def play_script(tmp_path, monkeypatch):
+    """Play a round without a fault in which the run does what a right one does, and then something else."""
+    monkeypatch.setattr(checks, "LEAVE_SECONDS", 0.5)
+    for name in ("disk", "tmp"):
+        (tmp_path / name).mkdir()
+    marked = Marked(mark=str(tmp_path), scratch=tmp_path / "tmp")
+
+    def play_it(then: str = "") -> list[str]:
+        arena = Arena(
+            folder=tmp_path,
+            disk=tmp_path / "disk",
+            explained=Script(program=f"{RIGHT}\n{then}\n"),
+            marked=marked,
+            expected=right_digests(tmp_path),
+            seconds=0.01,
+        )
+        ended = play(arena, ["undisturbed"], random.Random(0))  # noqa: S311 - faults are no secrets
+        return [one.how for one in ended]
+
+    yield play_it
+    marked.kill()
+
+
+def right_digests(folder: Path) -> dict[str, str]:
+    subprocess.run([*PYTHON, RIGHT, folder / "right"], check=True)
+    return digests(folder / "right")
+
+
+def soak(*words: str, seconds: float) -> str:
+    command = [SCRIPTS / "soak", *words]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, check=False, timeout=seconds, **streams)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_runs_under_each_kind_of_fault_give_the_same_bits_or_one_error_and_leave_nothing():
+    said = soak("--once", *(f"--only={name}" for name in ONE_OF_EACH_KIND), seconds=550)
+    skipped = ("the disk is full",) if "no full disk in this soak" in said else ()
+    for name in set(ONE_OF_EACH_KIND) - set(skipped):
+        assert f"\n{name:<42}    1: " in said
+    assert said.endswith("same bits or a clear error, and nothing left\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MINUTES is None, reason="TRACIN_DASK_SOAK_MINUTES says how many minutes the soak takes")
+@pytest.mark.timeout(3600)
+def test_a_soak_of_some_minutes_finds_nothing_and_memory_stays_flat():
+    said = soak("--minutes", MINUTES, seconds=3600)
+    assert "same bits or a clear error, and nothing left\n" in said
+    assert {line.split()[2] for line in said.splitlines() if line.startswith("memory of ")} == {
+        "client",
+        "scheduler",
+        "worker",
+    }
+
+
+class TestChecks:
+    def test_a_right_run_passes(self, play_script):
+        assert play_script() == ["same bits"]
+
+    @pytest.mark.parametrize("then", [pytest.param(then, id=name) for name, then in LEFT.items()])
+    def test_what_a_run_leaves_is_found(self, play_script, then):
+        with pytest.raises(SoakError, match=r"were left"):
+            play_script(then)
+
+    def test_a_left_socket_is_called_a_socket(self, play_script):
+        with pytest.raises(SoakError, match=r"socket .*/listener"):
+            play_script(LEFT["socket"])
+
+    @pytest.mark.parametrize(
+        "then",
+        [
+            "(output / 'a.json').write_text('{\"influence\": 0.50000001}')",
+            "(output / 'a.json').unlink()",
+            "(output / 'b.json').write_text('{}')",
+        ],
+    )
+    def test_other_bits_are_found(self, play_script, then):
+        with pytest.raises(SoakError, match=r"other bits than an undisturbed run in [ab]\.json"):
+            play_script(then)
+
+    @pytest.mark.parametrize(
+        ("then", "found"), [("1 / 0", "with a traceback"), ("sys.exit(3)", "exit code 3 although")]
+    )
+    def test_a_run_that_fails_without_a_fault_is_found(self, play_script, then, found):
+        with pytest.raises(SoakError, match=found):
+            play_script(then)
+
+    def test_totals_of_groups_are_compared(self, tmp_path):
+        found = []
+        for number, total in enumerate([1.0, 1.0, 1.0000001]):
+            (tmp_path / str(number)).mkdir()
+            pq.write_table(pa.table({"total": [total]}), tmp_path / str(number) / "all_groups.parquet")
+            found.append(digests(tmp_path / str(number)))
+        assert found[0] == found[1] != found[2]
+
+    def test_a_semaphore_that_nobody_uses_is_found(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(checks, "LEAVE_SECONDS", 0.5)
+        monkeypatch.setattr(checks, "_SHARED_MEMORY", tmp_path)
+        before = checks.semaphores()
+        used, left = tmp_path / "sem.used", tmp_path / "sem.left"
+        left.touch()
+        with used.open("w"), pytest.raises(SoakError, match=r"were left: sem\.left$"):
+            checks.refuse_left_semaphores(before)
+
+    def test_a_run_that_does_not_end_is_found(self, tmp_path):
+        errors = tmp_path / "run.log"
+        errors.write_text("scored 5 of 10")
+        with (
+            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as client,
+            pytest.raises(SoakError, match=r"had not ended after 0 s:\nscored 5 of 10"),
+        ):
+            checks.ended(client, 0.1, errors)
+        assert client.returncode == -9
+
+
+class TestEndings:
+    @pytest.mark.parametrize(
+        ("name", "code", "said", "how"),
+        [
+            ("the disk is full", 1, "Error: no space left", "Error: no space left"),
+            ("the client is killed", -9, "", "killed"),
+            ("SIGINT", 130, "scored 5\nstopped; finished rows are kept in x", "stopped by SIGINT"),
+            ("SIGTERM", 143, "stopped; nothing is finished yet", "stopped by SIGTERM"),
+            ("SIGTERM", 0, "wrote a.json", "same bits"),
+        ],
+    )
+    def test_one_clear_ending_is_right(self, name, code, said, how):
+        assert checks.judged(FAULTS[name], code, said) == how
+
+    @pytest.mark.parametrize(
+        ("name", "code", "said"),
+        [
+            ("the disk is full", 1, ""),
+            ("the disk is full", 1, "Error: no space left\nError: again"),
+            ("the disk is full", 2, "Error: no space left"),
+            ("the disk is full", -11, "Segmentation fault"),
+            ("the client is killed", 130, "stopped"),
+            ("a worker is killed", 1, "Error: all workers are gone"),
+            ("SIGINT", 143, "stopped"),
+            ("SIGINT", 130, ""),
+            ("SIGINT", 130, "stopped\nstopped"),
+            ("SIGINT", 130, "2026-11-27 - distributed.nanny - WARNING - Restarting worker\nstopped"),
+        ],
+    )
+    def test_any_other_ending_is_wrong(self, name, code, said):
+        with pytest.raises(SoakError, match="exit code"):
+            checks.judged(FAULTS[name], code, said)
+
+
+def test_memory_is_flat_up_to_five_percent():
+    warm_up = [10.0, 50.0, 90.0, 100.0]
+    assert growth("client", [*warm_up, *[100.0] * 4, *[104.9] * 4]).is_flat
+    assert not growth("client", [*warm_up, *[100.0] * 4, *[105.1] * 4]).is_flat
+    assert growth("client", [*warm_up, *[100.0] * 4, *[80.0] * 4]).is_flat
+
+
+def test_memory_of_too_few_runs_is_not_judged():
+    with pytest.raises(RuntimeError, match="only 11 runs, 12 are needed"):
+        growth("client", [1.0] * 11)
