@@ -71,13 +71,21 @@ def refuse_left_processes(marked: Marked) -> None:
         raise SoakError(f"{len(left)} process(es) were left after {LEAVE_SECONDS:.0f} s:\n" + "\n".join(left))
 
 
-def refuse_left_files(scratch: Path, output: Path, expected: Iterable[str]) -> None:
-    """Refuse all but the result on the disk, and all but what libraries keep in the folder of temporary files."""
-    results = {output, *(output / name for name in expected)}
-    left = [path for path in scratch.rglob("*") if not _KEPT_BY_LIBRARIES.fullmatch(str(path.relative_to(scratch)))]
-    left += [path for path in output.parent.rglob("*") if path not in results]
-    if left:
-        raise SoakError("files were left:\n" + "\n".join(map(_described, left)))
+def refuse_other_files(output: Path, expected: Iterable[str] | None) -> None:
+    """Refuse all files on the disk but those of a result, which may be none."""
+    results = set() if expected is None else {output, *(output / name for name in expected)}
+    _refuse(path for path in output.parent.rglob("*") if path not in results)
+
+
+def refuse_temporary_files(scratch: Path) -> None:
+    """Refuse all but what libraries keep in the folder of temporary files."""
+    _refuse(path for path in scratch.rglob("*") if not _KEPT_BY_LIBRARIES.fullmatch(str(path.relative_to(scratch))))
+
+
+def _refuse(left: Iterable[Path]) -> None:
+    described = [_described(path) for path in left]
+    if described:
+        raise SoakError("files were left:\n" + "\n".join(described))
 
 
 def semaphores() -> frozenset[str]:
@@ -88,7 +96,7 @@ def semaphores() -> frozenset[str]:
 def refuse_left_semaphores(before: frozenset[str]) -> None:
     """Refuse semaphores and shared memory that are new and that no process of this machine uses."""
     deadline = time.monotonic() + LEAVE_SECONDS
-    while left := semaphores() - before - {Path(file).name for file in mapped_files(_SHARED_MEMORY)}:
+    while (new := semaphores() - before) and (left := new - mapped_files(_SHARED_MEMORY)):
         if time.monotonic() > deadline:
             raise SoakError(f"semaphores or shared memory were left: {', '.join(sorted(left))}")
         time.sleep(_POLL_SECONDS)

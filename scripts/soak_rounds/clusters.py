@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from soak_rounds.errors import SoakError
 from soak_rounds.processes import Marked
 
 NUM_WORKERS = 2
@@ -26,9 +27,13 @@ class RunningCluster:
 
 @contextmanager
 def running_cluster(marked: Marked, folder: Path) -> Iterator[RunningCluster]:
-    """Start a cluster on the loopback interface, and end its processes, whatever became of them."""
+    """Start a cluster on the loopback interface, and end its processes, whatever became of them.
+
+    Its folder is its own: a nanny that kills a worker leaves a lock file there, which is no matter of the run.
+    """
     file = folder / "scheduler.json"
-    file.unlink(missing_ok=True)
+    for old in (file, *folder.glob("dask_*.log")):
+        old.unlink(missing_ok=True)
     scheduler = _start(marked, folder, "scheduler", "--port", "0", "--scheduler-file", str(file))
     processes = [scheduler]
     try:
@@ -48,12 +53,14 @@ def running_cluster(marked: Marked, folder: Path) -> Iterator[RunningCluster]:
 
 def _start(marked: Marked, folder: Path, name: str, *words: str) -> "subprocess.Popen[bytes]":
     module = [sys.executable, "-m", f"distributed.cli.dask_{name}"]
-    return marked.start([*module, *words, "--host", "127.0.0.1", "--no-dashboard"], folder / f"{name}.log")
+    common = ("--host", "127.0.0.1", "--no-dashboard")
+    log = folder / f"dask_{name}.log"
+    return marked.start([*module, *words, *common], log, DASK_TEMPORARY_DIRECTORY=str(folder / "dask"))
 
 
 def _wait_for(file: Path, scheduler: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not (file.exists() and file.stat().st_size):
         if time.monotonic() > deadline or scheduler.poll() is not None:
-            raise TimeoutError(f"the scheduler of the soak did not start within {_START_SECONDS} s")
+            raise SoakError(f"the scheduler of the soak did not start within {_START_SECONDS} s")
         time.sleep(0.1)

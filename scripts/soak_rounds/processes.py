@@ -21,10 +21,11 @@ class Marked:
     mark: str
     scratch: Path
 
-    def start(self, words: Sequence[str], errors: Path) -> "subprocess.Popen[bytes]":
-        """Start a command in a session of its own; what it prints goes to a file."""
-        environment = os.environ | {_MARK: self.mark, "TMPDIR": str(self.scratch), "PYTHONUNBUFFERED": "1"}
-        with errors.open("wb") as file:
+    def start(self, words: Sequence[str], errors: Path, **more: str) -> "subprocess.Popen[bytes]":
+        """Start a command in a session of its own; what it prints is added to a file; `more` is its environment."""
+        ours = {_MARK: self.mark, "TMPDIR": str(self.scratch), "PYTHONUNBUFFERED": "1"}
+        environment = os.environ | ours | more
+        with errors.open("ab") as file:
             return subprocess.Popen(
                 words, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -67,8 +68,9 @@ def workers_below(pid: int) -> list[psutil.Process]:
 
 
 def mapped_files(folder: Path) -> set[str]:
-    """List the files of a folder that some process of this machine has mapped or open, as far as this one may see."""
-    return {name for process in psutil.process_iter() for name in _files(process) if Path(name).parent == folder}
+    """Name the files of a folder that some process of this machine has mapped or open, as far as this one may see."""
+    paths = [Path(name) for process in psutil.process_iter() for name in _files(process)]
+    return {path.name for path in paths if path.parent == folder}
 
 
 def _files(process: psutil.Process) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from soak_rounds import checks
 from soak_rounds.clusters import RunningCluster, running_cluster
 from soak_rounds.errors import SoakError
-from soak_rounds.faults import END_SECONDS, FAULTS, FILLER, PLACES, Fault, Place, Victim
+from soak_rounds.faults import END_SECONDS, FAULTS, FILLER, Fault, Place, Victim
 from soak_rounds.graph import Explained
 from soak_rounds.processes import Marked
 
@@ -62,16 +62,28 @@ def play(arena: Arena, names: Sequence[str], chance: random.Random) -> Iterator[
         If a run did not end, gave other bits, said something else than one clear error, or left something behind.
     """
     semaphores = checks.semaphores()
-    is_unfinished = False
+    has_remains = False
     for name in names:
         place: Place = chance.choice(FAULTS[name].places)
-        code, how = _disturbed_in_time(arena, FAULTS[name], place, chance)
-        is_unfinished = code != 0
+        with _naming(f"{name} ({place})"):
+            code, how = _disturbed_in_time(arena, FAULTS[name], place, chance)
+        has_remains = code != 0 or (has_remains and place == "running")
         yield Ended(name=name, place=place, how=how)
-    if is_unfinished:
-        _finish(arena, chance.choice(PLACES))
-    checks.refuse_left_files(arena.marked.scratch, arena.output, ())
-    checks.refuse_left_semaphores(semaphores)
+    with _naming(f"after {', '.join(names)}"):
+        if has_remains:  # a run that starts workers removes what was left by those of a killed client
+            _finish(arena)
+        checks.refuse_other_files(arena.output, None)
+        checks.refuse_temporary_files(arena.marked.scratch)
+        checks.refuse_left_semaphores(semaphores)
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say of a violation after which faults it was found."""
+    try:
+        yield
+    except SoakError as error:
+        raise SoakError(f"{what}: {error}") from error
 
 
 def _disturbed_in_time(arena: Arena, fault: Fault, place: Place, chance: random.Random) -> tuple[int, str]:
@@ -103,10 +115,9 @@ def _disturbed(
     return (code, how) if is_in_time else None
 
 
-def _finish(arena: Arena, place: Place) -> None:
+def _finish(arena: Arena) -> None:
     """Give the same command again, and leave it in peace: it must succeed."""
-    with _cluster(arena, place) as cluster:
-        code = checks.ended(_start(arena, cluster), END_SECONDS, arena.errors)
+    code = checks.ended(_start(arena, None), END_SECONDS, arena.errors)
     if code:
         raise SoakError(f"the same command, given again, ended with {code}:\n{arena.said()[-3000:]}")
     checks.refuse_left_processes(arena.marked)
@@ -116,7 +127,7 @@ def _finish(arena: Arena, place: Place) -> None:
 def _take_result(arena: Arena) -> None:
     """Compare the result, and make room for the next one."""
     checks.refuse_other_bits(arena.output, arena.expected)
-    checks.refuse_left_files(arena.marked.scratch, arena.output, arena.expected)
+    checks.refuse_other_files(arena.output, arena.expected)
     shutil.rmtree(arena.output)
 
 
@@ -130,5 +141,6 @@ def _cluster(arena: Arena, place: Place) -> Iterator[RunningCluster | None]:
 
 
 def _start(arena: Arena, cluster: RunningCluster | None) -> "subprocess.Popen[bytes]":
+    arena.errors.unlink(missing_ok=True)
     where = "local" if cluster is None else str(cluster.file)
     return arena.marked.start(arena.explained.command(arena.output, where), arena.errors)
