@@ -63,6 +63,18 @@ def refuse_other_bits(output: Path, expected: Mapping[str, str]) -> None:
         raise SoakError(f"{output} has other bits than an undisturbed run in {', '.join(other)}")
 
 
+def is_complete(output: Path, expected: Mapping[str, str], said: str) -> bool:
+    """Tell whether a run that was ended has done its work before, as it says itself if it can."""
+    others = [path for path in output.parent.rglob("*") if path.name not in {output.name, *expected}]
+    if any(path.name != ".lock" for path in others) or digests(output) != expected:
+        if "the result is complete" in said:
+            raise SoakError(f"the result is not complete, or records are left, although the run said:\n{said[-3000:]}")
+        return False
+    for lock in others:
+        lock.unlink()  # of a process that was killed; it holds nobody up
+    return True
+
+
 def refuse_left_processes(marked: Marked) -> None:
     """Refuse processes that did not end, and with them their sockets."""
     left = marked.left_after(LEAVE_SECONDS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from soak_rounds.clusters import running_cluster
+from soak_rounds.errors import SoakError
 from soak_rounds.graph import Explained
 from soak_rounds.processes import Marked
 
@@ -15,7 +16,7 @@ LIMIT = 1.05
 """The median of the last quarter of the runs over that of the first quarter after the warm-up."""
 LEAST_RUNS = 12
 _WARM_UP = 1 / 3
-_MODULE = "soak_rounds.many_runs"
+_PROGRAM = Path(__file__).with_name("many_runs.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +49,16 @@ def memory_of_many_runs(marked: Marked, explained: Explained, folder: Path, seco
 
     Raises
     ------
-    RuntimeError
+    SoakError
         If a run fails, or there were too few of them to compare.
     """
     with running_cluster(marked, folder) as cluster:
-        words = [sys.executable, "-m", _MODULE, str(explained.folder), str(cluster.file), str(seconds)]
+        words = [sys.executable, str(_PROGRAM), str(explained.folder), str(cluster.file), str(seconds)]
         log = folder / "memory.log"
         code = marked.start(words, log).wait(timeout=seconds + 300)
     lines = log.read_text(encoding="utf-8").splitlines()
     if code:
-        raise RuntimeError("a run of many failed:\n" + "\n".join(lines[-20:]))
+        raise SoakError("a run of many failed:\n" + "\n".join(lines[-20:]))
     samples: list[dict[str, float]] = [json.loads(line) for line in lines if line.startswith("{")]
     return [growth(name, [sample[name] for sample in samples]) for name in samples[0]]
 
@@ -65,7 +66,7 @@ def memory_of_many_runs(marked: Marked, explained: Explained, folder: Path, seco
 def growth(process: str, bytes_held: Sequence[float]) -> Growth:
     """Compare the first quarter after the warm-up with the last quarter, by medians."""
     if len(bytes_held) < LEAST_RUNS:
-        raise RuntimeError(f"only {len(bytes_held)} runs, {LEAST_RUNS} are needed to compare memory; take more minutes")
+        raise SoakError(f"only {len(bytes_held)} runs, {LEAST_RUNS} are needed to compare memory; take more minutes")
     warm = [held / 2**20 for held in bytes_held[int(len(bytes_held) * _WARM_UP) :]]
     quarter = max(1, len(warm) // 4)
     return Growth(

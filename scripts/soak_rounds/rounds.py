@@ -3,6 +3,7 @@
 import contextlib
 import random
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ class Arena:
         """What a run printed."""
         return self.folder / "run.log"
 
+    def clear(self) -> None:
+        """Make room after a violation: no process, no file."""
+        self.marked.kill()
+        for folder in (self.disk, self.marked.scratch):
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def said(self) -> str:
         """Read what a run printed."""
         return self.errors.read_text(encoding="utf-8", errors="replace")
@@ -67,7 +75,8 @@ def play(arena: Arena, names: Sequence[str], chance: random.Random) -> Iterator[
         place: Place = chance.choice(FAULTS[name].places)
         with _naming(f"{name} ({place})"):
             code, how = _disturbed_in_time(arena, FAULTS[name], place, chance)
-        has_remains = code != 0 or (has_remains and place == "running")
+        is_killed = FAULTS[name].exit_code == -signal.SIGKILL
+        has_remains = code != 0 or is_killed or (has_remains and place == "running")
         yield Ended(name=name, place=place, how=how)
     with _naming(f"after {', '.join(names)}"):
         if has_remains:  # a run that starts workers removes what was left by those of a killed client
@@ -107,9 +116,12 @@ def _disturbed(
             victim = Victim(client=client, errors=arena.errors, cluster=cluster, disk=arena.disk, random=chance)
             fault.apply(victim)
         code = checks.ended(client, END_SECONDS if fault.must_succeed else fault.end_seconds, arena.errors)
-    how = checks.judged(fault if is_in_time else FAULTS["undisturbed"], code, arena.said()[said_before:])
+    said = arena.said()[said_before:]
+    how = checks.judged(fault if is_in_time else FAULTS["undisturbed"], code, said)
     (arena.disk / FILLER).unlink(missing_ok=True)
     checks.refuse_left_processes(arena.marked)
+    if code and checks.is_complete(arena.output, arena.expected, said):  # the run was ended after its work
+        code, how = 0, f"{how} after its work"
     if code == 0:
         _take_result(arena)
     return (code, how) if is_in_time else None
