@@ -58,6 +58,8 @@ def command(minutes: float, seed: int, only: Sequence[str], *, once: bool, with_
                 soak.play_once()
             else:
                 soak.play_for(minutes * _MINUTE, _MEMORY_SHARE if with_memory else 0)
+        except SoakError as error:
+            soak.tell(error)
         finally:
             soak.marked.kill()
     sys.exit(1 if soak.violations else 0)
@@ -93,6 +95,11 @@ class Soak:
         if memory_share:
             self._check_memory(arena, started + seconds - time.monotonic())
 
+    def tell(self, violation: SoakError) -> None:
+        """Print and count a violation."""
+        self.violations += 1
+        click.echo(f"VIOLATION: {violation}")
+
     def _arena(self) -> Arena:
         """Run undisturbed, to know the bits and the time."""
         explained = Explained.make(self._folder / "graph")
@@ -115,8 +122,7 @@ class Soak:
                 click.echo(f"{ended.name:<42} {ended.place:<8} {time.monotonic() - started:5.0f} s  {ended.how}")
                 started = time.monotonic()
         except SoakError as error:
-            self.violations += 1
-            click.echo(f"VIOLATION: {error}")
+            self.tell(error)
             arena.clear()
 
     def _sum_up(self) -> None:
@@ -133,8 +139,7 @@ class Soak:
         for one in grown:
             click.echo(str(one))
         if not all(one.is_flat for one in grown):
-            self.violations += 1
-            click.echo(f"VIOLATION: memory grows from run to run by more than {LIMIT - 1:.0%}")
+            raise SoakError(f"memory grows from run to run by more than {LIMIT - 1:.0%}")
 
 
 if __name__ == "__main__":

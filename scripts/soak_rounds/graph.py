@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,21 +49,25 @@ _MAPS = {"entity": "node_dict.txt", "relation": "rel_dict.txt"}
 
 def digests(output: Path) -> dict[str, str]:
     """Hash all that a run found, file by file, without the metadata that differs from run to run."""
-    readers = {".json": _json, ".parquet": _parquet}
-    files = [path for path in sorted(output.glob("*")) if path.suffix in readers]
-    return {path.name: _digest(readers[path.suffix](path)) for path in files}
+    return {path.name: _digest(path) for path in sorted(output.glob("*")) if path.suffix in _READERS}
 
 
-def _digest(contents: object) -> str:
+def _digest(path: Path) -> str:
+    try:
+        contents = _READERS[path.suffix](path)
+    except (OSError, ValueError) as error:
+        contents = f"damaged: {error}"
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
-def _json(path: Path) -> dict[str, object]:
+def _json(path: Path) -> object:
     contents: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     contents.pop("run", None)
     return contents
 
 
-def _parquet(path: Path) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = pq.read_table(path).to_pylist()
-    return rows
+def _parquet(path: Path) -> object:
+    return pq.read_table(path).to_pylist()
+
+
+_READERS: dict[str, Callable[[Path], object]] = {".json": _json, ".parquet": _parquet}

@@ -53,7 +53,7 @@ def memory_of_many_runs(marked: Marked, explained: Explained, folder: Path, seco
         If a run fails, or there were too few of them to compare.
     """
     with running_cluster(marked, folder) as cluster:
-        words = [sys.executable, str(_PROGRAM), str(explained.folder), str(cluster.file), str(seconds)]
+        words = [sys.executable, str(_PROGRAM), str(explained.folder), str(cluster.file), str(seconds), str(LEAST_RUNS)]
         log = folder / "memory.log"
         code = marked.start(words, log).wait(timeout=seconds + 300)
     lines = log.read_text(encoding="utf-8").splitlines()

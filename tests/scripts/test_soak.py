@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,13 +15,15 @@ import pytest
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 sys.path.append(str(SCRIPTS))
 
+import soak as soak_script  # noqa: E402 - scripts/ must be on the path
+from click.testing import CliRunner  # noqa: E402 - with the others
 from soak_rounds import checks  # noqa: E402 - scripts/ must be on the path
 from soak_rounds.errors import SoakError  # noqa: E402 - scripts/ must be on the path
 from soak_rounds.faults import FAULTS  # noqa: E402 - scripts/ must be on the path
 from soak_rounds.graph import digests  # noqa: E402 - scripts/ must be on the path
 from soak_rounds.memory import growth  # noqa: E402 - scripts/ must be on the path
 from soak_rounds.processes import Marked  # noqa: E402 - scripts/ must be on the path
-from soak_rounds.rounds import Arena, play  # noqa: E402 - scripts/ must be on the path
+from soak_rounds.rounds import Arena, Ended, play  # noqa: E402 - scripts/ must be on the path
 
 MINUTES = os.environ.get("TRACIN_DASK_SOAK_MINUTES")
 ONE_OF_EACH_KIND = (
@@ -28,7 +31,6 @@ ONE_OF_EACH_KIND = (
     "a worker is stopped for seconds",
     "the scheduler is killed",
     "the client is killed",
-    "SIGTERM to the group",
     "the disk is full",
 )
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -138,6 +140,7 @@ class TestChecks:
         "then",
         [
             "(output / 'a.json').write_text('{\"influence\": 0.50000001}')",
+            "(output / 'a.json').write_text('{')",
             "(output / 'a.json').unlink()",
             "(output / 'b.json').write_text('{}')",
         ],
@@ -179,6 +182,63 @@ class TestChecks:
         ):
             checks.ended(client, 0.1, errors)
         assert client.returncode == -9
+
+
+class TestRunThatEndsAfterItsWork:
+    @pytest.fixture
+    def written(self, tmp_path):
+        """A disk with the result of a right run, and its digests."""
+        (tmp_path / "disk" / "why").mkdir(parents=True)
+        (tmp_path / "disk" / "why" / "a.json").write_text("{}")
+        return tmp_path / "disk" / "why", digests(tmp_path / "disk" / "why")
+
+    def test_a_whole_result_is_complete_and_a_dead_lock_is_no_matter(self, written):
+        output, expected = written
+        (output / ".lock").touch()
+        assert checks.is_complete(output, expected, "stopped; the result is complete: why")
+        assert [path.name for path in output.iterdir()] == ["a.json"]
+
+    @pytest.mark.parametrize("spoil", ["records", "bits"])
+    def test_records_or_other_bits_make_it_incomplete(self, written, spoil):
+        output, expected = written
+        (output / ".progress").mkdir() if spoil == "records" else (output / "a.json").write_text('{"influence": 1}')
+        assert not checks.is_complete(output, expected, "stopped; finished rows are kept")
+        with pytest.raises(SoakError, match="although the run said"):
+            checks.is_complete(output, expected, "stopped; the result is complete: why")
+
+
+@pytest.fixture
+def once(monkeypatch):
+    """Play one round that ends as stated, through the command."""
+    monkeypatch.setattr(soak_script.signal, "signal", lambda *_: None)  # that of this process stay as they are
+    cleared = []
+
+    def call(error: SoakError | None) -> tuple[int, str, int]:
+        def play_one(_arena, names, _chance):
+            yield Ended(name=names[0], place="local", how="same bits")
+            if error is not None:
+                raise error
+
+        arena = SimpleNamespace(clear=lambda: cleared.append(True))
+        monkeypatch.setattr(soak_script.Soak, "_arena", lambda _: arena)
+        monkeypatch.setattr(soak_script, "play", play_one)
+        result = CliRunner().invoke(soak_script.command, ["--once", "--only=undisturbed"])
+        return result.exit_code, result.output, len(cleared)
+
+    return call
+
+
+def test_the_command_ends_with_1_after_a_violation(once):
+    code, said, times_cleared = once(SoakError("files were left"))
+    assert (code, times_cleared) == (1, 1)
+    assert "VIOLATION: files were left" in said
+    assert "1 disturbed runs, 1 faults: 1 violation(s)" in said
+
+
+def test_the_command_ends_with_0_where_nothing_is_wrong(once):
+    code, said, times_cleared = once(None)
+    assert (code, times_cleared) == (0, 0)
+    assert "1 disturbed runs, 1 faults: no violation(s)" in said
 
 
 class TestEndings:
