@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 from distributed import LocalCluster
@@ -20,16 +21,23 @@ def start(name, *words):
     return subprocess.Popen([*module, *words, "--host", "127.0.0.1", "--no-dashboard"], stderr=subprocess.DEVNULL)
 
 
-@pytest.fixture(scope="module")
-def scheduler_file(tmp_path_factory):
-    """The file of a scheduler that has one worker; both are processes of their own."""
-    file = tmp_path_factory.mktemp("scheduler") / "scheduler.json"
+@contextmanager
+def running(file):
+    """Give the process of a scheduler that has one worker; both are processes of their own."""
     with start("dask_scheduler", "--port", "0", "--scheduler-file", str(file)) as scheduler:
         wait_for(file, scheduler)
         with start("dask_worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny") as worker:
-            yield file
+            yield scheduler
             worker.terminate()
         scheduler.terminate()
+
+
+@pytest.fixture(scope="module")
+def scheduler_file(tmp_path_factory):
+    """The file of a scheduler that has one worker."""
+    file = tmp_path_factory.mktemp("scheduler") / "scheduler.json"
+    with running(file):
+        yield file
 
 
 def wait_for(file, process):
@@ -59,6 +67,18 @@ def test_a_running_cluster_is_found_by_file_and_by_address_and_left_running(sche
             assert client.scheduler.address == by_address
             assert [worker["nthreads"] for worker in client.scheduler_info()["workers"].values()] == [1]
             assert client.submit(sum, [1, 2, 3]).result() == 6
+
+
+@pytest.mark.fault("a scheduler that is lost during a run", promised="Dask's client prints no traceback")
+def test_a_client_that_looks_for_a_lost_scheduler_is_closed_without_a_traceback(tmp_path, caplog):
+    with running(tmp_path / "scheduler.json") as scheduler, opened(tmp_path / "scheduler.json") as found:
+        scheduler.kill()
+        deadline = time.monotonic() + 60
+        while found.client.status == "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)  # the client tries again and again to connect
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 @pytest.mark.fault("an address where no scheduler answers", promised="one message")

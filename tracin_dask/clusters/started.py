@@ -3,6 +3,7 @@
 import logging
 import signal
 import warnings
+from asyncio import CancelledError
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -68,10 +69,17 @@ def started(
 
 def close_client(client: Client, seconds: float) -> None:
     """Close the connection to a scheduler, or leave it if that takes too long."""
+    logging.getLogger("distributed.client").addFilter(_is_news)  # for good: Dask may give up after this returns
     try:
         client.close(timeout=seconds)
     except Exception as error:  # noqa: BLE001 - whatever Dask cannot end, the results of the run are there
         logger.warning("the connection to the scheduler could not be closed (%s)", _named(error))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Hide the traceback of a client that is closed while it looks for a lost scheduler."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, CancelledError)
 
 
 def _start_loop() -> LoopRunner:
