@@ -119,7 +119,7 @@ class Soak:
         try:
             for ended in play(arena, names, self._chance):
                 self._ends[ended.name][ended.how.split(":")[0]] += 1
-                click.echo(f"{ended.name:<42} {ended.place:<8} {time.monotonic() - started:5.0f} s  {ended.how}")
+                click.echo(f"{ended.name:<46} {ended.place:<8} {time.monotonic() - started:5.0f} s  {ended.how}")
                 started = time.monotonic()
         except SoakError as error:
             self.tell(error)
@@ -127,7 +127,7 @@ class Soak:
 
     def _sum_up(self) -> None:
         for name, ends in sorted(self._ends.items()):
-            click.echo(f"{name:<42} {ends.total():4}: {', '.join(f'{how} {number}' for how, number in ends.items())}")
+            click.echo(f"{name:<46} {ends.total():4}: {', '.join(f'{how} {number}' for how, number in ends.items())}")
         total = sum(ends.total() for ends in self._ends.values())
         good = "same bits or a clear error, and nothing left"
         click.echo(

@@ -34,6 +34,10 @@ _PAUSES = (1, 8)
 _TOLD_SECONDS = 90
 """How long a worker stays stopped at most, until the run says so."""
 _POLL_SECONDS = 0.1
+_AT_WORK = "running in "
+"""What a run says once its workers have started."""
+_SILENT = "have not been heard of"
+"""What it says of workers that are stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,16 @@ class Victim:
     def is_running(self) -> bool:
         """Whether there is still something to disturb."""
         return self.client.poll() is None
+
+    def said(self) -> str:
+        """Read what the run printed until now."""
+        return self.errors.read_text(encoding="utf-8", errors="replace")
+
+    def workers_at_work(self) -> list[psutil.Process]:
+        """Wait until the workers have started, and list their processes as `workers` does."""
+        while self.is_running and _AT_WORK not in self.said():
+            time.sleep(_POLL_SECONDS)
+        return self.workers()
 
     def workers(self) -> list[psutil.Process]:
         """Wait for worker processes, and list them in random order; empty if the run ended before."""
@@ -82,6 +96,11 @@ def _nothing(_victim: Victim) -> None:
 
 
 def _kill_a_worker(victim: Victim) -> None:
+    for worker in victim.workers_at_work()[:1]:
+        _signal(worker, signal.SIGKILL)
+
+
+def _kill_a_starting_worker(victim: Victim) -> None:
     for worker in victim.workers()[:1]:
         _signal(worker, signal.SIGKILL)
 
@@ -103,9 +122,9 @@ def _pause_a_worker(victim: Victim) -> None:
 
 def _pause_a_worker_until_told(victim: Victim) -> None:
     deadline = time.monotonic() + _TOLD_SECONDS
-    for worker in victim.workers()[:1]:
+    for worker in victim.workers_at_work()[:1]:
         with _stopped(worker):
-            while victim.is_running and "have not been heard of" not in victim.errors.read_text(encoding="utf-8"):
+            while victim.is_running and _SILENT not in victim.said():
                 if time.monotonic() > deadline:
                     raise SoakError(f"a worker was stopped for {_TOLD_SECONDS} s, and the run did not say so")
                 time.sleep(_POLL_SECONDS)
@@ -161,6 +180,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
     {
         "undisturbed": Fault(apply=_nothing, must_succeed=True),
         "a worker is killed": Fault(apply=_kill_a_worker, must_succeed=True),
+        "a worker is killed, perhaps while it starts": Fault(apply=_kill_a_starting_worker),
         "all workers are killed": Fault(apply=_kill_all_workers),
         "a worker is asked to end": Fault(apply=_ask_a_worker_to_end, must_succeed=True, places=("running",)),
         "a worker is stopped for seconds": Fault(apply=_pause_a_worker, must_succeed=True),

@@ -108,7 +108,7 @@ def test_runs_under_each_kind_of_fault_give_the_same_bits_or_one_error_and_leave
     said = soak("--once", f"--seed={SEED}", *(f"--only={name}" for name in ONE_OF_EACH_KIND), seconds=550)
     skipped = ("the disk is full",) if "no full disk in this soak" in said else ()
     for name in set(ONE_OF_EACH_KIND) - set(skipped):
-        assert f"\n{name:<42}    1: " in said
+        assert f"\n{name:<46}    1: " in said
     assert "faults: no violation(s)" in said
 
 
