@@ -15,7 +15,7 @@ from typing import Literal
 import psutil
 
 from soak_rounds.clusters import RunningCluster
-from soak_rounds.errors import SoakError
+from soak_rounds.errors import SoakError, TooLateError
 from soak_rounds.processes import workers_below
 
 Place = Literal["local", "running"]
@@ -66,7 +66,13 @@ class Victim:
         return self.workers()
 
     def workers(self) -> list[psutil.Process]:
-        """Wait for worker processes, and list them in random order; empty if the run ended before."""
+        """Wait for worker processes, and list them in random order.
+
+        Raises
+        ------
+        TooLateError
+            If the run ended before.
+        """
         parents = [self.client.pid] if self.cluster is None else [nanny.pid for nanny in self.cluster.workers]
         while self.is_running:
             found = [worker for parent in parents for worker in workers_below(parent)]
@@ -74,7 +80,7 @@ class Victim:
                 self.random.shuffle(found)
                 return found
             time.sleep(_POLL_SECONDS)
-        return []
+        raise TooLateError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +102,11 @@ def _nothing(_victim: Victim) -> None:
 
 
 def _kill_a_worker(victim: Victim) -> None:
-    for worker in victim.workers_at_work()[:1]:
-        _signal(worker, signal.SIGKILL)
+    _signal(victim.workers_at_work()[0], signal.SIGKILL)
 
 
 def _kill_a_starting_worker(victim: Victim) -> None:
-    for worker in victim.workers()[:1]:
-        _signal(worker, signal.SIGKILL)
+    _signal(victim.workers()[0], signal.SIGKILL)
 
 
 def _kill_all_workers(victim: Victim) -> None:
@@ -115,19 +119,17 @@ def _ask_a_worker_to_end(victim: Victim) -> None:
 
 
 def _pause_a_worker(victim: Victim) -> None:
-    for worker in victim.workers()[:1]:
-        with _stopped(worker):
-            time.sleep(victim.random.uniform(*_PAUSES))
+    with _stopped(victim.workers()[0]):
+        time.sleep(victim.random.uniform(*_PAUSES))
 
 
 def _pause_a_worker_until_told(victim: Victim) -> None:
     deadline = time.monotonic() + _TOLD_SECONDS
-    for worker in victim.workers_at_work()[:1]:
-        with _stopped(worker):
-            while victim.is_running and _SILENT not in victim.said():
-                if time.monotonic() > deadline:
-                    raise SoakError(f"a worker was stopped for {_TOLD_SECONDS} s, and the run did not say so")
-                time.sleep(_POLL_SECONDS)
+    with _stopped(victim.workers_at_work()[0]):
+        while victim.is_running and _SILENT not in victim.said():
+            if time.monotonic() > deadline:
+                raise SoakError(f"a worker was stopped for {_TOLD_SECONDS} s, and the run did not say so")
+            time.sleep(_POLL_SECONDS)
 
 
 def _pause_the_client(victim: Victim) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from soak_rounds import checks
 from soak_rounds.clusters import RunningCluster, running_cluster
-from soak_rounds.errors import SoakError
+from soak_rounds.errors import SoakError, TooLateError
 from soak_rounds.faults import END_SECONDS, FAULTS, FILLER, Fault, Place, Victim
 from soak_rounds.graph import Explained
 from soak_rounds.processes import Marked
@@ -112,9 +112,12 @@ def _disturbed(
         with contextlib.suppress(subprocess.TimeoutExpired):
             client.wait(timeout=seconds)
         said_before, is_in_time = len(arena.said()), client.poll() is None
-        if is_in_time:
-            victim = Victim(client=client, errors=arena.errors, cluster=cluster, disk=arena.disk, random=chance)
-            fault.apply(victim)
+        victim = Victim(client=client, errors=arena.errors, cluster=cluster, disk=arena.disk, random=chance)
+        try:
+            if is_in_time:
+                fault.apply(victim)
+        except TooLateError:
+            is_in_time = False
         code = checks.ended(client, END_SECONDS if fault.must_succeed else fault.end_seconds, arena.errors)
     said = arena.said()[said_before:]
     how = checks.judged(fault if is_in_time else FAULTS["undisturbed"], code, said)
