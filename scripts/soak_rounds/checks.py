@@ -1,5 +1,6 @@
 """What must hold after a disturbed run: it said one thing, gave the same bits and left nothing."""
 
+import contextlib
 import re
 import subprocess
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from soak_rounds.errors import SoakError
 from soak_rounds.faults import Fault
 from soak_rounds.graph import digests
-from soak_rounds.processes import Marked, mapped_files
+from soak_rounds.processes import Marked, mapped_inodes
 
 LEAVE_SECONDS = 60.0
 """In which all processes of a run must be gone after it."""
@@ -100,17 +101,22 @@ def _refuse(left: Iterable[Path]) -> None:
         raise SoakError("files were left:\n" + "\n".join(described))
 
 
-def semaphores() -> frozenset[str]:
-    """List the names of semaphores and shared memory that this machine has."""
-    return frozenset(path.name for path in _SHARED_MEMORY.glob("*")) if _SHARED_MEMORY.is_dir() else frozenset()
+def semaphores() -> dict[int, str]:
+    """Name the semaphores and the shared memory that this machine has, by their inodes."""
+    found = {}
+    for path in _SHARED_MEMORY.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            found[path.stat().st_ino] = path.name
+    return found
 
 
-def refuse_left_semaphores(before: frozenset[str]) -> None:
+def refuse_left_semaphores(before: Iterable[int]) -> None:
     """Refuse semaphores and shared memory that are new and that no process of this machine uses."""
     deadline = time.monotonic() + LEAVE_SECONDS
-    while (new := semaphores() - before) and (left := new - mapped_files(_SHARED_MEMORY)):
+    known = frozenset(before)
+    while (new := semaphores()).keys() - known and (left := new.keys() - known - mapped_inodes(_SHARED_MEMORY)):
         if time.monotonic() > deadline:
-            raise SoakError(f"semaphores or shared memory were left: {', '.join(sorted(left))}")
+            raise SoakError(f"semaphores or shared memory were left: {', '.join(sorted(new[one] for one in left))}")
         time.sleep(_POLL_SECONDS)
 
 

@@ -67,16 +67,19 @@ def workers_below(pid: int) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(_command_line(child))]
 
 
-def mapped_files(folder: Path) -> set[str]:
-    """Name the files of a folder that some process of this machine has mapped or open, as far as this one may see."""
-    paths = [Path(name) for process in psutil.process_iter() for name in _files(process)]
-    return {path.name for path in paths if path.parent == folder}
+def mapped_inodes(folder: Path) -> set[int]:
+    """Number the files of a folder that some process of this machine has mapped, as far as this one may see.
+
+    A semaphore is mapped under a name that it has no more, so names do not tell.
+    """
+    lines = [line.split() for process in psutil.process_iter() for line in _maps(process.pid) if f"{folder}/" in line]
+    return {int(words[4]) for words in lines}
 
 
-def _files(process: psutil.Process) -> list[str]:
+def _maps(pid: int) -> list[str]:
     try:
-        return [mapped.path for mapped in process.memory_maps()] + [opened.path for opened in process.open_files()]
-    except psutil.Error:  # it ended, or belongs to somebody else
+        return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines()
+    except OSError:  # it ended, or belongs to somebody else
         return []
 
 

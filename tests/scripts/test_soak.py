@@ -1,5 +1,6 @@
 """`scripts/soak` finds nothing wrong with runs that are killed, stopped and starved, and all that a run may leave."""
 
+import multiprocessing
 import os
 import random
 import subprocess
@@ -166,14 +167,19 @@ class TestChecks:
             found.append(digests(tmp_path / str(number)))
         assert found[0] == found[1] != found[2]
 
-    def test_a_semaphore_that_nobody_uses_is_found(self, tmp_path, monkeypatch):
+    def test_a_semaphore_that_nobody_uses_is_found(self, monkeypatch):
         monkeypatch.setattr(checks, "LEAVE_SECONDS", 0.5)
-        monkeypatch.setattr(checks, "_SHARED_MEMORY", tmp_path)
         before = checks.semaphores()
-        used, left = tmp_path / "sem.used", tmp_path / "sem.left"
+        used = multiprocessing.get_context("spawn").Semaphore()
+        checks.refuse_left_semaphores(before)
+        left = checks._SHARED_MEMORY / "sem.left"
         left.touch()
-        with used.open("w"), pytest.raises(SoakError, match=r"were left: sem\.left$"):
-            checks.refuse_left_semaphores(before)
+        try:
+            with pytest.raises(SoakError, match=r"were left: .*sem\.left"):
+                checks.refuse_left_semaphores(before)
+        finally:
+            left.unlink()
+        del used
 
     def test_a_run_that_does_not_end_is_found(self, tmp_path):
         errors = tmp_path / "run.log"
