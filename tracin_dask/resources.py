@@ -1,9 +1,11 @@
 """How many workers of which size a run has: those of a Dask client, or this process alone."""
 
 import os
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _LIMITS = {"workers": MOST_WORKERS, "threads_per_worker": MOST_THREADS, "memory_per_worker": MOST_BYTES}
+_NO_ANSWER = "Timed out trying to connect"
+"""How Dask's error begins if a worker does not answer."""
+_ASK_AGAIN_SECONDS = 0.5
 MEMORY_SHARE = 0.8
 """Part of the machine's memory, or of a GPU's, that a run plans with when no limit is stated."""
 
@@ -104,6 +109,29 @@ def of_this_process() -> Resources:
     return Machine(num_cpus=cpu_count(), memory_bytes=memory_limit()).shared_by(1)
 
 
+def ask(
+    client: "Client", function: Callable[..., Any], *arguments: object, check: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Let every worker call a function, and give what it returns by the worker's address.
+
+    A worker that is stopped or that ends meanwhile does not answer: all are asked again until they do, or until
+    `check`, called before, raises an error.
+    """
+    from distributed.comm.core import CommClosedError  # noqa: PLC0415 - takes long, and only clusters need it
+
+    while True:
+        check()
+        try:
+            answers: dict[str, Any] = client.run(function, *arguments)
+        except OSError as error:
+            has_no_answer = isinstance(error, CommClosedError) or str(error).startswith(_NO_ANSWER)
+            if client.status != "running" or not has_no_answer:
+                raise
+            time.sleep(_ASK_AGAIN_SECONDS)
+        else:
+            return answers
+
+
 def of_client(client: "Client", device_limit: str = str(MEMORY_SHARE)) -> Resources:
     """Ask the workers of a client; the workers of a host share its CPUs evenly.
 
@@ -118,9 +146,9 @@ def of_client(client: "Client", device_limit: str = str(MEMORY_SHARE)) -> Resour
     if not workers:
         raise ClusterError("the cluster has no workers; start some and try again")
     per_host = Counter(worker["host"] for worker in workers.values())
-    cpus = client.run(cpu_count)
+    cpus = ask(client, cpu_count)
     limits = [worker["memory_limit"] or memory_limit() for worker in workers.values()]
-    devices = [device for device in client.run(own_gpu).values() if device is not None]
+    devices = [device for device in ask(client, own_gpu).values() if device is not None]
     sharing = Counter(uuid for uuid, _ in devices)
     return Resources(
         num_workers=len(workers),

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
+from distributed.comm import CommClosedError
 from small_graph import BATCH_SIZE, MakeJob, bits, local_client
 
 from tracin_dask.errors import ClusterError
 from tracin_dask.patience import Patience
+from tracin_dask.resources import ask
 from tracin_dask.runs.execute.driver import Execution
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 1}
@@ -69,6 +71,36 @@ def test_a_run_says_once_which_worker_is_stopped(make_job: MakeJob, client: Clie
     told = [record.message for record in caplog.records if "have not been heard of" in record.message]
     assert len(told) == 1
     assert f"1 of 2 worker(s) have not been heard of for 2 s, {address} for one: stopped" in told[0]
+
+
+class Answers:
+    """A client whose scheduler asks one worker: each time, it answers or an error is raised."""
+
+    def __init__(self, *errors: OSError, status: str = "running") -> None:
+        self.errors, self.status = list(errors), status
+
+    def run(self, function, *_: object) -> dict[str, object]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return {"tcp://worker": function()}
+
+
+class TestAsking:
+    STOPPED = OSError("Timed out trying to connect to tcp://worker after 30 s")
+
+    @pytest.mark.fault("a worker that is stopped before its first task", promised="it is asked again until it answers")
+    def test_a_worker_that_is_stopped_or_restarts_is_asked_again(self):
+        checks: list[None] = []
+        client = Answers(self.STOPPED, CommClosedError("in <TCP>"))
+        assert ask(client, lambda: 7, check=lambda: checks.append(None)) == {"tcp://worker": 7}
+        assert len(checks) == 3
+
+    @pytest.mark.parametrize(
+        "client", [Answers(STOPPED, status="closed"), Answers(PermissionError("a folder of the worker"))]
+    )
+    def test_a_lost_scheduler_and_errors_of_the_function_are_raised(self, client):
+        with pytest.raises(OSError, match="worker"):
+            ask(client, lambda: 7)
 
 
 @pytest.fixture

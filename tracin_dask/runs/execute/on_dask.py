@@ -18,6 +18,7 @@ from tracin_dask.influence.columns import Targets
 from tracin_dask.monitor.events import progress_topic
 from tracin_dask.monitor.watch import Watch, lost
 from tracin_dask.report.result import Norms
+from tracin_dask.resources import ask
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.compare import Compared
 from tracin_dask.runs.execute import on_worker
@@ -208,10 +209,14 @@ class OnDask:
                 raise lost(self._client) from error
             raise
 
+    def _ask(self, function: Any, *arguments: object) -> dict[str, Any]:  # noqa: ANN401 - as `_submit`
+        """Ask all workers, and again if one is stopped or restarts: the watch says so."""
+        return ask(self._client, function, *arguments, check=self._watch.check)
+
     def _refuse_other_code(self) -> None:
         """Refuse workers with other code: they would compute other bits, or never answer a task they cannot read."""
         mine = on_worker.code()
-        for worker, theirs in self._client.run(on_worker.code).items():
+        for worker, theirs in self._ask(on_worker.code).items():
             if theirs != mine:
                 raise ClusterError(
                     f"worker {worker} has another tracin-dask than this process; install the same version on both"
@@ -223,7 +228,7 @@ class OnDask:
         needed = {self._job.store.path: "store"}
         numbers = [given for reduction in self._job.reductions for given in reduction.needs.numbers]
         needed |= {given.path: "groups" for given in numbers if given.path is not None}
-        missing = self._client.run(on_worker.missing, [*needed, *files])
+        missing = self._ask(on_worker.missing, [*needed, *files])
         for worker, paths in missing.items():
             for path in needed.keys() & set(paths):
                 raise ClusterError(
@@ -239,7 +244,7 @@ class OnDask:
         for reduction in self._job.reductions:
             if reduction.needs.why_unusable is None:
                 continue
-            for worker, reason in self._client.run(reduction.needs.why_unusable).items():
+            for worker, reason in self._ask(reduction.needs.why_unusable).items():
                 if reason is not None:
                     raise ClusterError(f"worker {worker} {reason}")
 
