@@ -1,6 +1,12 @@
 """How long a run waits for its workers before it says so, gives up, or closes without them."""
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +28,14 @@ class Patience:
     """How long a finished run waits for its workers to end before it kills them."""
     stop_seconds: float = 2.0
     """The same for a run that is stopped by Ctrl-C or SIGTERM, whose workers are killed first."""
+
+    @contextmanager
+    def telling(self, message: str) -> Iterator[None]:
+        """Say what is waited for, if the block takes long."""
+        timer = threading.Timer(self.tell_seconds, logger.warning, [message])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()

@@ -12,6 +12,7 @@ from dask.utils import parse_bytes
 
 from tracin_dask.errors import ClusterError, ConfigError
 from tracin_dask.limits import MOST_BYTES, MOST_THREADS, MOST_WORKERS, short
+from tracin_dask.patience import Patience
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -119,17 +120,18 @@ def ask(
     """
     from distributed.comm.core import CommClosedError  # noqa: PLC0415 - takes long, and only clusters need it
 
-    while True:
-        check()
-        try:
-            answers: dict[str, Any] = client.run(function, *arguments)
-        except OSError as error:
-            has_no_answer = isinstance(error, CommClosedError) or str(error).startswith(_NO_ANSWER)
-            if client.status != "running" or not has_no_answer:
-                raise
-            time.sleep(_ASK_AGAIN_SECONDS)
-        else:
-            return answers
+    with Patience().telling("not all workers answer; the run waits for them"):
+        while True:
+            check()
+            try:
+                answers: dict[str, Any] = client.run(function, *arguments)
+            except OSError as error:
+                has_no_answer = isinstance(error, CommClosedError) or str(error).startswith(_NO_ANSWER)
+                if client.status != "running" or not has_no_answer:
+                    raise
+                time.sleep(_ASK_AGAIN_SECONDS)
+            else:
+                return answers
 
 
 def of_client(client: "Client", device_limit: str = str(MEMORY_SHARE)) -> Resources:

@@ -18,6 +18,7 @@ from tracin_dask.clusters import started
 from tracin_dask.clusters.cluster import Start
 from tracin_dask.clusters.local import Local
 from tracin_dask.monitor.plugin import RunMonitor
+from tracin_dask.patience import Patience
 from tracin_dask.resources import Machine, Resources, WorkerOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -140,6 +141,15 @@ def is_imported(module: str) -> bool:
 def test_other_computations_of_the_process_do_not_go_to_the_workers():
     with Local().open(sized(1, GIB)), pytest.raises(ValueError, match="No clients found"):
         default_client()
+
+
+@pytest.mark.fault("workers take long to start", promised="a message; the run waits")
+def test_a_run_that_waits_long_for_its_workers_says_so(caplog):
+    start = replace(sized(1, GIB), patience=Patience(tell_seconds=0.01))
+    with Local().open(start):
+        pass
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["--cluster local: not all workers have started yet; the run waits for them"]
 
 
 @pytest.mark.fault("workers take long to end", promised="a warning; what is done is safe")

@@ -49,7 +49,8 @@ def started(
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Port .* is already in use", category=UserWarning)
-                cluster.__init__(loop=runner.loop, **options)
+                with patience.telling(f"{title}: not all workers have started yet; the run waits for them"):
+                    cluster.__init__(loop=runner.loop, **options)
             refuse_foreign_pages(cluster.scheduler)
             client = Client(cluster, set_as_default=False)
         except (ValueError, RuntimeError, OSError) as error:
