@@ -21,6 +21,7 @@ from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups, ingest
 from tracin_dask.triples.groups import GroupStore, open_groups
 from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.lines import read_blocks
+from tracin_dask.triples.shape import Shape
 from tracin_dask.triples.store import TripleStore
 
 TRAIN = ["b\tr\ta", "a\ts\tc", "b\tr\ta", "a\tr\tb", "c\ts\tb"]
@@ -154,9 +155,20 @@ def test_an_invalid_line_of_groups_is_refused_with_its_number_or_skipped(write, 
 def test_training_triples_without_a_group_are_counted_and_the_first_named(write, store, tmp_path, options):
     with pytest.raises(
         TriplesError,
-        match=r"groups.tsv: 3 of 5 training triples have no group; the first is 'b\\tr\\ta' in line 1 .* `other`",
+        match=r"groups.tsv: 3 of 5 training triples have no group; the first is 'b\\tr\\ta' with train_index 0; .* `other`",
     ):
         ingest_groups(write("groups.tsv", text(GROUPS[:1] + GROUPS[3:])), store, tmp_path / "g.zarr", options=options)
+
+
+@pytest.mark.parametrize("header", ["", "head\trelation\ttail\n"], ids=["no header", "header"])
+def test_a_training_triple_without_a_group_is_named_by_the_train_index_that_the_store_gives_it(write, tmp_path, header):
+    train, shape = write("train.txt", header + text(TRAIN)), Shape(header=bool(header))
+    store = ingest(train, tmp_path / "graph.zarr", options=IngestOptions(shape=shape))
+    with pytest.raises(TriplesError, match=r"the first is 'a\\ts\\tc' with train_index 1;"):
+        ingest_groups(write("groups.tsv", text(GROUPS[:3])), store, tmp_path / "groups.zarr")
+    block = store.read(0, len(store))
+    (triple,) = block.triples[block.train_index == 1]
+    assert [store.entities.label(triple[0]), store.entities.label(triple[2])] == ["a", "c"]
 
 
 @pytest.mark.fault("a training triple with two groups", promised="one message")

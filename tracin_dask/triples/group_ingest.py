@@ -205,8 +205,8 @@ class _GroupText:
         if missing.count:
             raise TriplesError(
                 f"{self.path}: {missing.count:,} of {len(self.store):,} training triples have no group; the first is "
-                f"{self._words(missing.triple)!r} in line {missing.line + 1} of the training file; add a line for "
-                "each, for example with a group `other`"
+                f"{self._words(missing.triple)!r} with train_index {missing.line:,}; add a line for each, for example "
+                "with a group `other`"
             )
         if ambiguous.count:
             raise TriplesError(

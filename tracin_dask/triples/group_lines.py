@@ -52,7 +52,7 @@ class LineFinder:
         self._layout = KeyLayout(num_entities=store.info.num_entities, num_relations=store.info.num_relations)
         self._ahead = concatenate([])
         self.missing = Fault()
-        """Rows of the store whose triples have no line; the line is that of the training file."""
+        """Rows of the store whose triples have no line; the line is their train_index."""
         self.ambiguous = Fault()
         """Triples whose lines name different groups and whose number of lines differs from that of their rows."""
 

@@ -248,7 +248,7 @@ class TripleStore:
         if is_bad.any():
             row = int(is_bad.argmax())
             raise StoreError(
-                f"{self.path}: row {start + row} holds {block.triples[row].tolist()} from line "
+                f"{self.path}: row {start + row} holds {block.triples[row].tolist()} with train_index "
                 f"{block.train_index[row]}; expected ids from 0 below {list(limits)}: a shard is missing or damaged; "
                 f"{AGAIN}"
             )
