@@ -1,5 +1,6 @@
 """Learning rates of several checkpoints: their own, stated ones, and schedule files with every mistake named."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from small_graph import save_checkpoint, small_model
 
-from tracin_dask.errors import CheckpointError, ConfigError
+from tracin_dask.errors import CheckpointError, ConfigError, TriplesError
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.runs.config import RunConfig
@@ -83,10 +84,37 @@ def test_a_malformed_line_of_a_schedule_is_named(schedule, text, message):
         schedule(text)
 
 
-def test_a_schedule_that_is_not_text_is_refused(tmp_path):
-    (tmp_path / "rates.tsv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"rates\.tsv cannot be read as text"):
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (b"\xff\xfe\x00", TriplesError, "rates\\.tsv: the file is encoded in UTF-16"),
+        (b"0\t0.1\n1\xff\t0.2\n", ConfigError, r"rates\.tsv, line 2: expected .* in UTF-8, found '1.*xff"),
+        (b"0\t0.1\r1\t0.2\n", ConfigError, r"rates\.tsv, line 1: expected `epoch TAB"),
+        (b"0\t\t0.1\n", ConfigError, r"rates\.tsv, line 1: the learning rate is '\\t0\.1'"),
+        (b"0\t1_0\n", ConfigError, r"rates\.tsv, line 1: the learning rate is '1_0'; expected a number above 0"),
+        (b"0\t" + b"9" * 5000, ConfigError, r"the learning rate is '9{40}'… \(5,000 characters\)"),
+    ],
+)
+def test_a_schedule_that_is_no_text_of_numbers_is_refused(tmp_path, data, error, message):
+    (tmp_path / "rates.tsv").write_bytes(data)
+    with pytest.raises(error, match=message):
         read_schedule(tmp_path / "rates.tsv")
+
+
+def test_a_schedule_is_read_from_a_compressed_file_with_a_byte_order_mark(series, tmp_path):
+    (tmp_path / "rates.tsv").write_bytes(gzip.compress(b"\xef\xbb\xbf0\t0.1\r\n5\t0.05\r\n10\t1e-3"))
+    assert read_schedule(tmp_path / "rates.tsv").learning_rates(series) == (0.1, 0.05, 0.001)
+
+
+def test_an_epoch_of_thousands_of_digits_is_an_epoch_that_no_checkpoint_has(series, schedule):
+    rates = schedule(f"0\t0.1\n5\t0.05\n10\t1e-3\n{'9' * 5000}\t1\n")
+    assert rates.learning_rates(series) == (0.1, 0.05, 0.001)
+    assert rates.unused_names(series) == []
+
+
+def test_line_breaks_of_other_alphabets_are_part_of_a_file_name(series, schedule):
+    rates = schedule("0\t0.1\n5\t0.05\n10\t1e-3\na\u2028b.pt\t1\n\u0663\t2\n")
+    assert rates.unused_names(series) == ["a\u2028b.pt", "\u0663"]
 
 
 def test_an_epoch_missing_in_the_schedule_is_named(series, schedule):

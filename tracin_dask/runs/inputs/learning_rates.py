@@ -1,14 +1,20 @@
 """The learning rate of each checkpoint: stated for all, one by one, by a schedule file, or by the checkpoints."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from math import inf, nan
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.limits import short
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
-from tracin_dask.places.files import read_bytes
 from tracin_dask.places.place import AnyPath
+from tracin_dask.triples.lines import read_blocks
 
 DEFAULT_LEARNING_RATE = 0.001
+_EXPECTED = "`epoch TAB learning rate` or `file name TAB learning rate`"
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class Schedule:
     def unused_names(self, checkpoints: Sequence[Checkpoint]) -> list[str]:
         """List the file names that none of the checkpoints has; epochs may be those of a whole training."""
         known = {key for checkpoint in checkpoints for key in _keys(checkpoint)}
-        return [key for key in self.rates if not key.isdecimal() and key not in known]
+        return [key for key in self.rates if not _is_epoch(key) and key not in known]
 
     def _learning_rate(self, checkpoint: Checkpoint) -> float:
         for key in _keys(checkpoint):
@@ -52,17 +58,18 @@ class Schedule:
 def read_schedule(path: AnyPath) -> Schedule:
     """Read lines of `epoch TAB learning rate` or `file name TAB learning rate`; empty lines are skipped.
 
+    The file may be compressed.
+
     Raises
     ------
     ConfigError
         If a line is malformed or repeats an earlier one, or there is none; the line is named.
+    TriplesError
+        If the file cannot be read as text.
     """
-    try:
-        lines = read_bytes(path).decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as text: {error}") from error
     rates: dict[str, float] = {}
     found_at: dict[str, int] = {}
+    lines = chain.from_iterable(block.data.removesuffix(b"\n").split(b"\n") for block in read_blocks(path))
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -71,7 +78,7 @@ def read_schedule(path: AnyPath) -> Schedule:
             raise ConfigError(f"{path}, line {number}: {key} stands in line {found_at[key]} already; keep one of them")
         rates[key], found_at[key] = rate, number
     if not rates:
-        raise ConfigError(f"{path} has no lines; expected `epoch TAB learning rate` or `file name TAB learning rate`")
+        raise ConfigError(f"{path} has no lines; expected {_EXPECTED}")
     return Schedule(path=path, rates=rates)
 
 
@@ -102,17 +109,17 @@ def _keys(checkpoint: Checkpoint) -> tuple[str, str, str]:
     return str(checkpoint.path), checkpoint.path.name, str(checkpoint.epoch)
 
 
-def _parsed(line: str, where: str) -> tuple[str, float]:
-    key, tab, text = line.partition("\t")
-    if not tab or not key.strip():
-        raise ConfigError(
-            f"{where}: expected `epoch TAB learning rate` or `file name TAB learning rate`, found {line!r}"
-        )
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = float("nan")
-    if not 0 < rate < float("inf"):
-        raise ConfigError(f"{where}: the learning rate is {text.strip()!r}; expected a number above 0")
-    key = key.strip()
-    return str(int(key)) if key.isdecimal() else key, rate
+def _parsed(line: bytes, where: str) -> tuple[str, float]:
+    text = line.decode(errors="backslashreplace").removesuffix("\r")
+    key, _, number = (part.strip(" ") for part in text.partition("\t"))
+    if "\t" not in text or not key or "\r" in text or text.encode() != line.removesuffix(b"\r"):
+        raise ConfigError(f"{where}: expected {_EXPECTED} in UTF-8, found {short(text)}")
+    rate = float(number) if _NUMBER.fullmatch(number) else nan
+    if not 0 < rate < inf:
+        raise ConfigError(f"{where}: the learning rate is {short(number)}; expected a number above 0")
+    return (key.lstrip("0") or "0") if _is_epoch(key) else key, rate
+
+
+def _is_epoch(key: str) -> bool:
+    """Tell an epoch from the name of a file."""
+    return key.isascii() and key.isdecimal()
