@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from changed_files import NUM_EXAMPLES, Changed, accepted, changed_files
+from changed_files import NUM_EXAMPLES, Changed, changed_files, check_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,4 +30,4 @@ def test_a_changed_schedule_is_read_line_by_line_or_refused(folder, changed: Cha
         rows = [[word.strip(" ") for word in line.decode().split("\t")] for line in changed.lines if line.strip()]
         return [(key.lstrip("0") or "0" if key.isdecimal() else key, float(rate)) for key, rate in rows]
 
-    accepted(path, lambda: list(read_schedule(path).rates.items()), wanted)
+    check_read(path, lambda: list(read_schedule(path).rates.items()), wanted)

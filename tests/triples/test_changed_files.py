@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from changed_files import NUM_EXAMPLES, Changed, accepted, changed_files
+from changed_files import NUM_EXAMPLES, Changed, changed_files, check_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,9 +95,9 @@ def test_a_changed_file_of_training_triples_is_read_row_by_row_or_refused(folder
         return sum(map(len, open_triples(path).blocks(*maps, invalid=invalid))) + invalid.counts.total()
 
     if skip_invalid:
-        accepted(path, num_rows_and_invalid_lines, lambda: len(changed.lines))
+        check_read(path, num_rows_and_invalid_lines, lambda: len(changed.lines))
     else:
-        accepted(path, lambda: read_triples(path, *maps).tolist(), lambda: ids_of(changed.table()))
+        check_read(path, lambda: read_triples(path, *maps).tolist(), lambda: ids_of(changed.table()))
 
 
 @HALF
@@ -116,7 +116,7 @@ def test_a_changed_file_of_test_triples_is_read_row_by_row_or_refused(
         rows = changed.table(allow_spaces=True)
         return len(rows), ids_of(rows) if all(is_row(row, 3) for row in rows) else None
 
-    accepted(path, read, wanted)
+    check_read(path, read, wanted)
 
 
 GROUPED = st.one_of(TRIPLES, TRIPLES.map(with_ids)).flatmap(
@@ -143,7 +143,7 @@ def test_a_changed_file_of_sets_of_test_triples_is_read_row_by_row_or_refused(
         is_whole = all(is_row(row, 4) and row[3] for row in rows)
         return len(rows), (ids_of(rows), tuple(row[3] for row in rows)) if is_whole else None
 
-    accepted(path, read, wanted)
+    check_read(path, read, wanted)
 
 
 @HALF
@@ -154,7 +154,7 @@ def test_a_changed_list_of_training_triples_is_read_row_by_row_or_refused(folder
     def wanted() -> list[list[int]]:
         return sorted(map(list, {tuple(triple) for triple in ids_of(changed.table(allow_spaces=True))}))
 
-    accepted(path, lambda: np.unique(read_training_triples(path, store).triples, axis=0).tolist(), wanted)
+    check_read(path, lambda: np.unique(read_training_triples(path, store).triples, axis=0).tolist(), wanted)
 
 
 ORDERS = st.permutations(list(enumerate(ENTITIES))).flatmap(
@@ -184,7 +184,7 @@ def test_a_changed_id_map_is_read_line_by_line_or_refused(folder, changed: Chang
         labels = read_id_map(path).labels.to_pylist()
         return sorted(tuple(sorted((label, str(number)))) for number, label in enumerate(labels))
 
-    accepted(path, read, wanted)
+    check_read(path, read, wanted)
 
 
 WITH_GROUPS = st.tuples(st.permutations(TRAIN), st.lists(st.sampled_from(GROUPS), min_size=6, max_size=6)).map(
@@ -223,4 +223,4 @@ def test_a_changed_file_of_groups_gives_every_row_the_group_of_its_line_or_is_re
         ]
         return found, num_skipped
 
-    accepted(path, read, wanted)
+    check_read(path, read, wanted)

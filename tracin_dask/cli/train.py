@@ -8,7 +8,7 @@ import click
 from tracin_dask.cli.options.numbers import MOST_SEED, RealNumber, WholeNumber
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.shape import ShapeFlags, shape_options
-from tracin_dask.cli.options.values import FILE, LOCAL_FILE
+from tracin_dask.cli.options.values import FILE, LOCAL_FILE, PykeenDataset, TrainingTriples
 from tracin_dask.limits import MOST_WORKERS
 from tracin_dask.places.place import Place
 
@@ -21,9 +21,9 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 class TrainFlags(ShapeFlags):
     """The options of the command, by name."""
 
-    train: Place
-    valid: Place | None
-    test: Place | None
+    train: Place | PykeenDataset
+    valid: Place | PykeenDataset | None
+    test: Place | PykeenDataset | None
     entity_to_id: Place | None
     relation_to_id: Place | None
     map_columns: "MapColumns | None"
@@ -54,9 +54,24 @@ class TrainFlags(ShapeFlags):
 
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
-@click.option("--train", type=FILE, required=True, help="Training triples: head TAB relation TAB tail.")
-@click.option("--valid", type=FILE, help="Validation triples; they choose best_model.pt.")
-@click.option("--test", type=FILE, help="Test triples; ranked at the end, into test_results.json.")
+@click.option(
+    "--train",
+    type=TrainingTriples(exists=True),
+    required=True,
+    help="Training triples: a text file of head TAB relation TAB tail, a folder training_triples of PyKEEN, or "
+    "pykeen:DATASET (pykeen:DATASET+inverses).",
+)
+@click.option(
+    "--valid",
+    type=TrainingTriples(exists=True),
+    help="Validation triples; they choose best_model.pt. With triples of PyKEEN as --train also a folder of PyKEEN, or "
+    "pykeen:DATASET for its validation triples.",
+)
+@click.option(
+    "--test",
+    type=TrainingTriples(exists=True),
+    help="Test triples; ranked at the end, into test_results.json. Takes what --valid takes.",
+)
 @click.option(
     "--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`. [default: made from the triples]"
 )

@@ -10,12 +10,18 @@ from dask.utils import format_bytes
 from tracin_dask.cli.actions.findings import findings
 from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.stage_progress import byte_progress
-from tracin_dask.cli.actions.training_sources import PYKEENS_ORDER, kind_of, training_text
+from tracin_dask.cli.actions.training_sources import (
+    INTEGERS,
+    MAPS,
+    PYKEENS_ORDER,
+    SHAPE,
+    kind_of,
+    refuse_options_of_text,
+    training_text,
+)
 from tracin_dask.cli.ingest import IngestArguments
-from tracin_dask.cli.options.shape import stated
 from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import keeping
-from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.stream import Stream
@@ -40,7 +46,7 @@ def write_store(options: IngestArguments) -> None:
 
 
 def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
-    _refuse_options_of_text(options)
+    refuse_options_of_text(options, options["train"], (*MAPS, *INTEGERS, "skip_invalid", *SHAPE))
     with training_text(options, progress) as text:
         return ingest(
             text.train,
@@ -48,26 +54,6 @@ def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
             entity_to_id=text.entity_to_id,
             relation_to_id=text.relation_to_id,
             options=replace(text.options, overwrite=options["overwrite"], memory_bytes=options["memory"]),
-        )
-
-
-def _refuse_options_of_text(options: IngestArguments) -> None:
-    """Refuse a store, and what says how a text is read where there is none."""
-    kind = kind_of(options["train"])
-    if kind == "store":
-        raise ConfigError(
-            f"{options['train']} is a folder, but none that PyKEEN wrote; give a text file of triples, or a folder "
-            "training_triples"
-        )
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name in ("entity_to_id", "relation_to_id", "map_columns", "labels", "ids", "skip_invalid")
-        if options.get(name)
-    ]
-    given += stated(options)
-    if given and kind == "pykeen":
-        raise ConfigError(
-            f"{', '.join(given)}: only for a text file; {options['train']} has ids and id maps of its own"
         )
 
 

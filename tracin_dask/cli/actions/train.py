@@ -3,13 +3,15 @@
 import shlex
 
 from tracin_dask.cli.actions.next_command import map_words
+from tracin_dask.cli.actions.training_graph import graph_of
 from tracin_dask.cli.actions.training_progress import show_training
-from tracin_dask.cli.options.shape import shape_of, shape_words
+from tracin_dask.cli.actions.training_sources import kind_of
+from tracin_dask.cli.options.shape import shape_words
 from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
-from tracin_dask.models.training.graph import Graph, GraphFiles, num_untrained, read_graph, write_id_maps
+from tracin_dask.models.training.graph import Graph, num_untrained, write_id_maps
 from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
 from tracin_dask.models.training.training import TrainingResult, choose_device, train
 from tracin_dask.places.place import AnyPath
@@ -25,7 +27,7 @@ def train_conve(options: TrainFlags) -> None:
     """
     config = _training_config(options)
     _training_files(options).check()
-    graph = read_graph(_graph_files(options), say)
+    graph = graph_of(options)
     model_config = _model_config(graph, options)
     id_maps = _place_id_maps(graph, options)
     say(_describe(graph, config))
@@ -44,26 +46,15 @@ def _what_is_kept(files: TrainingFiles) -> str:
     return f"--resume-from-checkpoint {shlex.quote(str(last))} continues from there"
 
 
-def _graph_files(options: TrainFlags) -> GraphFiles:
-    return GraphFiles(
-        train=options["train"],
-        valid=options["valid"],
-        test=options["test"],
-        entity_to_id=options["entity_to_id"],
-        relation_to_id=options["relation_to_id"],
-        labels=options["labels"],
-        ids=options["ids"],
-        map_columns=options["map_columns"],
-        shape=shape_of(options),
-    )
-
-
 def _place_id_maps(graph: Graph, options: TrainFlags) -> tuple[AnyPath, AnyPath]:
     """Name the id maps' files; those that were made are written into the folder of the models."""
     if options["entity_to_id"] is not None and options["relation_to_id"] is not None:
         return options["entity_to_id"], options["relation_to_id"]
     entities, relations = write_id_maps(graph, options["output_dir"])
-    say(f"No id maps given: made {entities} and {relations} from the triples.")
+    if kind_of(options["train"]) == "pykeen":
+        say(f"Wrote the id maps of PyKEEN: {entities} and {relations}.")
+    else:
+        say(f"No id maps given: made {entities} and {relations} from the triples.")
     return entities, relations
 
 
@@ -137,13 +128,9 @@ def _summary(result: TrainingResult) -> str:
 
 
 def _next_command(result: TrainingResult, graph: Graph, options: TrainFlags, id_maps: tuple[AnyPath, AnyPath]) -> str:
-    paths = {
-        "--model-path": result.best_model or result.final_model,
-        "--train": options["train"],
-        "--entity-to-id": id_maps[0],
-        "--relation-to-id": id_maps[1],
-    }
-    words = [str(word) for option in paths.items() for word in option]
-    words += [*shape_words(options), *map_words(options, (graph.entities, graph.relations))]
+    words = ["--model-path", str(result.best_model or result.final_model), "--train", str(options["train"])]
+    if kind_of(options["train"]) == "text":
+        words += ["--entity-to-id", str(id_maps[0]), "--relation-to-id", str(id_maps[1])]
+        words += [*shape_words(options), *map_words(options, (graph.entities, graph.relations))]
     given = shlex.join(words)
     return f"tracin-dask run {given} --test-triple HEAD RELATION TAIL --output influence.json"

@@ -61,6 +61,24 @@ def training_triples(factory: CoreTriplesFactory) -> Int[Tensor, "triple 3"]:
     return torch.cat([inverter.map(triples), inverter.map(triples, invert=True).flip(1)])
 
 
+def other_triples(training: CoreTriplesFactory, other: CoreTriplesFactory, option: str) -> Int[Tensor, "triple 3"]:
+    """Give validation or test triples, which `option` names, as rows of the tables of a training.
+
+    Raises
+    ------
+    ConfigError
+        If they have other labels or ids.
+    """
+    ids = [(each.entity_to_id, each.relation_to_id) for each in (training, other) if isinstance(each, TriplesFactory)]
+    if len(ids) < len((training, other)) or ids[0] != ids[1]:
+        raise ConfigError(
+            f"{option} has other labels or ids than the training triples of PyKEEN; give triples of the same dataset, "
+            "or a text file with labels"
+        )
+    triples = other.mapped_triples
+    return training.relation_inverter.map(triples) if training.create_inverse_triples else triples
+
+
 def write_graph(factory: CoreTriplesFactory, id_maps: IdMaps, folder: Path) -> None:
     """Write entity_to_id.tsv, relation_to_id.tsv and train.txt, which holds ids: labels may look like ids.
 

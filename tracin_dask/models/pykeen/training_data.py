@@ -1,4 +1,4 @@
-"""Training triples as PyKEEN keeps them: its datasets, and folders `training_triples`. Needs the extra `pykeen`."""
+"""Triples as PyKEEN keeps them: its datasets, and folders such as `training_triples`. Needs the extra `pykeen`."""
 
 import gzip
 import pathlib
@@ -6,7 +6,7 @@ import pickle  # only the name of its error: nothing is unpickled
 import zlib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +17,20 @@ from tracin_dask.errors import ConfigError, TriplesError
 from tracin_dask.models.pykeen.imports import CoreTriplesFactory, TriplesFactory, dataset_resolver
 from tracin_dask.places.place import Place
 
+Split = Literal["train", "valid", "test"]
+_SPLITS = {"train": "training", "valid": "validation", "test": "testing"}
 _LABELS = {"label": pa.string(), "id": pa.int64()}
 _TRIPLES = {"head": pa.int64(), "relation": pa.int64(), "tail": pa.int64()}
 _EXPECTED = "expected a folder that PyKEEN's TriplesFactory.to_path_binary or PipelineResult.save_to_directory wrote"
 
 
-def load_dataset(name: str, *, inverses: bool) -> CoreTriplesFactory:
-    """Give the training triples of a dataset of PyKEEN, which is downloaded as PyKEEN does.
+def load_dataset(name: str, *, inverses: bool, split: Split = "train") -> CoreTriplesFactory:
+    """Give the training triples, or others, of a dataset of PyKEEN, which is downloaded as PyKEEN does.
 
     Raises
     ------
     ConfigError
-        If there is none of this name, or PyKEEN cannot load it.
+        If there is none of this name, PyKEEN cannot load it, or it has no such triples.
     """
     known = dataset_resolver.lookup_dict
     key = dataset_resolver.normalize(name)
@@ -37,9 +39,12 @@ def load_dataset(name: str, *, inverses: bool) -> CoreTriplesFactory:
         meant = f"; did you mean {' or '.join(close)}?" if close else f"; it has {', '.join(sorted(known))}"
         raise ConfigError(f"there is no file {name}, and PyKEEN has no dataset of this name{meant}")
     try:
-        return dataset_resolver.make(key, {"create_inverse_triples": inverses}).training
+        found = dataset_resolver.make(key, {"create_inverse_triples": inverses}).factory_dict.get(_SPLITS[split])
     except (OSError, ImportError, RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(f"PyKEEN cannot load its dataset {name}: {type(error).__name__}: {error}") from error
+    if found is None:
+        raise ConfigError(f"PyKEEN's dataset {name} has no {_SPLITS[split]} triples; leave out --{split}")
+    return found
 
 
 def read_training_folder(folder: Place) -> TriplesFactory:
