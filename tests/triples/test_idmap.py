@@ -154,6 +154,12 @@ def test_the_number_of_labels_may_stand_in_the_first_line(write):
         read_id_map(write("entity2id.txt", "2\nb\t1\na\t1\n"))
 
 
+@pytest.mark.parametrize("line", ["\t2", "2\t", " \t2"])
+def test_a_first_line_that_lacks_its_label_is_not_taken_for_the_number_of_labels(write, line):
+    with pytest.raises(TriplesError, match=r"entity2id.txt, line 1: "):
+        read_id_map(write("entity2id.txt", f"{line}\nb\t1\na\t0\n"))
+
+
 def test_an_empty_id_map_is_refused(write):
     with pytest.raises(TriplesError, match=r"the file is empty; expected lines of `relation label TAB id`"):
         read_id_map(write("map.tsv", ""), "relation")

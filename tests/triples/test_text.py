@@ -47,6 +47,18 @@ def test_line_endings_final_blank_line_and_byte_order_mark_do_not_matter(write, 
     assert read_triples(write("t.txt", content), ENTITIES, RELATIONS).tolist() == [[0, 0, 1]]
 
 
+@pytest.mark.parametrize("second_line", ["a\tr\tb\n", "a\tr\n"], ids=["all well-formed", "split line by line"])
+@pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+def test_a_byte_order_mark_inside_a_file_is_part_of_its_label_wherever_blocks_begin(write, second_line, block_bytes):
+    text = f"a\tr\tb\n{second_line}\ufeffa\tr\tb\n"
+    for mark in ("", "\ufeff"):
+        opened = replace(open_triples(write("t.txt", mark + text)), block_bytes=block_bytes)
+        heads = [head for table in opened.tables(InvalidLines()) for head in table.columns[0].to_pylist()]
+        assert heads[-1] == "\ufeffa"
+    with pytest.raises(TriplesError, match="line 1: unknown head label"):
+        read_triples(write("t.txt", "\ufeff\ufeffa\tr\tb\n"), ENTITIES, RELATIONS)
+
+
 def test_bare_integers_are_ids_unless_declared_as_labels(write):
     path = write("t.txt", "2\t1\t0\n")
     letters, numbers = IdMap.of(["a", "b", "c"]), IdMap.of(["0", "1", "2"])

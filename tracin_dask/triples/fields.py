@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from tracin_dask.triples.opening import BYTE_ORDER_MARK
+
 NOT_UTF8 = "invalid UTF-8"
 QUOTING = frozenset(",;")
 """Delimiters of files whose fields may be quoted."""
@@ -71,6 +73,8 @@ def split_by_arrow(data: bytes, fields: Fields) -> tuple[pa.StringArray, ...] | 
 
 def needs_sieve(data: bytes, fields: Fields) -> bool:
     """Tell whether pyarrow would split lines in another way than `split_line`."""
+    if data.startswith(BYTE_ORDER_MARK):
+        return True  # that of the file is off already: pyarrow would take it off the first field of any block
     if fields.delimiter == " ":
         return any(run in b"\n" + data for run in (b"  ", b" \n", b" \r", b"\n ")) or data.endswith(b" ")
     return fields.delimiter in QUOTING and data.count(b"\r") != data.count(b"\r\n")

@@ -31,7 +31,8 @@ MAX_LINE_BYTES = 1 << 20
 SHOWN_LINES = 5
 SHOWN_CHARACTERS = 200
 _COUNT_BYTES = 100
-_COUNT_LINE = re.compile(rb"[ \t]*(\d{1,18})[ \t]*\r?\n")
+_COUNT_LINE = re.compile(rb" *(\d{1,18}) *\r?\n")
+"""A tab before or behind the number would be that of a line without its label."""
 
 
 @dataclass(frozen=True, slots=True)
