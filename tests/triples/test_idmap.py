@@ -154,7 +154,7 @@ def test_the_number_of_labels_may_stand_in_the_first_line(write):
         read_id_map(write("entity2id.txt", "2\nb\t1\na\t1\n"))
 
 
-@pytest.mark.parametrize("line", ["\t2", "2\t", " \t2"])
+@pytest.mark.parametrize("line", ["\t2", "2\t"])
 def test_a_first_line_that_lacks_its_label_is_not_taken_for_the_number_of_labels(write, line):
     with pytest.raises(TriplesError, match=r"entity2id.txt, line 1: "):
         read_id_map(write("entity2id.txt", f"{line}\nb\t1\na\t0\n"))
