@@ -170,6 +170,23 @@ class TestFileSystem:
             write_bytes(tmp_path / "a", b"1")
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize("renamed", [".old", ""], ids=["after the old one stepped aside", "after the new one came"])
+    def test_a_folder_is_there_whole_whenever_its_replacement_is_stopped(self, tmp_path, monkeypatch, renamed):
+        rename, place = Path.rename, place_of(tmp_path / "a")
+        with place.new_folder() as part:
+            write_bytes(part / "file", b"old")
+
+        def stopped(source: Path, target: Path) -> None:
+            rename(source, target)
+            if target.name == f"a{renamed}" and source.suffix != ".old":
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Path, "rename", stopped)
+        with pytest.raises(KeyboardInterrupt), place.new_folder(overwrite=True) as part:
+            write_bytes(part / "file", b"new")
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+        assert (tmp_path / "a" / "file").read_bytes() == (b"old" if renamed else b"new")
+
     def test_hidden_files_match_no_star(self, tmp_path):
         (tmp_path / "._model.pt").touch()
         (tmp_path / "model.pt").touch()

@@ -122,15 +122,16 @@ def sync(path: Path) -> None:
 
 
 def _take_place(part: Path, path: Path) -> None:
-    """Rename; a directory can not replace a full one, so an older one steps aside first."""
+    """Rename; a directory can not replace a full one, so an older one steps aside first, and comes back if it must."""
     old = path.with_name(f"{path.name}.old")
-    if path.exists():
+    is_replaced = path.exists()
+    if is_replaced:
         shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)
     try:
+        if is_replaced:
+            path.rename(old)
         part.rename(path)
-    except OSError:
-        if old.exists():
+    finally:
+        if old.exists() and not path.exists():
             old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
