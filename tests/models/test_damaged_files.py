@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import pickle
 import resource
 import zipfile
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from changed_files import NUM_EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.conftest import TRAIN_PYTORCH, file_state, random_model
@@ -257,6 +260,32 @@ def test_edited_pickles_raise_no_other_errors_than_those_of_the_package(cases, s
     def check(edits: Edits) -> None:
         check_that_an_edited_pickle_is_read_or_refused(edits, saved, folder)
         check_that_an_edited_file_of_the_older_format_is_read_or_refused(edits, old, folder)
+
+    check()
+
+
+@pytest.fixture(scope="module")
+def texts_and_tensors() -> bytes:
+    """A safetensors file, whose beginning says what tensors there are."""
+    texts = {"learning_rate": "0.25", "epoch": "7", "model_config": json.dumps(contents()["model_config"])}
+    return safetensors.torch.save(contents()["model_state_dict"], metadata=texts)
+
+
+def test_edited_safetensors_files_are_read_or_refused_by_name(texts_and_tensors, tmp_path_factory):
+    path = tmp_path_factory.mktemp("edited") / "edited.safetensors"
+    header = 8 + int.from_bytes(texts_and_tensors[:8], "little")
+
+    @settings(max_examples=NUM_EXAMPLES // 2, database=None)
+    @given(EDITS, st.sampled_from([header, len(texts_and_tensors)]), st.integers(0, 3))
+    def check(edits: Edits, end: int, cut: int) -> None:
+        edited = bytearray(texts_and_tensors)
+        for place, byte in edits:
+            edited[int(place * (end - 1))] = byte
+        path.write_bytes(edited if cut else edited[: int(edits[0][0] * len(edited))])
+        try:
+            load_checkpoint(path)
+        except TracInDaskError as error:
+            assert str(path) in str(error)  # noqa: PT017 - an error is one of two right outcomes
 
     check()
 
