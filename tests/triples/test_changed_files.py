@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
-from changed_files import NUM_EXAMPLES, Changed, changed_files, check_read
+from changed_files import CHANGES, NUM_EXAMPLES, Changed, changed_files, check_read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -224,3 +226,25 @@ def test_a_changed_file_of_groups_gives_every_row_the_group_of_its_line_or_is_re
         return found, num_skipped
 
     check_read(path, read, wanted)
+
+
+@pytest.fixture(scope="module")
+def parquet(folder) -> bytes:
+    table = pa.table({name: [row[place] for row in TRAIN] for place, name in enumerate(("head", "relation", "tail"))})
+    table = table.append_column("sources", pa.array([["x", "y"]] * len(TRAIN)))
+    pa.parquet.write_table(table, folder / "whole.parquet", row_group_size=4)
+    return (folder / "whole.parquet").read_bytes()
+
+
+@settings(HALF, derandomize=True)  # other files could make pyarrow end the process
+@given(st.sampled_from(["flip a bit", "flip a bit", "cut the end", "insert"]), st.integers(0), st.integers(0, 7))
+def test_a_changed_parquet_file_is_read_with_every_row_or_refused(folder, parquet, change, place, what):
+    path = folder / "train.parquet"
+    path.write_bytes(parquet[:4] + CHANGES[change](parquet[4:], place, what))  # the first bytes say that it is Parquet
+
+    def num_rows_and_invalid_rows() -> int:
+        invalid = InvalidLines()
+        heads = [table.columns[0].to_pylist() for table in open_triples(path).tables(invalid)]
+        return sum(map(len, heads)) + invalid.counts.total()
+
+    check_read(path, num_rows_and_invalid_rows, lambda: len(TRAIN))

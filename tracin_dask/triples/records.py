@@ -40,6 +40,8 @@ _NOT_ONE_OBJECT_PER_LINE = re.compile(rb"\n[^{]|\}\s*\{")
 _BATCH_ROWS = 1 << 18
 _READ_BYTES = 1 << 20
 PARQUET = b"PAR1"
+_DAMAGED = (pa.ArrowException, UnicodeError)
+"""What pyarrow raises for damaged Parquet files, whose names may be no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,19 +157,27 @@ class Parquet:
         Raises
         ------
         TriplesError
-            If the file is damaged.
+            If the file is damaged: where it has checksums, its pages are compared with them.
         """
         invalid.unit, start = "row", 0
         with self.path.open() as file:
             while on_bytes is not None and (data := file.read(_READ_BYTES)):
                 on_bytes(data)
             try:
-                for batch in pa.parquet.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=list(self.names)):
+                whole = pa.parquet.ParquetFile(file, page_checksum_verification=True)
+                for batch in whole.iter_batches(_BATCH_ROWS, columns=list(self.names)):
                     columns = tuple(batch.column(name).cast(pa.string()) for name in self.names)
+                    for column in columns:
+                        column.validate(full=True)  # it is UTF-8
                     yield _usable_rows(columns, start, invalid)
                     start += len(batch)
-            except (pa.ArrowInvalid, OSError) as error:
+            except (*_DAMAGED, OSError) as error:
                 raise TriplesError(f"{self.path}: a damaged Parquet file: {error}; write it again") from error
+        if start != whole.metadata.num_rows:
+            raise TriplesError(
+                f"{self.path}: a damaged Parquet file: it states {whole.metadata.num_rows:,} rows, but {start:,} were "
+                "read; write it again"
+            )
 
 
 def find_parquet(path: Place, shape: Shape) -> Parquet:
@@ -182,9 +192,10 @@ def find_parquet(path: Place, shape: Shape) -> Parquet:
     try:
         with path.open() as file:
             schema = pa.parquet.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
+        found = schema.names
+    except (*_DAMAGED, OSError) as error:
         raise TriplesError(f"{path}: a damaged Parquet file: {error}; write it again") from error
-    names = _named(path, schema.names, shape)
+    names = _named(path, found, shape)
     for name in names:
         if not _is_text(schema.field(name).type):
             raise TriplesError(
