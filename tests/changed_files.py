@@ -112,12 +112,17 @@ class Changed:
 
     def table(self, *, allow_spaces: bool = False) -> list[list[str]]:
         """Split the lines at tabs."""
-        texts = [line.decode(errors="replace") for line in self.lines]
+        texts = [line.decode(errors="surrogateescape") for line in self.lines]
         is_spaced = [allow_spaces and "\t" not in text for text in texts]
         return [
             re.split(" +", text.strip(" ")) if spaced else text.split("\t")
             for text, spaced in zip(texts, is_spaced, strict=True)
         ]
+
+
+def is_field(word: str) -> bool:
+    """Tell whether a field of `Changed.table` holds text that a row can have."""
+    return bool(word) and "\r" not in word and not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 @st.composite
