@@ -30,10 +30,10 @@ HOWS = {"Ctrl-C": (signal.SIGINT, False), "SIGTERM twice, to the group": (signal
 
 @pytest.fixture(params=HOWS)
 def stop_in(request):
-    """Run a command, stop it after a function was called so often, and give exit code, signal and lines."""
+    """Run a command, stop it after a function was called so often, check its exit code, and give its lines."""
     number, twice = HOWS[request.param]
 
-    def stop(module: str, name: str, times: int, *words: object) -> tuple[int, list[str]]:
+    def stop(module: str, name: str, times: int, *words: object) -> list[str]:
         command = [sys.executable, "-W", "error", "-c", STOPPED_IN_THE_MIDDLE, module, name, str(times)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
         with subprocess.Popen([*command, *map(str, words)], **streams) as process:
@@ -54,8 +54,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.fault("SIGINT or SIGTERM while a store is written", promised="one line; the output is as it was before")
-@pytest.mark.parametrize("name", ["sort_triples", "write_store"])
-@pytest.mark.parametrize("exists", [False, True], ids=["new store", "--overwrite"])
+@pytest.mark.parametrize(
+    ("name", "exists"), [("sort_triples", False), ("write_store", True)], ids=["new store", "--overwrite"]
+)
 def test_an_ingest_is_stopped_with_one_line_and_leaves_the_output_as_it_was(stop_in, tool, tmp_path, name, exists):
     train, output = tmp_path / "train.txt", tmp_path / "graph.zarr"
     train.write_text("a\tr\tb\nb\tr\ta\n")

@@ -33,9 +33,7 @@ TRAIN = [
 ]
 TRIPLES = st.lists(st.sampled_from(TRAIN), min_size=1, max_size=6)
 GROUPS = ["x", "y z", "7"]
-EVERY, HALF = (
-    settings(max_examples=number, database=None, deadline=None) for number in (NUM_EXAMPLES, NUM_EXAMPLES // 2)
-)
+EVERY, HALF, QUARTER = (settings(max_examples=NUM_EXAMPLES // part, database=None, deadline=None) for part in (1, 2, 4))
 
 
 def with_ids(triples) -> list[tuple[str, ...]]:
@@ -195,7 +193,7 @@ WITH_GROUPS = st.tuples(st.permutations(TRAIN), st.lists(st.sampled_from(GROUPS)
 NUMBERS_OF_GROUPS = itertools.count()
 
 
-@HALF
+@QUARTER  # each writes a store
 @given(changed_files(WITH_GROUPS), st.booleans())
 def test_a_changed_file_of_groups_gives_every_row_the_group_of_its_line_or_is_refused(
     folder, store, changed: Changed, skip_invalid: bool
