@@ -119,7 +119,9 @@ def broken(monkeypatch, out) -> Callable[[int, str], None]:
 
 
 def pieces(folder: Path) -> list[str]:
-    return [str(path) for path in folder.rglob("*") if ".part" in path.name or path.name.endswith((".lock", ".old"))]
+    return [
+        str(path) for path in folder.rglob("*") if ".part" in path.name or path.name.endswith((".lock", ".replaced"))
+    ]
 
 
 @pytest.mark.fault(

@@ -170,7 +170,9 @@ class TestFileSystem:
             write_bytes(tmp_path / "a", b"1")
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("renamed", [".old", ""], ids=["after the old one stepped aside", "after the new one came"])
+    @pytest.mark.parametrize(
+        "renamed", [".a.replaced", "a"], ids=["after the old one stepped aside", "after the new one came"]
+    )
     def test_a_folder_is_there_whole_whenever_its_replacement_is_stopped(self, tmp_path, monkeypatch, renamed):
         rename, place = Path.rename, place_of(tmp_path / "a")
         with place.new_folder() as part:
@@ -178,14 +180,23 @@ class TestFileSystem:
 
         def stopped(source: Path, target: Path) -> None:
             rename(source, target)
-            if target.name == f"a{renamed}" and source.suffix != ".old":
+            if target.name == renamed and source.suffix != ".replaced":
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(Path, "rename", stopped)
         with pytest.raises(KeyboardInterrupt), place.new_folder(overwrite=True) as part:
             write_bytes(part / "file", b"new")
         assert [path.name for path in tmp_path.iterdir()] == ["a"]
-        assert (tmp_path / "a" / "file").read_bytes() == (b"old" if renamed else b"new")
+        assert (tmp_path / "a" / "file").read_bytes() == (b"new" if renamed == "a" else b"old")
+
+    def test_folders_with_names_like_that_of_the_result_are_left_alone(self, tmp_path):
+        names = ["a.old", "a.bak", "a~"]
+        for name in names:
+            (tmp_path / name).mkdir()
+        for _ in range(2):
+            with place_of(tmp_path / "a").new_folder(overwrite=True) as part:
+                write_bytes(part / "file", b"new")
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a", *names])
 
     def test_hidden_files_match_no_star(self, tmp_path):
         (tmp_path / "._model.pt").touch()

@@ -35,7 +35,6 @@ def test_the_cluster_check_detects_wrong_influences(monkeypatch):
     assert not check_this_process().is_right
 
 
-@pytest.mark.slow
 def test_the_cluster_check_tests_every_worker(client):
     checked = list(check_workers(client))
     assert {worker.address for worker in checked} == set(client.scheduler_info(n_workers=-1)["workers"])

@@ -26,7 +26,7 @@ from soak_rounds.memory import growth  # noqa: E402 - scripts/ must be on the pa
 from soak_rounds.processes import Marked  # noqa: E402 - scripts/ must be on the path
 from soak_rounds.rounds import Arena, Ended, play  # noqa: E402 - scripts/ must be on the path
 
-MINUTES = os.environ.get("TRACIN_DASK_SOAK_MINUTES")
+MINUTES = os.environ.get("TRACIN_DASK_SOAK_MINUTES", "3")
 ONE_OF_EACH_KIND = (
     "a worker is killed",
     "a worker is stopped for seconds",
@@ -104,7 +104,6 @@ def soak(*words: str, seconds: float) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
 def test_runs_under_each_kind_of_fault_give_the_same_bits_or_one_error_and_leave_nothing():
     said = soak("--once", f"--seed={SEED}", *(f"--only={name}" for name in ONE_OF_EACH_KIND), seconds=550)
     skipped = ("the disk is full",) if "no full disk in this soak" in said else ()
@@ -114,7 +113,6 @@ def test_runs_under_each_kind_of_fault_give_the_same_bits_or_one_error_and_leave
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(MINUTES is None, reason="TRACIN_DASK_SOAK_MINUTES says how many minutes the soak takes")
 @pytest.mark.timeout(3600)
 def test_a_soak_of_some_minutes_finds_nothing_and_memory_stays_flat():
     said = soak("--minutes", MINUTES, seconds=3600)

@@ -175,7 +175,7 @@ def test_ingest_refuses_an_existing_store_without_overwrite(write, tmp_path):
         ingest(other, tmp_path / "graph.zarr")
     assert len(open_store(tmp_path / "graph.zarr")) == 4
     assert len(ingest(other, tmp_path / "graph.zarr", options=IngestOptions(overwrite=True))) == 2
-    assert not any(".part" in name or ".old" in name for name in names(tmp_path))
+    assert not any(".part" in name or ".replaced" in name for name in names(tmp_path))
 
 
 def test_the_partial_store_of_an_interrupted_ingest_is_replaced(write, tmp_path):

@@ -123,7 +123,7 @@ def sync(path: Path) -> None:
 
 def _take_place(part: Path, path: Path) -> None:
     """Rename; a directory can not replace a full one, so an older one steps aside first, and comes back if it must."""
-    old = path.with_name(f"{path.name}.old")
+    old = path.with_name(f".{path.name}.replaced")
     is_replaced = path.exists()
     if is_replaced:
         shutil.rmtree(old, ignore_errors=True)
