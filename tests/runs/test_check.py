@@ -1,6 +1,5 @@
 """The known graph has the stored answer, by plain autograd and by the engine; a worker that errs is found."""
 
-import pytest
 import torch
 from oracle import products
 

@@ -7,7 +7,6 @@ import os
 from dataclasses import replace
 
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
