@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from tracin_dask.cli.options.numbers import MOST_SEED, RealNumber, WholeNumber
+from tracin_dask.cli.options.numbers import RealNumber, WholeNumber
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.shape import ShapeFlags, shape_options
 from tracin_dask.cli.options.values import FILE, LOCAL_FILE, PykeenDataset, TrainingTriples
 from tracin_dask.limits import MOST_WORKERS
 from tracin_dask.places.place import Place
+from tracin_dask.seed import MOST_SEED
 
 if TYPE_CHECKING:
     from tracin_dask.triples.idmap import MapColumns

@@ -9,7 +9,6 @@ from tracin_dask.limits import short
 
 MOST = 10**9
 """The largest whole number of any option that states no other: more than any graph has triples per batch."""
-MOST_SEED = 2**64 - 1
 
 
 class WholeNumber(click.ParamType[int]):

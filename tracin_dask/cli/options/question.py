@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 import click
 
-from tracin_dask.cli.options.numbers import MOST_SEED, RealNumber, WholeNumber
+from tracin_dask.cli.options.numbers import RealNumber, WholeNumber
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import FILE
 from tracin_dask.places.place import Place
+from tracin_dask.seed import MOST_SEED
 
 if TYPE_CHECKING:
     from tracin_dask.influence.columns import Explain
