@@ -123,9 +123,9 @@ stopping.LIMIT_SECONDS = 0.5
 def busy(*_):
     libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
     libc.pthread_mutex_lock(mutex)
-    print("busy", flush=True)
     while True:
         try:
+            print("busy", flush=True)
             libc.pthread_mutex_lock(mutex)  # for ever, outside of Python: no exception arrives
         except KeyboardInterrupt:  # the signal was faster than the lock
             pass
