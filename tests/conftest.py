@@ -29,6 +29,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests on a Slurm: they mostly wait, while those of another process compute."""
+    items.sort(key=lambda item: item.path.parent.name != "slurm")
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Use one thread: two that share busy cores wait for each other, up to ten times as long."""
