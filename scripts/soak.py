@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,7 +31,7 @@ _MOST_FAULTS = 3
 
 @click.command(context_settings={"show_default": True, "max_content_width": 110})
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=30.0, help="How long.")
-@click.option("--once", is_flag=True, help="Each fault once, all in one round, instead of --minutes; no memory.")
+@click.option("--once", is_flag=True, help="Each fault once, all in one round, however long that takes.")
 @click.option("--seed", type=int, default=0, help="Draws the faults and their moments.")
 @click.option("--only", default=["*"], multiple=True, metavar="PATTERN", help="Faults whose name matches; repeatable.")
 @click.option("--memory/--no-memory", "with_memory", default=True, help="Spend a third of the time on memory.")
@@ -54,10 +55,10 @@ def command(minutes: float, seed: int, only: Sequence[str], *, once: bool, with_
         usable = [name for name in names if is_small or not FAULTS[name].needs_small_disk]
         soak = Soak(folder=Path(name), names=usable, chance=random.Random(seed))  # noqa: S311 - faults are no secrets
         try:
-            if once:
-                soak.play_once()
-            else:
-                soak.play_for(minutes * _MINUTE, _MEMORY_SHARE if with_memory else 0)
+            memory_seconds = minutes * _MINUTE * _MEMORY_SHARE if with_memory else 0.0
+            soak.play(None if once else minutes * _MINUTE - memory_seconds)
+            if with_memory:
+                soak.check_memory(memory_seconds)
         except SoakError as error:
             soak.tell(error)
         finally:
@@ -76,30 +77,35 @@ class Soak:
         self.violations = 0
         self._ends: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def play_once(self) -> None:
-        """Play every fault once, in random order, in one round."""
-        self._play(self._arena(), self._chance.sample(self._names, len(self._names)))
+    def play(self, seconds: float | None) -> None:
+        """Play rounds for some time, each fault in turn, in a new random order each time; or all faults at once."""
+        started, faults = time.monotonic(), self._shuffled()
+        if seconds is None:
+            self._round(faults)
+        else:
+            while time.monotonic() < started + seconds:
+                number = self._chance.randint(1, _MOST_FAULTS)
+                self._round(faults[:number])
+                faults = faults[number:] or self._shuffled()
         self._sum_up()
 
-    def play_for(self, seconds: float, memory_share: float) -> None:
-        """Play rounds, every fault in turn, in a new random order each time; then look at memory."""
-        started = time.monotonic()
-        arena = self._arena()
-        faults: list[str] = []
-        while time.monotonic() < started + seconds * (1 - memory_share):
-            faults = faults or self._chance.sample(self._names, len(self._names))
-            number = self._chance.randint(1, _MOST_FAULTS)
-            self._play(arena, faults[:number])
-            del faults[:number]
-        self._sum_up()
-        if memory_share:
-            self._check_memory(arena, started + seconds - time.monotonic())
+    def check_memory(self, seconds: float) -> None:
+        """Run again and again for some time, and look at memory."""
+        grown = memory_of_many_runs(self.marked, self._arena.explained, self._arena.folder, seconds)
+        for one in grown:
+            click.echo(str(one))
+        if not all(one.is_flat for one in grown):
+            raise SoakError(f"memory grows from run to run by more than {LIMIT - 1:.0%}")
+
+    def _shuffled(self) -> list[str]:
+        return self._chance.sample(self._names, len(self._names))
 
     def tell(self, violation: SoakError) -> None:
         """Print and count a violation."""
         self.violations += 1
         click.echo(f"VIOLATION: {violation}")
 
+    @cached_property
     def _arena(self) -> Arena:
         """Run undisturbed, to know the bits and the time."""
         explained = Explained.make(self._folder / "graph")
@@ -114,8 +120,8 @@ class Soak:
             folder=self._folder, disk=disk, explained=explained, marked=self.marked, expected=expected, seconds=seconds
         )
 
-    def _play(self, arena: Arena, names: Sequence[str]) -> None:
-        started = time.monotonic()
+    def _round(self, names: Sequence[str]) -> None:
+        arena, started = self._arena, time.monotonic()
         try:
             for ended in play(arena, names, self._chance):
                 self._ends[ended.name][ended.how.split(":")[0]] += 1
@@ -133,13 +139,6 @@ class Soak:
         click.echo(
             f"{total} disturbed runs, {len(self._ends)} faults: {self.violations or 'no'} violation(s) of: {good}"
         )
-
-    def _check_memory(self, arena: Arena, seconds: float) -> None:
-        grown = memory_of_many_runs(arena.marked, arena.explained, arena.folder, seconds)
-        for one in grown:
-            click.echo(str(one))
-        if not all(one.is_flat for one in grown):
-            raise SoakError(f"memory grows from run to run by more than {LIMIT - 1:.0%}")
 
 
 if __name__ == "__main__":

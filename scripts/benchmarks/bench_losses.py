@@ -49,7 +49,8 @@ def measure_several_checkpoints(benchmark: BenchmarkFixture, collect: Collector,
     model = settings.scratch / "umls"
     files = [word for name in ("train", "valid", "test") for word in (f"--{name}", UMLS / f"{name}.txt")]
     sizes = ("--embedding-dim", "32", "--embedding-height", "8", "--embedding-width", "4")
-    epochs = ("--num-epochs", f"{EPOCHS}", "--checkpoint-frequency", f"{EPOCHS // CHECKPOINTS}")
+    num_epochs = CHECKPOINTS if settings.is_quick else EPOCHS
+    epochs = ("--num-epochs", f"{num_epochs}", "--checkpoint-frequency", f"{num_epochs // CHECKPOINTS}")
     run_measured(tracin_dask("train", *files, "--output-dir", model, *sizes, *epochs))
     command = tracin_dask(
         *("run", "--model-path", model / "checkpoints", "--train", UMLS / "train.txt", "--test", UMLS / "test.txt"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,8 @@ def ended(client: "subprocess.Popen[bytes]", seconds: float, errors: Path) -> in
 
 def judged(fault: Fault, code: int, said: str) -> str:
     """Say how a disturbed run ended by what it printed after the fault, if it may end so."""
+    if code == fault.exit_code == -signal.SIGKILL:
+        return "killed"  # whatever its workers say then
     if "Traceback" in said:
         raise SoakError(f"exit code {code} with a traceback:\n{said[-3000:]}")
     if code == 0:
@@ -42,7 +45,7 @@ def judged(fault: Fault, code: int, said: str) -> str:
     if fault.must_succeed:
         raise SoakError(f"exit code {code} although the run can go on:\n{said[-3000:]}")
     if code == fault.exit_code:
-        return _stopped(code, said) if code in _STOPPED else "killed"
+        return _stopped(code, said)
     messages = [line for line in said.splitlines() if line.startswith("Error: ")]
     if code != 1 or len(messages) != 1:
         raise SoakError(f"exit code {code}, and not one message:\n{said[-3000:]}")

@@ -68,7 +68,7 @@ def make_job(graph: Graph, checkpoint: Checkpoint) -> MakeJob:
         resources: Resources = ONE_THREAD,
         **options: Any,
     ) -> Job:
-        config = RunConfig.of(**({"top_k": 20, "batch_size": BATCH_SIZE} | options))
+        config = RunConfig.of(**({"top_k": 20, "batch_size": BATCH_SIZE, "audit": 1} | options))
         if config.question.mode == "test" and tests is None:
             tests = graph.test_triples
         prepared = prepare(graph.store, model, tests, config=config)

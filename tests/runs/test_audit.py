@@ -36,6 +36,7 @@ from tracin_dask.runs.audit.plain.gradients import PlainGradients
 from tracin_dask.runs.audit.plain.kinks import KinkWatch
 from tracin_dask.runs.audit.plain.model import plain_model
 from tracin_dask.runs.execute.driver import Execution
+from tracin_dask.runs.options.computing import ComputingOptions
 from tracin_dask.runs.plan.memory import refuse_too_large
 
 ROWS = 4
@@ -45,6 +46,12 @@ ROWS = 4
 def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine that is busy, too."""
     monkeypatch.setattr(choice, "LEAST_SECONDS", 60.0)
+
+
+@pytest.fixture
+def make_job(make_job: MakeJob) -> MakeJob:
+    """Audit as many training triples as a run does that does not say."""
+    return lambda **options: make_job(**({"audit": ComputingOptions().audit} | options))
 
 
 class Margin:

@@ -300,18 +300,18 @@ def test_a_stored_report_is_shown_and_drawn_again(tmp_path, capsys):
 
 @pytest.mark.usefixtures("alone")
 def test_the_losses_section_measures_a_tiny_graph(tmp_path):
-    (section,) = report.sections_of(json.loads(json.dumps(measured("losses", tmp_path))))
+    (section,) = report.sections_of(json.loads(json.dumps(measured("losses", tmp_path, repeats=1))))
     figures = {figure.name for figure in section.figures}
     assert {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("losses.")} <= figures
     assert {"losses.slcwa.t1.times_bce", "losses.one-to-all.t1.times_bce"} <= figures
 
 
-def measured(section: str, folder: Path) -> dict:
+def measured(section: str, folder: Path, repeats: int = 2) -> dict:
     settings = Settings(
         sections=(section,),
         device="cpu",
         threads=1,
-        repeats=2,
+        repeats=repeats,
         is_quick=True,
         sizes=TINY,
         graph=folder / "unused",
@@ -324,7 +324,7 @@ def measured(section: str, folder: Path) -> dict:
 
 @pytest.mark.usefixtures("alone")
 def test_the_models_section_measures_a_tiny_graph(tmp_path):
-    (section,) = report.sections_of(json.loads(json.dumps(measured("models", tmp_path))))
+    (section,) = report.sections_of(json.loads(json.dumps(measured("models", tmp_path, repeats=1))))
     figures = {figure.name for figure in section.figures}
     assert {f"models.{name}.t{t}.ratio" for name in ("distmult", "rotate", "tucker") for t in (1, 16)} <= figures
 
