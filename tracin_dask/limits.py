@@ -16,16 +16,3 @@ def short(value: object) -> str:
     except ValueError:  # Python writes no integers of more than some thousand digits
         return "a number of thousands of digits"
     return repr(value) if len(text) <= SHOWN else f"{text[:SHOWN]!r}… ({len(text):,} characters)"
-
-
-def bytes_of(text: str) -> int | None:
-    """Read a size such as 16GiB; None if it is none, or larger than any memory."""
-    from dask.utils import parse_bytes  # noqa: PLC0415 - Dask is slow to import
-
-    if not text[:1].isdigit() and not text.startswith("."):  # Dask takes `GiB` for one of them
-        return None
-    try:
-        size = int(parse_bytes(text))
-    except (ValueError, OverflowError):
-        return None
-    return size if 1 <= size <= MOST_BYTES else None

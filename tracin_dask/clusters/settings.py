@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from tracin_dask.limits import bytes_of
+from tracin_dask.sizes import bytes_of
 
 Node: TypeAlias = yaml.Node
 _REQUIRED: Any = object()

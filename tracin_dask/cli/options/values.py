@@ -10,10 +10,11 @@ from click.shell_completion import CompletionItem
 
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.errors import CheckpointError
-from tracin_dask.limits import bytes_of, short
+from tracin_dask.limits import short
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.stream import Stream, input_place
+from tracin_dask.sizes import bytes_of
 
 LOCAL_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 STREAMS = "tracin_dask.streams"
