@@ -4,7 +4,16 @@ import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, Bilinear, ask, step
-from influence.unusual_models import Complex, OldWaves, OneModule, ReadsTablesOnly, Recurrent, Unread, Waves
+from influence.unusual_models import (
+    Complex,
+    OldWaves,
+    OneModule,
+    ReadsTablesOnly,
+    Recurrent,
+    SharedTensor,
+    Unread,
+    Waves,
+)
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
@@ -25,6 +34,7 @@ NOT_MAPPED = DerivativeWays(has_forward_mode=False, is_mapped=False)
 MODELS = {
     Complex: DerivativeWays(),
     OneModule: DerivativeWays(),
+    SharedTensor: DerivativeWays(),
     Unread: DerivativeWays(),
     ReadsTablesOnly: DerivativeWays(),
     Waves: NO_FORWARD,
@@ -166,3 +176,20 @@ def test_a_file_with_other_numbers_under_the_second_name_is_refused():
         CheckpointError, match=r"tensors that are one in the model: relations\.weight and again\.weight"
     ):
         ModelDescription(model=OneModule).build(state, dtype=torch.float32)
+
+
+def test_tensors_of_a_training_may_be_missing_or_left_over_but_parameters_may_not():
+    torch.manual_seed(0)
+    state = dict(SharedTensor(NUM_ENTITIES, NUM_RELATIONS).state_dict())
+    of_training = {"loss.margin": torch.ones(1), "weight_regularizer.term": torch.ones(1)}
+    ModelDescription(model=SharedTensor).build(state | of_training, dtype=torch.float32)
+    with pytest.raises(CheckpointError, match=r"the file has unknown glossy\.weight"):
+        ModelDescription(model=SharedTensor).build(state | {"glossy.weight": torch.ones(1)}, dtype=torch.float32)
+    for name in ("gloss.bias", "gloss.weight"):
+        with pytest.raises(CheckpointError, match=f"the file lacks {name}"):
+            ModelDescription(model=SharedTensor).build(
+                {n: t for n, t in state.items() if n != name}, dtype=torch.float32
+            )
+    state["gloss.bias"] = state["gloss.bias"].to(torch.int8)
+    with pytest.raises(CheckpointError, match=r"gloss\.bias holds numbers of torch\.int8"):
+        ModelDescription(model=SharedTensor).build(state, dtype=torch.float32)

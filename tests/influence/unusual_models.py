@@ -39,6 +39,20 @@ class OneModule(Bilinear):
         return (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
 
 
+class SharedTensor(Bilinear):
+    """Has two layers with one weight."""
+
+    def __init__(self, num_entities, num_relations):
+        super().__init__(num_entities, num_relations)
+        self.gloss = nn.Linear(*reversed(self.mix.weight.shape))
+        self.gloss.weight = self.mix.weight
+
+    def score(self, triples):
+        head, relation, tail = triples.T
+        moved = self.gloss(torch.tanh(self.mix(self.entities[head, 0] * self.relations(relation))))
+        return (moved * self.entities[tail, 0]).sum(dim=1) + self.prior[tail]
+
+
 class Unread(Bilinear):
     """Has a table and a layer that no score reads."""
 

@@ -104,8 +104,12 @@ def test_amsgrad_preconditioner_uses_the_largest_moments(made):
 
 GROUPS = {
     "two groups": lambda model: [
-        {"params": list(model.parameters())[:3]},
-        {"params": list(model.parameters())[3:], "eps": 0.1, "betas": (0.9, 0.5)},
+        {"params": list(model.parameters())[:2]},
+        {"params": list(model.parameters())[2:], "eps": 0.1, "betas": (0.9, 0.5)},
+    ],
+    "two groups with names": lambda model: [
+        {"params": list(model.named_parameters())[3:]},
+        {"params": list(model.named_parameters())[:3], "eps": 0.1, "betas": (0.9, 0.5)},
     ],
     "names in another order": lambda model: list(model.named_parameters())[::-1],
 }
@@ -122,6 +126,17 @@ def test_the_adam_preconditioner_uses_settings_of_parameter_groups_and_names(mad
                 second = state["exp_avg_sq"] / (1 - group["betas"][1] ** int(state["step"]))
                 wanted[name] = 1 / (second.sqrt() + group["eps"])
     assert_equal(adam_scales(checkpoint, NAMES), wanted)
+
+
+def test_groups_without_names_whose_tensors_could_be_taken_for_one_another_are_refused(made):
+    def weights_and_biases(model):
+        biases = [weight for name, weight in model.named_parameters() if name.endswith("bias")]
+        others = [weight for name, weight in model.named_parameters() if not name.endswith("bias")]
+        return [{"params": others}, {"params": biases, "weight_decay": 0.1}]
+
+    checkpoint = made(groups=weights_and_biases)[2]
+    with pytest.raises(CheckpointError, match=r"groups without names, and several of them hold tensors of the shape"):
+        adam_scales(checkpoint, NAMES)
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning")

@@ -11,6 +11,7 @@ import torch
 from distributed import Client
 from influence.any_model import Bilinear, TailsBilinear
 from influence.dropped import drop
+from influence.unusual_models import OneModule, SharedTensor
 from small_graph import (
     BATCH_SIZE,
     LEARNING_RATE,
@@ -28,6 +29,7 @@ from tracin_dask.errors import AuditError, ConfigError, MemoryLimitError
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.reductions import topk
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.report.screen import audited
 from tracin_dask.runs.audit import choice, compare, tolerance
@@ -135,6 +137,21 @@ def test_other_models_pass_their_audit(make_job: MakeJob, options, tmp_path: Pat
     audit = make_job(model=load_checkpoint(path, description=description), **options).carry_out().run["audit"]
     assert (audit["rows"], audit["test_triples"]) == (ROWS, 2)
     assert audit["largest_deviation"] <= audit["limit"] == 1e-4
+
+
+@pytest.mark.parametrize("kind", [OneModule, SharedTensor])
+def test_a_model_with_one_part_under_two_names_is_audited_and_left_as_it_was(make_job: MakeJob, kind, tmp_path: Path):
+    torch.manual_seed(0)
+    torch.save(kind(NUM_ENTITIES, NUM_RELATIONS).state_dict(), tmp_path / "own.pt")
+    checkpoint = load_checkpoint(tmp_path / "own.pt", description=ModelDescription(model=kind))
+    before = {name: tensor.clone() for name, tensor in checkpoint.model.module.state_dict().items()}
+    audit = make_job(model=checkpoint).carry_out().run["audit"]
+    assert audit["rows"] == ROWS
+    assert audit["largest_deviation"] <= audit["limit"] == 1e-4
+    after = checkpoint.model.module.state_dict()
+    assert all(
+        torch.equal(after[name], tensor) and after[name].dtype == tensor.dtype for name, tensor in before.items()
+    )
 
 
 class OwnNumbers(Bilinear):

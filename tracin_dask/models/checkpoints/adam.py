@@ -128,6 +128,8 @@ def _by_name(optimizer: Mapping[str, Any], names: list[str]) -> dict[str, _Known
             ours, theirs = common_prefix(names), common_prefix(given)
             given = [ours + name.removeprefix(theirs) for name in given]
         names = given
+    else:
+        _refuse_ambiguous(optimizer)
     if len(numbers) != len(names):
         raise CheckpointError(
             f"its optimizer_state_dict is of {len(numbers)} parameter tensors, the model has {len(names)}; Adam's "
@@ -135,6 +137,23 @@ def _by_name(optimizer: Mapping[str, Any], names: list[str]) -> dict[str, _Known
         )
     state, pairs = optimizer["state"], zip(names, numbers, strict=True)
     return {name: _Known(state=state.get(number, {}), group=group) for name, (number, group) in pairs}
+
+
+def _refuse_ambiguous(optimizer: Mapping[str, Any]) -> None:
+    """Refuse groups without names whose tensors could be taken for one another: groups may be in any order."""
+    of_shape: dict[tuple[int, ...], int] = {}
+    for index, group in enumerate(optimizer["param_groups"]):
+        for number in group["params"]:
+            moment = optimizer["state"].get(number, {}).get("exp_avg_sq")
+            if not _is_dense(moment):
+                continue
+            shape = tuple(moment.shape)
+            if of_shape.setdefault(shape, index) != index:
+                raise CheckpointError(
+                    f"its optimizer_state_dict has groups without names, and several of them hold tensors of the shape "
+                    f"{shape}: which belongs to which tensor of the model is not known; make the optimiser from "
+                    "model.named_parameters(), which PyTorch takes from version 2.7 on, or from one group"
+                )
 
 
 def _scale(name: str, known: _Known | None, shape: torch.Size, like: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Models made from their class and settings, with the weights of a file."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from tracin_dask.errors import CheckpointError
 from tracin_dask.models.checkpoints.facts import check_kind, check_values, shown
 
-_IRRELEVANT = ("regularizer", "loss.", "num_batches_tracked")
-"""Parts of names of a training's state that no score depends on."""
-
+_OF_TRAINING = ("regularizer", "loss")
+"""Parts of models of PyKEEN, by the ends of their names, whose tensors no score depends on."""
 _MOST_AXES = 3
 """Axes of a tensor whose lengths are settings: the core of TuckER has three."""
 _MOST_GROWTH = 4
@@ -91,11 +90,12 @@ def with_weights(model: nn.Module, state: Mapping[str, Tensor], dtype: torch.dty
         Naming the tensors that are missing, unknown, of another shape, or not finite.
     """
     own = model.state_dict()
-    problems = _misfits(own, state)
+    ignored = _ignored(model, state)
+    problems = _misfits(own, state, ignored)
     if problems:
         raise CheckpointError(f"the weights are not those of {name}: the file {'; it '.join(problems)}")
     for part, tensor in own.items():
-        if part in state and not any(word in part for word in _IRRELEVANT):
+        if part in state and part not in ignored:
             check_kind(part, state[part], tensor)
     # copied in place, since tensors that are assigned would no longer be shared by parts of the model that share them
     in_precision(model, dtype).load_state_dict({part: state[part] for part in own if part in state}, strict=False)
@@ -114,11 +114,26 @@ def in_precision(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     return model
 
 
-def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+def _ignored(model: nn.Module, state: Mapping[str, Tensor]) -> set[str]:
+    """Name the tensors of a file or a model that no score depends on: never a parameter of the model."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {
+        name for name in model.state_dict().keys() | state.keys() if name not in parameters and _is_of_training(name)
+    }
+
+
+def _is_of_training(name: str) -> bool:
+    *parts, last = name.split(".")
+    return last == "num_batches_tracked" or any(
+        part == word or part.endswith(f"_{word}") for part in parts for word in _OF_TRAINING
+    )
+
+
+def _misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor], ignored: Set[str]) -> list[str]:
     """List the differences between a file's tensors and those of a model."""
     problems = []
     for verb, names in (("lacks", own.keys() - state.keys()), ("has unknown", state.keys() - own.keys())):
-        relevant = sorted(part for part in names if not any(word in part for word in _IRRELEVANT))
+        relevant = sorted(names - ignored)
         if relevant:
             problems.append(f"{verb} {_first(relevant)}")
     shapes = [

@@ -141,8 +141,8 @@ def _refuse_kept_results(truth: Truth) -> None:
         what = f"a later call raises {tried.reason}"
     if what:
         raise CheckpointError(
-            f"{truth.name} keeps results from one call to the next in eval mode, as a cache does ({what}): gradients "
-            "would be lost; compute everything anew in each call"
+            f"{truth.name} keeps results from one call to the next in eval mode, as a cache does, or draws random "
+            f"numbers ({what}): gradients would be lost; compute everything anew in each call, and draw nothing"
         ) from tried.error
 
 

@@ -43,10 +43,12 @@ class PlainModel:
         self._model, self.dtype = model, dtype
         module = model.module
         trained = {name for name, tensor in module.named_parameters() if tensor.requires_grad}
+        own = dict((*module.named_parameters(), *module.named_buffers()))
         self._tensors = {
-            name: _converted(tensor.detach(), dtype).requires_grad_(name in trained)
-            for name, tensor in (*module.named_parameters(), *module.named_buffers())
+            name: _converted(tensor.detach(), dtype).requires_grad_(name in trained) for name, tensor in own.items()
         }
+        copies = {id(tensor): self._tensors[name] for name, tensor in own.items()}
+        self._stand_ins = {f"{_MODEL}{name}": copies[id(tensor)] for name, tensor in _slots(module)}
 
     def losses(self, loss: AnyLoss, triples: Int[ndarray, "triple 3"]) -> Iterator[Float[Tensor, " triple"]]:
         """Compute the loss of every triple, in the parts of which it is the sum."""
@@ -74,8 +76,8 @@ class PlainModel:
 
     def _call(self, function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
         with torch.enable_grad(), _sparse_gradients(self._model.module):
-            stand_in = {f"{_MODEL}{name}": tensor for name, tensor in self._tensors.items()}
-            found: Tensor = functional_call(_Called(self._model.module, function), stand_in, (ids,))
+            called = _Called(self._model.module, function)
+            found: Tensor = functional_call(called, self._stand_ins, (ids,), tie_weights=False)
             return found
 
 
@@ -118,6 +120,15 @@ def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if tensor.is_complex():
         return tensor.to(dtype.to_complex(), copy=True)
     return tensor.to(dtype, copy=True) if tensor.is_floating_point() else tensor
+
+
+def _slots(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Name each place of a tensor once, also where parts of the model share tensors, or a part has several names."""
+    for prefix, part in module.named_modules():
+        before = f"{prefix}." if prefix else ""
+        for name, tensor in (*part._parameters.items(), *part._buffers.items()):  # noqa: SLF001 - without duplicates else
+            if tensor is not None:
+                yield f"{before}{name}", tensor
 
 
 def _as_real(gradient: Tensor) -> Tensor:
