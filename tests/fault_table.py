@@ -140,5 +140,5 @@ def _row(report: pytest.TestReport) -> Row:
 def _cell(text: str) -> str:
     """Make a text fit into a cell: one line, without the folders of the tests."""
     line = " ".join(_TEMPORARY.sub("", text).split())
-    short = line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]} …"
+    short = line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS].rpartition(' ')[0]} …"
     return short if short == _NOTHING_SEEN else "`" + short.replace("`", "'").replace("|", "\\|") + "`"

@@ -67,6 +67,7 @@ def test_an_interrupted_run_prints_how_much_is_recorded(words, stop, tmp_path, t
     assert "stopped; " + ("finished rows are kept in" if tasks else "nothing is finished yet") in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_continues_after_a_kill_and_after_ctrl_c(words, tmp_path):
     output = tmp_path / "out" / "a.json"
     assert signalled(words, output, signal.SIGKILL)[0] == -signal.SIGKILL

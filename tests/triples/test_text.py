@@ -178,3 +178,8 @@ def test_blocks_cover_every_byte_once_and_in_order(write):
     assert b"".join(seen) == content
     assert np.cumsum([0] + [block.num_lines for block in blocks])[:-1].tolist() == [b.first_line for b in blocks]
     assert sum(block.num_lines for block in blocks) == 100
+
+
+def test_a_first_line_that_alone_is_unknown_may_be_a_header_and_the_message_says_so(write):
+    with pytest.raises(TriplesError, match="; if the first line is a header, pass --header"):
+        read_triples(write("t.txt", "drug\tacts\tdisease\na\tr\tb\n"), ENTITIES, RELATIONS)

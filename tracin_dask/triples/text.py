@@ -66,6 +66,8 @@ class TripleText:
         if not invalid.counts:
             return
         advice = ["Correct the file or the id maps" + hint]
+        if invalid.counts.total() == 1 and invalid.first[0].number == 1 and not invalid.lines_before:
+            advice.append("if the first line is a header, pass --header")
         if any("out of range" in kind or "integer" in kind for kind in invalid.counts):
             advice.append(
                 "the file was taken for one of ids, because it starts with integers only: "
