@@ -5,7 +5,9 @@ import gzip
 import lzma
 import os
 import re
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +140,8 @@ def changed_files(draw: st.DrawFn, lines: st.SearchStrategy[list[str]]) -> Chang
         ]
         start, rest = packed[:6], packed[6:]  # the start says how it is compressed
         packed = start + damage(rest, draw(_NUMBER), draw(_NUMBER))
+        with suppress(OSError, EOFError, zlib.error):
+            text = gzip.decompress(packed)  # all that is left, where the cut is between two compressed pieces
     return Changed(text=text, packed=packed)
 
 
