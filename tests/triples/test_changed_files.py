@@ -13,6 +13,7 @@ from changed_files import CHANGES, NUM_EXAMPLES, Changed, changed_files, check_r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracin_dask.triples import tests_in_file
 from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
 from tracin_dask.triples.idmap import IdMap, read_id_map
 from tracin_dask.triples.ingest import ingest
@@ -100,6 +101,11 @@ def test_a_changed_file_of_training_triples_is_read_row_by_row_or_refused(folder
         check_read(path, lambda: read_triples(path, *maps).tolist(), lambda: ids_of(changed.table()))
 
 
+def num_lines(found: tests_in_file.TestsInFile) -> int:
+    """Count the lines that were read or skipped."""
+    return len(found.triples) + sum(found.skipped.values())
+
+
 @HALF
 @given(changed_files(LISTED), st.booleans())
 def test_a_changed_file_of_test_triples_is_read_row_by_row_or_refused(
@@ -109,8 +115,7 @@ def test_a_changed_file_of_test_triples_is_read_row_by_row_or_refused(
 
     def read() -> object:
         found = read_tests(path, store, skip_invalid=skip_invalid)
-        num_lines = len(found.triples) + sum(found.skipped.values())
-        return num_lines, None if found.skipped else found.triples.tolist()
+        return num_lines(found), None if found.skipped else found.triples.tolist()
 
     def wanted() -> object:
         rows = changed.table(allow_spaces=True)
@@ -135,8 +140,7 @@ def test_a_changed_file_of_sets_of_test_triples_is_read_row_by_row_or_refused(
 
     def read() -> object:
         found = read_tests_in_sets(path, store, skip_invalid=skip_invalid)
-        num_lines = len(found.triples) + sum(found.skipped.values())
-        return num_lines, None if found.skipped else (found.triples.tolist(), found.sets)
+        return num_lines(found), None if found.skipped else (found.triples.tolist(), found.sets)
 
     def wanted() -> object:
         rows = changed.table()
