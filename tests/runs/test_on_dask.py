@@ -58,6 +58,15 @@ def progress_of(job: Job, client: Client, **plan: int) -> list[int]:
     return seen
 
 
+def test_no_wait_for_a_task_is_cut_short(make_job: MakeJob, client: Client, monkeypatch: pytest.MonkeyPatch):
+    def result(_, timeout=None):
+        raise UnboundLocalError(f"what Dask raises at times after {timeout} s")
+
+    monkeypatch.setattr("distributed.Future.result", result)
+    job = make_job()
+    assert bits(job.carry_out(client)) == bits(job.carry_out())
+
+
 def test_fast_tasks_make_no_more_reports_than_there_are_groups(make_job: MakeJob, client: Client):
     seen = progress_of(make_job(), client, **SMALL_TASKS)
     assert len(seen) == -(-NUM_TASKS // 4)

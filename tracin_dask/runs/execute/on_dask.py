@@ -167,7 +167,7 @@ class OnDask:
         finally:
             self._let_go()
 
-    def _finished(self, futures: "Collection[Future[Any]]") -> "Iterator[tuple[Future[Any], Scored]]":
+    def _finished(self, futures: "Collection[Future[Any]]") -> "Iterator[tuple[Future[Any], Any]]":
         """Give each task that is finished with its outcome, as long as there is hope for the others."""
         finished = as_completed(futures, with_results=True, loop=self._client.loop)
         while not finished.is_empty():
@@ -182,15 +182,12 @@ class OnDask:
                 self._watch.check()
 
     def _result(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - as `_submit`
-        """Wait for the result of a task, as long as there is hope for it."""
-        while not future.done():
-            try:
-                return future.result(timeout=WAIT_SECONDS)
-            except TimeoutError:
-                if future.status == "error":
-                    raise
-            self._watch.check()
-        return future.result()
+        """Wait for the result of a task, as long as there is hope for it.
+
+        `Future.result` with a time limit is no way: cut short at a bad moment, it raises an UnboundLocalError.
+        """
+        [(_, result)] = self._finished([future])
+        return result
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
