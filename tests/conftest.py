@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import jaxtyping
@@ -21,6 +22,10 @@ from tracin_dask.models.conve.model import ConvE, ConvEConfig  # noqa: E402 - th
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+WHOLE_RUNS = {"cli", "docs", "launch", "runs", "scripts"}
+"""Folders of tests that compute whole runs."""
+SHAPES_IN_ONE_OF = 5
+
 pytest_plugins = ["fault_table"]
 
 
@@ -32,6 +37,17 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests on a Slurm: they mostly wait, while those of another process compute."""
     items.sort(key=lambda item: item.path.parent.name != "slurm")
+
+
+@pytest.fixture(autouse=True)
+def _shapes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the shapes of all arrays, or in a part of the tests of whole runs: these repeat the same calls.
+
+    That takes twice as long as the calls themselves.
+    """
+    is_whole_run = WHOLE_RUNS.intersection(request.path.parts)
+    is_sampled = zlib.crc32(request.node.name.encode()) % SHAPES_IN_ONE_OF == 0
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", bool(is_whole_run) and not is_sampled)
 
 
 @pytest.fixture(autouse=True)

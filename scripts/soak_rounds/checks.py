@@ -20,11 +20,6 @@ _KEPT_BY_LIBRARIES = re.compile(r"dask-scratch-space(/(global|purge)\.lock)?|tor
 """What Dask and PyTorch keep in the folder of temporary files for the next process: nothing else, and no more."""
 _LINE_OF_DASK = re.compile(r"\bdistributed\.\S+ - ")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux has semaphores and shared memory
-_LAST_HEARTBEAT = re.compile(
-    r"^[^\n]*Failed to communicate with scheduler during heartbeat.*?^\S*CommClosedError[^\n]*\n",
-    re.MULTILINE | re.DOTALL,
-)
-"""What Dask's workers print if they end during a heartbeat; the run is not touched by it."""
 _STOPPED = {130: "stopped by SIGINT", 143: "stopped by SIGTERM"}
 
 
@@ -43,7 +38,7 @@ def judged(fault: Fault, code: int, said: str) -> str:
     """Say how a disturbed run ended by what it printed after the fault, if it may end so."""
     if code == fault.exit_code == -signal.SIGKILL:
         return "killed"  # whatever its workers say then
-    if "Traceback" in (_LAST_HEARTBEAT.sub("", said) if code == 0 else said):
+    if "Traceback" in said:
         raise SoakError(f"exit code {code} with a traceback:\n{said[-3000:]}")
     if code == 0:
         return "same bits"

@@ -1,6 +1,7 @@
 """Local workers: their sizes, where they listen, and that nothing of them stays."""
 
 import base64
+import logging
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from bokeh.util.token import generate_jwt_token, generate_session_id
 from distributed import Client, LocalCluster, default_client
+from distributed.comm.core import CommClosedError
 
 from tracin_dask.clusters import started
 from tracin_dask.clusters.cluster import Start
@@ -192,3 +194,19 @@ class TestExpectedWorkers:
         settings = Local(workers=2, threads_per_worker=1, memory_per_worker=GIB)
         assert self.sizes(settings) == [(2, 1, GIB)]
         assert self.sizes(settings, workers=1, threads_per_worker=3, memory_per_worker=2 * GIB) == [(1, 3, 2 * GIB)]
+
+
+def fail_at_a_heartbeat(error: Exception) -> None:
+    try:
+        raise error
+    except type(error):
+        logging.getLogger("distributed.worker").exception("Failed to communicate with scheduler during heartbeat.")
+
+
+def test_a_worker_that_ends_during_a_heartbeat_prints_no_traceback(capfd):
+    with Local().open(sized(1, GIB)) as cluster:
+        cluster.client.run(fail_at_a_heartbeat, CommClosedError("ConnectionPool closing."))
+        cluster.client.run(fail_at_a_heartbeat, PermissionError("anything else"))
+    printed = capfd.readouterr().err
+    assert "PermissionError: anything else" in printed
+    assert "ConnectionPool closing" not in printed

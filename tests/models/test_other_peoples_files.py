@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from influence.any_model import Bilinear
+from influence.any_model import AllDense, Bilinear
 from models.conftest import TRAIN_PYTORCH, file_state, random_model
 from pykeen.datasets import Nations
 from pykeen.models import DistMult
@@ -94,8 +94,22 @@ class Wrapped(nn.Module):
         return self.model.score(triples)
 
 
+class WrappedWithoutTables(nn.Module):
+    """The same, of a class that reads ids as they are."""
+
+    tables: ClassVar = {}
+
+    def __init__(self, num_entities=6, num_relations=3) -> None:
+        super().__init__()
+        self.num_entities, self.num_relations = num_entities, num_relations
+        self.model = AllDense(num_entities, num_relations)
+
+    def score(self, triples):
+        return self.model.score(triples)
+
+
 @pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("made_from", [Bilinear, Wrapped])
+@pytest.mark.parametrize("made_from", [Bilinear, Wrapped, WrappedWithoutTables])
 def test_a_class_of_ones_own_keeps_its_own_names(prefix, made_from, loaded):
     model = made_from(6, 3)
     state = prefixed(model.state_dict(), prefix)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from influence.any_model import AllDense, Bilinear
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.description import ModelDescription
@@ -61,6 +62,26 @@ class TwoNumbers(Bilinear):
 class Unmapped(Bilinear):
     def score(self, triples):
         return super().score(triples) * (2.0 if (self.entities[triples[:, 0]] > 0).any() else 1.0)
+
+
+class Recomputed(Bilinear):
+    """Keeps no activations, those of tables or of a dense tensor."""
+
+    def __init__(self, of_tables: bool) -> None:
+        super().__init__(7, 3)
+        self.turn, self.of_tables = nn.Linear(5, 5), of_tables
+
+    def score(self, triples):
+        if self.of_tables:
+            return checkpoint(super().score, triples, use_reentrant=False)
+        turned = checkpoint(lambda rows: self.turn(rows).tanh(), self.entities[triples[:, 0]], use_reentrant=False)
+        return super().score(triples) + turned.flatten(start_dim=1).sum(dim=1)
+
+
+@pytest.mark.parametrize("of_tables", [True, False])
+def test_a_model_that_computes_activations_again_is_refused(of_tables):
+    with pytest.raises(CheckpointError, match=r"leave torch\.utils\.checkpoint out of its score"):
+        face_of(Recomputed(of_tables=of_tables))
 
 
 @pytest.mark.parametrize(

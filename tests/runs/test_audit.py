@@ -303,15 +303,21 @@ def test_workers_audit_too(make_job: MakeJob, client: Client, series):
     assert here["largest_deviation"] == there["largest_deviation"]
 
 
-def test_an_audit_stops_when_its_time_is_over_and_says_so(make_job: MakeJob, monkeypatch):
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(choice, "SHARE_OF_TIME", 0.0)
+
+
+@pytest.mark.usefixtures("no_time")
+def test_an_audit_stops_when_its_time_is_over_and_says_so(make_job: MakeJob):
     audit = make_job().carry_out().run["audit"]
     assert (audit["rows"], audit["test_triples"]) == (1, 1)
     assert audit["why_not_all"] == "more would take longer than 0.0 s"
 
 
-def test_as_many_training_triples_are_audited_as_are_asked_for(make_job: MakeJob):
+@pytest.mark.usefixtures("no_time")
+def test_as_many_training_triples_are_audited_as_are_asked_for_whatever_that_takes(make_job: MakeJob):
     assert make_job(audit=9).carry_out().run["audit"]["rows"] == 9
     with pytest.raises(ConfigError, match="audit must be at least 0, not -1"):
         make_job(audit=-1)

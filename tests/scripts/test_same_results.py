@@ -36,9 +36,10 @@ def recorded_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_influences_equal_those_recorded_in_the_repository_on_the_same_kind_of_machine():
     done = run_script(cases=QUICK)
-    if json.loads(RECORDED.read_text())["machine"] != machine():
+    recorded = json.loads(RECORDED.read_text())
+    if recorded["machine"] != machine():
         assert "this machine is not that of the recording" in done.stdout
-        assert "scripts/same_results --against 1fb185c" in done.stdout
+        assert f"scripts/same_results --against {recorded['commit']}" in done.stdout
         assert "failed: " not in done.stdout
         return
     assert done.returncode == 0, done.stdout + done.stderr

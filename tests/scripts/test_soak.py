@@ -236,25 +236,13 @@ def test_the_command_ends_with_0_where_nothing_is_wrong(once):
     assert "1 disturbed runs, 1 faults: no violation(s)" in said
 
 
-LAST_HEARTBEAT = """10:00 - distributed.worker - ERROR - Failed to communicate with scheduler during heartbeat.
-Traceback (most recent call last):
-  File "core.py", line 1
-TimeoutError
-
-During handling of the above exception, another exception occurred:
-
-Traceback (most recent call last):
-distributed.comm.core.CommClosedError: ConnectionPool closing.
-"""
-
-
 class TestEndings:
     @pytest.mark.parametrize(
         ("name", "code", "said", "how"),
         [
             ("the disk is full", 1, "Error: no space left", "Error: no space left"),
             ("the client is killed", -9, "", "killed"),
-            ("a worker is killed", 0, f"{LAST_HEARTBEAT}scored 5", "same bits"),
+            ("a worker is killed", 0, "scored 5", "same bits"),
             ("SIGINT", 130, "scored 5\nstopped; finished rows are kept in x", "stopped by SIGINT"),
             ("SIGTERM", 143, "stopped; nothing is finished yet", "stopped by SIGTERM"),
             ("SIGTERM", 0, "wrote a.json", "same bits"),
@@ -272,7 +260,7 @@ class TestEndings:
             ("the disk is full", -11, "Segmentation fault"),
             ("the client is killed", 130, "stopped"),
             ("a worker is killed", 1, "Error: all workers are gone"),
-            ("a worker is killed", 0, f"{LAST_HEARTBEAT}Traceback (most recent call last):\nValueError: a\n"),
+            ("a worker is killed", 0, "Traceback (most recent call last):\nValueError: a\nscored 5"),
             ("SIGINT", 143, "stopped"),
             ("SIGINT", 130, ""),
             ("SIGINT", 130, "stopped\nstopped"),

@@ -58,6 +58,27 @@ def test_a_damaged_compressed_file_is_refused(write, pack, damage):
         read_triples(path, ENTITIES, RELATIONS)
 
 
+@pytest.mark.fault("a file that was compressed twice", promised="one message with the remedy")
+@packed
+def test_a_file_that_was_compressed_twice_is_refused(write, pack):
+    with pytest.raises(TriplesError, match=r"train.txt: the file is compressed twice; decompress it once"):
+        read_triples(write("train.txt", pack(gzip.compress(TEXT))), ENTITIES, RELATIONS)
+    with pytest.raises(TriplesError, match=r"train.txt: the file is compressed twice; decompress it once"):
+        read_triples(write("train.txt", gzip.compress(pack(TEXT))), ENTITIES, RELATIONS)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_label_may_begin_as_a_file_of_bzip2_does(write, pack):
+    text = pack(b"BZh9\tr\tBZhang\n")
+    assert read_triples(write("train.txt", text), IdMap.of(["BZh9", "BZhang"]), RELATIONS).tolist() == [[0, 0, 1]]
+
+
+@packed
+def test_a_compressed_file_of_nothing_is_empty(write, pack):
+    with pytest.raises(TriplesError, match=r"train.txt: the file has no triples"):
+        read_triples(write("train.txt", pack(b"")), ENTITIES, RELATIONS)
+
+
 @packed
 def test_id_maps_names_and_edge_maps_may_be_compressed(write, pack):
     assert read_id_map(write("e.tsv", pack(b"a\t0\nb\t1\n"))).labels.to_pylist() == ["a", "b"]
@@ -101,6 +122,7 @@ def _npy() -> bytes:
     ("data", "named"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a git-lfs pointer, .*`git lfs pull`"),
+        (TEXT.replace(b"\n", b"\r"), r"one of lines that end in a carriage return alone, .* `tr '.r' '.n' < .*t.txt > lines"),
         (b"\n<!DOCTYPE html>\n<html></html>", "an HTML page, perhaps of a download that failed"),
         (b'<?xml version="1.0"?>', "an XML document"),
         (_npy(), r"a NumPy array \(.npy\)"),

@@ -3,7 +3,6 @@
 import logging
 import signal
 import warnings
-from asyncio import CancelledError
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -14,6 +13,7 @@ from distributed import Client, Nanny
 from distributed.diskutils import WorkSpace
 from distributed.utils import LoopRunner
 
+from tracin_dask.clusters.news import QuietEnd, hide_lost_clients
 from tracin_dask.errors import ClusterError
 from tracin_dask.monitor.origins import refuse_foreign_pages
 from tracin_dask.patience import Patience
@@ -53,6 +53,7 @@ def started(
                     cluster.__init__(loop=runner.loop, **options)
             refuse_foreign_pages(cluster.scheduler)
             client = Client(cluster, set_as_default=False)
+            client.register_plugin(QuietEnd())
         except (ValueError, RuntimeError, OSError) as error:
             raise ClusterError(f"{title}: the workers did not start: {_named(error)}") from error
         yield cluster, client
@@ -70,17 +71,11 @@ def started(
 
 def close_client(client: Client, seconds: float) -> None:
     """Close the connection to a scheduler, or leave it if that takes too long."""
-    logging.getLogger("distributed.client").addFilter(_is_news)  # for good: Dask may give up after this returns
+    hide_lost_clients()  # Dask may give up after this returns
     try:
         client.close(timeout=seconds)
     except Exception as error:  # noqa: BLE001 - whatever Dask cannot end, the results of the run are there
         logger.warning("the connection to the scheduler could not be closed (%s)", _named(error))
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Hide the traceback of a client that is closed while it looks for a lost scheduler."""
-    kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or not issubclass(kind, CancelledError)
 
 
 def _start_loop() -> LoopRunner:

@@ -87,15 +87,14 @@ class ModelDescription:
             If there is no such class, or it is not a `ScoringModel`.
         """
         named = self
-        state = self._unwrapped(state)
         if self.is_of_pykeen:
             from tracin_dask.models.pykeen import any_model  # noqa: PLC0415 - PyKEEN is optional, and takes seconds to import
 
-            made, face_of = any_model.build(self.class_name, self.model_kwargs, state), any_model.face_of
+            made, face_of = any_model.build(self.class_name, self.model_kwargs, unwrapped(state)), any_model.face_of
             named = replace(self, model=type(made).__name__)  # PyKEEN takes `rotate`, too
         else:
             made, face_of = self._build_own(state), own_face
-        model = with_weights(made, state, dtype, named.name)
+        model = with_weights(made, unwrapped(state, made.state_dict().keys()), dtype, named.name)
         return model, face_of(model, named.name)
 
     def refuse_absurd(self, state: Mapping[str, Tensor]) -> None:
@@ -111,11 +110,6 @@ class ModelDescription:
         bare, name, settings = unwrapped(state), self.class_name, self.model_kwargs
         refuse_absurd_settings(settings, bare, lambda: any_model.build(name, settings, bare, device="meta"))
 
-    def _unwrapped(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Take off what a wrapper put before the names, unless the class has such names itself."""
-        tables = {} if self.is_of_pykeen else getattr(self._own_class(), "tables", {})
-        return unwrapped(state, tables.keys())
-
     def _own_class(self) -> type[nn.Module]:
         match self.model:
             case str() as where:
@@ -126,6 +120,7 @@ class ModelDescription:
     def _build_own(self, state: Mapping[str, Tensor]) -> nn.Module:
         made_from = self._own_class()
         tables: Mapping[str, Role] = getattr(made_from, "tables", {})
+        state = unwrapped(state, tables.keys())
         sizes: dict[str, int] = {}
         for role, size in (("entity", "num_entities"), ("relation", "num_relations")):
             named = [name for name, its_role in tables.items() if its_role == role]

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 from tracin_dask.errors import ConfigError
@@ -90,6 +91,7 @@ class RunConfig:
         return replace(self, **{group: replace(getattr(self, group), **some) for group, some in by_group.items()})
 
 
+@cache
 def option_groups() -> Mapping[str, str]:
     """Give the group of every option, by the option's name: no two groups share one."""
     groups = {group.name: getattr(RunConfig(), group.name) for group in fields(RunConfig)}

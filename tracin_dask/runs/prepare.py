@@ -104,7 +104,7 @@ class PreparedRun:
             reductions=self.reductions(),
             masks=self.masks.sizes,
             is_preconditioned=self.config.scoring.method is not None,
-            audit_bytes=self._audit_bytes if self.config.computing.audit else 0,
+            audit_bytes=0 if self.config.computing.audit == 0 else self._audit_bytes,
         )
 
     def reductions(self, address: ScoresAddress | None = None) -> Reductions:

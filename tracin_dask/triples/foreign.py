@@ -63,6 +63,11 @@ def _name(place: Place, head: bytes) -> str | None:
     for beginning, name in _MARKUP.items():
         if start.startswith(beginning):
             return f"{name}, perhaps of a download that failed"
+    if b"\n" not in head and b"\r" in head[:-1]:
+        return (
+            "one of lines that end in a carriage return alone, as on old Macs; "
+            f"convert it with `tr '\\r' '\\n' < {shlex.quote(str(place))} > lines.txt`"
+        )
     return _encoding(place, head)
 
 

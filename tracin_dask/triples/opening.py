@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.places.place import AnyPath
+from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.stream import input_place
 from tracin_dask.triples.foreign import refuse_foreign
 
@@ -38,7 +39,7 @@ def open_text(path: AnyPath, on_bytes: OnBytes | None = None) -> Iterator[_Reade
     try:
         with place.open() as file:
             source: _Reader = file if on_bytes is None else io.BufferedReader(_Observed(file, on_bytes), _BUFFER_BYTES)
-            text = _decompressed(source)
+            text = _decompressed(source, place)
             refuse_foreign(place, text.peek(_BUFFER_BYTES))
             yield text
     except _DAMAGED as error:
@@ -61,25 +62,35 @@ def _damaged(path: AnyPath, error: Exception) -> TriplesError:
     return TriplesError(f"{path}: a damaged compressed file: {error}; download or compress it again")
 
 
-def _decompressed(source: _Reader) -> _Reader:
-    start = source.peek(8)
-    for magic, decompress in _FORMATS.items():
-        if start.startswith(magic):
-            return io.BufferedReader(decompress(source), _BUFFER_BYTES)
-    return source
+def _decompressed(source: _Reader, place: Place) -> _Reader:
+    decompress = _decompressor(source)
+    if decompress is None:
+        return source
+    text: _Reader = io.BufferedReader(decompress(source), _BUFFER_BYTES)
+    if _decompressor(text) is not None:
+        raise TriplesError(f"{place}: the file is compressed twice; decompress it once")
+    return text
+
+
+def _decompressor(source: _Reader) -> Callable[[Any], Any] | None:
+    """Choose by the first bytes; None where they are not those of a compressed file."""
+    start = source.peek(_MAGIC_BYTES)
+    return next((decompress for magic, decompress in _FORMATS.items() if magic.match(start)), None)
 
 
 def _zstd(source: _Reader) -> Any:  # noqa: ANN401 - pyarrow has no types
     return pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
 
 
-_FORMATS: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": lambda source: gzip.GzipFile(fileobj=source),
-    b"BZh": lambda source: _Decompressed(source, bz2.BZ2Decompressor),
-    b"\xfd7zXZ\x00": lambda source: _Decompressed(source, lzma.LZMADecompressor),
-    b"\x28\xb5\x2f\xfd": _zstd,
+_FORMATS: dict[re.Pattern[bytes], Callable[[Any], Any]] = {
+    re.compile(rb"\x1f\x8b"): lambda source: gzip.GzipFile(fileobj=source),
+    # with the digits that begin a block, or end a file of none: a label may begin with BZh
+    re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"): lambda source: _Decompressed(source, bz2.BZ2Decompressor),
+    re.compile(rb"\xfd7zXZ\x00"): lambda source: _Decompressed(source, lzma.LZMADecompressor),
+    re.compile(rb"\x28\xb5\x2f\xfd"): _zstd,
 }
 """By the first bytes of a file."""
+_MAGIC_BYTES = 10
 
 
 class _Observed(io.RawIOBase):

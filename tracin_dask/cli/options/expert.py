@@ -22,7 +22,7 @@ class ExpertFlags(TypedDict):
     use_mixed_precision: bool
     use_gradient_checkpointing: bool
     cache_test_gradients: bool
-    audit: int
+    audit: int | None
     use_last_layers_only: bool
     num_last_layers: int | None
 
@@ -51,10 +51,10 @@ EXPERT_OPTIONS = (
     option(
         "--audit",
         type=AuditSize(),
-        default=4,
+        default="auto",
         show_default=True,
         help="At the end, compute the influences of so many training triples once more by plain automatic "
-        "differentiation, in at most 1 s or 1 % of the time; a run that deviates fails.",
+        "differentiation; a run that deviates fails. auto: 4, or as many as 1 s or 1 % of the time allows.",
     ),
     option("--use-last-layers-only", is_flag=True, help="Track fc.* and the tensors before it, without embeddings."),
     option(

@@ -115,15 +115,17 @@ class BatchSize(click.ParamType[int | None]):
         return None if value is None or value == "auto" else self._number.convert(value, param, ctx)
 
 
-class AuditSize(click.ParamType[int]):
-    """A number of training triples, or `off`."""
+class AuditSize(click.ParamType[int | None]):
+    """A number of training triples, `auto`, or `off`."""
 
-    _number = WholeNumber(0, otherwise=", or off")
+    _number = WholeNumber(0, otherwise=", auto or off")
 
-    name = "integer|off"
+    name = "integer|auto|off"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's signature
-        """Parse the text; `off` is 0."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:  # noqa: ANN401 - click's signature
+        """Parse the text; `auto` is None, and `off` is 0."""
+        if value is None or value == "auto":
+            return None
         return 0 if value == "off" else self._number.convert(value, param, ctx)
 
 

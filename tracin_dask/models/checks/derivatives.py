@@ -76,12 +76,16 @@ def of_whole_model(model: RowwiseModel, asked: Asked) -> Found:
     return Found(scores=scores.detach(), gradients=dict(zip(own, parts, strict=True)))
 
 
-def of_rows(model: RowwiseModel, asked: Asked) -> Found:
-    """Differentiate scores from copies of the rows that triples read, and add up what falls on the same row."""
+def of_rows(model: RowwiseModel, asked: Asked, *, by_dense: bool = True) -> Found:
+    """Differentiate scores from copies of the rows that triples read, and add up what falls on the same row.
+
+    Without `by_dense` the tensors that are no tables are constants, and have no gradients.
+    """
     trained = {name: tensor.detach() for name, tensor in model.trained().items()}
     rows = model.rows(asked.triples)
-    dense = {name: tensor.clone().requires_grad_() for name, tensor in trained.items() if name not in model.tables}
-    variables = dense | {name: part.requires_grad_() for name, part in rows.items() if name in trained}
+    dense = {name: tensor.clone() for name, tensor in trained.items() if name not in model.tables}
+    by = {name: tensor.requires_grad_() for name, tensor in dense.items()} if by_dense else {}
+    variables = by | {name: part.requires_grad_() for name, part in rows.items() if name in trained}
     with torch.enable_grad():
         scores = model.score_rows(rows, dense, asked.triples)
         total = _weighed(scores, asked) + sum(0 * part.sum() for part in variables.values())  # also what is not read

@@ -4,6 +4,7 @@ The truth is plain autograd on the whole model, in its first call. The same trip
 parts, in training mode, and from the rows that they read, in two orders, so that no id stands at its own place in both.
 """
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from itertools import product
 from typing import Generic, TypeVar
 
 import torch
+import torch.utils.checkpoint
 from torch import nn
 
 from tracin_dask.errors import CheckpointError
@@ -182,22 +184,35 @@ def _refuse_other_gradients_in_training(truth: Truth) -> None:
 def _refuse_other_rows(truth: Truth) -> None:
     """Refuse a model whose scores are no function of the rows that a triple reads in the tables."""
     copied, flipped = truth.model.copied(), truth.asked.flipped()
-    orders: tuple[Callable[[], Found], ...] = (
+    orders: list[Callable[[], Found]] = [
         lambda: of_rows(copied, truth.asked),
         lambda: of_rows(copied, flipped).flipped(),
         lambda: _in_parts(truth, lambda part: of_rows(copied, part)),
-    )
+    ]
+    if truth.model.tables.keys() & truth.expected.gradients.keys():
+        orders.append(lambda: of_rows(copied, truth.asked, by_dense=False))
     for order in orders:
         tried = _tried(order)
         wrong = _difference(tried, truth)
         if wrong is None:
             continue
         _refuse_message_passing(truth)
+        if _is_computed_again(tried.error):
+            raise CheckpointError(
+                f"{truth.name} computes activations again in the backward pass, when it has other tensors than in the "
+                "forward pass: leave torch.utils.checkpoint out of its score"
+            )
         rows = f"the rows of {', '.join(truth.model.tables) or 'no table'}"
         problem = f"gives other {_gradients_of(wrong)} from {rows} than as a whole"
         if tried.error is not None:
             problem = f"cannot be scored from {rows} alone, where it raises {wrong}"
         raise CheckpointError(f"{truth.name} {problem}: {TABLE_RULE}")
+
+
+def _is_computed_again(error: Exception | None) -> bool:
+    """Tell whether an error comes from activations that are computed again in the backward pass."""
+    frames = traceback.walk_tb(error and error.__traceback__)
+    return any(frame.f_code.co_filename == torch.utils.checkpoint.__file__ for frame, _ in frames)
 
 
 def _refuse_message_passing(truth: Truth) -> None:

@@ -1,6 +1,7 @@
 """Which influences a run computes once more: the leaders of some reported lists, others of these, and random rows."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.influence.reductions.topk import Ranking
-from tracin_dask.runs.audit.limits import LEAST_SECONDS, MOST_ANSWERS, SHARE_OF_TIME, TRIES
+from tracin_dask.runs.audit.limits import DEFAULT_ROWS, LEAST_SECONDS, MOST_ANSWERS, SHARE_OF_TIME, TRIES
 from tracin_dask.runs.prepare import PreparedRun
 
 
@@ -32,18 +33,19 @@ class Chosen:
     rows: Int[ndarray, " row"]
     """Random rows of the store."""
     seconds: float
-    """The time that it may take."""
+    """The time that it may take; infinite where the number is stated."""
 
 
 def choose(prepared: PreparedRun, rankings: Sequence[Ranking], run_seconds: float) -> Chosen:
     """Choose what to compare; the same run chooses the same."""
-    number, random = prepared.config.computing.audit, np.random.default_rng(_seed(prepared))
+    stated, random = prepared.config.computing.audit, np.random.default_rng(_seed(prepared))
+    number = DEFAULT_ROWS if stated is None else stated
     answers = random.permutation(len(rankings))[: MOST_ANSWERS * TRIES]
     return Chosen(
         num_rows=number,
         listed={int(answer): _some(rankings[answer], number * TRIES, random) for answer in answers},
         rows=random.integers(prepared.store.info.num_triples, size=number * TRIES),
-        seconds=max(LEAST_SECONDS, SHARE_OF_TIME * run_seconds),
+        seconds=max(LEAST_SECONDS, SHARE_OF_TIME * run_seconds) if stated is None else math.inf,
     )
 
 
