@@ -122,7 +122,10 @@ def _npy() -> bytes:
     ("data", "named"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a git-lfs pointer, .*`git lfs pull`"),
-        (TEXT.replace(b"\n", b"\r"), r"one of lines that end in a carriage return alone, .* `tr '.r' '.n' < .*t.txt > lines"),
+        (
+            TEXT.replace(b"\n", b"\r"),
+            r"one of lines that end in a carriage return alone, .* `tr '.r' '.n' < .*t.txt > lines",
+        ),
         (b"\n<!DOCTYPE html>\n<html></html>", "an HTML page, perhaps of a download that failed"),
         (b'<?xml version="1.0"?>', "an XML document"),
         (_npy(), r"a NumPy array \(.npy\)"),
