@@ -251,7 +251,7 @@ def old() -> bytes:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("cases", [250, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_edited_pickles_raise_no_other_errors_than_those_of_the_package(cases, saved, old, tmp_path_factory):
     folder = tmp_path_factory.mktemp("edited")
 
@@ -275,7 +275,7 @@ def test_edited_safetensors_files_are_read_or_refused_by_name(texts_and_tensors,
     path = tmp_path_factory.mktemp("edited") / "edited.safetensors"
     header = 8 + int.from_bytes(texts_and_tensors[:8], "little")
 
-    @settings(max_examples=NUM_EXAMPLES // 2, database=None)
+    @settings(max_examples=NUM_EXAMPLES, database=None)
     @given(EDITS, st.sampled_from([header, len(texts_and_tensors)]), st.integers(0, 3))
     def check(edits: Edits, end: int, cut: int) -> None:
         edited = bytearray(texts_and_tensors)

@@ -34,7 +34,7 @@ TRAIN = [
 ]
 TRIPLES = st.lists(st.sampled_from(TRAIN), min_size=1, max_size=6)
 GROUPS = ["x", "y z", "7"]
-EVERY, HALF, QUARTER = (settings(max_examples=NUM_EXAMPLES // part, database=None, deadline=None) for part in (1, 2, 4))
+MANY = settings(max_examples=NUM_EXAMPLES, database=None, deadline=None)
 
 
 def with_ids(triples) -> list[tuple[str, ...]]:
@@ -85,7 +85,7 @@ def is_row(row: list[str], num_columns: int) -> bool:
     return len(row) == num_columns and all(known)
 
 
-@HALF
+@MANY
 @given(changed_files(LISTED), st.booleans())
 def test_a_changed_file_of_training_triples_is_read_row_by_row_or_refused(folder, changed: Changed, skip_invalid: bool):
     path = changed.written(folder, "train.txt")
@@ -106,7 +106,7 @@ def num_lines(found: tests_in_file.TestsInFile) -> int:
     return len(found.triples) + sum(found.skipped.values())
 
 
-@HALF
+@MANY
 @given(changed_files(LISTED), st.booleans())
 def test_a_changed_file_of_test_triples_is_read_row_by_row_or_refused(
     folder, store, changed: Changed, skip_invalid: bool
@@ -131,7 +131,7 @@ GROUPED = st.one_of(TRIPLES, TRIPLES.map(with_ids)).flatmap(
 )
 
 
-@HALF
+@MANY
 @given(changed_files(GROUPED), st.booleans())
 def test_a_changed_file_of_sets_of_test_triples_is_read_row_by_row_or_refused(
     folder, store, changed: Changed, skip_invalid: bool
@@ -150,7 +150,7 @@ def test_a_changed_file_of_sets_of_test_triples_is_read_row_by_row_or_refused(
     check_read(path, read, wanted)
 
 
-@HALF
+@MANY
 @given(changed_files(LISTED))
 def test_a_changed_list_of_training_triples_is_read_row_by_row_or_refused(folder, store, changed: Changed):
     path = changed.written(folder, "listed.txt")
@@ -173,7 +173,7 @@ ORDERS = st.permutations(list(enumerate(ENTITIES))).flatmap(
 )
 
 
-@EVERY
+@MANY
 @given(changed_files(ORDERS))
 def test_a_changed_id_map_is_read_line_by_line_or_refused(folder, changed: Changed):
     path = changed.written(folder, "map.tsv")
@@ -197,7 +197,7 @@ WITH_GROUPS = st.tuples(st.permutations(TRAIN), st.lists(st.sampled_from(GROUPS)
 NUMBERS_OF_GROUPS = itertools.count()
 
 
-@QUARTER  # each writes a store
+@MANY
 @given(changed_files(WITH_GROUPS), st.booleans())
 def test_a_changed_file_of_groups_gives_every_row_the_group_of_its_line_or_is_refused(
     folder, store, changed: Changed, skip_invalid: bool

@@ -211,7 +211,7 @@ def _refuse_other_rows(truth: Truth) -> None:
 
 def _is_computed_again(error: Exception | None) -> bool:
     """Tell whether an error comes from activations that are computed again in the backward pass."""
-    frames = traceback.walk_tb(error and error.__traceback__)
+    frames = traceback.walk_tb(None if error is None else error.__traceback__)
     return any(frame.f_code.co_filename == torch.utils.checkpoint.__file__ for frame, _ in frames)
 
 
