@@ -167,7 +167,7 @@ def test_a_record_folder_that_was_deleted_during_the_run_is_named(commands, fail
     monkeypatch.setattr(Records, "write", deleted)
     said = fails(*commands("json", tmp_path))
     assert "a.json.progress: the records of finished rows cannot be written: its folder does not exist" in said
-    assert "nothing is finished yet" in said
+    assert "nothing is kept" in said
 
 
 @pytest.mark.fault("an output folder that cannot be written", promised="one message, before any work")

@@ -96,7 +96,7 @@ def test_ctrl_c_prints_no_traceback(project, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="130"):
         main()
     *_, last = capsys.readouterr().err.splitlines()
-    assert last == "stopped; nothing is finished yet: the same command starts from the beginning"
+    assert last == "stopped; nothing is kept: the same command starts from the beginning"
     assert not (project.folder / "never.json").exists()
 
 

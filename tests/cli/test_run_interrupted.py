@@ -64,7 +64,8 @@ def finish(words, output):
 @pytest.mark.parametrize("tasks", [0, 1])
 def test_an_interrupted_run_prints_how_much_is_recorded(words, stop, tmp_path, tasks):
     result = stop(*words, "--batch-size", "100", "--output", str(tmp_path / "a.json"), after=tasks)
-    assert "stopped; " + ("finished rows are kept in" if tasks else "nothing is finished yet") in result.stderr
+    assert "stopped; " + ("finished rows are kept in" if tasks else "nothing is kept") in result.stderr
+    assert (tmp_path / "a.json.progress").exists() == bool(tasks)
 
 
 @pytest.mark.slow

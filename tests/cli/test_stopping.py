@@ -96,7 +96,7 @@ def test_a_run_on_local_workers_is_stopped_with_one_line(long_project, stop_at, 
     words = run_words(long_project, tmp_path / "a.json", "--cluster", "local", "--workers", 1)
     found = stop_at(*words, at=at, **how)
     assert len(found.lines) == 1, found.lines
-    assert found.lines[0].startswith(("stopped; finished rows are kept in", "stopped; nothing is finished yet"))
+    assert found.lines[0].startswith(("stopped; finished rows are kept in", "stopped; nothing is kept"))
     assert found.code == 128 + how["number"]
     assert found.seconds < SECONDS
     assert found.left == []

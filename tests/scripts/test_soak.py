@@ -244,7 +244,7 @@ class TestEndings:
             ("the client is killed", -9, "", "killed"),
             ("a worker is killed", 0, "scored 5", "same bits"),
             ("SIGINT", 130, "scored 5\nstopped; finished rows are kept in x", "stopped by SIGINT"),
-            ("SIGTERM", 143, "stopped; nothing is finished yet", "stopped by SIGTERM"),
+            ("SIGTERM", 143, "stopped; nothing is kept", "stopped by SIGTERM"),
             ("SIGTERM", 0, "wrote a.json", "same bits"),
         ],
     )

@@ -4,9 +4,10 @@ import errno
 import hashlib
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 from zipfile import BadZipFile
@@ -26,9 +27,10 @@ _RECORDS = "rows-*.npz"
 _IDENTITY = "identity"
 """Under which each record has the digest of its run's identity."""
 _WHAT = "the records of finished rows"
-NOTHING_KEPT = "nothing is finished yet: the same command starts from the beginning"
+NOTHING_KEPT = "nothing is kept: the same command starts from the beginning"
 _DAMAGED = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What reading any file as a record may raise, with errors of archives."""
+_DIGEST, _SHOWN_DIGITS = re.compile(r"\b[0-9a-f]{64}\b"), 12
 _OF = "/"
 """Separates the name of a reduction from the name of an array of its outcome."""
 
@@ -118,7 +120,7 @@ class Records:
     def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         names = sorted(known.keys() | wanted.keys())
         other = [
-            f"{name.replace('_', ' ')}: {known.get(name)} then, {wanted.get(name)} now"
+            f"{name.replace('_', ' ')}: {_brief(known.get(name))} then, {_brief(wanted.get(name))} now"
             for name in names
             if known.get(name) != wanted.get(name)
         ]
@@ -131,7 +133,7 @@ class Records:
 
 @contextmanager
 def locked(directory: AnyPath) -> Iterator[None]:
-    """Let no other run record in this folder until the block ends; the folder is made.
+    """Let no other run record in this folder until the block ends; it is made, and stays if a group is finished.
 
     Raises
     ------
@@ -140,11 +142,31 @@ def locked(directory: AnyPath) -> Iterator[None]:
     WriteError
         If the folder cannot be written.
     """
+    folder = place_of(directory)
     with ExitStack() as stack:
-        with writing(directory, _WHAT):
-            place_of(directory).make_folder()
-            stack.enter_context(locked_folder(directory))
+        with writing(folder, _WHAT):
+            folder.make_folder()
+            stack.callback(_delete_empty, folder)
+            stack.enter_context(locked_folder(folder))
+        stack.callback(_forget_nothing, folder)
         yield
+
+
+def _brief(value: object) -> str:
+    """Cut a digest to what a person compares."""
+    return _DIGEST.sub(lambda found: f"{found[0][:_SHOWN_DIGITS]}…", str(value))
+
+
+def _forget_nothing(folder: Place) -> None:
+    """Delete the description of records if there are none."""
+    with suppress(OSError):  # no reason to fail, where the run may have failed already
+        if is_empty(folder):
+            _delete_files(folder)
+
+
+def _delete_empty(folder: Place) -> None:
+    with suppress(OSError):  # it may have files
+        folder.delete()
 
 
 def is_empty(directory: AnyPath) -> bool:
