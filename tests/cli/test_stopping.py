@@ -115,10 +115,12 @@ def test_a_training_is_stopped_with_one_line(long_project, stop_at, tmp_path):
 
 
 @pytest.mark.fault("SIGINT while a library does not listen", promised="the command ends within seconds")
-def test_a_command_whose_main_thread_is_busy_is_ended_from_outside():
+def test_a_command_whose_main_thread_is_busy_is_ended_from_outside(tmp_path):
     script = """
 import ctypes, os, sys, threading
+from distributed.diskutils import WorkSpace
 from tracin_dask.cli import main, stopping
+scratch = WorkSpace(sys.argv[1]).new_work_dir(prefix="scheduler-")
 stopping.LIMIT_SECONDS = 0.5
 def busy(*_):
     libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
@@ -132,8 +134,11 @@ def busy(*_):
 main.group.invoke = busy
 main.call(["ingest"])
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"busy\n"
+        assert len(list(tmp_path.glob("scheduler-*"))) == 2
         process.terminate()
         assert process.communicate(timeout=30)[1] == b"stopped\n"
     assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.glob("scheduler-*")) == []

@@ -16,7 +16,7 @@ from bokeh.util.token import generate_jwt_token, generate_session_id
 from distributed import Client, LocalCluster, default_client
 from distributed.comm.core import CommClosedError
 
-from tracin_dask.clusters import started
+from tracin_dask.clusters import local, started
 from tracin_dask.clusters.cluster import Start
 from tracin_dask.clusters.local import Local
 from tracin_dask.monitor.plugin import RunMonitor
@@ -194,6 +194,24 @@ class TestExpectedWorkers:
         settings = Local(workers=2, threads_per_worker=1, memory_per_worker=GIB)
         assert self.sizes(settings) == [(2, 1, GIB)]
         assert self.sizes(settings, workers=1, threads_per_worker=3, memory_per_worker=2 * GIB) == [(1, 3, 2 * GIB)]
+
+
+def test_closing_that_is_interrupted_leaves_no_process_and_is_not_tried_again(monkeypatch):
+    opened = []
+
+    class Interrupted(LocalCluster):
+        def close(self, timeout=None):
+            opened.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "LocalCluster", Interrupted)
+    pids = []
+    with pytest.raises(KeyboardInterrupt), Local().open(sized(1, GIB)) as found:
+        pids += found.client.run(os.getpid).values()
+    assert len(pids) == 1
+    assert not any(map(psutil.pid_exists, pids))
+    (cluster,) = opened
+    assert cluster.shutdown_on_close is False  # Dask would wait for it when Python exits
 
 
 def fail_at_a_heartbeat(error: Exception) -> None:

@@ -28,6 +28,8 @@ def test_a_changed_schedule_is_read_line_by_line_or_refused(folder, changed: Cha
 
     def wanted() -> list[tuple[str, float]]:
         rows = [[word.strip(" ") for word in line.decode().split("\t")] for line in changed.lines if line.strip()]
-        return [(key.lstrip("0") or "0" if key.isdecimal() else key, float(rate)) for key, rate in rows]
+        return [
+            (key.lstrip("0") or "0" if key.isascii() and key.isdecimal() else key, float(rate)) for key, rate in rows
+        ]
 
     check_read(path, lambda: list(read_schedule(path).rates.items()), wanted)

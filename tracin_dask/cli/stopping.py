@@ -141,8 +141,20 @@ def _end_process() -> NoReturn:
         free_semaphores: Callable[[int], None] = vars(util)["_run_finalizers"]
         free_semaphores(0)  # else the resource tracker would print a warning for each of them
         shutil.rmtree(util.get_temp_dir(), ignore_errors=True)
+        _remove_scratch()
     finally:
         os._exit(_exit_code())
+
+
+def _remove_scratch() -> None:
+    """Remove the folders of temporary files that Dask's scheduler has in this process, and removes when it ends."""
+    diskutils = sys.modules.get("distributed.diskutils")
+    if diskutils is None:
+        return
+    for lock in list(diskutils.WorkSpace._known_locks):  # noqa: SLF001 - they have no public name
+        shutil.rmtree(lock.removesuffix(diskutils.DIR_LOCK_EXT), ignore_errors=True)
+        with suppress(OSError):
+            os.unlink(lock)
 
 
 def _silence() -> None:

@@ -4,7 +4,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -62,11 +62,12 @@ def started(
         _kill_workers(cluster)  # nobody wants what they are doing
         raise
     finally:
-        if client is not None:
-            close_client(client, seconds)
-        _close_cluster(cluster, seconds)
-        runner.stop(timeout=patience.stop_seconds)
-        _purge_scratch(cluster)
+        with ExitStack() as steps:  # each is taken, even if another is interrupted
+            steps.callback(_purge_scratch, cluster)
+            steps.callback(runner.stop, timeout=patience.stop_seconds)
+            steps.callback(_close_cluster, cluster, seconds)
+            if client is not None:
+                steps.callback(close_client, client, seconds)
 
 
 def close_client(client: Client, seconds: float) -> None:
@@ -94,10 +95,18 @@ def _close_cluster(cluster: DaskCluster, seconds: float) -> None:
     """Close a cluster, and kill the workers that do not end in time."""
     try:
         cluster.close(timeout=seconds)
+    except (KeyboardInterrupt, SystemExit):
+        _give_up(cluster)
+        raise
     except Exception as error:  # noqa: BLE001 - whatever Dask cannot end, the results of the run are there
-        _kill_workers(cluster)
-        cluster.shutdown_on_close = False  # else Dask would wait for it again when Python exits
+        _give_up(cluster)
         logger.warning("the workers did not end in time and were killed (%s)", _named(error))
+
+
+def _give_up(cluster: DaskCluster) -> None:
+    """Kill the workers of a cluster that does not close; Dask would wait for it again when Python exits."""
+    _kill_workers(cluster)
+    cluster.shutdown_on_close = False
 
 
 def _kill_workers(cluster: DaskCluster) -> None:
