@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from tracin_dask.errors import ResultError
 from tracin_dask.places.files import exists, write_json_file
@@ -16,6 +17,7 @@ from tracin_dask.report.json import (
     with_groups,
 )
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.specificity import specificity_of
 
 SUMMARY, GROUPS, SELF = "summary.json", "all_groups.parquet", "self_influence.json"
 RECORDS = ".progress"
@@ -46,7 +48,14 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
         write_json_file(directory / name, contents)
         summary = {"index": index, "file": name, "num_influences": len(result.rankings[index])}
         summaries.append(summary | {key: contents[key] for key in SUMMARISED if key in contents})
-    about = {"num_results": len(summaries), "top_k": result.top_k, "learning_rate": result.learning_rate}
+    about: dict[str, Any] = {
+        "num_results": len(summaries),
+        "top_k": result.top_k,
+        "learning_rate": result.learning_rate,
+    }
+    specificity = specificity_of(result)
+    if specificity is not None:
+        about["specificity"] = specificity.to_dict()
     write_json_file(directory / SUMMARY, about | {"results": summaries, "run": dict(result.run)})
     return directory / SUMMARY
 

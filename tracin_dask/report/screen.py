@@ -9,6 +9,7 @@ from rich.text import Text
 from tracin_dask.report.group_table import largest_groups
 from tracin_dask.report.rank_table import rank_table
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.specificity import described, specificity_of
 from tracin_dask.report.table import influence_tables
 from tracin_dask.visible import visible
 
@@ -78,6 +79,12 @@ def audited(result: InfluenceResult) -> list[str]:
     on = "" if number == 0 else f" on {number:,} {word}{'' if number == 1 else 's'}"
     deviation = f"deviate by at most {audit['largest_deviation']:.0e} from plain automatic differentiation"
     return [f"audit: the influences of {rows}{on} {deviation} (allowed: {audit['limit']:.0e}){why}"]
+
+
+def specific(result: InfluenceResult) -> list[str]:
+    """Say what the lists of several test triples have in common."""
+    found = specificity_of(result)
+    return [] if found is None else described(found, both_sides=result.run["rank_by"] == "absolute")
 
 
 def why_nothing_is_ranked(result: InfluenceResult) -> str:
