@@ -200,7 +200,7 @@ def test_closing_that_is_interrupted_leaves_no_process_and_is_not_tried_again(mo
     opened = []
 
     class Interrupted(LocalCluster):
-        def close(self, timeout=None):
+        def close(self, timeout=None):  # noqa: ARG002 - Dask's signature
             opened.append(self)
             raise KeyboardInterrupt
 

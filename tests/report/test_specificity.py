@@ -69,7 +69,11 @@ def test_entities_of_a_set_and_of_a_contrast_count_as_touched():
     assert specificity_of(together).touching == pytest.approx(2 / 3)
     rankings = lists_of(([0], [[7, 0, 9]]), ([2], [[7, 0, 9]]))
     contrast = made_result(
-        ranked([]), test_triples=TESTS[:2], rankings=rankings, contrast_tails=np.array([7, 8]), further=(ranked([]),) * 2
+        ranked([]),
+        test_triples=TESTS[:2],
+        rankings=rankings,
+        contrast_tails=np.array([7, 8]),
+        further=(ranked([]),) * 2,
     )
     assert specificity_of(contrast).touching == 0.5
 

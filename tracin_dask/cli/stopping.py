@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import util
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -154,7 +155,7 @@ def _remove_scratch() -> None:
     for lock in list(diskutils.WorkSpace._known_locks):  # noqa: SLF001 - they have no public name
         shutil.rmtree(lock.removesuffix(diskutils.DIR_LOCK_EXT), ignore_errors=True)
         with suppress(OSError):
-            os.unlink(lock)
+            Path(lock).unlink()
 
 
 def _silence() -> None:

@@ -67,8 +67,8 @@ def _touching(result: InfluenceResult, index: int) -> Bool[ndarray, " entry"]:
     entities = result.test_triples[members][:, [0, 2]]
     if result.contrast_tails is not None:
         entities = np.concatenate([entities.ravel(), result.contrast_tails[members]])
-    found: Bool[ndarray, " entry"] = np.isin(result.rankings[index].triples[:, [0, 2]], entities).any(axis=1)
-    return found
+    heads, tails = (np.isin(result.rankings[index].triples[:, column], entities) for column in (0, 2))
+    return heads | tails
 
 
 def _shared(times: Int[ndarray, " line"], lengths: list[int]) -> float:
@@ -92,8 +92,8 @@ def described(specificity: Specificity, *, both_sides: bool) -> list[str]:
     )
     if not specificity.is_low:
         return [line]
-    return [
-        line,
+    advice = (
         "these lists are hardly about their own test triples: --parameters with the embedding tables alone leaves only "
-        "training triples that share an entity or a relation, and --normalize cosine takes away what pushes everything",
-    ]
+        "training triples that share an entity or a relation, and --normalize cosine takes away what pushes everything"
+    )
+    return [line, advice]

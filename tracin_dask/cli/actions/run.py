@@ -23,7 +23,15 @@ from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.folder import SUMMARY
 from tracin_dask.report.result import InfluenceResult
-from tracin_dask.report.screen import answer_tables, answer_word, audited, ranked, scored, specific, why_nothing_is_ranked
+from tracin_dask.report.screen import (
+    answer_tables,
+    answer_word,
+    audited,
+    ranked,
+    scored,
+    specific,
+    why_nothing_is_ranked,
+)
 from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.sinks import records

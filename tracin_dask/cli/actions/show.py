@@ -12,7 +12,16 @@ from tracin_dask.report.formats import read_result
 from tracin_dask.report.groups import LISTED_GROUPS
 from tracin_dask.report.json import explained
 from tracin_dask.report.result import InfluenceResult
-from tracin_dask.report.screen import answer_tables, answer_word, audited, list_of_answers, made, ranked, scored, specific
+from tracin_dask.report.screen import (
+    answer_tables,
+    answer_word,
+    audited,
+    list_of_answers,
+    made,
+    ranked,
+    scored,
+    specific,
+)
 
 
 def show_result(path: Place, triples: Sequence[Sequence[str]], indices: Sequence[int], *, rows: int) -> None:
