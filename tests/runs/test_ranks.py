@@ -153,7 +153,7 @@ def test_records_of_other_ranks_are_refused(make_job: MakeJob, graph: Graph, lis
     if change.get("rank_of"):
         change = {"rank_of": graph.lines[:1].tolist()}
     job = make_job(**({"rank_of": listed} | change))
-    with pytest.raises(ResumeError, match=r"another run \(rank of: \['absolute', '\w+'\] then, .* now\)"):
+    with pytest.raises(ResumeError, match=r"another run \(rank of: \['absolute', '\w{12}…'\] then, .* now\)"):
         job.carry_out(execution=Execution(record_directory=cut_off))
 
 
