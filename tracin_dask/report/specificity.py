@@ -9,9 +9,9 @@ from numpy import ndarray
 
 from tracin_dask.report.result import InfluenceResult
 
-MOST_SHARED = 0.3
+MOST_SHARED = 0.2
 """Share of their places that two lists may have in common, on average, ..."""
-LEAST_TOUCHING = 0.5
+LEAST_TOUCHING = 0.75
 """... where fewer than this share of the training triples has an entity of the test triple."""
 
 
