@@ -89,3 +89,18 @@ def test_ingest_help_explains_the_format_and_shows_an_example():
     output = run("--help")
     assert "head TAB relation TAB tail" in output
     assert "tracin-dask ingest train.txt --entity-to-id node_dict.txt" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "is_said"),
+    [
+        ("10\t2\t11\n0\t1\t2\n", (), True),
+        ("10\t2\t11\n0\t1\t2\n", ("--ids",), False),
+        ("10\t2\t11\n0\t1\t2\n", ("--labels",), False),
+        ("a\tr\tb\n", (), False),
+    ],
+)
+def test_the_summary_says_that_integers_were_taken_for_ids(tool, tmp_path, text, words, is_said):
+    (tmp_path / "train.txt").write_text(text)
+    said = tool("ingest", tmp_path / "train.txt", *words, "-o", tmp_path / "graph.zarr").output
+    assert ("all are integers, taken for ids (--labels: they are labels)" in said) == is_said

@@ -72,5 +72,5 @@ def test_a_failed_audit_writes_nothing_and_keeps_the_finished_rows(tool, words, 
         tool(*words)
     assert not (tmp_path / "why.json").exists()
     result = tool(*words, "--audit", "off")
-    assert "600 of them were recorded by an earlier, interrupted run" in result.output
+    assert "600 training triples were recorded by an earlier, interrupted run" in result.output
     assert (tmp_path / "why.json").exists()

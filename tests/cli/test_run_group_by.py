@@ -107,7 +107,7 @@ def test_group_totals_continue_when_the_same_command_runs_again(project, tool, s
     sources.write_bytes(gzip.compress(text.encode()))
     result = tool(*command)
     assert result.exit_code == 0
-    assert "of them were recorded by an earlier, interrupted run" in result.stdout
+    assert "training triples were recorded by an earlier, interrupted run" in result.stdout
 
 
 def test_plan_prints_the_groups_and_their_memory(project, tool, sources):

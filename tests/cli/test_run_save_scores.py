@@ -70,7 +70,7 @@ def test_save_scores_of_self_influences(project, tool, path, tmp_path):
 def test_save_scores_continues_when_the_same_command_runs_again(stopped, tool, path):
     result = tool(*stopped)
     assert result.exit_code == 0
-    assert "of them were recorded by an earlier, interrupted run" in result.stdout
+    assert "training triples were recorded by an earlier, interrupted run" in result.stdout
     assert np.isfinite(zarr.open_group(path, mode="r")["influence"][:]).all()
 
 

@@ -36,7 +36,7 @@ SAME = lists_of(([0, 1], [[8, 0, 9], [9, 1, 8]]), ([1, 0], [[9, 1, 8], [8, 0, 9]
 
 def test_lists_of_different_triples_that_touch_their_test_triples_are_specific():
     assert specificity_of(result_of(OWN)) == Specificity(
-        lists=2, places=4, distinct=4, touching=1.0, shared=0.0, with_proponents=2, with_opponents=2
+        lists=2, places=4, distinct=4, touching=1.0, shared=0.0, with_proponents=2, with_opponents=2, by_chance=0.01
     )
     (line,) = specific(result_of(OWN))
     assert line == (
@@ -51,6 +51,11 @@ def test_lists_of_the_same_triples_that_touch_nothing_are_warned_of():
     line, warning = specific(result_of(SAME, run={"rank_by": "proponents"}))
     assert "opponents" not in line
     assert warning.startswith("these lists are hardly about their own test triples: --parameters with the embedding")
+
+
+def test_lists_of_most_of_the_training_triples_share_what_they_must():
+    found = specificity_of(result_of(SAME, run={"num_training_triples": 2}))
+    assert (found.shared, found.by_chance, found.is_low) == (1.0, 1.0, False)
 
 
 def test_what_lists_share_is_the_average_over_pairs_of_the_part_of_the_shorter_one():
@@ -95,5 +100,6 @@ def test_the_summary_of_a_folder_states_it(tmp_path):
         "shared": 1.0,
         "with_proponents": 2,
         "with_opponents": 2,
+        "by_chance": 0.01,
         "is_low": True,
     }

@@ -63,6 +63,15 @@ def test_one_message_says_what_was_found_and_the_options_that_it_names_read_the_
     assert rows(path, Shape(columns=columns, delimiter=DELIMITERS.get(delimiter, delimiter)))
 
 
+def test_a_plain_file_beside_options_of_another_one_is_told_what_to_do(write):
+    with pytest.raises(TriplesError) as caught:
+        rows(write("t.txt", "a\tr\tb\n"), Shape(delimiter=","))
+    assert str(caught.value).endswith(
+        "It needs neither --columns nor --delimiter; if another file of the command does, `tracin-dask ingest` that"
+        " one first, and give its store"
+    )
+
+
 @pytest.mark.fault("a file with other columns than three", promised="one message that names the options")
 @pytest.mark.parametrize(
     ("text", "found"),

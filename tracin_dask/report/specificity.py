@@ -10,7 +10,7 @@ from numpy import ndarray
 from tracin_dask.report.result import InfluenceResult
 
 MOST_SHARED = 0.2
-"""Share of their places that two lists may have in common, on average, ..."""
+"""Share of their places that two lists may have in common, on average, beyond what lists have by chance, ..."""
 LEAST_TOUCHING = 0.75
 """... where fewer than this share of the training triples has an entity of the test triple."""
 
@@ -31,11 +31,13 @@ class Specificity:
     with_proponents: int
     """Lists with an entry that speaks for the prediction."""
     with_opponents: int
+    by_chance: float
+    """Share of their places that two lists would have in common if they were random."""
 
     @property
     def is_low(self) -> bool:
         """Whether the lists say more about the model than about their test triples."""
-        return self.shared > MOST_SHARED and self.touching < LEAST_TOUCHING
+        return self.shared > MOST_SHARED + self.by_chance and self.touching < LEAST_TOUCHING
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as the summary of a folder states it."""
@@ -57,6 +59,7 @@ def specificity_of(result: InfluenceResult) -> Specificity | None:
         shared=_shared(times, [len(ranking) for ranking in result.rankings]),
         with_proponents=sum(bool((ranking.influence > 0).any()) for ranking in result.rankings),
         with_opponents=sum(bool((ranking.influence < 0).any()) for ranking in result.rankings),
+        by_chance=max(map(len, result.rankings)) / max(1, result.run["num_training_triples"]),
     )
 
 

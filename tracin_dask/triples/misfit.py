@@ -77,10 +77,13 @@ def misfit(place: Place, lines: Sequence[str], *, expected: str, count: int | No
         )
     if look.number < len(ROLES):
         return TriplesError(f"{place}: {look.found} found, such as {shown!r}; expected {expected}")
-    return TriplesError(
-        f"{place}: {look.found} found, such as {shown!r}; expected {expected}. Read it with `{look.options}`, where "
-        "--columns names those of head, relation and tail"
-    )
+    remedy = f"Read it with `{look.options}`, where --columns names those of head, relation and tail"
+    if not look.options:
+        remedy = (
+            "It needs neither --columns nor --delimiter; if another file of the command does, `tracin-dask ingest` that"
+            " one first, and give its store"
+        )
+    return TriplesError(f"{place}: {look.found} found, such as {shown!r}; expected {expected}. {remedy}")
 
 
 def no_such_column(place: Place, name: str, names: Sequence[str]) -> TriplesError:

@@ -4,6 +4,7 @@ import shlex
 import time
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 from dask.utils import format_bytes
 
@@ -25,7 +26,7 @@ from tracin_dask.cli.stopping import keeping
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.stream import Stream
-from tracin_dask.triples.idmap import Kind
+from tracin_dask.triples.idmap import Kind, bare_integers
 from tracin_dask.triples.ingest import StageProgress, id_map_path, ingest
 from tracin_dask.triples.store import TripleStore
 
@@ -73,7 +74,7 @@ def _summary(store: TripleStore, options: IngestArguments, seconds: float) -> st
     info = store.info
     rows = {
         "training triples": f"{info.num_triples:,}",
-        "read as": info.source.read_as or "head, relation, tail, separated by tabs",
+        "read as": (info.source.read_as or "head, relation, tail, separated by tabs") + _integers(store, options),
         "entities": f"{info.num_entities:,}{_named(store.entity_names)}",
         "relations": f"{info.num_relations:,}{_named(store.relation_names)}",
         "distinct heads": f"{info.num_distinct_heads:,}",
@@ -86,6 +87,13 @@ def _summary(store: TripleStore, options: IngestArguments, seconds: float) -> st
         "seconds": f"{seconds:.1f}",
     }
     return "\n".join([store.path, *(f"  {name:<17} {value}" for name, value in rows.items())])
+
+
+def _integers(store: TripleStore, options: IngestArguments) -> str:
+    """Say that integers were taken for ids, where nothing but the text itself says so."""
+    is_stated = options["ids"] or options["labels"] or options["entity_to_id"] or kind_of(options["train"]) != "text"
+    are_own_ids = (bare_integers(store.entities.labels) == np.arange(len(store.entities))).all()
+    return "" if is_stated or not are_own_ids else "; all are integers, taken for ids (--labels: they are labels)"
 
 
 def _named(names: pa.StringArray | None) -> str:

@@ -77,7 +77,11 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
         with locked(scores):  # refuses at once what another run writes
             pass
         say(f"scores: {scores}", err=True)
-    with open_place(prepared, cluster, worker_options(options), say=tell) as place, run_progress() as progress:
+    is_resumed = output.records is not None and not options["restart"] and not records.is_empty(output.records)
+    with (
+        open_place(prepared, cluster, worker_options(options), say=tell) as place,
+        run_progress(is_resumed=is_resumed) as progress,
+    ):
         plan, client = place.plan, place.client
         mib = plan.memory.total / 2**20
         tell(f"running in {place.where}: {plan.num_tasks:,} task(s), about {mib:,.0f} MiB per worker")
@@ -137,7 +141,7 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
         )
     resumed = result.run["statistics"]["resumed_rows"]
     if resumed:
-        say(f"{resumed:,} of them were recorded by an earlier, interrupted run")
+        say(f"{resumed:,} training triples were recorded by an earlier, interrupted run")
     for path in written:
         say(f"wrote {path}: {_what_is_written(result, path)}")
     if "saved_scores" in result.run:

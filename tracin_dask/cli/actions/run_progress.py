@@ -15,11 +15,14 @@ LINE_SECONDS = 30.0
 
 
 @contextmanager
-def run_progress() -> Iterator[types.Progress]:
-    """Show the rows done, triples per second and the time left."""
+def run_progress(*, is_resumed: bool) -> Iterator[types.Progress]:
+    """Show the rows done, triples per second and the time left.
+
+    What a resumed run reports first was done by an earlier one.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines()
+        yield _lines(_Meter(is_resumed=is_resumed))
         return
     columns = (
         TextColumn("scoring"),
@@ -30,7 +33,7 @@ def run_progress() -> Iterator[types.Progress]:
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("scoring", total=None, rate=0.0)
-        meter = _Meter()
+        meter = _Meter(is_resumed=is_resumed)
 
         def report(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total, rate=meter.rate(done))
@@ -38,8 +41,7 @@ def run_progress() -> Iterator[types.Progress]:
         yield report
 
 
-def _lines() -> types.Progress:
-    meter = _Meter()
+def _lines(meter: "_Meter") -> types.Progress:
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:
@@ -48,18 +50,22 @@ def _lines() -> types.Progress:
         if done < total and time.monotonic() - last < LINE_SECONDS:
             return
         last = time.monotonic()
+        speed = f", {rate:,.0f}/s" if rate > 0 else ""
         left = f", {(total - done) / rate:,.0f} s left" if rate > 0 and done < total else ""
-        say(f"scored {done:,} of {total:,} training triples, {rate:,.0f}/s{left}", err=True)
+        say(f"scored {done:,} of {total:,} training triples{speed}{left}", err=True)
 
     return report
 
 
 class _Meter:
-    """Measures triples per second since it was made."""
+    """Measures triples per second since it was made, or since its first report, of what was done before."""
 
-    def __init__(self) -> None:
-        self._started = time.monotonic()
+    def __init__(self, *, is_resumed: bool) -> None:
+        self._started, self._before = time.monotonic(), None if is_resumed else 0
 
     def rate(self, done: int) -> float:
-        seconds = time.monotonic() - self._started
-        return done / seconds if seconds > 0 else 0.0
+        now = time.monotonic()
+        if self._before is None:
+            self._started, self._before = now, done
+        seconds = now - self._started
+        return (done - self._before) / seconds if seconds > 0 else 0.0

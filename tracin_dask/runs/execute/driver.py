@@ -180,8 +180,9 @@ def _score_all(
     for rows, scored in recorded.finished() if recorded else ():
         total = scored if total is None else merge_scored(job.reductions, [total, scored])
         done.append(rows)
-        meter.add(rows[1] - rows[0])
-    resumed_rows = meter.done
+    resumed_rows = sum(stop - start for start, stop in done)
+    if done:
+        meter.add(resumed_rows)
     groups = list(plan.groups(done))
     announcer.started(sum(len(group) for group in groups), resumed_rows)
     shared = executor.prepare() if groups or job.needs_pass else Counters()

@@ -1,0 +1,39 @@
+"""The progress of a run in a log: a line every so often, with the speed of this run alone."""
+
+import pytest
+
+from tracin_dask.cli.actions import run_progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only the test moves."""
+    now = [100.0]
+    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def lines_of(clock, reports, capsys, *, is_resumed):
+    with run_progress.run_progress(is_resumed=is_resumed) as report:
+        for seconds, done in reports:
+            clock[0] += seconds
+            report(done, 1000)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_speed_and_time_left_are_those_of_the_whole_run(clock, capsys):
+    assert lines_of(clock, [(10, 100), (30, 200), (10, 1000)], capsys, is_resumed=False) == [
+        "scored 200 of 1,000 training triples, 5/s, 160 s left",
+        "scored 1,000 of 1,000 training triples, 20/s",
+    ]
+
+
+def test_what_an_interrupted_run_recorded_does_not_count_as_done_by_this_one(clock, capsys):
+    assert lines_of(clock, [(10, 900), (40, 940), (10, 1000)], capsys, is_resumed=True) == [
+        "scored 940 of 1,000 training triples, 1/s, 60 s left",
+        "scored 1,000 of 1,000 training triples, 2/s",
+    ]
+
+
+def test_a_run_that_finds_everything_recorded_states_no_speed(clock, capsys):
+    assert lines_of(clock, [(0, 1000)], capsys, is_resumed=True) == ["scored 1,000 of 1,000 training triples"]
