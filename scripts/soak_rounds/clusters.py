@@ -13,6 +13,12 @@ from soak_rounds.processes import Marked
 
 NUM_WORKERS = 2
 _START_SECONDS = 120
+_SHORT_LOGS = {
+    "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "20",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__LOG_LENGTH": "50",
+}
+"""Dask keeps the profiles of 1,000 seconds and the figures of an hour of each worker, and no more; here these are full
+before memory is compared, so that only what grows for ever is seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +61,7 @@ def _start(marked: Marked, folder: Path, name: str, *words: str) -> "subprocess.
     module = [sys.executable, "-m", f"distributed.cli.dask_{name}"]
     common = ("--host", "127.0.0.1", "--no-dashboard")
     log = folder / f"dask_{name}.log"
-    return marked.start([*module, *words, *common], log, DASK_TEMPORARY_DIRECTORY=str(folder / "dask"))
+    return marked.start([*module, *words, *common], log, DASK_TEMPORARY_DIRECTORY=str(folder / "dask"), **_SHORT_LOGS)
 
 
 def _wait_for(file: Path, scheduler: "subprocess.Popen[bytes]") -> None:

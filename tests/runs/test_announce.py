@@ -6,7 +6,7 @@ import pytest
 from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 
-from tracin_dask.monitor.events import TOPIC
+from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.runs.execute import announce, on_dask, on_worker
 
 SMALL_TASKS = {"task_rows": BATCH_SIZE, "tasks_per_group": 4}
@@ -65,6 +65,13 @@ def test_the_dashboard_page_receives_the_events_of_a_run(make_job: MakeJob, clie
     assert (seen["triples_done"], seen["num_triples"], seen["scored"]) == (NUM_ROWS, NUM_ROWS, NUM_ROWS)
     assert (seen["tasks_done"], seen["num_tasks"], seen["tasks_retried"]) == (NUM_TASKS, NUM_TASKS, 0)
     assert seen["best"]
+
+
+def test_the_scheduler_does_not_keep_the_progress_of_runs_that_have_ended(make_job: MakeJob, client: Client):
+    make_job().carry_out(client, **SMALL_TASKS)
+    kept = client.get_events()
+    assert TOPIC in kept
+    assert not [name for name in kept if name.startswith(progress_topic(""))]
 
 
 def test_the_end_event_of_a_failed_run_states_the_reason(make_job: MakeJob, client: Client, events, monkeypatch):

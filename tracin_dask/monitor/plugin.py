@@ -9,7 +9,7 @@ from bokeh.document import Document
 from distributed import Scheduler, SchedulerPlugin
 from tornado.ioloop import IOLoop
 
-from tracin_dask.monitor.events import PAGE, SCORE_TASK, TOPIC
+from tracin_dask.monitor.events import PAGE, SCORE_TASK, TOPIC, progress_topic
 from tracin_dask.monitor.metrics import RunMetrics
 from tracin_dask.monitor.origins import same_pages
 from tracin_dask.monitor.page import fill
@@ -27,6 +27,7 @@ class RunMonitor(SchedulerPlugin):
 
     async def start(self, scheduler: Scheduler) -> None:
         """Add the page and the metrics to a scheduler."""
+        self._scheduler = scheduler
         self._runs: dict[str, RunState] = {}
         self._metrics = RunMetrics(self._figures)
         prometheus_client.REGISTRY.register(self._metrics)
@@ -49,14 +50,15 @@ class RunMonitor(SchedulerPlugin):
             case {"event": event, "run": name} if name in self._runs:
                 self._record(self._runs[name], event, msg, now)
 
-    @staticmethod
-    def _record(run: RunState, event: str, msg: Mapping[str, Any], now: float) -> None:
+    def _record(self, run: RunState, event: str, msg: Mapping[str, Any], now: float) -> None:
         if event == "rows":
             run.reported(msg["worker"], msg["task"], msg["rows"], now)
         elif event == "best":
             run.best(msg["triples"])
         elif event == "end":
             run.ended(msg["outcome"], now)
+            # nobody listens any more: else a scheduler would keep the progress of all its runs
+            self._scheduler._broker.truncate(progress_topic(msg["run"]))  # noqa: SLF001 - it has no public name
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Dask's signature
         """Record when a scoring task starts, finishes or fails."""
