@@ -31,6 +31,10 @@ class Clock:
         """The time since the start."""
         return time.perf_counter() - self._started
 
+    def begin(self) -> None:
+        """Begin the first step: what was made ready before is not done again in the next one."""
+        self._last = time.perf_counter()
+
     def step(self) -> None:
         """End a step."""
         now = time.perf_counter()
@@ -71,6 +75,7 @@ def pick(gradients: PlainGradients, job: ScoreJob, targets: Targets | None, chos
     answers: list[Answer] | None = None
     against: list[Differentiated] | None = None
     num_near = 0
+    clock.begin()
 
     def differentiate(answer: Answer) -> Differentiated | None:
         return gradients.of_answer(job.question, answer.targets)

@@ -50,6 +50,11 @@ class KinkWatch(TorchDispatchMode):  # type: ignore[no-untyped-call] # PyTorch h
         self._margin = margin
         self.is_near = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Let PyTorch not guard this against its compiler, which takes a second to import and is not used."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,  # noqa: ANN401 - an operation of PyTorch
