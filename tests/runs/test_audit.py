@@ -1,7 +1,5 @@
 """Every run is audited: a few influences once more by plain autograd, in every mode; a run that deviates fails."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -398,14 +396,3 @@ def test_the_plan_counts_the_audit_and_a_run_that_it_does_not_fit_into_is_refuse
     assert large.total == with_audit.total + 2**30
     with pytest.raises(MemoryLimitError, match=r"at the end the audit 1,\d+ .*; what helps most is --audit off"):
         refuse_too_large(large, (without.total, None), batch_size=BATCH_SIZE, num_checkpoints=1)
-
-
-def test_watching_for_kinks_does_not_import_the_compiler():
-    script = (
-        "import sys, torch\n"
-        "from tracin_dask.runs.audit.plain.kinks import KinkWatch\n"
-        "with KinkWatch(1e-5) as watch: torch.relu(torch.zeros(2))\n"
-        "print(watch.is_near, 'torch._dynamo' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "False"]

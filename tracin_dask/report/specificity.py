@@ -64,7 +64,7 @@ def specificity_of(result: InfluenceResult) -> Specificity | None:
 
 
 def _touching(result: InfluenceResult, index: int) -> Bool[ndarray, " entry"]:
-    """Tell which training triples of a list have an entity of what it explains."""
+    """Tell which training triples of a list share an entity with their test triple, set or contrast tail."""
     assert result.test_triples is not None  # noqa: S101 - lists of self-influence have none
     members = np.array([index]) if result.sets is None else result.sets.members(index)
     entities = result.test_triples[members][:, [0, 2]]

@@ -92,8 +92,9 @@ def _summary(store: TripleStore, options: IngestArguments, seconds: float) -> st
 def _integers(store: TripleStore, options: IngestArguments) -> str:
     """Say that integers were taken for ids, where nothing but the text itself says so."""
     is_stated = options["ids"] or options["labels"] or options["entity_to_id"] or kind_of(options["train"]) != "text"
-    are_own_ids = (bare_integers(store.entities.labels) == np.arange(len(store.entities))).all()
-    return "" if is_stated or not are_own_ids else "; all are integers, taken for ids (--labels: they are labels)"
+    if is_stated or (bare_integers(store.entities.labels) != np.arange(len(store.entities))).any():
+        return ""
+    return "; all are integers, taken for ids (--labels: they are labels)"
 
 
 def _named(names: pa.StringArray | None) -> str:

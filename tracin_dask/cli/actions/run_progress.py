@@ -58,7 +58,7 @@ def _lines(meter: "_Meter") -> types.Progress:
 
 
 class _Meter:
-    """Measures triples per second since it was made, or since its first report, of what was done before."""
+    """Measures the speed of this run alone: what a resumed run reports first was done by an earlier one."""
 
     def __init__(self, *, is_resumed: bool) -> None:
         self._started, self._before = time.monotonic(), None if is_resumed else 0
