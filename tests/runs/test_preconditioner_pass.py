@@ -12,7 +12,8 @@ from small_graph import LEARNING_RATE, NUM_ROWS, MakeJob, Truth, bits
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.runs.identity import score_identity
-from tracin_dask.runs.work import fit
+
+ROWS_PER_PART = 100
 
 
 class Squares:
@@ -26,6 +27,17 @@ class Squares:
 
     def finish(self) -> dict[str, torch.Tensor]:
         return {"total": self.total, "number": torch.tensor(self.number)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A range of all training triples."""
+
+    rows: tuple[tuple[int, int], ...]
+    entities = None
+
+    def start(self) -> Squares:
+        return Squares()
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,11 @@ class ByMeanSquare:
         tensors = dict(checkpoint.model.named_parameters())
         return {name: torch.ones_like(tensors[name]) for name in names}
 
-    def start_pass(self) -> Squares:
-        return Squares()
+    needs_pass = True
+
+    def parts(self, scope) -> list[Part]:
+        ranges = range(0, scope.num_triples, ROWS_PER_PART)
+        return [Part(rows=((start, min(start + ROWS_PER_PART, scope.num_triples)),)) for start in ranges]
 
     def merge(self, parts: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         return {key: sum(part[key] for part in parts) for key in ("total", "number")}
@@ -61,8 +76,7 @@ def by_line(result, answer: int) -> np.ndarray:
     return ranking.influence[np.argsort(ranking.train_index)]
 
 
-def test_the_pass_sees_every_training_triple_before_any_is_scored(make_job: MakeJob, truth: Truth, monkeypatch):
-    monkeypatch.setattr(fit, "BATCHES_PER_RANGE", 2)
+def test_the_pass_sees_every_training_triple_before_any_is_scored(make_job: MakeJob, truth: Truth):
     plain = make_job(top_k=NUM_ROWS).carry_out()
     result = make_job(top_k=NUM_ROWS, preconditioner=ByMeanSquare()).carry_out()
     mean = truth.self_influence.sum() / LEARNING_RATE
@@ -74,8 +88,7 @@ def test_the_pass_sees_every_training_triple_before_any_is_scored(make_job: Make
 
 
 @pytest.mark.parametrize("options", [{}, {"normalize": "cosine", "checkpoint_contributions": True}])
-def test_workers_give_the_same_bits(make_job: MakeJob, client: Client, monkeypatch, options):
-    monkeypatch.setattr(fit, "BATCHES_PER_RANGE", 1)
+def test_workers_give_the_same_bits(make_job: MakeJob, client: Client, options):
     job = make_job(preconditioner=ByMeanSquare(), **options)
     here, there = job.carry_out(), job.carry_out(client)
     assert bits(here) == bits(there)

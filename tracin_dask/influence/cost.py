@@ -25,6 +25,7 @@ class Workload:
     """How much there is to score; distinct counts are of the whole training set, in store order."""
 
     num_triples: int
+    """Those that are scored."""
     num_heads: int
     """Distinct heads."""
     num_pairs: int
@@ -47,6 +48,10 @@ class Workload:
     """Influences per training triple: one for each test triple, or its own."""
     reductions: tuple[Reduction[Any], ...] = ()
     """What is kept of the influences; each says what it holds in memory."""
+    num_rows: int = 0
+    """All rows of the store, where not all of them are scored; 0 where they are."""
+    matrix_bytes: int = 0
+    """Of the matrices that a preconditioner has for rows of tables."""
     audit_bytes: int = 0
     """What the audit takes at the end, when batches and test triples take nothing any more."""
     masks: MaskSizes | None = None

@@ -19,6 +19,7 @@ from tracin_dask.influence.losses import AnyLoss, Loss
 from tracin_dask.influence.precision import Precision, PrecisionName
 from tracin_dask.influence.preconditioners.base import Layout, Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import IDENTITY
+from tracin_dask.influence.table_gradients import TableGradients, TableRows
 from tracin_dask.models.config import ModelConfig
 
 
@@ -151,6 +152,16 @@ class Engine(Protocol):
 
         Gradients are those of the model's type; their products are made in `dtype`.
         """
+        ...
+
+    def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
+        """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
+        ...
+
+    def gradients_at_rows(
+        self, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
+    ) -> Iterator[Float[Tensor, "id triple width"]]:
+        """Give the gradients of losses of all scores at some rows of a tracked table, a few triples at a time."""
         ...
 
     def scorer(self, factors: Factors) -> TripleScorer:

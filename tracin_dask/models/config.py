@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from tracin_dask.models.scoring import Table
+
 
 @runtime_checkable
 class ModelConfig(Protocol):
@@ -34,6 +36,11 @@ class ModelConfig(Protocol):
     @property
     def parameter_names(self) -> tuple[str, ...]:
         """Name the trained tensors."""
+        ...
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Describe the tensors that have a row per entity, or per relation."""
         ...
 
     @property

@@ -19,6 +19,11 @@ _SIZES = {
         "cosine": "cosine in Adam's norm.",
         "relatif": "{change} by Adam's norm.",
     },
+    "curvature": {
+        "none": "{change} per step that is divided by the curvature.",
+        "cosine": "cosine in the norm of the inverse curvature.",
+        "relatif": "{change} by the norm of the inverse curvature.",
+    },
 }
 """By the preconditioner, and by what influences are divided by."""
 _OTHER_SIZES = {
@@ -62,7 +67,8 @@ def _question(result: InfluenceResult, test_index: int) -> str:
 
 def _meaning(result: InfluenceResult) -> str:
     """Say what sign and size mean."""
-    sizes = _SIZES.get(result.run["preconditioner"], _OTHER_SIZES)
+    way = "curvature" if "curvature" in result.run else result.run["preconditioner"]
+    sizes = _SIZES.get(way, _OTHER_SIZES)
     return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
 
 

@@ -9,7 +9,7 @@ from tracin_dask.runs.code_digest import scoring_code_digest
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
-from tracin_dask.runs.provenance import one_or_all
+from tracin_dask.runs.provenance import about_curvature, one_or_all
 
 Identity: TypeAlias = Mapping[str, Json]
 """What identifies a run: names and their values, as JSON. Runs whose values differ are different runs."""
@@ -60,6 +60,8 @@ def _inputs(prepared: PreparedRun, plan: Plan) -> Identity:
         "test_triples": "none" if targets is None else targets.identity,
         "parameters": sorted(prepared.tracked),
         "learning_rate": one_or_all(prepared.learning_rates),
+        "curvature": about_curvature(prepared.config.scoring),
+        "segment_rows": plan.segment_rows,
         "batch_size": plan.batch_size,
         "threads_per_worker": plan.resources.threads_per_worker,
     }

@@ -8,14 +8,14 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.columns import Question, Targets
+from tracin_dask.influence.columns import Question, Targets, columns_of
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.engine import EngineOptions, engine_kind
 from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.precision import PrecisionName, working_dtype
-from tracin_dask.influence.preconditioners.base import State
+from tracin_dask.influence.preconditioners.base import Scope, State
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
 from tracin_dask.models.checkpoints.series import check_series
 from tracin_dask.models.config import ModelConfig
@@ -27,11 +27,13 @@ from tracin_dask.runs.inputs.groupings import Grouping, grouping_of
 from tracin_dask.runs.inputs.inverse_relations import refuse_other_inverses
 from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
+from tracin_dask.runs.inputs.locality import TestIds, ids_of_columns, is_local, neighbourhood_of, scope_of
 from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
+from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import TrainingTriples
 from tracin_dask.turn import usual_turn
@@ -61,6 +63,21 @@ class PreparedRun:
     """Training triples whose exact ranks are asked for."""
     masks: Masks = field(default_factory=Masks)
     """Which training triples are ranked."""
+    neighbourhood: Neighbourhood | None = None
+    """What touches the test triples, where no other training triple has any influence; None where all may have."""
+
+    @property
+    def ids_of_columns(self) -> TestIds | None:
+        """The entities and relations at whose rows the test side has gradients; None where it may be all of them."""
+        return ids_of_columns(self.config.scoring, self.question, self.targets, self.store.info.num_entities)
+
+    def scope(self, batch_size: int) -> Scope | None:
+        """Say what a preconditioner with a pass is needed for; None without one."""
+        method = self.config.scoring.method
+        if method is None or not method.needs_pass:
+            return None
+        ids, model = self.ids_of_columns, self.model_config
+        return scope_of(self.store, model, self.tracked, ids, self.neighbourhood, batch_size=batch_size)
 
     @property
     def model_config(self) -> ModelConfig:
@@ -90,27 +107,43 @@ class PreparedRun:
     @property
     def workload(self) -> Workload:
         """The sizes that a plan is made from."""
+        info, loss = self.store.info, self.config.scoring.loss
+        scored = info.num_triples if self.neighbourhood is None else self.neighbourhood.most_rows
         return Workload(
-            num_triples=self.store.info.num_triples,
-            num_heads=self.store.info.num_distinct_heads,
-            num_pairs=self.store.info.num_distinct_head_relations,
+            num_rows=info.num_triples,
+            num_triples=scored,
+            num_heads=min(scored, info.num_distinct_heads),
+            num_pairs=min(scored, info.num_distinct_head_relations),
             num_tests=self._num_gradients,
-            num_negatives=num_parts(self.config.scoring.loss) - 1,
-            all_scores=reads(self.config.scoring.loss) == ALL_SCORES,
-            shares_pairs=reads(self.config.scoring.loss) != ALL_SCORES or is_separable(self.config.scoring.loss),
-            tests_at_all_scores=self.question.reads_all_scores(self.config.scoring.loss),
+            num_negatives=num_parts(loss) - 1,
+            all_scores=reads(loss) == ALL_SCORES,
+            shares_pairs=reads(loss) != ALL_SCORES or is_separable(loss),
+            tests_at_all_scores=self.question.reads_all_scores(loss),
             num_checkpoints=len(self.checkpoints),
             num_columns=self.num_answers,
             reductions=self.reductions(),
             masks=self.masks.sizes,
-            is_preconditioned=self.config.scoring.method is not None,
+            is_preconditioned=self.config.scoring.method is not None
+            and (self.config.scoring.curvature != "rows" or reads(loss) == ALL_SCORES),
+            matrix_bytes=self._matrix_bytes,
             audit_bytes=0 if self.config.computing.audit == 0 else self._audit_bytes,
         )
+
+    @property
+    def _matrix_bytes(self) -> int:
+        """Count the bytes of a preconditioner's matrices of rows, of one checkpoint."""
+        scope = self.scope(batch_size=1) if self.config.scoring.curvature == "rows" else None
+        return 0 if scope is None else scope.matrix_bytes
 
     def reductions(self, address: ScoresAddress | None = None) -> Reductions:
         """Give what is kept of the influences; all of them are written to the `address` that was claimed for them."""
         return reductions_of(
-            self.config, groupings=self.groupings, listed=self.listed, masks=self.masks, address=address
+            self.config,
+            groupings=self.groupings,
+            listed=self.listed,
+            masks=self.masks,
+            address=address,
+            skips_zeros=self.neighbourhood is not None,
         )
 
     @property
@@ -193,7 +226,22 @@ def _prepared(
         groupings=tuple(grouping_of(store, by) for by in config.saving.group_by),
         listed=resolve_training_triples(store, config.ranking.rank_of, "rank_of"),
     )
-    return replace(prepared, masks=masks_of(store, config.masking, prepared.targets))
+    return replace(
+        prepared,
+        masks=masks_of(store, config.masking, prepared.targets),
+        neighbourhood=_neighbourhood(prepared),
+    )
+
+
+def _neighbourhood(prepared: PreparedRun) -> Neighbourhood | None:
+    """Find what touches the test triples, where no other training triple can have any influence."""
+    if prepared.targets is None or not is_local(prepared.config.scoring, prepared.model_config, prepared.tracked):
+        return None
+    blocks = columns_of(
+        prepared.question, prepared.config.scoring.loss, prepared.targets, prepared.store.info.num_entities
+    ).blocks
+    triples = np.concatenate([block.triples for block in blocks])
+    return neighbourhood_of(prepared.store, np.unique(triples[:, [0, 2]]))
 
 
 def _refuse_unsupported(checkpoint: Checkpoint, config: RunConfig) -> None:

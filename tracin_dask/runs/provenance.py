@@ -8,6 +8,7 @@ from tracin_dask.influence.losses.identity import loss_settings
 from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.report.result import SCHEMA_VERSION
 from tracin_dask.runs.inputs.masks import about_masks
+from tracin_dask.runs.options.scoring import ScoringOptions
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 
@@ -27,6 +28,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "explain": prepared.config.question.explain,
         "normalize": prepared.config.scoring.normalize,
         "preconditioner": name_of(prepared.config.scoring.preconditioner),
+        **about_curvature(prepared.config.scoring),
         "rank_by": prepared.config.ranking.rank_by,
         "checkpoint_contributions": prepared.config.saving.checkpoint_contributions,
         "parameters": sorted(prepared.tracked),
@@ -51,6 +53,13 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         **_about_masks(prepared),
         **({"groupings": [grouping.about() for grouping in prepared.groupings]} if prepared.groupings else {}),
     }
+
+
+def about_curvature(scoring: ScoringOptions) -> dict[str, Any]:
+    """State the curvature and its settings; empty without one."""
+    if scoring.curvature == "none":
+        return {}
+    return {"curvature": scoring.curvature, "damping": scoring.settled_damping}
 
 
 def _about_masks(prepared: PreparedRun) -> dict[str, Any]:

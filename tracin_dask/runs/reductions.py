@@ -24,9 +24,13 @@ def reductions_of(
     listed: TrainingTriples | None = None,
     masks: Masks | None = None,
     address: ScoresAddress | None = None,
+    skips_zeros: bool = False,
 ) -> Reductions:
-    """Give what is kept of the influences; before the `address` of scores is claimed, none of them can be written."""
-    chosen: list[Reduction[Any]] = [TopKReduction(k=config.ranking.top_k)]
+    """Give what is kept of the influences; before the `address` of scores is claimed, none of them can be written.
+
+    With `skips_zeros`, training triples without any influence stay out of the lists.
+    """
+    chosen: list[Reduction[Any]] = [TopKReduction(k=config.ranking.top_k, skips_zeros=skips_zeros)]
     if masks:
         chosen.append(NumRankedReduction(masks=masks.identity))
     if groupings:

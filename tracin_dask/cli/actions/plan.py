@@ -63,6 +63,11 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     way = name_of(prepared.config.scoring.preconditioner)
     preconditioned = {} if way == "none" else {"preconditioner": f"{way}, {_PRECONDITIONED}"}
     summed = {} if number == 1 else {"checkpoints": f"{number}, over which influences are summed"}
+    if plan.num_scored < plan.num_triples:
+        tests += f"; at most {plan.num_scored:,} touch them, and the others have no influence"
+    scoring = prepared.config.scoring
+    if scoring.curvature != "none":
+        preconditioned = {"curvature": f"{scoring.curvature}, damping {scoring.settled_damping:g}"}
     rows = {
         "what": f"{plan.num_triples:,} training triples on {tests}",
         **summed,

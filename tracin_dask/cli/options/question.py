@@ -12,6 +12,7 @@ from tracin_dask.seed import MOST_SEED
 
 if TYPE_CHECKING:
     from tracin_dask.influence.columns import Explain
+    from tracin_dask.runs.options.scoring import Curvature
 
 option = option_of("Question")
 
@@ -30,6 +31,8 @@ class QuestionFlags(TypedDict):
     contrast: tuple[str, ...]
     explain: "Explain"
     preconditioner: Literal["none", "adam"]
+    curvature: "Curvature"
+    damping: float | None
 
 
 QUESTION_OPTIONS = (
@@ -93,5 +96,19 @@ QUESTION_OPTIONS = (
         show_default=True,
         help="none: steps of plain gradient descent. adam: steps of the Adam that trained the model, from the "
         "optimizer_state_dict of its checkpoints.",
+    ),
+    option(
+        "--curvature",
+        type=click.Choice(["none", "rows"]),
+        default="none",
+        show_default=True,
+        help="rows: divide by the curvature of the loss, the damped Fisher matrix of each embedding row. It predicts "
+        "retraining much better, and scores only training triples that touch the test triples. Tracks the entities' "
+        "tables unless --parameters says otherwise.",
+    ),
+    option(
+        "--damping",
+        type=RealNumber(above=0.0),
+        help="For --curvature: larger trusts the curvature less. [default: 1]",
     ),
 )

@@ -1,6 +1,6 @@
 """The engine for any model that scores triples: gradients by automatic differentiation, tables row by row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, cast
 
@@ -15,6 +15,7 @@ from tracin_dask.influence.autograd.cost import gradient_bytes, piece_rows, row_
 from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
 from tracin_dask.influence.autograd.factors import GradientFactors, WholeGradients
 from tracin_dask.influence.autograd.modes import GradientModes
+from tracin_dask.influence.autograd.table_gradients import gradients_at_rows, table_gradients
 from tracin_dask.influence.autograd.terms import Gradients, Groups, products_within, squares
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import Factors, TripleScorer
@@ -24,6 +25,7 @@ from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.influence.table_gradients import TableGradients, TableRows
 from tracin_dask.influence.tensors import apart, cast_tensors, concatenate, move, scaled_squares
 from tracin_dask.models.rowwise import RowwiseModel
 
@@ -96,6 +98,17 @@ class GradientEngine:
             return self._whole_products_within(self.tails, ids, dtype)
         groups = Groups(ids=ids, gradients=self._gradients(send(ids.reshape(-1, 3), self.model.device), dtype))
         return groups.apart(groups.gradients.rows.scores[:, None])[:, :, 0], products_within(groups)
+
+    def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
+        """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
+        return table_gradients(self, triples, rows)
+
+    def gradients_at_rows(
+        self, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
+    ) -> Iterator[Float[Tensor, "id triple width"]]:
+        """Give the gradients of losses of all scores at some rows of a tracked table, one triple after the other."""
+        assert self.tails is not None  # noqa: S101 - of such losses
+        return gradients_at_rows(self.tails, self, triples, table, ids)
 
     def delta(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Differentiate the loss of each triple by its own score."""

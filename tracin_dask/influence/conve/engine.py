@@ -1,6 +1,6 @@
 """The engine for ConvE: factors of gradients in closed form, of test triples and of batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -31,6 +31,7 @@ from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.influence.table_gradients import TableGradients, TableRows
 from tracin_dask.influence.tensors import concatenate
 
 GRADIENTS_AT_A_TIME = 256
@@ -156,6 +157,20 @@ class PairEngine:
         from tracin_dask.influence.conve.terms.products_within import products_within  # noqa: PLC0415 - a term imports its engine
 
         return products_within(self, ids, dtype)
+
+    def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
+        """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
+        from tracin_dask.influence.conve.table_gradients import table_gradients  # noqa: PLC0415 - takes an engine
+
+        return table_gradients(self, triples, rows)
+
+    def gradients_at_rows(
+        self, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
+    ) -> Iterator[Float[Tensor, "id triple width"]]:
+        """Give the gradients of losses of all scores at some rows of a tracked table, a few triples at a time."""
+        from tracin_dask.influence.conve.table_gradients import gradients_at_rows  # noqa: PLC0415 - takes an engine
+
+        return gradients_at_rows(self, triples, table, ids)
 
     @property
     def gradients_at_a_time(self) -> int:

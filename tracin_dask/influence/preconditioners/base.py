@@ -1,10 +1,15 @@
 """What stands between two gradients: P in ⟨∇i, P ∇j⟩, and the methods that find it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
+
+from tracin_dask.models.scoring import Role
 
 if TYPE_CHECKING:
     from tracin_dask.influence.engine import Engine
@@ -14,6 +19,19 @@ State: TypeAlias = Mapping[str, Tensor]
 """What a method knows of one checkpoint, by names: of parameter tensors, or its own."""
 Layout: TypeAlias = Callable[[str, Tensor], Tensor]
 """Brings numbers of a parameter tensor, in its shape, into the order in which an engine holds its gradients."""
+
+
+Range: TypeAlias = tuple[int, int]
+"""Rows of the store, start ≤ row < stop."""
+
+
+@runtime_checkable
+class TimesTensors(Protocol):
+    """A preconditioner that knows whole tensors: made without a layout, plain code can multiply with it."""
+
+    def times_tensor(self, name: str, gradient: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Multiply the gradient of a tensor, in its shape as a parameter."""
+        ...
 
 
 @runtime_checkable
@@ -50,17 +68,50 @@ class Preconditioner(Protocol):
         """Compute ⟨∇, P ∇⟩ of each gradient of a tensor, flattened."""
         ...
 
-    def diagonal(self, name: str) -> Float[Tensor, "..."]:
-        """Give the diagonal of P, in the shape that `Layout` gives this tensor.
+    def is_diagonal(self, name: str) -> bool:
+        """Tell whether P of a tensor that has one is diagonal."""
+        ...
 
-        Engines multiply with it where they never hold a tensor's gradient whole: there P must be diagonal.
+    def diagonal(self, name: str) -> Float[Tensor, "..."]:
+        """Give a diagonal P, in the shape that `Layout` gives this tensor.
+
+        Engines multiply with it where they never hold a tensor's gradient whole. P of a table may be a matrix for each
+        row instead; P of all other tensors must be diagonal.
         """
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What P is needed for, and what a pass over the training triples may go by."""
+
+    num_triples: int
+    batch_size: int
+    num_ids: Mapping[Role, int]
+    """How many entities and relations there are."""
+    ids: Mapping[Role, Int[ndarray, " id"]] | None
+    """Those at whose rows the test side has gradients, ascending; None for all: gradients may be anywhere."""
+    row_sizes: Mapping[str, int]
+    """The numbers of a row of each tracked table, by its name."""
+    roles: Mapping[str, Role]
+    """What these tables have rows of."""
+    touching: int | None
+    """No more training triples touch these entities; None where all triples have gradients at all rows."""
+
+    @property
+    def matrix_bytes(self) -> int:
+        """Count the bytes of a matrix in float64 for each of these rows."""
+        return sum(8 * size * size * len(self.ids_of(table)) for table, size in self.row_sizes.items())
+
+    def ids_of(self, table: str) -> Int[ndarray, " id"]:
+        """List the rows of a table that P is needed for."""
+        role = self.roles[table]
+        return np.arange(self.num_ids[role]) if self.ids is None else self.ids[role]
+
+
 @runtime_checkable
 class TrainingPass(Protocol):
-    """What a method gathers in a pass over the training triples, before anything is scored."""
+    """What a method gathers in a part of a pass over the training triples, before anything is scored."""
 
     def add(self, engine: "Engine", triples: Int[Tensor, "batch 3"]) -> None:
         """Take in the gradients of some training triples; the engine has no preconditioner yet."""
@@ -68,6 +119,25 @@ class TrainingPass(Protocol):
 
     def finish(self) -> State:
         """Give what was gathered."""
+        ...
+
+
+@runtime_checkable
+class PassPart(Protocol):
+    """A part of a pass: a small value that travels to a worker. Parts do not depend on the number of workers."""
+
+    @property
+    def rows(self) -> tuple[Range, ...]:
+        """The rows of the store to read."""
+        ...
+
+    @property
+    def entities(self) -> Int[ndarray, " entity"] | None:
+        """Leave out training triples that touch none of these; None for all training triples."""
+        ...
+
+    def start(self) -> TrainingPass:
+        """Start on these rows."""
         ...
 
 
@@ -103,12 +173,17 @@ class PreconditionerMethod(Protocol):
         """
         ...
 
-    def start_pass(self) -> TrainingPass | None:
-        """Start a pass over some training triples of one checkpoint; None if the method needs none."""
+    @property
+    def needs_pass(self) -> bool:
+        """Whether it needs a pass over training triples of each checkpoint."""
+        ...
+
+    def parts(self, scope: Scope) -> Sequence[PassPart]:
+        """Cut the pass into parts; none where it needs no pass."""
         ...
 
     def merge(self, parts: Sequence[State]) -> State:
-        """Merge what passes over different training triples gathered, in the order of the triples."""
+        """Merge what some parts gathered, in their order; associative."""
         ...
 
     def fit(self, state: State, gathered: State, layout: Layout) -> Preconditioner:

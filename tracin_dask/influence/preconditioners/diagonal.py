@@ -34,6 +34,10 @@ class DiagonalPreconditioner:
         """Tell whether a tensor has a P other than the identity."""
         return name in self.scales
 
+    def is_diagonal(self, name: str) -> bool:  # noqa: ARG002 - all of it is
+        """Tell whether P of a tensor is diagonal."""
+        return True
+
     def diagonal(self, name: str) -> Float[Tensor, "..."]:
         """Give P of a tensor that has one, for products that it enters."""
         return self.scales[name]
@@ -53,6 +57,10 @@ class DiagonalPreconditioner:
         """Multiply gradients of the rows `ids` of several tables, side by side."""
         scales = [self.diagonal(name).index_select(0, ids) for name in names if name in self.scales]
         return gradients * torch.cat(scales, dim=1) if scales else gradients
+
+    def times_tensor(self, name: str, gradient: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Multiply the gradient of a tensor, in its shape as a parameter; this must be made without a layout."""
+        return gradient * self.scales[name].to(gradient.dtype) if name in self.scales else gradient
 
     def squares(self, name: str, gradients: Float[Tensor, "row parameter"]) -> Float[Tensor, " row"]:
         """Compute ⟨∇, P ∇⟩ of each gradient of a tensor, flattened, in one pass: they can be large."""

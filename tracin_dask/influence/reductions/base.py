@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
@@ -91,6 +91,15 @@ def ranked_part(
     )
 
 
+def without_zeros(batch: ScoredBatch) -> ScoredBatch:
+    """Leave the pairs whose influence is 0 out of those that are ranked."""
+    is_ranked = batch.influences != 0
+    if batch.is_ranked is not None:
+        is_ranked &= batch.is_ranked
+    lowest, highest = (batch.influences.masked_fill(~is_ranked, sign * math.inf) for sign in (1, -1))
+    return replace(batch, lowest=lowest.amin(dim=0), highest=highest.amax(dim=0), is_ranked=is_ranked)
+
+
 Outcome = TypeVar("Outcome")
 Outcome_co = TypeVar("Outcome_co", covariant=True)
 
@@ -159,6 +168,8 @@ class Needs:
     """Rows of the store whose influences it must know before it starts: their batches are scored once more."""
     numbers: tuple[RowNumbers, ...] = ()
     """Numbers of each row."""
+    zeros: bool = True
+    """Also the rows whose influences are known to be 0, without a gradient."""
     why_unusable: Callable[[], str | None] | None = None
     """Called on every worker before the run: says what keeps the reduction from working there, or None."""
 

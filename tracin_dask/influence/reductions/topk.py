@@ -14,7 +14,16 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
+from tracin_dask.identity import Json
+from tracin_dask.influence.reductions.base import (
+    Arrays,
+    Held,
+    Needs,
+    ScoredBatch,
+    Sizes,
+    Start,
+    without_zeros,
+)
 
 _MOST_PADDING = 8
 """Entries of very uneven numbers by test triple are sorted without a table that would be padded more than so often."""
@@ -111,6 +120,8 @@ class TopKReduction:
     """Keeps the best `k` proponents and opponents of each test triple."""
 
     k: int
+    skips_zeros: bool = False
+    """Whether training triples without any influence stay out of the lists, which are shorter then."""
 
     @property
     def name(self) -> str:
@@ -118,14 +129,14 @@ class TopKReduction:
         return NAME
 
     @property
-    def identity(self) -> int:
+    def identity(self) -> Json:
         """What the outcome depends on."""
-        return self.k
+        return [self.k, "without zeros"] if self.skips_zeros else self.k
 
     @property
     def needs(self) -> Needs:
         """Only what is ranked; and what other rows surpass need not be returned."""
-        return Needs(ranked=True, seen=True)
+        return Needs(ranked=True, seen=True, zeros=not self.skips_zeros)
 
     def held(self, sizes: Sizes) -> Held:
         """Count best and waiting entries; outcomes that wait to be merged are as small."""
@@ -133,7 +144,7 @@ class TopKReduction:
 
     def start(self, given: Start[TopK]) -> "TopKStream":
         """Start on the rows of a task."""
-        return TopKStream(self.k, given.num_columns, given.seen)
+        return TopKStream(self.k, given.num_columns, given.seen, skips_zeros=self.skips_zeros)
 
     def merge(self, outcomes: Sequence[TopK]) -> TopK:
         """Merge TopKs of different rows."""
@@ -160,18 +171,19 @@ class TopKReduction:
 class TopKStream:
     """Gathers the TopK of batch after batch; memory is bounded by k, the test triples and one batch."""
 
-    def __init__(self, k: int, num_tests: int, seen: TopK | None = None) -> None:
+    def __init__(self, k: int, num_tests: int, seen: TopK | None = None, *, skips_zeros: bool = False) -> None:
         """Start with no rows.
 
         With the TopK of rows that were `seen` and will be merged with these, entries that k of those surpass are left
         out: they are not among the best of all.
         """
-        self._k = k
+        self._k, self._skips_zeros = k, skips_zeros
         start = bounds(seen or empty(k), num_tests)
         self._sides = tuple(_Side(k, bound, sign=sign) for bound, sign in zip(start, (1, -1), strict=True))
 
     def add(self, batch: ScoredBatch) -> None:
         """Take in one batch."""
+        batch = without_zeros(batch) if self._skips_zeros else batch
         for side, best in zip(self._sides, (batch.highest, -batch.lowest), strict=True):
             side.add(batch, best)
 

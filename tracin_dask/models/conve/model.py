@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.models.scoring import Table
 from tracin_dask.types import Stacking
 
 _BEFORE_FC = ("bn0.weight", "bn0.bias", "conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias")
@@ -100,6 +101,17 @@ class ConvEConfig:
         """Name every trained tensor in the order of the model's definition."""
         names = ("entity_embeddings.weight", "relation_embeddings.weight", *self._before_fc, *_FROM_FC)
         return (*names, "entity_bias") if self.has_entity_bias else names
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Describe the tables that have a row per entity, or per relation."""
+        dim = self.embedding_dim
+        tables = (
+            Table(name="entity_embeddings.weight", role="entity", row_size=dim, is_trained=True),
+            Table(name="relation_embeddings.weight", role="relation", row_size=dim, is_trained=True),
+        )
+        bias = Table(name="entity_bias", role="entity", row_size=1, is_trained=True)
+        return (*tables, bias) if self.has_entity_bias else tables
 
     @property
     def cancelled_parameters(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets
-from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.influence.preconditioners.base import TimesTensors
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.runs.audit.candidates import Answer, Candidate
 from tracin_dask.runs.audit.choice import Chosen
@@ -60,7 +60,7 @@ class Compared:
     seconds: float
 
 
-class NotDiagonalError(Exception):
+class UnknownTensorsError(Exception):
     """A preconditioner that the audit does not know how to multiply with."""
 
 
@@ -79,7 +79,7 @@ def compare(
         first, *others = (_Checkpoint(job, models, number, tolerance.margin) for number in range(len(job.checkpoints)))
         try:
             picked = pick(first.gradients(), job, targets, chosen, clock)
-        except NotDiagonalError as error:
+        except UnknownTensorsError as error:
             return Compared(limit=tolerance.limit, why_not_all=str(error), seconds=clock.seconds)
         numbers = [picked.numbers, *(picked.at(other.gradients(), job) for other in others)]
         summed, known = _summed(job, numbers, tolerance)
@@ -141,16 +141,18 @@ class _Checkpoint:
 
         Raises
         ------
-        NotDiagonalError
-            If P is a preconditioner of one's own that is not made of a number per parameter.
+        UnknownTensorsError
+            If P is a preconditioner of one's own that does not multiply whole tensors.
         """
         job, contents = self.job, self.models[self.number] if self.models else self.job.checkpoints[self.number].load()
-        preconditioner: DiagonalPreconditioner | None = None
+        preconditioner: TimesTensors | None = None
         if job.method is not None:
             gathered = job.gathered[self.number] if job.gathered else {}
             fitted = job.method.fit(contents.state, gathered, lambda _, values: values)
-            if not isinstance(fitted, DiagonalPreconditioner):
-                raise NotDiagonalError("the preconditioner is no DiagonalPreconditioner")
+            if not isinstance(fitted, TimesTensors):
+                raise UnknownTensorsError(
+                    "the preconditioner does not say how it multiplies whole tensors (times_tensor)"
+                )
             preconditioner = fitted
         return PlainGradients(
             model=plain_model(contents.model, job.scoring.loss),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial, reduce
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
@@ -9,7 +10,7 @@ from tracin_dask.report.result import Norms
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.compare import Compared, compare
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.fit import fit_ranges, gather, merge_gathered
+from tracin_dask.runs.work.fit import Gathered, gather, merge_gathered, pass_parts
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
 from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
 from tracin_dask.runs.work.score import listed_influences, prepare_test, score_rows
@@ -36,9 +37,8 @@ class InProcess:
     def prepare(self) -> Counters:
         """Compute what all tasks share."""
         if self._job.needs_pass:
-            ranges = fit_ranges(len(self._job.store), self._job.batch_size)
-            parts = [gather(self._state, self._job, rows) for rows in ranges]
-            self._job = replace(self._job, gathered=merge_gathered(self._job, parts))
+            parts = (gather(self._state, self._job, part) for part in pass_parts(self._job))
+            self._job = replace(self._job, gathered=reduce(partial(_merged, self._job), parts))
         counters = Counters()
         if self._cache and isinstance(self._test, Targets):
             self._test = prepare_test(self._state, self._job, self._test)
@@ -72,3 +72,7 @@ class InProcess:
         """Compute the norms of the test triples' gradients and of those that are reported."""
         assert self._targets is not None  # noqa: S101 - refused for self-influence
         return reported_norms(self._state, self._job, self._targets, reported)
+
+
+def _merged(job: ScoreJob, before: Gathered, part: Gathered) -> Gathered:
+    return merge_gathered(job, [before, part])

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -25,7 +26,7 @@ from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.execute.group_progress import GroupProgress, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.fit import fit_ranges, merge_gathered
+from tracin_dask.runs.work.fit import MERGE_FAN_IN, merge_gathered, pass_parts
 from tracin_dask.runs.work.job import (
     Counters,
     OnRows,
@@ -143,14 +144,24 @@ class OnDask:
 
     def _gather(self, job: "Future[Any]") -> "Future[Any]":
         """Let the workers go through the training triples for the preconditioner; held as long as the run."""
-        ranges = fit_ranges(len(self._job.store), self._job.batch_size)
-        parts = [
-            self._client.submit(on_worker.gather_rows, job, rows, key=f"gather-{rows[0]}-{self._id}", pure=False)
-            for rows in ranges
+        level = [
+            self._client.submit(on_worker.gather_part, job, part, key=f"gather-{number}-{self._id}", pure=False)
+            for number, part in enumerate(pass_parts(self._job))
         ]
-        future: Future[Any] = self._client.submit(
-            merge_gathered, self._job, parts, key=f"gathered-{self._id}", pure=False
-        )
+        for depth in itertools.count():
+            level = [
+                self._client.submit(
+                    merge_gathered,
+                    self._job,
+                    level[at : at + MERGE_FAN_IN],
+                    key=f"gathered-{depth}-{at}-{self._id}",
+                    pure=False,
+                )
+                for at in range(0, len(level), MERGE_FAN_IN)
+            ]
+            if len(level) == 1:
+                break
+        (future,) = level
         return future
 
     def _afterwards(self, name: str, function: Any, asked: Reported | Chosen) -> Any:  # noqa: ANN401 - as `_submit`

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from tracin_dask.errors import ResumeError
 from tracin_dask.influence.columns import Targets
+from tracin_dask.influence.preconditioners.base import PassPart
 from tracin_dask.influence.tensors import num_bytes
 from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
@@ -86,9 +87,9 @@ def share_prepared(shared: Shared, weights: Weights, gathered: Gathered | None) 
     return replace(whole, test=prepare_test(state_of_worker(whole.job), whole.job, whole.test))
 
 
-def gather_rows(job: ScoreJob, rows: Rows) -> Gathered:
+def gather_part(job: ScoreJob, part: PassPart) -> Gathered:
     """Go through some training triples for the preconditioner."""
-    return gather(state_of_worker(job), job, rows)
+    return gather(state_of_worker(job), job, part)
 
 
 def counters(shared: Shared) -> Counters:
@@ -153,6 +154,7 @@ def _shared_bytes(shared: Shared) -> int:
         + sum(len(file.sent) for file in shared.job.checkpoints if file.sent is not None)
         + sum(tensor.nbytes for state in shared.job.gathered for tensor in state.values())
         + sum(mask.num_bytes for mask in shared.job.masks.masks)
+        + (0 if shared.job.neighbourhood is None else shared.job.neighbourhood.num_bytes)
     )
 
 

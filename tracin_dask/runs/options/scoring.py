@@ -1,17 +1,25 @@
 """The influences: of which loss, over which parameter tensors, by which steps, and divided by which norms."""
 
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import changes
 from tracin_dask.influence.losses import AnyLoss, BinaryCrossEntropy, loss_identity
 from tracin_dask.influence.normalised import Normalize
-from tracin_dask.influence.parameters import matching, without_cancelled
+from tracin_dask.influence.parameters import (
+    entity_tables,
+    matching,
+    refuse_other_than_tables,
+    without_cancelled,
+)
 from tracin_dask.influence.preconditioners.base import PreconditionerMethod
-from tracin_dask.influence.preconditioners.registry import NONE, method_of
+from tracin_dask.influence.preconditioners.registry import NONE, method_of, name_of
+from tracin_dask.influence.preconditioners.rows import DAMPING, InverseFisherRows
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown
+
+Curvature = Literal["none", "rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,11 @@ class ScoringOptions:
     preconditioner
         `adam`: P in ⟨∇i, P ∇j⟩ is that of the Adam that trained the model, from the checkpoint's optimiser state: see
         `tracin_dask.models.checkpoints.adam`. `none`: plain gradient descent.
+    curvature
+        `rows`: P is the damped inverse Fisher matrix of each row of the tracked tables, by default of the entities'
+        ones: see `tracin_dask.influence.preconditioners.rows`. `none`: no curvature.
+    damping
+        μ of the curvature, in units of the mean training triple's part of its trace; None takes `DAMPING`.
     normalize
         `cosine`: divide influences by the norms of both gradients. `relatif`: by that of the training triple's only,
         so that triples with long gradients do not lead every list. Influences are ranked after that.
@@ -43,6 +56,8 @@ class ScoringOptions:
     parameters: tuple[str, ...] = field(default=(), metadata=changes("scores", through="parameters"))
     last_layers: int | None = field(default=None, metadata=changes("scores", through="parameters"))
     preconditioner: str | PreconditionerMethod = field(default=NONE, metadata=changes("scores"))
+    curvature: Curvature = field(default="none", metadata=changes("scores", through="curvature"))
+    damping: float | None = field(default=None, metadata=changes("scores", through="curvature"))
     normalize: Normalize = field(default="none", metadata=changes("scores"))
     learning_rate: float | tuple[float, ...] | None = field(
         default=None, metadata=changes("scores", through="learning_rate")
@@ -66,6 +81,8 @@ class ScoringOptions:
                 raise ConfigError(f"learning_rate must be a positive number, not {rate}")
         refuse_unknown("normalize", self.normalize, get_args(Normalize))
         method_of(self.preconditioner)
+        refuse_unknown("curvature", self.curvature, get_args(Curvature))
+        self._check_curvature()
         if self.parameters and self.last_layers is not None:
             raise ConfigError("parameters and last_layers both choose the tracked tensors; give only one of them")
 
@@ -79,7 +96,29 @@ class ScoringOptions:
     @property
     def method(self) -> PreconditionerMethod | None:
         """What finds the preconditioner; None for plain gradient descent."""
+        if self.curvature == "rows":
+            return InverseFisherRows(damping=self.settled_damping)
         return method_of(self.preconditioner)
+
+    @property
+    def settled_damping(self) -> float:
+        """The damping of the curvature, stated or not."""
+        return DAMPING if self.damping is None else self.damping
+
+    def _check_curvature(self) -> None:
+        if self.curvature != "none" and self.preconditioner != NONE:
+            raise ConfigError(
+                f"curvature {self.curvature} and preconditioner {name_of(self.preconditioner)} would both stand "
+                "between the gradients; give only one of them"
+            )
+        if self.curvature == "none" and self.damping is not None:
+            raise ConfigError(f"damping {self.damping} is that of a curvature; give a curvature, or leave it out")
+        if self.curvature == "rows" and self.last_layers is not None:
+            raise ConfigError(
+                "the curvature by rows is about tables of embeddings, which are never among the last layers; "
+                "leave last_layers out"
+            )
+        _ = self.method
 
     def tracked(self, model: ModelConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.
@@ -91,6 +130,10 @@ class ScoringOptions:
         """
         if self.last_layers is not None:
             return model.last_layers(self.last_layers)
+        if self.curvature == "rows":
+            tracked = matching(model, self.parameters) if self.parameters else entity_tables(model)
+            refuse_other_than_tables(model, tracked)
+            return tracked
         if self.method is not None and self.method.skips_cancelled and not self.parameters:
             return without_cancelled(model)
         return matching(model, self.parameters or ("*",))

@@ -19,6 +19,8 @@ ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
 PAIR_BYTES = 4
 """A pair of a training triple and an answer while masks are asked whether it is ranked."""
+MATRIX_COPIES = 3
+"""Matrices of rows as gathered, those of another part or their merged copy, and inverted."""
 OUTCOMES_BESIDE = 2
 """Further outcomes in memory during a merge: the merged one, and that of all earlier rows."""
 
@@ -85,9 +87,19 @@ def estimate(
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         audit=work.audit_bytes,
-        kept=_masked(work, batch_size, working_dtype(config.computing.precision).itemsize)
+        kept=_matrices(work)
+        | _masked(work, batch_size, working_dtype(config.computing.precision).itemsize)
         | {one.name: _kept_bytes(one.name, one.held(sizes), outcomes) for one in work.reductions},
     )
+
+
+def _matrices(work: Workload) -> dict[str, KeptBytes]:
+    """Count a preconditioner's matrices of rows: as gathered, while they are merged, and inverted."""
+    if work.matrix_bytes == 0:
+        return {}
+    each = work.num_checkpoints * work.matrix_bytes
+    what, remedy = "the curvature", "fewer test triples at a time"
+    return {"curvature": KeptBytes(what=what, total=MATRIX_COPIES * each, on_device=each, remedy=remedy)}
 
 
 def _masked(work: Workload, batch_size: int, itemsize: int) -> dict[str, KeptBytes]:

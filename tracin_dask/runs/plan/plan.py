@@ -29,6 +29,7 @@ TRIPLES_PER_SECOND = 5e5
 """Of one CPU thread when there is next to nothing to multiply."""
 TASKS_PER_WORKER, MOST_TASKS, MOST_GROUPS = 4, 20_000, 64
 MERGE_FAN_IN = 8
+MOST_BATCHES_PER_SEGMENT = 64
 """Outcomes that are merged at a time, where a group has several tasks."""
 LAST_TASKS = 16
 """The last tasks are down to so many times smaller than the first, so that all workers end at about the same time."""
@@ -53,6 +54,15 @@ class Plan:
     stages: Mapping[str, str]
     """What the stages of these are in the engine, by their names."""
     num_checkpoints: int = 1
+    num_scored: int = 0
+    """No more training triples are scored, where the others have no influence."""
+    batches_per_segment: int = 1
+    """Tasks are cut between so many batches' rows: where few rows are scored, those of a segment share batches."""
+
+    @property
+    def segment_rows(self) -> int:
+        """Rows of the store in a segment."""
+        return self.batches_per_segment * self.batch_size
 
     @property
     def num_tasks(self) -> int:
@@ -65,13 +75,13 @@ class Plan:
         num_workers = self.resources.num_workers
         seconds = max(LEAST_TASK_SECONDS, num_workers / MOST_TASKS_PER_SECOND)
         rows = max(self.task_rows / LAST_TASKS, self.num_triples * seconds / self.worker_seconds)
-        return self.task_rows if num_workers == 1 else min(self.task_rows, _whole_batches(rows, self.batch_size))
+        return self.task_rows if num_workers == 1 else min(self.task_rows, _whole_batches(rows, self.segment_rows))
 
     @property
     def worker_seconds(self) -> float:
         """A rough guess of the seconds of one worker for everything."""
         return _worker_seconds(
-            self.num_triples * self.num_checkpoints, self.multiply_adds.total, self.resources.threads_per_worker
+            self.num_scored * self.num_checkpoints, self.multiply_adds.total, self.resources.threads_per_worker
         )
 
     def groups(self, done: Sequence[Rows] = ()) -> Iterator[list[Rows]]:
@@ -88,7 +98,7 @@ class Plan:
         """Cut a range into tasks: no larger than half of a worker's share of what is left to the end of all rows."""
         least, twice_the_workers = self.last_task_rows, 2 * self.resources.num_workers
         while start < stop:
-            share = _whole_batches((self.num_triples - start) / twice_the_workers, self.batch_size)
+            share = _whole_batches((self.num_triples - start) / twice_the_workers, self.segment_rows)
             rows = max(least, min(self.task_rows, share))
             yield start, min(start + rows, stop)
             start += rows
@@ -104,8 +114,9 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
     """
     counts = _counts(model, work, config)
     multiply_adds = counts.multiply_adds.times(work.num_checkpoints)
-    num_rows = work.num_triples * work.num_checkpoints
-    seconds = _worker_seconds(num_rows, multiply_adds.total, resources.threads_per_worker)
+    seconds = _worker_seconds(
+        work.num_triples * work.num_checkpoints, multiply_adds.total, resources.threads_per_worker
+    )
     outcomes = min(MERGE_FAN_IN, _most_tasks_per_group(seconds, resources.num_workers))
 
     def measure(batch_size: int) -> MemoryEstimate:
@@ -115,10 +126,14 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
     memory = measure(batch_size)
     limits = (resources.memory_bytes, device_bytes(config, resources))
     refuse_too_large(memory, limits, batch_size=batch_size, num_checkpoints=work.num_checkpoints)
-    task_rows = _task_rows(work.num_triples, batch_size, seconds=seconds, num_workers=resources.num_workers)
+    num_rows, per_segment = work.num_rows or work.num_triples, batches_per_segment(work)
+    grid = per_segment * batch_size
+    task_rows = _task_rows(num_rows, grid, seconds=seconds, num_workers=resources.num_workers)
     plan = Plan(
         modes=counts.modes,
-        num_triples=work.num_triples,
+        num_triples=num_rows,
+        num_scored=work.num_triples,
+        batches_per_segment=per_segment,
         num_tests=work.num_tests,
         batch_size=batch_size,
         task_rows=task_rows,
@@ -132,6 +147,13 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
     return replace(plan, tasks_per_group=math.ceil(plan.num_tasks / MOST_GROUPS))
 
 
+def batches_per_segment(work: Workload) -> int:
+    """Choose segments in which about a batch of rows is scored, where only some of all rows are."""
+    if not work.num_rows:
+        return 1
+    return max(1, min(MOST_BATCHES_PER_SEGMENT, work.num_rows // max(1, work.num_triples)))
+
+
 def device_bytes(config: RunConfig, resources: Resources) -> int | None:
     """Give the memory of a GPU that the run may take; None if it computes on CPUs."""
     return None if config.computing.device == "cpu" else resources.device_bytes
@@ -142,7 +164,7 @@ def _counts(model: ModelConfig, work: Workload, config: RunConfig) -> EngineCost
     how = Computing(
         work=work,
         tracked=config.scoring.tracked(model),
-        own_passes=(config.scoring.normalize != "none") + (method is not None and method.start_pass() is not None),
+        own_passes=(config.scoring.normalize != "none") + (method is not None and method.needs_pass),
         itemsize=working_dtype(config.computing.precision).itemsize,
         recompute=config.computing.gradient_checkpointing,
     )

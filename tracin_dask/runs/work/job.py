@@ -14,11 +14,12 @@ from tracin_dask.influence.cost import Modes
 from tracin_dask.influence.engine import Factors
 from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.normalised import Lengths
-from tracin_dask.influence.preconditioners.base import PreconditionerMethod, State
+from tracin_dask.influence.preconditioners.base import PreconditionerMethod, Scope, State
 from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
 from tracin_dask.runs.options.computing import ComputingOptions
 from tracin_dask.runs.options.scoring import ScoringOptions
+from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.store import TripleStore
 
 Reductions = Sequence[Reduction[Any]]
@@ -51,6 +52,12 @@ class ScoreJob:
     """Which training triples are ranked; the reductions that rank know the identity of the masks."""
     gathered: tuple[State, ...] = ()
     """What the preconditioner's pass over the training triples gathered, by checkpoint; empty before it, or without."""
+    scope: Scope | None = None
+    """What the preconditioner is needed for; None without a pass."""
+    segment_rows: int = 0
+    """Rows of the store whose scored ones share batches, where only those that touch the test triples are scored."""
+    neighbourhood: Neighbourhood | None = None
+    """What touches the test triples, where no other training triple has any influence; None where all may have."""
     caller: str = ""
     """The process that called for the run, see `this_process`: other processes are workers' own."""
 
@@ -62,7 +69,7 @@ class ScoreJob:
     @property
     def needs_pass(self) -> bool:
         """Whether the training triples must be gone through before anything is scored."""
-        return not self.gathered and self.method is not None and self.method.start_pass() is not None
+        return not self.gathered and self.method is not None and self.method.needs_pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

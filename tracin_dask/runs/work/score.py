@@ -1,7 +1,7 @@
 """What a worker does: load the checkpoints once, prepare the test triples, score a range of rows."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +14,12 @@ from tracin_dask.influence.engine import Engine, Factors
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.normalised import question_lengths
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.table_gradients import is_among
 from tracin_dask.influence.tensors import move
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Prepared, Scored, ScoreJob, TestSide, bytes_of
+from tracin_dask.runs.work.local import local_scores
+from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.process import computing
 from tracin_dask.runs.work.state import WorkerState
 from tracin_dask.runs.work.stream import Known, stream
@@ -91,23 +94,42 @@ def listed_influences(
     NonFiniteError
         If an influence is NaN or infinite; the training triple is named.
     """
-    found, size = np.zeros((len(rows), job.num_columns)), job.batch_size
+    found = np.zeros((len(rows), job.num_columns))
     with computing(job) as here, torch.no_grad():
         engines, _ = state.engines(job, here)
         prepared = _prepared(job, engines, test) if isinstance(test, Targets) else test
         batches = state.laid_out(job, engines, prepared).batches
-        for number in np.unique(rows // size).tolist():
-            start, mine = number * size, np.flatnonzero(rows // size == number)
-            triples = job.store.read(start, min(start + size, len(job.store))).triples
-            place = np.full(len(triples), -1)
-            place[rows[mine] - start] = mine
-            for part in batches.parts(triples):
-                is_listed = place[part.rows] >= 0
-                influences = part.influences.cpu().numpy()[is_listed]
-                refuse_non_finite(triples[part.rows[is_listed]], torch.from_numpy(influences), what="training")
-                found = found.astype(influences.dtype, copy=False)
-                found[place[part.rows[is_listed]]] = influences
+        for mine, scored in _scored_with(job, batches, rows):
+            found = found.astype(scored.dtype, copy=False)
+            found[mine] = scored
     return found
+
+
+Listing = tuple[Int[ndarray, " some"], Float[ndarray, "some column"]]
+"""Places in a list of rows, and their influences."""
+
+
+def _scored_with(job: ScoreJob, batches: InPieces, rows: Int[ndarray, " listed"]) -> Iterator[Listing]:
+    """Score listed rows with the others of their batches, or of their segments where few rows are scored."""
+    if job.neighbourhood is not None:
+        for number in np.unique(rows // job.segment_rows).tolist():
+            start, mine = number * job.segment_rows, np.flatnonzero(rows // job.segment_rows == number)
+            scores = local_scores(job, batches, (start, min(start + job.segment_rows, len(job.store))))
+            is_scored = is_among(rows[mine], scores.rows)
+            place = np.searchsorted(scores.rows, rows[mine[is_scored]])
+            yield mine[is_scored], scores.influences.cpu().numpy()[place]
+        return
+    size = job.batch_size
+    for number in np.unique(rows // size).tolist():
+        start, mine = number * size, np.flatnonzero(rows // size == number)
+        triples = job.store.read(start, min(start + size, len(job.store))).triples
+        place = np.full(len(triples), -1)
+        place[rows[mine] - start] = mine
+        for part in batches.parts(triples):
+            is_listed = place[part.rows] >= 0
+            influences = part.influences.cpu().numpy()[is_listed]
+            refuse_non_finite(triples[part.rows[is_listed]], torch.from_numpy(influences), what="training")
+            yield place[part.rows[is_listed]], influences
 
 
 def _prepared(job: ScoreJob, engines: Sequence[Engine], targets: Targets, loads: int = 0) -> Prepared:

@@ -79,5 +79,18 @@ class AllScoresNorm:
 
     def _outer_squares(self, x: Float[Tensor, "row dim"], gradients: Tensor, entities: slice) -> Float[Tensor, "row 1"]:
         """Sum g[e]² ⟨x, P_e x⟩."""
+        if not self._preconditioner.is_diagonal(ENTITIES):
+            return self._through_matrices(x, gradients.square(), entities)
         along = gradients.square() @ self._preconditioner.diagonal(ENTITIES)[entities]
         return dot_rows(along, x.square())[:, None]
+
+    def _through_matrices(
+        self, x: Float[Tensor, "row dim"], squares: Float[Tensor, "row some_entity"], entities: slice
+    ) -> Float[Tensor, "row 1"]:
+        """Do the same where P_e is a matrix, one entity after the other."""
+        total = x.new_zeros(len(x), 1)
+        for place, entity in enumerate(range(entities.start, entities.start + squares.shape[1])):
+            ids = torch.full((len(x),), entity, device=x.device)
+            along = self._preconditioner.times(ENTITIES, x, ids)
+            total += squares[:, place, None] * dot_rows(along, x)[:, None]
+        return total

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -85,11 +86,26 @@ class TermsAtAllScores:
     ) -> Float[Tensor, "row test"]:
         """Sum g[e] g_j[e] ⟨x, P_e x_j⟩."""
         side, precision = self._side, self._side.reader.precision
+        if not side.preconditioner.is_diagonal(ENTITIES):
+            return self._through_matrices(x, precision.operand(gradients), entities)
         mine, scale = precision.operand(gradients), side.preconditioner.diagonal(ENTITIES)[entities]
         theirs, found = side.gradients[entities], x.new_empty(len(x), len(side.rows.tail))
         for test, tail in enumerate(side.rows.tail):
             along = precision.product(mine, precision.operand(scale * theirs[:, test, None]))
             found[:, test] = along.mul_(x) @ tail
+        return found
+
+    def _through_matrices(
+        self, x: Float[Tensor, "row dim"], gradients: Float[Tensor, "row some_entity"], entities: slice
+    ) -> Float[Tensor, "row test"]:
+        """Do the same where P_e is a matrix."""
+        side, precision = self._side, self._side.reader.precision
+        theirs, found = side.gradients[entities], x.new_empty(len(x), len(side.rows.tail))
+        ids = torch.arange(entities.start, entities.start + len(theirs), device=x.device)
+        for test, tail in enumerate(side.rows.tail):
+            rows = side.preconditioner.times(ENTITIES, tail.expand(len(theirs), -1), ids)
+            along = precision.product(gradients, precision.operand(rows * theirs[:, test, None]))
+            found[:, test] = along.mul_(x).sum(dim=1)
         return found
 
 

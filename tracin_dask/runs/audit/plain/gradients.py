@@ -13,7 +13,7 @@ from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.losses import AnyLoss, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.normalised import Normalize
-from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.influence.preconditioners.base import TimesTensors
 from tracin_dask.runs.audit.plain.kinks import KinkWatch
 from tracin_dask.runs.audit.plain.model import Gradient, PlainModel, norm, plus, product, times
 
@@ -30,7 +30,7 @@ class PlainGradients:
     model: PlainModel
     loss: AnyLoss
     tracked: frozenset[str]
-    preconditioner: DiagonalPreconditioner | None
+    preconditioner: TimesTensors | None
     """P, in the shapes of the tensors."""
     margin: float
     """How near to a kink two programs may differ."""

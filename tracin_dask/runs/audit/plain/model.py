@@ -14,7 +14,7 @@ from torch.func import functional_call
 from tracin_dask.errors import CheckpointError
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, CorruptingLoss, Loss, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES
-from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
+from tracin_dask.influence.preconditioners.base import TimesTensors
 from tracin_dask.models.config import TrainedModel
 
 Gradient = Mapping[str, Tensor]
@@ -101,12 +101,9 @@ def norm(gradient: Gradient) -> float:
     return float(np.sqrt(product(gradient, gradient)))
 
 
-def times(gradient: Gradient, preconditioner: DiagonalPreconditioner) -> Gradient:
+def times(gradient: Gradient, preconditioner: TimesTensors) -> Gradient:
     """Multiply a gradient with P."""
-    return {
-        name: one * preconditioner.diagonal(name).to(one.dtype) if name in preconditioner else one
-        for name, one in gradient.items()
-    }
+    return {name: preconditioner.times_tensor(name, one) for name, one in gradient.items()}
 
 
 def plus(total: Gradient, weight: float, gradient: Gradient) -> Gradient:

@@ -1,0 +1,73 @@
+"""Gradients of losses at rows of embedding tables, one by one, as curvature is made from them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from tracin_dask.influence.batch import send
+from tracin_dask.influence.losses import CorruptingLoss, reads
+from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
+
+if TYPE_CHECKING:
+    from tracin_dask.influence.engine import Engine
+
+TableRows = Mapping[str, Int[ndarray, " id"]]
+"""Rows of tables, ascending, by the names of these."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableGradients:
+    """Gradients of some triples' losses at rows of one table; a triple has one at its head's row, one at its tail's."""
+
+    table: str
+    ids: Int[ndarray, " entry"]
+    """The row of each."""
+    triple: Int[ndarray, " entry"]
+    """The place of its triple in the batch."""
+    gradients: Float[Tensor, "entry width"]
+
+
+def summed_by_triple(engine: "Engine", triples: Int[Tensor, "batch 3"], rows: TableRows) -> dict[str, TableGradients]:
+    """Give the gradients of losses of single scores at some rows, one for each triple and row, sorted by row.
+
+    A loss of corrupted triples is a sum: its parts' gradients at one row are added up, as those of a triple whose head
+    is its tail.
+    """
+    found: dict[str, list[TableGradients]] = {}
+    for one in _parts(engine, triples, rows):
+        found.setdefault(one.table, []).append(one)
+    return {table: _summed(parts, len(triples)) for table, parts in found.items()}
+
+
+def is_among(ids: Int[ndarray, " row"], some: Int[ndarray, " id"]) -> Bool[ndarray, " row"]:
+    """Tell which ids are among some ascending ones."""
+    if len(some) == 0:
+        return np.zeros(len(ids), dtype=bool)
+    place = np.minimum(np.searchsorted(some, ids), len(some) - 1)
+    found: Bool[ndarray, " row"] = some[place] == ids
+    return found
+
+
+def _parts(engine: "Engine", triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
+    if reads(engine.loss) != CORRUPTED_TRIPLES:
+        yield from engine.table_gradients(triples, rows)
+        return
+    for part in cast(CorruptingLoss, engine.loss).parts(triples.numpy(), engine.num_entities):
+        yield from engine.with_loss(part.loss).table_gradients(torch.from_numpy(part.triples), rows)
+
+
+def _summed(parts: list[TableGradients], num_triples: int) -> TableGradients:
+    """Add up what belongs to one triple and one row."""
+    ids, triple = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "triple"))
+    keys, place = np.unique(ids * num_triples + triple, return_inverse=True)
+    gradients = torch.cat([part.gradients for part in parts])
+    total = gradients.new_zeros(len(keys), gradients.shape[1])
+    total.index_add_(0, send(place, total.device), gradients)
+    ids, triple = np.divmod(keys, num_triples)
+    return TableGradients(table=parts[0].table, ids=ids, triple=triple, gradients=total)

@@ -1,0 +1,98 @@
+"""The training triples that touch some entities, read from a store by its index, or by looking at all rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from numpy import ndarray
+
+from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.digests import DIGEST_ROWS
+from tracin_dask.triples.entity_rows import EntityRows
+from tracin_dask.triples.store import TripleStore
+
+FEW_ROWS = 2**21
+"""Up to so many rows are looked up in the index; more are found while all rows are read, which is as fast then."""
+STEP_ROWS = 131_072
+"""Rows of the store that are read at a time where all of them are."""
+Found = tuple[TripleBlock, Int64[ndarray, " row"]]
+"""Training triples, and where they stand in the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbourhood:
+    """Entities, and how to find the training triples that touch them."""
+
+    entities: Int64[ndarray, " entity"]
+    """Ascending."""
+    most_rows: int
+    """No more training triples touch them: one that touches several is counted as often."""
+    rows: Int64[ndarray, " row"] | None
+    """Where these stand in the store, ascending; None if all rows are read to find them."""
+
+    @classmethod
+    def of(cls, index: EntityRows, entities: Int64[ndarray, " entity"], num_rows: int) -> "Neighbourhood":
+        """Look entities up in the index of a store of so many rows."""
+        most = int(index.degrees(entities).sum())
+        rows = index.rows(entities) if most <= FEW_ROWS else None
+        return cls(entities=entities, most_rows=min(most, num_rows), rows=rows)
+
+    @property
+    def num_bytes(self) -> int:
+        """Count what it holds."""
+        return self.entities.nbytes + (0 if self.rows is None else self.rows.nbytes)
+
+    def among(self, some: Int64[ndarray, " entity"]) -> "Neighbourhood":
+        """Keep some of the entities; reads the same rows, and leaves out those that touch the others only."""
+        return Neighbourhood(entities=some, most_rows=self.most_rows, rows=self.rows)
+
+    def touches(self, triples: Int64[ndarray, "row 3"], num_entities: int) -> Bool[ndarray, " row"]:
+        """Tell which triples have one of the entities as their head or tail."""
+        is_in = np.zeros(num_entities, dtype=bool)
+        is_in[self.entities] = True
+        found: Bool[ndarray, " row"] = is_in[triples[:, 0]] | is_in[triples[:, 2]]
+        return found
+
+    def read(self, store: TripleStore, start: int, stop: int) -> Iterator[Found]:
+        """Read the training triples of a range of rows that touch the entities, in blocks.
+
+        Raises
+        ------
+        StoreError
+            If rows are missing or damaged.
+        """
+        blocks = _all_rows(store, start, stop) if self.rows is None else _listed(store, self.rows, start, stop)
+        for block, rows in blocks:
+            chosen = np.flatnonzero(self.touches(block.triples, store.info.num_entities))
+            if len(chosen):
+                yield block.where(chosen), rows[chosen]
+
+
+def counted_neighbourhood(store: TripleStore, entities: Int64[ndarray, " entity"]) -> Neighbourhood:
+    """Count what touches entities by reading all rows of a store that has no index, as its index would count."""
+    degrees = np.zeros(store.info.num_entities, np.int64)
+    for block, _ in _all_rows(store, 0, len(store)):
+        degrees += sum(np.bincount(block.triples[:, column], minlength=len(degrees)) for column in (0, 2))
+    return Neighbourhood(entities=entities, most_rows=min(int(degrees[entities].sum()), len(store)), rows=None)
+
+
+def _all_rows(store: TripleStore, start: int, stop: int) -> Iterator[Found]:
+    for first in range(start, stop, STEP_ROWS):
+        last = min(first + STEP_ROWS, stop)
+        yield store.read(first, last), np.arange(first, last)
+
+
+def _listed(store: TripleStore, rows: Int64[ndarray, " row"], start: int, stop: int) -> Iterator[Found]:
+    """Read listed rows: whole chunks, since these are decompressed whole, neighbouring ones together."""
+    mine = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
+    if len(mine) == 0:
+        return
+    chunk = mine // DIGEST_ROWS
+    cuts = np.flatnonzero(np.diff(chunk) > 1) + 1
+    for part in np.split(mine, cuts):
+        for first in range(int(part[0]) // DIGEST_ROWS * DIGEST_ROWS, int(part[-1]) + 1, STEP_ROWS):
+            some = part[np.searchsorted(part, first) : np.searchsorted(part, first + STEP_ROWS)]
+            if len(some):
+                low, high = int(some[0]), int(some[-1]) + 1
+                yield store.read(low, high).where(some - low), some
