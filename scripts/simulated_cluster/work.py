@@ -57,7 +57,7 @@ class SimulatedWork:
         factors = _Factors(values=torch.zeros(self.test_bytes, dtype=torch.uint8))
         answers = answers_of(targets, job.question.num_gradients(job.scoring.loss))
         counters = Counters(test_factor_computations=1)
-        return Prepared(tests=(factors,), answers=answers, counters=counters)  # type: ignore[arg-type] # stands in for factors
+        return Prepared(tests=(factors,), answers=(answers,), counters=counters)  # type: ignore[arg-type] # stands in for factors
 
     def load_ahead(self, _state: object, _job: ScoreJob) -> None:
         """Stand in for `worker.load_ahead`: there is no checkpoint."""

@@ -24,8 +24,6 @@ from small_graph import (
     save_checkpoint,
     small_model,
 )
-
-
 from test_any_model import write
 
 from tracin_dask.errors import ConfigError, MemoryLimitError
@@ -75,7 +73,7 @@ def differentiate(checkpoint, loss=oracle.bce):
     return lambda triple: oracle.gradients(model, triple, loss)
 
 
-def truth(checkpoints, graph: Graph, loss=oracle.bce, *, tables=(ENTITIES,), damping=1.0, test_loss=None, tests=None):  # noqa: PLR0913 - each has a default
+def truth(checkpoints, graph: Graph, loss=oracle.bce, *, tables=(ENTITIES,), damping=1.0, test_loss=None, tests=None):
     """Sum influences over checkpoints, each through its own inverses; errors are relative to what comes second."""
     total, scale, rows = 0.0, 0.0, {name: COUNTS[name] for name in tables}
     for checkpoint in checkpoints:

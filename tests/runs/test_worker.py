@@ -16,9 +16,9 @@ from tracin_dask.influence.tensors import leaves
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.execute.driver import _job
-from tracin_dask.runs.work import stream
 from tracin_dask.runs.work.job import Counters, Scored, ScoreJob, merge_scored
 from tracin_dask.runs.work.process import resolve_device
+from tracin_dask.runs.work.rows import stream
 from tracin_dask.runs.work.score import prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 from tracin_dask.triples.block import TripleBlock

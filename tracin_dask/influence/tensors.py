@@ -25,6 +25,11 @@ def concatenate(parts: Sequence[Tensors]) -> Tensors:
     return _mapped(lambda *values: torch.cat(values), *parts)
 
 
+def take(tensors: Tensors, rows: slice) -> Tensors:
+    """Take some neighbouring rows of every tensor, as views."""
+    return _mapped(lambda value: value[rows], tensors)
+
+
 def move(tensors: Tensors, device: torch.device | str) -> Tensors:
     """Move every tensor to a device."""
     return _mapped(lambda value: value.to(device), tensors)

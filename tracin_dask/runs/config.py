@@ -58,6 +58,8 @@ class RunConfig:
                 f"normalize {scoring.normalize} is for influences on test triples: in mode 'self' a triple meets "
                 "itself only, and its cosine with itself is 1; leave normalize out"
             )
+        if scoring.curvature == "landmarks" and self.question.mode == "self":
+            raise ConfigError("landmarks explain test triples, and mode 'self' has none; take curvature rows")
         if self.question.mode == "self" and (self.masking.touching is not None or self.masking.exclude_self):
             raise ConfigError(
                 "touching and exclude_self compare training triples with test triples, and mode 'self' has none; "

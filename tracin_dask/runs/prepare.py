@@ -11,6 +11,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import Question, Targets, columns_of
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.engine import EngineOptions, engine_kind
+from tracin_dask.influence.landmarks import Landmarks
 from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.masks.base import Masks
@@ -25,6 +26,7 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.inputs.answers import test_sets
 from tracin_dask.runs.inputs.groupings import Grouping, grouping_of
 from tracin_dask.runs.inputs.inverse_relations import refuse_other_inverses
+from tracin_dask.runs.inputs.landmarks import landmarks_of
 from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
 from tracin_dask.runs.inputs.locality import TestIds, ids_of_columns, is_local, neighbourhood_of, scope_of
@@ -63,6 +65,8 @@ class PreparedRun:
     """Training triples whose exact ranks are asked for."""
     masks: Masks = field(default_factory=Masks)
     """Which training triples are ranked."""
+    landmarks: Landmarks | None = None
+    """Training triples through which the whole curvature is found, where it is."""
     neighbourhood: Neighbourhood | None = None
     """What touches the test triples, where no other training triple has any influence; None where all may have."""
 
@@ -131,7 +135,9 @@ class PreparedRun:
 
     @property
     def _matrix_bytes(self) -> int:
-        """Count the bytes of a preconditioner's matrices of rows, of one checkpoint."""
+        """Count the bytes of the matrices of the curvature, of one checkpoint."""
+        if self.landmarks is not None:
+            return 8 * len(self.landmarks.triples) * (len(self.landmarks.triples) + self.num_answers)
         scope = self.scope(batch_size=1) if self.config.scoring.curvature == "rows" else None
         return 0 if scope is None else scope.matrix_bytes
 
@@ -156,7 +162,9 @@ class PreparedRun:
         """Count the gradients that training triples are multiplied with."""
         if self.test_triples is None:
             return 0
-        return self.question.num_gradients(self.config.scoring.loss) * len(self.test_triples)
+        loss = self.config.scoring.loss
+        landmarks = 0 if self.landmarks is None else len(self.landmarks.triples) * num_parts(loss)
+        return self.question.num_gradients(loss) * len(self.test_triples) + landmarks
 
 
 def prepare(
@@ -230,7 +238,16 @@ def _prepared(
         prepared,
         masks=masks_of(store, config.masking, prepared.targets),
         neighbourhood=_neighbourhood(prepared),
+        landmarks=_landmarks(prepared),
     )
+
+
+def _landmarks(prepared: PreparedRun) -> Landmarks | None:
+    """Draw the landmarks, where the curvature needs some."""
+    scoring, targets = prepared.config.scoring, prepared.targets
+    if scoring.curvature != "landmarks" or targets is None:
+        return None
+    return landmarks_of(prepared.store, scoring, targets)
 
 
 def _neighbourhood(prepared: PreparedRun) -> Neighbourhood | None:

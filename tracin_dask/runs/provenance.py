@@ -59,7 +59,11 @@ def about_curvature(scoring: ScoringOptions) -> dict[str, Any]:
     """State the curvature and its settings; empty without one."""
     if scoring.curvature == "none":
         return {}
-    return {"curvature": scoring.curvature, "damping": scoring.settled_damping}
+    about: dict[str, Any] = {"curvature": scoring.curvature, "damping": scoring.settled_damping}
+    if scoring.curvature == "landmarks":
+        about |= {"landmarks": scoring.settled_landmarks, "landmarks_near": scoring.landmarks_near}
+        about["landmarks_seed"] = scoring.landmarks_seed
+    return about
 
 
 def _about_masks(prepared: PreparedRun) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Neighbourhood:
         StoreError
             If rows are missing or damaged.
         """
-        blocks = _all_rows(store, start, stop) if self.rows is None else _listed(store, self.rows, start, stop)
+        blocks = _all_rows(store, start, stop) if self.rows is None else listed_rows(store, self.rows, start, stop)
         for block, rows in blocks:
             chosen = np.flatnonzero(self.touches(block.triples, store.info.num_entities))
             if len(chosen):
@@ -83,7 +83,7 @@ def _all_rows(store: TripleStore, start: int, stop: int) -> Iterator[Found]:
         yield store.read(first, last), np.arange(first, last)
 
 
-def _listed(store: TripleStore, rows: Int64[ndarray, " row"], start: int, stop: int) -> Iterator[Found]:
+def listed_rows(store: TripleStore, rows: Int64[ndarray, " row"], start: int, stop: int) -> Iterator[Found]:
     """Read listed rows: whole chunks, since these are decompressed whole, neighbouring ones together."""
     mine = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
     if len(mine) == 0:

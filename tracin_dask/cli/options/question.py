@@ -33,6 +33,9 @@ class QuestionFlags(TypedDict):
     preconditioner: Literal["none", "adam"]
     curvature: "Curvature"
     damping: float | None
+    landmarks: int | None
+    landmarks_near: bool
+    landmarks_seed: int
 
 
 QUESTION_OPTIONS = (
@@ -99,16 +102,35 @@ QUESTION_OPTIONS = (
     ),
     option(
         "--curvature",
-        type=click.Choice(["none", "rows"]),
+        type=click.Choice(["none", "rows", "landmarks"]),
         default="none",
         show_default=True,
         help="rows: divide by the curvature of the loss, the damped Fisher matrix of each embedding row. It predicts "
         "retraining much better, and scores only training triples that touch the test triples. Tracks the entities' "
-        "tables unless --parameters says otherwise.",
+        "tables unless --parameters says otherwise. landmarks: the same for all tracked tensors together, through the "
+        "gradients of some training triples.",
     ),
     option(
         "--damping",
         type=RealNumber(above=0.0),
         help="For --curvature: larger trusts the curvature less. [default: 1]",
+    ),
+    option(
+        "--landmarks",
+        type=WholeNumber(),
+        help="For --curvature landmarks: how many training triples; each costs as much as a test triple. "
+        "[default: 1000]",
+    ),
+    option(
+        "--landmarks-near",
+        is_flag=True,
+        help="For --curvature landmarks: first those that touch the test triples, then random ones.",
+    ),
+    option(
+        "--landmarks-seed",
+        type=WholeNumber(0, MOST_SEED),
+        default=0,
+        show_default=True,
+        help="For --curvature landmarks: draws other training triples.",
     ),
 )

@@ -17,7 +17,7 @@ from tracin_dask.influence.conve.gradient_factors import LowerFactors, output_fa
 from tracin_dask.influence.conve.lower_factors import LowerRows, SharedJacobians, lower_factors
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import ENTITIES
-from tracin_dask.influence.conve.terms.all_scores import AllScoresTerms
+from tracin_dask.influence.conve.terms.all_scores import all_scores_terms
 from tracin_dask.influence.conve.terms.dense import DenseTerms
 from tracin_dask.influence.conve.terms.directions import DirectionTerms
 from tracin_dask.influence.conve.terms.long_runs import LongRunTerms
@@ -50,12 +50,12 @@ class Scorer:
         self._long_runs = None if engine.modes.long_run is None else LongRunTerms(engine, wide)
         self._all_scores = None
         if engine.reader is not None:
-            self._all_scores = AllScoresTerms(
+            self._all_scores = all_scores_terms(
                 engine.reader,
                 engine.tracked,
                 own.embeddings,
                 engine.preconditioner,
-                all_scores=bool(own.all_scores.all()),
+                num_own=int((~own.all_scores).sum()),
             )
 
     def __len__(self) -> int:

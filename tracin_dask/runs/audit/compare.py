@@ -145,6 +145,8 @@ class _Checkpoint:
             If P is a preconditioner of one's own that does not multiply whole tensors.
         """
         job, contents = self.job, self.models[self.number] if self.models else self.job.checkpoints[self.number].load()
+        if job.landmarks is not None:
+            raise UnknownTensorsError(f"it would take the gradients of {len(job.landmarks.triples):,} landmarks")
         preconditioner: TimesTensors | None = None
         if job.method is not None:
             gathered = job.gathered[self.number] if job.gathered else {}

@@ -277,6 +277,7 @@ def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
         segment_rows=plan.segment_rows,
         scope=prepared.scope(plan.batch_size),
         neighbourhood=prepared.neighbourhood,
+        landmarks=prepared.landmarks,
         threads=plan.resources.threads_per_worker,
         reductions=reductions,
         masks=prepared.masks,

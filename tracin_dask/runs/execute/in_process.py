@@ -10,9 +10,9 @@ from tracin_dask.report.result import Norms
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.compare import Compared, compare
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.fit import Gathered, gather, merge_gathered, pass_parts
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
 from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
+from tracin_dask.runs.work.rows.fit import Gathered, gather, merge_gathered, pass_parts
 from tracin_dask.runs.work.score import listed_influences, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 

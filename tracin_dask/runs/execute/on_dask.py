@@ -26,7 +26,6 @@ from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.execute.group_progress import GroupProgress, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.fit import MERGE_FAN_IN, merge_gathered, pass_parts
 from tracin_dask.runs.work.job import (
     Counters,
     OnRows,
@@ -36,6 +35,7 @@ from tracin_dask.runs.work.job import (
     this_process,
 )
 from tracin_dask.runs.work.reported import Contributions, Reported
+from tracin_dask.runs.work.rows.fit import MERGE_FAN_IN, merge_gathered, pass_parts
 
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 """Dask raises the one or the other for tasks that are lost with their scheduler."""

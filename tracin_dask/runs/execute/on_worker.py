@@ -23,9 +23,9 @@ from tracin_dask.runs.code_digest import scoring_code_digest
 from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.group_progress import SeldomReport
 from tracin_dask.runs.plan.plan import Rows
-from tracin_dask.runs.work.fit import Gathered, gather
 from tracin_dask.runs.work.job import Counters, Prepared, Scored, ScoreJob, TestSide, merge_scored, this_process
 from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
+from tracin_dask.runs.work.rows.fit import Gathered, gather
 from tracin_dask.runs.work.score import listed_influences, load_ahead, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 

@@ -42,9 +42,12 @@ def ids_of_columns(
 
 
 def is_local(scoring: ScoringOptions, config: ModelConfig, tracked: frozenset[str]) -> bool:
-    """Tell whether a training triple has gradients at the rows of its own head and tail alone."""
+    """Tell whether only training triples that touch the test triples have any influence.
+
+    Their gradients must be at the rows of their own heads and tails alone, and no landmarks in between.
+    """
     tables = {table.name for table in config.tables if table.role == "entity"}
-    return tracked <= tables and reads(scoring.loss) == OWN_SCORE
+    return tracked <= tables and reads(scoring.loss) == OWN_SCORE and scoring.curvature != "landmarks"
 
 
 def neighbourhood_of(store: TripleStore, entities: Int64[ndarray, " entity"]) -> Neighbourhood:

@@ -19,7 +19,9 @@ from tracin_dask.influence.preconditioners.rows import DAMPING, InverseFisherRow
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown
 
-Curvature = Literal["none", "rows"]
+Curvature = Literal["none", "rows", "landmarks"]
+LANDMARKS = 1000
+"""Training triples that the whole curvature is found through, unless another number is stated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,13 @@ class ScoringOptions:
         `tracin_dask.models.checkpoints.adam`. `none`: plain gradient descent.
     curvature
         `rows`: P is the damped inverse Fisher matrix of each row of the tracked tables, by default of the entities'
-        ones: see `tracin_dask.influence.preconditioners.rows`. `none`: no curvature.
+        ones: see `tracin_dask.influence.preconditioners.rows`. `landmarks`: that of all tracked tensors together,
+        through some training triples: see `tracin_dask.influence.landmarks`. `none`: no curvature.
     damping
         μ of the curvature, in units of the mean training triple's part of its trace; None takes `DAMPING`.
+    landmarks, landmarks_near, landmarks_seed
+        How many landmarks there are; whether training triples that touch the test triples come first; and the seed by
+        which they are drawn. None takes `LANDMARKS`.
     normalize
         `cosine`: divide influences by the norms of both gradients. `relatif`: by that of the training triple's only,
         so that triples with long gradients do not lead every list. Influences are ranked after that.
@@ -58,6 +64,9 @@ class ScoringOptions:
     preconditioner: str | PreconditionerMethod = field(default=NONE, metadata=changes("scores"))
     curvature: Curvature = field(default="none", metadata=changes("scores", through="curvature"))
     damping: float | None = field(default=None, metadata=changes("scores", through="curvature"))
+    landmarks: int | None = field(default=None, metadata=changes("scores", through="curvature"))
+    landmarks_near: bool = field(default=False, metadata=changes("scores", through="curvature"))
+    landmarks_seed: int = field(default=0, metadata=changes("scores", through="curvature"))
     normalize: Normalize = field(default="none", metadata=changes("scores"))
     learning_rate: float | tuple[float, ...] | None = field(
         default=None, metadata=changes("scores", through="learning_rate")
@@ -105,7 +114,25 @@ class ScoringOptions:
         """The damping of the curvature, stated or not."""
         return DAMPING if self.damping is None else self.damping
 
+    @property
+    def settled_landmarks(self) -> int:
+        """The number of landmarks, stated or not."""
+        return LANDMARKS if self.landmarks is None else self.landmarks
+
+    def _check_landmarks(self) -> None:
+        stated = self.landmarks is not None or self.landmarks_near or self.landmarks_seed
+        if self.curvature != "landmarks" and stated:
+            raise ConfigError("landmarks are those of the curvature of this name; give curvature landmarks, too")
+        if self.landmarks is not None and self.landmarks < 1:
+            raise ConfigError(f"landmarks must be a positive number, not {self.landmarks}")
+        if self.curvature == "landmarks" and self.normalize != "none":
+            raise ConfigError(
+                f"normalize {self.normalize} divides by norms of all training triples, which landmarks do not give; "
+                "leave normalize out, or take curvature rows"
+            )
+
     def _check_curvature(self) -> None:
+        self._check_landmarks()
         if self.curvature != "none" and self.preconditioner != NONE:
             raise ConfigError(
                 f"curvature {self.curvature} and preconditioner {name_of(self.preconditioner)} would both stand "
@@ -118,7 +145,8 @@ class ScoringOptions:
                 "the curvature by rows is about tables of embeddings, which are never among the last layers; "
                 "leave last_layers out"
             )
-        _ = self.method
+        if not 0 < self.settled_damping < float("inf"):
+            raise ConfigError(f"damping must be a positive number, not {self.damping}")
 
     def tracked(self, model: ModelConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.

@@ -12,6 +12,7 @@ from numpy import ndarray
 from tracin_dask.influence.columns import Answers, Question, Targets
 from tracin_dask.influence.cost import Modes
 from tracin_dask.influence.engine import Factors
+from tracin_dask.influence.landmarks import Landmarks
 from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.normalised import Lengths
 from tracin_dask.influence.preconditioners.base import PreconditionerMethod, Scope, State
@@ -56,6 +57,8 @@ class ScoreJob:
     """What the preconditioner is needed for; None without a pass."""
     segment_rows: int = 0
     """Rows of the store whose scored ones share batches, where only those that touch the test triples are scored."""
+    landmarks: Landmarks | None = None
+    """Training triples through which the whole curvature is found, where it is."""
     neighbourhood: Neighbourhood | None = None
     """What touches the test triples, where no other training triple has any influence; None where all may have."""
     caller: str = ""
@@ -121,8 +124,8 @@ class Prepared:
 
     tests: tuple[Factors, ...]
     """One per checkpoint."""
-    answers: Answers
-    """How columns add up to answers."""
+    answers: tuple[Answers, ...]
+    """How columns add up to answers, by checkpoint."""
     lengths: Lengths | None = None
     """Of the test triples' gradients, where influences are divided by them."""
     counters: Counters

@@ -7,16 +7,16 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.columns import Targets, answers_of
+from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.engine import BatchScores, Engine
 from tracin_dask.influence.normalised import Normalize, question_lengths, training_lengths
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.report.result import Norms
+from tracin_dask.runs.work.columns import prepared_columns
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.process import computing
-from tracin_dask.runs.work.score import factors_of
 from tracin_dask.runs.work.state import WorkerState
 
 Reported = Sequence[Int[ndarray, "_ 3"]]
@@ -76,8 +76,7 @@ def _by_checkpoint(
     for start in range(0, targets.num_answers, TESTS_AT_A_TIME):
         some = targets.take(start, start + TESTS_AT_A_TIME)
         theirs = reported[start : start + TESTS_AT_A_TIME]
-        answers = answers_of(some, job.question.num_gradients(job.scoring.loss))
-        scorer = make_scorer(engine, factors_of(job, engine, some), answers)
+        scorer = make_scorer(engine, *prepared_columns(job, engine, some))
         distinct, place = np.unique(np.concatenate(theirs), axis=0, return_inverse=True)
         scores = _scored(job, InPieces(scorer.parts), distinct)
         ends = np.cumsum([len(triples) for triples in theirs])

@@ -9,20 +9,21 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.influence.columns import Targets, answers_of, prepare_question
-from tracin_dask.influence.engine import Engine, Factors
+from tracin_dask.influence.columns import Targets
+from tracin_dask.influence.engine import Engine
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.normalised import question_lengths
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.table_gradients import is_among
 from tracin_dask.influence.tensors import move
 from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.work.columns import prepared_columns
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Prepared, Scored, ScoreJob, TestSide, bytes_of
-from tracin_dask.runs.work.local import local_scores
 from tracin_dask.runs.work.oom_retry import InPieces
 from tracin_dask.runs.work.process import computing
+from tracin_dask.runs.work.rows.local import local_scores
+from tracin_dask.runs.work.rows.stream import Known, stream
 from tracin_dask.runs.work.state import WorkerState
-from tracin_dask.runs.work.stream import Known, stream
 
 
 def load_ahead(state: WorkerState, job: ScoreJob) -> None:
@@ -36,11 +37,6 @@ def prepare_test(state: WorkerState, job: ScoreJob, targets: Targets) -> Prepare
     with computing(job) as here:
         engines, loads = state.engines(job, here)
         return _prepared(job, engines, targets, loads)
-
-
-def factors_of(job: ScoreJob, engine: Engine, targets: Targets) -> Factors:
-    """Compute the columns of the test triples for a question."""
-    return prepare_question(engine, job.question, targets, batch_size=job.batch_size)
 
 
 def score_rows(
@@ -136,10 +132,10 @@ def _prepared(job: ScoreJob, engines: Sequence[Engine], targets: Targets, loads:
     is_cosine = job.scoring.normalize == "cosine"
     with torch.no_grad():
         lengths = move(question_lengths(engines, job.question, targets), "cpu") if is_cosine else None
-        tests = tuple(move(factors_of(job, engine, targets), "cpu") for engine in engines)
+        tests, answers = zip(*(prepared_columns(job, engine, targets) for engine in engines), strict=True)
     return Prepared(
-        tests=tests,
-        answers=answers_of(targets, job.question.num_gradients(job.scoring.loss)),
+        tests=tuple(move(factors, "cpu") for factors in tests),
+        answers=answers,
         lengths=lengths,
         counters=Counters(checkpoint_loads=loads, test_factor_computations=1),
     )

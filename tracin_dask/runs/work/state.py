@@ -86,10 +86,10 @@ class WorkerState:
 def _scorer(job: ScoreJob, engines: Sequence[Engine], test: Prepared) -> BatchScorer:
     if job.scoring.normalize == "none":
         return _summed(engines, test.tests, test.answers)
-    tests, powers = without_powers(test.tests, test.answers)
+    tests, powers = without_powers(test.tests, test.answers[0])
     return NormalisedScorer(_summed(engines, tests, test.answers), engines, test.lengths, powers)
 
 
-def _summed(engines: Sequence[Engine], tests: Sequence[Factors], answers: Answers) -> BatchScorer:
-    scorers = [make_scorer(engine, factors, answers) for engine, factors in zip(engines, tests, strict=True)]
+def _summed(engines: Sequence[Engine], tests: Sequence[Factors], answers: Sequence[Answers]) -> BatchScorer:
+    scorers = [make_scorer(*of_one) for of_one in zip(engines, tests, answers, strict=True)]
     return scorers[0] if len(scorers) == 1 else SummedScorer(scorers)

@@ -25,6 +25,7 @@ from tracin_dask.influence.conve.terms.at_all_scores import TermsAtAllScores
 from tracin_dask.influence.conve.terms.at_own_score import TermsAtOwnScore
 from tracin_dask.influence.id_join import IdIndex, add_where_equal
 from tracin_dask.influence.preconditioners.base import Preconditioner
+from tracin_dask.influence.tensors import take
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -104,3 +105,39 @@ class AllScoresTerms:
             self._scores.add(total, train)
         for term in counted(INPUT_TERMS, self._tracked):
             term.function(total, self._inputs, train)
+
+
+class MixedTerms:
+    """The same where the first columns are gradients at one score, and the others at all scores."""
+
+    def __init__(self, own: AllScoresTerms, every: AllScoresTerms, num_own: int) -> None:
+        """Take the terms of both, and the number of the first."""
+        self.reader, self._own, self._every, self._num_own = every.reader, own, every, num_own
+
+    def read(self, ahead: Forward, pair_tails: Int[Tensor, " pair"]) -> AtScores:
+        """Sum over the gradients at all scores of a batch's pairs, each with one of its tails."""
+        return self._every.read(ahead, pair_tails)
+
+    def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
+        """Add all terms, in place."""
+        self._own.add(total[:, : self._num_own], train)
+        self._every.add(total[:, self._num_own :], train)
+
+
+def all_scores_terms(
+    reader: Reader,
+    tracked: frozenset[str],
+    test: EmbeddingRows,
+    preconditioner: Preconditioner,
+    *,
+    num_own: int,
+) -> "AllScoresTerms | MixedTerms":
+    """Lay out the columns' side of these terms; the first `num_own` are gradients at one score."""
+
+    def of(rows: EmbeddingRows, *, all_scores: bool) -> AllScoresTerms:
+        return AllScoresTerms(reader, tracked, rows, preconditioner, all_scores=all_scores)
+
+    if num_own in {0, len(test.head)}:
+        return of(test, all_scores=num_own == 0)
+    own, every = (take(test, part) for part in (slice(num_own), slice(num_own, None)))
+    return MixedTerms(of(own, all_scores=False), of(every, all_scores=True), num_own)

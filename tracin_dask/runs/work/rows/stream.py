@@ -17,8 +17,8 @@ from tracin_dask.influence.reductions.base import ScoredBatch, Start, ranked_par
 from tracin_dask.runs.plan.memory import read_rows
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import OnRows, ScoreJob
-from tracin_dask.runs.work.local import local_batches, local_scores, segments, whole_batch
 from tracin_dask.runs.work.oom_retry import InPieces
+from tracin_dask.runs.work.rows.local import local_batches, local_scores, segments, whole_batch
 from tracin_dask.triples.block import TripleBlock
 
 Block = TypeVar("Block")
