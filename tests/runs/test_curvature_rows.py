@@ -68,18 +68,20 @@ def models(graph: Graph):
     return found
 
 
-def differentiate(checkpoint, loss=oracle.bce):
+def differentiate(checkpoint, triples, loss=oracle.bce, key=None):
+    """Give the gradients of some triples' losses; the key tells losses that are made anew for each test."""
     model = deepcopy(checkpoint.model)
-    return lambda triple: oracle.gradients(model, triple, loss)
+    known = checkpoint.sha256, key or loss
+    return dense_curvature.of_each(lambda triple: oracle.gradients(model, triple, loss), triples, known)
 
 
 def truth(checkpoints, graph: Graph, loss=oracle.bce, *, tables=(ENTITIES,), damping=1.0, test_loss=None, tests=None):
     """Sum influences over checkpoints, each through its own inverses; errors are relative to what comes second."""
     total, scale, rows = 0.0, 0.0, {name: COUNTS[name] for name in tables}
     for checkpoint in checkpoints:
-        train = dense_curvature.table_gradients(differentiate(checkpoint, loss), graph.lines, rows)
+        train = dense_curvature.table_gradients(differentiate(checkpoint, graph.lines, loss), rows)
         asked = graph.test_triples if tests is None else tests
-        test = dense_curvature.table_gradients(differentiate(checkpoint, test_loss or loss), asked, rows)
+        test = dense_curvature.table_gradients(differentiate(checkpoint, asked, test_loss or loss), rows)
         found = dense_curvature.influences(train, test, dense_curvature.inverses(train, damping))
         total, scale = total + LEARNING_RATE * found[0], scale + LEARNING_RATE * found[1]
     return total, scale
@@ -239,8 +241,10 @@ def test_other_models_have_the_curvature_of_their_own_tables(make_job: MakeJob, 
     def gradients(triple):
         return any_gradients(model, triple, value)
 
-    train = dense_curvature.table_gradients(gradients, graph.lines, {table: NUM_ENTITIES})
-    test = dense_curvature.table_gradients(gradients, graph.test_triples, {table: NUM_ENTITIES})
+    train, test = (
+        dense_curvature.table_gradients([gradients(t) for t in torch.from_numpy(triples)], {table: NUM_ENTITIES})
+        for triples in (graph.lines, graph.test_triples)
+    )
     influence, scale = dense_curvature.influences(train, test, dense_curvature.inverses(train, 1.0))
     result = make_job(model=checkpoint, **FLOAT64, **options, learning_rate=LEARNING_RATE).carry_out()
     assert_equal(result, (LEARNING_RATE * influence, LEARNING_RATE * scale))

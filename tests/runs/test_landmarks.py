@@ -15,13 +15,18 @@ from tracin_dask.errors import ConfigError, MemoryLimitError
 from tracin_dask.resources import Resources
 
 assert models  # a fixture
-ALL = FLOAT64 | {"curvature": "landmarks", "landmarks": NUM_ROWS}
+AMPLE = Resources(num_workers=1, threads_per_worker=1, memory_bytes=8 << 30)
+ALL = FLOAT64 | {"resources": AMPLE} | {"curvature": "landmarks", "landmarks": NUM_ROWS}
 
 
-def whole(gradients, triples) -> np.ndarray:
-    """Put each triple's gradient by all tensors into one row."""
-    found = [torch.cat([one.flatten() for one in gradients(triple).values()]) for triple in torch.from_numpy(triples)]
-    return torch.stack(found).detach().numpy()
+def whole(checkpoint, triples, loss=oracle.bce, names="") -> np.ndarray:
+    """Put each triple's gradient by all tensors, or those whose names begin so, into one row."""
+    return side_by_side(differentiate(checkpoint, triples, loss), names)
+
+
+def side_by_side(found, names="") -> np.ndarray:
+    rows = [[part.flatten() for name, part in one.items() if name.startswith(names)] for one in found]
+    return torch.stack([torch.cat(parts) for parts in rows]).detach().numpy()
 
 
 def dense(train, test, *, damping=1.0, landmarks=None) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +49,7 @@ def assert_equal(result, expected, tolerance=1e-8):
 @pytest.mark.parametrize("name", LOSSES)
 def test_all_training_triples_as_landmarks_are_the_dense_inverse(make_job: MakeJob, graph: Graph, models, name):
     options, loss = LOSSES[name]
-    of = differentiate(models[0], loss)
-    train, test = whole(of, graph.lines), whole(of, graph.test_triples)
+    train, test = (whole(models[0], triples, loss) for triples in (graph.lines, graph.test_triples))
     assert_equal(make_job(model=models[0], **ALL, **options).carry_out(), dense(train, test))
     result = make_job(model=models[0], **ALL, **options, damping=30.0).carry_out()
     assert_equal(result, dense(train, test, damping=30.0))
@@ -54,24 +58,21 @@ def test_all_training_triples_as_landmarks_are_the_dense_inverse(make_job: MakeJ
 @pytest.mark.parametrize("name", LOSSES)
 def test_contrasts_and_scores_go_through_landmarks_of_the_loss(make_job: MakeJob, graph: Graph, models, name):
     options, loss = LOSSES[name]
-    train = whole(differentiate(models[0], loss), graph.lines)
+    train = whole(models[0], graph.lines, loss)
     asked = np.column_stack([graph.test_triples, np.full(3, 7)])
-    test = whole(differentiate(models[0], oracle.of_contrast(loss)), asked)
+    test = whole(models[0], asked, oracle.of_contrast(loss))
     assert_equal(make_job(model=models[0], **ALL, **options, contrast=(7,)).carry_out(), dense(train, test))
 
     def negated(model, triple):
         return -oracle.scores(model, triple[None])[0]
 
-    test = whole(differentiate(models[0], negated), graph.test_triples)
+    test = whole(models[0], graph.test_triples, negated)
     assert_equal(make_job(model=models[0], **ALL, **options, explain="score").carry_out(), dense(train, test))
 
 
 def test_some_parameters_and_several_checkpoints_each_have_their_own_inverse(make_job: MakeJob, graph, models):
-    def of(checkpoint):
-        every = differentiate(checkpoint)
-        return lambda triple: {name: one for name, one in every(triple).items() if name.startswith("fc")}
-
-    parts = [dense(whole(of(one), graph.lines), whole(of(one), graph.test_triples)) for one in models]
+    sides = (graph.lines, graph.test_triples)
+    parts = [dense(*(whole(one, triples, names="fc") for triples in sides)) for one in models]
     result = make_job(model=models, **ALL, parameters=("fc.*",), checkpoint_contributions=True).carry_out()
     assert_equal(result, tuple(sum(part) for part in zip(*parts, strict=True)))
     for index, ranking in enumerate(result.rankings):
@@ -81,8 +82,8 @@ def test_some_parameters_and_several_checkpoints_each_have_their_own_inverse(mak
 
 
 def test_test_triples_of_one_answer_go_through_landmarks_together(make_job: MakeJob, graph, models):
-    of = differentiate(models[0])
-    train, test = whole(of, graph.lines), whole(of, graph.test_triples).mean(axis=0, keepdims=True)
+    train, tests = (whole(models[0], triples) for triples in (graph.lines, graph.test_triples))
+    test = tests.mean(axis=0, keepdims=True)
     together = make_job(model=models[0], **ALL, together=np.zeros(3, dtype=np.int64)).carry_out()
     assert_equal(together, dense(train, test))
 
@@ -96,8 +97,7 @@ def test_fewer_landmarks_are_drawn_by_a_seed(make_job: MakeJob, graph, models, n
     assert not np.array_equal(drawn, other.prepared.landmarks.triples)
     touches = np.isin(drawn[:, [0, 2]], graph.test_triples[:, [0, 2]]).any(axis=1)
     assert touches.all() == near
-    of = differentiate(models[0])
-    train, test, landmarks = (whole(of, triples) for triples in (graph.lines, graph.test_triples, drawn))
+    train, test, landmarks = (whole(models[0], triples) for triples in (graph.lines, graph.test_triples, drawn))
     result = job.carry_out()
     assert_equal(result, dense(train, test, landmarks=landmarks))
     assert bits(make_job(model=models[0], **options).carry_out()) == bits(result)
@@ -112,8 +112,7 @@ def test_landmarks_near_are_filled_up_with_others(make_job: MakeJob, models):
 
 
 def test_float32_is_near_the_dense_inverse(make_job: MakeJob, graph, checkpoint, models):
-    of = differentiate(models[0])
-    expected = dense(whole(of, graph.lines), whole(of, graph.test_triples), damping=10.0)
+    expected = dense(*(whole(models[0], triples) for triples in (graph.lines, graph.test_triples)), damping=10.0)
     result = make_job(model=checkpoint, curvature="landmarks", landmarks=NUM_ROWS, damping=10.0).carry_out()
     assert_equal(result, expected, tolerance=1e-3)
     assert "landmarks" in result.run["audit"]["why_not_all"]
@@ -127,10 +126,12 @@ def test_workers_give_the_same_bits(make_job: MakeJob, client: Client):
 def test_other_models_have_landmarks(make_job: MakeJob, graph, tmp_path):
     checkpoint = write(tmp_path, "TuckER", 1)
 
-    def of(triple):
-        return any_gradients(checkpoint.model.model, triple, own_bce)
-
-    expected = dense(whole(of, graph.lines), whole(of, graph.test_triples))
+    expected = dense(
+        *(
+            side_by_side([any_gradients(checkpoint.model.model, one, own_bce) for one in torch.from_numpy(triples)])
+            for triples in (graph.lines, graph.test_triples)
+        )
+    )
     assert_equal(make_job(model=checkpoint, **ALL, learning_rate=LEARNING_RATE).carry_out(), expected)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def run(  # noqa: PLR0913 - what, how and where
     store: "TripleStore",
-    checkpoints: "Checkpoint | Sequence[Checkpoint]",
+    checkpoints: "Checkpoint | Sequence[Checkpoint] | Sequence[Sequence[Checkpoint]]",
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
@@ -37,7 +37,8 @@ def run(  # noqa: PLR0913 - what, how and where
     """Find the most influential training triples of each test triple, exactly, over all training triples.
 
     Without test triples, find the training triples of the largest self-influence. Of several checkpoints, influences
-    are summed before they are ranked.
+    are summed before they are ranked. Sequences of checkpoints are those of several trainings, over which influences
+    are averaged.
 
     The run happens in this process, or on the workers of `client`, or on `cluster`: `"auto"`, `"local"`, `"cuda"`, a
     specification file such as `"slurm.yaml"`, the address of a scheduler, or a value such as

@@ -22,6 +22,8 @@ def entries(result: InfluenceResult, test_index: int = 0) -> pa.Table:
     columns = ranked_columns(result, ranking)
     if result.contributions is not None:
         columns[f"{result.value_name}_by_checkpoint"] = list_array(result.contributions[test_index])
+    if result.spread is not None:
+        columns[f"{result.value_name}_spread"] = number_array(result.spread[test_index])
     if result.norms is not None:
         columns["train_gradient_norm"] = number_array(result.norms.train[test_index])
     return table_of(columns | {"train_index": number_array(ranking.train_index)})

@@ -181,6 +181,7 @@ def _read_rankings(contents: Sequence[Contents]) -> dict[str, Any]:
     return {
         "rankings": tuple(_ranked(one[f"{name}s"], name) for one in contents),
         "contributions": _contributions(contents, name),
+        "spread": _spread(contents, name),
     }
 
 
@@ -206,6 +207,13 @@ def _contributions(contents: Sequence[Contents], name: str) -> tuple[ndarray, ..
     parts = (numbers((part for entry in one for part in entry[key]), float) for one in listed)
     width = len(run["checkpoints"])
     return tuple(part.reshape(len(one), width) for part, one in zip(parts, listed, strict=True))
+
+
+def _spread(contents: Sequence[Contents], name: str) -> tuple[ndarray, ...] | None:
+    """Read the spread over trainings, where there are several."""
+    if not any("training" in checkpoint for checkpoint in contents[0]["run"]["checkpoints"]):
+        return None
+    return tuple(numbers((entry[f"{name}_spread"] for entry in one[f"{name}s"]), float) for one in contents)
 
 
 def _write_num_ranked(result: InfluenceResult, test_index: int) -> dict[str, Any]:

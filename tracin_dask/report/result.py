@@ -83,6 +83,9 @@ class InfluenceResult(EqualByParts):
         What each checkpoint adds to the influences of every ranking [entry, checkpoint], where that was asked for.
     groups
         The totals of the groups of training triples, by every grouping that was asked for.
+    spread
+        The standard deviation over trainings of every ranking's influences [entry], where there are several: an
+        influence is their mean.
     norms
         The norms of the gradients of test triples and of the rankings, where influences were divided by them.
     num_ranked
@@ -105,6 +108,7 @@ class InfluenceResult(EqualByParts):
     rankings: tuple[RankedTriples, ...] = field(repr=False)
     further: tuple[RankedTriples, ...] = field(repr=False)
     contributions: "tuple[Float[ndarray, '_ checkpoint'], ...] | None" = field(default=None, repr=False)
+    spread: tuple[Float[ndarray, " _"], ...] | None = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
     groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
     num_ranked: Int[ndarray, " answer"] | None = field(default=None, repr=False)

@@ -1,5 +1,7 @@
 """An influence result as a table on the terminal."""
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -42,10 +44,17 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
     """
     if result.test_triples is None:
         title = "Training triples of the largest self-influence"
-        return Group(_table(result, result.rankings[0], title=title, rows=rows), Text(SELF_MEANING, style="dim"))
+        table = _table(result, result.rankings[0], title=title, rows=rows, spread=_spread(result, 0))
+        return Group(table, Text(SELF_MEANING, style="dim"))
     test = _question(result, test_index)
     sides = [
-        _table(result, result.side(side, test_index), title=f"{side.capitalize()} of {test}", rows=rows)
+        _table(
+            result,
+            result.side(side, test_index),
+            title=f"{side.capitalize()} of {test}",
+            rows=rows,
+            spread=_spread(result, test_index),
+        )
         for side in ("proponents", "opponents")
         if result.run["rank_by"] in ("absolute", side)
     ]
@@ -72,16 +81,34 @@ def _meaning(result: InfluenceResult) -> str:
     return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
 
 
-def _table(result: InfluenceResult, ranking: RankedTriples, *, title: str, rows: int) -> Table:
+def _spread(result: InfluenceResult, test_index: int) -> dict[int, float]:
+    """Give the spread over trainings by the training triple's line, counted from 0."""
+    if result.spread is None:
+        return {}
+    lines = result.rankings[test_index].train_index.tolist()
+    return dict(zip(lines, result.spread[test_index].tolist(), strict=True))
+
+
+def _table(
+    result: InfluenceResult,
+    ranking: RankedTriples,
+    *,
+    title: str,
+    rows: int,
+    spread: Mapping[int, float] | None = None,
+) -> Table:
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     table.add_column("#", justify="right")
     table.add_column("influence", justify="right")
+    if spread:
+        table.add_column("± over trainings", justify="right")
     for column in ("head", "relation", "tail"):
         table.add_column(column, overflow="fold")
     table.add_column("line", justify="right")
     for place, triple in enumerate(ranking.triples[:rows].tolist()):
         influence, line = ranking.influence[place], ranking.train_index[place] + 1
-        table.add_row(str(place + 1), f"{influence:+.3e}", *map(Text, result.labels.call(triple)), f"{line}")
+        shown = [f"{spread[line - 1]:.1e}" if line - 1 in spread else ""] if spread else []
+        table.add_row(str(place + 1), f"{influence:+.3e}", *shown, *map(Text, result.labels.call(triple)), f"{line}")
     if len(ranking) == 0:
-        table.add_row("", "none", "", "", "", "")
+        table.add_row("", "none", *([""] if spread else []), "", "", "", "")
     return table

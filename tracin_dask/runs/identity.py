@@ -59,6 +59,7 @@ def _inputs(prepared: PreparedRun, plan: Plan) -> Identity:
         "model": repr(prepared.model_config),
         "test_triples": "none" if targets is None else targets.identity,
         "parameters": sorted(prepared.tracked),
+        "trainings": list(prepared.trainings),
         "learning_rate": one_or_all(prepared.learning_rates),
         "curvature": about_curvature(prepared.config.scoring),
         "segment_rows": plan.segment_rows,

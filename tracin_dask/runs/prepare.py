@@ -18,7 +18,7 @@ from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.preconditioners.base import Scope, State
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
-from tracin_dask.models.checkpoints.series import check_series
+from tracin_dask.models.checkpoints.series import trainings_of
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.audit.memory import audit_bytes
@@ -52,6 +52,8 @@ class PreparedRun:
     contrast_tails: Int[ndarray, " test"] | None
     """The tails that those of the test triples are held against, where that is asked."""
     config: RunConfig
+    trainings: tuple[int, ...]
+    """The number of each checkpoint's training: influences are averaged over trainings."""
     learning_rates: tuple[float, ...]
     """One per checkpoint."""
     tracked: frozenset[str]
@@ -69,6 +71,11 @@ class PreparedRun:
     """Training triples through which the whole curvature is found, where it is."""
     neighbourhood: Neighbourhood | None = None
     """What touches the test triples, where no other training triple has any influence; None where all may have."""
+
+    @property
+    def num_trainings(self) -> int:
+        """Count the trainings."""
+        return 1 + max(self.trainings)
 
     @property
     def ids_of_columns(self) -> TestIds | None:
@@ -169,12 +176,14 @@ class PreparedRun:
 
 def prepare(
     store: TripleStore,
-    checkpoints: Checkpoint | Sequence[Checkpoint],
+    checkpoints: Checkpoint | Sequence[Checkpoint] | Sequence[Sequence[Checkpoint]],
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
 ) -> PreparedRun:
     """Check that store, checkpoints and test triples belong together, and settle what was left open.
+
+    Checkpoints in sequences of their own are those of several trainings.
 
     Raises
     ------
@@ -191,7 +200,7 @@ def prepare(
 
 def _prepared(
     store: TripleStore,
-    checkpoints: Checkpoint | Sequence[Checkpoint],
+    checkpoints: Checkpoint | Sequence[Checkpoint] | Sequence[Sequence[Checkpoint]],
     test_triples: TestTriples | None,
     config: RunConfig | None,
 ) -> PreparedRun:
@@ -202,7 +211,8 @@ def _prepared(
         raise ConfigError("mode 'self' is about the training triples alone; leave the test triples out")
     refuse_wrong_value(config.scoring.loss)
     info = store.info
-    checkpoints = (checkpoints,) if isinstance(checkpoints, Checkpoint) else tuple(checkpoints)
+    trainings = trainings_of(checkpoints)
+    checkpoints = tuple(checkpoint for training in trainings for checkpoint in training)
     for checkpoint in checkpoints:
         check_fits(
             checkpoint,
@@ -214,7 +224,6 @@ def _prepared(
         refuse_other_labels(checkpoint, store)
         _refuse_unsupported(checkpoint, config)
         _check_dtype(checkpoint, config.computing.precision)
-    check_series(checkpoints)
     tests = None if test_triples is None else resolve_triples(store, test_triples)
     if tests is None and (config.question.contrast or config.question.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")
@@ -228,6 +237,7 @@ def _prepared(
         contrast_tails=_contrast_tails(store, tests, config.question.contrast),
         sets=test_sets(config.question.together, None if tests is None else len(tests)),
         config=config,
+        trainings=tuple(number for number, training in enumerate(trainings) for _ in training),
         learning_rates=settle_learning_rates(config.scoring.learning_rates, checkpoints),
         tracked=tracked,
         states=tuple(method.read(one, tracked) if method else {} for one in checkpoints),

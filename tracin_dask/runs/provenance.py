@@ -38,9 +38,12 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
                 "sha256": checkpoint.sha256,
                 "epoch": checkpoint.epoch,
                 "learning_rate": learning_rate,
+                **({"training": training + 1} if prepared.num_trainings > 1 else {}),
                 **({"notes": list(checkpoint.notes)} if checkpoint.notes else {}),
             }
-            for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True)
+            for checkpoint, learning_rate, training in zip(
+                prepared.checkpoints, prepared.learning_rates, prepared.trainings, strict=True
+            )
         ],
         "store": {"path": prepared.store.path, "fingerprint": info.fingerprint, "skipped_lines": dict(info.skipped)},
         "num_training_triples": info.num_triples,

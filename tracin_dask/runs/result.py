@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
@@ -61,7 +61,8 @@ def make_result(
         sets=prepared.sets,
         rankings=ranked,
         further=further,
-        contributions=contributions,
+        contributions=contributions if prepared.config.saving.checkpoint_contributions else None,
+        spread=_spread(prepared, contributions),
         norms=norms,
         groups=tuple(
             _group_influences(prepared.store, grouping, totals)
@@ -75,6 +76,15 @@ def make_result(
         labels=labels_of(prepared.store, _all_triples(prepared, [*ranked, *further])),
         run=json.loads(json.dumps(about)),  # as it is read back
     )
+
+
+def _spread(prepared: PreparedRun, contributions: Contributions | None) -> tuple[Float[ndarray, " entry"], ...] | None:
+    """Give the standard deviation of influences over trainings, where there are several."""
+    number, training = prepared.num_trainings, np.array(prepared.trainings)
+    if number == 1 or contributions is None:
+        return None
+    of_training = (training[:, None] == np.arange(number)) * float(number)  # what each has by itself, not its share
+    return tuple((of_one @ of_training).std(axis=1, ddof=1) for of_one in contributions)
 
 
 def _reported(reduction: ReportedReduction[Any], outcome: object, num_answers: int) -> tuple[Json, ...]:

@@ -53,7 +53,14 @@ def say_order(prepared: PreparedRun, *, is_stated: bool) -> None:
             rate = prepared.learning_rates[0]
             say(f"learning rate {rate:g}: the default, since {first.path} states none (--learning-rate)", err=True)
         return
-    say(f"influences are summed over {len(prepared.checkpoints)} checkpoints, in this order:", err=True)
+    if prepared.num_trainings > 1:
+        say(
+            f"influences are averaged over {prepared.num_trainings} trainings, of {len(prepared.checkpoints)} "
+            "checkpoints in all, in this order:",
+            err=True,
+        )
+    else:
+        say(f"influences are summed over {len(prepared.checkpoints)} checkpoints, in this order:", err=True)
     for checkpoint, learning_rate in zip(prepared.checkpoints, prepared.learning_rates, strict=True):
         is_default = checkpoint.learning_rate is None and not is_stated
         epoch = "no epoch stated" if checkpoint.epoch is None else f"epoch {checkpoint.epoch}"

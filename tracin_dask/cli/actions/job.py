@@ -36,7 +36,8 @@ def prepared_run(options: JobFlags) -> PreparedRun:
     _refuse_contradictions(options)
     config = _config(options)
     schedule = read_schedule(options["learning_rate_schedule"]) if options["learning_rate_schedule"] else None
-    checkpoints = load_models(options, working_dtype(config.computing.precision))
+    trainings = load_models(options, working_dtype(config.computing.precision))
+    checkpoints = tuple(checkpoint for training in trainings for checkpoint in training)
     say_notes(checkpoints)
     options = with_stated_maps(options, checkpoints)
     store = store_of(options)
@@ -59,7 +60,7 @@ def prepared_run(options: JobFlags) -> PreparedRun:
         config = config.changed(together=together)
     else:
         tests = read_test_triples(options, store)
-    prepared = prepare(store, checkpoints, tests, config=config)
+    prepared = prepare(store, trainings, tests, config=config)
     say_order(prepared, is_stated=bool(config.scoring.learning_rates))
     say_cancelled(prepared)
     say_untrained(prepared)

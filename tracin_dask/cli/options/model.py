@@ -14,6 +14,7 @@ class ModelFlags(TypedDict):
     """The values of these options, by name."""
 
     model_path: tuple[list[Place], ...]
+    ensemble: bool
     parameters: tuple[str, ...]
     learning_rate: tuple[float, ...]
     learning_rate_schedule: Place | None
@@ -33,6 +34,12 @@ MODEL_OPTIONS = (
         help="Checkpoint of the trained model (.pt, .pth, .ckpt, .model, .safetensors). Or several of one training, a "
         "folder of them, or a pattern in "
         "quotes: influences are summed over them, in the order of their epochs.",
+    ),
+    option(
+        "--ensemble",
+        is_flag=True,
+        help="Each --model-path PATH is a training by itself: a checkpoint, or a folder or pattern of its checkpoints. "
+        "Influences are averaged over the trainings, and each states how much it differs between them.",
     ),
     option(
         "--parameters",

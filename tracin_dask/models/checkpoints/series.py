@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,48 @@ def load_checkpoints(
     checkpoints = in_order(loaded)
     check_series(checkpoints)
     return checkpoints
+
+
+Trainings = tuple[tuple[Checkpoint, ...], ...]
+"""The checkpoints of each of several trainings."""
+
+
+def trainings_of(checkpoints: "Checkpoint | Sequence[Checkpoint] | Sequence[Sequence[Checkpoint]]") -> Trainings:
+    """Tell trainings apart: each sequence of checkpoints is one, and checkpoints by themselves are of one together.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none, those of one training do not belong together, or trainings are of different models or
+        the same one twice.
+    """
+    if isinstance(checkpoints, Checkpoint):
+        return ((checkpoints,),)
+    alone = tuple(one for one in checkpoints if isinstance(one, Checkpoint))
+    several = tuple(tuple(one) for one in checkpoints if not isinstance(one, Checkpoint))
+    trainings: Trainings = (alone, *several) if alone or not several else several
+    for one in trainings:
+        check_series(one)
+    _check_ensemble(trainings)
+    return trainings
+
+
+def _check_ensemble(trainings: Trainings) -> None:
+    first = trainings[0][0]
+    for other in trainings[1:]:
+        if _kind(other[0]) != _kind(first):
+            raise CheckpointError(
+                f"{other[0].path} is another model than {first.path}: {_differences(other[0], first)}; an ensemble is "
+                "of trainings of one model"
+            )
+    for one, other in combinations(trainings, 2):
+        for mine, theirs in product(one, other):
+            same = _same(mine, theirs)
+            if same:
+                raise CheckpointError(
+                    f"{mine.path} and {theirs.path} {same}, but an ensemble is of different trainings; leave one of "
+                    "them out"
+                )
 
 
 def find_files(path: AnyPath) -> list[Place]:

@@ -19,7 +19,6 @@ from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.audit.choice import Chosen, choose
 from tracin_dask.runs.audit.compare import Compared
 from tracin_dask.runs.audit.verdict import about_audit, refuse_deviation
-from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
 from tracin_dask.runs.identity import record_identity, score_identity
@@ -127,7 +126,7 @@ def _carry_out(
         total, resumed_rows = _score_all(executor, plan, recorded, meter, announcer, job=job)
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
-        norms, contributions = _about_reported(executor, config, rankings)
+        norms, contributions = _about_reported(executor, prepared, rankings)
         about = about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
@@ -196,12 +195,12 @@ def _score_all(
 
 
 def _about_reported(
-    executor: Executor, config: RunConfig, rankings: Sequence[Ranking]
+    executor: Executor, prepared: PreparedRun, rankings: Sequence[Ranking]
 ) -> tuple[Norms | None, Contributions | None]:
-    """Give the norms and contributions of the reported influences, if requested."""
-    reported = [ranking.triples for ranking in rankings]
+    """Give the norms of the reported influences and what each checkpoint adds, as far as these are needed."""
+    config, reported = prepared.config, [ranking.triples for ranking in rankings]
     norms = executor.norms(reported) if config.scoring.normalize != "none" else None
-    if not config.saving.checkpoint_contributions:
+    if not config.saving.checkpoint_contributions and prepared.num_trainings == 1:
         return norms, None
     contributions = executor.contributions(reported)
     if norms is None:
@@ -266,7 +265,7 @@ def _job(prepared: PreparedRun, plan: Plan, reductions: Reductions) -> ScoreJob:
             CheckpointFile.of(checkpoint, prepared.tracked if method else (), method)
             for checkpoint in prepared.checkpoints
         ),
-        learning_rates=prepared.learning_rates,
+        learning_rates=tuple(rate / prepared.num_trainings for rate in prepared.learning_rates),
         num_columns=prepared.num_answers,
         scoring=prepared.config.scoring,
         computing=prepared.config.computing,
