@@ -18,6 +18,7 @@ from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.places.stream import input_place
 from tracin_dask.triples.cached import Say, made_once
 from tracin_dask.triples.discover import discover_id_maps
+from tracin_dask.triples.entity_rows import FOLDER, write_entity_rows
 from tracin_dask.triples.idmap import IdMap, Kind, MapColumns, id_map_bytes, read_id_map, say_nothing
 from tracin_dask.triples.integers import maps_of
 from tracin_dask.triples.lines import BLOCK_BYTES, MAX_LINE_BYTES, InvalidLines
@@ -254,13 +255,20 @@ def _fill(part: Place, text: TripleText, texts: StoreTexts, options: IngestOptio
         name=text.path.name, size_bytes=size_bytes, sha256=digest.hexdigest(), read_as=text.format.description
     )
     rows = Meter(options.progress, "writing store", triples.num_triples * _ROW_BYTES)
-    write_store(
+    info = write_store(
         part,
         triples,
         texts,
         source=source,
         skipped=invalid.counts,
         on_rows=lambda number: rows.add(number * _ROW_BYTES),
+    )
+    index = Meter(options.progress, "indexing entities", triples.num_triples * _ROW_BYTES)
+    write_entity_rows(
+        part / FOLDER,
+        TripleStore(path=str(part), info=info),
+        memory_bytes=options.memory_bytes,
+        on_rows=lambda number: index.add(number * _ROW_BYTES),
     )
 
 
