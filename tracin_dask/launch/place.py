@@ -65,7 +65,6 @@ def choose(prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions, machin
         return Choice(cluster=cluster, plan=_plan_on(prepared, cluster, asked, machine))
     device = prepared.config.computing.device
     wants_cpus = device == "cpu" or asked.workers is not None
-    chosen = Auto().choice(machine, wants_cpus=wants_cpus)
     if asked.workers is None and (wants_cpus or machine.num_gpus < 2):
         alone = _plan(prepared, asked.applied_to(machine.shared_by(1)))
         if device != "cpu" and machine.num_gpus == 1:
@@ -73,6 +72,7 @@ def choose(prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions, machin
         if alone.worker_seconds <= SMALL_JOB_SECONDS:
             return Choice(cluster=None, plan=alone, note=" (a small job)")
     note = ", which has no GPU" if device == "auto" and machine.num_gpus == 0 else ""
+    chosen = Auto().choice(machine, wants_cpus=wants_cpus)  # Dask is slow to import: a small job does without
     return Choice(cluster=chosen, plan=_plan_on(prepared, chosen, asked, machine), note=note)
 
 

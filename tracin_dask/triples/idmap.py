@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.files import write_bytes
 from tracin_dask.places.place import AnyPath
+from tracin_dask.triples.digests import lines_of
 from tracin_dask.triples.lines import Table, read_table
 
 Kind = Literal["entity", "relation"]
@@ -151,7 +152,7 @@ def id_maps_sha256(entities: IdMap, relations: IdMap) -> str:
     digest = hashlib.sha256()
     for name, id_map in (("entities", entities), ("relations", relations)):
         digest.update(f"{name} {len(id_map)}\n".encode())
-        digest.update("".join(f"{label}\n" for label in id_map.labels.to_pylist()).encode())
+        digest.update(lines_of(id_map.labels))
     return digest.hexdigest()
 
 

@@ -81,6 +81,8 @@ def _read_as(store: TripleStore) -> str:
 
 def _refuse_other_maps(store: TripleStore, options: JobFlags) -> None:
     """Compare given id maps with those that the store was made with."""
+    if not (options["entity_to_id"] or options["relation_to_id"]):
+        return
     read = partial(read_id_map, columns=options["map_columns"], say=partial(say, err=True))
     entities = read(options["entity_to_id"], "entity") if options["entity_to_id"] else store.entities
     relations = read(options["relation_to_id"], "relation") if options["relation_to_id"] else store.relations
