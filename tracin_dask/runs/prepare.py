@@ -26,15 +26,15 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.inputs.answers import test_sets
 from tracin_dask.runs.inputs.groupings import Grouping, grouping_of
 from tracin_dask.runs.inputs.inverse_relations import refuse_other_inverses
-from tracin_dask.runs.inputs.landmarks import landmarks_of
 from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
-from tracin_dask.runs.inputs.locality import TestIds, ids_of_columns, is_local, neighbourhood_of, scope_of
 from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
+from tracin_dask.runs.test_side.landmarks import landmarks_of
+from tracin_dask.runs.test_side.locality import TestIds, ids_of_columns, is_local, neighbourhood_of, scope_of
 from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import TrainingTriples

@@ -6,8 +6,8 @@ from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.landmarks import Landmarks
-from tracin_dask.runs.inputs.locality import neighbourhood_of
 from tracin_dask.runs.options.scoring import ScoringOptions
+from tracin_dask.runs.test_side.locality import neighbourhood_of
 from tracin_dask.triples.neighbourhood import listed_rows
 from tracin_dask.triples.store import TripleStore
 

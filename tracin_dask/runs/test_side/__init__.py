@@ -1,0 +1,1 @@
+"""What lies between the training triples and the test triples: the rows that these read, and landmarks."""
