@@ -12,6 +12,7 @@ from benchmarks.figures import Collector
 from benchmarks.machine import synchronize
 from benchmarks.settings import Settings
 from benchmarks.workloads import UMLS
+from tracin_dask import keep_freed_memory
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph
@@ -69,6 +70,7 @@ def measure_trainings_together(
     benchmark: BenchmarkFixture, collect: Collector, settings: Settings, *, rows: str
 ) -> None:
     """Take turns: one model alone, then all models together."""
+    keep_freed_memory()
     graph = read_graph(GraphFiles(train=UMLS / "train.txt"))
     number, epochs = (QUICK_MODELS, QUICK_EPOCHS) if settings.is_quick else (MODELS, EPOCHS)
     config = TrainingConfig(num_epochs=epochs)
