@@ -1,7 +1,5 @@
 """Known tails and heads are those of a plain loop over the training triples, however the store is cut."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings

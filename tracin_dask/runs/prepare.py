@@ -30,6 +30,7 @@ from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
 from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
+from tracin_dask.runs.predictions.memory import rank_bytes
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.triples.store import TripleStore
@@ -104,6 +105,7 @@ class PreparedRun:
             reductions=self.reductions(),
             masks=self.masks.sizes,
             is_preconditioned=self.config.scoring.method is not None,
+            prediction_bytes=0 if self.test_triples is None else self._prediction_bytes,
             audit_bytes=0 if self.config.computing.audit == 0 else self._audit_bytes,
         )
 
@@ -112,6 +114,10 @@ class PreparedRun:
         return reductions_of(
             self.config, groupings=self.groupings, listed=self.listed, masks=self.masks, address=address
         )
+
+    @property
+    def _prediction_bytes(self) -> int:
+        return rank_bytes(self.checkpoints[-1].model)
 
     @property
     def _audit_bytes(self) -> int:

@@ -63,7 +63,8 @@ def known_heads(store: TripleStore, pairs: Int[ndarray, "pair 2"]) -> KnownEnds:
 
 def _keys(store: TripleStore, pairs: Int[ndarray, "pair 2"]) -> Int[ndarray, " pair"]:
     """Make one number of a (relation, tail); they ascend as the pairs do."""
-    return pairs[:, 0] * store.info.num_entities + pairs[:, 1]
+    keys: ndarray = pairs[:, 0] * store.info.num_entities + pairs[:, 1]
+    return keys
 
 
 def _nothing_known(store: TripleStore, row_of_pair: Int[ndarray, " pair"]) -> KnownEnds:

@@ -110,9 +110,7 @@ def _words(store: TripleStore, triple: Int64[ndarray, "3"], *, has_ids: bool) ->
     return "\t".join(labels.label(part) for labels, part in zip(maps, triple, strict=True))
 
 
-def _search(
-    store: TripleStore, keys: ndarray
-) -> tuple[TripleBlock, Int64[ndarray, " row"], Int64[ndarray, " row"]]:
+def _search(store: TripleStore, keys: ndarray) -> tuple[TripleBlock, Int64[ndarray, " row"], Int64[ndarray, " row"]]:
     """Find ascending, distinct keys: the rows that have them, the place of each row's key, and where the row stands."""
     found = list(rows_in_ranges(store, keys, keys))
     places, rows = (

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracin_dask.models.conve.model import ConvE
+from tracin_dask.models.ranking.counts import rank_counts
 
 HITS_AT = (1, 3, 5, 10)
 SCORE_BYTES = 64 * 2**20
@@ -77,11 +78,10 @@ def _batch_ranks(model: ConvE, triples: NDArray[np.int64], known: KnownTails) ->
     device = model.entity_embeddings.weight.device
     head, relation, tail = torch.as_tensor(triples, device=device).unbind(dim=1)
     scores: Float[Tensor, "batch entity"] = model(head, relation)
-    target = scores.gather(1, tail[:, None])
     rows, tails = (torch.as_tensor(index, device=device) for index in known.positions(triples))
-    scores[rows, tails] = -torch.inf
-    scores.scatter_(1, tail[:, None], target)
-    ranks: NDArray[np.int64] = (scores.shape[1] - (scores < target).sum(dim=1)).cpu().numpy()
+    is_known = torch.zeros_like(scores, dtype=torch.bool)
+    is_known[rows, tails] = True
+    ranks: NDArray[np.int64] = rank_counts(scores, tail, is_known).pessimistic.cpu().numpy()
     return ranks
 
 
