@@ -163,7 +163,7 @@ class TestResult:
         roles = [f"train_{role}{end}" for role in ("head", "relation", "tail") for end in ("", "_label")]
         assert list(contents["influences"][0]) == [*roles, "influence", "train_index"]
         run = contents["run"]
-        assert (run["schema_version"], run["loss"], run["mode"], run["precision"]) == (3, "bce", "test", "float32")
+        assert (run["schema_version"], run["loss"], run["mode"], run["precision"]) == (4, "bce", "test", "float32")
         assert (run["num_training_triples"], run["num_test_triples"]) == (600, 1)
         assert len(run["parameters"]) == 12
         assert len(run["checkpoints"][0]["sha256"]) == 64

@@ -1,13 +1,13 @@
 """What the model says of the test triples, in words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.report.predictions import PREDICTED_RANK, EntityRanks, Predictions
+from tracin_dask.report.predictions import ALL_RANKS, PREDICTED_RANK, EntityRanks, Predictions
 from tracin_dask.report.result import InfluenceResult
 
 MOST_LINES = 3
@@ -21,9 +21,9 @@ def prediction_table(result: InfluenceResult, test_index: int, *, rows: int) -> 
         return None
     if result.sets is not None:
         return _members(result, predictions, result.sets.members(test_index)[:rows].tolist())
-    lines = [_sentence(result, predictions, test_index, "The model")]
+    lines = [_sentences(result, predictions, test_index, whose="")]
     if predictions.contrast is not None:
-        lines.append(_sentence(result, predictions.contrast, test_index, "With the other tail, it"))
+        lines.append(_sentences(result, predictions.contrast, test_index, whose=" with the other tail"))
     return Group(*map(Text, [*lines, *(f"Note: {note}." for note in notes(result, test_index))]))
 
 
@@ -39,26 +39,28 @@ def notes(result: InfluenceResult, test: int) -> list[str]:
 
 
 def predicted(result: InfluenceResult) -> list[str]:
-    """Say how many of several test triples the model predicts, and why ranks are missing."""
+    """Say how many of several test triples the model predicts, and which ranks `--ranks all` would add."""
     predictions = result.predictions
     if predictions is None:
         return []
-    about, number = result.run.get("prediction", {}), len(predictions.score)
-    lines = [
-        f"the {role}s of the test triples are not ranked: {why}"
-        for role in ("tail", "head")
-        if (why := about.get(f"why_no_{role}_ranks")) and not (role == "head" and about.get("why_no_tail_ranks") == why)
-    ]
-    if number == 1:
-        return lines
-    is_predicted = predictions.is_predicted
+    lines = [*_how_many(predictions)] if len(predictions.score) > 1 else []
+    reasons = {role: result.run["prediction"].get(f"why_no_{role}_ranks", "") for role in ("tail", "head")}
+    missing = [role for role, why in reasons.items() if ALL_RANKS in why]
+    if missing:
+        lines.append(f"no ranks of the {' and '.join(f'{role}s' for role in missing)}: {reasons[missing[0]]}")
+    return lines
+
+
+def _how_many(predictions: Predictions) -> Iterator[str]:
+    number, is_predicted = len(predictions.score), predictions.is_predicted
     if is_predicted is not None:
-        lines.insert(0, f"the model predicts {int(is_predicted.sum()):,} of {number:,} test triples: {_PREDICTED}")
-    in_training = sum(len(found) > 0 for found in predictions.train_index)
-    return [*lines, *([f"{in_training:,} of {number:,} test triples are training triples"] if in_training else [])]
-
-
-_PREDICTED = f"their tails are among the first {PREDICTED_RANK} when those of other training triples are left out"
+        yield (
+            f"the model predicts {int(is_predicted.sum()):,} of {number:,} test triples: their tails are among the "
+            f"first {PREDICTED_RANK}, not counting the tails of other training triples"
+        )
+    in_training = sum(len(lines) > 0 for lines in predictions.train_index)
+    if in_training:
+        yield f"{in_training:,} of {number:,} test triples are training triples"
 
 
 def rank_word(ranks: EntityRanks, test: int) -> str:
@@ -71,17 +73,19 @@ def _rank(rank: float) -> str:
     return f"{rank:,.0f}" if float(rank).is_integer() else f"{rank:,.1f}"
 
 
-def _sentence(result: InfluenceResult, predictions: Predictions, test: int, subject: str) -> str:
+def _sentences(result: InfluenceResult, predictions: Predictions, test: int, *, whose: str) -> str:
     """State the score, the probability and the ranks of a test triple."""
-    probability = "" if predictions.probability is None else f" (probability {predictions.probability[test]:.3g})"
-    parts = [f"{subject} gives it the score {predictions.score[test]:+.3g}{probability}"]
+    score = "not finite" if np.isnan(predictions.score[test]) else f"{predictions.score[test]:+.3g}"
+    probability = "" if predictions.probability is None else f", probability {predictions.probability[test]:.3g}"
+    checkpoints = result.run["checkpoints"]
+    which = f" by the last checkpoint, {checkpoints[-1]['path']}" if len(checkpoints) > 1 else ""
+    parts = [f"Score{whose}: {score}{probability}{which}."]
+    number = f"{result.run['prediction']['num_entities']:,}"
     for role, ranks in (("tail", predictions.tail_ranks), ("head", predictions.head_ranks)):
         if ranks is not None:
-            raw = f"{_rank(ranks.raw[test])} with those of other training triples"
-            parts.append(f"its {role} is number {_rank(ranks.filtered[test])} of all entities ({raw})")
-    checkpoints = result.run["checkpoints"]
-    which = f"; by the last checkpoint, {checkpoints[-1]['path']}" if len(checkpoints) > 1 else ""
-    return f"{'; '.join(parts)}{which}."
+            raw = f"{_rank(ranks.raw[test])} counting the {role}s of other training triples"
+            parts.append(f"Rank of the {role}: {_rank(ranks.filtered[test])} of {number} entities ({raw}).")
+    return " ".join(parts)
 
 
 def _unpredicted(ranks: EntityRanks | None, test: int) -> list[str]:

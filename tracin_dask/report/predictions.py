@@ -12,6 +12,8 @@ from tracin_dask.report.equal import EqualByParts
 
 PREDICTION = "prediction"
 """The key of a test triple's prediction."""
+ALL_RANKS = "--ranks all"
+"""The option that computes ranks however long they take."""
 PREDICTED_RANK = 10
 """The model predicts a test triple if the filtered rank of its tail is not beyond this."""
 

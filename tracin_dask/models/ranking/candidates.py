@@ -29,7 +29,8 @@ class Candidates:
     def of(cls, model: TrainedModel) -> "Candidates":
         """Find out how a model scores its candidates."""
         pieces = pieces_of(model.config, model.dtype.itemsize)
-        return cls(model=model, pieces=pieces, tails_at_once=pieces.at_once and _gives_tails(model))
+        with torch.no_grad():
+            return cls(model=model, pieces=pieces, tails_at_once=pieces.at_once and _gives_tails(model))
 
     def score(self, triples: Int[Tensor, "row 3"]) -> Float[Tensor, " row"]:
         """Score the triples themselves."""

@@ -10,6 +10,7 @@ from numpy import ndarray
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.ranking.pieces import pieces_of
 from tracin_dask.models.rowwise import RowwiseModel
+from tracin_dask.report.predictions import ALL_RANKS
 from tracin_dask.runs.predictions.cost import RankCost, rank_cost, tests_at_a_time
 from tracin_dask.runs.predictions.task import RankTask
 from tracin_dask.runs.prepare import PreparedRun
@@ -105,5 +106,5 @@ class RankChoice:
 def _too_slow(seconds: float) -> str:
     return (
         f"it would take about {seconds:,.0f} s of one CPU thread, and more than {MOST_SECONDS:.0f} s are spent only "
-        "with --ranks all"
+        f"with {ALL_RANKS}"
     )
