@@ -18,6 +18,14 @@ from tracin_dask.report.screen import answer_tables, list_of_answers
 from tracin_dask.report.sets import TestSets
 
 TESTS = np.array([[0, 1, 2], [3, 0, 4], [3, 1, 2]])
+UNPREDICTED = (
+    "the model does not predict this: the rank of its tail is 10.5, beyond 10; the influences explain a score that "
+    "does not stand out"
+)
+ONE_OF_THREE = (
+    "the model predicts 1 of 3 test triples: their tails are among the first 10, not counting the tails of other "
+    "training triples"
+)
 ABOUT = {"prediction": {"num_entities": 1234, "checkpoint": "model.pt"}}
 
 
@@ -117,8 +125,7 @@ def test_json_states_whole_ranks_as_integers_and_lines_from_0():
         "train_index": [6],
         "reversed_train_index": [],
         "notes": [
-            "the model does not predict this: the rank of its tail is 10.5, beyond 10; "
-            + "the influences explain a score that does not stand out",
+            UNPREDICTED,
             "this is a training triple: line 7",
         ],
     }
@@ -200,8 +207,7 @@ def test_notes_say_what_is_unusual_about_a_test_triple():
 
 def test_many_answers_are_summed_up():
     assert predicted(three()) == [
-        "the model predicts 1 of 3 test triples: their tails are among the first 10, "
-        + "not counting the tails of other training triples",
+        ONE_OF_THREE,
         "2 of 3 test triples are training triples",
     ]
     assert predicted(of_one(three(), 1)) == []

@@ -105,7 +105,7 @@ class PreparedRun:
             reductions=self.reductions(),
             masks=self.masks.sizes,
             is_preconditioned=self.config.scoring.method is not None,
-            prediction_bytes=0 if self.test_triples is None else self._prediction_bytes,
+            prediction_bytes=self._prediction_bytes,
             audit_bytes=0 if self.config.computing.audit == 0 else self._audit_bytes,
         )
 
@@ -117,7 +117,8 @@ class PreparedRun:
 
     @property
     def _prediction_bytes(self) -> int:
-        return rank_bytes(self.checkpoints[-1].model)
+        tests = self.test_triples
+        return 0 if tests is None else rank_bytes(self.checkpoints[-1].model, len(tests))
 
     @property
     def _audit_bytes(self) -> int:
