@@ -11,6 +11,9 @@ from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.sort import KeyLayout
 from tracin_dask.triples.store import CHUNK_ROWS, TripleStore
 
+CHUNKS_AT_A_TIME = 4
+"""Chunks that are read in one call where all of them are needed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundRows:
@@ -31,7 +34,7 @@ def layout_of(store: TripleStore) -> KeyLayout:
 def rows_in_ranges(store: TripleStore, first: ndarray, last: ndarray) -> Iterator[FoundRows]:
     """Find the rows whose keys lie in the ranges from `first` to `last`, both included: a chunk of rows at a time.
 
-    Ranges ascend and do not overlap. A few take a few reads each; many take at most two passes over the store.
+    Ranges ascend and do not overlap. A few take a few reads each; many take no more than a pass over the store.
     """
     layout = layout_of(store)
     waiting = [(0, len(store), 0, len(first))]
@@ -39,8 +42,10 @@ def rows_in_ranges(store: TripleStore, first: ndarray, last: ndarray) -> Iterato
         start, stop, low, high = waiting.pop()
         if low >= high:
             continue
-        if stop - start <= CHUNK_ROWS:
-            yield _within(store, (start, stop), first[low:high], last[low:high], number=low)
+        if stop - start <= (high - low) * CHUNK_ROWS:  # looking where to read would take as long as reading
+            for at in range(start, stop, CHUNKS_AT_A_TIME * CHUNK_ROWS):
+                rows = at, min(at + CHUNKS_AT_A_TIME * CHUNK_ROWS, stop)
+                yield _within(store, rows, first[low:high], last[low:high], number=low)
             continue
         middle = start + max((stop - start) // (2 * CHUNK_ROWS), 1) * CHUNK_ROWS
         pivot = layout.pack(store.read(middle, middle + 1).triples)[0]

@@ -42,6 +42,11 @@ class RankChoice:
         tails = self.prepared.contrast_tails
         return None if tails is None else np.column_stack([self.triples[:, :2], tails])
 
+    @property
+    def every_triple(self) -> Int[ndarray, "triple 3"]:
+        """The test triples, and those with the other tails after them."""
+        return self.triples if self.contrast is None else np.concatenate([self.triples, self.contrast])
+
     @cached_property
     def inverse_of(self) -> Int[ndarray, " relation"] | None:
         """The inverse of every relation, where the relation map names them."""
