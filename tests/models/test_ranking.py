@@ -1,6 +1,5 @@
 """Ranks are counted as a plain loop counts them, and candidates of any model have the scores of single triples."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,9 +8,9 @@ from influence.any_model import NUM_ENTITIES, SETTINGS, Bilinear, face, pykeen_m
 from pykeen.losses import BCEWithLogitsLoss, MarginRankingLoss
 
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.ranking import pieces
+from tracin_dask.models.ranking import counts, pieces
 from tracin_dask.models.ranking.candidates import Candidates
-from tracin_dask.models.ranking.counts import rank_counts
+from tracin_dask.models.ranking.counts import Known, rank_counts
 from tracin_dask.models.ranking.pieces import pieces_of
 from tracin_dask.models.whole_model import face_of
 
@@ -20,12 +19,22 @@ SCORES = st.lists(st.sampled_from([0.0, 1.0, 2.0, float("inf"), float("nan")]), 
 KNOWN = st.lists(st.booleans(), min_size=4, max_size=4)
 
 
+@pytest.mark.parametrize("long_row", [1, 1000])
 @settings(deadline=None)
 @given(rows=st.lists(st.tuples(SCORES, KNOWN, st.integers(0, 3)), min_size=1, max_size=5))
-def test_ranks_equal_a_plain_loop_with_ties_and_nan(rows):
+def test_ranks_equal_a_plain_loop_with_ties_and_nan(long_row, rows):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counts, "LONG_ROW", long_row)
+        _assert_plain(rows)
+
+
+def _assert_plain(rows):
     scores, known, own = (torch.tensor(list(column)) for column in zip(*rows, strict=True))
     for left_out in (None, known):
-        found = rank_counts(scores, own, left_out)
+        found = rank_counts(scores, own)
+        if left_out is not None:
+            rows_of, entities = left_out.nonzero().unbind(dim=1)
+            found = found.without(Known(rows=rows_of, entities=entities), scores, own)
         for place, (values, is_known, mine) in enumerate(rows):
             others = [
                 value
@@ -86,5 +95,5 @@ def test_scores_are_logits_where_the_model_or_its_loss_says_so():
 
 
 def test_numbers_of_ranks_are_halves():
-    counts = rank_counts(torch.zeros(1, 4), torch.tensor([2]))
-    assert np.array([counts.realistic.item(), counts.pessimistic.item()]).tolist() == [2.5, 4]
+    found = rank_counts(torch.zeros(1, 4), torch.tensor([2]))
+    assert [found.realistic.item(), found.pessimistic.item()] == [2.5, 4]

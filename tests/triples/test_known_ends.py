@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tracin_dask.triples import key_ranges, known_ends
 from tracin_dask.triples.ingest import ingest
-from tracin_dask.triples.known_ends import known_ends_bytes, known_heads, known_tails
+from tracin_dask.triples.known_ends import KnownEnds, known_ends_bytes, known_heads, known_positions, known_tails
 from tracin_dask.triples.store import TripleStore
 
 NUM_ENTITIES, NUM_RELATIONS = 11, 3
@@ -38,6 +38,13 @@ def expected(lines: np.ndarray, pairs: np.ndarray, columns: list[int], end: int)
     return found
 
 
+def dense(found: KnownEnds, pairs: np.ndarray) -> np.ndarray:
+    table = np.zeros((len(pairs), NUM_ENTITIES), dtype=int)
+    np.add.at(table, known_positions([found], slice(None)), 1)
+    assert table.max(initial=0) <= 1, "a position is given twice"
+    return table.astype(bool)
+
+
 ENTITY, RELATION = st.integers(0, NUM_ENTITIES - 1), st.integers(0, NUM_RELATIONS - 1)
 EVERY_PAIR = [(entity, relation) for entity in range(NUM_ENTITIES) for relation in range(NUM_RELATIONS)]
 
@@ -51,7 +58,7 @@ def test_known_tails_of_any_pairs_equal_a_plain_loop(lines, store, leaf, asked):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(key_ranges, "CHUNK_ROWS", leaf)
         found = known_tails(store, pairs)
-    assert found.of(slice(None)).tolist() == expected(lines, pairs, [0, 1], 2).tolist()
+    assert dense(found, pairs).tolist() == expected(lines, pairs, [0, 1], 2).tolist()
 
 
 @pytest.mark.parametrize("at_a_time", [1, 7, 1000])
@@ -63,14 +70,15 @@ def test_known_heads_of_any_pairs_equal_a_plain_loop(lines, store, at_a_time, as
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(known_ends, "SCAN_ROWS", at_a_time)
         found = known_heads(store, pairs)
-    assert found.of(slice(None)).tolist() == expected(lines, pairs, [1, 2], 0).tolist()
+    assert dense(found, pairs).tolist() == expected(lines, pairs, [1, 2], 0).tolist()
 
 
 def test_some_of_the_pairs_can_be_asked_for(lines: np.ndarray, store: TripleStore):
     pairs = lines[[3, 5, 3, 9], :2]
     found = known_tails(store, pairs)
     whole = expected(lines, pairs, [0, 1], 2)
-    assert found.of(slice(1, 3)).tolist() == whole[1:3].tolist()
+    rows, entities = known_positions([found], slice(1, 3))
+    assert np.column_stack([rows, entities]).tolist() == np.argwhere(whole[1:3]).tolist()
     assert found.bits.nbytes + found.row_of_pair.nbytes <= known_ends_bytes(len(pairs), NUM_ENTITIES)
 
 

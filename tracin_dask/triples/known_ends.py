@@ -1,9 +1,10 @@
 """Which entities are the tail of a (head, relation), or the head of a (relation, tail), in some training triple."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Int, UInt8
 from numpy import ndarray
 
 from tracin_dask.triples.key_ranges import layout_of, rows_in_ranges
@@ -20,12 +21,14 @@ class KnownEnds:
     bits: UInt8[ndarray, "distinct byte"]
     row_of_pair: Int[ndarray, " pair"]
     """The row of each pair that was asked for."""
-    num_entities: int
 
-    def of(self, pairs: slice) -> Bool[ndarray, "pair entity"]:
-        """Tell of some of the pairs which entities are known."""
-        chosen = self.bits[self.row_of_pair[pairs]]
-        return np.unpackbits(chosen, axis=1, count=self.num_entities, bitorder="little").view(bool)
+
+def known_positions(ends: Sequence[KnownEnds], pairs: slice) -> tuple[Int[ndarray, " known"], Int[ndarray, " known"]]:
+    """Give what is known of some of the pairs, by any of the `ends`: places of pairs in the slice, and entities."""
+    bits = np.bitwise_or.reduce([one.bits[one.row_of_pair[pairs]] for one in ends])
+    row, byte = np.nonzero(bits)
+    place, bit = np.nonzero(np.unpackbits(bits[row, byte, None], axis=1, bitorder="little"))
+    return row[place], 8 * byte[place] + bit
 
 
 def known_ends_bytes(num_pairs: int, num_entities: int) -> int:
@@ -68,9 +71,9 @@ def _keys(store: TripleStore, pairs: Int[ndarray, "pair 2"]) -> Int[ndarray, " p
 
 
 def _nothing_known(store: TripleStore, row_of_pair: Int[ndarray, " pair"]) -> KnownEnds:
-    number, num_entities = int(row_of_pair.max(initial=-1)) + 1, store.info.num_entities
-    bits = np.zeros((number, -(-num_entities // 8)), dtype=np.uint8)
-    return KnownEnds(bits=bits, row_of_pair=row_of_pair.ravel(), num_entities=num_entities)
+    number = int(row_of_pair.max(initial=-1)) + 1
+    bits = np.zeros((number, -(-store.info.num_entities // 8)), dtype=np.uint8)
+    return KnownEnds(bits=bits, row_of_pair=row_of_pair.ravel())
 
 
 def _mark(known: KnownEnds, place: Int[ndarray, " row"], entities: Int[ndarray, " row"]) -> None:

@@ -7,21 +7,20 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from numpy import ndarray
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.models.config import TrainedModel
 from tracin_dask.models.ranking.candidates import HEAD, TAIL, Candidates
-from tracin_dask.models.ranking.counts import rank_counts
+from tracin_dask.models.ranking.counts import Known, rank_counts
 from tracin_dask.report.predictions import EntityRanks
 from tracin_dask.runs.predictions.task import RankTask, TripleScores, joined_ranks
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
 from tracin_dask.runs.work.state import WorkerState
-from tracin_dask.triples.known_ends import KnownEnds, known_heads, known_tails
+from tracin_dask.triples.known_ends import KnownEnds, known_heads, known_positions, known_tails
 from tracin_dask.triples.store import TripleStore
 
 
@@ -61,9 +60,11 @@ def _scored(candidates: Candidates, store: TripleStore, part: RankTask) -> Tripl
         triples = torch.from_numpy(part.triples[some]).to(device)
         scores.append(candidates.score(triples).double().cpu().numpy())
         if part.rank_tails:
-            tail_ranks.append(_ranks(candidates.tails(triples), triples[:, TAIL], _known(tails, some)))
+            tail_ranks.append(_ranks(candidates.tails(triples), triples[:, TAIL], _known(tails, some, device)))
         if part.rank_heads:
-            head_ranks.append(_ranks(_head_scores(candidates, part, some), triples[:, HEAD], _known(heads, some)))
+            head_ranks.append(
+                _ranks(_head_scores(candidates, part, some), triples[:, HEAD], _known(heads, some, device))
+            )
     score = np.concatenate(scores)
     return TripleScores(
         score=np.where(np.isfinite(score), score, np.nan),
@@ -84,9 +85,9 @@ def _known_heads(store: TripleStore, part: RankTask) -> list[KnownEnds]:
     return found if part.inverse_of is None else [*found, known_tails(store, part.backwards()[:, :2])]
 
 
-def _known(ends: Sequence[KnownEnds], some: slice) -> Bool[ndarray, "some_test entity"]:
-    known: ndarray = np.logical_or.reduce([one.of(some) for one in ends])
-    return known
+def _known(ends: Sequence[KnownEnds], some: slice, device: torch.device) -> Known:
+    rows, entities = (torch.from_numpy(index).to(device) for index in known_positions(ends, some))
+    return Known(rows=rows, entities=entities)
 
 
 def _head_scores(candidates: Candidates, part: RankTask, some: slice) -> Float[Tensor, "some_test entity"]:
@@ -96,11 +97,7 @@ def _head_scores(candidates: Candidates, part: RankTask, some: slice) -> Float[T
     return candidates.heads(chosen) if part.inverse_of is None else candidates.tails(chosen)
 
 
-def _ranks(
-    scores: Float[Tensor, "some_test entity"],
-    own: Int[Tensor, " some_test"],
-    known: Bool[ndarray, "some_test entity"],
-) -> EntityRanks:
-    left_out = torch.from_numpy(known).to(scores.device)
-    raw, filtered = (rank_counts(scores, own, out).realistic.cpu().numpy() for out in (None, left_out))
+def _ranks(scores: Float[Tensor, "some_test entity"], own: Int[Tensor, " some_test"], known: Known) -> EntityRanks:
+    counts = rank_counts(scores, own)
+    raw, filtered = (one.realistic.cpu().numpy() for one in (counts, counts.without(known, scores, own)))
     return EntityRanks(raw=raw, filtered=filtered)

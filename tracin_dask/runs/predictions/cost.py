@@ -16,6 +16,8 @@ PART_SECONDS = 30.0
 """Work of one CPU thread that a part has at most, unless one triple has more."""
 SCANNED_PER_SECOND = 4e6
 """Training triples that are gone through for known heads."""
+COMPARED = 16
+"""Elementwise passes over the scores of all candidates while they are counted."""
 PASSES = 3
 """Elementwise passes over the rows of all entities that a call for the scores of all tails takes."""
 
@@ -50,7 +52,7 @@ def tests_at_a_time(seconds_of_one: float, num_entities: int) -> int:
 
 def _operations(config: ModelConfig, *, at_once: bool) -> int:
     """Count the multiply-adds of the scores of all candidates of one triple; comparing takes elementwise passes."""
-    compared = PASSES * ELEMENTWISE * config.num_entities
+    compared = COMPARED * ELEMENTWISE * config.num_entities
     match config:
         case ConvEConfig():
             dim, features = config.embedding_dim, config.num_features
