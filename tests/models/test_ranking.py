@@ -47,10 +47,11 @@ def _assert_plain(rows):
             assert found.realistic[place] == 1 + (higher + not_lower) / 2
 
 
-@pytest.mark.parametrize("row_bytes", [pieces.ROW_BYTES, 3000, 1])
+@pytest.mark.parametrize("sizes", [(pieces.ROW_BYTES, pieces.MOST_ROW_BYTES), (3000, 10**6), (1, 1)])
 @pytest.mark.parametrize("name", [*SETTINGS, "own"])
-def test_candidates_have_the_scores_of_single_triples_in_pieces_of_any_size(name, row_bytes, monkeypatch):
-    monkeypatch.setattr(pieces, "ROW_BYTES", row_bytes)
+def test_candidates_have_the_scores_of_single_triples_in_pieces_of_any_size(name, sizes, monkeypatch):
+    monkeypatch.setattr(pieces, "ROW_BYTES", sizes[0])
+    monkeypatch.setattr(pieces, "MOST_ROW_BYTES", sizes[1])
     model = face(name)
     candidates = Candidates.of(model)
     with torch.no_grad():
@@ -65,7 +66,7 @@ def test_a_method_for_all_tails_is_used_where_it_is_right_and_there_is_room(monk
     names = ("ComplEx", "TuckER", "own")
     assert [Candidates.of(face(name)).tails_at_once for name in names] == [True, True, False]
     assert not Candidates.of(face("RotatE")).tails_at_once  # its relations have other lengths than 1
-    monkeypatch.setattr(pieces, "ROW_BYTES", 100)
+    monkeypatch.setattr(pieces, "MOST_ROW_BYTES", 100)
     assert not Candidates.of(face("ComplEx")).tails_at_once
 
 

@@ -8,8 +8,10 @@ from tracin_dask.models.scoring import ScoringConfig
 
 SCORE_BYTES = 64 * 2**20
 """Scores of all candidates that are held at a time; never fewer than one triple's."""
-ROW_BYTES = 128 * 2**20
-"""What a model may hold of all entities' rows for one call."""
+ROW_BYTES = 32 * 2**20
+"""Rows of entities that a model may combine with its triples in one call, ..."""
+MOST_ROW_BYTES = 128 * 2**20
+"""... and those that it may combine with a single (head, relation) for the scores of all tails."""
 MOST_TRIPLES = 256
 """Triples whose candidates are scored at a time."""
 MOST_SCORES = 65_536
@@ -47,7 +49,7 @@ def pieces_of(config: ModelConfig, itemsize: int) -> Pieces:
 def _of_any_model(config: ScoringConfig, itemsize: int, triples: int) -> Pieces:
     """Bound also the rows of all entities, which a model may combine with each (head, relation)."""
     rows = config.num_entities * itemsize * max(1, entity_row(config))
-    at_once = rows <= ROW_BYTES
+    at_once = rows <= MOST_ROW_BYTES
     triples = max(1, min(triples, ROW_BYTES // rows))
     each = itemsize * (config.effort.values + 2 * entity_row(config) + relation_row(config) + 1)
     scores = max(1, min(MOST_SCORES, ROW_BYTES // each))

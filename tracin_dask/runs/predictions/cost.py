@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tracin_dask.influence.cost import ELEMENTWISE
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.ranking.pieces import entity_row
+from tracin_dask.models.ranking.pieces import entity_row, relation_row
 from tracin_dask.models.scoring import ScoringConfig
 from tracin_dask.runs.plan.plan import MULTIPLY_ADDS_PER_SECOND
 from tracin_dask.runs.predictions.memory import KNOWN_BYTES
@@ -18,8 +18,8 @@ SCANNED_PER_SECOND = 4e6
 """Training triples that are gone through for known heads."""
 COMPARED = 16
 """Elementwise passes over the scores of all candidates while they are counted."""
-PASSES = 3
-"""Elementwise passes over the rows of all entities that a call for the scores of all tails takes."""
+PASSES = 10
+"""Elementwise passes over the rows that scores read, where a model combines them number by number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,8 @@ def _operations(config: ModelConfig, *, at_once: bool) -> int:
             dim, features = config.embedding_dim, config.num_features
             return compared + config.num_entities * dim + features * (config.num_taps + dim + ELEMENTWISE)
         case ScoringConfig():
-            one = config.effort.multiply_adds + ELEMENTWISE * config.effort.values
             row = PASSES * ELEMENTWISE * entity_row(config)
+            one = config.effort.multiply_adds + ELEMENTWISE * config.effort.values
+            one += 2 * row + PASSES * ELEMENTWISE * relation_row(config)
             return compared + (one + config.num_entities * row if at_once else config.num_entities * one)
     raise TypeError(f"{type(config).__name__} is the configuration of no model that can be ranked")
