@@ -154,7 +154,15 @@ class TestTestTriples:
 class TestResult:
     def test_the_json_has_the_keys_of_the_existing_tool(self, explain, project):
         contents = explain("--top-k", 3)
-        assert list(contents) == ["test_triple", "top_k", "learning_rate", "influences", "further_influences", "run"]
+        assert list(contents) == [
+            "test_triple",
+            "prediction",
+            "top_k",
+            "learning_rate",
+            "influences",
+            "further_influences",
+            "run",
+        ]
         ids, names = map(int, project.test_ids), project.test_labels
         expected = dict(zip(("head", "relation", "tail"), ids, strict=True))
         expected |= dict(zip(("head_label", "relation_label", "tail_label"), names, strict=True))
