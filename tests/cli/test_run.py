@@ -154,7 +154,15 @@ class TestTestTriples:
 class TestResult:
     def test_the_json_has_the_keys_of_the_existing_tool(self, explain, project):
         contents = explain("--top-k", 3)
-        assert list(contents) == ["test_triple", "top_k", "learning_rate", "influences", "further_influences", "run"]
+        assert list(contents) == [
+            "test_triple",
+            "prediction",
+            "top_k",
+            "learning_rate",
+            "influences",
+            "further_influences",
+            "run",
+        ]
         ids, names = map(int, project.test_ids), project.test_labels
         expected = dict(zip(("head", "relation", "tail"), ids, strict=True))
         expected |= dict(zip(("head_label", "relation_label", "tail_label"), names, strict=True))
@@ -163,7 +171,7 @@ class TestResult:
         roles = [f"train_{role}{end}" for role in ("head", "relation", "tail") for end in ("", "_label")]
         assert list(contents["influences"][0]) == [*roles, "influence", "train_index"]
         run = contents["run"]
-        assert (run["schema_version"], run["loss"], run["mode"], run["precision"]) == (3, "bce", "test", "float32")
+        assert (run["schema_version"], run["loss"], run["mode"], run["precision"]) == (4, "bce", "test", "float32")
         assert (run["num_training_triples"], run["num_test_triples"]) == (600, 1)
         assert len(run["parameters"]) == 12
         assert len(run["checkpoints"][0]["sha256"]) == 64

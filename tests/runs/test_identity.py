@@ -64,6 +64,7 @@ OTHER_VALUES = {
     "masks": (OddHeads(),),
     "group_by": ("relation",),
     "save_scores": "scores.zarr",
+    "ranks": "none",
     "checkpoint_contributions": True,
     "reductions": (SecondTopK(k=3),),
     "batch_size": 2 * BATCH_SIZE,

@@ -166,7 +166,7 @@ def test_a_result_states_checkpoints_and_learning_rates(make, series, tmp_path: 
     result = make().carry_out()
     contents = result.to_dict()
     assert contents["learning_rate"] == list(RATES)
-    assert contents["run"]["schema_version"] == 3
+    assert contents["run"]["schema_version"] == 4
     assert contents["run"]["checkpoints"] == [
         {"path": str(c.path), "sha256": c.sha256, "epoch": None, "learning_rate": rate}
         for c, rate in zip(series, RATES, strict=True)

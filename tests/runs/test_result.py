@@ -44,7 +44,15 @@ def named_result(graph: Graph, checkpoint: Checkpoint, tmp_path_factory: pytest.
 
 def test_the_json_of_a_result_has_the_documented_keys(result: InfluenceResult, graph: Graph):
     contents = result.to_dict(1)
-    assert list(contents) == ["test_triple", "top_k", "learning_rate", "influences", "further_influences", "run"]
+    assert list(contents) == [
+        "test_triple",
+        "prediction",
+        "top_k",
+        "learning_rate",
+        "influences",
+        "further_influences",
+        "run",
+    ]
     triple = graph.test_triples[1]
     assert [contents["test_triple"][role] for role in ROLES] == triple.tolist()
     assert tuple(contents["test_triple"][f"{role}_label"] for role in ROLES) == labels(triple)
@@ -90,7 +98,8 @@ def test_a_result_has_no_names_if_the_store_has_none(result: InfluenceResult):
 def test_the_pandas_table_has_a_row_per_test_triple_and_rank(result: InfluenceResult, graph: Graph):
     table = result.to_pandas()
     ids = [f"{side}_{role}{kind}" for side in ("test", "train") for role in ROLES for kind in ("", "_label")]
-    assert set(table.columns) == {*ids, "test_index", "rank", "influence", "train_index"}
+    predicted = {"test_score", "test_probability", "test_filtered_tail_rank", "test_raw_tail_rank"}
+    assert set(table.columns) == {*ids, *predicted, "test_index", "rank", "influence", "train_index"}
     assert len(table) == 3 * 12
     assert table["test_index"].tolist() == sorted([0, 1, 2] * 12)
     assert table["rank"].tolist() == [*range(1, 13)] * 3

@@ -3,7 +3,7 @@
 import pytest
 
 from tracin_dask.triples.idmap import IdMap
-from tracin_dask.triples.inverse_relations import order_of, pair_out_of_order
+from tracin_dask.triples.inverse_relations import inverses_of, order_of, pair_out_of_order
 from tracin_dask.types import ALTERNATING, APPENDED
 
 FORMS = ["{}_inverse", "{}_reverse", "{}_reciprocal", "INVERSE_{}", "inverse_{}", "{}_inv", "~{}", "{}~", "rev_{}"]
@@ -56,3 +56,14 @@ def test_one_relation_and_its_inverse_are_of_both_orders():
     labels = IdMap.of(["a", "a_inverse"])
     assert pair_out_of_order(labels, ALTERNATING) is None
     assert pair_out_of_order(labels, APPENDED) is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_relation_and_its_inverse_are_each_others_inverses(form):
+    assert inverses_of(alternating(form)).tolist() == [1, 0, 3, 2, 5, 4]
+    assert inverses_of(appended(form)).tolist() == [3, 4, 5, 0, 1, 2]
+
+
+@pytest.mark.parametrize("labels", [["isa", "inverse_isa", "part_of"], ["a", "b"], ["a", "a_inverse", "a_inverse_inv"]])
+def test_a_map_without_an_inverse_of_every_relation_has_no_inverses(labels):
+    assert inverses_of(IdMap.of(labels)) is None

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.triples import training_triples
+from tracin_dask.triples import key_ranges
 from tracin_dask.triples.ingest import ingest
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import find_training_triples, read_training_triples
@@ -40,7 +40,7 @@ def store(lines: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Triple
 @given(listed=st.lists(st.tuples(*[st.integers(0, SIZE - 1)] * 3), max_size=30))
 def test_every_row_of_a_listed_triple_is_found_in_the_order_of_the_list(lines, store, leaf, listed):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_triples, "CHUNK_ROWS", leaf)
+        patch.setattr(key_ranges, "CHUNK_ROWS", leaf)
         found, missing = find_training_triples(store, np.array(listed, np.int64).reshape(-1, 3))
     expected = [line for triple in dict.fromkeys(listed) for line in np.flatnonzero((lines == triple).all(axis=1))]
     assert found.train_index.tolist() == expected
@@ -51,7 +51,7 @@ def test_every_row_of_a_listed_triple_is_found_in_the_order_of_the_list(lines, s
 
 
 def test_a_few_triples_of_a_large_store_take_few_reads(store: TripleStore, lines: np.ndarray, monkeypatch):
-    monkeypatch.setattr(training_triples, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(key_ranges, "CHUNK_ROWS", 2)
     reads, read = [], TripleStore.read
 
     def counted(self, start, stop):

@@ -54,6 +54,8 @@ class Workload:
     """Of the matrices that a preconditioner has for rows of tables."""
     audit_bytes: int = 0
     """What the audit takes at the end, when batches and test triples take nothing any more."""
+    prediction_bytes: int = 0
+    """What scores and ranks of the test triples take at the end, in the same place."""
     masks: MaskSizes | None = None
     """Of what says which training triples are ranked, where not all are."""
 

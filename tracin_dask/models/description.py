@@ -206,7 +206,12 @@ def own_face(model: Any, name: str) -> Face:  # noqa: ANN401 - a user's module, 
     """
     if getattr(model, "score", None) is None or getattr(model, "tables", None) is None:
         raise ConfigError(f"{name} has no `tables` or no `score(triples)`; see tracin_dask.ScoringModel")
-    return Face(name=name, tables=model.tables, score_tails="score_tails" if hasattr(model, "score_tails") else None)
+    return Face(
+        name=name,
+        tables=model.tables,
+        score_tails="score_tails" if hasattr(model, "score_tails") else None,
+        scores_are_logits=getattr(model, "scores_are_logits", False) is True,
+    )
 
 
 def _requires(made_from: type[nn.Module], parameter: str) -> bool:

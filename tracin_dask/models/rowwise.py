@@ -42,6 +42,8 @@ class Face:
     """Gives triples [batch, 3] one number each."""
     score_tails: str | None = None
     """Gives pairs (head, relation) [batch, 2] the scores of all entities as their tail, where the model has it."""
+    scores_are_logits: bool = False
+    """Whether the model is known to be trained so that the sigmoid of a score is the probability of the triple."""
 
 
 class RowwiseModel(nn.Module):

@@ -29,6 +29,9 @@ class ScoringModel(Protocol):
         def score_tails(self, pairs: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch entity"]
 
     It scores every entity as the tail of each (head, relation), equal to what `score` gives these triples.
+
+    A model whose scores are logits, trained with binary cross-entropy, can say so with `scores_are_logits = True`: then
+    results state the sigmoid of a test triple's score as its probability.
     """
 
     tables: Mapping[str, Role]

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracin_dask.report.arrow import list_array, number_array, repeated, table_of, text_array
+from tracin_dask.report.predictions import known_numbers
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import InfluenceResult, RankedTriples
 
@@ -71,7 +72,18 @@ def _test_columns(result: InfluenceResult, test_index: int, size: int) -> dict[s
         if other is not None:
             described = result.labels.columns(np.array([[*triple[:2], other]]), "contrast_")
             row |= {key: column for key, column in described.items() if key.startswith("contrast_tail")}
+        row |= _prediction(result, test_index)
     return {key: repeated(column, size) for key, column in (row | _test_norm(result, test_index)).items()}
+
+
+def _prediction(result: InfluenceResult, test_index: int) -> dict[str, pa.Array]:
+    """Give the score, the probability and the ranks of a test triple, where they are known."""
+    if result.predictions is None:
+        return {}
+    columns = {
+        f"test_{name}": values[test_index : test_index + 1] for name, values in known_numbers(result.predictions)
+    }
+    return {name: number_array(value) for name, value in columns.items()}
 
 
 def _test_norm(result: InfluenceResult, test_index: int) -> dict[str, pa.Array]:

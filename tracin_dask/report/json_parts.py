@@ -15,6 +15,8 @@ from tracin_dask.report.arrow import number_array, table_of, text_array
 from tracin_dask.report.entries import entries, ranked_columns
 from tracin_dask.report.groups import LISTED_GROUPS, GroupInfluences
 from tracin_dask.report.labels import ROLES, Labels, Texts
+from tracin_dask.report.prediction_words import notes
+from tracin_dask.report.predictions import PREDICTION, from_json, to_json
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult, Norms, RankedTriples
 from tracin_dask.report.sets import TestSets
@@ -22,6 +24,8 @@ from tracin_dask.report.sets import TestSets
 Contents = Mapping[str, Any]
 """The JSON object of one test triple."""
 FURTHER, RANKS, NUM_RANKED, KEPT = "further_influences", "ranks", "num_ranked_rows", "kept"
+CONTRAST_PREDICTION = "contrast_prediction"
+"""What the model says of the triple with the other tail."""
 TEST_SET = "test_set"
 """What is said of a set of test triples in place of `test_triple`."""
 PREFIXES = ("", "train_")
@@ -75,7 +79,25 @@ def _one_question(result: InfluenceResult, place: int) -> dict[str, Any]:
     if other is not None:
         described = result.labels.describe([*triple[:2], other])
         about["contrast"] = {key: value for key, value in described.items() if key.startswith("tail")}
-    return about
+    return about | _prediction(result, place)
+
+
+def _prediction(result: InfluenceResult, place: int) -> dict[str, Any]:
+    """Describe what the model says of one test triple, and of the one with the other tail; notes are words alone."""
+    if result.predictions is None:
+        return {}
+    found = {PREDICTION: to_json(result.predictions, place) | {"notes": notes(result, place)}}
+    if result.predictions.contrast is not None:
+        found[CONTRAST_PREDICTION] = to_json(result.predictions.contrast, place)
+    return found
+
+
+def _read_predictions(asked: Sequence[Contents]) -> dict[str, Any]:
+    if PREDICTION not in asked[0]:
+        return {"predictions": None}
+    of_other = CONTRAST_PREDICTION in asked[0]
+    contrast = from_json([one[CONTRAST_PREDICTION] for one in asked]) if of_other else None
+    return {"predictions": from_json([one[PREDICTION] for one in asked], contrast)}
 
 
 def _questions(contents: Sequence[Contents]) -> list[Contents]:
@@ -109,6 +131,7 @@ def _read_question(contents: Sequence[Contents]) -> dict[str, Any]:
         "test_triples": _triples([one["test_triple"] for one in asked], ""),
         "contrast_tails": others,
         "sets": _read_sets(contents),
+        **_read_predictions(asked),
     }
 
 

@@ -16,15 +16,16 @@ from tracin_dask.places.registry import place_of
 from tracin_dask.report.equal import EqualByParts
 from tracin_dask.report.groups import GroupInfluences, group_tables
 from tracin_dask.report.labels import Labels
+from tracin_dask.report.predictions import Predictions
 from tracin_dask.report.ranks import ListedRanks
 from tracin_dask.report.sets import TestSets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """2: `learning_rate` is a list where there are several checkpoints. 3: `further_influences`, `ranks`,
-`num_ranked_rows`, `kept`; all groups have a file."""
+`num_ranked_rows`, `kept`; all groups have a file. 4: `prediction`."""
 SHOWN_ENTRIES = 10
 """Proponents and opponents that a result has at least, where so many exist: so that both sides can be shown."""
 
@@ -74,6 +75,9 @@ class InfluenceResult(EqualByParts):
         The other tails that those of the test triples were compared with; None if there were none.
     sets
         Which test triples were explained together; None if each was by itself.
+    predictions
+        What the model says of the test triples: scores, ranks, probabilities, equal training triples. None for
+        self-influence, and in results of earlier versions.
     rankings
         One per test triple, or per set of them, best first; a single one for self-influence. `test_index` counts these.
     further
@@ -105,6 +109,7 @@ class InfluenceResult(EqualByParts):
     test_triples: Int[ndarray, "test 3"] | None = field(repr=False)
     contrast_tails: Int[ndarray, " test"] | None = field(default=None, repr=False)
     sets: TestSets | None = field(default=None, repr=False)
+    predictions: Predictions | None = field(default=None, repr=False)
     rankings: tuple[RankedTriples, ...] = field(repr=False)
     further: tuple[RankedTriples, ...] = field(repr=False)
     contributions: "tuple[Float[ndarray, '_ checkpoint'], ...] | None" = field(default=None, repr=False)

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tracin_dask.report.group_table import largest_groups
+from tracin_dask.report.prediction_words import prediction_table, rank_word
 from tracin_dask.report.rank_table import rank_table
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.specificity import described, specificity_of
@@ -15,8 +16,10 @@ from tracin_dask.visible import visible
 
 
 def answer_tables(result: InfluenceResult, test_index: int = 0, *, rows: int = 10) -> RenderableType:
-    """Show one answer: proponents and opponents, listed ranks, the largest groups of each grouping; `rows` of each."""
-    parts = [influence_tables(result, test_index, rows=rows)]
+    """Show one answer: the prediction, proponents and opponents, listed ranks, the largest groups; `rows` of each."""
+    prediction = prediction_table(result, test_index, rows=rows)
+    parts = [] if prediction is None else [prediction]
+    parts += [influence_tables(result, test_index, rows=rows)]
     parts += [rank_table(result.ranks, result.labels, test_index, rows=rows)] if result.ranks is not None else []
     parts += [largest_groups(result, test_index, rows=rows)] if result.groups else []
     parts += [
@@ -37,11 +40,15 @@ def list_of_answers(result: InfluenceResult, *, rows: int = 10) -> RenderableTyp
     table.add_column("index", justify="right")
     for column in ("head", "relation", "tail") if result.sets is None else ("set",):
         table.add_column(column, overflow="fold")
+    ranks = None if result.predictions is None or result.sets is not None else result.predictions.tail_ranks
+    if ranks is not None:
+        table.add_column("tail rank", justify="right")
     table.add_column("largest", justify="right")
     for index in range(min(rows, number)):
         ranking = result.rankings[index]
         largest = f"{ranking.influence[0]:+.3e}" if len(ranking) else "none"
-        table.add_row(str(index), *map(Text, _words(result, index)), largest)
+        rank = [] if ranks is None else [rank_word(ranks, index)]
+        table.add_row(str(index), *map(Text, _words(result, index)), *rank, largest)
     return table
 
 

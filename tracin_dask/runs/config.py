@@ -65,6 +65,8 @@ class RunConfig:
                 "touching and exclude_self compare training triples with test triples, and mode 'self' has none; "
                 "leave them out"
             )
+        if self.question.mode == "self" and self.saving.ranks != "auto":
+            raise ConfigError("ranks are those of test triples, and mode 'self' has none; leave ranks out")
         if precision in {"fp16", "mixed"} and scoring.method is not None:
             taken = "fp16" if precision == "fp16" else "mixed takes fp16 on a GPU, which"
             raise ConfigError(

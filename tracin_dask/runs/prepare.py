@@ -31,6 +31,7 @@ from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
 from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
+from tracin_dask.runs.predictions.memory import rank_bytes
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.runs.test_side.landmarks import landmarks_of
@@ -137,6 +138,7 @@ class PreparedRun:
             is_preconditioned=self.config.scoring.method is not None
             and (self.config.scoring.curvature != "rows" or reads(loss) == ALL_SCORES),
             matrix_bytes=self._matrix_bytes,
+            prediction_bytes=self._prediction_bytes,
             audit_bytes=0 if self.config.computing.audit == 0 else self._audit_bytes,
         )
 
@@ -158,6 +160,11 @@ class PreparedRun:
             address=address,
             skips_zeros=self.neighbourhood is not None,
         )
+
+    @property
+    def _prediction_bytes(self) -> int:
+        tests = self.test_triples
+        return 0 if tests is None else rank_bytes(self.checkpoints[-1].model, len(tests))
 
     @property
     def _audit_bytes(self) -> int:

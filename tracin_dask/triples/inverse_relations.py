@@ -4,6 +4,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.types import ALTERNATING, APPENDED, InverseOrder
 
@@ -50,6 +54,15 @@ def order_of(relations: IdMap) -> InverseOrder | None:
     if 2 * len(_pairs(relations)) != len(relations):
         return None
     return next((order for order in (ALTERNATING, APPENDED) if pair_out_of_order(relations, order) is None), None)
+
+
+def inverses_of(relations: IdMap) -> Int64[ndarray, " relation"] | None:
+    """Give the id of every relation's inverse; None for a map in which not every relation has one by its name."""
+    pairs = _pairs(relations)
+    found = np.full(len(relations), -1, dtype=np.int64)
+    for pair in pairs:
+        found[[pair.relation_id, pair.inverse_id]] = pair.inverse_id, pair.relation_id
+    return None if 2 * len(pairs) != len(relations) or (found < 0).any() else found
 
 
 def _pairs(relations: IdMap) -> list[InversePair]:

@@ -14,9 +14,9 @@ from tracin_dask.places.place import AnyPath
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.group_ingest import NOT_A_TRAINING_TRIPLE
 from tracin_dask.triples.integers import maps_of
+from tracin_dask.triples.key_ranges import layout_of, rows_in_ranges
 from tracin_dask.triples.lines import SHOWN_LINES, InvalidLines
-from tracin_dask.triples.sort import KeyLayout
-from tracin_dask.triples.store import CHUNK_ROWS, TripleStore
+from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import open_triples
 
@@ -55,9 +55,8 @@ def find_training_triples(
 
     A few triples take a few reads each; many take at most two passes over the store.
     """
-    layout = KeyLayout(num_entities=store.info.num_entities, num_relations=store.info.num_relations)
-    keys, first, key_of_place = np.unique(layout.pack(triples), return_index=True, return_inverse=True)
-    found, key_of_row, rows = _search(store, layout, keys)
+    keys, first, key_of_place = np.unique(layout_of(store).pack(triples), return_index=True, return_inverse=True)
+    found, key_of_row, rows = _search(store, keys)
     order = np.lexsort((rows, first[key_of_row]))
     training = TrainingTriples(
         triples=found.triples[order],
@@ -111,30 +110,11 @@ def _words(store: TripleStore, triple: Int64[ndarray, "3"], *, has_ids: bool) ->
     return "\t".join(labels.label(part) for labels, part in zip(maps, triple, strict=True))
 
 
-def _search(
-    store: TripleStore, layout: KeyLayout, keys: ndarray
-) -> tuple[TripleBlock, Int64[ndarray, " row"], Int64[ndarray, " row"]]:
+def _search(store: TripleStore, keys: ndarray) -> tuple[TripleBlock, Int64[ndarray, " row"], Int64[ndarray, " row"]]:
     """Find ascending, distinct keys: the rows that have them, the place of each row's key, and where the row stands."""
-    blocks: list[TripleBlock] = []
-    places, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    waiting = [(0, len(store), 0, len(keys))]
-    while waiting:
-        start, stop, low, high = waiting.pop()
-        if low >= high:
-            continue
-        if stop - start > CHUNK_ROWS:
-            middle = start + max((stop - start) // (2 * CHUNK_ROWS), 1) * CHUNK_ROWS
-            pivot = layout.pack(store.read(middle, middle + 1).triples)[0]
-            left, right = (low + int(np.searchsorted(keys[low:high], pivot, side=side)) for side in ("right", "left"))
-            waiting += [(start, middle, low, left), (middle, stop, right, high)]
-            continue
-        block = store.read(start, stop)
-        mine = layout.pack(block.triples)
-        begin, end = (np.searchsorted(mine, keys[low:high], side=side) for side in ("left", "right"))
-        place = np.repeat(np.arange(low, high), end - begin)
-        offset = np.arange(len(place)) - np.repeat(np.cumsum(end - begin) - (end - begin), end - begin)
-        row = np.repeat(begin, end - begin) + offset
-        blocks.append(block.where(row))
-        places.append(place)
-        rows.append(start + row)
-    return concatenate(blocks), np.concatenate(places), np.concatenate(rows)
+    found = list(rows_in_ranges(store, keys, keys))
+    places, rows = (
+        np.concatenate([np.empty(0, np.int64), *parts])
+        for parts in ([one.place for one in found], [one.rows for one in found])
+    )
+    return concatenate(one.block for one in found), places, rows

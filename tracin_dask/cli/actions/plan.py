@@ -15,6 +15,7 @@ from tracin_dask.influence.reductions import group_totals
 from tracin_dask.launch.place import plan_only
 from tracin_dask.runs.inputs.masks import about_masks
 from tracin_dask.runs.plan.plan import Plan
+from tracin_dask.runs.predictions.choice import RankChoice
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.sinks import score_writer
 from tracin_dask.runs.sinks.saved_scores import check_place, scores_of
@@ -84,10 +85,12 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "  batch": f"{memory.batch / mib:,.0f} MiB",
         "  rows read": f"{memory.rows / mib:,.0f} MiB",
         **({"  audit": f"{memory.audit / mib:,.0f} MiB, when all rows are scored"} if memory.audit else {}),
+        **({"  scores and ranks": f"{memory.predictions / mib:,.0f} MiB, after that"} if memory.predictions else {}),
         **{f"  {kept.what}": f"{kept.total / mib:,.0f} MiB" for kept in memory.kept.values()},
         "multiply-adds": f"{counted.total:.3g}{of_all}",
         **{f"  {stage}": f"{count:.3g}, {plan.stages[stage]}" for stage, count in counted.by_stage.items()},
     }
+    rows |= _predicted_rows(prepared)
     rows |= _ranked_rows(prepared, plan)
     if prepared.groupings:
         counted_groups = ", ".join(f"{grouping.num_groups:,} by {grouping.name}" for grouping in prepared.groupings)
@@ -101,6 +104,18 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _predicted_rows(prepared: PreparedRun) -> dict[str, str]:
+    """Say which ranks of the test triples are computed, in which time."""
+    if prepared.test_triples is None:
+        return {}
+    choice = RankChoice(prepared)
+    ends = {"tails": (choice.why_no_tails, choice.tail_seconds), "heads": (choice.why_no_heads, choice.head_seconds)}
+    return {
+        f"ranks of {end}": f"no: {why}" if why else f"about {max(1, round(seconds)):,} s of one CPU thread"
+        for end, (why, seconds) in ends.items()
+    }
 
 
 def _ranked_rows(prepared: PreparedRun, plan: Plan) -> dict[str, str]:

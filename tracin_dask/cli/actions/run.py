@@ -22,6 +22,7 @@ from tracin_dask.launch.place import open_place
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.folder import SUMMARY
+from tracin_dask.report.prediction_words import predicted
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.screen import (
     answer_tables,
@@ -123,7 +124,7 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
     if len(result.rankings) == 1:
         Console().print(answer_tables(result, rows=TABLE_ROWS))
     say(scored(result))
-    for line in [*ranked(result), *specific(result), *audited(result)]:
+    for line in [*predicted(result), *ranked(result), *specific(result), *audited(result)]:
         say(line)
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
         say("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")

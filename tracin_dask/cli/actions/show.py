@@ -11,6 +11,7 @@ from tracin_dask.report.choice import answers_about
 from tracin_dask.report.formats import read_result
 from tracin_dask.report.groups import LISTED_GROUPS
 from tracin_dask.report.json import explained
+from tracin_dask.report.prediction_words import predicted
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.screen import (
     answer_tables,
@@ -45,7 +46,7 @@ def _print(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: S
         say(f"show one {answer_word(result)} with --test-index N or --test-triple H R T")
     for index in chosen:
         Console().print(answer_tables(result, index, rows=rows))
-    say("\n".join([scored(result), *ranked(result), *specific(result), *audited(result)]))
+    say("\n".join([scored(result), *predicted(result), *ranked(result), *specific(result), *audited(result)]))
     say(made(result))
 
 

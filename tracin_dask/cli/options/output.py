@@ -1,11 +1,16 @@
 """The options that say what is written, and where."""
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+import click
 
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.targets import TARGET, ResultFile
 from tracin_dask.places.place import Place
 from tracin_dask.report.formats import suffixes
+
+if TYPE_CHECKING:
+    from tracin_dask.runs.options.saving import Ranks
 
 option = option_of("Output")
 
@@ -14,6 +19,7 @@ class SavedFlags(TypedDict):
     """The values of the output options that `run` and `plan` share, by name."""
 
     save_scores: Place | None
+    ranks: "Ranks"
     checkpoint_contributions: bool
 
 
@@ -56,6 +62,14 @@ SAVED_OPTIONS = (
         metavar="PATH.zarr",
         help="Write all influences, not only the largest, as a Zarr array [test, train] in the order of the rows of "
         "the store. Workers write it: all of them must see the path.",
+    ),
+    option(
+        "--ranks",
+        type=click.Choice(["auto", "all", "none"]),
+        default="auto",
+        show_default=True,
+        help="State the ranks of the tail and the head of each test triple among all entities. auto: those that take "
+        "no more than a minute of one CPU thread.",
     ),
     option(
         "--checkpoint-contributions",

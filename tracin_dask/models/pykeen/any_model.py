@@ -73,7 +73,13 @@ def face_of(model: nn.Module, name: str) -> Face:
         for place, representation in enumerate(getattr(model, f"{role}_representations")):
             if type(representation) is pykeen.Embedding:
                 tables[f"{role}_representations.{place}._embeddings.weight"] = role
-    return Face(name=name, tables=tables, score="score_hrt", score_tails="score_t")
+    return Face(
+        name=name,
+        tables=tables,
+        score="score_hrt",
+        score_tails="score_t",
+        scores_are_logits=isinstance(model.loss, pykeen.LOGISTIC_LOSSES),
+    )
 
 
 def conve_config(model: nn.Module) -> ConvEConfig | None:

@@ -4,6 +4,7 @@ from tracin_dask.errors import ConfigError
 
 try:
     from pykeen.datasets import dataset_resolver
+    from pykeen.losses import BCEAfterSigmoidLoss, BCEWithLogitsLoss, SoftplusLoss
     from pykeen.models import RGCN, CompGCN, ConvE, ERModel, InductiveNodePieceGNN, model_resolver
     from pykeen.nn import Embedding
     from pykeen.nn.message_passing import RGCNLayer, RGCNRepresentation
@@ -26,9 +27,12 @@ MESSAGE_PASSING = (
     MessagePassingRepresentation,
 )
 """Parts of any model that pass messages over the graph."""
+LOGISTIC_LOSSES = (BCEAfterSigmoidLoss, BCEWithLogitsLoss, SoftplusLoss)
+"""Losses of single scores under which the sigmoid of a score is the probability of the triple."""
 
 __all__ = [
     "GRAPH_MODELS",
+    "LOGISTIC_LOSSES",
     "MESSAGE_PASSING",
     "ConvE",
     "ConvEInteraction",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracin_dask.models.conve.model import ConvE
+from tracin_dask.models.ranking.counts import Known, rank_counts
 
 HITS_AT = (1, 3, 5, 10)
 SCORE_BYTES = 64 * 2**20
@@ -17,7 +18,7 @@ SCORE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownTails:
-    """The true tails of every (head, relation): those of the pair `keys[i]` are `tails[starts[i]:starts[i+1]]`."""
+    """The distinct true tails of every (head, relation): those of `keys[i]` are `tails[starts[i]:starts[i+1]]`."""
 
     keys: NDArray[np.int64]
     starts: NDArray[np.int64]
@@ -28,13 +29,10 @@ class KnownTails:
     def from_triples(cls, triples: Int[np.ndarray, "row 3"], num_relations: int) -> "KnownTails":
         """Group triples (at least one; duplicates allowed) by head and relation."""
         pairs = triples[:, 0] * num_relations + triples[:, 1]
-        order = np.argsort(pairs, kind="stable")
-        keys, starts = np.unique(pairs[order], return_index=True)
+        distinct = np.unique(np.column_stack([pairs, triples[:, 2]]), axis=0)
+        keys, starts = np.unique(distinct[:, 0], return_index=True)
         return cls(
-            keys=keys,
-            starts=np.append(starts, len(pairs)),
-            tails=triples[order, 2],
-            num_relations=num_relations,
+            keys=keys, starts=np.append(starts, len(distinct)), tails=distinct[:, 1], num_relations=num_relations
         )
 
     def positions(self, triples: Int[np.ndarray, "batch 3"]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -77,11 +75,9 @@ def _batch_ranks(model: ConvE, triples: NDArray[np.int64], known: KnownTails) ->
     device = model.entity_embeddings.weight.device
     head, relation, tail = torch.as_tensor(triples, device=device).unbind(dim=1)
     scores: Float[Tensor, "batch entity"] = model(head, relation)
-    target = scores.gather(1, tail[:, None])
     rows, tails = (torch.as_tensor(index, device=device) for index in known.positions(triples))
-    scores[rows, tails] = -torch.inf
-    scores.scatter_(1, tail[:, None], target)
-    ranks: NDArray[np.int64] = (scores.shape[1] - (scores < target).sum(dim=1)).cpu().numpy()
+    counts = rank_counts(scores, tail).without(Known(rows=rows, entities=tails), scores, tail)
+    ranks: NDArray[np.int64] = counts.pessimistic.cpu().numpy()
     return ranks
 
 

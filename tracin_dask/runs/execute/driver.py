@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -23,6 +23,8 @@ from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
 from tracin_dask.runs.identity import record_identity, score_identity
 from tracin_dask.runs.plan.plan import Plan, Rows
+from tracin_dask.runs.predictions.made import predictions_of
+from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import about_run
 from tracin_dask.runs.reductions import Reductions
@@ -86,6 +88,10 @@ class Executor(Protocol):
         """Compute some influences once more, by plain automatic differentiation."""
         ...
 
+    def predictions(self, parts: Sequence[RankTask]) -> Sequence[TripleScores]:
+        """Score and rank test triples by the model of the last checkpoint; gives the outcome of each part."""
+        ...
+
     def contributions(self, reported: Reported) -> Contributions:
         """Tell what each checkpoint adds to the influences of the reported training triples, before any division."""
         ...
@@ -134,6 +140,8 @@ def _carry_out(
             "statistics": asdict(total.counters) | {"resumed_rows": resumed_rows},
         }
         about |= _num_ranked(prepared, total)
+        predictions, about_predictions = predictions_of(prepared, executor.predictions)
+        about |= about_predictions
         about |= _audit(executor, prepared, rankings, clock, execution.record_directory)
         about["seconds"] = round(time.perf_counter() - clock, 3)
         if scores is not None:
@@ -143,7 +151,8 @@ def _carry_out(
         announcer.failed(error)
         raise
     announcer.finished(top)
-    return make_result(prepared, total.kept, rankings, about, norms=norms, contributions=contributions)
+    result = make_result(prepared, total.kept, rankings, about, norms=norms, contributions=contributions)
+    return replace(result, predictions=predictions)
 
 
 def _open_outputs(

@@ -10,6 +10,8 @@ from tracin_dask.report.result import Norms
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.compare import Compared, compare
 from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.predictions.compute import score_parts
+from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
 from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
 from tracin_dask.runs.work.rows.fit import Gathered, gather, merge_gathered, pass_parts
@@ -63,6 +65,10 @@ class InProcess:
     def audit(self, chosen: Chosen) -> Compared:
         """Compute some influences once more, by plain automatic differentiation."""
         return compare(self._state, self._job, self._targets, chosen, self._models)
+
+    def predictions(self, parts: Sequence[RankTask]) -> Sequence[TripleScores]:
+        """Score and rank test triples."""
+        return score_parts(self._state, self._job, parts, self._models)
 
     def contributions(self, reported: Reported) -> Contributions:
         """Score what is reported once more, checkpoint by checkpoint."""

@@ -26,6 +26,7 @@ from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.execute.group_progress import GroupProgress, seconds_between_reports
 from tracin_dask.runs.execute.task_graph import TaskFunctions, one_task_per_worker, task_graph
 from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.work.job import (
     Counters,
     OnRows,
@@ -131,6 +132,21 @@ class OnDask:
         """Let a worker compute some influences once more, by plain automatic differentiation; raises as `prepare`."""
         found: Compared = self._afterwards("audit", on_worker.audit, chosen)
         return found
+
+    def predictions(self, parts: Sequence[RankTask]) -> Sequence[TripleScores]:
+        """Let workers score and rank test triples, part by part; raises as `prepare`."""
+        with self._watch, self._explained():
+            _, weights = self._look_for_files()
+            job = self._submit("job-for-predictions", on_worker.with_weights, self._job, weights)
+            try:
+                with _large_graphs_allowed():
+                    futures = [
+                        self._submit(f"predictions-{number}", on_worker.predictions_of, job, part)
+                        for number, part in enumerate(parts)
+                    ]
+                    return [self._result(future) for future in futures]
+            finally:
+                self._let_go()
 
     def contributions(self, reported: Reported) -> Contributions:
         """Let a worker score what is reported once more, checkpoint by checkpoint; raises as `prepare`."""

@@ -23,6 +23,8 @@ from tracin_dask.runs.code_digest import scoring_code_digest
 from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.group_progress import SeldomReport
 from tracin_dask.runs.plan.plan import Rows
+from tracin_dask.runs.predictions.compute import score_parts
+from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.work.job import Counters, Prepared, Scored, ScoreJob, TestSide, merge_scored, this_process
 from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
 from tracin_dask.runs.work.rows.fit import Gathered, gather
@@ -119,6 +121,12 @@ def score(known: Sequence[Any], rows: Rows, group: int) -> Scored:
 def audit(job: ScoreJob, targets: Targets | None, chosen: Chosen) -> Compared:
     """Compute some influences once more, by plain automatic differentiation."""
     return compare(state_of_worker(job), job, targets, chosen)
+
+
+def predictions_of(job: ScoreJob, part: RankTask) -> TripleScores:
+    """Score and rank some test triples."""
+    [found] = score_parts(state_of_worker(job), job, [part])
+    return found
 
 
 def contributions_of(job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:

@@ -1,7 +1,7 @@
 """What is kept of the influences besides the rankings: totals of groups, all influences, shares of checkpoints."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.identity import Json, changes
@@ -10,7 +10,10 @@ from tracin_dask.influence.reductions.base import ReportedReduction
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.inputs.groupings import PARTS, Part, identity_and_name
+from tracin_dask.runs.options.refusals import refuse_unknown
 from tracin_dask.triples.groups import GroupStore
+
+Ranks = Literal["auto", "all", "none"]
 
 
 def _identities(reductions: tuple[ReportedReduction[Any], ...]) -> dict[str, Json]:
@@ -29,6 +32,9 @@ class SavingOptions:
         of every group, over all training triples.
     save_scores
         Where all influences are written, too, not only the best: a Zarr array [test, train]. Workers must see the path.
+    ranks
+        Which ranks of the test triples' tails and heads among all entities are stated: `all`, `none`, or `auto`, those
+        that take no more than a minute of one CPU thread.
     checkpoint_contributions
         State what each checkpoint adds to every influence that is reported.
     reductions
@@ -38,6 +44,7 @@ class SavingOptions:
 
     group_by: tuple[Part | GroupStore, ...] = field(default=(), metadata=changes("records", through="group_by"))
     save_scores: AnyPath | None = field(default=None, metadata=changes("records", through="save_scores"))
+    ranks: Ranks = field(default="auto", metadata=changes("nothing"))
     checkpoint_contributions: bool = field(default=False, metadata=changes("nothing"))
     reductions: tuple[ReportedReduction[Any], ...] = field(default=(), metadata=changes("records", by=_identities))
 
@@ -52,6 +59,7 @@ class SavingOptions:
         _refuse_groupings(self.group_by)
         if self.save_scores is not None:
             place_of(self.save_scores)
+        refuse_unknown("ranks", self.ranks, get_args(Ranks))
         _refuse_names([reduction.name for reduction in self.reductions])
 
 

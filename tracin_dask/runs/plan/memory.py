@@ -49,12 +49,14 @@ class MemoryEstimate:
     """Of every reduction, by its name."""
     audit: int = 0
     """Of the audit, at the end: in place of test triples, batch and rows."""
+    predictions: int = 0
+    """Of the scores and ranks of the test triples, at the end, in the same place."""
 
     @property
     def total(self) -> int:
         """What is there at a time."""
         kept = sum(one.total for one in self.kept.values())
-        return self.process + self.model + max(self.scoring, self.audit) + kept
+        return self.process + self.model + max(self.scoring, self.audit, self.predictions) + kept
 
     @property
     def scoring(self) -> int:
@@ -64,7 +66,8 @@ class MemoryEstimate:
     @property
     def on_device(self) -> int:
         """What of them lies on a worker's GPU, where it has one."""
-        return self.model + self.test_triples + self.batch + sum(one.on_device for one in self.kept.values())
+        stage = max(self.test_triples + self.batch, self.predictions)
+        return self.model + stage + sum(one.on_device for one in self.kept.values())
 
 
 def read_rows(batch_size: int) -> int:
@@ -87,6 +90,7 @@ def estimate(
         batch=batch,
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         audit=work.audit_bytes,
+        predictions=work.prediction_bytes,
         kept=_matrices(work)
         | _masked(work, batch_size, working_dtype(config.computing.precision).itemsize)
         | {one.name: _kept_bytes(one.name, one.held(sizes), outcomes) for one in work.reductions},
@@ -146,7 +150,9 @@ def _by_checkpoints(memory: MemoryEstimate, num_checkpoints: int) -> dict[str, i
 
 
 def _largest_stage(memory: MemoryEstimate) -> list[tuple[str, int]]:
-    """Tell what makes the stage that takes most smaller: the scoring, or the audit after it."""
+    """Tell what makes the stage that takes most smaller: the scoring, or what comes after it."""
+    if memory.predictions > max(memory.scoring, memory.audit):
+        return []  # as large as a few of the models that are there already
     if memory.audit > memory.scoring:
         return [("--audit off", memory.audit - memory.scoring)]
     return [("a smaller --batch-size", memory.batch), ("fewer test triples at a time", memory.test_triples)]
@@ -183,6 +189,7 @@ def _too_large(memory: MemoryEstimate, limit: int, batch_size: int, num_checkpoi
     parts = {"the process takes": memory.process, _models(num_checkpoints): memory.model}
     parts |= {"the test triples": memory.test_triples, **{one.what: one.total for one in kept}}
     parts |= {"at the end the audit": memory.audit} if memory.audit > memory.scoring else {}
+    parts |= {"at the end the ranks": memory.predictions} if memory.predictions > memory.scoring else {}
     return (
         f"the run needs about {memory.total / 2**20:,.0f} MiB per worker with batches of {batch_size}, but a worker "
         f"may take {limit / 2**20:,.0f} MiB; of it {_listed(parts | {'a batch': memory.batch})}; "
