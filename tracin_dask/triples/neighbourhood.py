@@ -1,13 +1,13 @@
 """The training triples that touch some entities, read from a store by its index, or by looking at all rows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from numpy import ndarray
 
-from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.digests import DIGEST_ROWS
 from tracin_dask.triples.entity_rows import EntityRows
 from tracin_dask.triples.store import TripleStore
@@ -16,11 +16,13 @@ FEW_ROWS = 2**21
 """Up to so many rows are looked up in the index; more are found while all rows are read, which is as fast then."""
 STEP_ROWS = 131_072
 """Rows of the store that are read at a time where all of them are."""
+KEPT_ROWS = 2**18
+"""Up to so many rows are kept when they are read: curvature looks at them once, and scoring once more."""
 Found = tuple[TripleBlock, Int64[ndarray, " row"]]
 """Training triples, and where they stand in the store."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Neighbourhood:
     """Entities, and how to find the training triples that touch them."""
 
@@ -30,6 +32,12 @@ class Neighbourhood:
     """No more training triples touch them: one that touches several is counted as often."""
     rows: Int64[ndarray, " row"] | None
     """Where these stand in the store, ascending; None if all rows are read to find them."""
+    _kept: list[Found] = field(default_factory=list, repr=False)
+    """All of them with their triples, once they are read, if they are few."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel without what is kept."""
+        return _made, (self.entities, self.most_rows, self.rows)
 
     @classmethod
     def of(cls, index: EntityRows, entities: Int64[ndarray, " entity"], num_rows: int) -> "Neighbourhood":
@@ -45,7 +53,7 @@ class Neighbourhood:
 
     def among(self, some: Int64[ndarray, " entity"]) -> "Neighbourhood":
         """Keep some of the entities; reads the same rows, and leaves out those that touch the others only."""
-        return Neighbourhood(entities=some, most_rows=self.most_rows, rows=self.rows)
+        return Neighbourhood(entities=some, most_rows=self.most_rows, rows=self.rows, _kept=self._kept)
 
     def touches(self, triples: Int64[ndarray, "row 3"], num_entities: int) -> Bool[ndarray, " row"]:
         """Tell which triples have one of the entities as their head or tail."""
@@ -62,11 +70,26 @@ class Neighbourhood:
         StoreError
             If rows are missing or damaged.
         """
-        blocks = _all_rows(store, start, stop) if self.rows is None else listed_rows(store, self.rows, start, stop)
+        blocks = _all_rows(store, start, stop) if self.rows is None else self._listed(store, self.rows, start, stop)
         for block, rows in blocks:
             chosen = np.flatnonzero(self.touches(block.triples, store.info.num_entities))
             if len(chosen):
                 yield block.where(chosen), rows[chosen]
+
+    def _listed(self, store: TripleStore, rows: Int64[ndarray, " row"], start: int, stop: int) -> Iterator[Found]:
+        if len(rows) > KEPT_ROWS:
+            yield from listed_rows(store, rows, start, stop)
+            return
+        if not self._kept:
+            self._kept.append((concatenate([block for block, _ in listed_rows(store, rows, 0, len(store))]), rows))
+        ((block, _),) = self._kept
+        first, last = np.searchsorted(rows, [start, stop]).tolist()
+        if first < last:
+            yield block[first:last], rows[first:last]
+
+
+def _made(entities: Int64[ndarray, " entity"], most_rows: int, rows: Int64[ndarray, " row"] | None) -> Neighbourhood:
+    return Neighbourhood(entities=entities, most_rows=most_rows, rows=rows)
 
 
 def counted_neighbourhood(store: TripleStore, entities: Int64[ndarray, " entity"]) -> Neighbourhood:

@@ -25,7 +25,7 @@ from tracin_dask.influence.table_gradients import TableRows
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 
 DAMPING = 1.0
-TRACE_TRIPLES, TRACE_RUNS = 4096, 64
+TRACE_TRIPLES, TRACE_RUNS = 4096, 32
 """Training triples that tr F is estimated from, and in how many runs of neighbours they are read."""
 GROUP_BYTES = 64 * 2**20
 """Matrices of one part of the pass."""
