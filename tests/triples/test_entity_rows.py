@@ -15,7 +15,7 @@ from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.neighbourhood import Neighbourhood, counted_neighbourhood
 from tracin_dask.triples.store import TripleStore, open_store
 
-NUM_ENTITIES, NUM_ROWS, NUM_FLIPS = 23, 300, 200
+NUM_ENTITIES, NUM_ROWS, NUM_FLIPS = 23, 300, 60
 
 
 @pytest.fixture(autouse=True)

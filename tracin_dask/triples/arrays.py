@@ -95,6 +95,8 @@ def _short_ascii(values: np.ndarray) -> pa.StringArray | None:
         fixed = values.astype(f"S{lengths.max()}")
     except UnicodeEncodeError:
         return None
-    texts = pa.array(fixed, pa.binary()).cast(pa.string())
+    made = pa.array(fixed, pa.binary())
+    parts = made.chunks if isinstance(made, pa.ChunkedArray) else [made]  # several where there are many texts
+    texts = pa.concat_arrays(parts).cast(pa.string())
     is_whole = pc.sum(pc.binary_length(texts)).as_py() == lengths.sum()  # a text may end in zeros, which are lost
     return texts if is_whole else None
