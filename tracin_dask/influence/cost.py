@@ -48,6 +48,8 @@ class Workload:
     """Influences per training triple: one for each test triple, or its own."""
     reductions: tuple[Reduction[Any], ...] = ()
     """What is kept of the influences; each says what it holds in memory."""
+    num_meeting: int = 0
+    """Triples whose head is known to be that of a test triple, or its tail: their gradients are carried back to it."""
     num_rows: int = 0
     """All rows of the store, where not all of them are scored; 0 where they are."""
     matrix_bytes: int = 0

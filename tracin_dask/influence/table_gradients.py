@@ -65,9 +65,13 @@ def _parts(engine: "Engine", triples: Int[Tensor, "batch 3"], rows: TableRows) -
 def _summed(parts: list[TableGradients], num_triples: int) -> TableGradients:
     """Add up what belongs to one triple and one row."""
     ids, triple = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "triple"))
-    keys, place = np.unique(ids * num_triples + triple, return_inverse=True)
+    keys = ids * num_triples + triple
+    order = np.argsort(keys, kind="stable")
+    is_first = np.append(True, np.diff(keys[order]) > 0)
     gradients = torch.cat([part.gradients for part in parts])
-    total = gradients.new_zeros(len(keys), gradients.shape[1])
-    total.index_add_(0, send(place, total.device), gradients)
-    ids, triple = np.divmod(keys, num_triples)
-    return TableGradients(table=parts[0].table, ids=ids, triple=triple, gradients=total)
+    gradients = gradients.index_select(0, send(order, gradients.device))
+    if not is_first.all():
+        total = gradients.new_zeros(int(is_first.sum()), gradients.shape[1])
+        gradients = total.index_add_(0, send(np.cumsum(is_first) - 1, total.device), gradients)
+    place = order[is_first[: len(order)]]
+    return TableGradients(table=parts[0].table, ids=ids[place], triple=triple[place], gradients=gradients)

@@ -120,12 +120,17 @@ class PreparedRun:
     def workload(self) -> Workload:
         """The sizes that a plan is made from."""
         info, loss = self.store.info, self.config.scoring.loss
-        scored = info.num_triples if self.neighbourhood is None else self.neighbourhood.most_rows
+        scored, pairs, meeting = info.num_triples, info.num_distinct_head_relations, 0
+        if self.neighbourhood is not None:
+            near, meeting = self.neighbourhood, self.neighbourhood.num_heads
+            scored = min(scored, near.most_rows)
+            pairs = min(pairs, near.num_tails + min(meeting, len(near.entities) * info.num_relations))
         return Workload(
             num_rows=info.num_triples,
             num_triples=scored,
-            num_heads=min(scored, info.num_distinct_heads),
-            num_pairs=min(scored, info.num_distinct_head_relations),
+            num_meeting=meeting,
+            num_heads=min(scored, pairs, info.num_distinct_heads),
+            num_pairs=min(scored, pairs),
             num_tests=self._num_gradients,
             num_negatives=num_parts(loss) - 1,
             all_scores=reads(loss) == ALL_SCORES,

@@ -50,11 +50,12 @@ class EntityRows:
     _group: zarr.Group
     _digests: Int64[ndarray, " chunk"]
 
-    def degrees(self, entities: Int64[ndarray, " entity"]) -> Int64[ndarray, " entity"]:
-        """Count the training triples of each entity; one with the entity as head and tail counts twice."""
-        heads, tails = (start[entities + 1] - start[entities] for start in (self.head_start, self.tail_start))
-        total: Int64[ndarray, " entity"] = heads + tails
-        return total
+    def num_rows(self, entities: Int64[ndarray, " entity"]) -> tuple[int, int]:
+        """Count the training triples that have one of these entities as their head, and as their tail."""
+        of_heads, of_tails = (
+            int((start[entities + 1] - start[entities]).sum()) for start in (self.head_start, self.tail_start)
+        )
+        return of_heads, of_tails
 
     def rows(self, entities: Int64[ndarray, " entity"]) -> Int64[ndarray, " row"]:
         """List the rows whose head or tail is one of these entities, ascending.

@@ -1,7 +1,7 @@
 """The training triples that touch some entities, read from a store by its index, or by looking at all rows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -28,8 +28,10 @@ class Neighbourhood:
 
     entities: Int64[ndarray, " entity"]
     """Ascending."""
-    most_rows: int
-    """No more training triples touch them: one that touches several is counted as often."""
+    num_heads: int
+    """Training triples that have one of them as their head."""
+    num_tails: int
+    """Those that have one as their tail; some may have both."""
     rows: Int64[ndarray, " row"] | None
     """Where these stand in the store, ascending; None if all rows are read to find them."""
     _kept: list[Found] = field(default_factory=list, repr=False)
@@ -37,14 +39,19 @@ class Neighbourhood:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel without what is kept."""
-        return _made, (self.entities, self.most_rows, self.rows)
+        return _made, (self.entities, self.num_heads, self.num_tails, self.rows)
 
     @classmethod
-    def of(cls, index: EntityRows, entities: Int64[ndarray, " entity"], num_rows: int) -> "Neighbourhood":
-        """Look entities up in the index of a store of so many rows."""
-        most = int(index.degrees(entities).sum())
-        rows = index.rows(entities) if most <= FEW_ROWS else None
-        return cls(entities=entities, most_rows=min(most, num_rows), rows=rows)
+    def of(cls, index: EntityRows, entities: Int64[ndarray, " entity"]) -> "Neighbourhood":
+        """Look entities up in an index."""
+        num_heads, num_tails = index.num_rows(entities)
+        rows = index.rows(entities) if num_heads + num_tails <= FEW_ROWS else None
+        return cls(entities=entities, num_heads=num_heads, num_tails=num_tails, rows=rows)
+
+    @property
+    def most_rows(self) -> int:
+        """No more training triples touch them."""
+        return self.num_heads + self.num_tails
 
     @property
     def num_bytes(self) -> int:
@@ -53,7 +60,7 @@ class Neighbourhood:
 
     def among(self, some: Int64[ndarray, " entity"]) -> "Neighbourhood":
         """Keep some of the entities; reads the same rows, and leaves out those that touch the others only."""
-        return Neighbourhood(entities=some, most_rows=self.most_rows, rows=self.rows, _kept=self._kept)
+        return replace(self, entities=some)
 
     def touches(self, triples: Int64[ndarray, "row 3"], num_entities: int) -> Bool[ndarray, " row"]:
         """Tell which triples have one of the entities as their head or tail."""
@@ -88,16 +95,20 @@ class Neighbourhood:
             yield block[first:last], rows[first:last]
 
 
-def _made(entities: Int64[ndarray, " entity"], most_rows: int, rows: Int64[ndarray, " row"] | None) -> Neighbourhood:
-    return Neighbourhood(entities=entities, most_rows=most_rows, rows=rows)
+def _made(
+    entities: Int64[ndarray, " entity"], num_heads: int, num_tails: int, rows: Int64[ndarray, " row"] | None
+) -> Neighbourhood:
+    return Neighbourhood(entities=entities, num_heads=num_heads, num_tails=num_tails, rows=rows)
 
 
 def counted_neighbourhood(store: TripleStore, entities: Int64[ndarray, " entity"]) -> Neighbourhood:
     """Count what touches entities by reading all rows of a store that has no index, as its index would count."""
-    degrees = np.zeros(store.info.num_entities, np.int64)
+    counts, is_in = [0, 0], np.zeros(store.info.num_entities, dtype=bool)
+    is_in[entities] = True
     for block, _ in _all_rows(store, 0, len(store)):
-        degrees += sum(np.bincount(block.triples[:, column], minlength=len(degrees)) for column in (0, 2))
-    return Neighbourhood(entities=entities, most_rows=min(int(degrees[entities].sum()), len(store)), rows=None)
+        for side, column in enumerate((0, 2)):
+            counts[side] += int(is_in[block.triples[:, column]].sum())
+    return Neighbourhood(entities=entities, num_heads=counts[0], num_tails=counts[1], rows=None)
 
 
 def _all_rows(store: TripleStore, start: int, stop: int) -> Iterator[Found]:

@@ -71,6 +71,7 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
         by_row = config.embedding_dim
     else:
         lower = work.num_triples * _lower_per_row(config, work, tracked, modes)
+        lower += work.num_meeting * sum(_pass(config, r) for r in parts if r.sees is Sees.BOTH)
         by_row = _width(config, tracked)
     return MultiplyAdds(
         forward=sum(_keys(work, r) * _pass(config, r) for r in parts),

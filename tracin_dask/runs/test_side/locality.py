@@ -77,7 +77,7 @@ def neighbourhood_of(store: TripleStore, entities: Int64[ndarray, " entity"]) ->
             error.strerror,
         )
         return counted_neighbourhood(store, entities)
-    return Neighbourhood.of(index, entities, len(store))
+    return Neighbourhood.of(index, entities)
 
 
 def scope_of(
