@@ -1,0 +1,99 @@
+"""The table of a study: a row for each method and measure, as text, Parquet and a page with a plot."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.table import Table
+from rich.text import Text
+
+from tracin_dask.identity import Json
+from tracin_dask.places.explained import writing
+from tracin_dask.places.files import write_json_file
+from tracin_dask.places.registry import place_of
+from tracin_dask.validation.statistics import Estimate
+from tracin_dask.visible import visible
+
+PARQUET, PAGE, SUMMARY = "table.parquet", "plot.html", "summary.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One number of a study.
+
+    Attributes
+    ----------
+    condition
+        What was varied besides the method, such as `k = 1`; empty where nothing was.
+    """
+
+    method: str
+    measure: str
+    estimate: Estimate
+    condition: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyTable:
+    """All numbers of a study.
+
+    Attributes
+    ----------
+    title
+        What was measured.
+    notes
+        What a reader must know: how many trainings, test triples, and what was left out.
+    about
+        The plan of the study, for the summary.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    about: Mapping[str, Json] = field(default_factory=dict)
+
+    def columns(self) -> list[tuple[str, str]]:
+        """Give the conditions and measures, in the order of the rows."""
+        return list(dict.fromkeys((row.condition, row.measure) for row in self.rows))
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the numbers as Parquet, a page with a plot, and a summary; each whole or not at all."""
+        from tracin_dask.validation.plot import page_of  # noqa: PLC0415 - Bokeh is slow to import
+
+        paths = [folder / name for name in (PARQUET, PAGE, SUMMARY)]
+        with writing(folder, "the table"):
+            with place_of(paths[0]).writer() as file:
+                pq.write_table(self.to_arrow(), file)
+            with place_of(paths[1]).writer() as file:
+                file.write(page_of(self).encode())
+            write_json_file(paths[2], {**self.about, "title": self.title, "notes": list(self.notes)})
+        return paths
+
+    def to_arrow(self) -> pa.Table:
+        """Give a row per number: method, condition, measure, value, low, high."""
+        columns = {
+            "method": [row.method for row in self.rows],
+            "condition": [row.condition for row in self.rows],
+            "measure": [row.measure for row in self.rows],
+            **{name: [getattr(row.estimate, name) for row in self.rows] for name in ("value", "low", "high")},
+        }
+        return pa.table(columns)
+
+
+def on_screen(table: StudyTable) -> Table:
+    """Show a row per method and a column per measure, each with its interval."""
+    columns = table.columns()
+    shown = Table(title=Text(visible(table.title)), title_justify="left", title_style="bold")
+    shown.add_column("method", overflow="fold")
+    for condition, measure in columns:
+        shown.add_column(f"{condition}\n{measure}" if condition else measure, justify="right")
+    cells = {(row.method, row.condition, row.measure): str(row.estimate) for row in table.rows}
+    for method in _methods(table.rows):
+        shown.add_row(Text(visible(method)), *(cells.get((method, *column), "") for column in columns))
+    return shown
+
+
+def _methods(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.method for row in rows))
