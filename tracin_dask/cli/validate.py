@@ -1,12 +1,17 @@
 """`tracin-dask validate`: measures what influence methods are worth."""
 
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from tracin_dask.cli.options.numbers import RealNumber
 from tracin_dask.cli.options.sections import with_options
-from tracin_dask.cli.options.validation import STUDY_OPTIONS, StudyFlags, count_option
+from tracin_dask.cli.options.validation import STUDY_OPTIONS, Counts, StudyFlags, count_option
+from tracin_dask.cli.options.values import FILE
+from tracin_dask.places.place import Place
+
+if TYPE_CHECKING:
+    from tracin_dask.influence.masks.touching import Touching
 
 SHOWN = {"show_default": True}
 SUBSET_OPTIONS = (
@@ -55,3 +60,65 @@ def lds(**options: Unpack[SubsetFlags]) -> None:
     from tracin_dask.cli.actions.validate import run_lds  # noqa: PLC0415 - torch is slow to import
 
     run_lds(options)
+
+
+DELETION_OPTIONS = (
+    count_option("--num-tests", 100, "Test triples, drawn among those that the model ranks first."),
+    click.option(
+        "--top-k",
+        type=Counts(),
+        default="1,3",
+        help="Proponents of each test triple that are deleted (or, for sufficient explanations, added elsewhere).",
+    ),
+    count_option("--num-seeds", 5, "Trainings with other seeds for each deletion."),
+    click.option("--singly", is_flag=True, help="Delete the proponents of each test triple alone; many trainings."),
+    click.option(
+        "--touching",
+        type=click.Choice(["head", "tail", "either", "both"]),
+        help="Only training triples with the head of the test triple may be deleted; or with its tail, either, both.",
+    ),
+    click.option(
+        "--facts",
+        type=FILE,
+        multiple=True,
+        help="Explanations made elsewhere, compared on their predictions: lines of a prediction and a training triple, "
+        "six labels between tabs. May be repeated.",
+    ),
+    click.option(
+        "--sufficient",
+        is_flag=True,
+        help="Add the proponents of the head to other entities instead, and see whether they get the prediction.",
+    ),
+    count_option("--num-entities", 10, "With --sufficient: entities for each test triple."),
+)
+
+
+class DeletionFlags(StudyFlags):
+    """The values of the options of `deletion`, by name."""
+
+    num_tests: int
+    top_k: tuple[int, ...]
+    num_seeds: int
+    singly: bool
+    touching: "Touching | None"
+    facts: tuple[Place, ...]
+    sufficient: bool
+    num_entities: int
+
+
+@command.command(context_settings=SHOWN, no_args_is_help=True)
+@with_options(*STUDY_OPTIONS, *DELETION_OPTIONS)
+def deletion(**options: Unpack[DeletionFlags]) -> None:
+    """Do predictions fall without their strongest proponents?
+
+    Takes test triples that the model ranks first, deletes the strongest proponents of all of them together, trains
+    again with several seeds, and compares MRR, Hits@1 and margin of these test triples.
+
+    \b
+    Example:
+      tracin-dask validate deletion --train train.txt --test test.txt -o deletion/ \\
+          --num-epochs 30 --embedding-dim 32 --embedding-height 8 --embedding-width 4
+    """
+    from tracin_dask.cli.actions.validate_deletion import run_deletion  # noqa: PLC0415 - torch is slow to import
+
+    run_deletion(options)

@@ -17,7 +17,7 @@ QUANTITIES = ("margin", "loss", "score")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Measured:
-    """What one model says of each test triple.
+    """What a model says of each test triple, or several models do.
 
     Attributes
     ----------
@@ -31,15 +31,25 @@ class Measured:
         Of the tail among all entities that are no other known tail; 1 is best, ties count against the model.
     """
 
-    score: Float[ndarray, " test"]
-    loss: Float[ndarray, " test"]
-    margin: Float[ndarray, " test"]
-    rank: Int[ndarray, " test"]
+    score: Float[ndarray, "*model test"]
+    loss: Float[ndarray, "*model test"]
+    margin: Float[ndarray, "*model test"]
+    rank: Int[ndarray, "*model test"]
 
-    def worth(self, quantity: str) -> Float[ndarray, " test"]:
+    def worth(self, quantity: str) -> Float[ndarray, "*model test"]:
         """Give a quantity so that larger is better for the test triple: the loss with a minus."""
         values: ndarray = getattr(self, quantity)
         return -values if quantity == "loss" else values
+
+    def of_tests(self, places: Int[ndarray, " chosen"]) -> "Measured":
+        """Keep the measurements of some test triples."""
+        return Measured(**{field.name: getattr(self, field.name)[..., places] for field in fields(self)})
+
+    def diagonal(self, repeats: int) -> "Measured":
+        """Of models that belong to one test triple each, `repeats` in a row, keep what they say of that one."""
+        tests = np.arange(self.rank.shape[1])
+        parts = {field.name: getattr(self, field.name).reshape(len(tests), repeats, -1) for field in fields(self)}
+        return Measured(**{name: values[tests, :, tests].T for name, values in parts.items()})
 
 
 def stacked(all_measured: "list[Measured]") -> Measured:

@@ -25,17 +25,17 @@ class StudyFlags(GraphFlags, SettingsFlags, WhereFlags):
     checkpoint_epochs: tuple[int, ...]
 
 
-class Epochs(click.ParamType[tuple[int, ...]]):
+class Counts(click.ParamType[tuple[int, ...]]):
     """Whole numbers between commas."""
 
-    name = "epoch,..."
+    name = "number,..."
     _number = WholeNumber()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # noqa: ANN401 - click's signature
-        """Parse the text; the epochs are put in order."""
+        """Parse the text; the numbers are put in order."""
         if isinstance(value, tuple):
             return value
-        return tuple(sorted({self._number.convert(word.strip(), param, ctx) for word in value.split(",")}))
+        return tuple(sorted({self._number.convert(word.strip(), param, ctx) for word in str(value).split(",")}))
 
 
 def count_option(name: str, default: int, text: str, *, least: int = 1) -> Any:  # noqa: ANN401 - a decorator
@@ -76,7 +76,7 @@ STUDY_OPTIONS = (
     ),
     click.option(
         "--checkpoint-epochs",
-        type=Epochs(),
+        type=Counts(),
         default=(),
         help="Keep checkpoints of these epochs for methods with several. [default: four, the last one among them]",
     ),
