@@ -14,6 +14,9 @@ tap            entries of the kernel, kh * kw
 entity         entities of the graph, K
 relation       relations of the graph
 row            rows of the store
+model          models that are trained or measured together
+number         all trained numbers of a model, side by side
+pixel          values of the stacked image of head and relation
 group          groups of training triples, by relation, head, tail or a file
 entity_row     numbers of all tracked tables' rows of one entity, side by side; relation_row of one relation
 dense          numbers of the tracked tensors that are not tables, side by side

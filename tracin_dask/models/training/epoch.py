@@ -61,21 +61,26 @@ def derive_seed(random_seed: int, purpose: int) -> int:
 def shuffled_batches(
     train: Int[Tensor, "row 3"], config: TrainingConfig, *, seed: int
 ) -> DataLoader[tuple[Tensor, ...]]:
-    """Cut the shuffled triples into batches.
-
-    A last batch of one joins its neighbour: batch norm cannot normalise a single row.
-    """
+    """Cut the shuffled triples into batches."""
     generator = torch.Generator().manual_seed(seed)
-    batches = list(torch.split(torch.randperm(len(train), generator=generator), config.batch_size))
-    if len(batches[-1]) == 1:
-        batches[-2:] = [torch.cat(batches[-2:])]
     return DataLoader(
         TensorDataset(train),
-        sampler=batches,
+        sampler=shuffled_rows(len(train), config.batch_size, generator),
         batch_size=None,
         num_workers=config.num_workers,
         generator=generator,
     )
+
+
+def shuffled_rows(num_rows: int, batch_size: int, generator: torch.Generator) -> list[Int[Tensor, " _"]]:
+    """Shuffle row numbers and cut them into batches.
+
+    A last batch of one joins its neighbour: batch norm cannot normalise a single row.
+    """
+    batches = list(torch.split(torch.randperm(num_rows, generator=generator), batch_size))
+    if len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def one_to_all_loss(
@@ -117,7 +122,7 @@ def _batch_loss(learner: Learner, batch: Int[Tensor, "batch 3"]) -> Float[Tensor
             scores = learner.model.compare(project_recomputing(learner.model, head, relation))
         else:
             scores = learner.model(head, relation)
-    return one_to_all_loss(scores.float(), tail, learner.config.label_smoothing)
+    return one_to_all_loss(scores.to(learner.model.dtype), tail, learner.config.label_smoothing)
 
 
 def project_recomputing(

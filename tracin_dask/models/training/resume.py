@@ -1,39 +1,61 @@
 """The contents of a checkpoint of a training, and how a training is resumed from one."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tracin_dask.errors import CheckpointError, ResumeError
 from tracin_dask.models.checkpoints.files import read_torch_file
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.epoch import Learner
-from tracin_dask.models.training.settings import TrainingData
+from tracin_dask.models.training.settings import TrainingConfig, TrainingData
 
 History = list[dict[str, Any]]
 """One entry per finished epoch, as in training_history.json."""
 
 
-def identity(learner: Learner, data: TrainingData) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class States:
+    """The state dicts of what changes in a training."""
+
+    model: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+
+
+def states_of(learner: Learner) -> States:
+    """Give the state dicts of a learner; the tensors stay its own."""
+    return States(
+        model=learner.model.state_dict(),
+        optimizer=learner.optimizer.state_dict(),
+        scaler=learner.scaler.state_dict(),
+    )
+
+
+def identity(model_config: ConvEConfig, config: TrainingConfig, data: TrainingData) -> dict[str, object]:
     """Name everything that decides the weights after each epoch."""
     return {
-        **learner.model.config.sizes(),
-        **learner.config.decisive(),
+        **model_config.sizes(),
+        **config.decisive(),
         "id_maps_sha256": data.id_maps_sha256,
         "triples_sha256": data.fingerprint(),
     }
 
 
-def checkpoint_contents(learner: Learner, history: History, *, identity: Mapping[str, object]) -> dict[str, object]:
+def checkpoint_contents(
+    states: States, history: History, *, model_config: ConvEConfig, identity: Mapping[str, object]
+) -> dict[str, object]:
     """Give the contents of a checkpoint, with all that resuming needs."""
     last = history[-1]
     return {
         "epoch": last["epoch"] - 1,
-        "model_state_dict": learner.model.state_dict(),
-        "optimizer_state_dict": learner.optimizer.state_dict(),
-        "scaler_state_dict": learner.scaler.state_dict(),
-        "model_config": learner.model.config.sizes(),
+        "model_state_dict": states.model,
+        "optimizer_state_dict": states.optimizer,
+        "scaler_state_dict": states.scaler,
+        "model_config": model_config.sizes(),
         "metrics": last["valid_metrics"],
-        "learning_rate": learner.config.learning_rate,
+        "learning_rate": identity["learning_rate"],
         "id_maps_sha256": identity["id_maps_sha256"],
         "training": dict(identity),
         "history": history,

@@ -18,7 +18,7 @@ from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.training.epoch import Learner, derive_seed, train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
-from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore
+from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore, states_of
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, write_json_file
@@ -101,7 +101,7 @@ def _train(
             files=files,
             observer=observer,
             known=KnownTails.from_triples(data.all_triples(), model_config.num_relations),
-            identity=identity(learner, data),
+            identity=identity(model_config, config, data),
         ).run()
 
 
@@ -111,11 +111,8 @@ def choose_device(*, use_gpu: bool) -> torch.device:
 
 
 def new_learner(model_config: ConvEConfig, config: TrainingConfig, *, device: torch.device) -> Learner:
-    """Draw a model's first weights (on the CPU, so that they do not depend on the device) and set up Adam."""
-    torch.manual_seed(derive_seed(config.random_seed, 0))
-    model = ConvE(model_config, config.dropout)
-    model.initialize()
-    model.to(device)
+    """Draw a model's first weights and set up Adam."""
+    model = first_model(model_config, config).to(device)
     return Learner(
         model=model,
         optimizer=torch.optim.Adam(model.parameters(), lr=config.learning_rate),
@@ -123,6 +120,14 @@ def new_learner(model_config: ConvEConfig, config: TrainingConfig, *, device: to
         device=device,
         config=config,
     )
+
+
+def first_model(model_config: ConvEConfig, config: TrainingConfig) -> ConvE:
+    """Draw a model's first weights from torch's global generator, on the CPU, so that no device changes them."""
+    torch.manual_seed(derive_seed(config.random_seed, 0))
+    model = ConvE(model_config, config.dropout)
+    model.initialize()
+    return model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +187,10 @@ class _Training:
             write_json_file(path, contents)
 
     def _write_model(self, path: Path, history: History) -> None:
-        write_torch_file(path, checkpoint_contents(self.learner, history, identity=self.identity))
+        contents = checkpoint_contents(
+            states_of(self.learner), history, model_config=self.learner.model.config, identity=self.identity
+        )
+        write_torch_file(path, contents)
 
     def _finish(self, history: History) -> TrainingResult:
         self._write_model(self.files.final_model, history)

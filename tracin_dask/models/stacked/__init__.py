@@ -1,0 +1,1 @@
+"""Several ConvE models of one configuration as stacked tensors, which one pass scores or trains."""

@@ -1,0 +1,1 @@
+"""Training and measuring many ConvE models of one configuration at once."""
