@@ -122,3 +122,89 @@ def deletion(**options: Unpack[DeletionFlags]) -> None:
     from tracin_dask.cli.actions.validate_deletion import run_deletion  # noqa: PLC0415 - torch is slow to import
 
     run_deletion(options)
+
+
+class MislabelFlags(StudyFlags):
+    """The values of the options of `mislabel`, by name."""
+
+    fraction: float
+    num_graphs: int
+    top_k: tuple[int, ...]
+
+
+@command.command(context_settings=SHOWN, no_args_is_help=True)
+@with_options(*STUDY_OPTIONS)
+@click.option(
+    "--fraction", type=RealNumber(above=0.0, below=1.0), default=0.1, help="Of the training triples with a wrong tail."
+)
+@count_option("--num-graphs", 3, "Copies of the graph, each with wrong tails of its own.")
+@click.option("--top-k", type=Counts(), default="100", help="Tell the share of wrong triples among so many.")
+def mislabel(**options: Unpack[MislabelFlags]) -> None:
+    """Does self-influence find training triples with wrong tails?
+
+    Replaces the tails of some training triples, trains, ranks all training triples by self-influence, and tells the
+    area under the ROC curve (0.5: by chance) and the precision among the largest.
+
+    \b
+    Example:
+      tracin-dask validate mislabel --train train.txt --test test.txt -o mislabel/ \\
+          --num-epochs 30 --embedding-dim 32 --embedding-height 8 --embedding-width 4
+    """
+    from tracin_dask.cli.actions.validate_others import run_mislabel  # noqa: PLC0415 - torch is slow to import
+
+    run_mislabel(options)
+
+
+class StabilityFlags(StudyFlags):
+    """The values of the options of `stability`, by name."""
+
+    num_tests: int
+    num_seeds: int
+    top_k: int
+
+
+@command.command(context_settings=SHOWN, no_args_is_help=True)
+@with_options(*STUDY_OPTIONS)
+@count_option("--num-tests", 100, "Test triples, drawn at random.")
+@count_option("--num-seeds", 3, "Trainings whose lists are compared.", least=2)
+@count_option("--top-k", 10, "Entries of each list.")
+def stability(**options: Unpack[StabilityFlags]) -> None:
+    """Do other seeds and other checkpoints give the same strongest training triples?
+
+    Trains several models of the whole graph, and tells which share of the top lists two of them have in common.
+
+    \b
+    Example:
+      tracin-dask validate stability --train train.txt --test test.txt -o stability/ \\
+          --num-epochs 30 --embedding-dim 32 --embedding-height 8 --embedding-width 4
+    """
+    from tracin_dask.cli.actions.validate_others import run_stability  # noqa: PLC0415 - torch is slow to import
+
+    run_stability(options)
+
+
+class ReplayFlags(SubsetFlags):
+    """The values of the options of `replay`, by name."""
+
+    quantity: str
+
+
+@command.command(context_settings=SHOWN, no_args_is_help=True)
+@with_options(*STUDY_OPTIONS, *SUBSET_OPTIONS)
+@click.option(
+    "--quantity", type=click.Choice(["margin", "loss", "score"]), default="margin", help="What the replay follows."
+)
+def replay(**options: Unpack[ReplayFlags]) -> None:
+    """How well could a method do that sees every step of the training?
+
+    Records a training on all triples, splits what every step changed of a test triple exactly among the training
+    triples, and scores that as `lds` scores methods. For small graphs.
+
+    \b
+    Example:
+      tracin-dask validate replay --train train.txt --test test.txt -o replay/ \\
+          --num-epochs 30 --embedding-dim 32 --embedding-height 8 --embedding-width 4
+    """
+    from tracin_dask.cli.actions.validate_others import run_replay  # noqa: PLC0415 - torch is slow to import
+
+    run_replay(options)

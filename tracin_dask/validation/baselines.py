@@ -145,6 +145,8 @@ BASELINES: Mapping[str, Baseline] = {
 }
 OF_TRAINING_TRIPLES = ("random", "degree", "training-loss")
 """Those that say something of a training triple without a test triple."""
+OF_MODELS = ("embedding-cosine", "gradient-input", "training-loss")
+"""Those that depend on a trained model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ class Measured:
     score
         The logit of the triple.
     loss
-        The loss of training: binary cross-entropy of the scores of all entities as the tail, their sum.
+        The loss of training: mean binary cross-entropy of the scores of all entities as the tail.
     margin
         The score less log Σ exp of the scores of all other entities as the tail.
     rank
@@ -73,12 +73,8 @@ def _measured(model: ConvE, tests: Int[ndarray, "batch 3"], label_smoothing: flo
     head, relation, tail = torch.as_tensor(tests, device=model.device).unbind(dim=1)
     with torch.inference_mode():
         scores: Tensor = model(head, relation).double()
-    own = scores.gather(1, tail[:, None])
-    others = scores.masked_fill(nn.functional.one_hot(tail, scores.shape[1]).bool(), -torch.inf)
-    labelled = (1 - label_smoothing) * own.squeeze(1) + label_smoothing * scores.mean(dim=1)
-    found = (
-        own.squeeze(1),
-        nn.functional.softplus(scores).sum(dim=1) - labelled,
-        own.squeeze(1) - others.logsumexp(dim=1),
-    )
+    own = scores.gather(1, tail[:, None]).squeeze(1)
+    others = scores.scatter(1, tail[:, None], -torch.inf)
+    labelled = ((1 - label_smoothing) * own + label_smoothing * scores.mean(dim=1)) / scores.shape[1]
+    found = (own, nn.functional.softplus(scores).mean(dim=1) - labelled, own - others.logsumexp(dim=1))
     return tuple(values.cpu().numpy() for values in found)

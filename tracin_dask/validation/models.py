@@ -32,7 +32,8 @@ class Bench:
             for key, training in zip(keys, trainings, strict=True)
             if self.folder.measured(key, training.checkpoint_epochs) is None
         }
-        self._train(missing, finished=len(set(keys)) - len(missing))
+        if missing:
+            self._train(missing, finished=len(set(keys)) - len(missing))
         found = [self.folder.measured(key, ()) for key in keys]
         return stacked([one for one in found if one is not None])
 
@@ -42,10 +43,7 @@ class Bench:
         return [str(checkpoint_path(folder, epoch)) for epoch in training.checkpoint_epochs]
 
     def _train(self, missing: dict[str, Training], *, finished: int) -> None:
-        keys = list(missing)
-        size = max(1, min(BATCH, -(-len(keys) // self.workers.number)))
-        groups = [keys[start : start + size] for start in range(0, len(keys), size)]
-        total = finished + len(keys)
+        groups, total = _groups(missing, self.workers.number), finished + len(missing)
         self.workers.progress(finished, total)
         for index, outcomes in self._outcomes([[missing[key] for key in group] for group in groups]):
             for key, trained in zip(groups[index], outcomes, strict=True):
@@ -55,6 +53,15 @@ class Bench:
 
     def _outcomes(self, groups: list[list[Training]]) -> Iterator[tuple[int, list[Trained]]]:
         return self.workers.each(train_all, self.material, groups)
+
+
+def _groups(missing: dict[str, Training], num_workers: int) -> list[list[str]]:
+    """Put trainings that keep checkpoints of the same epochs together, as many as one task has."""
+    size = max(1, min(BATCH, -(-len(missing) // num_workers)))
+    by_epochs: dict[tuple[int, ...], list[str]] = {}
+    for key, training in missing.items():
+        by_epochs.setdefault(training.checkpoint_epochs, []).append(key)
+    return [keys[start : start + size] for keys in by_epochs.values() for start in range(0, len(keys), size)]
 
 
 def full_trainings(

@@ -112,21 +112,37 @@ def precision_at(scores: Float[ndarray, " row"], is_wrong: Bool[ndarray, " row"]
 
 
 def of_rows(
-    scores: Float[ndarray, " row"],
-    is_wrong: Bool[ndarray, " row"],
+    samples: Sequence[tuple[Float[ndarray, " _"], Bool[ndarray, " _"]]],
     statistic: Callable[[ndarray, ndarray], float],
     *,
     seed: int,
     resamples: int = 200,
 ) -> Estimate:
-    """Give a statistic of scored rows, with an interval by drawing the wrong and the right rows again."""
+    """Give the mean of a statistic over samples of rows: scores, and which rows are wrong.
+
+    The interval is that of drawing the wrong and the right rows of every sample again.
+    """
     generator = np.random.default_rng(seed)
-    wrong, right = np.flatnonzero(is_wrong), np.flatnonzero(~is_wrong)
-    drawn = []
-    for _ in range(resamples):
-        rows = np.concatenate([generator.choice(side, size=len(side)) for side in (wrong, right)])
-        drawn.append(statistic(scores[rows], is_wrong[rows]))
-    return _between(statistic(scores, is_wrong), np.array(drawn))
+    drawn = [np.mean([statistic(*_redrawn(*sample, generator)) for sample in samples]) for _ in range(resamples)]
+    return _between(float(np.mean([statistic(*sample) for sample in samples])), np.array(drawn))
+
+
+def _redrawn(scores: ndarray, is_wrong: ndarray, generator: np.random.Generator) -> tuple[ndarray, ndarray]:
+    rows = np.concatenate(
+        [generator.choice(side, size=len(side)) for side in map(np.flatnonzero, (is_wrong, ~is_wrong))]
+    )
+    return scores[rows], is_wrong[rows]
+
+
+def overlaps(
+    lists: Sequence[Sequence[ndarray]], pairs: Sequence[tuple[int, int]], size: int
+) -> Float[ndarray, " test"]:
+    """Give the mean share, over pairs of lists, of the `size` entries of each test triple that both have."""
+    shares = [
+        [len(np.intersect1d(first, second)) / size for first, second in zip(lists[one], lists[other], strict=True)]
+        for one, other in pairs
+    ]
+    return np.mean(shares, axis=0)
 
 
 def _between(value: float, drawn: Float[ndarray, " resample"]) -> Estimate:

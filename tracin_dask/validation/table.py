@@ -1,6 +1,6 @@
 """The table of a study: a row for each method and measure, as text, Parquet and a page with a plot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,17 +83,20 @@ class StudyTable:
 
 
 def on_screen(table: StudyTable) -> Table:
-    """Show a row per method and a column per measure, each with its interval."""
-    columns = table.columns()
+    """Show a row per method and condition, and a column per measure, each value above its interval."""
+    measures = list(dict.fromkeys(row.measure for row in table.rows))
+    has_conditions = any(row.condition for row in table.rows)
     shown = Table(title=Text(visible(table.title)), title_justify="left", title_style="bold")
-    shown.add_column("method", overflow="fold")
-    for condition, measure in columns:
-        shown.add_column(f"{condition}\n{measure}" if condition else measure, justify="right")
-    cells = {(row.method, row.condition, row.measure): str(row.estimate) for row in table.rows}
-    for method in _methods(table.rows):
-        shown.add_row(Text(visible(method)), *(cells.get((method, *column), "") for column in columns))
+    for name in ("method", *(["for"] if has_conditions else [])):
+        shown.add_column(name, overflow="fold")
+    for measure in measures:
+        shown.add_column(measure, justify="right")
+    cells = {(row.method, row.condition, row.measure): _cell(row.estimate) for row in table.rows}
+    for method, condition in dict.fromkeys((row.method, row.condition) for row in table.rows):
+        named = [Text(visible(method)), *([Text(condition)] if has_conditions else [])]
+        shown.add_row(*named, *(cells.get((method, condition, measure), Text()) for measure in measures))
     return shown
 
 
-def _methods(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.method for row in rows))
+def _cell(estimate: Estimate) -> Text:
+    return Text.assemble(f"{estimate.value:.3f}\n", (f"{estimate.low:.2f}…{estimate.high:.2f}", "dim"))

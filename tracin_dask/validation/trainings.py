@@ -1,8 +1,8 @@
 """Trains models on chosen rows, and measures each: the one file that knows the trainer."""
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -11,11 +11,10 @@ from numpy import ndarray
 
 from tracin_dask.identity import Json, digest_of
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.training.epoch import Learner, train_epoch
 from tracin_dask.models.training.evaluation import KnownTails
-from tracin_dask.models.training.resume import History, checkpoint_contents, identity
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
-from tracin_dask.models.training.training import choose_device, new_learner
+from tracin_dask.models.training.together.trained import Retraining, TrainedModels
+from tracin_dask.models.training.together.training import TogetherOptions, train_in_groups
 from tracin_dask.turn import Turn
 from tracin_dask.validation.folder import digest_of_json
 from tracin_dask.validation.measured import Measured, measure
@@ -76,39 +75,36 @@ class Trained:
 
 
 def train_all(material: Material, trainings: Sequence[Training], threads: int) -> list[Trained]:
-    """Train and measure some models, on the GPU of this process where there is one and the settings want it.
+    """Train models together and measure each, on the GPU of this process where there is one and the settings want it.
+
+    All of them keep the checkpoints of the same epochs.
 
     Raises
     ------
     NonFiniteError
         If a loss diverges.
     """
-    every = np.concatenate([material.triples, material.known])
-    known = KnownTails.from_triples(every.astype(np.int64), material.model.num_relations)
-    device = choose_device(use_gpu=material.settings.use_gpu)
-    with Turn(threads, "highest"), torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
-        return [_train(material, training, known, device) for training in trainings]
+    every = np.concatenate([material.triples, material.known]).astype(np.int64)
+    known = KnownTails.from_triples(every, material.model.num_relations)
+    data = TrainingData(train=every[: len(material.triples)], id_maps_sha256=material.id_maps_sha256)
+    retrainings = [Retraining(seed=one.seed, rows=one.rows.select(len(data.train))) for one in trainings]
+    options = TogetherOptions(snapshot_epochs=trainings[0].checkpoint_epochs)
+    with Turn(threads, "highest"):
+        groups = train_in_groups(data, material.model, retrainings, config=material.settings, options=options)
+        return [trained for group in groups for trained in _measured(material, group, known, options.snapshot_epochs)]
 
 
-def _train(material: Material, training: Training, known: KnownTails, device: torch.device) -> Trained:
-    chosen = material.triples[training.rows.select(len(material.triples))].astype(np.int64)
-    data = TrainingData(train=chosen, id_maps_sha256=material.id_maps_sha256)
-    settings = replace(material.settings, random_seed=training.seed)
-    learner = new_learner(material.model, settings, device=device)
-    triples = torch.from_numpy(chosen)
-    history: History = []
-    kept: dict[int, bytes] = {}
-    for epoch in range(settings.num_epochs):
-        loss = train_epoch(learner, triples, epoch=epoch, on_batch=lambda _done, _total: None)
-        history.append({"epoch": epoch + 1, "train_loss": loss, "valid_metrics": None})
-        if epoch + 1 in training.checkpoint_epochs:
-            kept[epoch + 1] = _checkpoint(learner, history, data)
-    tests, smoothing = material.tests.astype(np.int64), settings.label_smoothing
-    measured = measure(learner.model, tests, known, label_smoothing=smoothing)
-    return Trained(measured=measured, checkpoints=kept)
+def _measured(
+    material: Material, group: TrainedModels, known: KnownTails, epochs: Collection[int]
+) -> Iterator[Trained]:
+    """Measure the models of a group, and keep their checkpoints."""
+    tests, smoothing = material.tests.astype(np.int64), material.settings.label_smoothing
+    for index in range(len(group)):
+        measured = measure(group.model(index), tests, known, label_smoothing=smoothing)
+        yield Trained(measured=measured, checkpoints={epoch: _file(group, index, epoch) for epoch in epochs})
 
 
-def _checkpoint(learner: Learner, history: History, data: TrainingData) -> bytes:
+def _file(group: TrainedModels, index: int, epoch: int) -> bytes:
     file = io.BytesIO()
-    torch.save(checkpoint_contents(learner, history, identity=identity(learner, data)), file)
+    torch.save(group.checkpoint(index, epoch=epoch), file)
     return file.getvalue()

@@ -49,9 +49,7 @@ class RunningNorms:
     def of_values(self, layer: str, values: Float[Tensor, "model channel place batch"]) -> Statistics:
         """Give the running statistics of a layer."""
         del values
-        return Statistics(
-            mean=self.buffers[f"{layer}.running_mean"], variance=self.buffers[f"{layer}.running_var"]
-        )
+        return Statistics(mean=self.buffers[f"{layer}.running_mean"], variance=self.buffers[f"{layer}.running_var"])
 
     def of_maps(
         self, patches: Float[Tensor, "model tap_and_one place"], kernel: Tensor, bias: Float[Tensor, "model channel"]

@@ -73,7 +73,11 @@ class EpochBatches:
                 yield self._batch(step, pool)
 
     def _batch(self, step: int, pool: ThreadPoolExecutor) -> Batch:
-        drawn = [own[batches[step]] for own, batches in zip(self.drawing.triples, self.rows, strict=True) if step < len(batches)]
+        drawn = [
+            own[batches[step]]
+            for own, batches in zip(self.drawing.triples, self.rows, strict=True)
+            if step < len(batches)
+        ]
         counts = torch.tensor([len(one) for one in drawn])
         triples = torch.nn.utils.rnn.pad_sequence(drawn, batch_first=True).to(self.drawing.like.device)
         valid = (torch.arange(triples.shape[1]) < counts[:, None]).to(self.drawing.like)
@@ -88,7 +92,11 @@ class EpochBatches:
     def _masks(self, counts: list[int], pool: ThreadPoolExecutor) -> Masks:
         """Draw in the order of a training alone: image, maps, projection."""
         rates = (self.drawing.dropout.input, self.drawing.dropout.feature_map, self.drawing.dropout.output)
-        sizes = (2 * self.drawing.config.embedding_dim, self.drawing.config.output_channels, self.drawing.config.embedding_dim)
+        sizes = (
+            2 * self.drawing.config.embedding_dim,
+            self.drawing.config.output_channels,
+            self.drawing.config.embedding_dim,
+        )
         shapes = [(len(counts), max(counts), size) for size in sizes]
         kept = [
             torch.zeros(shape, dtype=self.drawing.like.dtype) if rate else None
