@@ -23,6 +23,53 @@ SUBSET_OPTIONS = (
     count_option("--num-repeated", 16, "Subsets that are trained on again, for the noise ceiling."),
     count_option("--repeats", 2, "Trainings of each of these, with different seeds; 1 leaves the ceiling out."),
 )
+DELETION_OPTIONS = (
+    count_option("--num-tests", 100, "Test triples, drawn among those that the model ranks first."),
+    click.option(
+        "--top-k",
+        type=Counts(),
+        default="1,3",
+        help="Proponents of each test triple that are deleted (or, for sufficient explanations, added elsewhere).",
+    ),
+    count_option("--num-seeds", 5, "Trainings with other seeds for each deletion."),
+    click.option("--singly", is_flag=True, help="Delete the proponents of each test triple alone; many trainings."),
+    click.option(
+        "--touching",
+        type=click.Choice(["head", "tail", "either", "both"]),
+        help="Only training triples with the head of the test triple may be deleted; or with its tail, either, both.",
+    ),
+    click.option(
+        "--facts",
+        type=FILE,
+        multiple=True,
+        help="Explanations made elsewhere, compared on their predictions: lines of a prediction and a training triple, "
+        "six labels between tabs. May be repeated.",
+    ),
+    click.option(
+        "--sufficient",
+        is_flag=True,
+        help="Add the proponents of the head to other entities instead, and see whether they get the prediction.",
+    ),
+    count_option("--num-entities", 10, "With --sufficient: entities for each test triple."),
+)
+MISLABEL_OPTIONS = (
+    click.option(
+        "--fraction",
+        type=RealNumber(above=0.0, below=1.0),
+        default=0.1,
+        help="Of the training triples with a wrong tail.",
+    ),
+    count_option("--num-graphs", 3, "Copies of the graph, each with wrong tails of its own."),
+    click.option("--top-k", type=Counts(), default="100", help="Tell the share of wrong triples among so many."),
+)
+STABILITY_OPTIONS = (
+    count_option("--num-tests", 100, "Test triples, drawn at random."),
+    count_option("--num-seeds", 3, "Trainings whose lists are compared.", least=2),
+    count_option("--top-k", 10, "Entries of each list."),
+)
+QUANTITY_OPTION = click.option(
+    "--quantity", type=click.Choice(["margin", "loss", "score"]), default="margin", help="What the replay follows."
+)
 
 
 class SubsetFlags(StudyFlags):
@@ -60,37 +107,6 @@ def lds(**options: Unpack[SubsetFlags]) -> None:
     from tracin_dask.cli.actions.validate import run_lds  # noqa: PLC0415 - torch is slow to import
 
     run_lds(options)
-
-
-DELETION_OPTIONS = (
-    count_option("--num-tests", 100, "Test triples, drawn among those that the model ranks first."),
-    click.option(
-        "--top-k",
-        type=Counts(),
-        default="1,3",
-        help="Proponents of each test triple that are deleted (or, for sufficient explanations, added elsewhere).",
-    ),
-    count_option("--num-seeds", 5, "Trainings with other seeds for each deletion."),
-    click.option("--singly", is_flag=True, help="Delete the proponents of each test triple alone; many trainings."),
-    click.option(
-        "--touching",
-        type=click.Choice(["head", "tail", "either", "both"]),
-        help="Only training triples with the head of the test triple may be deleted; or with its tail, either, both.",
-    ),
-    click.option(
-        "--facts",
-        type=FILE,
-        multiple=True,
-        help="Explanations made elsewhere, compared on their predictions: lines of a prediction and a training triple, "
-        "six labels between tabs. May be repeated.",
-    ),
-    click.option(
-        "--sufficient",
-        is_flag=True,
-        help="Add the proponents of the head to other entities instead, and see whether they get the prediction.",
-    ),
-    count_option("--num-entities", 10, "With --sufficient: entities for each test triple."),
-)
 
 
 class DeletionFlags(StudyFlags):
@@ -133,12 +149,7 @@ class MislabelFlags(StudyFlags):
 
 
 @command.command(context_settings=SHOWN, no_args_is_help=True)
-@with_options(*STUDY_OPTIONS)
-@click.option(
-    "--fraction", type=RealNumber(above=0.0, below=1.0), default=0.1, help="Of the training triples with a wrong tail."
-)
-@count_option("--num-graphs", 3, "Copies of the graph, each with wrong tails of its own.")
-@click.option("--top-k", type=Counts(), default="100", help="Tell the share of wrong triples among so many.")
+@with_options(*STUDY_OPTIONS, *MISLABEL_OPTIONS)
 def mislabel(**options: Unpack[MislabelFlags]) -> None:
     """Does self-influence find training triples with wrong tails?
 
@@ -164,10 +175,7 @@ class StabilityFlags(StudyFlags):
 
 
 @command.command(context_settings=SHOWN, no_args_is_help=True)
-@with_options(*STUDY_OPTIONS)
-@count_option("--num-tests", 100, "Test triples, drawn at random.")
-@count_option("--num-seeds", 3, "Trainings whose lists are compared.", least=2)
-@count_option("--top-k", 10, "Entries of each list.")
+@with_options(*STUDY_OPTIONS, *STABILITY_OPTIONS)
 def stability(**options: Unpack[StabilityFlags]) -> None:
     """Do other seeds and other checkpoints give the same strongest training triples?
 
@@ -190,10 +198,7 @@ class ReplayFlags(SubsetFlags):
 
 
 @command.command(context_settings=SHOWN, no_args_is_help=True)
-@with_options(*STUDY_OPTIONS, *SUBSET_OPTIONS)
-@click.option(
-    "--quantity", type=click.Choice(["margin", "loss", "score"]), default="margin", help="What the replay follows."
-)
+@with_options(*STUDY_OPTIONS, *SUBSET_OPTIONS, QUANTITY_OPTION)
 def replay(**options: Unpack[ReplayFlags]) -> None:
     """How well could a method do that sees every step of the training?
 

@@ -142,7 +142,8 @@ def overlaps(
         [len(np.intersect1d(first, second)) / size for first, second in zip(lists[one], lists[other], strict=True)]
         for one, other in pairs
     ]
-    return np.mean(shares, axis=0)
+    found: ndarray = np.array(shares).mean(axis=0)
+    return found
 
 
 def _between(value: float, drawn: Float[ndarray, " resample"]) -> Estimate:

@@ -135,7 +135,7 @@ def _change(recording: Recording, step: Step, tests: Int[Tensor, "test 3"], quan
 def _named(model: ConvE, flat_weights: Float[Tensor, " weight"]) -> dict[str, Tensor]:
     """Cut numbers side by side into the parameters of a model."""
     named = dict(model.named_parameters())
-    parts = flat_weights.split([parameter.numel() for parameter in named.values()])
+    parts = torch.split(flat_weights, [parameter.numel() for parameter in named.values()])
     return {
         name: part.reshape(parameter.shape).clone()
         for (name, parameter), part in zip(named.items(), parts, strict=True)

@@ -1,6 +1,6 @@
 """Mislabelled triples: does self-influence find the training triples whose tails were replaced?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,9 +74,8 @@ def applicable(study: Study) -> tuple[list[Method], list[str]]:
     ConfigError
         If none is left.
     """
-    kept, left_out = [], []
-    for method in study.methods:
-        (kept if _is_applicable(method) else left_out).append(method)
+    kept = [method for method in study.methods if _is_applicable(method)]
+    left_out = [method for method in study.methods if not _is_applicable(method)]
     if not kept:
         raise ConfigError("no method says anything of a training triple without a test triple; choose other methods")
     names = ", ".join(method.name for method in left_out)
@@ -86,7 +85,8 @@ def applicable(study: Study) -> tuple[list[Method], list[str]]:
 def _is_applicable(method: Method) -> bool:
     if method.baseline is not None:
         return method.baseline in OF_TRAINING_TRIPLES
-    return method.options.get("normalize", "none") == "none" and method.options.get("explain", "loss") == "loss"
+    options = dict(method.options)
+    return bool(options.get("normalize", "none") == "none" and options.get("explain", "loss") == "loss")
 
 
 def with_wrong_tails(
@@ -125,9 +125,5 @@ def _self_influences(explained: Explained, method: Method) -> Float[ndarray, " r
     return np.concatenate([influences.read(start, stop)[0] for start, stop in blocks(num_rows, 1)])
 
 
-@dataclass(frozen=True, slots=True)
-class _precision:  # noqa: N801 - called as a function
-    number: int
-
-    def __call__(self, scores: ndarray, is_wrong: ndarray) -> float:
-        return precision_at(scores, is_wrong, self.number)
+def _precision(number: int) -> Callable[[ndarray, ndarray], float]:
+    return lambda scores, is_wrong: precision_at(scores, is_wrong, number)
