@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from tracin_dask.models.stacked.functions import compare, patches_of, project_features
-from tracin_dask.models.stacked.normalization import Norms, RunningNorms, Statistics
 from tracin_dask.models.stacked.models import ENTITIES, Layout, StackedModels
+from tracin_dask.models.stacked.normalization import Norms, RunningNorms, Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

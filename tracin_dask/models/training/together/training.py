@@ -168,7 +168,7 @@ class _Group:
     first: int
 
     @classmethod
-    def of(  # noqa: PLR0913 - the fixed parts of a group
+    def of(
         cls,
         models: StackedModels,
         data: TrainingData,
