@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import zarr
@@ -34,6 +34,7 @@ BLOCK_BYTES = 64 * 2**20
 """Bytes of the influences that are held at a time."""
 
 
+@runtime_checkable
 class Influences(Protocol):
     """Numbers for pairs of a test triple and a training triple."""
 

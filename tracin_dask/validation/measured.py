@@ -3,13 +3,8 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
-from torch import Tensor, nn
-
-from tracin_dask.models.conve.model import ConvE
-from tracin_dask.models.training.evaluation import SCORE_BYTES, KnownTails, tail_ranks
 
 QUANTITIES = ("margin", "loss", "score")
 """What retrained models are asked for: all but ranks."""
@@ -56,25 +51,3 @@ def stacked(all_measured: "list[Measured]") -> Measured:
     """Put the measurements of several models below each other: arrays [model, test]."""
     names = [field.name for field in fields(Measured)]
     return Measured(**{name: np.stack([getattr(one, name) for one in all_measured]) for name in names})
-
-
-def measure(model: ConvE, tests: Int[ndarray, "test 3"], known: KnownTails, *, label_smoothing: float) -> Measured:
-    """Measure a model, which is in eval mode afterwards."""
-    model.eval()
-    num_rows = max(1, SCORE_BYTES // (4 * model.config.num_entities))
-    starts = range(0, len(tests), num_rows)
-    parts = [_measured(model, tests[start : start + num_rows], label_smoothing) for start in starts]
-    score, loss, margin = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return Measured(score=score, loss=loss, margin=margin, rank=tail_ranks(model, tests, known))
-
-
-def _measured(model: ConvE, tests: Int[ndarray, "batch 3"], label_smoothing: float) -> tuple[ndarray, ...]:
-    """Give the scores, losses and margins of some test triples."""
-    head, relation, tail = torch.as_tensor(tests, device=model.device).unbind(dim=1)
-    with torch.inference_mode():
-        scores: Tensor = model(head, relation).double()
-    own = scores.gather(1, tail[:, None]).squeeze(1)
-    others = scores.scatter(1, tail[:, None], -torch.inf)
-    labelled = ((1 - label_smoothing) * own + label_smoothing * scores.mean(dim=1)) / scores.shape[1]
-    found = (own, nn.functional.softplus(scores).mean(dim=1) - labelled, own - others.logsumexp(dim=1))
-    return tuple(values.cpu().numpy() for values in found)

@@ -75,8 +75,8 @@ class RandomSubset:
 class ChangedRows:
     """The first `stop` rows (all where it is None) without some, and with some of the rows after them."""
 
-    without: Int[ndarray, " row"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    extra: Int[ndarray, " row"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    without: Int[ndarray, " without"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    extra: Int[ndarray, " extra"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     stop: int | None = None
 
     @property

@@ -59,19 +59,27 @@ def datamodeling_score(
 
 
 def noise_ceiling(
-    single: Float[ndarray, "test model"], repeated: Float[ndarray, "test repeat repeated_model"]
-) -> Float[ndarray, " test"]:
+    single: Float[ndarray, "test model"],
+    repeated: Float[ndarray, "test repeat repeated_model"],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Estimate:
     """Give the rank correlation that a perfect prediction of each subset's mean would have with single trainings.
 
     The variance of single trainings over subsets is that of the subsets and the noise of a training; repeated trainings
-    of the same subsets give the noise alone. The root of the subsets' share is Pearson's correlation, from which
-    Spearman's follows as for normal variables: 6/π · arcsin(ρ/2).
+    of the same subsets give the noise alone. The root of the subsets' share, a mean over test triples, is Pearson's
+    correlation, from which Spearman's follows as for normal variables: 6/π · arcsin(ρ/2). The interval is that of a
+    bootstrap over test triples.
     """
     noise = repeated.var(axis=1, ddof=1).mean(axis=1)
     total = single.var(axis=1, ddof=1)
     share = np.divide(noise, total, out=np.ones_like(noise), where=total > 0)
-    found: ndarray = 6 / np.pi * np.arcsin(np.sqrt(np.clip(1 - share, 0, 1)) / 2)
-    return found
+    return over_axes(share, _ceiling, axes=(0,), seed=seed, resamples=resamples)
+
+
+def _ceiling(shares_of_noise: Float[ndarray, " test"]) -> float:
+    return float(6 / np.pi * np.arcsin(np.sqrt(np.clip(1 - shares_of_noise.mean(), 0, 1)) / 2))
 
 
 def mean_with_interval(values: Float[ndarray, " _"], *, seed: int, resamples: int = RESAMPLES) -> Estimate:

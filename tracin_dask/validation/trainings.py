@@ -13,11 +13,12 @@ from tracin_dask.identity import Json, digest_of
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.evaluation import KnownTails
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
+from tracin_dask.models.training.together.measure import measure
 from tracin_dask.models.training.together.trained import Retraining, TrainedModels
 from tracin_dask.models.training.together.training import TogetherOptions, train_in_groups
 from tracin_dask.turn import Turn
 from tracin_dask.validation.folder import digest_of_json
-from tracin_dask.validation.measured import Measured, measure
+from tracin_dask.validation.measured import Measured
 from tracin_dask.validation.rows import Rows
 
 BATCH = 8
@@ -98,9 +99,15 @@ def _measured(
     material: Material, group: TrainedModels, known: KnownTails, epochs: Collection[int]
 ) -> Iterator[Trained]:
     """Measure the models of a group, and keep their checkpoints."""
-    tests, smoothing = material.tests.astype(np.int64), material.settings.label_smoothing
+    smoothing = material.settings.label_smoothing
+    found = measure(group.models, material.tests.astype(np.int64), known, label_smoothing=smoothing)
     for index in range(len(group)):
-        measured = measure(group.model(index), tests, known, label_smoothing=smoothing)
+        measured = Measured(
+            score=found.score[index].astype(np.float64),
+            loss=found.one_to_all_loss[index].astype(np.float64),
+            margin=found.margin[index].astype(np.float64),
+            rank=found.filtered_rank[index],
+        )
         yield Trained(measured=measured, checkpoints={epoch: _file(group, index, epoch) for epoch in epochs})
 
 

@@ -54,7 +54,9 @@ class Recording:
 
 
 def record(material: Material, seed: int) -> Recording:
-    """Train on all rows, as `train` does on a CPU, and keep every step.
+    """Train on all rows as `train` does, but in float64, and keep every step.
+
+    In float32, gradients that cancel in training are rounding errors, which Adam makes as large as all others.
 
     Raises
     ------
@@ -65,6 +67,7 @@ def record(material: Material, seed: int) -> Recording:
     triples = torch.as_tensor(material.triples).long()
     with torch.random.fork_rng(devices=[]):
         learner = new_learner(material.model, settings, device=torch.device("cpu"))
+        learner.model.double()
         _refuse_too_large(learner.model, len(triples), material)
         recorder = _Recorder(model=learner.model, optimizer=learner.optimizer, smoothing=settings.label_smoothing)
         rows = torch.arange(len(triples))
@@ -85,7 +88,7 @@ def flat(model: ConvE) -> Float[Tensor, " weight"]:
 def _refuse_too_large(model: ConvE, num_triples: int, material: Material) -> None:
     settings = material.settings
     num_steps = settings.num_epochs * -(-num_triples // settings.batch_size)
-    num_bytes = 3 * num_steps * flat(model).numel() * 4
+    num_bytes = 3 * num_steps * flat(model).numel() * 8
     if num_bytes > MOST_BYTES:
         raise MemoryLimitError(
             f"a recording of {num_steps:,} steps takes {num_bytes / 2**30:.1f} GiB, and at most "

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from tracin_dask.validation.measured import QUANTITIES, Measured
 from tracin_dask.validation.models import Bench, full_trainings
 from tracin_dask.validation.rows import STRATUM_ROWS, RandomSubset
 from tracin_dask.validation.seeds import seed_for
-from tracin_dask.validation.statistics import Estimate, datamodeling_score, mean_with_interval, noise_ceiling
+from tracin_dask.validation.statistics import Estimate, datamodeling_score, noise_ceiling
 from tracin_dask.validation.study import Study
 from tracin_dask.validation.table import Row, StudyTable
 from tracin_dask.validation.trainings import Training
@@ -76,14 +75,6 @@ class SubsetPlan:
         return [
             Training(rows=rows, seed=seed_for(seed, "training", index, repeat)) for index, rows in enumerate(subsets)
         ]
-
-
-class NamedInfluences(Protocol):
-    """Gives the influences of a study's methods one after the other, each with its name."""
-
-    def __call__(self, study: Study, explained: Explained) -> "Sequence[tuple[str, Influences]]":
-        """Find them."""
-        ...
 
 
 def lds(study: Study, plan: SubsetPlan | None = None) -> StudyTable:
@@ -148,6 +139,5 @@ def _ceiling(study: Study, plan: SubsetPlan, repetitions: Sequence[Measured]) ->
     for name in QUANTITIES:
         worth = [measured.worth(name) for measured in repetitions]
         repeated = np.stack([values[: plan.num_repeated].T for values in worth], axis=1)
-        found = noise_ceiling(worth[0].T, repeated)
-        rows.append(Row(method=CEILING, measure=name, estimate=mean_with_interval(found, seed=seed)))
+        rows.append(Row(method=CEILING, measure=name, estimate=noise_ceiling(worth[0].T, repeated, seed=seed)))
     return rows
