@@ -14,7 +14,7 @@ from tracin_dask.validation.methods import Method
 from tracin_dask.validation.study import Study
 from tracin_dask.validation.workers import Workers
 
-NUM_ENTITIES, NUM_RELATIONS = 24, 3
+NUM_ENTITIES, NUM_RELATIONS, GROUP = 16, 3, 4
 SIZES = ConvEConfig(
     num_entities=NUM_ENTITIES,
     num_relations=NUM_RELATIONS,
@@ -34,18 +34,18 @@ PLAIN, RANDOM = Method(name="plain"), Method(name="random", baseline="random")
 
 
 def all_triples() -> np.ndarray:
-    """Relation r leads from entity e to 2e + 7r and 2e + 7r + 1."""
+    """Relation r leads from each entity of group g to all of group g + r + 1, of four groups in a circle."""
     found = [
-        (head, relation, (2 * head + 7 * relation + more) % NUM_ENTITIES)
+        (head, relation, ((head // GROUP + relation + 1) * GROUP + more) % NUM_ENTITIES)
         for head in range(NUM_ENTITIES)
         for relation in range(NUM_RELATIONS)
-        for more in range(2)
+        for more in range(GROUP)
     ]
     return np.array(found)
 
 
 def graph_in(folder: Path) -> StudyGraph:
-    """Make a graph of 130 training triples and 14 test triples."""
+    """Make a graph of 178 training triples and 14 test triples."""
     triples = np.random.default_rng(5).permutation(all_triples())
     maps = (IdMap.of(f"e{number}" for number in range(NUM_ENTITIES)), IdMap.of(f"r{n}" for n in range(NUM_RELATIONS)))
     store = store_of_triples(triples[14:], maps, folder / GRAPH)

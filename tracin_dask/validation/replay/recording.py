@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.models.conve.model import ConvE
-from tracin_dask.models.training.epoch import derive_seed, one_to_all_loss, shuffled_batches
+from tracin_dask.models.training.epoch import derive_seed, one_to_all_loss, shuffled_rows
 from tracin_dask.models.training.training import new_learner
 from tracin_dask.validation.trainings import Material
 
@@ -70,12 +70,12 @@ def record(material: Material, seed: int) -> Recording:
         learner.model.double()
         _refuse_too_large(learner.model, len(triples), material)
         recorder = _Recorder(model=learner.model, optimizer=learner.optimizer, smoothing=settings.label_smoothing)
-        rows = torch.arange(len(triples))
         for epoch in range(settings.num_epochs):
             epoch_seed = derive_seed(seed, epoch + 1)
             torch.manual_seed(epoch_seed)
-            for (batch,) in shuffled_batches(rows, settings, seed=epoch_seed):
-                recorder.step(batch, triples[batch])
+            generator = torch.Generator().manual_seed(epoch_seed)
+            for rows in shuffled_rows(len(triples), settings.batch_size, generator):
+                recorder.step(rows, triples[rows])
     steps = recorder.steps
     return Recording(model=learner.model, triples=triples, steps=steps, label_smoothing=settings.label_smoothing)
 
