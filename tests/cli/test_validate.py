@@ -63,7 +63,7 @@ def test_the_same_command_continues_and_another_graph_seed_or_study_is_refused(c
         call("stability")
     lines = (graph / "train.txt").read_text().splitlines()
     (graph / "train.txt").write_text("\n".join(lines[1:]) + "\n")
-    with pytest.raises(ConfigError, match="has a study of another graph"):
+    with pytest.raises(ConfigError, match="the folder has a study of another graph"):
         call("lds", *SUBSETS)
 
 

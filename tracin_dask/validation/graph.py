@@ -70,12 +70,14 @@ def store_of_triples(
 
     Raises
     ------
+    ConfigError
+        If the folder has a store of other triples.
     WriteError
         If it cannot be written.
     """
     path = folder / f"{name}.zarr"
     if path.exists():
-        return open_store(path)
+        return _same_triples(open_store(path), triples)
     text, files = folder / f"{name}.txt", [folder / f"{kind}_to_id.tsv" for kind in ("entity", "relation")]
     with writing(folder, "the graph of the study"):
         place_of(folder).make_folder()
@@ -86,3 +88,14 @@ def store_of_triples(
         write_bytes(text, lines.getvalue())
     options = IngestOptions(ids=True, map_columns=LABEL_FIRST)
     return ingest(text, path, entity_to_id=files[0], relation_to_id=files[1], options=options)
+
+
+def _same_triples(store: TripleStore, triples: Int[ndarray, "row 3"]) -> TripleStore:
+    """Refuse a store of other triples."""
+    found = store.read(0, len(store))
+    if len(store) != len(triples) or (triples[found.train_index] != found.triples).any():
+        raise ConfigError(
+            f"{store.path} has other training triples than are given: the folder has a study of another graph; choose "
+            "another --output-dir"
+        )
+    return store

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from tracin_dask.models.training.together.group_size import group_bytes_of, models_at_a_time
 from tracin_dask.validation.folder import StudyFolder, checkpoint_path
 from tracin_dask.validation.measured import Measured, stacked
 from tracin_dask.validation.rows import AllRows, Rows
 from tracin_dask.validation.seeds import seed_for
-from tracin_dask.validation.trainings import BATCH, Material, Trained, Training, train_all
+from tracin_dask.validation.trainings import Material, Trained, Training, train_all
 from tracin_dask.validation.workers import Workers
 
 NUM_CHECKPOINTS = 4
@@ -43,7 +45,7 @@ class Bench:
         return [str(checkpoint_path(folder, epoch)) for epoch in training.checkpoint_epochs]
 
     def _train(self, missing: dict[str, Training], *, finished: int) -> None:
-        groups, total = _groups(missing, self.workers.number), finished + len(missing)
+        groups, total = _groups(missing, self._models_of_a_task(len(missing))), finished + len(missing)
         self.workers.progress(finished, total)
         for index, outcomes in self._outcomes([[missing[key] for key in group] for group in groups]):
             for key, trained in zip(groups[index], outcomes, strict=True):
@@ -51,13 +53,23 @@ class Bench:
             finished += len(outcomes)
             self.workers.progress(finished, total)
 
+    def _models_of_a_task(self, num_models: int) -> int:
+        """Give every worker work, but no more than it trains at a time: what is lost with a worker is one task."""
+        device = torch.device("cuda" if self.workers.on_gpus else "cpu")
+        at_a_time = models_at_a_time(
+            self.material.model,
+            self.material.settings.batch_size,
+            group_bytes=group_bytes_of(device, None),
+            dtype=torch.float32,
+        )
+        return max(1, min(at_a_time, -(-num_models // self.workers.number)))
+
     def _outcomes(self, groups: list[list[Training]]) -> Iterator[tuple[int, list[Trained]]]:
         return self.workers.each(train_all, self.material, groups)
 
 
-def _groups(missing: dict[str, Training], num_workers: int) -> list[list[str]]:
+def _groups(missing: dict[str, Training], size: int) -> list[list[str]]:
     """Put trainings that keep checkpoints of the same epochs together, as many as one task has."""
-    size = max(1, min(BATCH, -(-len(missing) // num_workers)))
     by_epochs: dict[tuple[int, ...], list[str]] = {}
     for key, training in missing.items():
         by_epochs.setdefault(training.checkpoint_epochs, []).append(key)

@@ -35,7 +35,8 @@ def open_workers(
         chosen = Auto().choice(machine, wants_cpus=wants_cpus or asked.workers is not None)
     expected = _expected(chosen, asked, machine)
     if cluster == Auto() and expected is not None and expected.num_workers == 1:
-        yield Workers(threads=expected.threads_per_worker, progress=progress, say=say)
+        on_gpu = machine.num_gpus > 0 and not wants_cpus
+        yield Workers(threads=expected.threads_per_worker, on_gpus=on_gpu, progress=progress, say=say)
         return
     say(f"waiting for workers on {chosen.title}")
     with chosen.open(Start(resources=expected, preload=(TASKS,))) as opened:
@@ -45,6 +46,7 @@ def open_workers(
             client=opened.client,
             number=found.num_workers,
             threads=found.threads_per_worker,
+            on_gpus=found.device_bytes is not None and not wants_cpus,
             progress=progress,
             say=say,
         )

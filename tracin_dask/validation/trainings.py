@@ -21,9 +21,6 @@ from tracin_dask.validation.folder import digest_of_json
 from tracin_dask.validation.measured import Measured
 from tracin_dask.validation.rows import Rows
 
-BATCH = 8
-"""Trainings of one task."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:

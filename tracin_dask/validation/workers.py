@@ -35,6 +35,8 @@ class Workers:
     number: int = 1
     threads: int = 0
     """Threads of each; 0 for the CPUs of this process."""
+    on_gpus: bool = False
+    """Whether they train on GPUs, which take more models at a time."""
     progress: Progress = no_progress
     """Called with (trainings done, all trainings)."""
     say: Callable[[str], None] = say_nothing

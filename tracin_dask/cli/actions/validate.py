@@ -125,8 +125,6 @@ def study_graph(options: StudyFlags, folder: StudyFolder) -> StudyGraph:
     if kind_of(options["train"]) != "store":
         graph = graph_of(options)
         store = store_of_triples(graph.data.train, (graph.entities, graph.relations), folder.path / GRAPH)
-        if (len(store), store.info.num_entities) != (len(graph.data.train), len(graph.entities)):
-            raise ConfigError(f"{folder.path} has a study of another graph; choose another --output-dir")
         return StudyGraph.of(store, graph.data.test, graph.data.valid)
     if options["entity_to_id"] or options["relation_to_id"] or options["map_columns"]:
         raise ConfigError(f"{options['train']} is a store, which has its id maps; leave the options of id maps out")
