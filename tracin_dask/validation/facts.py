@@ -1,6 +1,6 @@
 """Explanations made elsewhere: lines of a prediction and one training triple that explains it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -12,7 +12,6 @@ from tracin_dask.errors import ConfigError, TriplesError
 from tracin_dask.places.files import read_bytes
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
-from tracin_dask.triples.idmap import IdMap
 from tracin_dask.validation.graph import StudyGraph
 
 Triple = tuple[int, int, int]
@@ -41,19 +40,19 @@ def read_facts(path: AnyPath, graph: StudyGraph) -> Facts:
     TriplesError
         If a line has not six fields, a label is unknown, or a fact is no training triple; with file and line.
     """
-    places, found = _Rows.of(graph.triples, graph.store.info.num_relations), dict[Triple, list[int]]()
-    lines = read_bytes(path).decode(errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
-        where, fields = f"{path}:{number}", line.split("\t")
+    lines = [line.split("\t") for line in read_bytes(path).decode(errors="replace").splitlines()]
+    for number, fields in enumerate(lines, start=1):
         if len(fields) != FIELDS:
-            raise TriplesError(f"{where}: {len(fields)} field(s); expected a prediction and a fact, six between tabs")
-        prediction, fact = (_ids(fields[start : start + 3], graph, where) for start in (0, 3))
-        rows = places.equal_to(fact)
-        if not len(rows):
-            raise TriplesError(f"{where}: {' '.join(fields[3:])} is no training triple; leave the line out")
-        found.setdefault(prediction, []).extend(rows.tolist())
-    if not found:
+            expected = "expected a prediction and a fact, six between tabs"
+            raise TriplesError(f"{path}:{number}: {len(fields)} field(s); {expected}")
+    if not lines:
         raise TriplesError(f"{path} has no lines; expected predictions with a fact each")
+    places, found = _Rows.of(graph.triples, graph.store.info.num_relations), dict[Triple, list[int]]()
+    for number, (fields, ids) in enumerate(zip(lines, _ids(lines, graph, str(path)), strict=True), start=1):
+        rows = places.equal_to(ids[3:])
+        if not len(rows):
+            raise TriplesError(f"{path}:{number}: {' '.join(fields[3:])} is no training triple; leave the line out")
+        found.setdefault((ids[0], ids[1], ids[2]), []).extend(rows.tolist())
     name = PurePath(place_of(path).name).stem
     return Facts(name=name, rows={triple: tuple(dict.fromkeys(rows)) for triple, rows in found.items()})
 
@@ -88,28 +87,23 @@ class _Rows:
         keys = triples[:, 0].astype(np.int64) * num_relations + triples[:, 1]
         return cls(keys=keys, num_relations=num_relations, tails=triples[:, 2])
 
-    def equal_to(self, triple: Triple) -> ndarray:
+    def equal_to(self, triple: Sequence[int]) -> ndarray:
         head, relation, tail = triple
         start, stop = np.searchsorted(self.keys, head * self.num_relations + relation + np.arange(2))
         found: ndarray = start + np.flatnonzero(self.tails[start:stop] == tail)
         return found
 
 
-def _ids(labels: list[str], graph: StudyGraph, where: str) -> Triple:
-    head, relation, tail = (
-        _id(label, kind, id_map, where)
-        for label, kind, id_map in zip(
-            labels,
-            ("entity", "relation", "entity"),
-            (graph.store.entities, graph.store.relations, graph.store.entities),
-            strict=True,
+def _ids(lines: list[list[str]], graph: StudyGraph, path: str) -> list[list[int]]:
+    """Look up the labels of all lines."""
+    kinds = ("entity", "relation", "entity") * 2
+    maps = {"entity": graph.store.entities, "relation": graph.store.relations}
+    columns = [maps[kind].ids([fields[place] for fields in lines]) for place, kind in enumerate(kinds)]
+    ids = np.stack(columns, axis=1)
+    for line, place in np.argwhere(ids < 0).tolist():
+        label = lines[line][place]
+        raise TriplesError(
+            f"{path}:{line + 1}: the graph has no {kinds[place]} {label!r}; give the labels of its training triples"
         )
-    )
-    return head, relation, tail
-
-
-def _id(label: str, kind: str, id_map: IdMap, where: str) -> int:
-    found = int(id_map.ids([label])[0])
-    if found < 0:
-        raise TriplesError(f"{where}: the graph has no {kind} {label!r}; give the labels of its training triples")
+    found: list[list[int]] = ids.tolist()
     return found
