@@ -29,6 +29,7 @@ DURATIONS = {
     "engine": ("10 min", "3 min"),
     "losses": ("5 min", "1 min"),
     "models": ("3 min", "1 min"),
+    "trainings": ("10 min", "15 s"),
     "peers": ("15 min", "3 min"),
     "claims": ("25 min", "2 min"),
     "robokop": ("40 min", "1 min"),

@@ -56,6 +56,7 @@ REQUIREMENTS: Sequence[Requirement] = (
     Requirement(figure="engine.t16.mixed.spearman", relation="at least", bound=0.999),
     Requirement(figure="losses.one-to-all.t16.triples_per_second", relation="at least", bound=3_000),
     Requirement(figure="losses.umls.seconds", relation="at most", bound=120),
+    Requirement(figure="trainings.all.seconds", relation="at most", bound=300),
     Requirement(figure="robokop.ingest.seconds", relation="at most", bound=90),
     Requirement(figure="robokop.ingest.peak", relation="less than", bound=3),
     Requirement(figure="robokop.t750.seconds", relation="at most", bound=360),

@@ -11,6 +11,7 @@ SECTIONS = {
     "engine": "the engine next to a per-triple autograd loop, float32 and mixed precision",
     "losses": "the losses of training next to that of the score, and five checkpoints of one training",
     "models": "models of PyKEEN next to a per-triple autograd loop over the same model",
+    "trainings": "many trainings of a ConvE together, next to one after the other",
     "peers": "other tools that compute gradient products, where they are installed",
     "claims": "what the existing tool's documentation says of its options, on a trained model",
     "robokop": "the whole command on a graph of ROBOKOP's size: ingest and runs",

@@ -31,7 +31,8 @@ RETRAININGS = [
     Retraining(seed=2, rows=np.array([7, 7, 8, 9, 10])),
 ]
 ROUNDING = 1e-7
-"""In float64. Adam divides rounding by its own size, most of all in batches of two, whose batch norm gives ±1."""
+"""In float64. Batches of two amplify rounding: one training whose first weights differ in the last bit differs by 1e-9
+after an epoch in such batches, and by 1e-2 after three."""
 DOUBLE = TogetherOptions(dtype=torch.float64)
 
 
@@ -73,7 +74,8 @@ def assert_same_states(found, expected, **tolerance):
         ({}, {"dropout": replace(NONE, input=0.4)}),
         ({}, {"dropout": replace(NONE, feature_map=0.4)}),
         ({}, {"dropout": replace(NONE, output=0.4)}),
-        ({}, {"batch_size": 2}),
+        ({}, {"batch_size": 2, "num_epochs": 1}),
+        ({}, {"batch_size": 4}),
         ({}, {"batch_size": 100}),
         ({"stacking": "height", "has_entity_bias": True}, {}),
         ({"has_convolution_bias": False}, {}),

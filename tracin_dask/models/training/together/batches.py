@@ -112,7 +112,12 @@ class EpochBatches:
         image, maps, projection = (None if mask is None else mask.to(self.drawing.like.device) for mask in kept)
         return Masks(
             image=None if image is None else image.div_(1 - rates[0]),
-            map_limit=None if maps is None else torch.where(maps.mT > 0, torch.inf, 0.0).to(self.drawing.like),
+            map_limit=None if maps is None else _limit(maps.mT.contiguous()),
             map_scale=1 / (1 - rates[1]),
             projection=None if projection is None else projection.mT.contiguous().div_(1 - rates[2]),
         )
+
+
+def _limit(kept: Float[Tensor, "model channel batch"]) -> Float[Tensor, "model channel batch"]:
+    """Give 0 for 0 and infinity for 1."""
+    return torch.full_like(kept, torch.inf).masked_fill_(kept == 0, 0.0)
