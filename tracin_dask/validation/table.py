@@ -1,22 +1,26 @@
 """The table of a study: a row for each method and measure, as text, Parquet and a page with a plot."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tracin_dask.identity import Json
 from tracin_dask.places.explained import writing
-from tracin_dask.places.files import write_json_file
+from tracin_dask.places.files import write_bytes, write_json_file
 from tracin_dask.places.registry import place_of
 from tracin_dask.validation.statistics import Estimate
 from tracin_dask.visible import visible
 
-PARQUET, PAGE, SUMMARY = "table.parquet", "plot.html", "summary.json"
+TEXT, PARQUET, PAGE, SUMMARY = "table.txt", "table.parquet", "plot.html", "summary.json"
+TEXT_COLUMNS = 100
+"""Width of the table in a text file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +63,16 @@ class StudyTable:
         return list(dict.fromkeys((row.condition, row.measure) for row in self.rows))
 
     def write(self, folder: Path) -> list[Path]:
-        """Write the numbers as Parquet, a page with a plot, and a summary; each whole or not at all."""
+        """Write the numbers as text, Parquet, a page with a plot, and a summary; each whole or not at all."""
         from tracin_dask.validation.plot import page_of  # noqa: PLC0415 - Bokeh is slow to import
 
-        paths = [folder / name for name in (PARQUET, PAGE, SUMMARY)]
+        paths = [folder / name for name in (TEXT, PARQUET, PAGE, SUMMARY)]
         with writing(folder, "the table"):
-            with place_of(paths[0]).writer() as file:
-                pq.write_table(self.to_arrow(), file)
+            write_bytes(paths[0], as_text(self).encode())
             with place_of(paths[1]).writer() as file:
-                file.write(page_of(self).encode())
-            write_json_file(paths[2], {**self.about, "title": self.title, "notes": list(self.notes)})
+                pq.write_table(self.to_arrow(), file)
+            write_bytes(paths[2], page_of(self).encode())
+            write_json_file(paths[3], {**self.about, "title": self.title, "notes": list(self.notes)})
         return paths
 
     def to_arrow(self) -> pa.Table:
@@ -80,6 +84,13 @@ class StudyTable:
             **{name: [getattr(row.estimate, name) for row in self.rows] for name in ("value", "low", "high")},
         }
         return pa.table(columns)
+
+
+def as_text(table: StudyTable) -> str:
+    """Give the table and its notes as text."""
+    console = Console(width=TEXT_COLUMNS, record=True, file=io.StringIO())
+    console.print(on_screen(table), *map(Text, table.notes), sep="\n")
+    return console.export_text()
 
 
 def on_screen(table: StudyTable) -> Table:
