@@ -72,6 +72,7 @@ def test_deletion_trains_without_the_proponents_of_all_test_triples_together(stu
     assert found["plain", "k = 2", "margin"] == pytest.approx(after.margin.mean())
     assert found["plain", "k = 2", "MRR"] == pytest.approx((1 / after.rank).mean())
     assert found["plain", "k = 2", "Hits@1"] == pytest.approx((after.rank == 1).mean())
+    assert found["plain", "k = 2", "fall of margin"] == pytest.approx((before.margin - after.margin).mean())
     assert found["plain", "k = 2", "fall of MRR"] == pytest.approx((1 / before.rank - 1 / after.rank).mean())
 
 

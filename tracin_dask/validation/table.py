@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -96,16 +97,14 @@ def as_text(table: StudyTable) -> str:
 def on_screen(table: StudyTable) -> Table:
     """Show a row per method and condition, and a column per measure, each value above its interval."""
     measures = list(dict.fromkeys(row.measure for row in table.rows))
-    has_conditions = any(row.condition for row in table.rows)
-    shown = Table(title=Text(visible(table.title)), title_justify="left", title_style="bold")
-    for name in ("method", *(["for"] if has_conditions else [])):
-        shown.add_column(name, overflow="fold")
+    shown = Table(title=Text(visible(table.title)), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    shown.add_column("method", overflow="fold")
     for measure in measures:
-        shown.add_column(measure, justify="right")
+        shown.add_column(measure.replace(" of ", " of\n"), justify="right", no_wrap=True)
     cells = {(row.method, row.condition, row.measure): _cell(row.estimate) for row in table.rows}
     for method, condition in dict.fromkeys((row.method, row.condition) for row in table.rows):
-        named = [Text(visible(method)), *([Text(condition)] if has_conditions else [])]
-        shown.add_row(*named, *(cells.get((method, condition, measure), Text()) for measure in measures))
+        name = Text(visible("\n".join(filter(None, (method, condition)))))
+        shown.add_row(name, *(cells.get((method, condition, measure), Text()) for measure in measures))
     return shown
 
 

@@ -182,10 +182,11 @@ def measures(measured: Measured) -> dict[str, Float[ndarray, "seed test"]]:
 
 
 def _rows_of(method: str, condition: str, after: Measured, before: Measured, study: Study) -> list[Row]:
-    """Give means over seeds and test triples, and the paired fall of MRR."""
+    """Give means over seeds and test triples, and the falls, in which models of the same seed are compared."""
     seed, values = seed_for(study.seed, "bootstrap"), measures(after)
     if method != NOTHING_DELETED:
-        values = {**values, "fall of MRR": 1 / before.rank - 1 / after.rank}
+        falls = {"fall of MRR": 1 / before.rank - 1 / after.rank, "fall of margin": before.margin - after.margin}
+        values = {**values, **falls}
     return [
         Row(
             method=method, condition=condition, measure=name, estimate=over_axes(found, np.mean, axes=(0, 1), seed=seed)
