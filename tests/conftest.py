@@ -22,7 +22,7 @@ from tracin_dask.models.conve.model import ConvE, ConvEConfig  # noqa: E402 - th
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
-WHOLE_RUNS = {"cli", "docs", "launch", "runs", "scripts"}
+WHOLE_RUNS = {"cli", "docs", "launch", "runs", "scripts", "validation"}
 """Folders of tests that compute whole runs."""
 SHAPES_IN_ONE_OF = 5
 

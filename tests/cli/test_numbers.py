@@ -23,7 +23,8 @@ def options_of(types):
         for below, one in commands:
             found += [((name, below), option) for option in one.params if isinstance(option.type, types)]
     return [
-        pytest.param(words, option.opts[0], option.type, id=f"{words[0]} {option.opts[0]}") for words, option in found
+        pytest.param(words, option.opts[0], option.type, id=" ".join(filter(None, (*words, option.opts[0]))))
+        for words, option in found
     ]
 
 

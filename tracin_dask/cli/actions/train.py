@@ -1,16 +1,17 @@
 """Carries out `tracin-dask train`: settings to a training, its progress, and what to do next."""
 
 import shlex
+from dataclasses import replace
 
 from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.training_graph import graph_of
 from tracin_dask.cli.actions.training_progress import show_training
+from tracin_dask.cli.actions.training_settings import model_config, training_config
 from tracin_dask.cli.actions.training_sources import kind_of
 from tracin_dask.cli.options.shape import shape_words
 from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.cli.train import TrainFlags
-from tracin_dask.models.conve.model import ConvEConfig, Dropout
 from tracin_dask.models.training.graph import Graph, num_untrained, write_id_maps
 from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
 from tracin_dask.models.training.training import TrainingResult, choose_device, train
@@ -28,12 +29,12 @@ def train_conve(options: TrainFlags) -> None:
     config = _training_config(options)
     _training_files(options).check()
     graph = graph_of(options)
-    model_config = _model_config(graph, options)
+    sizes = model_config(graph.entities, graph.relations, options)
     id_maps = _place_id_maps(graph, options)
     say(_describe(graph, config))
     files = _training_files(options)
     with keeping(lambda: _what_is_kept(files)), show_training(config.num_epochs) as observer:
-        result = train(graph.data, model_config, config=config, files=files, observer=observer)
+        result = train(graph.data, sizes, config=config, files=files, observer=observer)
     say(_summary(result))
     say(f"Next: {_next_command(result, graph, options, id_maps)}")
 
@@ -58,30 +59,9 @@ def _place_id_maps(graph: Graph, options: TrainFlags) -> tuple[AnyPath, AnyPath]
     return entities, relations
 
 
-def _model_config(graph: Graph, options: TrainFlags) -> ConvEConfig:
-    return ConvEConfig(
-        num_entities=len(graph.entities),
-        num_relations=len(graph.relations),
-        embedding_dim=options["embedding_dim"],
-        embedding_height=options["embedding_height"],
-        embedding_width=options["embedding_width"],
-        output_channels=options["output_channels"],
-        kernel_height=options["kernel_height"],
-        kernel_width=options["kernel_width"],
-    )
-
-
 def _training_config(options: TrainFlags) -> TrainingConfig:
-    return TrainingConfig(
-        num_epochs=options["num_epochs"],
-        batch_size=options["batch_size"],
-        learning_rate=options["learning_rate"],
-        label_smoothing=options["label_smoothing"],
-        dropout=Dropout(
-            input=options["input_dropout"],
-            feature_map=options["feature_map_dropout"],
-            output=options["output_dropout"],
-        ),
+    return replace(
+        training_config(options),
         random_seed=options["random_seed"],
         checkpoint_frequency=options["checkpoint_frequency"],
         num_workers=options["num_workers"],

@@ -18,9 +18,9 @@ from tracin_dask.cli.actions.training_sources import (
     refuse_options_of_text,
 )
 from tracin_dask.cli.options.shape import shape_of
+from tracin_dask.cli.options.training import GraphFlags
 from tracin_dask.cli.options.values import PykeenDataset
 from tracin_dask.cli.say import say
-from tracin_dask.cli.train import TrainFlags
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph
 from tracin_dask.models.training.settings import TrainingData
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tracin_dask.models.pykeen.training_data import Split
 
 
-def graph_of(options: TrainFlags) -> Graph:
+def graph_of(options: GraphFlags) -> Graph:
     """Read the triples and the id maps.
 
     Raises
@@ -57,7 +57,7 @@ def graph_of(options: TrainFlags) -> Graph:
     return _graph_of_pykeen(sources, options)
 
 
-def _graph_files(options: TrainFlags) -> GraphFiles:
+def _graph_files(options: GraphFlags) -> GraphFiles:
     return GraphFiles(
         train=_place(options["train"]),
         valid=None if options["valid"] is None else _place(options["valid"]),
@@ -76,7 +76,7 @@ def _place(source: Place | PykeenDataset) -> Place:
     return source
 
 
-def _graph_of_pykeen(sources: "Mapping[Split, Place | PykeenDataset]", options: TrainFlags) -> Graph:
+def _graph_of_pykeen(sources: "Mapping[Split, Place | PykeenDataset]", options: GraphFlags) -> Graph:
     training = load_pykeen(sources["train"])
     with tempfile.TemporaryDirectory(prefix="tracin-dask-") as folder:
         graph = _read_training(training, Path(folder))
@@ -108,7 +108,7 @@ def _read_training(training: "CoreTriplesFactory", folder: Path) -> Graph:
 
 
 def _read_other(
-    split: "Split", source: Place | PykeenDataset, training: "CoreTriplesFactory", graph: Graph, options: TrainFlags
+    split: "Split", source: Place | PykeenDataset, training: "CoreTriplesFactory", graph: Graph, options: GraphFlags
 ) -> Int64[np.ndarray, "row 3"]:
     """Read validation or test triples, of PyKEEN or of a text file, with the ids of the training."""
     from tracin_dask.models.pykeen.graph import other_triples  # noqa: PLC0415 - PyKEEN is optional
