@@ -1,19 +1,12 @@
 """Texts of a store are read back as they were written, whichever way they take."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import zarr
 
-from tracin_dask.triples.arrays import _short_ascii, read_texts
+from tracin_dask.triples.arrays import read_texts
 from tracin_dask.triples.store import MISSING_TEXT
 from tracin_dask.triples.write import create_array
-
-
-def test_many_texts_are_read_back():
-    texts = [f"CHEBI:{number:012}" for number in range(1_200_000)]
-    found = _short_ascii(np.array(texts, dtype=np.dtypes.StringDType()))
-    assert found.equals(pa.array(texts, pa.string()))
 
 
 @pytest.mark.parametrize(
