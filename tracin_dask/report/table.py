@@ -78,7 +78,8 @@ def _meaning(result: InfluenceResult) -> str:
     """Say what sign and size mean."""
     way = "curvature" if "curvature" in result.run else result.run["preconditioner"]
     sizes = _SIZES.get(way, _OTHER_SIZES)
-    return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
+    spread = "" if result.spread is None else "; spread: the standard deviation over the trainings"
+    return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]]) + spread
 
 
 def _spread(result: InfluenceResult, test_index: int) -> dict[int, float]:
@@ -101,7 +102,7 @@ def _table(
     table.add_column("#", justify="right")
     table.add_column("influence", justify="right")
     if spread:
-        table.add_column("± over trainings", justify="right")
+        table.add_column("spread", justify="right")
     for column in ("head", "relation", "tail"):
         table.add_column(column, overflow="fold")
     table.add_column("line", justify="right")
