@@ -47,6 +47,7 @@ OTHER_VALUES = {
     "last_layers": 3,
     "preconditioner": "adam",
     "normalize": "relatif",
+    "preset": "retraining",
     "curvature": "rows",
     "damping": 2.0,
     "landmarks": 5,
@@ -114,7 +115,7 @@ def test_every_option_has_a_value_in_these_tests():
     assert OTHER_VALUES.keys() == option_groups().keys()
 
 
-@pytest.mark.parametrize("name", sorted(OTHER_VALUES.keys() - {"preconditioner"}))
+@pytest.mark.parametrize("name", sorted(OTHER_VALUES.keys() - {"preconditioner", "preset"}))
 def test_an_option_changes_the_identity_as_it_declares(make_job: MakeJob, graph: Graph, name: str):
     value = graph.lines[:1] if OTHER_VALUES[name] is TRAINING_TRIPLE else OTHER_VALUES[name]
     needed = NEEDED.get(name, {})

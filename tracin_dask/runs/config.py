@@ -13,6 +13,7 @@ from tracin_dask.runs.options.question import QuestionOptions
 from tracin_dask.runs.options.ranking import RankingOptions
 from tracin_dask.runs.options.saving import SavingOptions
 from tracin_dask.runs.options.scoring import ScoringOptions
+from tracin_dask.runs.presets import PLAIN, preset_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,11 @@ class RunConfig:
 
     @classmethod
     def of(cls, **options: Any) -> "RunConfig":  # noqa: ANN401 - every option has a type of its own
-        """Make a configuration of options by their names, whichever group they belong to; raises as `changed`."""
-        return cls().changed(**options)
+        """Make a configuration of options by their names, whichever group they belong to; raises as `changed`.
+
+        `preset` names a recipe (`tracin_dask.runs.presets`) whose options count where they are not stated.
+        """
+        return _with(cls(), {**preset_options(options.get("preset", PLAIN)), **options})
 
     def changed(self, **options: Any) -> "RunConfig":  # noqa: ANN401 - as `of`
         """Give a configuration with other values of some options, by their names.
@@ -87,12 +91,19 @@ class RunConfig:
         ConfigError
             If there is no option of a name, or a value is refused.
         """
-        homes, by_group = option_groups(), dict[str, dict[str, Any]]()
-        for name, value in options.items():
-            if name not in homes:
-                raise ConfigError(f"there is no option {name!r}{_meant(name, homes)}")
-            by_group.setdefault(homes[name], {})[name] = value
-        return replace(self, **{group: replace(getattr(self, group), **some) for group, some in by_group.items()})
+        if "preset" in options:
+            raise ConfigError("a preset is where a configuration starts: RunConfig.of(preset=..., ...)")
+        return _with(self, options)
+
+
+def _with(config: RunConfig, options: Mapping[str, Any]) -> RunConfig:
+    """Give a configuration with other values of some options."""
+    homes, by_group = option_groups(), dict[str, dict[str, Any]]()
+    for name, value in options.items():
+        if name not in homes:
+            raise ConfigError(f"there is no option {name!r}{_meant(name, homes)}")
+        by_group.setdefault(homes[name], {})[name] = value
+    return replace(config, **{group: replace(getattr(config, group), **some) for group, some in by_group.items()})
 
 
 @cache

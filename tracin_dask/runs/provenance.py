@@ -28,6 +28,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "explain": prepared.config.question.explain,
         "normalize": prepared.config.scoring.normalize,
         "preconditioner": name_of(prepared.config.scoring.preconditioner),
+        "preset": prepared.config.scoring.preset,
         **about_curvature(prepared.config.scoring),
         "rank_by": prepared.config.ranking.rank_by,
         "checkpoint_contributions": prepared.config.saving.checkpoint_contributions,

@@ -1,5 +1,8 @@
 """From the options of `run` and `plan` to a checked run."""
 
+import click
+from click.core import ParameterSource
+
 from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_notes, say_order
 from tracin_dask.cli.actions.findings import say_untrained
 from tracin_dask.cli.actions.inputs import (
@@ -22,6 +25,7 @@ from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.inputs.learning_rates import read_schedule
 from tracin_dask.runs.inputs.resolve import TestTriples
 from tracin_dask.runs.prepare import PreparedRun, prepare
+from tracin_dask.runs.presets import preset_options
 from tracin_dask.triples.integers import refuse_both
 
 
@@ -144,4 +148,10 @@ def _config(options: JobFlags) -> RunConfig:
         "precision": "mixed" if options["use_mixed_precision"] else options["precision"],
         "gradient_checkpointing": options["use_gradient_checkpointing"],
     }
-    return RunConfig.of(**given)
+    by_preset = preset_options(options["preset"])
+    return RunConfig.of(**{name: value for name, value in given.items() if name not in by_preset or _is_stated(name)})
+
+
+def _is_stated(name: str) -> bool:
+    """Tell whether the user gave an option of the running command."""
+    return click.get_current_context().get_parameter_source(name) != ParameterSource.DEFAULT

@@ -8,6 +8,7 @@ from tracin_dask.cli.options.numbers import RealNumber, WholeNumber
 from tracin_dask.cli.options.sections import option_of
 from tracin_dask.cli.options.values import FILE
 from tracin_dask.places.place import Place
+from tracin_dask.runs.presets import PLAIN, PRESETS
 from tracin_dask.seed import MOST_SEED
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class QuestionFlags(TypedDict):
     negatives_seed: int | None
     contrast: tuple[str, ...]
     explain: "Explain"
+    preset: str
     preconditioner: Literal["none", "adam"]
     curvature: "Curvature"
     damping: float | None
@@ -91,6 +93,14 @@ QUESTION_OPTIONS = (
         default="loss",
         show_default=True,
         help="Influences on the loss of the test triple, or on its score.",
+    ),
+    option(
+        "--preset",
+        type=click.Choice(list(PRESETS)),
+        default=PLAIN,
+        show_default=True,
+        help="A recipe; options that you state beside it count. "
+        + " ".join(f"{name}: {preset.purpose}." for name, preset in PRESETS.items()),
     ),
     option(
         "--preconditioner",

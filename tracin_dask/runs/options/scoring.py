@@ -18,6 +18,7 @@ from tracin_dask.influence.preconditioners.registry import NONE, method_of, name
 from tracin_dask.influence.preconditioners.rows import DAMPING, InverseFisherRows
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown
+from tracin_dask.runs.presets import PLAIN, preset_options
 
 Curvature = Literal["none", "rows", "landmarks"]
 LANDMARKS = 1000
@@ -30,6 +31,8 @@ class ScoringOptions:
 
     Attributes
     ----------
+    preset
+        The recipe that options were taken from, for the result: see `tracin_dask.runs.presets`.
     loss
         `BinaryCrossEntropy()` of the triple's own score, or a loss of your own of that score; or `OneToAll(...)`, of
         the scores of all entities as the tail; or `SLCWA(...)`, of the scores of the triple and of corrupted ones.
@@ -58,6 +61,7 @@ class ScoringOptions:
         checkpoint's own, or else 0.001.
     """
 
+    preset: str = field(default=PLAIN, metadata=changes("nothing"))
     loss: AnyLoss = field(default_factory=BinaryCrossEntropy, metadata=changes("scores", by=loss_identity))
     parameters: tuple[str, ...] = field(default=(), metadata=changes("scores", through="parameters"))
     last_layers: int | None = field(default=None, metadata=changes("scores", through="parameters"))
@@ -80,6 +84,7 @@ class ScoringOptions:
         ConfigError
             Naming the option, its value and what is allowed.
         """
+        preset_options(self.preset)
         refuse_single(parameters=self.parameters)
         if not hasattr(self.loss, "name"):
             raise ConfigError(

@@ -1,0 +1,54 @@
+"""Recipes: options that go together, what they are for, and what they were measured to be worth (docs/evidence.md)."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracin_dask.errors import ConfigError
+
+PLAIN = "tracin"
+RECOMMENDED = "retraining"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A recipe."""
+
+    purpose: str
+    """What it is for, in one line."""
+    worth: str
+    """What it was measured to be worth, in one line."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of a run by their names; options that are stated beside it count."""
+
+
+PRESETS: Mapping[str, Preset] = {
+    PLAIN: Preset(
+        purpose="plain TracIn over all parameters: the number of other implementations",
+        worth="",
+    ),
+    RECOMMENDED: Preset(
+        purpose="which training triples would change the prediction if the model were trained without them",
+        worth="",
+        options={"curvature": "rows"},
+    ),
+}
+"""By the names that options give."""
+
+
+def preset_options(name: str) -> Mapping[str, Any]:
+    """Give the options of a recipe.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of this name.
+    """
+    if name not in PRESETS:
+        meant = difflib.get_close_matches(str(name), PRESETS, 1)
+        raise ConfigError(
+            f"there is no preset {name!r}; "
+            + (f"did you mean {meant[0]}?" if meant else f"the presets are {', '.join(PRESETS)}")
+        )
+    return PRESETS[name].options
