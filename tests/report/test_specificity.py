@@ -50,7 +50,7 @@ def test_lists_of_the_same_triples_that_touch_nothing_are_warned_of():
     assert (found.distinct, found.places, found.touching, found.shared, found.is_low) == (2, 4, 0.0, 1.0, True)
     line, warning = specific(result_of(SAME, run={"rank_by": "proponents"}))
     assert "opponents" not in line
-    assert warning.startswith("these lists are hardly about their own test triples: --parameters with the embedding")
+    assert warning.startswith("these lists are hardly about their own test triples: --preset retraining ranks")
 
 
 def test_lists_of_most_of_the_training_triples_share_what_they_must():

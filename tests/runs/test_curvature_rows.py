@@ -242,7 +242,9 @@ def test_other_models_have_the_curvature_of_their_own_tables(make_job: MakeJob, 
         return any_gradients(model, triple, value)
 
     train, test = (
-        dense_curvature.table_gradients([gradients(t) for t in torch.from_numpy(triples)], {table: NUM_ENTITIES})
+        dense_curvature.table_gradients(
+            dense_curvature.of_each(gradients, triples, (name, loss)), {table: NUM_ENTITIES}
+        )
         for triples in (graph.lines, graph.test_triples)
     )
     influence, scale = dense_curvature.influences(train, test, dense_curvature.inverses(train, 1.0))

@@ -96,7 +96,7 @@ def described(specificity: Specificity, *, both_sides: bool) -> list[str]:
     if not specificity.is_low:
         return [line]
     advice = (
-        "these lists are hardly about their own test triples: --parameters with the embedding tables alone leaves only "
-        "training triples that share an entity or a relation, and --normalize cosine takes away what pushes everything"
+        "these lists are hardly about their own test triples: --preset retraining ranks training triples that share an "
+        "entity with them, by what leaving each out would change; --normalize cosine takes away what pushes everything"
     )
     return [line, advice]

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.columns import Question, Targets, columns_of
+from tracin_dask.influence.columns import Question, Targets
 from tracin_dask.influence.cost import Workload
 from tracin_dask.influence.engine import EngineOptions, engine_kind
 from tracin_dask.influence.landmarks import Landmarks
@@ -35,7 +35,14 @@ from tracin_dask.runs.predictions.memory import rank_bytes
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.runs.test_side.landmarks import landmarks_of
-from tracin_dask.runs.test_side.locality import TestIds, ids_of_columns, is_local, neighbourhood_of, scope_of
+from tracin_dask.runs.test_side.locality import (
+    TestIds,
+    ids_of_columns,
+    is_local,
+    needs_all_rows,
+    neighbourhood_of,
+    scope_of,
+)
 from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.training_triples import TrainingTriples
@@ -79,17 +86,18 @@ class PreparedRun:
         return 1 + max(self.trainings)
 
     @property
-    def ids_of_columns(self) -> TestIds | None:
-        """The entities and relations at whose rows the test side has gradients; None where it may be all of them."""
+    def ids_of_columns(self) -> TestIds:
+        """The entities and relations at whose rows the test side has gradients, where it is about single scores."""
+        assert self.targets is not None  # noqa: S101 - asked where something is explained
         return ids_of_columns(self.config.scoring, self.question, self.targets, self.store.info.num_entities)
 
     def scope(self, batch_size: int) -> Scope | None:
         """Say what a preconditioner with a pass is needed for; None without one."""
-        method = self.config.scoring.method
-        if method is None or not method.needs_pass:
+        scoring = self.config.scoring
+        if scoring.method is None or not scoring.method.needs_pass:
             return None
-        ids, model = self.ids_of_columns, self.model_config
-        return scope_of(self.store, model, self.tracked, ids, self.neighbourhood, batch_size=batch_size)
+        ids = None if needs_all_rows(scoring, self.question, self.targets) else self.ids_of_columns
+        return scope_of(self.store, self.model_config, self.tracked, ids, self.neighbourhood, batch_size=batch_size)
 
     @property
     def model_config(self) -> ModelConfig:
@@ -276,11 +284,7 @@ def _neighbourhood(prepared: PreparedRun) -> Neighbourhood | None:
     """Find what touches the test triples, where no other training triple can have any influence."""
     if prepared.targets is None or not is_local(prepared.config.scoring, prepared.model_config, prepared.tracked):
         return None
-    blocks = columns_of(
-        prepared.question, prepared.config.scoring.loss, prepared.targets, prepared.store.info.num_entities
-    ).blocks
-    triples = np.concatenate([block.triples for block in blocks])
-    return neighbourhood_of(prepared.store, np.unique(triples[:, [0, 2]]))
+    return neighbourhood_of(prepared.store, prepared.ids_of_columns["entity"])
 
 
 def _refuse_unsupported(checkpoint: Checkpoint, config: RunConfig) -> None:

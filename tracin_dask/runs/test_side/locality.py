@@ -26,19 +26,19 @@ TestIds = Mapping[Role, Int64[ndarray, " id"]]
 _UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
-def ids_of_columns(
-    scoring: ScoringOptions, question: Question, targets: Targets | None, num_entities: int
-) -> TestIds | None:
-    """List the entities and relations at whose rows the test side has gradients; None where it may be all of them.
-
-    Divided influences need the norms of training triples, which have gradients at all rows, as these have with
-    themselves.
-    """
-    if targets is None or scoring.normalize != "none" or question.reads_all_scores(scoring.loss):
-        return None
+def ids_of_columns(scoring: ScoringOptions, question: Question, targets: Targets, num_entities: int) -> TestIds:
+    """List the entities and relations at whose rows the columns of single scores have gradients."""
     blocks = columns_of(question, scoring.loss, targets, num_entities).blocks
     triples = np.concatenate([block.triples for block in blocks])
     return {"entity": np.unique(triples[:, [0, 2]]), "relation": np.unique(triples[:, 1])}
+
+
+def needs_all_rows(scoring: ScoringOptions, question: Question, targets: Targets | None) -> bool:
+    """Tell whether P is needed for gradients at any row: of columns at all scores, and of training triples.
+
+    Self-influence and norms multiply the gradients of training triples with P.
+    """
+    return targets is None or scoring.normalize != "none" or question.reads_all_scores(scoring.loss)
 
 
 def is_local(scoring: ScoringOptions, config: ModelConfig, tracked: frozenset[str]) -> bool:
