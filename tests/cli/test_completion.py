@@ -42,7 +42,7 @@ def test_commands_are_completed():
 
 
 def test_options_of_commands_are_completed():
-    assert completed("run", "--rank") == ["--rank-by", "--rank-of"]
+    assert completed("run", "--rank") == ["--rank-by", "--rank-of", "--ranks"]
     assert {"--model-path", "--output-dir", "--cluster", "--help"} <= set(completed("run", "--"))
     assert completed("train", "--embedding") == ["--embedding-dim", "--embedding-height", "--embedding-width"]
     assert completed("submit", "--dry") == ["--dry-run"]

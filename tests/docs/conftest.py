@@ -21,7 +21,8 @@ SIZES = {"embedding_dim": 32, "embedding_height": 8, "embedding_width": 4}
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Change to a folder with the files that the pages name: graph, id maps, groups, checkpoints."""
-    shutil.copy(UMLS / "train.txt", tmp_path)
+    for name in ("train.txt", "test.txt"):
+        shutil.copy(UMLS / name, tmp_path)
     tracin_dask.ingest(tmp_path / "train.txt", tmp_path / "graph.zarr")
     for kind in ("entity", "relation"):
         (tmp_path / f"graph.{kind}_to_id.tsv").rename(tmp_path / f"{kind}_to_id.tsv")

@@ -62,7 +62,7 @@ def _inputs(prepared: PreparedRun, plan: Plan) -> Identity:
         "trainings": list(prepared.trainings),
         "learning_rate": one_or_all(prepared.learning_rates),
         "curvature": about_curvature(prepared.config.scoring),
-        "segment_rows": plan.segment_rows,
+        "batches_per_segment": plan.batches_per_segment,
         "batch_size": plan.batch_size,
         "threads_per_worker": plan.resources.threads_per_worker,
     }

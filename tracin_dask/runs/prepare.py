@@ -18,7 +18,7 @@ from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.precision import PrecisionName, working_dtype
 from tracin_dask.influence.preconditioners.base import Scope, State
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint, check_fits
-from tracin_dask.models.checkpoints.series import trainings_of
+from tracin_dask.models.checkpoints.series import check_trainings, trainings_of
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.report.sets import TestSets
 from tracin_dask.runs.audit.memory import audit_bytes
@@ -244,6 +244,7 @@ def _prepared(
         refuse_other_labels(checkpoint, store)
         _refuse_unsupported(checkpoint, config)
         _check_dtype(checkpoint, config.computing.precision)
+    check_trainings(trainings)
     tests = None if test_triples is None else resolve_triples(store, test_triples)
     if tests is None and (config.question.contrast or config.question.explain != "loss"):
         raise ConfigError("another tail, and explaining the score, are about test triples; mode 'self' has none")

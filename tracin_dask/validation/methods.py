@@ -20,6 +20,8 @@ DEFAULT = "methods.yaml"
 _OF_STUDIES = ("ranking", "masking", "saving")
 """Groups of options that a study sets itself."""
 _SET = ("mode", "contrast", "together", "audit")
+NUMBERS = ("damping", "learning_rate")
+"""Options that YAML may give as whole numbers."""
 LOSSES: Mapping[str, Callable[[float], AnyLoss]] = {
     "bce": lambda _: BinaryCrossEntropy(),
     "one-to-all": lambda smoothing: OneToAll(label_smoothing=smoothing),
@@ -59,6 +61,7 @@ class Method:
             If a value is refused.
         """
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
+        options |= {name: float(options[name]) for name in NUMBERS if isinstance(options.get(name), int)}
         if "loss" in options:
             options["loss"] = _loss(str(options["loss"]), label_smoothing)
         return RunConfig.of(**options | more)

@@ -100,7 +100,7 @@ QUESTION_OPTIONS = (
         default=PLAIN,
         show_default=True,
         help="A recipe; options that you state beside it count. "
-        + " ".join(f"{name}: {preset.purpose}." for name, preset in PRESETS.items()),
+        + " ".join(f"{name}: {preset.purpose} ({preset.worth})." for name, preset in PRESETS.items()),
     ),
     option(
         "--preconditioner",

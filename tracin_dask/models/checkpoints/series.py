@@ -67,26 +67,24 @@ Trainings = tuple[tuple[Checkpoint, ...], ...]
 
 
 def trainings_of(checkpoints: "Checkpoint | Sequence[Checkpoint] | Sequence[Sequence[Checkpoint]]") -> Trainings:
-    """Tell trainings apart: each sequence of checkpoints is one, and checkpoints by themselves are of one together.
-
-    Raises
-    ------
-    CheckpointError
-        If there are none, those of one training do not belong together, or trainings are of different models or
-        the same one twice.
-    """
+    """Tell trainings apart: each sequence of checkpoints is one, and checkpoints by themselves are of one together."""
     if isinstance(checkpoints, Checkpoint):
         return ((checkpoints,),)
     alone = tuple(one for one in checkpoints if isinstance(one, Checkpoint))
     several = tuple(tuple(one) for one in checkpoints if not isinstance(one, Checkpoint))
-    trainings: Trainings = (alone, *several) if alone or not several else several
+    return (alone, *several) if alone or not several else several
+
+
+def check_trainings(trainings: Trainings) -> None:
+    """Refuse checkpoints that do not belong together.
+
+    Raises
+    ------
+    CheckpointError
+        As `check_series` for each training; or if trainings are of different models, or the same one twice.
+    """
     for one in trainings:
         check_series(one)
-    _check_ensemble(trainings)
-    return trainings
-
-
-def _check_ensemble(trainings: Trainings) -> None:
     first = trainings[0][0]
     for other in trainings[1:]:
         if _kind(other[0]) != _kind(first):

@@ -31,8 +31,6 @@ class ScoringOptions:
 
     Attributes
     ----------
-    preset
-        The recipe that options were taken from, for the result: see `tracin_dask.runs.presets`.
     loss
         `BinaryCrossEntropy()` of the triple's own score, or a loss of your own of that score; or `OneToAll(...)`, of
         the scores of all entities as the tail; or `SLCWA(...)`, of the scores of the triple and of corrupted ones.
@@ -59,9 +57,10 @@ class ScoringOptions:
     learning_rate
         Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
         checkpoint's own, or else 0.001.
+    preset
+        The recipe that options were taken from, for the result: see `tracin_dask.runs.presets`.
     """
 
-    preset: str = field(default=PLAIN, metadata=changes("nothing"))
     loss: AnyLoss = field(default_factory=BinaryCrossEntropy, metadata=changes("scores", by=loss_identity))
     parameters: tuple[str, ...] = field(default=(), metadata=changes("scores", through="parameters"))
     last_layers: int | None = field(default=None, metadata=changes("scores", through="parameters"))
@@ -75,6 +74,8 @@ class ScoringOptions:
     learning_rate: float | tuple[float, ...] | None = field(
         default=None, metadata=changes("scores", through="learning_rate")
     )
+
+    preset: str = field(default=PLAIN, metadata=changes("nothing"))
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.

@@ -99,7 +99,7 @@ class Plan:
         least, twice_the_workers = self.last_task_rows, 2 * self.resources.num_workers
         while start < stop:
             share = _whole_batches((self.num_triples - start) / twice_the_workers, self.segment_rows)
-            rows = max(least, min(self.task_rows, share))
+            rows = _whole_batches(float(max(least, min(self.task_rows, share))), self.segment_rows)
             yield start, min(start + rows, stop)
             start += rows
 
