@@ -60,7 +60,9 @@ class Method:
         ConfigError
             If a value is refused.
         """
-        options = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
+        options: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()
+        }
         options |= {name: float(options[name]) for name in NUMBERS if isinstance(options.get(name), int)}
         if "loss" in options:
             options["loss"] = _loss(str(options["loss"]), label_smoothing)
