@@ -32,6 +32,7 @@ from tracin_dask.influence.preconditioners import rows as rows_method
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution
+from tracin_dask.runs.work.rows import fit
 from tracin_dask.triples import neighbourhood
 
 ENTITIES, RELATIONS = "entity_embeddings.weight", "relation_embeddings.weight"
@@ -198,6 +199,7 @@ def test_local_runs_equal_runs_of_all_rows_in_ranks_groups_and_counts(make_job: 
 
 def test_workers_give_the_same_bits(make_job: MakeJob, client: Client, monkeypatch):
     monkeypatch.setattr(rows_method, "TRIPLES_PER_PART", 64)
+    monkeypatch.setattr(fit, "MERGE_FAN_IN", 3)
     monkeypatch.setattr(rows_method, "GROUP_BYTES", 8 * 1024)
     for options in ({}, {"loss": SLCWA(num_negatives=2)}, {"mode": "self"}):
         job = make_job(curvature="rows", **options)

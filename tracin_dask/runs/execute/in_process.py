@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial, reduce
 
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
@@ -14,7 +13,7 @@ from tracin_dask.runs.predictions.compute import score_parts
 from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
 from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
-from tracin_dask.runs.work.rows.fit import Gathered, gather, merge_gathered, pass_parts
+from tracin_dask.runs.work.rows.fit import gather, merged_in_tree, pass_parts
 from tracin_dask.runs.work.score import listed_influences, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 
@@ -40,7 +39,7 @@ class InProcess:
         """Compute what all tasks share."""
         if self._job.needs_pass:
             parts = (gather(self._state, self._job, part) for part in pass_parts(self._job))
-            self._job = replace(self._job, gathered=reduce(partial(_merged, self._job), parts))
+            self._job = replace(self._job, gathered=merged_in_tree(self._job, parts))
         counters = Counters()
         if self._cache and isinstance(self._test, Targets):
             self._test = prepare_test(self._state, self._job, self._test)
@@ -78,7 +77,3 @@ class InProcess:
         """Compute the norms of the test triples' gradients and of those that are reported."""
         assert self._targets is not None  # noqa: S101 - refused for self-influence
         return reported_norms(self._state, self._job, self._targets, reported)
-
-
-def _merged(job: ScoreJob, before: Gathered, part: Gathered) -> Gathered:
-    return merge_gathered(job, [before, part])

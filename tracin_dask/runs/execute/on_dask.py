@@ -36,7 +36,7 @@ from tracin_dask.runs.work.job import (
     this_process,
 )
 from tracin_dask.runs.work.reported import Contributions, Reported
-from tracin_dask.runs.work.rows.fit import MERGE_FAN_IN, merge_gathered, pass_parts
+from tracin_dask.runs.work.rows import fit
 
 CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 """Dask raises the one or the other for tasks that are lost with their scheduler."""
@@ -162,18 +162,18 @@ class OnDask:
         """Let the workers go through the training triples for the preconditioner; held as long as the run."""
         level = [
             self._client.submit(on_worker.gather_part, job, part, key=f"gather-{number}-{self._id}", pure=False)
-            for number, part in enumerate(pass_parts(self._job))
+            for number, part in enumerate(fit.pass_parts(self._job))
         ]
         for depth in itertools.count():
             level = [
                 self._client.submit(
-                    merge_gathered,
+                    fit.merge_gathered,
                     self._job,
-                    level[at : at + MERGE_FAN_IN],
+                    level[at : at + fit.MERGE_FAN_IN],
                     key=f"gathered-{depth}-{at}-{self._id}",
                     pure=False,
                 )
-                for at in range(0, len(level), MERGE_FAN_IN)
+                for at in range(0, len(level), fit.MERGE_FAN_IN)
             ]
             if len(level) == 1:
                 break

@@ -1,6 +1,6 @@
 """The pass over the training triples that some preconditioners need before anything is scored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -41,6 +41,25 @@ def merge_gathered(job: ScoreJob, parts: Sequence[Gathered]) -> Gathered:
     """Merge what some parts gathered, in their order."""
     assert job.method is not None  # noqa: S101 - asked of methods alone
     return tuple(job.method.merge(of_one) for of_one in zip(*parts, strict=True))
+
+
+def merged_in_tree(job: ScoreJob, parts: Iterable[Gathered]) -> Gathered:
+    """Merge what parts gathered, one after the other, in the same tree as workers do: so sums have the same bits."""
+    waiting: list[list[Gathered]] = []
+    for part in parts:
+        one, depth = part, 0
+        while True:
+            if depth == len(waiting):
+                waiting.append([])
+            waiting[depth].append(one)
+            if len(waiting[depth]) < MERGE_FAN_IN:
+                break
+            one, waiting[depth] = merge_gathered(job, waiting[depth]), []
+            depth += 1
+    rest: list[Gathered] = []
+    for level in waiting:
+        rest = [merge_gathered(job, [*level, *rest])] if level or rest else []
+    return rest[0]
 
 
 def _blocks(job: ScoreJob, part: PassPart) -> Iterator[TripleBlock]:
