@@ -91,6 +91,7 @@ def measured_run(
     prepared: PreparedRun, plan: Plan, simulated: work.SimulatedWork, cluster: SimulatedCluster, folder: Path
 ) -> Figures:
     """Carry out the plan with the product's driver and measure all processes."""
+    work.install_here()
     cluster.on_hosts(work.install, simulated)
     cluster.on_hosts(work.take_finished)
     idle = _idle_shares(cluster)

@@ -22,6 +22,15 @@ def hide_lost_clients() -> None:
     logging.getLogger("distributed.client").addFilter(_is_no_lost_client)
 
 
+def hide_late_workers() -> None:
+    """Hide the traceback of workers that do not end in time while a cluster is closed, which is said in words."""
+    logging.getLogger("tornado.application").addFilter(_is_no_timeout)
+
+
+def _is_no_timeout(record: logging.LogRecord) -> bool:
+    return not _holds(record, TimeoutError)
+
+
 def _is_no_last_heartbeat(record: logging.LogRecord) -> bool:
     return "heartbeat" not in str(record.msg) or not _holds(record, CommClosedError)
 

@@ -13,7 +13,7 @@ from distributed import Client, Nanny
 from distributed.diskutils import WorkSpace
 from distributed.utils import LoopRunner
 
-from tracin_dask.clusters.news import QuietEnd, hide_lost_clients
+from tracin_dask.clusters.news import QuietEnd, hide_late_workers, hide_lost_clients
 from tracin_dask.errors import ClusterError
 from tracin_dask.monitor.origins import refuse_foreign_pages
 from tracin_dask.patience import Patience
@@ -93,6 +93,7 @@ def _start_loop() -> LoopRunner:
 
 def _close_cluster(cluster: DaskCluster, seconds: float) -> None:
     """Close a cluster, and kill the workers that do not end in time."""
+    hide_late_workers()
     try:
         cluster.close(timeout=seconds)
     except (KeyboardInterrupt, SystemExit):
