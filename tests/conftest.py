@@ -24,8 +24,7 @@ settings.load_profile("unhurried")
 
 WHOLE_RUNS = {"cli", "docs", "launch", "runs", "scripts", "validation"}
 """Folders of tests that compute whole runs."""
-SHAPES_IN_ONE_OF, OTHERS_IN_ONE_OF = 5, 2
-"""The share of the tests of these folders, and of all others, in which shapes are checked."""
+SHAPES_IN_ONE_OF = 5
 
 pytest_plugins = ["fault_table"]
 
@@ -42,13 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _shapes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check the shapes of all arrays in a part of the tests, fewer of whole runs: they repeat the same calls.
+    """Check the shapes of all arrays, or in a part of the tests of whole runs: these repeat the same calls.
 
     That takes twice as long as the calls themselves.
     """
-    one_of = SHAPES_IN_ONE_OF if WHOLE_RUNS.intersection(request.path.parts) else OTHERS_IN_ONE_OF
-    is_sampled = zlib.crc32(request.node.name.encode()) % one_of == 0
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", not is_sampled)
+    is_whole_run = WHOLE_RUNS.intersection(request.path.parts)
+    is_sampled = zlib.crc32(request.node.name.encode()) % SHAPES_IN_ONE_OF == 0
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", bool(is_whole_run) and not is_sampled)
 
 
 @pytest.fixture(autouse=True)
