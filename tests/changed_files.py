@@ -138,7 +138,7 @@ def changed_files(draw: st.DrawFn, lines: st.SearchStrategy[list[str]]) -> Chang
         damage = CHANGES[
             "cut the end" if packed.startswith(ZSTD) else draw(st.sampled_from(["cut the end", "flip a bit"]))
         ]
-        start, rest = packed[:6], packed[6:]  # the start says how it is compressed
+        start, rest = packed[:10], packed[10:]  # the start says how it is compressed
         packed = start + damage(rest, draw(_NUMBER), draw(_NUMBER))
         with suppress(OSError, EOFError, zlib.error):
             text = gzip.decompress(packed)  # all that is left, where the cut is between two compressed pieces

@@ -1,4 +1,4 @@
-"""Section trainings: ConvE models of UMLS trained together beside the trainer of single models."""
+"""Section trainings: time to train several ConvE models of UMLS together, and one by one."""
 
 import time
 from dataclasses import replace

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 
+import jaxtyping
 import numpy as np
 import pytest
 from made_results import made_result, ranked
@@ -158,7 +159,8 @@ def test_results_of_earlier_versions_have_no_predictions(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"score": "high"}, {"score": True}, {"train_index": 3}, {"raw_tail_rank": [1]}])
-def test_a_damaged_prediction_is_refused(tmp_path, wrong):
+def test_a_damaged_prediction_is_refused(tmp_path, monkeypatch, wrong):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as outside of tests
     contents = to_dict(of_one(three(), 1))
     contents["prediction"] |= wrong
     (tmp_path / "why.json").write_text(json.dumps(contents))

@@ -3,7 +3,7 @@
 A new part of the result is a field of `InfluenceResult` and an entry of `PARTS`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy import ndarray
 from tracin_dask.report.arrow import number_array, table_of, text_array
 from tracin_dask.report.entries import entries, ranked_columns
 from tracin_dask.report.groups import LISTED_GROUPS, GroupInfluences
+from tracin_dask.report.json_numbers import numbers
 from tracin_dask.report.labels import ROLES, Labels, Texts
 from tracin_dask.report.prediction_words import notes
 from tracin_dask.report.predictions import PREDICTION, from_json, to_json
@@ -40,20 +41,6 @@ class Part:
     write: Callable[[InfluenceResult, int], dict[str, Any]]
     read: Callable[[Sequence[Contents]], dict[str, Any]]
     """Gives fields of `InfluenceResult`."""
-
-
-def numbers(values: Iterable[Any], dtype: type) -> ndarray:
-    """Put numbers that were read into an array, to the last bit.
-
-    Raises
-    ------
-    ValueError
-        If one is missing, no number, or a fraction where whole numbers are expected.
-    """
-    found = np.array(list(values))
-    if len(found) and (found.ndim > 1 or found.dtype.kind not in ("i", "i" if dtype is int else "f")):
-        raise ValueError(f"found {found.dtype} where numbers of type {dtype.__name__} are expected")
-    return found.astype(dtype)
 
 
 def name_of_value(contents: Sequence[Contents]) -> str:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.report.equal import EqualByParts
+from tracin_dask.report.json_numbers import numbers
 
 PREDICTION = "prediction"
 """The key of a test triple's prediction."""
@@ -126,4 +127,4 @@ def _numbers(described: Sequence[Mapping[str, Any]], key: str) -> Float[ndarray,
 
 
 def _lines(described: Sequence[Mapping[str, Any]], key: str) -> tuple[Int[ndarray, " _"], ...]:
-    return tuple(np.array(one[key], dtype=np.int64) for one in described)
+    return tuple(numbers(one[key], int) for one in described)

@@ -79,7 +79,7 @@ class RunConfig:
     def of(cls, **options: Any) -> "RunConfig":  # noqa: ANN401 - every option has a type of its own
         """Make a configuration of options by their names, whichever group they belong to; raises as `changed`.
 
-        `preset` names a recipe (`tracin_dask.runs.presets`) whose options count where they are not stated.
+        `preset` names a set of options (`tracin_dask.runs.presets`). Options that are also given override it.
         """
         return _with(cls(), {**preset_options(options.get("preset", PLAIN)), **options})
 

@@ -1,4 +1,4 @@
-"""Recipes: options that go together, what they are for, and what they were measured to be worth."""
+"""Presets: named sets of options, their purpose, and their measured worth."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ RECOMMENDED = "retraining"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A recipe."""
+    """A named set of options."""
 
     purpose: str
     """What it is for, in one line."""
     worth: str
     """What it was measured to be worth, in one line."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of a run by their names; options that are stated beside it count."""
+    """Options of a run by their names. Options that the user also gives override them."""
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -38,7 +38,7 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset_options(name: str) -> Mapping[str, Any]:
-    """Give the options of a recipe.
+    """Give the options of a preset.
 
     Raises
     ------

@@ -99,7 +99,7 @@ QUESTION_OPTIONS = (
         type=click.Choice(list(PRESETS)),
         default=PLAIN,
         show_default=True,
-        help="A recipe; options that you state beside it count. "
+        help="A named set of options. Options that you also give override it. "
         + " ".join(f"{name}: {preset.purpose} ({preset.worth})." for name, preset in PRESETS.items()),
     ),
     option(

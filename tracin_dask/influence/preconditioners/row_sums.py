@@ -1,4 +1,4 @@
-"""Sums over training triples of what their gradients are at rows of embedding tables."""
+"""Sums over training triples: v vᵀ for gradients v at embedding rows, and ‖v‖² for whole tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar

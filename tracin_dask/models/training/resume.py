@@ -17,7 +17,7 @@ History = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class States:
-    """The state dicts of what changes in a training."""
+    """State dicts of the model, the optimiser and the gradient scaler."""
 
     model: Mapping[str, Any]
     optimizer: Mapping[str, Any]

@@ -58,7 +58,7 @@ class ScoringOptions:
         Factor of every influence; of several checkpoints, one for all or one for each in their order. None takes each
         checkpoint's own, or else 0.001.
     preset
-        The recipe that options were taken from, for the result: see `tracin_dask.runs.presets`.
+        The preset that the options come from, stated in the result: see `tracin_dask.runs.presets`.
     """
 
     loss: AnyLoss = field(default_factory=BinaryCrossEntropy, metadata=changes("scores", by=loss_identity))
