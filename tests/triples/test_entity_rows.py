@@ -21,7 +21,7 @@ NUM_ENTITIES, NUM_ROWS, NUM_FLIPS = 23, 300, 60
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     """Shards of 16 rows in chunks of 4, so that a small store has several."""
-    for module in (digests, neighbourhood):
+    for module in (digests, neighbourhood, entity_rows):
         monkeypatch.setattr(module, "DIGEST_ROWS", 4)
     for module in (store, write):
         monkeypatch.setattr(module, "CHUNK_ROWS", 4)

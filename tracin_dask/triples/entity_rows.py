@@ -4,7 +4,7 @@ Rows are sorted by head, so the rows of a head are neighbours. The rows of a tai
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from tracin_dask.places.place import Place, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.arrays import damage_explained, open_group, read_array
 from tracin_dask.triples.digests import (
+    DIGEST_ROWS,
     RowDigester,
     chunk_range,
     first_other,
@@ -58,7 +59,7 @@ class EntityRows:
         return of_heads, of_tails
 
     def rows(self, entities: Int64[ndarray, " entity"]) -> Int64[ndarray, " row"]:
-        """List the rows whose head or tail is one of these entities, ascending.
+        """List the rows whose head or tail is one of these entities (ascending), ascending.
 
         Raises
         ------
@@ -66,18 +67,25 @@ class EntityRows:
             If the index is damaged.
         """
         heads = [np.arange(self.head_start[one], self.head_start[one + 1]) for one in entities.tolist()]
-        tails = [self._of_tail(one) for one in entities.tolist()]
-        return np.unique(np.concatenate([np.empty(0, np.int64), *heads, *tails]))
+        return np.unique(np.concatenate([np.empty(0, np.int64), *heads, *self._of_tails(entities)]))
 
-    def _of_tail(self, entity: int) -> Int64[ndarray, " row"]:
-        start, stop = int(self.tail_start[entity]), int(self.tail_start[entity + 1])
-        if start == stop:
-            return np.empty(0, np.int64)
+    def _of_tails(self, entities: Int64[ndarray, " entity"]) -> Iterator[Int64[ndarray, " row"]]:
+        """Read the rows of tails; tails whose rows lie in neighbouring chunks are read together."""
+        starts, stops = self.tail_start[entities], self.tail_start[entities + 1]
+        starts, stops = starts[starts < stops], stops[starts < stops]
+        is_apart = starts[1:] // DIGEST_ROWS > (stops[:-1] - 1) // DIGEST_ROWS + 1
+        for part in np.split(np.arange(len(starts)), np.flatnonzero(is_apart) + 1):
+            if len(part):
+                first, rows = self._read_tails(int(starts[part[0]]), int(stops[part[-1]]))
+                yield from (rows[starts[one] - first : stops[one] - first] for one in part)
+
+    def _read_tails(self, start: int, stop: int) -> tuple[int, Int64[ndarray, " row"]]:
+        """Read whole chunks of the list of rows by tail; gives the place of the first one, too."""
         first, last = chunk_range(start, stop, int(self.tail_start[-1]))
         rows = read_array(self._group, TAIL_ROWS, (first, last), self.path, AGAIN).astype(np.int64)
         if first_other(self._digests, first, rows) is not None:
             raise StoreError(f"{self.path}: rows of tails are not those that were written; {AGAIN}")
-        return rows[start - first : stop - first]
+        return first, rows
 
 
 def find_entity_rows(store: TripleStore) -> EntityRows | None:

@@ -15,7 +15,7 @@ BYTES_AT_A_TIME = 64 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
-    """The matrices of some rows of one table."""
+    """The matrices of some rows of one table, on the device of the gradients."""
 
     ids: Int[Tensor, " known"]
     """Of the rows, ascending."""
@@ -24,18 +24,13 @@ class Blocks:
 
     def times(self, gradients: Float[Tensor, "row width"], ids: Int[Tensor, " row"]) -> Float[Tensor, "row width"]:
         """Multiply gradients of the rows `ids`, all of them known."""
-        known = self.to(gradients.device)
-        slots = torch.searchsorted(known.ids, ids.contiguous())
-        at_a_time = max(1, BYTES_AT_A_TIME // (8 * known.matrices.shape[-1] ** 2))
+        slots = torch.searchsorted(self.ids, ids.contiguous())
+        at_a_time = max(1, BYTES_AT_A_TIME // (8 * self.matrices.shape[-1] ** 2))
         parts = [
-            torch.bmm(known.matrices.index_select(0, some), one.double()[:, :, None])[:, :, 0]
+            torch.bmm(self.matrices.index_select(0, some), one.double()[:, :, None])[:, :, 0]
             for some, one in zip(torch.split(slots, at_a_time), torch.split(gradients, at_a_time), strict=True)
         ]
         return torch.cat(parts).to(gradients.dtype) if parts else gradients
-
-    def to(self, device: torch.device) -> "Blocks":
-        """Put them on a device."""
-        return self if self.ids.device == device else Blocks(ids=self.ids.to(device), matrices=self.matrices.to(device))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +62,7 @@ class BlockPreconditioner:
         if name not in self.tables:
             return gradients
         blocks = self.tables[name]
-        return blocks.times(gradients, blocks.to(gradients.device).ids if ids is None else ids)
+        return blocks.times(gradients, blocks.ids if ids is None else ids)
 
     def times_side_by_side(
         self, names: Sequence[str], gradients: Float[Tensor, "row width"], ids: Int[Tensor, " row"]
@@ -88,7 +83,7 @@ class BlockPreconditioner:
 
     def _known(self, name: str, gradients: Float[Tensor, "row *shape"], ids: Int[Tensor, " row"]) -> Tensor:
         """Multiply gradients of those of some rows that are known, and give 0 for the others."""
-        found, place = torch.zeros_like(gradients), torch.isin(ids, self.tables[name].ids.to(ids.device))
+        found, place = torch.zeros_like(gradients), torch.isin(ids, self.tables[name].ids)
         known = gradients[place]
         found[place] = self.times(name, known.flatten(start_dim=1), ids[place]).view_as(known)
         return found

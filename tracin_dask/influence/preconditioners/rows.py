@@ -120,7 +120,7 @@ class InverseFisherRows:
                 merged[name] = merged[name] + values if is_sum else values
         return merged
 
-    def fit(self, state: State, gathered: State, layout: Layout) -> BlockPreconditioner:  # noqa: ARG002 - rows need no layout
+    def fit(self, state: State, gathered: State, layout: Layout) -> BlockPreconditioner:  # noqa: ARG002 - nothing is read
         """Invert the matrices by Cholesky decompositions in float64.
 
         Raises
@@ -128,14 +128,16 @@ class InverseFisherRows:
         NonFiniteError
             If gradients are so long that the matrices have no inverse.
         """
-        return BlockPreconditioner(tables={name: self._inverted(name, gathered) for name in TraceSums.tables(gathered)})
+        devices = {name: layout(name, torch.zeros(1)).device for name in TraceSums.tables(gathered)}
+        inverted = {name: self._inverted(name, gathered, device) for name, device in devices.items()}
+        return BlockPreconditioner(tables=inverted)
 
-    def _inverted(self, table: str, gathered: State) -> Blocks:
+    def _inverted(self, table: str, gathered: State, device: torch.device) -> Blocks:
         mean_square, num_triples = TraceSums.mean(table, gathered), int(gathered[TraceSums.NUM_TRIPLES])
-        ids, matrices = RowSums.of_table(table, gathered)
+        ids, matrices = (tensor.to(device) for tensor in RowSums.of_table(table, gathered))
         width = matrices.shape[-1]
         least = self.damping * mean_square / num_triples
-        damped = matrices / num_triples + least * torch.eye(width, dtype=torch.float64)
+        damped = matrices / num_triples + least * torch.eye(width, dtype=torch.float64, device=device)
         if not torch.isfinite(damped).all() or least == 0:
             raise NonFiniteError(
                 f"the gradients at {table} are 0, or so long that their squares are no numbers: the curvature has no "

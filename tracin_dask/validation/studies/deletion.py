@@ -12,6 +12,7 @@ from tracin_dask.influence.masks.touching import Touching
 from tracin_dask.validation.facts import Facts, common_predictions
 from tracin_dask.validation.influences import Explained
 from tracin_dask.validation.measured import Measured
+from tracin_dask.validation.methods import Method
 from tracin_dask.validation.models import Bench, full_trainings
 from tracin_dask.validation.proponents import proponents
 from tracin_dask.validation.rows import AllRows, ChangedRows, Rows
@@ -87,6 +88,13 @@ class Predicted:
         found: ndarray = self.bench.material.tests[self.places]
         return found
 
+    def proponents(
+        self, study: Study, method: Method, top_k: int, touching: Touching | None
+    ) -> list[Int[ndarray, " proponent"]]:
+        """Find the rows of the strongest proponents of each of them by a method; raises as `tracin_dask.run`."""
+        found = self.explained.by(method)
+        return proponents(found, study.graph.triples, self.tests, top_k=top_k, touching=touching)
+
     def measured(self, trainings: Sequence[Training]) -> Measured:
         """Measure trainings on these test triples."""
         return self.bench.measured(trainings).of_tests(self.places)
@@ -140,13 +148,7 @@ def ranked_first(study: Study, pool: Int[ndarray, "pool 3"], number: int) -> Pre
 def _by_methods(study: Study, plan: DeletionPlan, predicted: Predicted) -> list[Deletion]:
     found = []
     for method in study.methods:
-        best = proponents(
-            predicted.explained.by(method),
-            study.graph.triples,
-            predicted.tests,
-            top_k=max(plan.top_k),
-            touching=plan.touching,
-        )
+        best = predicted.proponents(study, method, max(plan.top_k), plan.touching)
         found += [
             Deletion(method=method.name, condition=f"k = {k}", rows=[rows[:k] for rows in best]) for k in plan.top_k
         ]

@@ -10,7 +10,6 @@ from numpy import ndarray
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.training.evaluation import KnownTails, tail_ranks
 from tracin_dask.validation.measured import Measured
-from tracin_dask.validation.proponents import proponents
 from tracin_dask.validation.rows import AllRows, ChangedRows
 from tracin_dask.validation.seeds import generator_for, seed_for
 from tracin_dask.validation.statistics import over_axes
@@ -57,13 +56,7 @@ def sufficient(study: Study, plan: SufficientPlan | None = None) -> StudyTable:
     before = study.bench(converted.triples).measured(_trainings(study, plan, num_added=0))
     rows, added = _rows_of(NOTHING_ADDED, "", before, before, study), []
     for method in study.methods:
-        best = proponents(
-            predicted.explained.by(method),
-            study.graph.triples,
-            predicted.tests,
-            top_k=max(plan.top_k),
-            touching="head",
-        )
+        best = predicted.proponents(study, method, max(plan.top_k), "head")
         for k in plan.top_k:
             facts = added_facts(study, predicted, converted, [found[:k] for found in best])
             added.append(len(facts))

@@ -30,7 +30,8 @@ class LocalScores:
     rows: Int[ndarray, " row"]
     """Where they stand in the store, ascending."""
     influences: Float[Tensor, "row column"]
-    num_cancelled: list[Int[Tensor, ""]]
+    num_cancelled: Int[Tensor, ""] | None
+    """How many of them are 0 because gradients cancel; None where there can be none."""
 
 
 def segments(job: ScoreJob, rows: Rows) -> Iterator[Rows]:
@@ -42,16 +43,24 @@ def segments(job: ScoreJob, rows: Rows) -> Iterator[Rows]:
 def local_batches(job: ScoreJob, segment: Rows) -> Iterator[Found]:
     """Read the rows of a segment that touch the test triples, batch by batch."""
     assert job.neighbourhood is not None  # noqa: S101 - asked where there is one
-    blocks, places = list[TripleBlock](), list[Int[ndarray, " row"]]()
-    for block, rows in job.neighbourhood.read(job.store, *segment):
-        blocks.append(block)
-        places.append(rows)
-        while sum(map(len, blocks)) >= job.batch_size:
-            whole, every = concatenate(blocks), np.concatenate(places)
-            yield whole[: job.batch_size], every[: job.batch_size]
-            blocks, places = [whole[job.batch_size :]], [every[job.batch_size :]]
-    if sum(map(len, blocks)):
-        yield concatenate(blocks), np.concatenate(places)
+    pending: list[Found] = []
+    for found in job.neighbourhood.read(job.store, *segment):
+        pending.append(found)
+        if sum(len(rows) for _, rows in pending) >= job.batch_size:
+            block, rows = _joined(pending)
+            whole = len(rows) // job.batch_size * job.batch_size
+            yield from _cut(block[:whole], rows[:whole], job.batch_size)
+            pending = [(block[whole:], rows[whole:])]
+    yield from _cut(*_joined(pending), job.batch_size)
+
+
+def _joined(parts: list[Found]) -> Found:
+    rows = [np.empty(0, np.int64), *(rows for _, rows in parts)]
+    return concatenate(block for block, _ in parts), np.concatenate(rows)
+
+
+def _cut(block: TripleBlock, rows: Int[ndarray, " row"], size: int) -> Iterator[Found]:
+    return ((block[at : at + size], rows[at : at + size]) for at in range(0, len(rows), size))
 
 
 def local_scores(job: ScoreJob, batches: InPieces, segment: Rows) -> LocalScores:
@@ -65,12 +74,16 @@ def local_scores(job: ScoreJob, batches: InPieces, segment: Rows) -> LocalScores
                 cancelled.append(part.num_cancelled)
     rows, influences = np.concatenate(places), torch.cat(parts) if parts else torch.empty(0, job.num_columns)
     order = np.argsort(rows)
-    return LocalScores(rows=rows[order], influences=influences[send(order, influences.device)], num_cancelled=cancelled)
+    return LocalScores(
+        rows=rows[order],
+        influences=influences[send(order, influences.device)],
+        num_cancelled=torch.stack(cancelled).sum() if cancelled else None,
+    )
 
 
-def whole_batch(job: ScoreJob, scores: LocalScores, start: int, num_rows: int) -> BatchScores:
-    """Give the influences of a batch of the store: 0 where a row does not touch the test triples."""
-    first, last = np.searchsorted(scores.rows, [start, start + num_rows]).tolist()
-    influences = scores.influences.new_zeros(num_rows, job.num_columns)
-    influences[send(scores.rows[first:last] - start, influences.device)] = scores.influences[first:last]
-    return BatchScores(rows=np.arange(num_rows), influences=influences)
+def whole_batch(job: ScoreJob, scores: LocalScores, rows: Int[ndarray, " row"]) -> list[BatchScores]:
+    """Give the influences of neighbouring rows of the store: 0 where a row does not touch the test triples."""
+    first, last = np.searchsorted(scores.rows, [rows[0], rows[-1] + 1]).tolist()
+    influences = scores.influences.new_zeros(len(rows), job.num_columns)
+    influences[send(scores.rows[first:last] - rows[0], influences.device)] = scores.influences[first:last]
+    return [BatchScores(rows=np.arange(len(rows)), influences=influences)]

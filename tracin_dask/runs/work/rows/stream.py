@@ -1,12 +1,13 @@
 """Reads rows block by block, scores them batch by batch, and hands the influences to every reduction."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
@@ -35,6 +36,21 @@ class Known:
     """Influences of listed rows."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Rows that are scored together."""
+
+    triples: TripleBlock
+    rows: Int[ndarray, " row"]
+    """Where they stand in the store, ascending."""
+    numbers: Sequence[Numbers]
+    """Those of each row that every reduction asked for; empty where only some rows of the store are read."""
+    parts: Callable[[], Iterable[BatchScores]]
+    """Gives their influences, in parts."""
+    num_cancelled: Int[Tensor, ""] | None = None
+    """Influences that are 0 because gradients cancel, and that the parts do not count."""
+
+
 def stream(
     job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, known: Known
 ) -> tuple[dict[str, Any], int]:
@@ -42,85 +58,69 @@ def stream(
 
     It also counts the influences that are 0 because gradients cancel, at the end: a device is not waited for.
     """
-    kept = _Kept(job, known)
+    kept, cancelled = _Kept(job, known), list[Int[Tensor, ""] | None]()
+    for batch in _source(job, kept)(job, batches, rows, on_rows or (lambda _: None)):
+        cancelled.append(batch.num_cancelled)
+        ranked = job.masks.ranked(batch.triples.triples, batch.triples.train_index)
+        for part in batch.parts() if kept.wants(ranked) else ():
+            scored = scored_batch(
+                part.influences,
+                triples=batch.triples.triples[part.rows],
+                train_index=batch.triples.train_index[part.rows],
+                rows=batch.rows[part.rows],
+            )
+            kept.add(scored, ranked.take(part.rows), batch)
+            cancelled.append(part.num_cancelled)
+    return kept.finish(), sum(int(number) for number in cancelled if number is not None)
+
+
+Source = Callable[[ScoreJob, InPieces, Rows, OnRows], Iterator[_Batch]]
+"""Reads rows in batches, and reports how many are done."""
+
+
+def _source(job: ScoreJob, kept: "_Kept") -> Source:
     if job.neighbourhood is None:
-        cancelled = _score_all(job, batches, rows, on_rows, kept)
-    elif kept.wants_zeros:
-        cancelled = _score_local_among_all(job, batches, rows, on_rows, kept)
-    else:
-        cancelled = _score_local(job, batches, rows, on_rows, kept)
-    return kept.finish(), sum(int(number) for number in cancelled)
+        return _every_row
+    return _local_among_all if kept.wants_zeros else _local
 
 
-def _score_all(
-    job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, kept: "_Kept"
-) -> list[Int[Tensor, ""]]:
-    """Score all rows; gives the counts of influences that are 0 because gradients cancel."""
-    cancelled, first = [], rows[0]
-    for block, numbers in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
-        for at in range(0, len(block), job.batch_size):
-            batch = block[at : at + job.batch_size]
-            ranked = job.masks.ranked(batch.triples, batch.train_index)
-            for part in batches.parts(batch.triples) if kept.wants(ranked) else ():
-                kept.add_part(part, block, _Place(at=at, first=first), ranked, numbers)
-                if part.num_cancelled is not None:
-                    cancelled.append(part.num_cancelled)
-        if on_rows is not None:
-            on_rows(len(block))
-        first += len(block)
-    return cancelled
+def _every_row(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
+    """Read all rows, and score them."""
+    for batch in _grid(job, rows, on_rows):
+        yield replace(batch, parts=partial(batches.parts, batch.triples.triples))
 
 
-def _score_local_among_all(
-    job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, kept: "_Kept"
-) -> list[Int[Tensor, ""]]:
-    """Do the same where only rows that touch the test triples have influences, and all rows are kept."""
-    cancelled = []
+def _local_among_all(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
+    """Read all rows, and score only those that touch the test triples: the others have no influence."""
     for segment in segments(job, rows):
-        scores, first = local_scores(job, batches, segment), segment[0]
-        cancelled += scores.num_cancelled
-        for block, numbers in read_ahead(partial(_read, job), segment, read_rows(job.batch_size)):
-            for at in range(0, len(block), job.batch_size):
-                batch = block[at : at + job.batch_size]
-                ranked = job.masks.ranked(batch.triples, batch.train_index)
-                if kept.wants(ranked):
-                    part = whole_batch(job, scores, first + at, len(batch))
-                    kept.add_part(part, block, _Place(at=at, first=first), ranked, numbers)
-            if on_rows is not None:
-                on_rows(len(block))
-            first += len(block)
-    return cancelled
+        scores = local_scores(job, batches, segment)
+        for number, batch in enumerate(_grid(job, segment, on_rows)):
+            counted = scores.num_cancelled if number == 0 else None
+            yield replace(batch, parts=partial(whole_batch, job, scores, batch.rows), num_cancelled=counted)
 
 
-def _score_local(
-    job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows | None, kept: "_Kept"
-) -> list[Int[Tensor, ""]]:
-    """Do the same where only these rows are kept: the others are not even read, if the store has an index."""
-    cancelled = []
+def _local(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
+    """Read only the rows that touch the test triples, if the store has an index."""
     for start, stop in segments(job, rows):
         for block, places in local_batches(job, (start, stop)):
-            ranked = job.masks.ranked(block.triples, block.train_index)
-            for part in batches.parts(block.triples) if kept.wants(ranked) else ():
-                scored = scored_batch(
-                    part.influences,
-                    triples=block.triples[part.rows],
-                    train_index=block.train_index[part.rows],
-                    rows=places[part.rows],
-                )
-                kept.add(scored, ranked.take(part.rows), None, 0)
-                if part.num_cancelled is not None:
-                    cancelled.append(part.num_cancelled)
-        if on_rows is not None:
-            on_rows(stop - start)
-    return cancelled
+            yield _Batch(triples=block, rows=places, numbers=(), parts=partial(batches.parts, block.triples))
+        on_rows(stop - start)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """Where a batch stands in its block, and where the block stands in the store."""
-
-    at: int
-    first: int
+def _grid(job: ScoreJob, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
+    """Cut neighbouring rows into the batches of the store; their influences are still to be given."""
+    first = rows[0]
+    for block, numbers in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
+        for at in range(0, len(block), job.batch_size):
+            some = slice(at, at + job.batch_size)
+            yield _Batch(
+                triples=block[some],
+                rows=first + np.arange(len(block))[some],
+                numbers=[tuple(of_block[some] for of_block in each) for each in numbers],
+                parts=tuple,
+            )
+        on_rows(len(block))
+        first += len(block)
 
 
 class _Kept:
@@ -149,29 +149,14 @@ class _Kept:
         """Whether rows without influence are kept, too."""
         return any(reduction.needs.zeros for reduction in self._reductions)
 
-    def add_part(
-        self, part: BatchScores, block: TripleBlock, place: _Place, ranked: Ranked, numbers: Sequence[Numbers]
-    ) -> None:
-        """Give a part of a batch of a block; `numbers` are those of the whole block."""
-        rows = place.at + part.rows
-        scored = scored_batch(
-            part.influences,
-            triples=block.triples[rows],
-            train_index=block.train_index[rows],
-            rows=place.first + rows,
-        )
-        self.add(scored, ranked.take(part.rows), numbers, place.first)
-
-    def add(self, batch: ScoredBatch, ranked: Ranked, numbers: Sequence[Numbers] | None, first: int) -> None:
-        """Give a batch to every reduction, or what is ranked of it to those that want no more.
-
-        `numbers` are those that every reduction asked for, of the rows from `first` on; None where none asks for any.
-        """
-        few = batch if ranked.rows is None else ranked_part(batch, ranked.rows, ranked.pairs)
+    def add(self, scored: ScoredBatch, ranked: Ranked, batch: _Batch) -> None:
+        """Give some rows of a batch to every reduction, or what is ranked of them to those that want no more."""
+        few = scored if ranked.rows is None else ranked_part(scored, ranked.rows, ranked.pairs)
         for place, (stream, ranked_only) in enumerate(zip(self._streams, self._ranked_only, strict=True)):
-            given = few if ranked_only else batch
+            given = few if ranked_only else scored
             if given is not None:
-                mine = tuple(of_block[given.rows - first] for of_block in numbers[place]) if numbers else ()
+                asked = batch.numbers[place] if batch.numbers else ()
+                mine = tuple(of_batch[np.searchsorted(batch.rows, given.rows)] for of_batch in asked)
                 stream.add(replace(given, numbers=mine) if mine else given)
 
     def finish(self) -> dict[str, Any]:
