@@ -19,6 +19,7 @@ from tracin_dask.models.conve.model import ConvE
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.runs.code_digest import scoring_code_digest
+from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution
 from tracin_dask.runs.sinks.score_writer import INFLUENCE, SELF_INFLUENCE
 from tracin_dask.triples.store import TripleStore
@@ -128,7 +129,9 @@ class Explained:
         except ConfigError as error:
             raise ConfigError(f"method {method.name!r}: {error}") from error
 
-    def _carry_out(self, models: Sequence[Checkpoint], config: Any, path: Path, *, restart: bool) -> InfluenceResult:  # noqa: ANN401
+    def _carry_out(
+        self, models: Sequence[Checkpoint], config: RunConfig, path: Path, *, restart: bool
+    ) -> InfluenceResult:
         workers = self.bench.workers
         execution = Execution(record_directory=path.with_suffix(".records"), restart=restart)
         return run(self.store, models, self.tests, config=config, client=workers.client, execution=execution)

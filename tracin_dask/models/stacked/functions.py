@@ -115,7 +115,7 @@ def patches_of(
     kernel: tuple[int, int],
 ) -> Float[Tensor, "model tap_and_one position_batch"]:
     """Lay out the values under each tap of a kernel, position by position; the last row is `valid` at each position."""
-    patches: Tensor = _Patches.apply(image, valid, kernel)  # type: ignore[no-untyped-call]
+    patches: Tensor = _Patches.apply(image, valid, kernel)  # type: ignore[no-untyped-call] # PyTorch
     return patches
 
 
@@ -123,7 +123,7 @@ def moments_of(
     patches: Float[Tensor, "model tap_and_one position_batch"],
 ) -> Float[Tensor, "model tap_and_one tap_and_one"]:
     """Sum the products of all pairs of rows; those with the last row are the sums of the others, and their number."""
-    moments: Tensor = _Moments.apply(patches)  # type: ignore[no-untyped-call]
+    moments: Tensor = _Moments.apply(patches)  # type: ignore[no-untyped-call] # PyTorch
     return moments
 
 
@@ -137,7 +137,7 @@ def project_features(
 
     Maps whose `limit` is 0 are dropped; that of the others is infinite.
     """
-    projected: Tensor = _Projection.apply(kernel, patches, limit, weight)  # type: ignore[no-untyped-call]
+    projected: Tensor = _Projection.apply(kernel, patches, limit, weight)  # type: ignore[no-untyped-call] # PyTorch
     return projected
 
 
@@ -161,5 +161,5 @@ def one_to_all_losses(
     label_smoothing: float,
 ) -> Float[Tensor, " model"]:
     """Give each model's `one_to_all_loss`, weighted sums over the batch; `share` is 1 / (batch · entity) or 0."""
-    losses: Tensor = _OneToAll.apply(entities, projection, bias, tail, share, label_smoothing)  # type: ignore[no-untyped-call]
+    losses: Tensor = _OneToAll.apply(entities, projection, bias, tail, share, label_smoothing)  # type: ignore[no-untyped-call] # PyTorch
     return losses
