@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tracin_dask.errors import TracInDaskError
 
-NUM_EXAMPLES = int(os.environ.get("TRACIN_DASK_EXAMPLES", "500"))
+NUM_EXAMPLES = int(os.environ.get("TRACIN_DASK_EXAMPLES", "200"))
 ZSTD = b"\x28\xb5\x2f\xfd"
 """A compression without a checksum, as pyarrow writes it."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

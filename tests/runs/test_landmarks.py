@@ -12,6 +12,7 @@ from test_any_model import write
 from test_curvature_rows import FLOAT64, LOSSES, differentiate, models
 
 from tracin_dask.errors import ConfigError, MemoryLimitError
+from tracin_dask.influence.preconditioners.rows import DAMPING
 from tracin_dask.resources import Resources
 
 assert models  # a fixture
@@ -29,7 +30,7 @@ def side_by_side(found, names="") -> np.ndarray:
     return torch.stack([torch.cat(parts) for parts in rows]).detach().numpy()
 
 
-def dense(train, test, *, damping=1.0, landmarks=None) -> tuple[np.ndarray, np.ndarray]:
+def dense(train, test, *, damping=DAMPING, landmarks=None) -> tuple[np.ndarray, np.ndarray]:
     """Invert F + μ of the landmarks, or of all training triples; gives influences, and what errors are relative to."""
     chosen = train if landmarks is None else landmarks
     fisher = chosen.T @ chosen / len(chosen)

@@ -105,7 +105,7 @@ def outcome(path, shape: Shape) -> object:
         return str(error).replace(str(path), "FILE").replace("packed", "t.txt")
 
 
-@settings(max_examples=int(os.environ.get("TRACIN_DASK_EXAMPLES", "500")))
+@settings(max_examples=int(os.environ.get("TRACIN_DASK_EXAMPLES", "200")))
 @given(CONTENTS, SHAPES, st.sampled_from(PACKERS), st.integers(1, 40))
 def test_any_bytes_are_read_line_by_line_or_refused(tmp_path_factory, data, shape, pack, block_bytes):
     read_or_refused(tmp_path_factory, data, shape, pack, block_bytes)

@@ -15,7 +15,7 @@ from tracin_dask.triples.groups import open_groups
 from tracin_dask.triples.ingest import IngestOptions, ingest, ingest_cached
 from tracin_dask.triples.store import TripleStore, open_store
 
-NUM_FLIPS = 500
+NUM_FLIPS = 200
 OTHER = r"are not those that were ingested: a shard is damaged, or belongs to another store"
 
 

@@ -14,9 +14,11 @@ from tracin_dask import RunConfig, load_checkpoint, run
 from tracin_dask.errors import ConfigError
 from tracin_dask.validation import influences
 from tracin_dask.validation.influences import Explained, largest
+from tracin_dask.validation.measured import Measured
 from tracin_dask.validation.methods import Method
 from tracin_dask.validation.models import full_trainings
-from tracin_dask.validation.studies.lds import CEILING, SubsetPlan, lds
+from tracin_dask.validation.statistics import noise_ceiling
+from tracin_dask.validation.studies.lds import CEILING, MARGIN_OF_ONE, SubsetPlan, lds, subset_sums
 from tracin_dask.validation.workers import Workers
 
 PLAN = SubsetPlan(num_subsets=5, num_tests=6, num_repeated=2)
@@ -60,10 +62,20 @@ def test_the_table_is_written_as_parquet_page_and_summary_and_shown(tmp_path):
     assert all(row["low"] <= row["value"] <= row["high"] for row in read)
     assert "<script" in page.read_text()
     assert "cdn.bokeh.org" not in page.read_text()
-    assert json.loads(summary.read_text())["num_subsets"] == 5
+    about = json.loads(summary.read_text())
+    assert about["num_subsets"] == 5
+    assert 0 < about["models of all training triples"]["MRR"] <= 1
+    assert "models of all training triples: MRR" in text.read_text()
     shown = text.read_text()
     assert f"{values(table)['random', 'margin'].value:.3f}" in shown
     assert all(note.split(";")[0] in " ".join(shown.split()) for note in table.notes)
+
+
+def test_the_quality_of_models_follows_from_their_ranks():
+    nothing = np.zeros((2, 2))
+    ranks = np.array([[1, 4], [20, 2]])
+    quality = Measured(score=nothing, loss=nothing, margin=nothing, rank=ranks).quality()
+    assert quality == {"MRR": (1 + 0.25 + 0.05 + 0.5) / 4, "Hits@1": 0.25, "Hits@10": 0.75}
 
 
 def test_a_study_that_is_started_again_repeats_no_training_and_no_run(tmp_path, monkeypatch):
@@ -148,3 +160,26 @@ def test_plans_that_give_no_score_are_refused(numbers, message):
 def test_without_repeats_there_is_no_ceiling(tmp_path):
     table = lds(study_in(tmp_path / "study", RANDOM), replace(PLAN, repeats=1))
     assert {row.method for row in table.rows} == {"random"}
+
+
+def test_what_several_models_of_a_subset_say_is_averaged(tmp_path):
+    study, plan = study_in(tmp_path / "study", PLAIN), replace(PLAN, models_per_subset=3)
+    table = lds(study, plan)
+    bench = study.bench(study.graph.sample(6, study.seed))
+    said = [bench.measured(plan.trainings(study.seed, repeat)).margin for repeat in range(3)]
+    assert not np.array_equal(said[0], said[1])
+    explained = Explained(
+        bench=bench,
+        store=study.graph.store,
+        tests=study.graph.sample(6, study.seed),
+        trainings=full_trainings(1, study.seed, 4),
+        seed=study.seed,
+    )
+    sums = subset_sums(explained.by(PLAIN), plan.subsets(study.seed), num_rows=len(study.graph.triples), num_tests=6)
+    expected = np.mean([stats.spearmanr(*pair).statistic for pair in zip(sums, np.mean(said, axis=0).T, strict=True)])
+    assert values(table)["plain", "margin"].value == pytest.approx(expected)
+    of_one = np.mean([stats.spearmanr(*pair).statistic for pair in zip(sums, said[0].T, strict=True)])
+    assert values(table)["plain", MARGIN_OF_ONE].value == pytest.approx(of_one)
+    assert "the mean of 3 trainings" in table.notes[0]
+    ceiling = noise_ceiling(np.mean(said, axis=0).T, np.stack([one.T for one in said], axis=1), models=3, seed=0)
+    assert values(table)[CEILING, "margin"].value == ceiling.value

@@ -66,6 +66,16 @@ def test_noise_ceiling_equals_the_score_of_a_perfect_prediction(noise):
     assert found.low < found.value < found.high
 
 
+@pytest.mark.parametrize("models", [2, 5])
+def test_noise_ceiling_of_means_equals_the_score_of_a_perfect_prediction_of_them(models):
+    generator = np.random.default_rng(8)
+    signal = generator.normal(size=(200, 100))
+    repeated = signal[:, None] + generator.normal(size=(200, models, 100))
+    means = repeated.mean(axis=1)
+    found = noise_ceiling(means, repeated, models=models, seed=1)
+    assert found.value == pytest.approx(rank_correlations(signal, means).mean(), abs=0.02)
+
+
 def test_noise_ceiling_without_noise_is_one_and_with_noise_alone_near_zero(generator):
     single, other = generator.normal(size=(2, 50, 80))
     assert noise_ceiling(single, np.stack([single, single], axis=1), seed=1).value == pytest.approx(1)

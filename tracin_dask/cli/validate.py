@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 SHOWN = {"show_default": True}
 SUBSET_OPTIONS = (
-    count_option("--num-subsets", 64, "Random subsets, each trained on once.", least=3),
+    count_option("--num-subsets", 64, "Random subsets of the training triples.", least=3),
+    count_option(
+        "--models-per-subset", 1, "Trainings on each, with different seeds; what their models say is averaged."
+    ),
     click.option(
         "--fraction", type=RealNumber(above=0.0, below=1.0), default=0.5, help="Of the training triples in a subset."
     ),
     count_option("--num-tests", 100, "Test triples, drawn at random."),
-    count_option("--num-repeated", 16, "Subsets that are trained on again, for the noise ceiling."),
-    count_option("--repeats", 2, "Trainings of each of these, with different seeds; 1 leaves the ceiling out."),
+    count_option("--num-repeated", 16, "Subsets that are trained on --repeats times, for the noise ceiling."),
+    count_option("--repeats", 2, "Trainings on each of these, where more than --models-per-subset; of 1, no ceiling."),
 )
 DELETION_OPTIONS = (
     count_option("--num-tests", 100, "Test triples, drawn among those that the model ranks first."),
@@ -76,6 +79,7 @@ class SubsetFlags(StudyFlags):
     """The values of the options of studies on random subsets, by name."""
 
     num_subsets: int
+    models_per_subset: int
     fraction: float
     num_tests: int
     num_repeated: int

@@ -1,5 +1,6 @@
 """What a trained model says of test triples: score, loss, margin and filtered rank of each."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -36,6 +37,11 @@ class Measured:
         values: ndarray = getattr(self, quantity)
         return -values if quantity == "loss" else values
 
+    def quality(self) -> dict[str, float]:
+        """Tell how well the models predict the test triples, all together: filtered MRR, Hits@1 and Hits@10."""
+        hits = {f"Hits@{k}": float((self.rank <= k).mean()) for k in (1, 10)}
+        return {"MRR": float((1 / self.rank).mean()), **hits}
+
     def of_tests(self, places: Int[ndarray, " chosen"]) -> "Measured":
         """Keep the measurements of some test triples."""
         return Measured(**{field.name: getattr(self, field.name)[..., places] for field in fields(self)})
@@ -45,6 +51,11 @@ class Measured:
         tests = np.arange(self.rank.shape[1])
         parts = {field.name: getattr(self, field.name).reshape(len(tests), repeats, -1) for field in fields(self)}
         return Measured(**{name: values[tests, :, tests].T for name, values in parts.items()})
+
+
+def said_of_quality(quality: Mapping[str, float]) -> str:
+    """Say how well a model predicts, for a note."""
+    return ", ".join(f"{name} {value:.3f}" for name, value in quality.items()) + " (filtered, of the tails)"
 
 
 def stacked(all_measured: "list[Measured]") -> Measured:

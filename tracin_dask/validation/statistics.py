@@ -59,21 +59,22 @@ def datamodeling_score(
 
 
 def noise_ceiling(
-    single: Float[ndarray, "test model"],
-    repeated: Float[ndarray, "test repeat repeated_model"],
+    means: Float[ndarray, "test subset"],
+    repeated: Float[ndarray, "test repeat repeated_subset"],
     *,
+    models: int = 1,
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """Give the rank correlation that a perfect prediction of each subset's mean would have with single trainings.
+    """Give the rank correlation that a perfect prediction of each subset would have with means of `models` trainings.
 
-    The variance of single trainings over subsets is that of the subsets and the noise of a training; repeated trainings
-    of the same subsets give the noise alone. The root of the subsets' share, a mean over test triples, is Pearson's
-    correlation, from which Spearman's follows as for normal variables: 6/π · arcsin(ρ/2). The interval is that of a
-    bootstrap over test triples.
+    The variance of these means over subsets is that of the subsets and of their noise; repeated trainings of the same
+    subsets give the noise of a training alone, and that of a mean is so many times smaller. The root of the subsets'
+    share, a mean over test triples, is Pearson's correlation, from which Spearman's follows as for normal variables:
+    6/π · arcsin(ρ/2). The interval is that of a bootstrap over test triples.
     """
-    noise = repeated.var(axis=1, ddof=1).mean(axis=1)
-    total = single.var(axis=1, ddof=1)
+    noise = repeated.var(axis=1, ddof=1).mean(axis=1) / models
+    total = means.var(axis=1, ddof=1)
     share = np.divide(noise, total, out=np.ones_like(noise), where=total > 0)
     return over_axes(share, _ceiling, axes=(0,), seed=seed, resamples=resamples)
 

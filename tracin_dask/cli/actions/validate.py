@@ -44,6 +44,7 @@ def subset_plan(options: SubsetFlags) -> SubsetPlan:
     """Give the plan of a study on random subsets; raises as `SubsetPlan`."""
     return SubsetPlan(
         num_subsets=options["num_subsets"],
+        models_per_subset=options["models_per_subset"],
         fraction=options["fraction"],
         num_tests=options["num_tests"],
         num_repeated=min(options["num_repeated"], options["num_subsets"]),

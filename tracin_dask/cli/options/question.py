@@ -123,7 +123,7 @@ QUESTION_OPTIONS = (
     option(
         "--damping",
         type=RealNumber(above=0.0),
-        help="For --curvature: larger trusts the curvature less. [default: 1]",
+        help="For --curvature: larger trusts the curvature less. [default: 3]",
     ),
     option(
         "--landmarks",

@@ -1,6 +1,6 @@
 """Deletion: how far do predictions fall when their strongest proponents are deleted and models are trained again?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.influence.masks.touching import Touching
 from tracin_dask.validation.facts import Facts, common_predictions
 from tracin_dask.validation.influences import Explained
-from tracin_dask.validation.measured import Measured
+from tracin_dask.validation.measured import Measured, said_of_quality
 from tracin_dask.validation.methods import Method
 from tracin_dask.validation.models import Bench, full_trainings
 from tracin_dask.validation.proponents import proponents
@@ -76,11 +76,14 @@ class Predicted:
     ----------
     places
         Their places among the test triples that models are measured on.
+    quality
+        How well the explained model predicts all of those.
     """
 
     bench: Bench
     explained: Explained
     places: Int[ndarray, " test"]
+    quality: Mapping[str, float]
 
     @property
     def tests(self) -> Int[ndarray, "test 3"]:
@@ -119,7 +122,12 @@ def deletion(study: Study, plan: DeletionPlan | None = None) -> StudyTable:
         title=f"Deletion of the strongest proponents, {'each test triple alone' if plan.singly else 'all together'}",
         rows=tuple(rows),
         notes=_notes(study, plan, predicted, deletions),
-        about={**study.about(), "num_tests": len(predicted.places), "num_seeds": plan.num_seeds},
+        about={
+            **study.about(),
+            "num_tests": len(predicted.places),
+            "num_seeds": plan.num_seeds,
+            "explained model": predicted.quality,
+        },
     )
 
 
@@ -133,7 +141,9 @@ def ranked_first(study: Study, pool: Int[ndarray, "pool 3"], number: int) -> Pre
     """
     bench = study.bench(pool)
     full = full_trainings(study.num_explained, study.seed, study.settings.num_epochs, study.checkpoint_epochs)
-    first = np.flatnonzero(bench.measured(full).rank[0] == 1)
+    bench.measured(full)
+    explained_model = bench.measured(full[:1])
+    first = np.flatnonzero(explained_model.rank[0] == 1)
     if not len(first):
         raise ConfigError(
             f"the model ranks none of {len(pool):,} test triples first, so that there is nothing to explain; train it "
@@ -142,7 +152,7 @@ def ranked_first(study: Study, pool: Int[ndarray, "pool 3"], number: int) -> Pre
     drawn = generator_for(study.seed, "test triples").permutation(len(first))[:number]
     places = np.sort(first[drawn])
     explained = Explained(bench=bench, store=study.graph.store, tests=pool[places], trainings=full, seed=study.seed)
-    return Predicted(bench=bench, explained=explained, places=places)
+    return Predicted(bench=bench, explained=explained, places=places, quality=explained_model.quality())
 
 
 def _by_methods(study: Study, plan: DeletionPlan, predicted: Predicted) -> list[Deletion]:
@@ -200,6 +210,8 @@ def _rows_of(method: str, condition: str, after: Measured, before: Measured, stu
 def _notes(study: Study, plan: DeletionPlan, predicted: Predicted, deletions: Sequence[Deletion]) -> tuple[str, ...]:
     numbers = [len(np.unique(np.concatenate(one.rows))) for one in deletions]
     touching = f" that touch {plan.touching}" if plan.touching else ""
+    num_pool = len(predicted.bench.material.tests)
+    model = f"explained model, over {num_pool:,} test triples: {said_of_quality(predicted.quality)}"
     trained = (
         f"{len(predicted.places)} test triples of filtered rank 1 under the explained model; {plan.num_seeds} "
         "trainings with other seeds each; 95 % intervals by a bootstrap over test triples and seeds"
@@ -208,4 +220,4 @@ def _notes(study: Study, plan: DeletionPlan, predicted: Predicted, deletions: Se
         f"proponents among {len(study.graph.triples):,} training triples{touching}; the methods delete "
         f"{min(numbers, default=0)} to {max(numbers, default=0)} distinct ones in all"
     )
-    return (trained, deleted)
+    return (model, trained, deleted)

@@ -9,8 +9,8 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.validation.influences import Explained, Influences, blocks
-from tracin_dask.validation.measured import QUANTITIES, Measured
-from tracin_dask.validation.models import Bench, full_trainings
+from tracin_dask.validation.measured import QUANTITIES, Measured, said_of_quality
+from tracin_dask.validation.models import full_trainings
 from tracin_dask.validation.rows import STRATUM_ROWS, RandomSubset
 from tracin_dask.validation.seeds import seed_for
 from tracin_dask.validation.statistics import Estimate, datamodeling_score, noise_ceiling
@@ -18,7 +18,21 @@ from tracin_dask.validation.study import Study
 from tracin_dask.validation.table import Row, StudyTable
 from tracin_dask.validation.trainings import Training
 
-CEILING = "noise ceiling"
+CEILING, MARGIN_OF_ONE = "noise ceiling", "margin of one model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What influences are compared with: a quantity, averaged over so many models of each subset."""
+
+    measure: str
+    quantity: str
+    models: int
+
+    def worth(self, trained: Sequence[Measured]) -> Float[ndarray, "subset test"]:
+        """Average over the first models of each subset."""
+        mean: ndarray = np.mean([one.worth(self.quantity) for one in trained[: self.models]], axis=0)
+        return mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +42,20 @@ class SubsetPlan:
     Attributes
     ----------
     num_subsets
-        Random subsets, each trained on once.
+        Random subsets.
+    models_per_subset
+        Trainings on each, with other seeds. What their models say is averaged, which takes the noise of single
+        trainings out of the score.
     fraction
         Of the training triples in each subset.
     num_tests
         Test triples, drawn at random.
     num_repeated, repeats
-        So many of the subsets are trained on so often, with other seeds, for the noise ceiling.
+        So many of the subsets are trained on so often, for the noise ceiling, where that is more often than the others.
     """
 
     num_subsets: int = 64
+    models_per_subset: int = 1
     fraction: float = 0.5
     num_tests: int = 100
     num_repeated: int = 16
@@ -55,6 +73,8 @@ class SubsetPlan:
             raise ConfigError(f"{self.num_subsets} subsets give no rank correlation; expected at least 3")
         if not 0 < self.fraction < 1:
             raise ConfigError(f"fraction is {self.fraction}; expected a number above 0 and below 1")
+        if self.models_per_subset < 1:
+            raise ConfigError(f"models_per_subset is {self.models_per_subset}; expected at least 1")
         if self.repeats < 1 or self.num_repeated < 1 or self.num_repeated > self.num_subsets:
             raise ConfigError(
                 f"{self.num_repeated} subsets are to be trained on {self.repeats} times; expected at least 1 of both, "
@@ -68,10 +88,27 @@ class SubsetPlan:
             for index in range(self.num_subsets)
         ]
 
+    @property
+    def targets(self) -> list[Target]:
+        """Choose what influences are compared with; where models are averaged, also the margin of one model."""
+        found = [Target(measure=name, quantity=name, models=self.models_per_subset) for name in QUANTITIES]
+        if self.models_per_subset > 1:
+            found.append(Target(measure=MARGIN_OF_ONE, quantity="margin", models=1))
+        return found
+
+    @property
+    def repetitions(self) -> tuple[int, ...]:
+        """How many subsets are trained on, time after time."""
+        more = max(0, self.repeats - self.models_per_subset)
+        return (self.num_subsets,) * self.models_per_subset + (self.num_repeated,) * more
+
+    def every_training(self, seed: int) -> list[Training]:
+        """Plan the trainings of all repetitions."""
+        return [one for repeat in range(len(self.repetitions)) for one in self.trainings(seed, repeat)]
+
     def trainings(self, seed: int, repeat: int) -> list[Training]:
-        """Plan the trainings of one repetition; the first has all subsets."""
-        number = self.num_subsets if repeat == 0 else self.num_repeated
-        subsets = self.subsets(seed)[:number]
+        """Plan the trainings of one repetition."""
+        subsets = self.subsets(seed)[: self.repetitions[repeat]]
         return [
             Training(rows=rows, seed=seed_for(seed, "training", index, repeat)) for index, rows in enumerate(subsets)
         ]
@@ -84,36 +121,47 @@ def lds(study: Study, plan: SubsetPlan | None = None) -> StudyTable:
     tests = study.graph.sample(plan.num_tests, study.seed)
     bench = study.bench(tests)
     full = full_trainings(study.num_explained, study.seed, study.settings.num_epochs, study.checkpoint_epochs)
-    bench.measured([*full, *plan.trainings(study.seed, 0)])
+    bench.measured([*full, *plan.every_training(study.seed)])
     explained = Explained(bench=bench, store=study.graph.store, tests=tests, trainings=full, seed=study.seed)
-    return table_of(study, plan, bench, [(method.name, explained.by(method)) for method in study.methods])
+    return table_of(study, plan, explained, [(method.name, explained.by(method)) for method in study.methods])
 
 
-def table_of(study: Study, plan: SubsetPlan, bench: Bench, influences: Sequence[tuple[str, Influences]]) -> StudyTable:
+def table_of(
+    study: Study, plan: SubsetPlan, explained: Explained, influences: Sequence[tuple[str, Influences]]
+) -> StudyTable:
     """Correlate influences with what the models of the subsets say, and add the noise ceiling."""
-    repetitions = [bench.measured(plan.trainings(study.seed, repeat)) for repeat in range(plan.repeats)]
+    bench, quality = explained.bench, explained.bench.measured(explained.trainings).quality()
+    trained = [bench.measured(plan.trainings(study.seed, repeat)) for repeat in range(len(plan.repetitions))]
     rows = [
         Row(method=name, measure=quantity, estimate=estimate)
         for name, found in influences
-        for quantity, estimate in _scores(study, plan, bench, found, repetitions[0])
+        for quantity, estimate in _scores(study, plan, found, trained)
     ]
-    rows += _ceiling(study, plan, repetitions)
-    num_tests, num_rows = len(bench.material.tests), len(study.graph.triples)
+    rows += _ceiling(study, plan, trained)
+    num_tests, num_rows, times = len(bench.material.tests), len(study.graph.triples), plan.models_per_subset
+    each = "1 training" if times == 1 else f"the mean of {times} trainings"
     note = (
-        f"{plan.num_subsets} trainings on random {plan.fraction:.0%} of {num_rows:,} training triples, {num_tests} "
-        "test triples; mean rank correlation with 95 % intervals by a bootstrap over test triples and subsets"
+        f"{each} on each of {plan.num_subsets} random parts, {plan.fraction:.0%} of {num_rows:,} training triples; "
+        f"{num_tests} test triples; mean rank correlation, 95 % intervals by a bootstrap over test triples and parts"
     )
-    about = {**study.about(), "num_subsets": plan.num_subsets, "fraction": plan.fraction, "num_tests": num_tests}
-    return StudyTable(title="Linear datamodeling score (LDS)", rows=tuple(rows), notes=(note,), about=about)
+    about = {
+        **study.about(),
+        "num_subsets": plan.num_subsets,
+        "fraction": plan.fraction,
+        "num_tests": num_tests,
+        "models of all training triples": quality,
+    }
+    models = f"models of all training triples: {said_of_quality(quality)}"
+    return StudyTable(title="Linear datamodeling score (LDS)", rows=tuple(rows), notes=(note, models), about=about)
 
 
 def _scores(
-    study: Study, plan: SubsetPlan, bench: Bench, influences: Influences, measured: Measured
+    study: Study, plan: SubsetPlan, influences: Influences, trained: Sequence[Measured]
 ) -> list[tuple[str, Estimate]]:
-    subsets, num_rows = plan.subsets(study.seed), len(study.graph.triples)
-    sums = subset_sums(influences, subsets, num_rows=num_rows, num_tests=len(bench.material.tests))
+    subsets, num_rows, num_tests = plan.subsets(study.seed), len(study.graph.triples), trained[0].margin.shape[1]
+    sums = subset_sums(influences, subsets, num_rows=num_rows, num_tests=num_tests)
     seed = seed_for(study.seed, "bootstrap")
-    return [(name, datamodeling_score(sums, measured.worth(name).T, seed=seed)) for name in QUANTITIES]
+    return [(one.measure, datamodeling_score(sums, one.worth(trained).T, seed=seed)) for one in plan.targets]
 
 
 def subset_sums(
@@ -131,13 +179,13 @@ def subset_sums(
     return sums
 
 
-def _ceiling(study: Study, plan: SubsetPlan, repetitions: Sequence[Measured]) -> list[Row]:
-    """Tell what a perfect prediction would score, given the noise of single trainings."""
-    if plan.repeats < 2:
+def _ceiling(study: Study, plan: SubsetPlan, trained: Sequence[Measured]) -> list[Row]:
+    """Tell what a perfect prediction would score, given the noise of trainings."""
+    if len(trained) == 1:
         return []
-    seed, rows = seed_for(study.seed, "bootstrap"), []
-    for name in QUANTITIES:
-        worth = [measured.worth(name) for measured in repetitions]
-        repeated = np.stack([values[: plan.num_repeated].T for values in worth], axis=1)
-        rows.append(Row(method=CEILING, measure=name, estimate=noise_ceiling(worth[0].T, repeated, seed=seed)))
+    seed, rows, number = seed_for(study.seed, "bootstrap"), [], plan.repetitions[-1]
+    for one in plan.targets:
+        repeated = np.stack([measured.worth(one.quantity)[:number].T for measured in trained], axis=1)
+        estimate = noise_ceiling(one.worth(trained).T, repeated, models=one.models, seed=seed)
+        rows.append(Row(method=CEILING, measure=one.measure, estimate=estimate))
     return rows

@@ -45,12 +45,12 @@ def replay_study(study: Study, plan: SubsetPlan | None = None, *, quantity: str 
     tests = study.graph.sample(plan.num_tests, study.seed)
     bench = study.bench(tests)
     full = full_trainings(study.num_explained, study.seed, study.settings.num_epochs, study.checkpoint_epochs)
-    bench.measured([*full, *plan.trainings(study.seed, 0)])
+    bench.measured([*full, *plan.every_training(study.seed)])
     replayed = Replayed(material=bench.material, seed=full[0].seed, quantity=quantity)
     effects = _all_effects(bench, replayed, tests)
     explained = Explained(bench=bench, store=study.graph.store, tests=tests, trainings=full, seed=study.seed)
     found = [(method.name, explained.by(method)) for method in study.methods]
-    table = table_of(study, plan, bench, [(REPLAY, Kept(effects=effects.effects)), *found])
+    table = table_of(study, plan, explained, [(REPLAY, Kept(effects=effects.effects)), *found])
     note = (
         f"replay of {quantity}: effects of all training triples add up to the change by the training within "
         f"{agreement(effects):.1%}"

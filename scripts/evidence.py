@@ -1,0 +1,89 @@
+"""`scripts/evidence`: the tables of docs/evidence.md, which tell what influences are worth."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+from evidence_tables.document import write_table
+from evidence_tables.lists import lists_table
+from evidence_tables.studies import SMALL_GRAPH, STUDIES, Place, graphs_of, study_table
+
+DATA = os.environ.get("TRACIN_DASK_DATA", "data")
+
+
+@click.group(context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Measure what influences are worth on several graphs. Each command makes one table of docs/evidence.md.
+
+    A folder of graphs (default: $TRACIN_DASK_DATA) holds a folder for each, with train.txt, valid.txt and test.txt.
+    UMLS comes with the project. Finished trainings and runs are kept in the output folder: give the same command
+    again to continue.
+    """
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    for add in (
+        click.option(
+            "--data", type=click.Path(path_type=Path, file_okay=False), default=DATA, help="Folder of graphs."
+        ),
+        click.option(
+            "-o",
+            "--output-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            default="evidence",
+            show_default=True,
+        ),
+        click.option(
+            "--markdown", type=click.Path(path_type=Path, exists=True), help="Put the table into this document."
+        ),
+        click.option("--graph", "graphs", multiple=True, help="Only this graph; may be repeated.  [default: all]"),
+    ):
+        function = add(function)
+    return function
+
+
+def _study_command(name: str) -> None:
+    study = STUDIES[name]
+
+    @command.command(name, help=study.help)
+    @_options
+    @click.option("--seed", "seeds", type=int, multiple=True, default=study.seeds, show_default=True)
+    @click.option("--small", "is_small", is_flag=True, help=f"A small version: {SMALL_GRAPH} alone, with one seed.")
+    def measure(
+        data: Path,
+        output_dir: Path,
+        markdown: Path | None,
+        graphs: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        is_small: bool,
+    ) -> None:
+        if is_small and markdown is not None:
+            raise click.UsageError("--small tells too little for a document; leave out one of --small and --markdown")
+        chosen = {SMALL_GRAPH: study.small} if is_small else graphs_of(study, graphs)
+        place = Place(data=data, output=output_dir / (f"{name}-small" if is_small else name))
+        _show(name, study_table(study, chosen, place, seeds[:1] if is_small else seeds), markdown)
+
+
+def _show(name: str, table: str, markdown: Path | None) -> None:
+    click.echo(f"\n{table}")
+    if markdown is not None:
+        write_table(markdown, name, table)
+
+
+for _name in STUDIES:
+    _study_command(_name)
+
+
+@command.command("lists")
+@_options
+def lists(data: Path, output_dir: Path, markdown: Path | None, graphs: Sequence[str]) -> None:
+    """How specific top-10 lists are: 75 test triples of a part of Hetionet, by several options."""
+    if graphs:
+        raise click.UsageError("this table is of one graph; leave --graph out")
+    _show("lists", lists_table(Place(data=data, output=output_dir / "lists")), markdown)
+
+
+if __name__ == "__main__":
+    command()

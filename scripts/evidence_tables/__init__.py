@@ -1,0 +1,1 @@
+"""Runs `tracin-dask validate` on several graphs, and puts what it found side by side."""
