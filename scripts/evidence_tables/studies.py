@@ -68,10 +68,10 @@ STUDIES = {
         ),
         Study(
             name="deletion",
-            help="What becomes of predictions when their strongest proponents are deleted: two graphs; some minutes.",
+            help="What becomes of predictions when their strongest proponents are deleted: two graphs, five retrainings each; a quarter of an hour.",
             graphs=dict.fromkeys(("umls", "kinships"), "--num-tests 100 --top-k 1,3 --num-seeds 5"),
             small="--num-tests 40 --top-k 1,3 --num-seeds 2",
-            seeds=(1, 2, 3),
+            seeds=(1,),
             columns=(("k = 1", "fall of MRR"), ("k = 3", "fall of MRR"), ("k = 3", "fall of margin")),
         ),
     )

@@ -251,7 +251,7 @@ def old() -> bytes:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("cases", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_edited_pickles_raise_no_other_errors_than_those_of_the_package(cases, saved, old, tmp_path_factory):
     folder = tmp_path_factory.mktemp("edited")
 

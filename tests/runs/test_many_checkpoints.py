@@ -13,6 +13,7 @@ from distributed import Client
 from small_graph import BATCH_SIZE, NUM_ROWS, Graph, MakeJob, bits, loaded_files, save_checkpoint, small_model
 
 from tracin_dask.errors import CheckpointError, ConfigError, ResumeError
+from tracin_dask.influence.losses import OneToAll
 from tracin_dask.launch.run import run
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile
@@ -21,6 +22,7 @@ from tracin_dask.runs import prepare as prepare_module
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute import on_worker
 from tracin_dask.runs.execute.driver import Execution, _job
+from tracin_dask.runs.inputs.poor_options import SUMMED
 from tracin_dask.runs.prepare import prepare
 from tracin_dask.runs.work import reported
 from tracin_dask.runs.work.score import load_ahead
@@ -282,3 +284,31 @@ class TestRefused:
     def test_a_run_refuses_a_wrong_number_of_learning_rates(self, graph: Graph, series):
         with pytest.raises(ConfigError, match=r"2 learning rates and 3 checkpoint\(s\)"):
             prepare(graph.store, series, config=RunConfig.of(mode="self", learning_rate=(0.1, 0.2)))
+
+
+POOR = "early checkpoints drown the others"
+
+
+def test_a_sum_over_checkpoints_under_one_to_all_is_warned_of_with_figures(make, caplog):
+    make(loss=OneToAll(label_smoothing=0.1))
+    (said,) = [record.getMessage() for record in caplog.records if POOR in record.getMessage()]
+    assert f"{SUMMED[0]} on UMLS" in said
+    assert "--preset retraining" in said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"loss": OneToAll(), "curvature": "rows"},
+        {"loss": OneToAll(), "normalize": "cosine"},
+    ],
+)
+def test_other_sums_over_checkpoints_are_not_warned_of(make, caplog, options):
+    make(**options)
+    assert POOR not in caplog.text
+
+
+def test_one_checkpoint_of_several_trainings_is_not_warned_of(make, series, caplog):
+    make(model=[[one] for one in series], loss=OneToAll())
+    assert POOR not in caplog.text

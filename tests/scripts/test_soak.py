@@ -102,9 +102,18 @@ def soak(*words: str) -> str:
     return done.stdout
 
 
+def test_runs_whose_worker_and_client_are_killed_give_the_same_bits_and_leave_nothing():
+    """Takes a minute."""
+    names = ("a worker is killed", "the client is killed")
+    said = soak("--once", "--no-memory", f"--seed={SEED}", *(f"--only={name}" for name in names))
+    assert all(f"\n{name:<46}    1: " in said for name in names)
+    assert "faults: no violation(s)" in said
+
+
+@pytest.mark.slow
 def test_runs_under_each_kind_of_fault_give_the_same_bits_or_one_error_leave_nothing_and_take_no_more_memory():
     """Takes three minutes."""
-    said = soak("--once", "--minutes=1", f"--seed={SEED}", *(f"--only={name}" for name in ONE_OF_EACH_KIND))
+    said = soak("--once", "--minutes=3", f"--seed={SEED}", *(f"--only={name}" for name in ONE_OF_EACH_KIND))
     skipped = ("the disk is full",) if "no full disk in this soak" in said else ()
     for name in set(ONE_OF_EACH_KIND) - set(skipped):
         assert f"\n{name:<46}    1: " in said

@@ -181,5 +181,7 @@ def test_what_several_models_of_a_subset_say_is_averaged(tmp_path):
     of_one = np.mean([stats.spearmanr(*pair).statistic for pair in zip(sums, said[0].T, strict=True)])
     assert values(table)["plain", MARGIN_OF_ONE].value == pytest.approx(of_one)
     assert "the mean of 3 trainings" in table.notes[0]
-    ceiling = noise_ceiling(np.mean(said, axis=0).T, np.stack([one.T for one in said], axis=1), models=3, seed=0)
-    assert values(table)[CEILING, "margin"].value == ceiling.value
+    repeated = np.stack([one.T for one in said], axis=1)
+    for models, measure in ((3, "margin"), (1, MARGIN_OF_ONE)):
+        ceiling = noise_ceiling(np.mean(said, axis=0).T, repeated, averaged=3, models=models, seed=0)
+        assert values(table)[CEILING, measure].value == ceiling.value

@@ -72,8 +72,10 @@ def test_noise_ceiling_of_means_equals_the_score_of_a_perfect_prediction_of_them
     signal = generator.normal(size=(200, 100))
     repeated = signal[:, None] + generator.normal(size=(200, models, 100))
     means = repeated.mean(axis=1)
-    found = noise_ceiling(means, repeated, models=models, seed=1)
+    found = noise_ceiling(means, repeated, averaged=models, models=models, seed=1)
     assert found.value == pytest.approx(rank_correlations(signal, means).mean(), abs=0.02)
+    of_one = noise_ceiling(means, repeated, averaged=models, seed=1)
+    assert of_one.value == pytest.approx(rank_correlations(signal, repeated[:, 0]).mean(), abs=0.02)
 
 
 def test_noise_ceiling_without_noise_is_one_and_with_noise_alone_near_zero(generator):

@@ -29,6 +29,7 @@ from tracin_dask.runs.inputs.inverse_relations import refuse_other_inverses
 from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
 from tracin_dask.runs.inputs.masks import masks_of
+from tracin_dask.runs.inputs.poor_options import warn_of_poor_options
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
 from tracin_dask.runs.predictions.memory import rank_bytes
@@ -265,6 +266,7 @@ def _prepared(
         groupings=tuple(grouping_of(store, by) for by in config.saving.group_by),
         listed=resolve_training_triples(store, config.ranking.rank_of, "rank_of"),
     )
+    warn_of_poor_options(config.scoring, prepared.trainings)
     return replace(
         prepared,
         masks=masks_of(store, config.masking, prepared.targets),

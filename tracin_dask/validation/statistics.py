@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -62,25 +63,28 @@ def noise_ceiling(
     means: Float[ndarray, "test subset"],
     repeated: Float[ndarray, "test repeat repeated_subset"],
     *,
+    averaged: int = 1,
     models: int = 1,
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Estimate:
     """Give the rank correlation that a perfect prediction of each subset would have with means of `models` trainings.
 
-    The variance of these means over subsets is that of the subsets and of their noise; repeated trainings of the same
-    subsets give the noise of a training alone, and that of a mean is so many times smaller. The root of the subsets'
-    share, a mean over test triples, is Pearson's correlation, from which Spearman's follows as for normal variables:
-    6/π · arcsin(ρ/2). The interval is that of a bootstrap over test triples.
+    `means` are of `averaged` trainings each. Repeated trainings of the same subsets give the noise of a training alone,
+    and that of a mean is so many times smaller. The root of the subsets' share of the variance, a mean over test
+    triples, is Pearson's correlation, from which Spearman's follows as for normal variables: 6/π · arcsin(ρ/2). The
+    interval is that of a bootstrap over test triples.
     """
-    noise = repeated.var(axis=1, ddof=1).mean(axis=1) / models
-    total = means.var(axis=1, ddof=1)
+    noise, total = repeated.var(axis=1, ddof=1).mean(axis=1) / averaged, means.var(axis=1, ddof=1)
     share = np.divide(noise, total, out=np.ones_like(noise), where=total > 0)
-    return over_axes(share, _ceiling, axes=(0,), seed=seed, resamples=resamples)
+    return over_axes(share, partial(_ceiling, ratio=averaged / models), axes=(0,), seed=seed, resamples=resamples)
 
 
-def _ceiling(shares_of_noise: Float[ndarray, " test"]) -> float:
-    return float(6 / np.pi * np.arcsin(np.sqrt(np.clip(1 - shares_of_noise.mean(), 0, 1)) / 2))
+def _ceiling(shares_of_noise: Float[ndarray, " test"], *, ratio: float) -> float:
+    """Give the ceiling of means with `ratio` times the noise."""
+    share = np.clip(shares_of_noise.mean(), 0, 1)
+    of_subsets = (1 - share) / (1 - share + ratio * share)
+    return float(6 / np.pi * np.arcsin(np.sqrt(of_subsets) / 2))
 
 
 def mean_with_interval(values: Float[ndarray, " _"], *, seed: int, resamples: int = RESAMPLES) -> Estimate:

@@ -31,8 +31,7 @@ class Target:
 
     def worth(self, trained: Sequence[Measured]) -> Float[ndarray, "subset test"]:
         """Average over the first models of each subset."""
-        mean: ndarray = np.mean([one.worth(self.quantity) for one in trained[: self.models]], axis=0)
-        return mean
+        return _mean(trained[: self.models], self.quantity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +183,15 @@ def _ceiling(study: Study, plan: SubsetPlan, trained: Sequence[Measured]) -> lis
     if len(trained) == 1:
         return []
     seed, rows, number = seed_for(study.seed, "bootstrap"), [], plan.repetitions[-1]
+    averaged = plan.models_per_subset
     for one in plan.targets:
         repeated = np.stack([measured.worth(one.quantity)[:number].T for measured in trained], axis=1)
-        estimate = noise_ceiling(one.worth(trained).T, repeated, models=one.models, seed=seed)
+        means = _mean(trained[:averaged], one.quantity).T
+        estimate = noise_ceiling(means, repeated, averaged=averaged, models=one.models, seed=seed)
         rows.append(Row(method=CEILING, measure=one.measure, estimate=estimate))
     return rows
+
+
+def _mean(trained: Sequence[Measured], quantity: str) -> Float[ndarray, "subset test"]:
+    mean: ndarray = np.mean([one.worth(quantity) for one in trained], axis=0)
+    return mean
