@@ -55,7 +55,7 @@ STUDIES = {
     for study in (
         Study(
             name="lds",
-            help="Rank correlation with models of random halves (LDS): four graphs, three seeds; about an hour.",
+            help="Rank correlation with models of random halves (LDS): four graphs, three seeds; an hour on two cores.",
             graphs={
                 **dict.fromkeys(
                     ("umls", "kinships", "codex-s"), "--num-subsets 24 --models-per-subset 3 --num-tests 80"
@@ -68,7 +68,7 @@ STUDIES = {
         ),
         Study(
             name="deletion",
-            help="What becomes of predictions when their strongest proponents are deleted: two graphs, five retrainings each; a quarter of an hour.",
+            help="Deletion of the strongest proponents: two graphs, five trainings each; a quarter of an hour.",
             graphs=dict.fromkeys(("umls", "kinships"), "--num-tests 100 --top-k 1,3 --num-seeds 5"),
             small="--num-tests 40 --top-k 1,3 --num-seeds 2",
             seeds=(1,),
