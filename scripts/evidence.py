@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 from evidence_tables.document import write_table
 from evidence_tables.lists import lists_table
-from evidence_tables.studies import SMALL_GRAPH, STUDIES, Place, graphs_of, study_table
+from evidence_tables.studies import SMALL_GRAPH, STUDIES, Place, Study, graphs_of, study_table
 
 DATA = os.environ.get("TRACIN_DASK_DATA", "data")
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group(context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
@@ -22,32 +23,22 @@ def command() -> None:
     """
 
 
-def _options(function: Callable[..., None]) -> Callable[..., None]:
+def _places(function: Callable[..., None]) -> Callable[..., None]:
     for add in (
-        click.option(
-            "--data", type=click.Path(path_type=Path, file_okay=False), default=DATA, help="Folder of graphs."
-        ),
-        click.option(
-            "-o",
-            "--output-dir",
-            type=click.Path(path_type=Path, file_okay=False),
-            default="evidence",
-            show_default=True,
-        ),
         click.option(
             "--markdown", type=click.Path(path_type=Path, exists=True), help="Put the table into this document."
         ),
-        click.option("--graph", "graphs", multiple=True, help="Only this graph; may be repeated.  [default: all]"),
+        click.option("-o", "--output-dir", type=FOLDER, default="evidence", show_default=True),
+        click.option("--data", type=FOLDER, default=DATA, show_default=True, help="Folder of graphs."),
     ):
         function = add(function)
     return function
 
 
-def _study_command(name: str) -> None:
-    study = STUDIES[name]
-
-    @command.command(name, help=study.help)
-    @_options
+def _study_command(study: Study) -> None:
+    @command.command(study.name, help=study.help)
+    @_places
+    @click.option("--graph", "graphs", multiple=True, help="Only this graph; may be repeated.  [default: all]")
     @click.option("--seed", "seeds", type=int, multiple=True, default=study.seeds, show_default=True)
     @click.option("--small", "is_small", is_flag=True, help=f"A small version: {SMALL_GRAPH} alone, with one seed.")
     def measure(
@@ -62,27 +53,25 @@ def _study_command(name: str) -> None:
         if is_small and markdown is not None:
             raise click.UsageError("--small tells too little for a document; leave out one of --small and --markdown")
         chosen = {SMALL_GRAPH: study.small} if is_small else graphs_of(study, graphs)
-        place = Place(data=data, output=output_dir / (f"{name}-small" if is_small else name))
-        _show(name, study_table(study, chosen, place, seeds[:1] if is_small else seeds), markdown)
+        place = Place(data=data, output=output_dir / (f"{study.name}-small" if is_small else study.name))
+        _show(study.name, study_table(study, chosen, place, seeds[:1] if is_small else seeds), markdown)
+
+
+for _study in STUDIES.values():
+    _study_command(_study)
+
+
+@command.command()
+@_places
+def lists(data: Path, output_dir: Path, markdown: Path | None) -> None:
+    """How specific top-10 lists are: 75 test triples of a part of Hetionet, by several options; some minutes."""
+    _show("lists", lists_table(Place(data=data, output=output_dir / "lists")), markdown)
 
 
 def _show(name: str, table: str, markdown: Path | None) -> None:
     click.echo(f"\n{table}")
     if markdown is not None:
         write_table(markdown, name, table)
-
-
-for _name in STUDIES:
-    _study_command(_name)
-
-
-@command.command("lists")
-@_options
-def lists(data: Path, output_dir: Path, markdown: Path | None, graphs: Sequence[str]) -> None:
-    """How specific top-10 lists are: 75 test triples of a part of Hetionet, by several options."""
-    if graphs:
-        raise click.UsageError("this table is of one graph; leave --graph out")
-    _show("lists", lists_table(Place(data=data, output=output_dir / "lists")), markdown)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ TRAININGS: Mapping[str, str] = yaml.safe_load((HERE / "trainings.yaml").read_tex
 SMALL_GRAPH = "nations"
 
 
+Columns = tuple[tuple[str, str], ...]
+"""Conditions and measures."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """A command of `tracin-dask validate` that is given for several graphs and seeds.
@@ -33,8 +37,8 @@ class Study:
         Options of the study by graph.
     small
         Options of a small version, which is of the graph `SMALL_GRAPH` alone, with one seed.
-    columns
-        Conditions and measures that the table shows.
+    tables
+        Conditions and measures that each of its tables shows.
     """
 
     name: str
@@ -42,12 +46,12 @@ class Study:
     graphs: Mapping[str, str]
     small: str
     seeds: tuple[int, ...]
-    columns: tuple[tuple[str, str], ...]
+    tables: tuple[Columns, ...]
 
-    @property
-    def methods(self) -> Path:
-        """The file of its methods."""
-        return HERE / f"{self.name}.yaml"
+    def methods(self, graph: str) -> Path:
+        """Find the file of its methods: that of a graph, or else that of all."""
+        of_graph = HERE / f"{self.name}-{graph}.yaml"
+        return of_graph if of_graph.is_file() else HERE / f"{self.name}.yaml"
 
 
 STUDIES = {
@@ -64,7 +68,7 @@ STUDIES = {
             },
             small="--num-subsets 16 --num-tests 40 --num-repeated 4 --repeats 2",
             seeds=(1, 2, 3),
-            columns=(("", "margin"),),
+            tables=((("", "margin"),), (("", "margin of one model"),)),
         ),
         Study(
             name="deletion",
@@ -72,7 +76,7 @@ STUDIES = {
             graphs=dict.fromkeys(("umls", "kinships"), "--num-tests 100 --top-k 1,3 --num-seeds 5"),
             small="--num-tests 40 --top-k 1,3 --num-seeds 2",
             seeds=(1,),
-            columns=(("k = 1", "fall of MRR"), ("k = 3", "fall of MRR"), ("k = 3", "fall of margin")),
+            tables=((("k = 1", "fall of MRR"), ("k = 3", "fall of MRR"), ("k = 3", "fall of margin")),),
         ),
     )
 }
@@ -121,12 +125,13 @@ def study_table(study: Study, graphs: Mapping[str, str], place: Place, seeds: Se
         for folder, seed in zip(folders, seeds, strict=True):
             _validate(study, place.graph(graph), f"{TRAININGS[graph]} {options}", folder, seed)
         found[graph] = (combined(folders), [_quality(folder) for folder in folders])
-    return markdown(*_table(study, found))
+    tables = [_table(columns, found) for columns in study.tables]
+    return "\n\n".join(markdown(header, rows) for header, rows in tables if len(header) > 1)
 
 
 def _validate(study: Study, graph: Path, options: str, folder: Path, seed: int) -> None:
     files = [word for name in ("train", "valid", "test") for word in (f"--{name}", str(graph / f"{name}.txt"))]
-    words = ["validate", study.name, *files, "-o", str(folder), "--methods", str(study.methods)]
+    words = ["validate", study.name, *files, "-o", str(folder), "--methods", str(study.methods(graph.name))]
     words += [*shlex.split(options), "--seed", str(seed)]
     click.echo(f"$ {shlex.join(['tracin-dask', *words])}")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -148,16 +153,21 @@ def _quality(folder: Path) -> float:
 
 
 def _table(
-    study: Study, found: Mapping[str, tuple[Mapping[Key, Combined], Sequence[float]]]
+    columns: Columns, found: Mapping[str, tuple[Mapping[Key, Combined], Sequence[float]]]
 ) -> tuple[list[str], list[list[str]]]:
-    """Make a column for each graph and measure, and a row for each method."""
-    columns = [(graph, condition, measure) for graph in found for condition, measure in study.columns]
-    header = ["method", *(", ".join(filter(None, column)) for column in columns)]
+    """Make a column for each graph and measure, where there are such numbers, and a row for each method."""
+    places = [
+        (graph, condition, measure)
+        for graph, (numbers, _) in found.items()
+        for condition, measure in columns
+        if any(key[1:] == (condition, measure) for key in numbers)
+    ]
+    header = ["method", *(", ".join(filter(None, place)) for place in places)]
     methods = dict.fromkeys(method for numbers, _ in found.values() for method, _, _ in numbers)
     rows = [
-        [method, *(str(found[graph][0].get((method, condition, measure), "")) for graph, condition, measure in columns)]
+        [method, *(str(found[graph][0].get((method, condition, measure), "")) for graph, condition, measure in places)]
         for method in methods
     ]
     quality = {graph: f"{sum(values) / len(values):.2f}" for graph, (_, values) in found.items()}
-    rows.append(["filtered MRR of the explained models", *(quality[graph] for graph, _, _ in columns)])
+    rows.append(["filtered MRR of the explained models", *(quality[graph] for graph, _, _ in places)])
     return header, [row for row in rows if any(row[1:])]
