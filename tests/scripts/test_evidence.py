@@ -58,8 +58,8 @@ def test_predictions_fall_further_without_the_proponents_of_the_preset_than_with
 
 def test_every_method_is_in_the_tables(tables):
     for name, study in STUDIES.items():
-        named = {line.partition(": {")[0].strip('"') for line in study.methods(SMALL_GRAPH).read_text().splitlines()[1:]}
-        assert named <= set(tables[name])
+        lines = study.methods(SMALL_GRAPH).read_text().splitlines()[1:]
+        assert {line.partition(": {")[0].strip('"') for line in lines} <= set(tables[name])
 
 
 def test_every_graph_has_a_training():
