@@ -292,7 +292,7 @@ POOR = "early checkpoints drown the others"
 def test_a_sum_over_checkpoints_under_one_to_all_is_warned_of_with_figures(make, caplog):
     make(loss=OneToAll(label_smoothing=0.1))
     (said,) = [record.getMessage() for record in caplog.records if POOR in record.getMessage()]
-    assert f"{SUMMED[0]} on UMLS" in said
+    assert f"{SUMMED[0]:.2f} on UMLS" in said
     assert "--preset retraining" in said
 
 
