@@ -17,7 +17,7 @@ OPTIONS = (
     "--preset tracin",
     "--normalize cosine",
     "--parameters 'entity_embeddings.*'",
-    "--last-layers 2",
+    "--use-last-layers-only",
     "--preset retraining",
 )
 

@@ -51,6 +51,21 @@ def test_an_ensemble_is_the_mean_over_trainings_with_its_standard_deviation(make
     assert [one["training"] for one in result.run["checkpoints"]] == [1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.parametrize("normalize", ["none", "cosine"])
+def test_proponents_and_opponents_beside_a_list_have_a_spread_too(make_job: MakeJob, trainings, normalize):
+    options = {"precision": "float64", "normalize": normalize}
+    whole = make_job(model=trainings, top_k=TOP, **options).carry_out()
+    result = make_job(model=trainings, top_k=10, **options).carry_out()
+    for index, further in enumerate(result.further):
+        assert len(further) > 3
+        of_line = dict(zip(whole.rankings[index].train_index.tolist(), whole.spread[index], strict=True))
+        for ranked, spread in ((result.rankings[index], result.spread[index]), (further, result.further_spread[index])):
+            expected = [of_line[line] for line in ranked.train_index.tolist()]
+            np.testing.assert_allclose(spread, expected, rtol=1e-6, atol=1e-12)
+    shown = json.loads(json.dumps(result.to_dict()))
+    assert all(entry["influence_spread"] >= 0 for entry in shown["further_influences"])
+
+
 def test_spread_and_contributions_are_read_back(make_job: MakeJob, trainings, tmp_path):
     job = make_job(model=trainings, precision="float64", checkpoint_contributions=True, normalize="cosine")
     result = job.carry_out()

@@ -172,13 +172,19 @@ def _write_further(result: InfluenceResult, test_index: int) -> dict[str, Any]:
     further = result.further[test_index]
     if len(further) == 0:
         return {}
-    columns = ranked_columns(result, further) | {"train_index": number_array(further.train_index)}
-    return {FURTHER: rows(table_of(columns))}
+    columns = ranked_columns(result, further)
+    if result.further_spread is not None:
+        columns[f"{result.value_name}_spread"] = number_array(result.further_spread[test_index])
+    return {FURTHER: rows(table_of(columns | {"train_index": number_array(further.train_index)}))}
 
 
 def _read_further(contents: Sequence[Contents]) -> dict[str, Any]:
     name = name_of_value(contents)
-    return {"further": tuple(_ranked(one.get(FURTHER, ()), name) for one in contents)}
+    listed = [one.get(FURTHER, ()) for one in contents]
+    return {
+        "further": tuple(_ranked(entries, name) for entries in listed),
+        "further_spread": _spread(contents, listed, name),
+    }
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -191,7 +197,7 @@ def _read_rankings(contents: Sequence[Contents]) -> dict[str, Any]:
     return {
         "rankings": tuple(_ranked(one[f"{name}s"], name) for one in contents),
         "contributions": _contributions(contents, name),
-        "spread": _spread(contents, name),
+        "spread": _spread(contents, [one[f"{name}s"] for one in contents], name),
     }
 
 
@@ -219,11 +225,13 @@ def _contributions(contents: Sequence[Contents], name: str) -> tuple[ndarray, ..
     return tuple(part.reshape(len(one), width) for part, one in zip(parts, listed, strict=True))
 
 
-def _spread(contents: Sequence[Contents], name: str) -> tuple[ndarray, ...] | None:
+def _spread(
+    contents: Sequence[Contents], listed: Sequence[Sequence[Contents]], name: str
+) -> tuple[ndarray, ...] | None:
     """Read the spread over trainings, where there are several."""
     if not any("training" in checkpoint for checkpoint in contents[0]["run"]["checkpoints"]):
         return None
-    return tuple(numbers((entry[f"{name}_spread"] for entry in one[f"{name}s"]), float) for one in contents)
+    return tuple(numbers((entry[f"{name}_spread"] for entry in entries), float) for entries in listed)
 
 
 def _write_num_ranked(result: InfluenceResult, test_index: int) -> dict[str, Any]:

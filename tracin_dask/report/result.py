@@ -90,6 +90,8 @@ class InfluenceResult(EqualByParts):
     spread
         The standard deviation over trainings of every ranking's influences [entry], where there are several: an
         influence is their mean.
+    further_spread
+        The same of `further`.
     norms
         The norms of the gradients of test triples and of the rankings, where influences were divided by them.
     num_ranked
@@ -114,6 +116,7 @@ class InfluenceResult(EqualByParts):
     further: tuple[RankedTriples, ...] = field(repr=False)
     contributions: "tuple[Float[ndarray, '_ checkpoint'], ...] | None" = field(default=None, repr=False)
     spread: tuple[Float[ndarray, " _"], ...] | None = field(default=None, repr=False)
+    further_spread: tuple[Float[ndarray, " _"], ...] | None = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
     groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
     num_ranked: Int[ndarray, " answer"] | None = field(default=None, repr=False)

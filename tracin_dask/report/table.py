@@ -84,10 +84,13 @@ def _meaning(result: InfluenceResult) -> str:
 
 def _spread(result: InfluenceResult, test_index: int) -> dict[int, float]:
     """Give the spread over trainings by the training triple's line, counted from 0."""
-    if result.spread is None:
+    if result.spread is None or result.further_spread is None:
         return {}
-    lines = result.rankings[test_index].train_index.tolist()
-    return dict(zip(lines, result.spread[test_index].tolist(), strict=True))
+    parts = (result.rankings, result.spread), (result.further, result.further_spread)
+    found: dict[int, float] = {}
+    for ranked, spread in parts:
+        found |= zip(ranked[test_index].train_index.tolist(), spread[test_index].tolist(), strict=True)
+    return found
 
 
 def _table(

@@ -23,11 +23,11 @@ from tracin_dask.report.arrow import number_array
 from tracin_dask.report.groups import GroupInfluences
 from tracin_dask.report.labels import Labels, Texts
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
-from tracin_dask.report.result import SHOWN_ENTRIES, InfluenceResult, Norms, RankedTriples, join
+from tracin_dask.report.result import SHOWN_ENTRIES, InfluenceResult, RankedTriples
 from tracin_dask.runs.inputs.groupings import Grouping
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import one_or_all
-from tracin_dask.runs.work.reported import Contributions
+from tracin_dask.runs.work.reported import AboutReported, Contributions
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.store import TripleStore
 
@@ -45,25 +45,26 @@ def make_result(
     prepared: PreparedRun,
     kept: Mapping[str, Any],
     rankings: Sequence[Ranking],
+    further: Sequence[Ranking],
     about: Mapping[str, Any],
     *,
-    norms: Norms | None = None,
-    contributions: Contributions | None = None,
+    found: AboutReported,
 ) -> InfluenceResult:
     """Put together what was kept of the influences, by the names of reductions; `about` says how it was made."""
     ranked = tuple(_ranked(ranking) for ranking in rankings)
     num_ranked = kept.get(num_ranked_rows.NAME)
     ranks = _listed_ranks(prepared, kept.get(exact_ranks.NAME), num_ranked)
-    further = tuple(_further(prepared, kept[topk.NAME], index, listed) for index, listed in enumerate(rankings))
+    beside = tuple(_ranked(ranking) for ranking in further)
     return InfluenceResult(
         test_triples=prepared.test_triples,
         contrast_tails=prepared.contrast_tails,
         sets=prepared.sets,
         rankings=ranked,
-        further=further,
-        contributions=contributions if prepared.config.saving.checkpoint_contributions else None,
-        spread=_spread(prepared, contributions),
-        norms=norms,
+        further=beside,
+        contributions=found.contributions if prepared.config.saving.checkpoint_contributions else None,
+        spread=_spread(prepared, found.contributions),
+        further_spread=_spread(prepared, found.of_further),
+        norms=found.norms,
         groups=tuple(
             _group_influences(prepared.store, grouping, totals)
             for grouping, totals in zip(prepared.groupings, kept.get(group_totals.NAME, ()), strict=True)
@@ -73,7 +74,7 @@ def make_result(
         kept={one.name: _reported(one, kept[one.name], len(rankings)) for one in prepared.config.saving.reductions},
         top_k=prepared.config.ranking.top_k,
         learning_rate=one_or_all(prepared.learning_rates),
-        labels=labels_of(prepared.store, _all_triples(prepared, [*ranked, *further])),
+        labels=labels_of(prepared.store, _all_triples(prepared, [*ranked, *beside])),
         run=json.loads(json.dumps(about)),  # as it is read back
     )
 
@@ -103,12 +104,16 @@ def _ranked(ranking: Ranking) -> RankedTriples:
     return RankedTriples(triples=ranking.triples, influence=ranking.influence, train_index=ranking.train_index)
 
 
-def _further(prepared: PreparedRun, top: TopK, test_index: int, listed: Ranking) -> RankedTriples:
-    """Find the strongest proponents and opponents that a ranking by size leaves out."""
+def further_rankings(prepared: PreparedRun, top: TopK, rankings: Sequence[Ranking]) -> tuple[Ranking, ...]:
+    """Find the strongest proponents and opponents that rankings by size leave out; none for rankings of one side."""
     if prepared.config.ranking.rank_by != "absolute" or prepared.test_triples is None:
-        return _ranked(listed.take(slice(0)))
-    sides = (topk.ranked(top, test_index, side).take(slice(SHOWN_ENTRIES)) for side in ("proponents", "opponents"))
-    return join([_ranked(side.take(~np.isin(side.train_index, listed.train_index))) for side in sides])
+        return tuple(listed.take(slice(0)) for listed in rankings)
+    return tuple(_further(top, index, listed) for index, listed in enumerate(rankings))
+
+
+def _further(top: TopK, index: int, listed: Ranking) -> Ranking:
+    sides = [topk.ranked(top, index, side).take(slice(SHOWN_ENTRIES)) for side in ("proponents", "opponents")]
+    return topk.joined([side.take(~np.isin(side.train_index, listed.train_index)) for side in sides])
 
 
 def _listed_ranks(

@@ -78,8 +78,8 @@ def merge(parts: Sequence[TopK]) -> TopK:
     k = parts[0].k
     return TopK(
         k=k,
-        highest=_best(_join([part.highest for part in parts]), k, sign=1),
-        lowest=_best(_join([part.lowest for part in parts]), k, sign=-1),
+        highest=_best(joined([part.highest for part in parts]), k, sign=1),
+        lowest=_best(joined([part.lowest for part in parts]), k, sign=-1),
     )
 
 
@@ -93,7 +93,7 @@ def ranked(top: TopK, test_index: int, rank_by: RankBy) -> Ranking:
         return high.take(high.influence > 0)
     if rank_by == "opponents":
         return low.take(low.influence < 0)
-    both = _join([high, low])
+    both = joined([high, low])
     both = both.take(np.unique(both.train_index, return_index=True)[1])
     return both.take(np.lexsort((both.train_index, -np.abs(both.influence)))[: top.k])
 
@@ -214,7 +214,7 @@ class _Side:
             self._rank()
 
     def settle(self) -> Ranking:
-        return _best(_join(self._waiting), self._k, sign=self._sign)
+        return _best(joined(self._waiting), self._k, sign=self._sign)
 
     def _first_threshold(self, batch: ScoredBatch) -> Tensor:
         """Take the bounds to start with, or what the first batch itself surpasses k times."""
@@ -278,7 +278,8 @@ def _of_test(side: Ranking, test_index: int) -> Ranking:
     return side.take(slice(int(first), int(stop)))
 
 
-def _join(parts: Sequence[Ranking]) -> Ranking:
+def joined(parts: Sequence[Ranking]) -> Ranking:
+    """Put some lists behind others."""
     return Ranking(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Ranking)})
 
 

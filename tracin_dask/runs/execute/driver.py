@@ -28,12 +28,12 @@ from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import about_run
 from tracin_dask.runs.reductions import Reductions
-from tracin_dask.runs.result import make_result
+from tracin_dask.runs.result import further_rankings, make_result
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.records import Records
 from tracin_dask.runs.sinks.saved_scores import Scores, claim, complete, locked, scores_of
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
-from tracin_dask.runs.work.reported import Contributions, Reported, divided
+from tracin_dask.runs.work.reported import AboutReported, Contributions, Reported, about_rankings, divided
 from tracin_dask.types import Progress
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def _carry_out(
         total, resumed_rows = _score_all(executor, plan, recorded, meter, announcer, job=job)
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
-        norms, contributions = _about_reported(executor, prepared, rankings)
+        further = further_rankings(prepared, top, rankings)
+        found = _about_reported(executor, prepared, rankings, further)
         about = about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
@@ -151,7 +152,7 @@ def _carry_out(
         announcer.failed(error)
         raise
     announcer.finished(top)
-    result = make_result(prepared, total.kept, rankings, about, norms=norms, contributions=contributions)
+    result = make_result(prepared, total.kept, rankings, further, about, found=found)
     return replace(result, predictions=predictions)
 
 
@@ -204,18 +205,17 @@ def _score_all(
 
 
 def _about_reported(
-    executor: Executor, prepared: PreparedRun, rankings: Sequence[Ranking]
-) -> tuple[Norms | None, Contributions | None]:
+    executor: Executor, prepared: PreparedRun, rankings: Sequence[Ranking], further: Sequence[Ranking]
+) -> AboutReported:
     """Give the norms of the reported influences and what each checkpoint adds, as far as these are needed."""
-    config, reported = prepared.config, [ranking.triples for ranking in rankings]
-    norms = executor.norms(reported) if config.scoring.normalize != "none" else None
-    if not config.saving.checkpoint_contributions and prepared.num_trainings == 1:
-        return norms, None
-    contributions = executor.contributions(reported)
-    if norms is None:
-        return norms, contributions
-    influences = [ranking.influence for ranking in rankings]
-    return norms, divided(contributions, norms, config.scoring.normalize, influences)
+    config, is_ensemble = prepared.config, prepared.num_trainings > 1
+    asked = [topk.joined(pair) for pair in zip(rankings, further, strict=True)] if is_ensemble else rankings
+    triples = [ranking.triples for ranking in asked]
+    norms = executor.norms(triples) if config.scoring.normalize != "none" else None
+    found = executor.contributions(triples) if config.saving.checkpoint_contributions or is_ensemble else None
+    if found is not None and norms is not None:
+        found = divided(found, norms, config.scoring.normalize, [ranking.influence for ranking in asked])
+    return about_rankings(norms, found, [len(ranking) for ranking in rankings])
 
 
 def _audit(

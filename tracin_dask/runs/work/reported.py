@@ -1,6 +1,7 @@
 """What is asked of the few training triples that are reported: what each checkpoint adds to them, and their norms."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,6 +24,23 @@ Reported = Sequence[Int[ndarray, "_ 3"]]
 """The training triples that are reported of each test triple; of all together for self-influence."""
 Contributions = tuple[Float[ndarray, "_ checkpoint"], ...]
 """What every checkpoint adds to the influence of each of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AboutReported:
+    """What is known of the reported training triples, as far as it is needed.
+
+    Attributes
+    ----------
+    of_further
+        What every checkpoint adds to the influences of those that rankings leave out, where there are several
+        trainings.
+    """
+
+    norms: Norms | None = None
+    contributions: Contributions | None = None
+    of_further: Contributions | None = None
+
 
 TESTS_AT_A_TIME = 16
 """All triples reported of so many test triples are scored against each of these: more do work that nobody asked for."""
@@ -65,6 +83,17 @@ def divided(
         by = (train * test * (whole != 0))[:, None]
         found.append(np.divide(entries, by, out=np.zeros_like(entries), where=by > 0))
     return tuple(found)
+
+
+def about_rankings(norms: Norms | None, found: Contributions | None, lengths: Sequence[int]) -> AboutReported:
+    """Part what is known of rankings and of further training triples behind them, by the lengths of the rankings."""
+    if norms is not None:
+        norms = Norms(train=tuple(one[:end] for one, end in zip(norms.train, lengths, strict=True)), test=norms.test)
+    if found is None:
+        return AboutReported(norms=norms)
+    pairs = list(zip(found, lengths, strict=True))
+    listed, further = tuple(one[:end] for one, end in pairs), tuple(one[end:] for one, end in pairs)
+    return AboutReported(norms=norms, contributions=listed, of_further=further)
 
 
 def _by_checkpoint(
