@@ -75,4 +75,4 @@ def _show(name: str, table: str, markdown: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    command()
+    command(prog_name="scripts/evidence")

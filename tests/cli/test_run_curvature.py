@@ -28,7 +28,7 @@ def test_the_file_and_the_screen_state_the_curvature(tool, words, project, tmp_p
     result = read(tmp_path)
     assert (result["run"]["curvature"], result["run"]["damping"]) == ("rows", 3.0)
     assert result["run"]["parameters"] == ["entity_embeddings.weight"]
-    assert "drop of loss per step that is divided by the curvature" in " ".join(output.split())
+    assert "drop of loss after a step that is divided by the curvature" in " ".join(output.split())
     ends = {project.lines[5][0], project.lines[5][2]}
     assert all({entry["train_head"], entry["train_tail"]} & ends for entry in result["influences"])
     assert "divided by the curvature" in " ".join(tool("show", tmp_path / "why.json").output.split())
@@ -85,7 +85,7 @@ def test_an_ensemble_states_its_trainings_and_the_spread(tool, words, project, t
     assert all(entry["influence_spread"] >= 0 for entry in result["influences"])
     assert "influences are averaged over 2 trainings, of 2 checkpoints in all, in this order:" in output
     for shown in (output, tool("show", tmp_path / "why.json").output):
-        assert "spread: the standard deviation over the trainings" in " ".join(shown.split())
+        assert "Spread: the standard deviation over the trainings." in " ".join(shown.split())
 
 
 def test_a_store_that_cannot_be_written_is_read_whole_with_the_same_bits(tool, words, tmp_path, monkeypatch, caplog):

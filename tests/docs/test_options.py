@@ -14,7 +14,7 @@ from tracin_dask.cli.options.values import GroupBy, ModelFiles
 
 NOT_OURS = {"--help", "--version", "--nthreads", "--scheduler-file", "--no-deps"}
 """Options of click, dask and pip."""
-OF_SCRIPTS = ("benchmarks.md", "development.md", "peers.md", "synthetic-graphs.md")
+OF_SCRIPTS = ("benchmarks.md", "development.md", "evidence.md", "peers.md", "synthetic-graphs.md")
 """Pages about scripts, whose options are none of the command's."""
 
 

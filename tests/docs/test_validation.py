@@ -14,7 +14,7 @@ COMMANDS = list(commands(PAGE))
 SMALL = {
     "": "--embedding-dim 12 --embedding-height 4 --embedding-width 3 --output-channels 2 --batch-size 16 "
     "--num-epochs 60 --learning-rate 0.02 --workers 1 --threads-per-worker 1 --device cpu",
-    "lds": "--num-subsets 3 --num-repeated 2 --num-tests 3",
+    "lds": "--num-subsets 3 --num-repeated 2 --models-per-subset 1 --num-tests 3",
     "deletion": "--num-seeds 1 --num-tests 2",
     "mislabel": "--num-graphs 1 --top-k 3",
     "stability": "--num-seeds 2 --num-tests 2 --top-k 3",

@@ -41,7 +41,7 @@ def test_lists_of_different_triples_that_touch_their_test_triples_are_specific()
     (line,) = specific(result_of(OWN))
     assert line == (
         "the 2 lists hold 4 different training triples in 4 places; 100% of the places have an entity of their test "
-        "triple; two lists share 0% of their places on average; 2 lists have opponents"
+        "triple; two lists share 0% of their places on average; 2 of the lists have opponents"
     )
 
 

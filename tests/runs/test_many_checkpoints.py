@@ -286,7 +286,7 @@ class TestRefused:
             prepare(graph.store, series, config=RunConfig.of(mode="self", learning_rate=(0.1, 0.2)))
 
 
-POOR = "early checkpoints drown the others"
+POOR = "sums over checkpoints under the loss one-to-all"
 
 
 def test_a_sum_over_checkpoints_under_one_to_all_is_warned_of_with_figures(make, caplog):
@@ -302,6 +302,9 @@ def test_a_sum_over_checkpoints_under_one_to_all_is_warned_of_with_figures(make,
         {},
         {"loss": OneToAll(), "curvature": "rows"},
         {"loss": OneToAll(), "normalize": "cosine"},
+        {"loss": OneToAll(), "parameters": ("fc.*",)},
+        {"loss": OneToAll(), "explain": "score"},
+        {"loss": OneToAll(), "mode": "self"},
     ],
 )
 def test_other_sums_over_checkpoints_are_not_warned_of(make, caplog, options):

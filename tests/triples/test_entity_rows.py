@@ -114,6 +114,19 @@ def test_a_missing_part_and_the_index_of_another_store_are_refused(tmp_path):
         find_entity_rows(other).rows(np.arange(NUM_ENTITIES))
 
 
+@pytest.mark.parametrize("left", ["no description", "nothing", "a file"])
+def test_what_stands_in_the_place_of_an_index_is_refused(tmp_path, left):
+    graph = make(tmp_path)
+    folder = Path(graph.path) / FOLDER
+    if left == "no description":
+        (folder / "zarr.json").unlink()
+    else:
+        shutil.rmtree(folder)
+        folder.mkdir() if left == "nothing" else folder.write_text("")
+    with pytest.raises(StoreError, match="delete its folder entity_rows"):
+        entity_rows.entity_rows(graph)
+
+
 @pytest.mark.parametrize("entities", [[20], [4], [0, 7], list(range(NUM_ENTITIES))])
 def test_neighbours_are_read_alike_by_the_index_and_from_all_rows(tmp_path, monkeypatch, entities):
     graph, chosen = make(tmp_path), np.array(entities)

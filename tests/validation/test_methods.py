@@ -41,6 +41,11 @@ def test_checkpoints_are_the_last_all_or_those_of_some_epochs(read, checkpoints,
     assert read(f"one: {{checkpoints: {checkpoints}}}")[0].epochs((1, 11, 30)) == epochs
 
 
+def test_methods_that_share_an_alias_have_all_its_options(read):
+    one, other = read("one: &settings {checkpoints: all, trainings: 2}\nother: *settings")
+    assert (one.checkpoints, one.trainings) == (other.checkpoints, other.trainings) == ("all", 2)
+
+
 def test_an_epoch_that_is_not_kept_is_refused(read):
     with pytest.raises(ConfigError, match=r"'one' needs the checkpoint of epoch 2, but those of 1, 3 are kept"):
         read("one: {checkpoints: [2]}")[0].epochs((1, 3))
@@ -56,6 +61,17 @@ def test_an_epoch_that_is_not_kept_is_refused(read):
         ("a: {baseline: random, normalize: cosine}", "method 'a': a baseline has no options of a run"),
         ("a: {checkpoints: first}", "method 'a': checkpoints is 'first'; expected last, all, or a list of epochs"),
         ("a: {trainings: 0}", "method 'a': trainings is 0; expected a whole number from 1 on"),
+        ("a: {baseline: [random]}", "method 'a': there is no baseline .'random'."),
+        ("a: {damping: '3'}", "method 'a': damping is '3'; expected a number such as 3 or 0.001"),
+        ("a: {damping: true}", "method 'a': damping is True; expected a number"),
+        ("a: {damping: 2001-13-40}", "is no YAML file"),
+        (f"a: {{learning_rate: 1{'0' * 400}}}", "method 'a': int too large"),
+        ("a: " + "[" * 3000, "is no YAML file"),
+        ("a: {landmarks: 10.5}", "method 'a': landmarks is 10.5; expected a whole number"),
+        ("a: {landmarks_near: 'no'}", "method 'a': landmarks_near is 'no'; expected true or false"),
+        ("a: {parameters: [1]}", "method 'a': parameters is .1.; expected a list of patterns"),
+        ("a: {normalize: 3}", "method 'a': normalize is 3; expected a word"),
+        ("1: {}", "has a method named 1; put the name into quotes"),
         ("a: cosine", "method 'a': expected options, such as"),
         ("- a", "names no methods"),
         ("", "names no methods"),

@@ -24,7 +24,7 @@ SUBSET_OPTIONS = (
     ),
     count_option("--num-tests", 100, "Test triples, drawn at random."),
     count_option("--num-repeated", 16, "Subsets that are trained on --repeats times, for the noise ceiling."),
-    count_option("--repeats", 2, "Trainings on each of these, where more than --models-per-subset; of 1, no ceiling."),
+    count_option("--repeats", 2, "Trainings on each of these, where that is more than --models-per-subset."),
 )
 DELETION_OPTIONS = (
     count_option("--num-tests", 100, "Test triples, drawn among those that the model ranks first."),
@@ -204,7 +204,7 @@ class ReplayFlags(SubsetFlags):
 @command.command(context_settings=SHOWN, no_args_is_help=True)
 @with_options(*STUDY_OPTIONS, *SUBSET_OPTIONS, QUANTITY_OPTION)
 def replay(**options: Unpack[ReplayFlags]) -> None:
-    """How well could a method do that sees every step of the training?
+    """How well could a method that sees every step of the training do?
 
     Records a training on all triples, splits what every step changed of a test triple exactly among the training
     triples, and scores that as `lds` scores methods. For small graphs.

@@ -87,7 +87,7 @@ def described(specificity: Specificity, *, both_sides: bool) -> list[str]:
 
     `both_sides` says that proponents and opponents were ranked together.
     """
-    sides = f"; {specificity.with_opponents:,} lists have opponents" if both_sides else ""
+    sides = f"; {specificity.with_opponents:,} of the lists have opponents" if both_sides else ""
     line = (
         f"the {specificity.lists:,} lists hold {specificity.distinct:,} different training triples in "
         f"{specificity.places:,} places; {specificity.touching:.0%} of the places have an entity of their test triple; "
@@ -97,6 +97,7 @@ def described(specificity: Specificity, *, both_sides: bool) -> list[str]:
         return [line]
     advice = (
         "these lists are hardly about their own test triples: --preset retraining ranks training triples that share an "
-        "entity with them, by what leaving each out would change; --normalize cosine takes away what pushes everything"
+        "entity with them, by how much the prediction would change without each; --normalize cosine puts those last "
+        "that push every prediction"
     )
     return [line, advice]

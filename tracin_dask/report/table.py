@@ -22,7 +22,7 @@ _SIZES = {
         "relatif": "{change} by Adam's norm.",
     },
     "curvature": {
-        "none": "{change} per step that is divided by the curvature.",
+        "none": "{change} after a step that is divided by the curvature.",
         "cosine": "cosine in the norm of the inverse curvature.",
         "relatif": "{change} by the norm of the inverse curvature.",
     },
@@ -78,7 +78,7 @@ def _meaning(result: InfluenceResult) -> str:
     """Say what sign and size mean."""
     way = "curvature" if "curvature" in result.run else result.run["preconditioner"]
     sizes = _SIZES.get(way, _OTHER_SIZES)
-    spread = "" if result.spread is None else "; spread: the standard deviation over the trainings"
+    spread = "" if result.spread is None else " Spread: the standard deviation over the trainings."
     return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]]) + spread
 
 

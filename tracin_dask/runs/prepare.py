@@ -266,7 +266,7 @@ def _prepared(
         groupings=tuple(grouping_of(store, by) for by in config.saving.group_by),
         listed=resolve_training_triples(store, config.ranking.rank_of, "rank_of"),
     )
-    warn_of_poor_options(config.scoring, prepared.trainings)
+    warn_of_poor_options(config, prepared.trainings)
     return replace(
         prepared,
         masks=masks_of(store, config.masking, prepared.targets),

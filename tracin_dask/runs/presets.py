@@ -25,12 +25,12 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     PLAIN: Preset(
-        purpose="plain TracIn over all parameters: the number of other implementations",
-        worth="rank correlation with retraining on UMLS: 0.11 (0.03 to 0.19)",
+        purpose="plain TracIn over all parameters, as other implementations compute it",
+        worth="rank correlation with retraining: 0.10 on UMLS, 0.03 on Kinships, 0.13 on CoDEx-S",
     ),
     RECOMMENDED: Preset(
         purpose="which training triples would change the prediction if the model were trained without them",
-        worth="rank correlation with retraining on UMLS: 0.60 (0.53 to 0.63)",
+        worth="rank correlation with retraining: 0.70 on UMLS, 0.51 on Kinships, 0.74 on CoDEx-S",
         options={"curvature": "rows"},
     ),
 }

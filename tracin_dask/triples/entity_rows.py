@@ -135,7 +135,8 @@ def entity_rows(store: TripleStore) -> EntityRows:
     with contextlib.suppress(StoreExistsError), place.new_folder() as part:  # made by another run in the meantime
         write_entity_rows(part, store)
     made = find_entity_rows(store)
-    assert made is not None  # noqa: S101 - just written
+    if made is None:
+        raise StoreError(f"{place}: no index, but something else; {AGAIN}")
     return made
 
 

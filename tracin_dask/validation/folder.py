@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class StudyFolder:
         """
         stated = self.path / STUDY
         if stated.exists():
-            self._refuse_another(json.loads(read_bytes(stated)), json.loads(json.dumps(identity)))
+            self._refuse_another(_stated(stated), json.loads(json.dumps(identity)))
         elif any(not file.name.startswith(".") and file.name != GRAPH for file in self.path.iterdir()):
             raise ResumeError(f"{self.path} has files, but no study ({STUDY}); choose another --output-dir")
         else:
@@ -92,7 +93,7 @@ class StudyFolder:
         try:
             with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
                 return Measured(**{name: arrays[name] for name in arrays.files})
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, EOFError, BadZipFile) as error:
             raise ResumeError(f"{path} is damaged ({error}); delete it, and its training is repeated") from error
 
     def write(self, key: str, measured: Measured, checkpoints: Mapping[int, bytes]) -> None:
@@ -110,6 +111,23 @@ class StudyFolder:
         with writing(path, "the result of a training", kept=lambda: "finished trainings are kept"):
             place_of(path.parent).make_folder()
             write_bytes(path, data)
+
+
+def _stated(path: Path) -> Mapping[str, Any]:
+    """Read what a study states of itself.
+
+    Raises
+    ------
+    ResumeError
+        If the file is damaged.
+    """
+    try:
+        found = json.loads(read_bytes(path))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ResumeError(f"{path} is damaged ({error}); choose another --output-dir") from error
+    if not isinstance(found, dict):
+        raise ResumeError(f"{path} states no study; choose another --output-dir")
+    return found
 
 
 def checkpoint_path(folder: Path, epoch: int) -> Path:

@@ -31,6 +31,7 @@ from tracin_dask.validation.rows import STRATUM_ROWS
 from tracin_dask.validation.seeds import seed_for
 from tracin_dask.validation.trainings import Training
 
+AGAIN = "delete it, and the same command computes these influences again"
 BLOCK_BYTES = 64 * 2**20
 """Bytes of the influences that are held at a time."""
 
@@ -52,11 +53,25 @@ class SavedScores:
     name: str = INFLUENCE
 
     def read(self, start: int, stop: int) -> Float[ndarray, "test row"]:
-        """Read some rows; self-influences are those of one test triple."""
-        arrays: list[Any] = [zarr.open_group(path, mode="r")[self.name] for path in self.paths]
-        parts = [np.atleast_2d(np.asarray(array[..., start:stop], dtype=np.float64)) for array in arrays]
-        mean: ndarray = np.mean(parts, axis=0)
+        """Read some rows; self-influences are those of one test triple.
+
+        Raises
+        ------
+        ScoresError
+            If a file is damaged or gone.
+        """
+        mean: ndarray = np.mean([self._read(path, start, stop) for path in self.paths], axis=0)
         return mean
+
+    def _read(self, path: Path, start: int, stop: int) -> Float[ndarray, "test row"]:
+        try:
+            array: Any = zarr.open_group(path, mode="r")[self.name]
+            found = np.atleast_2d(np.asarray(array[..., start:stop], dtype=np.float64))
+        except (ValueError, KeyError, OSError, RuntimeError) as error:
+            raise ScoresError(f"{path} is damaged ({error}); {AGAIN}") from error
+        if not np.isfinite(found).all():
+            raise ScoresError(f"{path} has lost influences of the training triples {start:,} to {stop:,}; {AGAIN}")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,7 +153,10 @@ class Explained:
 
 
 def _is_complete(path: Path) -> bool:
-    return path.is_dir() and bool(zarr.open_group(path, mode="r").attrs.get("complete"))
+    try:
+        return path.is_dir() and bool(zarr.open_group(path, mode="r").attrs.get("complete"))
+    except (ValueError, OSError) as error:
+        raise ScoresError(f"{path} is damaged ({error}); {AGAIN}") from error
 
 
 def blocks(num_rows: int, num_tests: int) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,16 @@ _OF_STUDIES = ("ranking", "masking", "saving")
 _SET = ("mode", "contrast", "together", "audit")
 NUMBERS = ("damping", "learning_rate")
 """Options that YAML may give as whole numbers."""
+_TEXT, _YES = ((str,), "a word"), ((bool,), "true or false")
+_WHOLE, _NUMBER = ((int,), "a whole number"), ((int, float), "a number such as 3 or 0.001")
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "damping": _NUMBER,
+    "learning_rate": ((int, float, list), "a number such as 0.001, or a list of them"),
+    **dict.fromkeys(("landmarks", "landmarks_seed", "last_layers", "batch_size"), _WHOLE),
+    **dict.fromkeys(("landmarks_near", "gradient_checkpointing", "cache_test_gradients"), _YES),
+    "parameters": ((list,), "a list of patterns"),
+}
+"""What YAML must give for an option, where that is not a word."""
 LOSSES: Mapping[str, Callable[[float], AnyLoss]] = {
     "bce": lambda _: BinaryCrossEntropy(),
     "one-to-all": lambda smoothing: OneToAll(label_smoothing=smoothing),
@@ -104,11 +114,14 @@ def read_methods(path: AnyPath | None = None) -> tuple[Method, ...]:
     data = files("tracin_dask.validation").joinpath(DEFAULT).read_bytes() if path is None else read_bytes(path)
     try:
         contents = yaml.safe_load(data)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{source} is no YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(contents, dict) or not contents:
         raise ConfigError(f"{source} names no methods; expected lines such as `cosine: {{normalize: cosine}}`")
-    return tuple(_method(str(name), settings, source) for name, settings in contents.items())
+    for name in contents:
+        if not isinstance(name, str):
+            raise ConfigError(f"{source} has a method named {name!r}; put the name into quotes")
+    return tuple(_method(name, settings, source) for name, settings in contents.items())
 
 
 def _method(name: str, settings: object, source: str) -> Method:
@@ -117,17 +130,19 @@ def _method(name: str, settings: object, source: str) -> Method:
         settings = {}
     if not isinstance(settings, dict):
         raise ConfigError(f"{where}: expected options, such as {{normalize: cosine}}, not {settings!r}")
+    settings = dict(settings)  # an alias in YAML is the same dictionary
     _refuse_unknown(settings, where)
     own = {key: settings.pop(key) for key in ("baseline", "checkpoints", "trainings") if key in settings}
     if isinstance(own.get("checkpoints"), list):
         own["checkpoints"] = tuple(own["checkpoints"])
     _refuse_wrong(own, where)
+    _refuse_types(settings, where)
     if own.get("baseline") is not None and settings:
         raise ConfigError(f"{where}: a baseline has no options of a run; leave out {', '.join(settings)}")
     method = Method(name=name, options=settings, **own)
     try:
         method.config(0.0)
-    except (ConfigError, TypeError) as error:
+    except (ConfigError, TypeError, OverflowError) as error:
         raise ConfigError(f"{where}: {error}") from error
     return method
 
@@ -149,13 +164,23 @@ def _refuse_unknown(settings: Mapping[Any, object], where: str) -> None:
 
 def _refuse_wrong(own: Mapping[str, Any], where: str) -> None:
     baseline, checkpoints, trainings = own.get("baseline"), own.get("checkpoints", "last"), own.get("trainings", 1)
-    if baseline is not None and baseline not in BASELINES:
+    if baseline is not None and baseline not in tuple(BASELINES):
         raise ConfigError(f"{where}: there is no baseline {baseline!r}; known are {', '.join(BASELINES)}")
     is_epochs = isinstance(checkpoints, tuple) and checkpoints and all(type(epoch) is int for epoch in checkpoints)
     if checkpoints not in ("last", "all") and not is_epochs:
         raise ConfigError(f"{where}: checkpoints is {checkpoints!r}; expected last, all, or a list of epochs")
     if type(trainings) is not int or trainings < 1:
         raise ConfigError(f"{where}: trainings is {trainings!r}; expected a whole number from 1 on")
+
+
+def _refuse_types(settings: Mapping[str, object], where: str) -> None:
+    """Refuse values of another type than the option has, such as a number in quotes."""
+    for name, value in settings.items():
+        kinds, expected = _TYPES.get(name, _TEXT)
+        items = value if isinstance(value, list) and name == "parameters" else []
+        is_right = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+        if not is_right or not all(isinstance(item, str) for item in items):
+            raise ConfigError(f"{where}: {name} is {value!r}; expected {expected}")
 
 
 def _loss(name: str, label_smoothing: float) -> AnyLoss:

@@ -61,7 +61,7 @@ def datamodeling_score(
 
 def noise_ceiling(
     means: Float[ndarray, "test subset"],
-    repeated: Float[ndarray, "test repeat repeated_subset"],
+    repeated: Float[ndarray, "test repeat subset"],
     *,
     averaged: int = 1,
     models: int = 1,
@@ -70,21 +70,34 @@ def noise_ceiling(
 ) -> Estimate:
     """Give the rank correlation that a perfect prediction of each subset would have with means of `models` trainings.
 
-    `means` are of `averaged` trainings each. Repeated trainings of the same subsets give the noise of a training alone,
-    and that of a mean is so many times smaller. The root of the subsets' share of the variance, a mean over test
-    triples, is Pearson's correlation, from which Spearman's follows as for normal variables: 6/π · arcsin(ρ/2). The
-    interval is that of a bootstrap over test triples.
+    `means` are of `averaged` trainings each. Repeated trainings of the same subsets (NaN where a subset has fewer) give
+    the noise of a training alone, and that of a mean is so many times smaller. The root of the subsets' share of the
+    variance, a mean over test triples, is Pearson's correlation ρ, from which Spearman's over S subsets follows as for
+    normal variables: 6/(π(S + 1)) · (arcsin ρ + (S − 2) arcsin(ρ/2)) (Moran 1948). Test triples whose shares differ
+    much have a lower ceiling. The interval is that of a bootstrap over test triples alone.
     """
-    noise, total = repeated.var(axis=1, ddof=1).mean(axis=1) / averaged, means.var(axis=1, ddof=1)
+    number = means.shape[1]
+    noise, total = _noise(repeated) / averaged, means.var(axis=1, ddof=1)
     share = np.divide(noise, total, out=np.ones_like(noise), where=total > 0)
-    return over_axes(share, partial(_ceiling, ratio=averaged / models), axes=(0,), seed=seed, resamples=resamples)
+    share *= max(number - 3, 0) / (number - 1)  # the mean of 1/s² of normal variables is larger than 1/σ² by this
+    ceiling = partial(_ceiling, ratio=averaged / models, number=number)
+    return over_axes(share, ceiling, axes=(0,), seed=seed, resamples=resamples)
 
 
-def _ceiling(shares_of_noise: Float[ndarray, " test"], *, ratio: float) -> float:
-    """Give the ceiling of means with `ratio` times the noise."""
+def _noise(repeated: Float[ndarray, "test repeat subset"]) -> Float[ndarray, " test"]:
+    """Give the variance of trainings of the same subset, pooled over the subsets."""
+    from_mean = repeated - np.nanmean(repeated, axis=1, keepdims=True)
+    freedom = (~np.isnan(repeated)).sum(axis=(1, 2)) - repeated.shape[2]
+    noise: ndarray = np.nansum(from_mean**2, axis=(1, 2)) / freedom
+    return noise
+
+
+def _ceiling(shares_of_noise: Float[ndarray, " test"], *, ratio: float, number: int) -> float:
+    """Give the ceiling over a number of subsets of means with `ratio` times the noise."""
     share = np.clip(shares_of_noise.mean(), 0, 1)
-    of_subsets = (1 - share) / (1 - share + ratio * share)
-    return float(6 / np.pi * np.arcsin(np.sqrt(of_subsets) / 2))
+    correlation = np.sqrt((1 - share) / (1 - share + ratio * share))
+    angles = np.arcsin(correlation) + (number - 2) * np.arcsin(correlation / 2)
+    return float(6 / (np.pi * (number + 1)) * angles)
 
 
 def mean_with_interval(values: Float[ndarray, " _"], *, seed: int, resamples: int = RESAMPLES) -> Estimate:

@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from tracin_dask.errors import ConfigError
 from tracin_dask.identity import Json, digest_of
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.settings import TrainingConfig
 from tracin_dask.validation.folder import StudyFolder
 from tracin_dask.validation.graph import StudyGraph
 from tracin_dask.validation.methods import Method
-from tracin_dask.validation.models import Bench
+from tracin_dask.validation.models import Bench, spread_epochs
 from tracin_dask.validation.trainings import Material
 from tracin_dask.validation.workers import Workers
 
@@ -44,8 +45,10 @@ class Study:
     def claim(self, kind: str, **plan: Json) -> None:
         """State the study in its folder; raises as `StudyFolder.claim`.
 
-        Methods are no part of it: the trainings of a study serve any of them.
+        Methods are no part of it: the trainings of a study serve any of them. They are checked before anything is
+        trained.
         """
+        self._refuse_methods()
         self.folder.claim({"study": kind, "base seed": self.seed, **plan, **self._inputs()})
 
     def bench(self, tests: Int[ndarray, "test 3"], extra: Int[ndarray, "extra 3"] | None = None) -> Bench:
@@ -72,6 +75,24 @@ class Study:
             "seed": self.seed,
             "methods": {method.name: [method.identity, method.trainings] for method in self.methods},
         }
+
+    def _refuse_methods(self) -> None:
+        """Refuse methods that these models cannot have.
+
+        Raises
+        ------
+        ConfigError
+            Naming the method.
+        """
+        kept = self.checkpoint_epochs or spread_epochs(self.settings.num_epochs)
+        for method in self.methods:
+            if method.baseline is not None:
+                continue
+            method.epochs(kept)
+            try:
+                method.config(self.settings.label_smoothing).scoring.tracked(self.model)
+            except ConfigError as error:
+                raise ConfigError(f"method {method.name!r}: {error}") from error
 
     def _inputs(self) -> Mapping[str, Json]:
         return {

@@ -47,7 +47,7 @@ def subset_plan(options: SubsetFlags) -> SubsetPlan:
         models_per_subset=options["models_per_subset"],
         fraction=options["fraction"],
         num_tests=options["num_tests"],
-        num_repeated=min(options["num_repeated"], options["num_subsets"]),
+        num_repeated=options["num_repeated"],
         repeats=options["repeats"],
     )
 

@@ -50,7 +50,8 @@ class SubsetPlan:
     num_tests
         Test triples, drawn at random.
     num_repeated, repeats
-        So many of the subsets are trained on so often, for the noise ceiling, where that is more often than the others.
+        So many of the subsets (at most all) are trained on so often, where that is more often than the others, for the
+        noise ceiling.
     """
 
     num_subsets: int = 64
@@ -74,10 +75,9 @@ class SubsetPlan:
             raise ConfigError(f"fraction is {self.fraction}; expected a number above 0 and below 1")
         if self.models_per_subset < 1:
             raise ConfigError(f"models_per_subset is {self.models_per_subset}; expected at least 1")
-        if self.repeats < 1 or self.num_repeated < 1 or self.num_repeated > self.num_subsets:
+        if self.repeats < 1 or self.num_repeated < 1:
             raise ConfigError(
-                f"{self.num_repeated} subsets are to be trained on {self.repeats} times; expected at least 1 of both, "
-                f"and at most all {self.num_subsets} subsets"
+                f"{self.num_repeated} subsets are to be trained on {self.repeats} times; expected at least 1 of both"
             )
 
     def subsets(self, seed: int) -> list[RandomSubset]:
@@ -99,7 +99,7 @@ class SubsetPlan:
     def repetitions(self) -> tuple[int, ...]:
         """How many subsets are trained on, time after time."""
         more = max(0, self.repeats - self.models_per_subset)
-        return (self.num_subsets,) * self.models_per_subset + (self.num_repeated,) * more
+        return (self.num_subsets,) * self.models_per_subset + (min(self.num_repeated, self.num_subsets),) * more
 
     def every_training(self, seed: int) -> list[Training]:
         """Plan the trainings of all repetitions."""
@@ -146,6 +146,9 @@ def table_of(
     about = {
         **study.about(),
         "num_subsets": plan.num_subsets,
+        "models_per_subset": plan.models_per_subset,
+        "num_repeated": plan.num_repeated,
+        "repeats": plan.repeats,
         "fraction": plan.fraction,
         "num_tests": num_tests,
         "models of all training triples": quality,
@@ -182,10 +185,12 @@ def _ceiling(study: Study, plan: SubsetPlan, trained: Sequence[Measured]) -> lis
     """Tell what a perfect prediction would score, given the noise of trainings."""
     if len(trained) == 1:
         return []
-    seed, rows, number = seed_for(study.seed, "bootstrap"), [], plan.repetitions[-1]
-    averaged = plan.models_per_subset
+    seed, rows, averaged = seed_for(study.seed, "bootstrap"), [], plan.models_per_subset
     for one in plan.targets:
-        repeated = np.stack([measured.worth(one.quantity)[:number].T for measured in trained], axis=1)
+        worth = [measured.worth(one.quantity).T for measured in trained]
+        repeated = np.full((len(worth[0]), len(worth), plan.num_subsets), np.nan)
+        for repeat, values in enumerate(worth):
+            repeated[:, repeat, : values.shape[1]] = values
         means = _mean(trained[:averaged], one.quantity).T
         estimate = noise_ceiling(means, repeated, averaged=averaged, models=one.models, seed=seed)
         rows.append(Row(method=CEILING, measure=one.measure, estimate=estimate))
