@@ -33,7 +33,7 @@ def lists_table(place: Place) -> str:
     rows = []
     for options in OPTIONS:
         folder = place.output / "-".join(shlex.split(options)).strip("-").replace("*", "all")
-        _tool("run", *train, *explained, *shlex.split(options), "--output-dir", str(folder))
+        _tool("run", *train, *explained, *shlex.split(options), "--output-dir", str(folder), "--overwrite")
         rows.append([f"`{options}`", *_cells(json.loads((folder / "summary.json").read_text())["specificity"])])
     header = [
         "options",
