@@ -24,7 +24,8 @@ class Combined:
 
     def __str__(self) -> str:
         """Write it as in the tables."""
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+        value, low, high = (round(number, 2) + 0.0 for number in (self.value, self.low, self.high))  # no -0.00
+        return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def combined(folders: Sequence[Path]) -> Mapping[Key, Combined]:
