@@ -84,6 +84,17 @@ def test_noise_ceiling_without_noise_is_one_and_with_noise_alone_near_zero(gener
     assert noise_ceiling(single, np.stack([single, other], axis=1), seed=1).value < 0.25
 
 
+@pytest.mark.parametrize("number", [3, 4, 80])
+def test_models_that_always_say_the_same_have_no_ceiling(number):
+    constant = np.zeros((5, number))
+    assert noise_ceiling(constant, np.stack([constant, constant], axis=1), seed=1).value == 0
+
+
+def test_three_subsets_of_noise_alone_have_a_low_ceiling(generator):
+    single, other = generator.normal(size=(2, 50, 3))
+    assert noise_ceiling(single, np.stack([single, other], axis=1), seed=1).value < 0.5
+
+
 def test_interval_of_a_mean_agrees_with_the_normal_one(generator):
     values = generator.normal(size=400)
     found = mean_with_interval(values, seed=1)

@@ -123,7 +123,7 @@ def _stated(path: Path) -> Mapping[str, Any]:
     """
     try:
         found = json.loads(read_bytes(path))
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ResumeError(f"{path} is damaged ({error}); choose another --output-dir") from error
     if not isinstance(found, dict):
         raise ResumeError(f"{path} states no study; choose another --output-dir")

@@ -164,7 +164,7 @@ def _refuse_unknown(settings: Mapping[Any, object], where: str) -> None:
 
 def _refuse_wrong(own: Mapping[str, Any], where: str) -> None:
     baseline, checkpoints, trainings = own.get("baseline"), own.get("checkpoints", "last"), own.get("trainings", 1)
-    if baseline is not None and baseline not in tuple(BASELINES):
+    if baseline is not None and baseline not in tuple(BASELINES):  # a list of YAML has no hash
         raise ConfigError(f"{where}: there is no baseline {baseline!r}; known are {', '.join(BASELINES)}")
     is_epochs = isinstance(checkpoints, tuple) and checkpoints and all(type(epoch) is int for epoch in checkpoints)
     if checkpoints not in ("last", "all") and not is_epochs:

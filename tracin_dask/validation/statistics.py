@@ -79,7 +79,8 @@ def noise_ceiling(
     number = means.shape[1]
     noise, total = _noise(repeated) / averaged, means.var(axis=1, ddof=1)
     share = np.divide(noise, total, out=np.ones_like(noise), where=total > 0)
-    share *= max(number - 3, 0) / (number - 1)  # the mean of 1/s² of normal variables is larger than 1/σ² by this
+    if number > 3:  # the mean of 1/s² of normal variables is (S - 1)/(S - 3) times 1/σ², infinite at 3
+        share = np.where(total > 0, share * (number - 3) / (number - 1), share)
     ceiling = partial(_ceiling, ratio=averaged / models, number=number)
     return over_axes(share, ceiling, axes=(0,), seed=seed, resamples=resamples)
 

@@ -25,6 +25,9 @@ Reported = Sequence[Int[ndarray, "_ 3"]]
 Contributions = tuple[Float[ndarray, "_ checkpoint"], ...]
 """What every checkpoint adds to the influence of each of them."""
 
+TESTS_AT_A_TIME = 16
+"""All triples reported of so many test triples are scored against each of these: more do work that nobody asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AboutReported:
@@ -40,10 +43,6 @@ class AboutReported:
     norms: Norms | None = None
     contributions: Contributions | None = None
     of_further: Contributions | None = None
-
-
-TESTS_AT_A_TIME = 16
-"""All triples reported of so many test triples are scored against each of these: more do work that nobody asked for."""
 
 
 def contributions(state: WorkerState, job: ScoreJob, targets: Targets | None, reported: Reported) -> Contributions:
