@@ -1,12 +1,17 @@
 """How many workers of which size a run has: those of a Dask client, or this process alone."""
 
 import os
+import resource
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 
@@ -21,6 +26,14 @@ _LIMITS = {"workers": MOST_WORKERS, "threads_per_worker": MOST_THREADS, "memory_
 _NO_ANSWER = "Timed out trying to connect"
 """How Dask's error begins if a worker does not answer."""
 _ASK_AGAIN_SECONDS = 0.5
+_CONTAINER_LIMITS = (
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    "/sys/fs/cgroup/memory/memory.soft_limit_in_bytes",
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory.high",
+    "/sys/fs/cgroup/memory.low",
+)
+"""Files with the limits of control groups, of the first version and of the second."""
 MEMORY_SHARE = 0.8
 """Part of the machine's memory, or of a GPU's, that a run plans with when no limit is stated."""
 
@@ -184,14 +197,29 @@ def cpu_count() -> int:
 
 
 def memory_limit() -> int:
-    """Give the bytes of memory that this process may use."""
-    from distributed.system import MEMORY_LIMIT  # noqa: PLC0415 - distributed is slow to import
+    """Give the bytes of memory that this process may use: those of the machine, or of its container if they are fewer.
 
-    return int(MEMORY_LIMIT)
+    Dask's workers have the same limit (`distributed.system`), which takes a quarter of a second to import.
+    """
+    limits: list[int] = [
+        psutil.virtual_memory().total,
+        resource.getrlimit(resource.RLIMIT_RSS)[1],
+        *_container_limits(),
+    ]
+    return min(limit for limit in limits if limit > 0)
+
+
+def _container_limits() -> Iterator[int]:
+    """Read the limits that a container sets; one that has none says so in a word."""
+    for path in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):
+            yield int(Path(path).read_text(encoding="ascii"))
 
 
 def gpu_count() -> int:
     """Count the NVIDIA GPUs by their driver's library: CUDA itself stays untouched in this process."""
+    if find_spec("pynvml") is None:
+        return 0
     from distributed.diagnostics import nvml  # noqa: PLC0415 - distributed is slow to import
 
     return int(nvml.device_get_count())

@@ -185,6 +185,11 @@ def test_non_finite_weights_are_counted_and_named(save, pytorch_state):
         load_conve(save(pytorch_state))
 
 
+def test_finite_weights_whose_sum_is_not_are_taken(save, pytorch_state):
+    pytorch_state["conv1.weight"][:] = torch.finfo(torch.float32).max
+    assert load_conve(save(pytorch_state)).model.state_dict()["conv1.weight"].isfinite().all()
+
+
 def test_negative_variances_are_refused(save, pytorch_state):
     pytorch_state["bn1.running_var"][1] = -1
     with pytest.raises(CheckpointError, match=r"bn1\.running_var has 1 negative values of 2"):

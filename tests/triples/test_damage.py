@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from tracin_dask.errors import StoreError
 from tracin_dask.triples import digests, store, write
@@ -87,7 +88,7 @@ def flipped(made: Path, files: list[Path], number: int) -> set[str]:
 def test_a_flipped_bit_of_the_metadata_is_refused_or_changes_nothing(tmp_path, number):
     made = Path(make(tmp_path, "graph").path)
     files = sorted(made.rglob("zarr.json"))
-    assert len(files) == 12
+    assert len(files) == 15
     assert flipped(made, files, number) == {"refused", "equal"}
 
 
@@ -221,3 +222,19 @@ def test_a_store_of_the_first_version_can_be_read(tmp_path):
     file.write_text(json.dumps(meta))
     shutil.rmtree(Path(made.path, "row_digest"))
     assert contents(Path(made.path))[1:] == before[1:]
+
+
+def test_a_store_of_the_second_version_can_be_read(tmp_path):
+    made = make(tmp_path, "graph")
+    before = contents(Path(made.path))
+    group = zarr.open_group(made.path, mode="r+")
+    for name, texts in (("entity_label", made.entities.labels), ("relation_label", made.relations.labels)):
+        for array in (name, f"{name}_end"):
+            shutil.rmtree(Path(made.path, array))
+        group.create_array(name, shape=(len(texts),), dtype=str, fill_value="\n")[:] = np.array(
+            texts.to_pylist(), object
+        )
+    attributes = {**made.info.attributes(), "format_version": 2}
+    del attributes[digests.ATTRIBUTES_DIGEST]
+    group.attrs.put(digests.with_digest(attributes))
+    assert contents(Path(made.path)) == before

@@ -62,6 +62,7 @@ def test_every_line_of_the_training_file_gets_the_group_of_its_triple(write, sto
     assert sorted(entry.name for entry in Path(groups.path).iterdir()) == [
         "group",
         "group_label",
+        "group_label_end",
         "row_digest",
         "zarr.json",
     ]
@@ -286,7 +287,7 @@ class TestDamage:
         return ingest_groups(write("groups.tsv", text(GROUPS)), store, tmp_path / "groups.zarr")
 
     def test_opening_another_store_as_groups_is_refused(self, store, tmp_path):
-        with pytest.raises(StoreError, match=r"graph.zarr: no groups of training triples \(format version 2\); make"):
+        with pytest.raises(StoreError, match=r"graph.zarr: no groups of training triples \(format version 3\); make"):
             open_groups(store.path)
         with pytest.raises(StoreError, match=r"nothing.zarr: no groups that can be read"):
             open_groups(tmp_path / "nothing.zarr")

@@ -189,8 +189,10 @@ def test_the_partial_store_of_an_interrupted_ingest_is_replaced(write, tmp_path)
         "train_index",
         "row_digest",
         "entity_label",
+        "entity_label_end",
         "entity_rows",
         "relation_label",
+        "relation_label_end",
     }
 
 

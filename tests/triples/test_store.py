@@ -146,7 +146,7 @@ def test_opening_another_zarr_group_as_store_is_refused(tmp_path):
 
 def test_a_store_of_another_format_version_is_refused(store):
     edit(Path(store.path, "zarr.json"), format_version=99)
-    with pytest.raises(StoreError, match="format version 99, but this tracin-dask reads versions up to 2"):
+    with pytest.raises(StoreError, match="format version 99, but this tracin-dask reads versions up to 3"):
         open_store(store.path)
 
 
@@ -234,9 +234,15 @@ def read_texts(store: TripleStore, array: str) -> object:
 
 def test_a_name_array_of_the_wrong_length_is_refused(store):
     group = zarr.open_group(store.path, mode="r+")
-    group["entity_name"].resize((7,))
+    group["entity_name_end"].resize((7,))
     with pytest.raises(StoreError, match=r"entity_name has the shape \(7,\)"):
         open_store(store.path)
+
+
+def test_a_name_array_that_ends_too_soon_is_refused(store):
+    zarr.open_group(store.path, mode="r+")["entity_name"].resize((7,))
+    with pytest.raises(StoreError, match="entity_name is damaged"):
+        read_texts(store, "entity_name")
 
 
 def test_reading_a_store_that_was_replaced_after_opening_is_refused(store, write):

@@ -1,5 +1,6 @@
 """The `tracin-dask` command: finds each subcommand in a file of its own and imports it only when it is used."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -72,7 +73,10 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line."""
-    call(sys.argv[1:])
+    try:
+        call(sys.argv[1:])
+    finally:
+        gc.freeze()  # all goes with the process: looking for what could be freed takes half a second
 
 
 def call(words: Sequence[str]) -> None:

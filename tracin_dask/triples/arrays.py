@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import zarr
 
 from tracin_dask.errors import StoreError, TracInDaskError
@@ -50,31 +50,34 @@ def open_group(path: str, what: str, remedy: str) -> zarr.Group:
         return zarr.open_group(place_of(path).zarr_store(), mode="r", zarr_format=3)
 
 
-def open_array(group: zarr.Group, name: str, path: str, remedy: str) -> zarr.Array[Any]:
-    """Find an array; raises `StoreError` if it is missing or damaged."""
-    with damage_explained(path, f"the array {name} is damaged", remedy):
-        array = find_array(group, name)
-    if array is None:
-        raise StoreError(f"{path}: the array {name} is missing; {remedy}")
-    return array
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrays:
+    """The arrays of a group, each opened once; every method raises `StoreError` for one that is missing or damaged."""
 
+    group: zarr.Group
+    path: str
+    remedy: str
+    """What to do where one cannot be read."""
+    _opened: dict[str, zarr.Array[Any]] = field(default_factory=dict, repr=False)
 
-def read_array(group: zarr.Group, name: str, rows: tuple[int, int], path: str, remedy: str) -> np.ndarray:
-    """Read some rows of an array; raises `StoreError` if they are missing or damaged."""
-    start, stop = rows
-    array = open_array(group, name, path, remedy)
-    with damage_explained(path, f"{name}[{start}:{stop}] is damaged", remedy):
-        try:
-            values = np.asarray(array[start:stop])
-        except FileNotFoundError as error:
-            raise StoreError(f"{path}: {name}[{start}:{stop}] is missing; {remedy}") from error
-    if len(values) != stop - start:
-        raise StoreError(f"{path}: {name} has no rows {start}:{stop}; {remedy}")
-    return values
+    def open(self, name: str) -> zarr.Array[Any]:
+        """Find an array."""
+        if name not in self._opened:
+            with damage_explained(self.path, f"the array {name} is damaged", self.remedy):
+                array = find_array(self.group, name)
+            if array is None:
+                raise StoreError(f"{self.path}: the array {name} is missing; {self.remedy}")
+            self._opened[name] = array
+        return self._opened[name]
 
-
-def read_texts(group: zarr.Group, name: str, count: int, path: str, remedy: str) -> pa.StringArray:
-    """Read an array of texts; raises as `read_array`."""
-    values = read_array(group, name, (0, count), path, remedy)
-    with damage_explained(path, f"{name} is damaged", remedy):
-        return pa.array(values.tolist(), pa.string())  # twice as fast as from an array of objects
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Read the rows start ≤ row < stop of an array."""
+        array = self.open(name)
+        with damage_explained(self.path, f"{name}[{start}:{stop}] is damaged", self.remedy):
+            try:
+                values = np.asarray(array[start:stop])
+            except FileNotFoundError as error:
+                raise StoreError(f"{self.path}: {name}[{start}:{stop}] is missing; {self.remedy}") from error
+        if len(values) != stop - start:
+            raise StoreError(f"{self.path}: {name} has no rows {start}:{stop}; {self.remedy}")
+        return values

@@ -69,9 +69,12 @@ def first_other(expected: Int64[ndarray, " all_chunks"], first_row: int, *column
     return (first + int(is_other.argmax())) * DIGEST_ROWS if is_other.any() else None
 
 
-def numbers_sha256(numbers: Int64[ndarray, " n"]) -> str:
-    """Digest an array of numbers."""
-    return hashlib.sha256(np.ascontiguousarray(numbers, dtype="<i8").data).hexdigest()
+def numbers_sha256(*numbers: Int64[ndarray, " _"]) -> str:
+    """Digest arrays of numbers, as if they were one."""
+    digest = hashlib.sha256()
+    for each in numbers:
+        digest.update(np.ascontiguousarray(each, dtype="<i8").data)
+    return digest.hexdigest()
 
 
 def lines_of(texts: pa.StringArray) -> memoryview:

@@ -15,7 +15,7 @@ from numpy import ndarray
 from tracin_dask.errors import StoreError
 from tracin_dask.places.place import Place, StoreExistsError
 from tracin_dask.places.registry import place_of
-from tracin_dask.triples.arrays import damage_explained, open_group, read_array
+from tracin_dask.triples.arrays import Arrays, damage_explained, open_group
 from tracin_dask.triples.digests import (
     DIGEST_ROWS,
     RowDigester,
@@ -27,7 +27,7 @@ from tracin_dask.triples.digests import (
     with_digest,
 )
 from tracin_dask.triples.store import MISSING_ID, SHARD_ROWS, TripleStore
-from tracin_dask.triples.write import create_array
+from tracin_dask.triples.write import WHOLE, create_array
 
 FOLDER = "entity_rows"
 """The folder of the index in the store."""
@@ -48,7 +48,7 @@ class EntityRows:
     """The first row of each head; the rows of head e end where those of e + 1 start."""
     tail_start: Int64[ndarray, " entity_or_end"]
     """The place of each tail's first row in the list of rows by tail."""
-    _group: zarr.Group
+    _arrays: Arrays
     _digests: Int64[ndarray, " chunk"]
 
     def num_rows(self, entities: Int64[ndarray, " entity"]) -> tuple[int, int]:
@@ -82,7 +82,7 @@ class EntityRows:
     def _read_tails(self, start: int, stop: int) -> tuple[int, Int64[ndarray, " row"]]:
         """Read whole chunks of the list of rows by tail; gives the place of the first one, too."""
         first, last = chunk_range(start, stop, int(self.tail_start[-1]))
-        rows = read_array(self._group, TAIL_ROWS, (first, last), self.path, AGAIN).astype(np.int64)
+        rows = self._arrays.read(TAIL_ROWS, first, last).astype(np.int64)
         if first_other(self._digests, first, rows) is not None:
             raise StoreError(f"{self.path}: rows of tails are not those that were written; {AGAIN}")
         return first, rows
@@ -105,14 +105,14 @@ def find_entity_rows(store: TripleStore) -> EntityRows | None:
         attributes = group.attrs.asdict()
     if not is_as_written(attributes) or attributes.get("fingerprint") != store.info.fingerprint:
         raise StoreError(f"{path}: damaged, or the index of another store; {AGAIN}")
-    size = store.info.num_entities + 1
+    size, arrays = store.info.num_entities + 1, Arrays(group=group, path=path, remedy=AGAIN)
     head_start, tail_start = (
-        read_array(group, name, (0, size), path, AGAIN).astype(np.int64) for name in (HEAD_START, TAIL_START)
+        arrays.read(name, 0, size).astype(np.int64, copy=False) for name in (HEAD_START, TAIL_START)
     )
-    digests = read_array(group, DIGESTS, (0, num_chunks(len(store))), path, AGAIN).astype(np.int64)
-    if numbers_sha256(np.concatenate([head_start, tail_start, digests])) != attributes.get("numbers_sha256"):
+    digests = arrays.read(DIGESTS, 0, num_chunks(len(store))).astype(np.int64)
+    if numbers_sha256(head_start, tail_start, digests) != attributes.get("numbers_sha256"):
         raise StoreError(f"{path}: its numbers are not those that were written; {AGAIN}")
-    return EntityRows(path=path, head_start=head_start, tail_start=tail_start, _group=group, _digests=digests)
+    return EntityRows(path=path, head_start=head_start, tail_start=tail_start, _arrays=arrays, _digests=digests)
 
 
 def entity_rows(store: TripleStore) -> EntityRows:
@@ -155,11 +155,11 @@ def write_entity_rows(
     group = zarr.create_group(folder.zarr_store(), zarr_format=3)
     starts = {HEAD_START: _starts(heads), TAIL_START: _starts(tails)}
     for name, numbers in starts.items():
-        create_array(group, name, numbers.shape, numbers.dtype, fill_value=MISSING_ID)[:] = numbers
+        create_array(group, name, numbers.shape, numbers.dtype, fill_value=MISSING_ID, chunks=WHOLE)[:] = numbers
     digests = _write_tail_rows(group, store, starts[TAIL_START], memory_bytes)
     create_array(group, DIGESTS, digests.shape, digests.dtype, fill_value=MISSING_ID)[:] = digests
-    numbers = np.concatenate([*starts.values(), digests])
-    stated = {"fingerprint": store.info.fingerprint, "numbers_sha256": numbers_sha256(numbers)}
+    digest = numbers_sha256(*starts.values(), digests)
+    stated = {"fingerprint": store.info.fingerprint, "numbers_sha256": digest}
     group.attrs.put(with_digest({**FORMAT, **stated}))
 
 

@@ -6,14 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import zarr
 from jaxtyping import Int64
 
 from tracin_dask.errors import StoreError
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
-from tracin_dask.triples.arrays import damage_explained, open_group, read_array, read_texts
+from tracin_dask.triples.arrays import Arrays, damage_explained, open_group
 from tracin_dask.triples.digests import (
     ROW_DIGEST,
     chunk_range,
@@ -25,9 +24,11 @@ from tracin_dask.triples.digests import (
     with_digest,
 )
 from tracin_dask.triples.idmap import IdMap
-from tracin_dask.triples.store import MISSING_TEXT, Source
+from tracin_dask.triples.store import Source
+from tracin_dask.triples.texts import read_texts
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Version 2 had Zarr's own array of texts; it can still be read."""
 FORMAT_NAME = "tracin-dask groups"
 LABELS = "group_label"
 AGAIN = "delete it and make it again"
@@ -60,7 +61,7 @@ class GroupInfo:
         StoreError
             If these are not groups, or of another format version, or an attribute is missing.
         """
-        if attributes.get("format") != FORMAT_NAME or attributes.get("format_version") != FORMAT_VERSION:
+        if attributes.get("format") != FORMAT_NAME or attributes.get("format_version") not in {2, FORMAT_VERSION}:
             raise StoreError(
                 f"{path}: no groups of training triples (format version {FORMAT_VERSION}); make them of a text file of "
                 "`head TAB relation TAB tail TAB group`"
@@ -98,7 +99,7 @@ class GroupStore:
             If a shard is missing or damaged, or this was replaced since it was opened.
         """
         first, last = chunk_range(start, stop, self.info.num_triples)
-        groups = self._read("group", first, last).astype(np.int64)
+        groups = self._arrays.read("group", first, last).astype(np.int64)
         if ((groups < 0) | (groups >= len(self))).any():
             raise StoreError(f"{self.path}: group[{first}:{last}] is missing or damaged; {AGAIN}")
         row = first_other(self._row_digests, first, groups)
@@ -123,29 +124,24 @@ class GroupStore:
     @cached_property
     def labels(self) -> IdMap:
         """The labels of the groups."""
-        labels = read_texts(self._group, LABELS, len(self), self.path, AGAIN)
-        if pc.any(pc.equal(labels, MISSING_TEXT)).as_py():
-            raise StoreError(f"{self.path}: a part of {LABELS} is missing; {AGAIN}")
+        labels = read_texts(self._arrays, LABELS, len(self))
         self._refuse_other(LABELS, texts_sha256(labels))
         return IdMap(labels=labels)
 
     @cached_property
-    def _group(self) -> zarr.Group:
-        """The Zarr group, after a check that `info` describes it."""
+    def _arrays(self) -> Arrays:
+        """The arrays, after a check that `info` describes them."""
         group, info = _open(self.path)
         if info != self.info:
             raise StoreError(f"{self.path}: the groups were replaced by others since they were opened; open them again")
-        return group
+        return Arrays(group=group, path=self.path, remedy=AGAIN)
 
     @cached_property
     def _row_digests(self) -> Int64[np.ndarray, " chunk"]:
         """The digests of all chunks of rows."""
-        digests = self._read(ROW_DIGEST, 0, num_chunks(self.info.num_triples)).astype(np.int64)
+        digests = self._arrays.read(ROW_DIGEST, 0, num_chunks(self.info.num_triples)).astype(np.int64)
         self._refuse_other(ROW_DIGEST, numbers_sha256(digests))
         return digests
-
-    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
-        return read_array(self._group, name, (start, stop), self.path, AGAIN)
 
     def _refuse_other(self, name: str, digest: str) -> None:
         if self.info.digests.get(name) != digest:

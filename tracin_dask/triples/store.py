@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import zarr
 from jaxtyping import Int64
 
@@ -16,7 +15,7 @@ from tracin_dask.places.files import exists
 from tracin_dask.places.part import PART_SUFFIX
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.triples.arrays import damage_explained, open_array, open_group, read_array, read_texts
+from tracin_dask.triples.arrays import Arrays, damage_explained, open_group
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.digests import (
     ROW_DIGEST,
@@ -29,9 +28,10 @@ from tracin_dask.triples.digests import (
     with_digest,
 )
 from tracin_dask.triples.idmap import IdMap
+from tracin_dask.triples.texts import count_texts, read_texts
 
-FORMAT_VERSION = 2
-"""Version 1 had no digests of its parts; it can still be read."""
+FORMAT_VERSION = 3
+"""Version 1 had no digests of its parts, and version 2 had Zarr's own arrays of texts; both can still be read."""
 FORMAT_NAME = "tracin-dask triples"
 SORT_ORDER = "head, relation, tail, train_index"
 SHARD_ROWS = 262_144
@@ -41,8 +41,7 @@ DUPLICATES, SELF_LOOPS = "duplicates", "self-loops"
 UNUSED_ENTITIES, UNUSED_RELATIONS = "unused entities", "unused relations"
 """Names of counts: rows that repeat another one, rows whose head is their tail, and labels that no row has."""
 MISSING_ID = -1
-MISSING_TEXT = "\n"
-"""Fill values that no data can equal: a missing shard or chunk reads as these, and is refused."""
+"""A fill value that no id can equal: a missing shard or chunk reads as this, and is refused."""
 AGAIN = "ingest the text file again"
 
 
@@ -92,11 +91,11 @@ class StoreInfo:
         if attributes.get("format") != FORMAT_NAME:
             raise StoreError(f"{path}: a Zarr group, but not a tracin-dask store; make one with `tracin-dask ingest`")
         version = attributes.get("format_version")
-        if version not in {1, FORMAT_VERSION}:
+        if version not in {1, 2, FORMAT_VERSION}:
             raise StoreError(
                 f"{path}: format version {version}, but this tracin-dask reads versions up to {FORMAT_VERSION}; {AGAIN}"
             )
-        if version == FORMAT_VERSION and not is_as_written(attributes):
+        if version != 1 and not is_as_written(attributes):
             raise StoreError(f"{path}: damaged attributes: they are not as they were written; {AGAIN}")
         given = {"digests": {}, **attributes} if version == 1 else attributes
         try:
@@ -136,11 +135,13 @@ class TripleStore:
             raise StoreError(f"{self.path}: rows {start}:{stop} of a store with {len(self):,} rows")
         first, last = chunk_range(start, stop, len(self))
         whole = TripleBlock(
-            triples=self._read("triples", first, last).astype(np.int64),
-            train_index=self._read("train_index", first, last),
+            triples=self._arrays.read("triples", first, last).astype(np.int64),
+            train_index=self._arrays.read("train_index", first, last),
         )
-        self._check_ids(whole, first)
-        self._refuse_foreign(whole, first)
+        if self._row_digests is None:
+            self._check_ids(whole, first)
+        else:
+            self._refuse_foreign(self._row_digests, whole, first)
         return whole[start - first : stop - first]
 
     def verify(self) -> None:
@@ -183,7 +184,7 @@ class TripleStore:
         if UNUSED_ENTITIES not in self.info.counts:
             return None
         number = self.info.counts[UNUSED_ENTITIES]
-        ids = self._read(UNUSED, 0, number).astype(np.int64) if number else np.empty(0, np.int64)
+        ids = self._arrays.read(UNUSED, 0, number).astype(np.int64) if number else np.empty(0, np.int64)
         if (ids < 0).any():
             raise StoreError(f"{self.path}: a part of {UNUSED} is missing; {AGAIN}")
         if self.info.digests:
@@ -191,24 +192,21 @@ class TripleStore:
         return ids
 
     @cached_property
-    def _group(self) -> zarr.Group:
-        """The Zarr group, after a check that `info` describes it."""
+    def _arrays(self) -> Arrays:
+        """The arrays, after a check that `info` describes them."""
         group, info = _open(self.path)
         if info != self.info:
             raise StoreError(f"{self.path}: the store was replaced by another one since it was opened; open it again")
-        return group
+        return Arrays(group=group, path=self.path, remedy=AGAIN)
 
     @cached_property
     def _row_digests(self) -> Int64[np.ndarray, " chunk"] | None:
         """The digests of all chunks of rows; None in a store of version 1."""
         if ROW_DIGEST not in self.info.digests:
             return None
-        digests = self._read(ROW_DIGEST, 0, num_chunks(len(self))).astype(np.int64)
+        digests = self._arrays.read(ROW_DIGEST, 0, num_chunks(len(self))).astype(np.int64)
         self._refuse_other(ROW_DIGEST, numbers_sha256(digests))
         return digests
-
-    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
-        return read_array(self._group, name, (start, stop), self.path, AGAIN)
 
     def _text_names(self) -> list[str]:
         """Name the arrays of texts; names of entities and relations are optional."""
@@ -216,13 +214,11 @@ class TripleStore:
         if self.info.digests:
             return [name for name in names if name in self.info.digests]
         with damage_explained(self.path, "damaged", AGAIN):
-            return [name for name in names if name.endswith("label") or name in self._group]
+            return [name for name in names if name.endswith("label") or name in self._arrays.group]
 
     def _texts(self, name: str) -> pa.StringArray:
         count = self.info.num_entities if name.startswith("entity") else self.info.num_relations
-        texts = read_texts(self._group, name, count, self.path, AGAIN)
-        if pc.any(pc.equal(texts, MISSING_TEXT)).as_py():
-            raise StoreError(f"{self.path}: a part of {name} is missing; {AGAIN}")
+        texts = read_texts(self._arrays, name, count)
         if self.info.digests:
             self._refuse_other(name, texts_sha256(texts))
         return texts
@@ -231,12 +227,11 @@ class TripleStore:
         if self.info.digests[name] != digest:
             raise StoreError(f"{self.path}: {name} is damaged, or belongs to another store; {AGAIN}")
 
-    def _refuse_foreign(self, block: TripleBlock, start: int) -> None:
+    def _refuse_foreign(self, digests: Int64[np.ndarray, " chunk"], block: TripleBlock, start: int) -> None:
         """Refuse rows that are not those that were ingested."""
-        if self._row_digests is None:
-            return
-        row = first_other(self._row_digests, start, block.triples, block.train_index)
+        row = first_other(digests, start, block.triples, block.train_index)
         if row is not None:
+            self._check_ids(block, start)  # says more
             raise StoreError(
                 f"{self.path}: the rows from {row:,} on are not those that were ingested: a shard "
                 f"is damaged, or belongs to another store; {AGAIN}"
@@ -261,7 +256,7 @@ class TripleStore:
         StoreError
             If a length differs, or an array is missing.
         """
-        info = self.info
+        info, arrays = self.info, self._arrays
         expected = {
             "triples": (info.num_triples, 3),
             "train_index": (info.num_triples,),
@@ -270,12 +265,12 @@ class TripleStore:
             "entity_name": (info.num_entities,),
             "relation_name": (info.num_relations,),
         }
-        present = ["triples", "train_index", *self._text_names()]
-        for name in present:
-            found = open_array(self._group, name, self.path, AGAIN).shape
-            if found != expected[name]:
+        found = {name: arrays.open(name).shape for name in ("triples", "train_index")}
+        found |= {name: (count_texts(arrays, name),) for name in self._text_names()}
+        for name, shape in found.items():
+            if shape != expected[name]:
                 raise StoreError(
-                    f"{self.path}: {name} has the shape {found}, but the attributes say {expected[name]}; {AGAIN}"
+                    f"{self.path}: {name} has the shape {shape}, but the attributes say {expected[name]}; {AGAIN}"
                 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import zarr
 from jaxtyping import Int64
 from zarr.codecs import Crc32cCodec, ZstdCodec
@@ -22,7 +23,6 @@ from tracin_dask.triples.store import (
     CHUNK_ROWS,
     DUPLICATES,
     MISSING_ID,
-    MISSING_TEXT,
     SELF_LOOPS,
     SHARD_ROWS,
     UNUSED,
@@ -31,6 +31,12 @@ from tracin_dask.triples.store import (
     Source,
     StoreInfo,
 )
+from tracin_dask.triples.texts import ENDS, MISSING_BYTE
+
+_OF_BYTES = (2**20, 2**24)
+"""Bytes of a chunk and of a shard of texts."""
+WHOLE = (2**18, 2**18)
+"""The same for what is read whole: one number per text, or per entity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +102,11 @@ def write_store(
 
 
 def write_texts(group: zarr.Group, name: str, values: pa.StringArray) -> None:
-    """Write an array of texts."""
-    create_array(group, name, (len(values),), str, fill_value=MISSING_TEXT)[:] = values.to_numpy(zero_copy_only=False)
+    """Write an array of texts, as `read_texts` reads it."""
+    contents = np.frombuffer("".join(values.to_pylist()).encode(), np.uint8)
+    create_array(group, name, contents.shape, contents.dtype, fill_value=MISSING_BYTE, chunks=_OF_BYTES)[:] = contents
+    ends = np.cumsum(pc.binary_length(values).to_numpy(), dtype=np.int64)
+    create_array(group, name + ENDS, ends.shape, ends.dtype, fill_value=MISSING_ID, chunks=WHOLE)[:] = ends
 
 
 def _write_unused(group: zarr.Group, ids: Int64[np.ndarray, " entity"]) -> None:
@@ -128,15 +137,25 @@ def _write_rows(
 
 
 def create_array(
-    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any] | type[str], *, fill_value: int | str
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    fill_value: int,
+    chunks: tuple[int, int] | None = None,
 ) -> zarr.Array[Any]:
-    """Make a sharded array with a checksum in every chunk, which detects flipped bits."""
+    """Make a sharded array with a checksum in every chunk, which detects flipped bits.
+
+    `chunks` are the rows of a chunk and of a shard; those of triples unless stated.
+    """
+    chunk, shard = chunks or (CHUNK_ROWS, SHARD_ROWS)
     return group.create_array(
         name,
         shape=shape,
         dtype=dtype,
-        shards=(SHARD_ROWS, *shape[1:]),
-        chunks=(CHUNK_ROWS, *shape[1:]),
+        shards=(shard, *shape[1:]),
+        chunks=(chunk, *shape[1:]),
         compressors=[ZstdCodec(level=1), Crc32cCodec()],
         fill_value=fill_value,
     )

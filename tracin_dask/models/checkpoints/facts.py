@@ -60,12 +60,13 @@ def check_values(name: str, tensor: Tensor) -> None:
     CheckpointError
         If one is NaN or infinite, or a variance is negative.
     """
-    bad = int(tensor.numel() - torch.isfinite(tensor).sum())
-    if bad:
-        raise CheckpointError(
-            f"{name} has {bad:,} NaN or infinite values of {tensor.numel():,}; the training diverged, "
-            "take an earlier checkpoint"
-        )
+    if not torch.isfinite(tensor.sum()):  # sooner than counting; sums of finite numbers may overflow
+        bad = int(tensor.numel() - torch.isfinite(tensor).sum())
+        if bad:
+            raise CheckpointError(
+                f"{name} has {bad:,} NaN or infinite values of {tensor.numel():,}; the training diverged, "
+                "take an earlier checkpoint"
+            )
     negative = int((tensor < 0).sum()) if name.endswith("running_var") else 0
     if negative:
         raise CheckpointError(f"{name} has {negative:,} negative values of {tensor.numel():,}; no variance is below 0")
