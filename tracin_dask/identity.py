@@ -1,6 +1,7 @@
 """What tells one value from another in the results of a run: fields of frozen dataclasses declare what they change."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 
 Json: TypeAlias = Any
 """A value that JSON can hold."""
-Effect = Literal["scores", "records", "nothing"]
-"""The bits of influences; or only what is recorded of them; or neither."""
+Effect = Literal["scores", "records", "result", "nothing"]
+"""The bits of influences; or only what is recorded of them; or only what is reported of that; or nothing."""
 _KEY = "changes"
+_DIGEST, _SHOWN_DIGITS = re.compile(r"\b[0-9a-f]{64}\b"), 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ def declared(owner: type, field: Field[Any]) -> Changes:
     if found is None:
         raise TypeError(
             f"{owner.__name__}.{field.name} does not declare what its value changes; write "
-            'field(metadata=changes("scores")), or "records", or "nothing" (tracin_dask.identity)'
+            'field(metadata=changes("scores")), or "records", "result" or "nothing" (tracin_dask.identity)'
         )
     return found
 
@@ -101,6 +103,17 @@ def _of_dataclass(value: object, kind: type) -> str:
     settings = ", ".join(f"{name}={stated}" for name, stated in counted.items())
     name = getattr(value, "name", kind.__name__)
     return f"{name}({settings})" if settings else str(name)
+
+
+def differences(known: Mapping[str, Json], wanted: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Name what tells two identities apart, and say how, with digests cut to what a person compares."""
+    for name in sorted(known.keys() | wanted.keys()):
+        if known.get(name) != wanted.get(name):
+            yield name, f"{_brief(known.get(name))} then, {_brief(wanted.get(name))} now"
+
+
+def _brief(value: object) -> str:
+    return _DIGEST.sub(lambda found: f"{found[0][:_SHOWN_DIGITS]}…", str(value))
 
 
 def digest_of(array: np.ndarray) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import zarr
 
 import tracin_dask
 from tracin_dask.models.conve.load import load_conve
@@ -44,7 +43,7 @@ def prepared_run(sizes: Sizes, folder: Path) -> PreparedRun:
         num_distinct_head_relations=max(1, sizes.num_triples // TRIPLES_PER_PAIR),
     )
     stated = replace(store, info=info)
-    vars(stated)["_group"] = zarr.open_group(store.path, mode="r")  # its labels are read, whatever number it states
+    vars(stated).update(entities=store.entities, relations=store.relations)  # read before it states another number
     return replace(prepared, store=stated)
 
 

@@ -22,7 +22,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_an_earlier_result_in_the_folder_stops_the_run_before_any_work(project, tool, words, tmp_path):
+def test_an_earlier_result_in_the_folder_stops_the_run(project, tool, words, tmp_path):
     tool(*words)
     again = [
         "run",
@@ -34,9 +34,11 @@ def test_an_earlier_result_in_the_folder_stops_the_run_before_any_work(project, 
         "--cache-dir",
         tmp_path / "c",
     ]
-    with pytest.raises(ResultError, match=r"why: has 3 file\(s\) of an earlier result, e\.g\. summary\.json; choose"):
+    with pytest.raises(
+        ResultError, match=r"why: has the result of another run \(.*test triples: .*choose another folder"
+    ):
         tool(*again)
-    assert not (tmp_path / "c").exists()
+    assert names(tmp_path / "why") == ["summary.json", "triple_1_2_3.json", "triple_3_2_1.json"]
     assert tool(*again, "--overwrite").exit_code == 0
     assert names(tmp_path / "why") == ["self_influence.json", "summary.json"]
 

@@ -11,7 +11,7 @@ from tracin_dask.identity import changes, identity, undeclared
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.reductions.topk import TopKReduction
 from tracin_dask.runs.config import RunConfig, option_groups
-from tracin_dask.runs.identity import option_identity, record_identity, score_identity
+from tracin_dask.runs.identity import option_identity, record_identity, result_identity, score_identity
 from tracin_dask.runs.options.ranking import RankingOptions
 
 
@@ -123,10 +123,26 @@ def test_an_option_changes_the_identity_as_it_declares(make_job: MakeJob, graph:
     group = getattr(RunConfig(), option_groups()[name])
     (effect,) = (option.metadata["changes"].effect for option in fields(group) if option.name == name)
     is_other = [made(usual.prepared, usual.plan) != made(other.prepared, other.plan) for made in IDENTITIES]
-    assert is_other == {"scores": [True, True], "records": [False, True], "nothing": [False, False]}[effect]
+    assert is_other == CHANGED[effect]
 
 
-IDENTITIES = (score_identity, record_identity)
+def of_result(prepared, _plan):
+    return result_identity(prepared)
+
+
+IDENTITIES = (score_identity, record_identity, of_result)
+CHANGED = {
+    "scores": [True, True, True],
+    "records": [False, True, True],
+    "result": [False, False, True],
+    "nothing": [False, False, False],
+}
+
+
+def test_how_work_is_cut_is_no_part_of_the_identity_of_a_result(make_job: MakeJob):
+    job = make_job()
+    assert not result_identity(job.prepared).keys() & {"batches_per_segment", "threads_per_worker"}
+    assert record_identity(job.prepared, job.plan).keys() >= {"batches_per_segment", "threads_per_worker"}
 
 
 def test_patterns_that_match_the_same_tensors_are_the_same_run(make_job: MakeJob):

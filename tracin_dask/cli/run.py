@@ -17,7 +17,8 @@ def command(**options: Unpack[RunFlags]) -> None:
     triple's loss⟩ (TracIn), over all parameters including embeddings, summed over the checkpoints. Positive: it speaks
     for the prediction.
 
-    Give the same command again to continue an interrupted run.
+    Give the same command again to continue an interrupted run, or to see its result. With more test triples in the
+    file of --test, only the new ones are scored.
 
     \b
     Examples:

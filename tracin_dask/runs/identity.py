@@ -17,7 +17,7 @@ Identity: TypeAlias = Mapping[str, Json]
 
 def score_identity(prepared: PreparedRun, plan: Plan) -> Identity:
     """State all that the bits of influences depend on; raises as `scoring_code_digest`."""
-    stated = _inputs(prepared, plan)
+    stated = {**_inputs(prepared), **_cut(plan)}
     return {**stated, **option_identity(prepared.config, "scores", stated)}
 
 
@@ -25,6 +25,24 @@ def record_identity(prepared: PreparedRun, plan: Plan) -> Identity:
     """State all that recorded work depends on: the influences, and what is kept of them; raises as `score_identity`."""
     kept = {reduction.name: reduction.identity for reduction in prepared.reductions()}
     return {**kept, **score_identity(prepared, plan), **option_identity(prepared.config, "records", kept)}
+
+
+def result_identity(prepared: PreparedRun) -> Identity:
+    """State all that a result depends on, to find a finished one again; how the work was cut changes rounding only.
+
+    Raises
+    ------
+    TypeError
+        As `option_identity`.
+    """
+    config = prepared.config
+    kept = {reduction.name: reduction.identity for reduction in prepared.reductions()}
+    stated = {**_inputs(prepared), **kept, "batch_size": config.computing.batch_size}
+    effects: tuple[Effect, ...] = ("scores", "records", "result")
+    return {
+        **stated,
+        **{name: value for each in effects for name, value in option_identity(config, each, stated).items()},
+    }
 
 
 def option_identity(config: RunConfig, effect: Effect, stated: Identity) -> Identity:
@@ -48,7 +66,16 @@ def option_identity(config: RunConfig, effect: Effect, stated: Identity) -> Iden
     return found
 
 
-def _inputs(prepared: PreparedRun, plan: Plan) -> Identity:
+def _cut(plan: Plan) -> Identity:
+    """State how the work is cut, as far as bits depend on it."""
+    return {
+        "batches_per_segment": plan.batches_per_segment,
+        "batch_size": plan.batch_size,
+        "threads_per_worker": plan.resources.threads_per_worker,
+    }
+
+
+def _inputs(prepared: PreparedRun) -> Identity:
     """State the code, the inputs, and what was settled of the options, by the names of these."""
     targets, checkpoints = prepared.targets, prepared.checkpoints
     return {
@@ -62,7 +89,4 @@ def _inputs(prepared: PreparedRun, plan: Plan) -> Identity:
         "trainings": list(prepared.trainings),
         "learning_rate": one_or_all(prepared.learning_rates),
         "curvature": about_curvature(prepared.config.scoring),
-        "batches_per_segment": plan.batches_per_segment,
-        "batch_size": plan.batch_size,
-        "threads_per_worker": plan.resources.threads_per_worker,
     }

@@ -8,10 +8,10 @@ from pathlib import Path, PurePath
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.explained import why, writing
-from tracin_dask.places.files import locked_file, locked_folder
+from tracin_dask.places.files import exists, locked_file, locked_folder
 from tracin_dask.places.place import Place
 from tracin_dask.places.target import is_standard_output, is_stream
-from tracin_dask.report.folder import RECORDS, refuse_earlier
+from tracin_dask.report.folder import RECORDS, SUMMARY, refuse_earlier
 from tracin_dask.report.format import separate_file
 from tracin_dask.report.formats import refuse_many, write_result
 from tracin_dask.report.group_file import write_groups
@@ -45,7 +45,7 @@ class Outputs:
         ConfigError
             If there is no output, two would be one file, an option has no effect, or a folder cannot be written to.
         ResultError
-            If the folder has an earlier result that is not to be overwritten.
+            If the folder has parts of an earlier result that are not to be overwritten.
         """
         if self.folder is None and not self.files:
             raise ConfigError("say where the result goes: --output FILE.json, or --output-dir FOLDER")
@@ -57,7 +57,8 @@ class Outputs:
         self._refuse_parts_of_streams(has_parts=has_groups or has_ranks)
         if self.folder is not None:
             _check_folder(self.folder, "the result")
-            refuse_earlier(self.folder, overwrite=self.overwrite)
+            if not exists(self.folder / SUMMARY):  # a whole result may be that of the same command
+                refuse_earlier(self.folder, overwrite=self.overwrite)
         for file in self.files:
             _check_file(file, "the result")
         if self.performance_report is not None:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
 
 from tracin_dask.cli.actions.dashboard import dashboard_lines
+from tracin_dask.cli.actions.finished import earlier_answers, finished_run, for_others
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.outputs import Outputs
 from tracin_dask.cli.actions.performance_report import performance_report
@@ -21,6 +23,7 @@ from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.launch.place import open_place
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
+from tracin_dask.report.extend import extended
 from tracin_dask.report.folder import SUMMARY
 from tracin_dask.report.prediction_words import predicted
 from tracin_dask.report.result import InfluenceResult
@@ -35,6 +38,7 @@ from tracin_dask.report.screen import (
 )
 from tracin_dask.runs.execute.allocator import keep_freed_memory
 from tracin_dask.runs.execute.driver import Execution, carry_out
+from tracin_dask.runs.identity import result_identity
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.saved_scores import locked, scores_of
 
@@ -73,6 +77,15 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     """Prepare, run, write and show, while no other command writes the outputs; list what is written at once."""
     prepared = prepared_run(options)
     output.refuse_many(prepared.num_answers)
+    identity = result_identity(prepared)
+    found = finished_run(output, identity)
+    if found is not None:
+        _show(found.result, found.paths, asked=prepared.config.computing.precision, is_new=False)
+        return
+    earlier, triples = earlier_answers(output, prepared), prepared.test_triples
+    if earlier is not None:
+        prepared, output = for_others(prepared, earlier), replace(output, overwrite=True)
+        tell(f"{len(earlier.rankings):,} test triples are answered already; this run is about {prepared.num_answers:,}")
     scores = scores_of(prepared)
     if scores is not None:
         with locked(scores):  # refuses at once what another run writes
@@ -99,6 +112,8 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
         )
         with performance_report(output.performance_report, client) as report:
             result = carry_out(prepared, plan, client=client, execution=execution)
+        if earlier is not None and triples is not None:
+            result = extended(earlier, result, triples, identity)
         written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
         if output.records is not None and not records.discard(output.records):
             tell(f"{output.records} stays: it has files that no run wrote")
@@ -119,7 +134,7 @@ def _what_is_kept(output: Outputs, written: Sequence[AnyPath]) -> str:
     return f"the result is complete: {', '.join(map(str, written))}" if written else output.what_is_kept()
 
 
-def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName) -> None:
+def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName, is_new: bool = True) -> None:
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
         Console().print(answer_tables(result, rows=TABLE_ROWS))
@@ -141,12 +156,15 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
             f"(halved {halvings} time(s)); a smaller --batch-size avoids that"
         )
     resumed = result.run["statistics"]["resumed_rows"]
-    if resumed:
+    if resumed and is_new:
         say(f"{resumed:,} training triples were recorded by an earlier, interrupted run")
+    if not is_new:
+        say(f"nothing to compute: the result of this command is of {result.run['started']}")
+    verb = "wrote" if is_new else "found"
     for path in written:
-        say(f"wrote {path}: {_what_is_written(result, path)}")
+        say(f"{verb} {path}: {_what_is_written(result, path)}")
     if "saved_scores" in result.run:
-        say(f"wrote {result.run['saved_scores']}: all influences, in the order of the store's rows")
+        say(f"{verb} {result.run['saved_scores']}: all influences, in the order of the store's rows")
 
 
 def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:

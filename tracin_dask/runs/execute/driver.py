@@ -21,7 +21,7 @@ from tracin_dask.runs.audit.compare import Compared
 from tracin_dask.runs.audit.verdict import about_audit, refuse_deviation
 from tracin_dask.runs.execute.announce import Announcer
 from tracin_dask.runs.execute.in_process import InProcess
-from tracin_dask.runs.identity import record_identity, score_identity
+from tracin_dask.runs.identity import record_identity, result_identity, score_identity
 from tracin_dask.runs.plan.plan import Plan, Rows
 from tracin_dask.runs.predictions.made import predictions_of
 from tracin_dask.runs.predictions.task import RankTask, TripleScores
@@ -144,6 +144,7 @@ def _carry_out(
         predictions, about_predictions = predictions_of(prepared, executor.predictions)
         about |= about_predictions
         about |= _audit(executor, prepared, rankings, clock, execution.record_directory)
+        about["identity"] = result_identity(prepared)
         about["seconds"] = round(time.perf_counter() - clock, 3)
         if scores is not None:
             about["saved_scores"] = str(scores.path)

@@ -26,7 +26,7 @@ class RankingOptions:
     """
 
     top_k: int = field(default=10, metadata=changes("records"))
-    rank_by: RankBy = field(default="absolute", metadata=changes("nothing"))
+    rank_by: RankBy = field(default="absolute", metadata=changes("result"))
     rank_of: ListedTriples | None = field(default=None, metadata=changes("records", through="rank_of"))
 
     def __post_init__(self) -> None:

@@ -44,8 +44,8 @@ class SavingOptions:
 
     group_by: tuple[Part | GroupStore, ...] = field(default=(), metadata=changes("records", through="group_by"))
     save_scores: AnyPath | None = field(default=None, metadata=changes("records", through="save_scores"))
-    ranks: Ranks = field(default="auto", metadata=changes("nothing"))
-    checkpoint_contributions: bool = field(default=False, metadata=changes("nothing"))
+    ranks: Ranks = field(default="auto", metadata=changes("result"))
+    checkpoint_contributions: bool = field(default=False, metadata=changes("result"))
     reductions: tuple[ReportedReduction[Any], ...] = field(default=(), metadata=changes("records", by=_identities))
 
     def __post_init__(self) -> None:

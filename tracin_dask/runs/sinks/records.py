@@ -4,7 +4,6 @@ import errno
 import hashlib
 import io
 import json
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tracin_dask.errors import ResumeError
+from tracin_dask.identity import differences
 from tracin_dask.places.explained import WriteError, why, writing
 from tracin_dask.places.files import exists, locked_folder, read_bytes, write_bytes
 from tracin_dask.places.place import AnyPath, Place
@@ -30,7 +30,6 @@ _WHAT = "the records of finished rows"
 NOTHING_KEPT = "nothing is kept: the same command starts from the beginning"
 _DAMAGED = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What reading any file as a record may raise, with errors of archives."""
-_DIGEST, _SHOWN_DIGITS = re.compile(r"\b[0-9a-f]{64}\b"), 12
 _OF = "/"
 """Separates the name of a reduction from the name of an array of its outcome."""
 
@@ -118,12 +117,7 @@ class Records:
             )
 
     def _refuse_another(self, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        names = sorted(known.keys() | wanted.keys())
-        other = [
-            f"{name.replace('_', ' ')}: {_brief(known.get(name))} then, {_brief(wanted.get(name))} now"
-            for name in names
-            if known.get(name) != wanted.get(name)
-        ]
+        other = [f"{name.replace('_', ' ')}: {difference}" for name, difference in differences(known, wanted)]
         if other:
             raise ResumeError(
                 f"{self._directory} holds the finished part of another run ({'; '.join(other)}); "
@@ -150,11 +144,6 @@ def locked(directory: AnyPath) -> Iterator[None]:
             stack.enter_context(locked_folder(folder))
         stack.callback(_forget_nothing, folder)
         yield
-
-
-def _brief(value: object) -> str:
-    """Cut a digest to what a person compares."""
-    return _DIGEST.sub(lambda found: f"{found[0][:_SHOWN_DIGITS]}…", str(value))
 
 
 def _forget_nothing(folder: Place) -> None:
