@@ -68,8 +68,39 @@ def test_training_uses_given_id_maps_without_copying_them(run, graph):
 def test_training_without_a_terminal_prints_one_line_per_epoch(run, graph):
     lines = run("-o", graph / "model").stderr.splitlines()
     assert len(lines) == 2
-    pattern = r"epoch 1/2  loss 0\.\d{5}  valid MRR 0\.\d{3}  Hits@10 \d\.\d{3}  \d+\.\d s  best so far"
+    pattern = (
+        r"epoch 1/2  loss 0\.\d{5}  valid MRR 0\.\d{3}  Hits@10 \d\.\d{3}  \d+\.\d s  best so far  about \d+ s left"
+    )
     assert re.fullmatch(pattern, lines[0])
+    assert "left" not in lines[1]
+
+
+def test_time_left_is_the_mean_time_of_an_epoch_for_each_that_is_left(capsys):
+    with show_training(5) as observer:
+        for epoch, seconds in ((1, 100.0), (2, 20.0)):
+            report = EpochReport(epoch=epoch, train_loss=0.5, seconds=seconds, valid_metrics=None, is_best=False)
+            observer.on_epoch(report)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[-1] for line in lines] == ["about 6 min 40 s left", "about 3 min 0 s left"]
+
+
+def test_overwriting_removes_the_models_of_an_earlier_training_and_no_other_file(run, graph):
+    run("-o", graph / "model", "--checkpoint-frequency", 1)
+    (graph / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"best_model\.pt exists already.*remove its models with --overwrite"):
+        run("-o", graph / "model")
+    run("-o", graph / "model", "--overwrite", "--num-epochs", 1, "--checkpoint-frequency", 1)
+    assert [path.name for path in (graph / "model" / "checkpoints").iterdir()] == ["checkpoint_epoch_1.pt"]
+    assert (graph / "model" / "notes.txt").read_text() == "mine"
+    with pytest.raises(ConfigError, match="give only one"):
+        run("-o", graph / "model", "--overwrite", "--resume-from-checkpoint", graph / "model" / "final_model.pt")
+
+
+def test_the_image_of_an_embedding_follows_from_its_dimension(graph):
+    words = ["--train", f"{graph}/train.txt", "-o", f"{graph}/model", "--embedding-dim", "24", "--num-epochs", "1"]
+    assert CliRunner().invoke(command, [*words, "--output-channels", "2", "--no-gpu"]).exit_code == 0
+    sizes = json.loads((graph / "model" / "config.json").read_text())["model"]
+    assert (sizes["embedding_height"], sizes["embedding_width"]) == (4, 6)
 
 
 def test_training_progress_in_80_columns_shows_metrics_and_time_left(monkeypatch, capsys):
@@ -163,12 +194,23 @@ def test_a_training_error_is_one_message_without_a_traceback(graph, monkeypatch,
     monkeypatch.setattr(
         sys,
         "argv",
-        ["tracin-dask", "train", "--train", str(graph / "train.txt"), "-o", str(graph), "--embedding-dim", "9"],
+        [
+            "tracin-dask",
+            "train",
+            "--train",
+            str(graph / "train.txt"),
+            "-o",
+            str(graph),
+            "--embedding-dim",
+            "9",
+            "--embedding-height",
+            "4",
+        ],
     )
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     assert capsys.readouterr().err.startswith(
-        "Error: embedding_height 10 × embedding_width 20 = 200 is not embedding_dim 9"
+        "Error: an image of 4 rows cannot hold embedding_dim 9 numbers; choose a divisor of the dimension"
     )
 
 
@@ -187,8 +229,6 @@ DEFAULTS = {
     "input_dropout": 0.2,
     "feature_map_dropout": 0.2,
     "output_dropout": 0.3,
-    "embedding_height": 10,
-    "embedding_width": 20,
     "num_epochs": 100,
     "batch_size": 256,
     "learning_rate": 0.001,
@@ -197,6 +237,7 @@ DEFAULTS = {
     "random_seed": 42,
 }
 WITHOUT_DEFAULT = (
+    *("embedding_height", "embedding_width"),  # 10 and 20 of 200
     *("train", "valid", "test", "entity_to_id", "relation_to_id", "output_dir", "checkpoint_dir", "num_workers"),
     *("resume_from_checkpoint", "use_mixed_precision", "use_gradient_checkpointing", "no_gpu"),
 )

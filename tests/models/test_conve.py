@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.conve.model import ConvEConfig, image_size
 
 
 def naive_scores(state, config, head, relation):
@@ -89,3 +89,25 @@ def test_a_height_and_width_that_do_not_give_the_dimension_are_refused():
 def test_a_kernel_larger_than_the_image_is_refused():
     with pytest.raises(ConfigError, match=r"kernel 3×3 is larger than the stacked image 2×12"):
         ConvEConfig(num_entities=2, num_relations=1, embedding_dim=12, embedding_height=2, embedding_width=6)
+
+
+@pytest.mark.parametrize(
+    ("dim", "height", "width", "expected"),
+    [
+        (200, None, None, (10, 20)),
+        (32, None, None, (4, 8)),
+        (36, None, None, (6, 6)),
+        (13, None, None, (1, 13)),
+        (32, 8, None, (8, 4)),
+        (32, None, 16, (2, 16)),
+        (32, 8, 8, (8, 8)),  # the sizes of the model refuse this
+    ],
+)
+def test_an_image_size_that_is_not_stated_follows_from_the_dimension(dim, height, width, expected):
+    assert image_size(dim, height=height, width=width) == expected
+
+
+@pytest.mark.parametrize(("side", "word"), [("height", "rows"), ("width", "columns")])
+def test_an_image_side_that_does_not_divide_the_dimension_is_refused(side, word):
+    with pytest.raises(ConfigError, match=f"an image of 5 {word} cannot hold embedding_dim 32 numbers"):
+        image_size(32, **{side: 5})

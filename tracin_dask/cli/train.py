@@ -23,6 +23,7 @@ class TrainFlags(GraphFlags, SettingsFlags):
     checkpoint_dir: Path | None
     checkpoint_frequency: int
     resume_from_checkpoint: Path | None
+    overwrite: bool
     use_mixed_precision: bool
     use_gradient_checkpointing: bool
     num_workers: int
@@ -57,6 +58,7 @@ class TrainFlags(GraphFlags, SettingsFlags):
 @click.option("--checkpoint-dir", type=FOLDER, help="Folder of checkpoints. [default: OUTPUT_DIR/checkpoints]")
 @click.option("--checkpoint-frequency", type=WholeNumber(), default=2, help="Number of epochs between checkpoints.")
 @click.option("--resume-from-checkpoint", type=LOCAL_FILE, help="Continue exactly where this checkpoint was written.")
+@click.option("--overwrite", is_flag=True, help="Remove the models of an earlier training from these folders first.")
 @click.option("--use-mixed-precision", is_flag=True, help="Compute in bfloat16 (CPU) or float16 (GPU).")
 @click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations.")
 @click.option(

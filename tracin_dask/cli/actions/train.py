@@ -76,6 +76,7 @@ def _training_files(options: TrainFlags) -> TrainingFiles:
         output_dir=options["output_dir"],
         checkpoint_dir=options["checkpoint_dir"],
         resume_from=options["resume_from_checkpoint"],
+        overwrite=options["overwrite"],
     )
 
 

@@ -15,17 +15,30 @@ def show_training(num_epochs: int) -> Iterator[Observer]:
     """Give an observer that shows the training on the standard error stream until the block ends."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Observer(on_epoch=lambda report: say(epoch_line(report, num_epochs), err=True))
+        seconds: list[float] = []
+
+        def on_epoch(report: EpochReport) -> None:
+            seconds.append(report.seconds)
+            left = (num_epochs - report.epoch) * sum(seconds) / len(seconds)
+            say(epoch_line(report, num_epochs, seconds_left=left), err=True)
+
+        yield Observer(on_epoch=on_epoch)
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=8), TimeRemainingColumn())  # fit in 80 letters
     with Progress(*columns, console=console) as progress:
         yield _bar_observer(progress, num_epochs)
 
 
-def epoch_line(report: EpochReport, num_epochs: int) -> str:
-    """Say how an epoch went."""
+def epoch_line(report: EpochReport, num_epochs: int, *, seconds_left: float) -> str:
+    """Say how an epoch went, and how long the others take if they are like those before."""
     line = f"epoch {report.epoch}/{num_epochs}  {_quality(report)}  {report.seconds:.1f} s"
-    return line + ("  best so far" if report.is_best else "")
+    line += "  best so far" if report.is_best else ""
+    return line if report.epoch == num_epochs else f"{line}  {_duration(seconds_left)} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"about {minutes} min {rest} s" if minutes else f"about {rest} s"
 
 
 def _quality(report: EpochReport) -> str:

@@ -30,8 +30,8 @@ class SettingsFlags(TypedDict):
     """The values of the options that say how a model is trained, by name."""
 
     embedding_dim: int
-    embedding_height: int
-    embedding_width: int
+    embedding_height: int | None
+    embedding_width: int | None
     output_channels: int
     kernel_height: int
     kernel_width: int
@@ -66,8 +66,14 @@ SETTINGS_OPTIONS = (
     click.option(
         "--embedding-dim", type=WholeNumber(), default=200, help="Numbers per entity and relation: height × width."
     ),
-    click.option("--embedding-height", type=WholeNumber(), default=10, help="Rows of the image of an embedding."),
-    click.option("--embedding-width", type=WholeNumber(), default=20, help="Columns of the image of an embedding."),
+    click.option(
+        "--embedding-height",
+        type=WholeNumber(),
+        help="Rows of the image of an embedding. [default: by the dimension, as nearly square as possible: 10 of 200]",
+    ),
+    click.option(
+        "--embedding-width", type=WholeNumber(), help="Columns of that image. [default: dimension / height, 20 of 200]"
+    ),
     click.option("--output-channels", type=WholeNumber(), default=32, help="Kernels of the convolution."),
     click.option("--kernel-height", type=WholeNumber(), default=3, help="Rows of a kernel."),
     click.option("--kernel-width", type=WholeNumber(), default=3, help="Columns of a kernel."),

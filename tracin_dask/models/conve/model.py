@@ -1,6 +1,7 @@
 """ConvE (Dettmers et al., 2018, arXiv:1707.01476), its images put together on either axis: its sizes and its module."""
 
 from dataclasses import dataclass, fields
+from math import isqrt
 from typing import ClassVar, cast
 
 import torch
@@ -15,6 +16,32 @@ _BEFORE_FC = ("bn0.weight", "bn0.bias", "conv1.weight", "conv1.bias", "bn1.weigh
 _FROM_FC = ("fc.weight", "fc.bias", "bn2.weight", "bn2.bias")
 CANCELLED = frozenset({"bn0.weight", "bn0.bias", "conv1.bias"})
 """Tensors of a ConvE that training does not change, but for rounding: see `ConvEConfig.cancelled_parameters`."""
+
+
+def image_size(embedding_dim: int, *, height: int | None = None, width: int | None = None) -> tuple[int, int]:
+    """Choose the height and the width of an embedding's image: what is not stated follows from the dimension.
+
+    Where neither is stated, the image is as nearly square as possible, and not higher than wide: 10×20 for 200, 4×8
+    for 32.
+
+    Raises
+    ------
+    ConfigError
+        If the height or the width does not divide the dimension.
+    """
+    if height is not None and width is not None:
+        return height, width
+    stated = height or width
+    if stated is None:
+        rows = next(number for number in range(isqrt(embedding_dim), 0, -1) if embedding_dim % number == 0)
+        return rows, embedding_dim // rows
+    if embedding_dim % stated:
+        raise ConfigError(
+            f"an image of {stated} {'rows' if height else 'columns'} cannot hold embedding_dim {embedding_dim} numbers; "
+            "choose a divisor of the dimension"
+        )
+    other = embedding_dim // stated
+    return (stated, other) if height else (other, stated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,6 +120,21 @@ class TrainingFiles:
     output_dir: Path
     checkpoint_dir: Path | None = None
     resume_from: Path | None = None
+    overwrite: bool = False
+    """Remove the models of an earlier training from the folders."""
+
+    def __post_init__(self) -> None:
+        """Refuse two contradicting wishes.
+
+        Raises
+        ------
+        ConfigError
+            If a checkpoint is to be continued from whose training is to be removed.
+        """
+        if self.overwrite and self.resume_from is not None:
+            raise ConfigError(
+                "--overwrite removes an earlier training, and --resume-from-checkpoint continues one; give only one"
+            )
 
     @property
     def best_model(self) -> Path:
