@@ -37,8 +37,8 @@ def image_size(embedding_dim: int, *, height: int | None = None, width: int | No
         return rows, embedding_dim // rows
     if embedding_dim % stated:
         raise ConfigError(
-            f"an image of {stated} {'rows' if height else 'columns'} cannot hold embedding_dim {embedding_dim} numbers; "
-            "choose a divisor of the dimension"
+            f"an image of {stated} {'rows' if height else 'columns'} cannot hold embedding_dim {embedding_dim} "
+            "numbers; choose a divisor of the dimension"
         )
     other = embedding_dim // stated
     return (stated, other) if height else (other, stated)
