@@ -39,6 +39,7 @@ def study(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_replays_and_entity_rows_predict_retrained_models_and_random_numbers_do_not(study):
     plan = SubsetPlan(num_subsets=20, num_tests=25, num_repeated=4)
     table = replay_study(study, plan)
