@@ -1,6 +1,6 @@
 """`tracin-dask report`: writes pages and tables of a result."""
 
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, cast
 
 import click
 
@@ -56,7 +56,7 @@ class ReportFlags(TypedDict):
 @click.option(
     "--most-hops", type=WholeNumber(most=LONGEST_HOPS), help="Distances beyond this are left empty. [default: 3]"
 )
-def command(path: Place, **options: Unpack[ReportFlags]) -> None:
+def command(path: Place, **options: Any) -> None:  # noqa: ANN401 - `ReportFlags`, and a flag for each export
     """Write pages and tables of the result in RUN.
 
     RUN is a folder of --output-dir, or a .json or .parquet file of --output. Needs neither the model nor, but for
@@ -70,4 +70,5 @@ def command(path: Place, **options: Unpack[ReportFlags]) -> None:
     """
     from tracin_dask.cli.actions.report import write_report  # noqa: PLC0415 - the training graph needs zarr and scipy
 
-    write_report(path, [export for name, export in EXPORTS.items() if options.pop(name, False)], options)
+    exports = [export for name, export in EXPORTS.items() if options.pop(name)]
+    write_report(path, exports, cast("ReportFlags", options))

@@ -20,7 +20,8 @@ from tracin_dask.report.prediction_words import notes
 from tracin_dask.report.predictions import PREDICTION, from_json, to_json
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult, Norms, RankedTriples
-from tracin_dask.report.self_influences import TEST, from_json as read_self_influences
+from tracin_dask.report.self_influences import TEST
+from tracin_dask.report.self_influences import from_json as read_self_influences
 from tracin_dask.report.sets import TestSets
 
 Contents = Mapping[str, Any]

@@ -15,7 +15,7 @@ BEYOND = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingGraph:
-    """Which entities the training triples connect: two matrices [entity, entity] of 5 bytes per training triple each."""
+    """Which entities the training triples connect: two matrices [entity, entity], 5 bytes per training triple each."""
 
     tails: sp.csr_array
     """A row for each entity, with the tails of the triples of which it is the head."""

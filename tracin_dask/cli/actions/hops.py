@@ -55,7 +55,7 @@ def _refuse_other(result: InfluenceResult, store: TripleStore) -> None:
 
 
 def _distances(result: InfluenceResult, graph: TrainingGraph, most_hops: int) -> Mapping[int, Int64[ndarray, "_ 2"]]:
-    """Give, for each entity of the test triples, the ids of entities and their distances; each is gone out from once."""
+    """Give, for each entity of the test triples, the ids of entities and their distances from it."""
     assert result.test_triples is not None  # noqa: S101 - refused before
     targets: dict[int, list[ndarray]] = defaultdict(list)
     for test, ranking in zip(result.test_triples[:, ENDS].tolist(), result.rankings, strict=True):

@@ -1,4 +1,4 @@
-"""Names of files that hold labels: without characters that a file system or a shell does not take, and of bounded length."""
+"""Names of files that hold labels: only characters that every file system takes, and of bounded length."""
 
 import re
 

@@ -16,7 +16,7 @@ def long_tables(result: InfluenceResult, options: ExportOptions) -> Iterator[pa.
     """Give the rows of each test triple; further columns stand before the line of the training triple."""
     for index, table in enumerate(entry_tables(result)):
         place = table.schema.get_field_index("train_index")
-        for name, column in reversed(options.columns.items()):
+        for name, column in reversed(list(options.columns.items())):
             table = table.add_column(place, name, column.values[index])  # noqa: PLW2901 - grows
         yield table
 

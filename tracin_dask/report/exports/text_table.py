@@ -47,7 +47,7 @@ def harmless(table: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class _UnixLines:
-    """Ends rows with a line feed, though the writer of `csv` quotes lone carriage returns only if it ends rows with one."""
+    """Ends rows with a line feed; the writer of `csv` quotes a carriage return only if its rows end with one."""
 
     text: TextIO
 
