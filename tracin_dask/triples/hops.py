@@ -38,8 +38,9 @@ class TrainingGraph:
             triples = store.read(start, min(start + SHARD_ROWS, len(store))).triples
             tails[start : start + len(triples)] = triples[:, 2]
             counts[1:] += np.bincount(triples[:, 0], minlength=number)
-        ones = np.ones(len(tails), np.int8)
-        matrix = sp.csr_array((ones, tails, np.cumsum(counts)), shape=(number, number))
+        ends = np.cumsum(counts)
+        narrow = ends.astype(np.int32) if len(tails) <= np.iinfo(np.int32).max else ends
+        matrix = sp.csr_array((np.ones(len(tails), np.int8), tails, narrow), shape=(number, number))
         return cls(tails=matrix, heads=matrix.T.tocsr())
 
     def distances(self, source: int, targets: Int64[ndarray, " target"], most_hops: int) -> Int8[ndarray, " target"]:

@@ -20,7 +20,7 @@ from tracin_dask.places.files import exists, read_bytes, write_json_file
 from tracin_dask.places.place import Place
 from tracin_dask.report.arrow import number_array, repeated, table_of
 from tracin_dask.report.exports.base import Export, ExportOptions
-from tracin_dask.report.exports.file_names import test_triple_stem
+from tracin_dask.report.exports.file_names import file_stem
 from tracin_dask.report.exports.text_table import write_text_table
 from tracin_dask.report.labels import ROLES
 from tracin_dask.report.result import InfluenceResult
@@ -127,7 +127,7 @@ def _labels(result: InfluenceResult, index: int) -> dict[str, str]:
 def _stems(result: InfluenceResult) -> Iterator[str]:
     for index in range(len(result.rankings)):
         labels = _labels(result, index)
-        yield test_triple_stem(index, labels["head"], labels["tail"])
+        yield file_stem(index, labels["head"], labels["tail"])
 
 
 def _summary(result: InfluenceResult, tables: list[Place]) -> dict[str, Any]:

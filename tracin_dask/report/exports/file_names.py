@@ -14,6 +14,6 @@ def safe(label: str) -> str:
     return text.encode()[:MOST_BYTES].decode(errors="ignore")
 
 
-def test_triple_stem(index: int, head: str, tail: str) -> str:
+def file_stem(index: int, head: str, tail: str) -> str:
     """Name a test triple, `triple_007_CHEBI_1_MONDO_2`; the number tells it from all others."""
     return f"triple_{index:03d}_{safe(head)}_{safe(tail)}"

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TextIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -49,7 +48,7 @@ def harmless(table: pa.Table) -> pa.Table:
 class _UnixLines:
     """Ends rows with a line feed; the writer of `csv` quotes a carriage return only if its rows end with one."""
 
-    text: TextIO
+    text: io.TextIOWrapper
 
     def write(self, row: str) -> int:
         return self.text.write(f"{row.removesuffix(_ROW_END)}\n")
