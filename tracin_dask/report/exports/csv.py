@@ -88,7 +88,7 @@ def notes(result: InfluenceResult, _options: ExportOptions) -> list[str]:
 
 def _remedy(result: InfluenceResult) -> str:
     if result.run.get("curvature") == "landmarks":
-        return "with curvature landmarks, and so with --preset retraining, there is none"
+        return "with curvature landmarks there is none; curvature rows has one"
     return "run again with --also-self-influence"
 
 
