@@ -198,6 +198,12 @@ def check_format(names):
         tracin_dask.read_result("why.md")
 
 
+def check_tables(names):
+    assert names["result"].self_influences.test.shape == (2,)
+    assert len(list(Path("tables").glob("triple_00?_*_tracin.csv"))) == 2
+    assert Path("tables/influences.parquet").exists()
+
+
 CHECKS = {
     "docs/python.md": check_python,
     "docs/results.md": check_results,
@@ -209,6 +215,7 @@ CHECKS = {
     "docs/extending.md: A loss of all scores": check_loss_of_all_scores,
     "docs/extending.md: A preconditioner": check_preconditioner,
     "docs/checkpoints.md": check_checkpoints,
+    "docs/tables.md": check_tables,
     "docs/groups.md": check_groups,
     "docs/all-influences.md": check_all_influences,
     "docs/other-models.md": check_other_models,

@@ -67,6 +67,7 @@ OTHER_VALUES = {
     "save_scores": "scores.zarr",
     "ranks": "none",
     "checkpoint_contributions": True,
+    "also_self_influence": True,
     "reductions": (SecondTopK(k=3),),
     "batch_size": 2 * BATCH_SIZE,
     "device": "cpu",

@@ -26,7 +26,7 @@ def write_csv(result: InfluenceResult, place: Place, *, delimiter: str, suffix: 
     if result.ranks is not None:
         _write(rank_tables(result, result.ranks), separate_file(place, "ranks", suffix), delimiter)
     width = 0 if result.contributions is None else result.contributions[0].shape[1]
-    _write((_flat(table, width) for table in entry_tables(result)), place, delimiter)
+    _write((flat_lists(table, width) for table in entry_tables(result)), place, delimiter)
 
 
 def _write(tables: Iterable[pa.Table], place: Place, delimiter: str) -> None:
@@ -41,7 +41,7 @@ def _write(tables: Iterable[pa.Table], place: Place, delimiter: str) -> None:
         text.detach()  # the place closes the file
 
 
-def _flat(table: pa.Table, width: int) -> pa.Table:
+def flat_lists(table: pa.Table, width: int) -> pa.Table:
     """Give each number of a list, one per checkpoint, a column of its own."""
     columns: dict[str, pa.ChunkedArray] = {}
     for name in table.column_names:

@@ -10,6 +10,7 @@ from tracin_dask.report.arrow import list_array, number_array, repeated, table_o
 from tracin_dask.report.predictions import known_numbers
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import InfluenceResult, RankedTriples
+from tracin_dask.report.self_influences import TEST, TRAIN
 
 
 def ranked_columns(result: InfluenceResult, ranked: RankedTriples) -> dict[str, pa.Array]:
@@ -27,6 +28,8 @@ def entries(result: InfluenceResult, test_index: int = 0) -> pa.Table:
         columns[f"{result.value_name}_spread"] = number_array(result.spread[test_index])
     if result.norms is not None:
         columns["train_gradient_norm"] = number_array(result.norms.train[test_index])
+    if result.self_influences is not None:
+        columns[TRAIN] = number_array(result.self_influences.train[test_index])
     return table_of(columns | {"train_index": number_array(ranking.train_index)})
 
 
@@ -72,7 +75,7 @@ def _test_columns(result: InfluenceResult, test_index: int, size: int) -> dict[s
         if other is not None:
             described = result.labels.columns(np.array([[*triple[:2], other]]), "contrast_")
             row |= {key: column for key, column in described.items() if key.startswith("contrast_tail")}
-        row |= _prediction(result, test_index)
+        row |= _prediction(result, test_index) | _test_self_influence(result, test_index)
     return {key: repeated(column, size) for key, column in (row | _test_norm(result, test_index)).items()}
 
 
@@ -84,6 +87,13 @@ def _prediction(result: InfluenceResult, test_index: int) -> dict[str, pa.Array]
         f"test_{name}": values[test_index : test_index + 1] for name, values in known_numbers(result.predictions)
     }
     return {name: number_array(value) for name, value in columns.items()}
+
+
+def _test_self_influence(result: InfluenceResult, test_index: int) -> dict[str, pa.Array]:
+    """Give the self-influence of a test triple, where it is known."""
+    if result.self_influences is None:
+        return {}
+    return {TEST: number_array(result.self_influences.test[test_index : test_index + 1])}
 
 
 def _test_norm(result: InfluenceResult, test_index: int) -> dict[str, pa.Array]:

@@ -19,12 +19,13 @@ from tracin_dask.report.json import (
 from tracin_dask.report.json_parts import CONTRAST_PREDICTION
 from tracin_dask.report.predictions import PREDICTION
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.self_influences import TEST
 from tracin_dask.report.specificity import specificity_of
 
 SUMMARY, GROUPS, SELF = "summary.json", "all_groups.parquet", "self_influence.json"
 RECORDS = ".progress"
 """Of an interrupted run, which goes on when its command is given again."""
-SUMMARISED = ("test_triple", "test_set", "contrast", PREDICTION, CONTRAST_PREDICTION, "test_gradient_norm")
+SUMMARISED = ("test_triple", "test_set", "contrast", TEST, PREDICTION, CONTRAST_PREDICTION, "test_gradient_norm")
 _OF_ANSWER = re.compile(r"set_\d+\.json|triple_\d+_\d+_\d+(_not_\d+)?(_again_\d+)?\.json")
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from tracin_dask.errors import ResultError
+from tracin_dask.errors import ResultError, TracInDaskError
 from tracin_dask.places.files import read_bytes, write_json_file
 from tracin_dask.places.place import Place
 from tracin_dask.report.format import Format, separate_file
@@ -132,7 +132,7 @@ def explained(place: Place) -> Iterator[None]:
         raise ResultError(
             f"{place}: no result of tracin-dask, or a damaged one: {error} is missing; {REMEDY}"
         ) from error
-    except ResultError:
+    except TracInDaskError:
         raise
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise ResultError(f"{place}: no result of tracin-dask, or a damaged one ({error}); {REMEDY}") from error

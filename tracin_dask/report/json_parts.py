@@ -20,6 +20,8 @@ from tracin_dask.report.prediction_words import notes
 from tracin_dask.report.predictions import PREDICTION, from_json, to_json
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import SCHEMA_VERSION, InfluenceResult, Norms, RankedTriples
+from tracin_dask.report.self_influences import TEST
+from tracin_dask.report.self_influences import from_json as read_self_influences
 from tracin_dask.report.sets import TestSets
 
 Contents = Mapping[str, Any]
@@ -66,6 +68,8 @@ def _one_question(result: InfluenceResult, place: int) -> dict[str, Any]:
     if other is not None:
         described = result.labels.describe([*triple[:2], other])
         about["contrast"] = {key: value for key, value in described.items() if key.startswith("tail")}
+    if result.self_influences is not None:
+        about[TEST] = float(result.self_influences.test[place])
     return about | _prediction(result, place)
 
 
@@ -118,6 +122,7 @@ def _read_question(contents: Sequence[Contents]) -> dict[str, Any]:
         "test_triples": _triples([one["test_triple"] for one in asked], ""),
         "contrast_tails": others,
         "sets": _read_sets(contents),
+        "self_influences": read_self_influences(asked, [one["influences"] for one in contents]),
         **_read_predictions(asked),
     }
 

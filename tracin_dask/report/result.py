@@ -18,6 +18,7 @@ from tracin_dask.report.groups import GroupInfluences, group_tables
 from tracin_dask.report.labels import Labels
 from tracin_dask.report.predictions import Predictions
 from tracin_dask.report.ranks import ListedRanks
+from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.report.sets import TestSets
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class InfluenceResult(EqualByParts):
         The same of `further`.
     norms
         The norms of the gradients of test triples and of the rankings, where influences were divided by them.
+    self_influences
+        The self-influences of the test triples and of the rankings, where these were asked for.
     num_ranked
         How many training triples were ranked for each test triple, where options leave some out; None for all.
     ranks
@@ -118,6 +121,7 @@ class InfluenceResult(EqualByParts):
     spread: tuple[Float[ndarray, " _"], ...] | None = field(default=None, repr=False)
     further_spread: tuple[Float[ndarray, " _"], ...] | None = field(default=None, repr=False)
     norms: Norms | None = field(default=None, repr=False)
+    self_influences: SelfInfluences | None = field(default=None, repr=False)
     groups: tuple[GroupInfluences, ...] = field(default=(), repr=False)
     num_ranked: Int[ndarray, " answer"] | None = field(default=None, repr=False)
     ranks: ListedRanks | None = field(default=None, repr=False)

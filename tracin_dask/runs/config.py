@@ -68,11 +68,24 @@ class RunConfig:
             )
         if self.question.mode == "self" and self.saving.ranks != "auto":
             raise ConfigError("ranks are those of test triples, and mode 'self' has none; leave ranks out")
+        self._refuse_self_influence()
         if precision in {"fp16", "mixed"} and scoring.method is not None:
             taken = "fp16" if precision == "fp16" else "mixed takes fp16 on a GPU, which"
             raise ConfigError(
                 f"precision {taken} holds no number above 65,504, and a preconditioner, such as Adam's "
                 "1 / (√v̂ + ε), has larger ones; take bf16 or tf32"
+            )
+
+    def _refuse_self_influence(self) -> None:
+        """Refuse self-influences of test triples where mode 'self' gives none that could be meant."""
+        if not self.saving.also_self_influence:
+            return
+        if self.question.mode == "self":
+            raise ConfigError("also_self_influence adds what mode 'self' gives anyway; leave one of them out")
+        if self.scoring.curvature == "landmarks":
+            raise ConfigError(
+                "also_self_influence takes no curvature landmarks, which give no triple a self-influence; take "
+                "curvature rows, or leave also_self_influence out"
             )
 
     @classmethod

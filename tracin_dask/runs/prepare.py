@@ -162,7 +162,15 @@ class PreparedRun:
         if self.landmarks is not None:
             return 8 * len(self.landmarks.triples) * (len(self.landmarks.triples) + self.num_answers)
         scope = self.scope(batch_size=1) if self.config.scoring.curvature == "rows" else None
-        return 0 if scope is None else scope.matrix_bytes
+        return 0 if scope is None else max(scope.matrix_bytes, self._own_matrix_bytes(scope))
+
+    def _own_matrix_bytes(self, scope: Scope) -> int:
+        """Bound the bytes of the matrices that self-influences of reported triples need, where these are asked for."""
+        if not self.config.saving.also_self_influence or self.test_triples is None:
+            return 0
+        triples = len(self.test_triples) + self.config.ranking.top_k * self.num_answers
+        is_anywhere = needs_all_rows(self.config.scoring, Question(), self.targets)
+        return scope.bound_matrix_bytes(None if is_anywhere else triples * num_parts(self.config.scoring.loss))
 
     def reductions(self, address: ScoresAddress | None = None) -> Reductions:
         """Give what is kept of the influences; all of them are written to the `address` that was claimed for them."""

@@ -65,6 +65,7 @@ def make_result(
         spread=_spread(prepared, found.contributions),
         further_spread=_spread(prepared, found.of_further),
         norms=found.norms,
+        self_influences=found.self_influences,
         groups=tuple(
             _group_influences(prepared.store, grouping, totals)
             for grouping, totals in zip(prepared.groupings, kept.get(group_totals.NAME, ()), strict=True)

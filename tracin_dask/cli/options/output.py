@@ -21,6 +21,7 @@ class SavedFlags(TypedDict):
     save_scores: Place | None
     ranks: "Ranks"
     checkpoint_contributions: bool
+    also_self_influence: bool
 
 
 class OutputFlags(TypedDict):
@@ -75,5 +76,10 @@ SAVED_OPTIONS = (
         "--checkpoint-contributions",
         is_flag=True,
         help="State what each checkpoint adds to every reported influence.",
+    ),
+    option(
+        "--also-self-influence",
+        is_flag=True,
+        help="State the self-influence of each test triple and of every reported training triple, as --mode self does.",
     ),
 )

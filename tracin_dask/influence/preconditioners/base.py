@@ -103,6 +103,12 @@ class Scope:
         """Count the bytes of a matrix in float64 for each of these rows."""
         return sum(8 * size * size * len(self.ids_of(table)) for table, size in self.row_sizes.items())
 
+    def bound_matrix_bytes(self, num_triples: int | None) -> int:
+        """Bound the bytes of matrices for the rows that so many triples touch, or for all rows."""
+        touched = {"entity": num_triples and 2 * num_triples, "relation": num_triples}
+        numbers = {role: min(self.num_ids[role], touched[role] or self.num_ids[role]) for role in self.num_ids}
+        return sum(8 * size * size * numbers[self.roles[table]] for table, size in self.row_sizes.items())
+
     def ids_of(self, table: str) -> Int[ndarray, " id"]:
         """List the rows of a table that P is needed for."""
         role = self.roles[table]

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from tracin_dask.influence.reductions import num_ranked, topk
 from tracin_dask.influence.reductions.topk import Ranking, TopK
 from tracin_dask.models.checkpoints.checkpoint_file import CheckpointFile, Contents
@@ -15,6 +17,7 @@ from tracin_dask.monitor.watch import Watch
 from tracin_dask.patience import Patience
 from tracin_dask.places.place import AnyPath
 from tracin_dask.report.result import InfluenceResult, Norms
+from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.resources import Resources, WorkerOptions
 from tracin_dask.runs.audit.choice import Chosen, choose
 from tracin_dask.runs.audit.compare import Compared
@@ -32,6 +35,7 @@ from tracin_dask.runs.result import further_rankings, make_result
 from tracin_dask.runs.sinks import records
 from tracin_dask.runs.sinks.records import Records
 from tracin_dask.runs.sinks.saved_scores import Scores, claim, complete, locked, scores_of
+from tracin_dask.runs.test_side.own_gradients import own_job
 from tracin_dask.runs.work.job import Counters, OnRows, Scored, ScoreJob, merge_scored
 from tracin_dask.runs.work.reported import AboutReported, Contributions, Reported, about_rankings, divided
 from tracin_dask.types import Progress
@@ -100,6 +104,10 @@ class Executor(Protocol):
         """Give the norms of the gradients of the test triples and of the reported training triples."""
         ...
 
+    def self_influences(self, job: ScoreJob, reported: Reported) -> SelfInfluences:
+        """Give the self-influences of the test triples and of the reported training triples, by a job for these."""
+        ...
+
 
 def carry_out(
     prepared: PreparedRun, plan: Plan, *, client: "Client | None" = None, execution: Execution | None = None
@@ -133,7 +141,7 @@ def _carry_out(
         top: TopK = total.kept[topk.NAME]
         rankings = tuple(topk.ranked(top, index, config.ranking.rank_by) for index in range(num_rankings))
         further = further_rankings(prepared, top, rankings)
-        found = _about_reported(executor, prepared, rankings, further)
+        found = _about_reported(executor, prepared, job, rankings, further)
         about = about_run(prepared, plan) | {
             "device": total.device,
             "precision": total.precision,
@@ -206,9 +214,13 @@ def _score_all(
 
 
 def _about_reported(
-    executor: Executor, prepared: PreparedRun, rankings: Sequence[Ranking], further: Sequence[Ranking]
+    executor: Executor,
+    prepared: PreparedRun,
+    job: ScoreJob,
+    rankings: Sequence[Ranking],
+    further: Sequence[Ranking],
 ) -> AboutReported:
-    """Give the norms of the reported influences and what each checkpoint adds, as far as these are needed."""
+    """Give norms, self-influences and what each checkpoint adds to reported influences, as far as these are needed."""
     config, is_ensemble = prepared.config, prepared.num_trainings > 1
     asked = [topk.joined(pair) for pair in zip(rankings, further, strict=True)] if is_ensemble else rankings
     triples = [ranking.triples for ranking in asked]
@@ -216,7 +228,19 @@ def _about_reported(
     found = executor.contributions(triples) if config.saving.checkpoint_contributions or is_ensemble else None
     if found is not None and norms is not None:
         found = divided(found, norms, config.scoring.normalize, [ranking.influence for ranking in asked])
-    return about_rankings(norms, found, [len(ranking) for ranking in rankings])
+    about = about_rankings(norms, found, [len(ranking) for ranking in rankings])
+    return replace(about, self_influences=_self_influences(executor, prepared, job, rankings))
+
+
+def _self_influences(
+    executor: Executor, prepared: PreparedRun, job: ScoreJob, rankings: Sequence[Ranking]
+) -> SelfInfluences | None:
+    """Give the self-influences of the test triples and of the rankings, if that is asked."""
+    if not prepared.config.saving.also_self_influence or prepared.test_triples is None:
+        return None
+    reported = [ranking.triples for ranking in rankings]
+    own = own_job(prepared, job, np.unique(np.concatenate([prepared.test_triples, *reported]), axis=0))
+    return executor.self_influences(own, reported)
 
 
 def _audit(

@@ -6,13 +6,20 @@ from dataclasses import replace
 from tracin_dask.influence.columns import Targets
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.report.result import Norms
+from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.compare import Compared, compare
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.predictions.compute import score_parts
 from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.work.job import Counters, Listed, OnRows, Scored, ScoreJob, TestSide, listed_rows, merge_scored
-from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
+from tracin_dask.runs.work.reported import (
+    Contributions,
+    Reported,
+    contributions,
+    reported_norms,
+    reported_self_influences,
+)
 from tracin_dask.runs.work.rows.fit import gather, merged_in_tree, pass_parts
 from tracin_dask.runs.work.score import listed_influences, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
@@ -38,8 +45,7 @@ class InProcess:
     def prepare(self) -> Counters:
         """Compute what all tasks share."""
         if self._job.needs_pass:
-            parts = (gather(self._state, self._job, part) for part in pass_parts(self._job))
-            self._job = replace(self._job, gathered=merged_in_tree(self._job, parts))
+            self._job = self._after_pass(self._job)
         counters = Counters()
         if self._cache and isinstance(self._test, Targets):
             self._test = prepare_test(self._state, self._job, self._test)
@@ -77,3 +83,14 @@ class InProcess:
         """Compute the norms of the test triples' gradients and of those that are reported."""
         assert self._targets is not None  # noqa: S101 - refused for self-influence
         return reported_norms(self._state, self._job, self._targets, reported)
+
+    def self_influences(self, job: ScoreJob, reported: Reported) -> SelfInfluences:
+        """Compute the self-influences of the test triples and of what is reported, by a job for these."""
+        assert self._targets is not None  # noqa: S101 - refused in mode 'self'
+        ready = self._job if job.scope is self._job.scope else self._after_pass(job)
+        return reported_self_influences(self._state, ready, self._targets, reported)
+
+    def _after_pass(self, job: ScoreJob) -> ScoreJob:
+        """Go through the training triples for the preconditioner of a job."""
+        parts = (gather(self._state, job, part) for part in pass_parts(job))
+        return replace(job, gathered=merged_in_tree(job, parts))

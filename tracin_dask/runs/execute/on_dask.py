@@ -19,6 +19,7 @@ from tracin_dask.influence.columns import Targets
 from tracin_dask.monitor.events import progress_topic
 from tracin_dask.monitor.watch import Watch, lost
 from tracin_dask.report.result import Norms
+from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.resources import ask
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.compare import Compared
@@ -90,7 +91,7 @@ class OnDask:
             report_seconds=seconds_between_reports(len(workers)),
         )
         job = self._submit("job", on_worker.with_weights, self._job, weights)
-        self._gathered = self._gather(job) if self._job.needs_pass else None
+        self._gathered = self._gather(job, self._job) if self._job.needs_pass else None
         share = on_worker.share_prepared if self._cache else on_worker.share
         self._shared = self._submit("share", share, shared, weights, self._gathered)
         graph, loads = one_task_per_worker(workers, on_worker.load, job, f"load-{self._id}")
@@ -158,19 +159,26 @@ class OnDask:
         found: Norms = self._afterwards("norms", on_worker.norms_of, reported)
         return found
 
-    def _gather(self, job: "Future[Any]") -> "Future[Any]":
-        """Let the workers go through the training triples for the preconditioner; held as long as the run."""
+    def self_influences(self, job: ScoreJob, reported: Reported) -> SelfInfluences:
+        """Let a worker compute the self-influences of the test triples and of what is reported; raises as `prepare`."""
+        own = replace(job, caller=this_process())
+        with self._watch, self._explained():
+            found: SelfInfluences = self._look_again("self-influences", on_worker.self_influences_of, reported, own=own)
+        return found
+
+    def _gather(self, job: "Future[Any]", plain: ScoreJob, name: str = "gather") -> "Future[Any]":
+        """Let the workers go through the training triples for the preconditioner of a job; held as long as wanted."""
         level = [
-            self._client.submit(on_worker.gather_part, job, part, key=f"gather-{number}-{self._id}", pure=False)
-            for number, part in enumerate(fit.pass_parts(self._job))
+            self._client.submit(on_worker.gather_part, job, part, key=f"{name}-{number}-{self._id}", pure=False)
+            for number, part in enumerate(fit.pass_parts(plain))
         ]
         for depth in itertools.count():
             level = [
                 self._client.submit(
                     fit.merge_gathered,
-                    self._job,
+                    plain,
                     level[at : at + fit.MERGE_FAN_IN],
-                    key=f"gathered-{depth}-{at}-{self._id}",
+                    key=f"{name}-merged-{depth}-{at}-{self._id}",
                     pure=False,
                 )
                 for at in range(0, len(level), fit.MERGE_FAN_IN)
@@ -185,9 +193,20 @@ class OnDask:
         with self._watch, self._explained():
             return self._look_again(name, function, asked)
 
-    def _look_again(self, name: str, function: Any, asked: Reported | Chosen) -> Any:  # noqa: ANN401 - as `_submit`
+    def _look_again(
+        self,
+        name: str,
+        function: Any,  # noqa: ANN401 - as `_submit`
+        asked: Reported | Chosen,
+        own: ScoreJob | None = None,
+    ) -> Any:  # noqa: ANN401 - as `_submit`
+        """Look by the job of the run, or by one whose preconditioner is for other rows."""
+        plain, gathered = own or self._job, self._gathered
         _, weights = self._look_for_files()
-        job = self._submit(f"job-for-{name}", on_worker.with_weights, self._job, weights, self._gathered)
+        if own is not None and own.scope is not self._job.scope:
+            before = self._submit(f"job-before-{name}", on_worker.with_weights, own, weights)
+            gathered = self._gather(before, own, f"gather-for-{name}")
+        job = self._submit(f"job-for-{name}", on_worker.with_weights, plain, weights, gathered)
         try:
             with _large_graphs_allowed():
                 return self._result(self._submit(name, function, job, self._targets, asked))

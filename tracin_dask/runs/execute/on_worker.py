@@ -17,6 +17,7 @@ from tracin_dask.models.checkpoints.checkpoint_file import SentContents
 from tracin_dask.monitor.events import TOPIC, progress_topic
 from tracin_dask.places.files import exists
 from tracin_dask.report.result import Norms
+from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.runs.audit.choice import Chosen
 from tracin_dask.runs.audit.compare import Compared, compare
 from tracin_dask.runs.code_digest import scoring_code_digest
@@ -26,7 +27,13 @@ from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.predictions.compute import score_parts
 from tracin_dask.runs.predictions.task import RankTask, TripleScores
 from tracin_dask.runs.work.job import Counters, Prepared, Scored, ScoreJob, TestSide, merge_scored, this_process
-from tracin_dask.runs.work.reported import Contributions, Reported, contributions, reported_norms
+from tracin_dask.runs.work.reported import (
+    Contributions,
+    Reported,
+    contributions,
+    reported_norms,
+    reported_self_influences,
+)
 from tracin_dask.runs.work.rows.fit import Gathered, gather
 from tracin_dask.runs.work.score import listed_influences, load_ahead, prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
@@ -137,6 +144,11 @@ def contributions_of(job: ScoreJob, targets: Targets | None, reported: Reported)
 def norms_of(job: ScoreJob, targets: Targets, reported: Reported) -> Norms:
     """Give the lengths of the gradients of test triples and of reported training triples."""
     return reported_norms(state_of_worker(job), job, targets, reported)
+
+
+def self_influences_of(job: ScoreJob, targets: Targets, reported: Reported) -> SelfInfluences:
+    """Give the self-influences of test triples and of reported training triples."""
+    return reported_self_influences(state_of_worker(job), job, targets, reported)
 
 
 def state_of_worker(job: ScoreJob) -> WorkerState:

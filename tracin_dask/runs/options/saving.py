@@ -37,6 +37,9 @@ class SavingOptions:
         that take no more than a minute of one CPU thread.
     checkpoint_contributions
         State what each checkpoint adds to every influence that is reported.
+    also_self_influence
+        State the self-influence of the test triples and of every training triple that is reported of them: what mode
+        'self' gives of each. It is of the loss, undivided, also where scores are explained or influences are divided.
     reductions
         Whatever else is to be kept of the influences: reductions of your own
         (`tracin_dask.influence.reductions.base.ReportedReduction`). `InfluenceResult.kept` has what they report.
@@ -46,6 +49,7 @@ class SavingOptions:
     save_scores: AnyPath | None = field(default=None, metadata=changes("records", through="save_scores"))
     ranks: Ranks = field(default="auto", metadata=changes("result"))
     checkpoint_contributions: bool = field(default=False, metadata=changes("result"))
+    also_self_influence: bool = field(default=False, metadata=changes("result"))
     reductions: tuple[ReportedReduction[Any], ...] = field(default=(), metadata=changes("records", by=_identities))
 
     def __post_init__(self) -> None:

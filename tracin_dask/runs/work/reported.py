@@ -1,7 +1,7 @@
-"""What is asked of the few training triples that are reported: what each checkpoint adds to them, and their norms."""
+"""What is asked of the few training triples that are reported: what each checkpoint adds, norms, self-influences."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from tracin_dask.influence.normalised import Normalize, question_lengths, traini
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.summed import self_scores
 from tracin_dask.report.result import Norms
+from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.runs.work.columns import prepared_columns
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
@@ -41,6 +42,7 @@ class AboutReported:
     """
 
     norms: Norms | None = None
+    self_influences: SelfInfluences | None = None
     contributions: Contributions | None = None
     of_further: Contributions | None = None
 
@@ -70,6 +72,24 @@ def reported_norms(state: WorkerState, job: ScoreJob, targets: Targets, reported
         test = question_lengths(engines, job.question, targets).norms.cpu().numpy()
     ends = np.cumsum([len(triples) for triples in reported])
     return Norms(train=tuple(found[rows] for rows in np.split(place.ravel(), ends[:-1])), test=test)
+
+
+def reported_self_influences(state: WorkerState, job: ScoreJob, targets: Targets, reported: Reported) -> SelfInfluences:
+    """Compute the self-influences of test triples, and of the training triples that are reported of them.
+
+    They stand in other batches than in mode 'self': they are what it gives up to rounding.
+    """
+    state.forget_test()
+    asked = [targets.triples, *reported]
+    distinct, place = np.unique(np.concatenate(asked), axis=0, return_inverse=True)
+    with computing(job) as here, torch.no_grad():
+        engines, _ = state.engines(job, here)
+        rows = min(job.batch_size, engines[0].gradients_at_a_time)  # few, for which no memory is planned
+        smaller = replace(job, batch_size=rows)
+        found = _scored(smaller, InPieces(lambda ids: [self_scores(engines, ids)]), distinct)[:, 0]
+    ends = np.cumsum([len(triples) for triples in asked])
+    test, *train = (found[rows] for rows in np.split(place.ravel(), ends[:-1]))
+    return SelfInfluences(test=test, train=tuple(train))
 
 
 def divided(
