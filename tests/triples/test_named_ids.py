@@ -71,7 +71,11 @@ def test_relations_of_one_predicate_are_found_by_their_qualifiers(store):
         ("DRUG:DB01586", "tail", r"\(did you mean Compound::DB01586\?\)"),
         ("asprin acetyl", "head", rf"\(did you mean {HARD} \(CHEBI:15365\)\?\)"),
         ("affects (increase)", "relation", r"\(did you mean affects \(increased\) \(predicate:1\)"),
-        ("sign", "head", r"\(it is the readable name of 7 entities: HP:0 \(id 2\), .* and 2 more; give the label of one\)"),
+        (
+            "sign",
+            "head",
+            r"\(it is the readable name of 7 entities: HP:0 \(id 2\), .* and 2 more; give the label of one\)",
+        ),
     ],
 )
 def test_near_misses_are_suggested_and_never_taken(store, given, role, message):

@@ -22,7 +22,7 @@ _CLEARLY = 10
 KeyKind = Literal["ids", "labels"]
 Reading = tuple[int, KeyKind]
 """The column of the ids or labels, and which of the two they are."""
-_USUAL: Reading = (1, "ids")
+_USUAL_COLUMN = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def _fits(table: Table, entities: IdMap) -> dict[Reading, int]:
 
 def _reading(path: Place, fits: dict[Reading, int], table: Table, entities: IdMap, stated: KeyKind | None) -> Reading:
     """Choose the reading that fits clearly more lines than any other."""
-    order = sorted(fits, key=lambda one: (-fits[one], one != _USUAL, one[1] != (stated or "ids")))
+    order = sorted(fits, key=lambda one: (-fits[one], one[1] != (stated or "ids"), one[0] != _USUAL_COLUMN))
     best, number = order[0], len(table.line_index)
     for other in order[1:]:
         is_clear = fits[other] < number if fits[best] == number else fits[other] * _CLEARLY <= fits[best]
