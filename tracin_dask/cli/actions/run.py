@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from tracin_dask.cli.actions.dashboard import dashboard_lines
+from tracin_dask.cli.actions.inputs import cache_of
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.outputs import Outputs
 from tracin_dask.cli.actions.performance_report import performance_report
 from tracin_dask.cli.actions.run_progress import run_progress
+from tracin_dask.cli.actions.speed import record_speed
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunFlags
 from tracin_dask.cli.say import say, say_written
@@ -98,6 +100,8 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
         )
         with performance_report(output.performance_report, client) as report:
             result = carry_out(prepared, plan, client=client, execution=execution)
+        if place.is_here:
+            record_speed(cache_of(options), prepared, plan, result)
         written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
         if output.records is not None and not records.discard(output.records):
             tell(f"{output.records} stays: it has files that no run wrote")
