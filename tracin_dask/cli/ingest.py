@@ -50,7 +50,7 @@ class IngestArguments(ShapeFlags):
 @click.option("--ids", is_flag=True, help="Integers in TRAIN are ids, even where labels are integers, too.")
 @with_options(*shape_options(click.option, "TRAIN"))
 @click.option("--skip-invalid", is_flag=True, help="Skip lines that cannot be used, and count them in the store.")
-@click.option("--entity-names", type=FILE, help="File with lines of `readable name TAB entity id`, for reports.")
+@click.option("--entity-names", type=FILE, help="File of readable names, with the id or label of each.")
 @click.option("--edge-map", type=FILE, help="JSON of predicates and qualifiers to relation labels, for reports.")
 @click.option(
     "--memory",

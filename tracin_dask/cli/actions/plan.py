@@ -46,7 +46,7 @@ def show_plan(options: JobFlags, *, is_verbose: bool) -> None:
         check_place(scores)
     place = plan_only(prepared, cluster, worker_options(options))
     speed = recorded_speed(cache_of(options), prepared, place.plan) if place.is_here else None
-    show_sentences(*in_short(prepared, place, speed))
+    show_sentences(*in_short(prepared, place, speed), *([] if scores is None else [f"saved scores: {scores}"]))
     if is_verbose:
         show(plan_table(prepared, place.plan, place.where))
     else:
@@ -57,10 +57,10 @@ def in_short(prepared: PreparedRun, place: Place, speed: Speed | None) -> tuple[
     """Say about how long a run takes, and how much memory a worker."""
     plan, mib = place.plan, 2**20
     seconds = plan.worker_seconds / plan.resources.num_workers
-    how = "by the built-in cost model: no run with this engine is recorded on this machine"
+    how = "by the built-in cost model: no run of this kind is recorded on this machine"
     if speed is not None:
         seconds *= speed.factor
-        how = f"at the measured speed of the run of {speed.measured} on this machine"
+        how = f"at the measured speed of the last run of this kind on this machine ({speed.measured})"
     elif not place.is_here:
         how = "by the built-in cost model"
     seconds += _rank_seconds(prepared)

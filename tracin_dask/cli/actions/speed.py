@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracin_dask.errors import TracInDaskError
+from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.places.files import read_bytes, write_json_file
 from tracin_dask.places.place import Place
 from tracin_dask.report.result import InfluenceResult
@@ -52,7 +53,10 @@ def record_speed(cache: Place, prepared: PreparedRun, plan: Plan, result: Influe
 
 
 def recorded_speed(cache: Place, prepared: PreparedRun, plan: Plan) -> Speed | None:
-    """Find the speed of the last run with the same engine and precision on this machine; None if there is none."""
+    """Find the speed of the last run of this kind on this machine; None if there is none.
+
+    Of one kind are runs with the same engine, precision, loss, and what influences are divided by.
+    """
     if os.environ.get(OPT_OUT):
         return None
     device = "cpu" if device_bytes(prepared.config, plan.resources) is None else "gpu"
@@ -64,7 +68,11 @@ def recorded_speed(cache: Place, prepared: PreparedRun, plan: Plan) -> Speed | N
 
 
 def _key(prepared: PreparedRun, plan: Plan, device: str) -> str:
-    return " | ".join([socket.gethostname(), device, prepared.config.computing.precision, str(plan.modes)])
+    scoring = prepared.config.scoring
+    way = (str(plan.modes), type(scoring.loss).__name__, scoring.normalize, scoring.curvature)
+    return " | ".join(
+        [socket.gethostname(), device, prepared.config.computing.precision, *way, name_of(scoring.preconditioner)]
+    )
 
 
 def _records(cache: Place) -> dict[str, Any]:
