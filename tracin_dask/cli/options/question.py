@@ -66,8 +66,8 @@ QUESTION_OPTIONS = (
         "--contrast",
         multiple=True,
         metavar="TAIL",
-        help="Why the tail of the test triple and not this one? An id, a label or a name. Give one for all test triples, "
-        "or one for each.",
+        help="Why the tail of the test triple and not this one? An id, a label or a name: one for all test triples, or "
+        "one for each.",
     ),
     option(
         "--loss",
