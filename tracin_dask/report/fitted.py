@@ -11,11 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tracin_dask.report.wrapping import longest_piece, wrapped
+from tracin_dask.report.widths import Texts, shared_widths
+from tracin_dask.report.wrapping import wrapped
 
 _FRAME_OF_COLUMN, _FRAME = 3, 1
 """What the lines and blanks of a table take."""
-_LEAST_WIDTH = 6
 _PREFIX = re.compile(r"[A-Za-z]\S*[:/#]")
 
 
@@ -31,11 +31,6 @@ class Column:
     def width(self) -> int:
         """What the column takes in full."""
         return max(cell_len(line) for text in (self.heading, *self.cells) for line in text.split("\n"))
-
-    @property
-    def least_width(self) -> int:
-        """What the column takes without breaking a word."""
-        return max(cell_len(self.heading), *(longest_piece(cell) for cell in self.cells), _LEAST_WIDTH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +102,14 @@ def _full(columns: Sequence[Column]) -> list[int]:
 
 
 def _widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Give numbers their full width, and texts what is left: first whole words, then more to those that lack most."""
+    """Give numbers their full width, and texts what is left."""
     full = _full(columns)
     texts = [place for place, column in enumerate(columns) if column.is_text]
     left = width - _FRAME - _FRAME_OF_COLUMN * len(columns) - sum(full) + sum(full[place] for place in texts)
     if sum(full[place] for place in texts) <= left:
         return full
-    found = {place: min(full[place], columns[place].least_width) for place in texts}
-    while sum(found.values()) > left and max(found.values()) > _LEAST_WIDTH:
-        found[max(found, key=lambda place: found[place])] -= 1
-    while sum(found.values()) < left:
-        found[max(found, key=lambda place: full[place] / found[place])] += 1
+    shared = shared_widths([Texts(heading=columns[place].heading, cells=columns[place].cells) for place in texts], left)
+    found = dict(zip(texts, shared, strict=True))
     return [found.get(place, number) for place, number in enumerate(full)]
 
 
