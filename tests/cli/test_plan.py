@@ -11,7 +11,7 @@ class TestCommand:
         """Return the lines of the plan by their titles."""
 
         def run(*words, model=None):
-            result = tool("plan", *project.options(model), *words)
+            result = tool("plan", *project.options(model), *words, "--verbose")
             assert result.exit_code == 0, result.output
             pairs = (line.strip().split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip())
             return {name: text.strip() for name, text in pairs}

@@ -232,7 +232,9 @@ def test_a_run_over_checkpoints_on_workers_gives_the_same_result(over, folder):
 
 def test_plan_counts_all_checkpoints(over, folder):
     def lines(*words):
-        pairs = (line.strip().split("  ", 1) for line in over(*words, command="plan")[1].stdout.splitlines())
+        pairs = (
+            line.strip().split("  ", 1) for line in over(*words, "--verbose", command="plan")[1].stdout.splitlines()
+        )
         return {pair[0]: pair[1].strip() for pair in pairs if len(pair) == 2}
 
     one, three = (lines("--model-path", given, "--batch-size", 100) for given in (files(folder, 2)[0], folder))

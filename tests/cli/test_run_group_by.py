@@ -112,7 +112,7 @@ def test_group_totals_continue_when_the_same_command_runs_again(project, tool, s
 
 def test_plan_prints_the_groups_and_their_memory(project, tool, sources):
     words = ["--mode", "self", "--group-by", "relation", "--group-by", sources]
-    shown = said(tool("plan", *project.options(), *words).stdout)
+    shown = said(tool("plan", "--verbose", *project.options(), *words).stdout)
     assert "4 by relation, 4 by sources.tsv.gz; adding up takes 0 MiB of the memory" in shown
 
 

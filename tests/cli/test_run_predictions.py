@@ -48,7 +48,7 @@ def test_ranks_of_self_influence_are_refused(project, tool, tmp_path):
 
 def test_the_plan_says_which_ranks_are_computed_and_how_long_that_takes(project, tool):
     words = [*project.options(), "--test-triple", *project.test_ids]
-    plan, without = (tool("plan", *words, *more).stdout for more in ([], ["--ranks", "none"]))
+    plan, without = (tool("plan", "--verbose", *words, *more).stdout for more in ([], ["--ranks", "none"]))
     assert "ranks of tails about 1 s of one CPU thread" in " ".join(plan.split())
     assert "ranks of heads no: ConvE scores all tails" in " ".join(plan.split())
     assert "ranks of tails no: --ranks none" in " ".join(without.split())

@@ -119,8 +119,9 @@ class TestRefusedBeforeScoring:
 
 
 def test_plan_prints_size_and_memory_of_saved_scores(project, tool, path):
-    result = tool("plan", *project.options(), "--mode", "self", "--save-scores", path, "--batch-size", 100)
-    found = said(result.stdout)
+    words = [*project.options(), "--mode", "self", "--save-scores", path, "--batch-size", 100]
+    found, short = said(tool("plan", *words, "--verbose").stdout), said(tool("plan", *words).stdout)
     assert f"saved scores {NUM_ROWS} float32, 2.34 kiB at" in found
+    assert f"saved scores: {NUM_ROWS} float32, 2.34 kiB at" in short
     assert "writing takes 0 MiB of the memory" in found
     assert not path.exists()

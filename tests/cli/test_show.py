@@ -41,7 +41,7 @@ def test_show_prints_what_run_printed(project, tool, tmp_path, words):
     test = [] if "self" in words else ["--test-triple", *project.test_ids]
     job = [*project.options(), *test, *words, "--output", tmp_path / "a.json", "--output", tmp_path / "a.parquet"]
     said = tool("run", *job).stdout.split("wrote")[0]
-    assert "┃  influence ┃" in said
+    assert "influence" in said
     for name in ("a.json", "a.parquet"):
         again = shown(tool, tmp_path / name)
         assert again.startswith(said)
@@ -71,14 +71,14 @@ def test_many_test_triples_are_listed_until_one_is_chosen(tool, folder):
 def test_a_test_triple_is_chosen_by_index_id_label_or_name(tool, folder, choice):
     text = shown(tool, folder, *choice)
     assert text.count("Proponents of acid, [bold] — predicate:1 — gene") == 1
-    assert "+3.500e+00" in text
+    assert "+3.500" in text
     assert "Groups by head: the 10 largest of 150" in text
 
 
 def test_top_is_the_number_of_rows_of_each_table(tool, folder):
-    assert "+1.250e-01" in shown(tool, folder, "--test-index", 0)
+    assert "+0.125" in shown(tool, folder, "--test-index", 0)
     text = shown(tool, folder, "--test-index", 0, "--top", 1)
-    assert "+1.250e-01" not in text
+    assert "+0.125" not in text
     assert "Groups by head: the 1 largest of 150" in text
     assert "Groups by head: 150" in shown(tool, folder, "--test-index", 0, "--top", 150)
 

@@ -25,18 +25,18 @@ def rows(text, title):
 def test_proponents_and_opponents_have_separate_tables():
     text = shown(made_result(ranked([-2.0, 0.5, 0.25, -0.125])))
     assert rows(text, "Proponents of CHEBI:0 — predicate:1 — CHEBI:2") == [
-        ["1", "+5.000e-01", "CHEBI:1", "predicate:1", "CHEBI:2", "2"],
-        ["2", "+2.500e-01", "CHEBI:0", "predicate:0", "CHEBI:2", "3"],
+        ["1", "+0.500", "CHEBI:1", "predicate:1", "CHEBI:2", "2"],
+        ["2", "+0.250", "CHEBI:0", "predicate:0", "CHEBI:2", "3"],
     ]
     assert rows(text, "Opponents of CHEBI:0 — predicate:1 — CHEBI:2") == [
-        ["1", "-2.000e+00", "CHEBI:0", "predicate:0", "CHEBI:2", "1"],
-        ["2", "-1.250e-01", "CHEBI:1", "predicate:1", "CHEBI:2", "4"],
+        ["1", "-2.000", "CHEBI:0", "predicate:0", "CHEBI:2", "1"],
+        ["2", "-0.125", "CHEBI:1", "predicate:1", "CHEBI:2", "4"],
     ]
 
 
 def test_what_the_ranking_leaves_out_completes_both_sides():
     text = shown(made_result(ranked([-2.0, 0.5]), further=(ranked([0.25, -0.125], 100),)))
-    assert [row[1] for row in rows(text, "Proponents of")] == ["+5.000e-01", "+2.500e-01"]
+    assert [row[1] for row in rows(text, "Proponents of")] == ["+0.500", "+0.250"]
     assert [row[5] for row in rows(text, "Opponents of")] == ["1", "102"]
 
 
@@ -93,7 +93,7 @@ def test_tables_show_names_instead_of_labels_including_brackets():
 def test_self_influence_has_one_table_and_its_own_explanation():
     text = shown(made_result(ranked([3.0, 2.0, 0.5]), test_triples=None))
     found = rows(text, "Training triples of the largest self-influence")
-    assert [row[1] for row in found] == ["+3.000e+00", "+2.000e+00", "+5.000e-01"]
+    assert [row[1] for row in found] == ["+3.000", "+2.000", "+0.500"]
     assert " ".join(text.split()).endswith(SELF_MEANING)
     assert "Opponents" not in text
 

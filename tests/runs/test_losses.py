@@ -130,7 +130,7 @@ def test_the_result_states_loss_contrast_and_explain(make_job: MakeJob, tmp_path
     ("options", "message"),
     [
         ({"contrast": (1, 2)}, "2 other tails for 3 test triples; give one for all, or one each"),
-        ({"contrast": (60,)}, "the other tail 60 is not among the 60 entities"),
+        ({"contrast": (60,)}, "the other tail 60 is not among the 60 that"),
         ({"contrast": ("GENE:99999",)}, "GENE:99999"),
         ({"contrast": (4,), "tests": [(1, 2, 3), (1, 2, 4)]}, "the other tail GENE:28 is that of test triple 2 itself"),
         ({"contrast": (4,), "mode": "self"}, "another tail, and explaining the score, are about test triples"),

@@ -49,11 +49,14 @@ def test_an_unknown_part_of_a_test_triple_is_named(graph: Graph, triple, role, l
         resolve_triples(graph.store, [known, triple, triple])
 
 
-def test_a_readable_name_in_place_of_a_label_is_recognised(graph: Graph, tmp_path):
-    (tmp_path / "names.txt").write_text("Bee\t3\n")
+def test_a_unique_readable_name_is_as_good_as_a_label_and_an_ambiguous_one_is_refused(graph: Graph, tmp_path):
+    (tmp_path / "names.txt").write_text('Bee, the "first"\t3\nSea\t4\nSea\t5\n')
     store = ingest_graph(graph.folder, tmp_path / "graph.zarr", IngestOptions(entity_names=tmp_path / "names.txt"))
-    with pytest.raises(ConfigError, match=rf"\(it is the readable name of {entity(3)}: give that label\)"):
-        resolve_triples(store, [("Bee", "predicate:1", entity(3))])
+    found = resolve_triples(store, [('Bee, the "first"', "predicate:1", entity(3))])
+    assert found.tolist() == resolve_triples(store, [(entity(3), "predicate:1", entity(3))]).tolist()
+    candidates = rf"{entity(4)} \(id 4\), {entity(5)} \(id 5\); give the label of one"
+    with pytest.raises(ConfigError, match=rf"the tail Sea is ambiguous \(.* name of 2 entities: {candidates}"):
+        resolve_triples(store, [(entity(3), "predicate:1", "Sea")])
 
 
 @pytest.mark.parametrize(

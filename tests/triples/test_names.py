@@ -1,5 +1,6 @@
 """Readable names of entities and relations."""
 
+import gzip
 import json
 
 import pytest
@@ -24,6 +25,57 @@ def test_a_second_name_or_an_invalid_id_is_refused_with_its_line(write, line):
     path = write("names.txt", f"a\t0\n{line}\n")
     with pytest.raises(TriplesError, match=r"names.txt, line 2: 'x.*expected an id from 0 to 2, each at most once"):
         read_names(path, IdMap.of("abc"))
+
+
+FORMS = {
+    "name TAB id": 'aspirin, "x"\t0\nβ\t1\nβ\t2\n',
+    "id TAB name": '0\taspirin, "x"\n1\tβ\n2\tβ\n',
+    "name TAB label": 'aspirin, "x"\tD:1\nβ\tD:2\nβ\tD:3\n',
+    "label TAB name": 'D:1\taspirin, "x"\nD:2\tβ\nD:3\tβ\n',
+    "header, name TAB id": 'name\tid\naspirin, "x"\t0\nβ\t1\nβ\t2\n',
+    "header, id TAB name": 'ID\tName\n0\taspirin, "x"\n1\tβ\n2\tβ\n',
+    "header, label TAB name": 'curie\tname\nD:1\taspirin, "x"\nD:2\tβ\nD:3\tβ\n',
+    "KGX, id TAB name": 'id\tname\nD:1\taspirin, "x"\nD:2\tβ\nD:3\tβ\n',
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_names_are_read_by_id_or_label_in_either_order_with_or_without_header(write, form, packed):
+    text = FORMS[form].encode()
+    path = write("names", gzip.compress(text) if packed else text)
+    assert read_names(path, IdMap.of(["D:1", "D:2", "D:3"])).to_pylist() == ['aspirin, "x"', "β", "β"]
+
+
+def test_labels_that_the_graph_does_not_have_are_left_out_and_counted(write):
+    said = []
+    path = write("names.tsv", "a\tfirst\nx\tother\ny\tother\n")
+    assert read_names(path, IdMap.of("ab"), say=said.append).to_pylist() == ["first", ""]
+    assert said == [f"{path}: 2 of 3 names are of entities that the graph does not have"]
+
+
+def test_a_label_with_two_names_is_refused_with_its_line(write):
+    with pytest.raises(TriplesError, match=r"names\.tsv, line 3: 'a' has a second name, 'other'; expected one"):
+        read_names(write("names.tsv", "b\tsecond\na\tfirst\na\tother\n"), IdMap.of("ab"))
+
+
+def test_columns_that_could_both_be_the_names_are_refused_until_a_header_says_which(write):
+    crossed = "a\tb\nb\ta\nc\tc\n"
+    with pytest.raises(TriplesError, match=r"names\.tsv: either column could be the names, .* `name TAB label`"):
+        read_names(write("names.tsv", crossed), IdMap.of("abcd"))
+    for header, names in (("name\tlabel", ["b", "a", "c", ""]), ("label\tname", ["b", "a", "c", ""])):
+        assert read_names(write("names.tsv", f"{header}\n{crossed}"), IdMap.of("abcd")).to_pylist() == names
+    with pytest.raises(TriplesError, match="either column could be the names"):
+        read_names(write("names.tsv", "0\t1\n1\t2\n2\t0\n"), IdMap.of("abc"))
+
+
+def test_integers_that_could_be_ids_or_labels_are_refused_until_they_are_stated(write):
+    path, entities = write("names.tsv", "zero\t0\none\t1\n"), IdMap.of("10")
+    with pytest.raises(TriplesError, match=r"names\.tsv: are its integers ids or labels\?.* give --ids or --labels"):
+        read_names(path, entities)
+    assert read_names(path, entities, ids=True).to_pylist() == ["zero", "one"]
+    assert read_names(path, entities, labels=True).to_pylist() == ["one", "zero"]
+    assert read_names(path, IdMap.of("01")).to_pylist() == ["zero", "one"]
 
 
 def test_relation_names_are_built_from_predicate_and_qualifiers(write):

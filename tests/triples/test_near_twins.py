@@ -74,7 +74,7 @@ def store(write, tmp_path):
         ),
         ("a\tr\tnew yorc", r"unknown tail label: .* \(did you mean new york\?\)"),
         ("a\tnew york\ta", r"unknown relation label: .* \(it is an entity: are they in the order"),
-        ("the first\tr\ta", r"unknown head label: .* \(it is the readable name of a: give that label\)"),
+        ("the frist\tr\ta", r"unknown head label: .* \(did you mean the first \(a\)\?\)"),
     ],
 )
 def test_an_unknown_label_of_a_test_file_gets_the_suggestions_of_a_typed_one(write, store, line, suggestion):

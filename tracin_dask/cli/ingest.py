@@ -6,6 +6,7 @@ import click
 
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.shape import ShapeFlags, shape_options
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.targets import TARGET
 from tracin_dask.cli.options.values import FILE, ByteSize, PykeenDataset, TrainingTriples
 from tracin_dask.places.place import Place
@@ -49,7 +50,7 @@ class IngestArguments(ShapeFlags):
 @click.option("--ids", is_flag=True, help="Integers in TRAIN are ids, even where labels are integers, too.")
 @with_options(*shape_options(click.option, "TRAIN"))
 @click.option("--skip-invalid", is_flag=True, help="Skip lines that cannot be used, and count them in the store.")
-@click.option("--entity-names", type=FILE, help="File with lines of `readable name TAB entity id`, for reports.")
+@click.option("--entity-names", type=FILE, help="File of readable names, with the id or label of each.")
 @click.option("--edge-map", type=FILE, help="JSON of predicates and qualifiers to relation labels, for reports.")
 @click.option(
     "--memory",
@@ -59,6 +60,7 @@ class IngestArguments(ShapeFlags):
     help="Memory for sorting; larger graphs are sorted on disk.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
+@with_options(*TALK_OPTIONS)
 def command(**options: Unpack[IngestArguments]) -> None:
     """Make a sorted store from TRAIN, a text file of training triples. All other commands read the store.
 

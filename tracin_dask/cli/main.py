@@ -94,5 +94,5 @@ def call(words: Sequence[str]) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    say(f"Error: {message}", err=True)
+    say(f"Error: {message}", err=True, even_if_quiet=True)
     sys.exit(1)

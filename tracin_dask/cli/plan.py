@@ -5,17 +5,23 @@ from typing import Unpack
 import click
 
 from tracin_dask.cli.options.job import JOB_OPTIONS, JobFlags
-from tracin_dask.cli.options.sections import SectionedCommand, with_options
+from tracin_dask.cli.options.sections import SectionedCommand, option_of, with_options
 
 
 @click.command(cls=SectionedCommand, no_args_is_help=True)
 @with_options(*JOB_OPTIONS)
-def command(**options: Unpack[JobFlags]) -> None:
-    """Print tasks, memory, engine and multiply-adds of `run` with the same options.
+@option_of("Output")(
+    "--verbose", is_flag=True, help="Print also tasks, engine, the parts of the memory, and multiply-adds."
+)
+def command(*, verbose: bool, **options: Unpack[JobFlags]) -> None:
+    """Print how long `run` takes with the same options, and the memory of a worker.
+
+    The time follows from the measured speed of the last run on this machine, if one is recorded in --cache-dir, and
+    else from a built-in cost model; the output says from which.
 
     A text file given as --train is ingested and cached, as `run` does. Nothing is scored. A running cluster is asked
     for its size; no other cluster is started.
     """
     from tracin_dask.cli.actions.plan import show_plan  # noqa: PLC0415 - torch is slow to import
 
-    show_plan(options)
+    show_plan(options, is_verbose=verbose)

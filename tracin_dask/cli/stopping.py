@@ -17,7 +17,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tracin_dask.cli.say import say
+import click
+
+from tracin_dask.visible import visible
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LIMIT_SECONDS = 6.0
@@ -99,7 +101,8 @@ def _say() -> None:
         return
     _Stop.is_said = True
     kept, _Stop.kept = _Stop.kept, None
-    say("stopped" if kept is None else f"stopped; {kept()}", err=True)
+    text = "stopped" if kept is None else f"stopped; {kept()}"
+    click.echo(visible(text), err=True)  # not above a bar: another thread may hold what draws it
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature

@@ -7,6 +7,7 @@ import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.training import READING_OPTIONS, SETTINGS_OPTIONS, GraphFlags, SettingsFlags
 from tracin_dask.cli.options.values import LOCAL_FILE, TrainingTriples
 from tracin_dask.limits import MOST_WORKERS
@@ -68,6 +69,7 @@ class TrainFlags(GraphFlags, SettingsFlags):
     help="Processes that prepare batches; 0 for none. Changes no result.",
 )
 @click.option("--no-gpu", is_flag=True, help="Use the CPU even if there is a GPU.")
+@with_options(*TALK_OPTIONS)
 def command(**options: Unpack[TrainFlags]) -> None:
     """Train a ConvE on a graph.
 

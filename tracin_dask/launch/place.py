@@ -33,6 +33,8 @@ class Place:
     plan: Plan
     where: str
     """In words: `this process (a small job)`, `2 workers × 4 threads on Slurm`."""
+    is_here: bool = True
+    """Whether all workers are processes of this machine."""
     client: "Client | None" = None
     """None in this process."""
     workers_return: bool = True
@@ -86,7 +88,7 @@ def plan_only(prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions) -> 
     """
     choice = choose(prepared, cluster, asked, this_machine())
     if choice.plan is not None:
-        return Place(plan=choice.plan, where=_where(choice, choice.plan.resources))
+        return Place(plan=choice.plan, where=_where(choice, choice.plan.resources), is_here=_is_here(choice))
     with open_place(prepared, cluster, asked) as place:
         return place
 
@@ -120,6 +122,7 @@ def open_place(
         yield Place(
             plan=_plan(prepared, resources),
             where=_where(choice, resources),
+            is_here=_is_here(choice),
             client=opened.client,
             workers_return=opened.workers_return,
         )
@@ -147,6 +150,10 @@ def _where(choice: Choice, resources: Resources) -> str:
         return f"this process{choice.note}"
     workers = _counted(resources.num_workers, "worker")
     return f"{workers} × {_counted(resources.threads_per_worker, 'thread')} on {choice.cluster.title}{choice.note}"
+
+
+def _is_here(choice: Choice) -> bool:
+    return choice.cluster is None or choice.cluster.title.startswith(Auto.title)
 
 
 def _counted(number: int, noun: str) -> str:

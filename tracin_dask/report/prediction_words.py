@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.report.fitted import Column, FittedTable, FittedTables, triple_columns
 from tracin_dask.report.predictions import ALL_RANKS, PREDICTED_RANK, EntityRanks, Predictions
 from tracin_dask.report.result import InfluenceResult
 
@@ -114,18 +114,14 @@ def _lines(train_index: Sequence[int]) -> str:
     return f"line{'' if len(train_index) == 1 else 's'} {named}{', …' if len(train_index) > MOST_LINES else ''}"
 
 
-def _members(result: InfluenceResult, predictions: Predictions, members: Sequence[int]) -> Table:
+def _members(result: InfluenceResult, predictions: Predictions, members: Sequence[int]) -> FittedTables:
     """List members of a set with their scores, ranks and notes."""
-    table = Table(title=Text("What the model says of the test triples"), title_justify="left", title_style="bold")
-    for column in ("head", "relation", "tail"):
-        table.add_column(column, overflow="fold")
-    for column in ("score", "tail rank"):
-        table.add_column(column, justify="right")
-    table.add_column("note", overflow="fold")
-    for member in members:
-        triple, _ = result.question(member)
-        rank = "" if predictions.tail_ranks is None else rank_word(predictions.tail_ranks, member)
-        score, note = predictions.score[member], "; ".join(notes(result, member))
-        shown = "" if np.isnan(score) else f"{score:+.3g}"
-        table.add_row(*map(Text, result.labels.call(triple)), shown, rank, Text(note))
-    return table
+    scores = [predictions.score[member] for member in members]
+    ranks = predictions.tail_ranks
+    columns = [
+        *triple_columns([result.labels.call(result.question(member)[0]) for member in members]),
+        Column(heading="score", cells=["" if np.isnan(score) else f"{score:+.3g}" for score in scores]),
+        Column(heading="tail rank", cells=["" if ranks is None else rank_word(ranks, member) for member in members]),
+        Column(heading="note", cells=["; ".join(notes(result, member)) for member in members], is_text=True),
+    ]
+    return FittedTables(tables=[FittedTable(title="What the model says of the test triples", columns=columns)])

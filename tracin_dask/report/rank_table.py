@@ -3,11 +3,12 @@
 import math
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.report.fitted import Column, FittedTable, FittedTables, triple_columns
 from tracin_dask.report.labels import Labels
 from tracin_dask.report.ranks import ListedRanks
+from tracin_dask.report.scale import Scale
 
 MEANING = "Percentile: the share of the other training triples that rank behind it, in percent; 100 is the first."
 
@@ -18,16 +19,17 @@ def rank_table(ranks: ListedRanks, labels: Labels, test_index: int = 0, *, rows:
     title = f"Ranks among {number:,} training triples"
     if shown < len(ranks.triples):
         title += f": the first {shown} of {len(ranks.triples):,} listed"
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
-    for column in ("rank", "percentile", "influence"):
-        table.add_column(column, justify="right")
-    for column in ("head", "relation", "tail"):
-        table.add_column(column, overflow="fold")
-    table.add_column("line", justify="right")
-    percentiles = ranks.percentile(test_index).tolist()
-    for place, triple in enumerate(ranks.triples[:shown].tolist()):
-        is_ranked = not math.isnan(percentiles[place])
-        rank = [f"{ranks.rank[test_index, place]:,}", f"{percentiles[place]:.2f}"] if is_ranked else ["none", ""]
-        influence, line = ranks.influence[test_index, place], ranks.train_index[place] + 1
-        table.add_row(*rank, f"{influence:+.3e}", *map(Text, labels.call(triple)), f"{line}")
-    return Group(table, Text(MEANING, style="dim"))
+    percentiles = ranks.percentile(test_index).tolist()[:shown]
+    influences = ranks.influence[test_index, :shown].tolist()
+    positions = [f"{rank:,}" for rank in ranks.rank[test_index, :shown].tolist()]
+    scale = Scale.of(influences)
+    positions = ["none" if math.isnan(one) else rank for one, rank in zip(percentiles, positions, strict=True)]
+    columns = [
+        Column(heading="rank", cells=positions),
+        Column(heading="percentile", cells=["" if math.isnan(one) else f"{one:.2f}" for one in percentiles]),
+        Column(heading=scale.heading("influence"), cells=[scale.signed(one) for one in influences]),
+        *triple_columns([labels.call(triple) for triple in ranks.triples[:shown].tolist()]),
+        Column(heading="line", cells=[f"{line + 1}" for line in ranks.train_index[:shown].tolist()]),
+    ]
+    table = FittedTable(title=title, columns=columns)
+    return Group(FittedTables(tables=[table]), Text(MEANING, style="dim"))

@@ -3,13 +3,14 @@
 import json
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.report.fitted import Column, FittedTable, FittedTables, triple_columns
 from tracin_dask.report.group_table import largest_groups
 from tracin_dask.report.prediction_words import prediction_table, rank_word
 from tracin_dask.report.rank_table import rank_table
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.scale import Scale
 from tracin_dask.report.specificity import described, specificity_of
 from tracin_dask.report.table import influence_tables
 from tracin_dask.visible import visible
@@ -36,20 +37,21 @@ def list_of_answers(result: InfluenceResult, *, rows: int = 10) -> RenderableTyp
     number = len(result.rankings)
     what = "Test triples" if result.sets is None else "Sets of test triples"
     title = f"{what}: {number:,}" if number <= rows else f"{what}: the first {rows:,} of {number:,}"
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
-    table.add_column("index", justify="right")
-    for column in ("head", "relation", "tail") if result.sets is None else ("set",):
-        table.add_column(column, overflow="fold")
+    shown = range(min(rows, number))
+    first = {index: float(result.rankings[index].influence[0]) for index in shown if len(result.rankings[index])}
+    scale = Scale.of(first.values())
+    columns = [Column(heading="index", cells=[str(index) for index in shown])]
+    if result.sets is None:
+        columns += triple_columns([_words(result, index) for index in shown])
+    else:
+        names = [visible(result.sets.names[index]) for index in shown]
+        columns.append(Column(heading="set", cells=names, is_text=True))
     ranks = None if result.predictions is None or result.sets is not None else result.predictions.tail_ranks
     if ranks is not None:
-        table.add_column("tail rank", justify="right")
-    table.add_column("largest", justify="right")
-    for index in range(min(rows, number)):
-        ranking = result.rankings[index]
-        largest = f"{ranking.influence[0]:+.3e}" if len(ranking) else "none"
-        rank = [] if ranks is None else [rank_word(ranks, index)]
-        table.add_row(str(index), *map(Text, _words(result, index)), *rank, largest)
-    return table
+        columns.append(Column(heading="tail rank", cells=[rank_word(ranks, index) for index in shown]))
+    largest = [scale.signed(first[index]) if index in first else "none" for index in shown]
+    columns.append(Column(heading=scale.heading("largest"), cells=largest))
+    return FittedTables(tables=[FittedTable(title=title, columns=columns)])
 
 
 def scored(result: InfluenceResult) -> str:
@@ -113,10 +115,8 @@ def answer_word(result: InfluenceResult) -> str:
     return "test triple" if result.sets is None else "answer"
 
 
-def _words(result: InfluenceResult, test_index: int) -> tuple[str, ...]:
-    """Name a set, or a test triple with the other tail that it was compared with."""
-    if result.sets is not None:
-        return (visible(result.sets.names[test_index]),)
+def _words(result: InfluenceResult, test_index: int) -> tuple[str, str, str]:
+    """Name a test triple with the other tail that it was compared with."""
     triple, other = result.question(test_index)
     head, relation, tail = result.labels.call(triple)
-    return (head, relation, tail if other is None else f"{tail}, not {result.labels.call([*triple[:2], other])[2]}")
+    return head, relation, tail if other is None else f"{tail}, not {result.labels.call([*triple[:2], other])[2]}"

@@ -1,12 +1,14 @@
 """An influence result as a table on the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.report.fitted import Column, FittedTable, FittedTables, triple_columns
 from tracin_dask.report.result import InfluenceResult, RankedTriples
+from tracin_dask.report.scale import Scale
 from tracin_dask.visible import visible
 
 SIGNS = "> 0 speaks for the prediction, < 0 against; size: "
@@ -42,23 +44,23 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
 
     Where the result is ranked by one side, only that one is shown.
     """
+    spread = _spread(result, test_index)
     if result.test_triples is None:
         title = "Training triples of the largest self-influence"
-        table = _table(result, result.rankings[0], title=title, rows=rows, spread=_spread(result, 0))
-        return Group(table, Text(SELF_MEANING, style="dim"))
+        ranking = result.rankings[0].take(slice(rows))
+        table = _table(result, ranking, title, _scale([ranking], spread), spread)
+        return Group(FittedTables(tables=[table]), Text(SELF_MEANING, style="dim"))
     test = _question(result, test_index)
-    sides = [
-        _table(
-            result,
-            result.side(side, test_index),
-            title=f"{side.capitalize()} of {test}",
-            rows=rows,
-            spread=_spread(result, test_index),
-        )
+    sides = {
+        side: result.side(side, test_index).take(slice(rows))
         for side in ("proponents", "opponents")
         if result.run["rank_by"] in ("absolute", side)
+    }
+    scale = _scale(list(sides.values()), spread)
+    tables = [
+        _table(result, ranking, f"{side.capitalize()} of {test}", scale, spread) for side, ranking in sides.items()
     ]
-    return Group(*sides, Text(_meaning(result), style="dim"))
+    return Group(FittedTables(tables=tables), Text(_meaning(result), style="dim"))
 
 
 def _question(result: InfluenceResult, test_index: int) -> str:
@@ -93,26 +95,26 @@ def _spread(result: InfluenceResult, test_index: int) -> dict[int, float]:
     return found
 
 
+def _scale(rankings: Sequence[RankedTriples], spread: Mapping[int, float]) -> Scale:
+    """Choose one scale for all influences that are shown, and their spread."""
+    values = [value for ranking in rankings for value in ranking.influence.tolist()]
+    shown = [number for ranking in rankings for number in ranking.train_index.tolist()]
+    return Scale.of([*values, *(spread[number] for number in shown if number in spread)])
+
+
 def _table(
-    result: InfluenceResult,
-    ranking: RankedTriples,
-    *,
-    title: str,
-    rows: int,
-    spread: Mapping[int, float] | None = None,
-) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
-    table.add_column("#", justify="right")
-    table.add_column("influence", justify="right")
+    result: InfluenceResult, ranking: RankedTriples, title: str, scale: Scale, spread: Mapping[int, float]
+) -> FittedTable:
+    lines = ranking.train_index.tolist()
+    columns = [
+        Column(heading="#", cells=[str(place + 1) for place in range(len(ranking))]),
+        Column(heading=scale.heading("influence"), cells=[scale.signed(one) for one in ranking.influence.tolist()]),
+    ]
     if spread:
-        table.add_column("spread", justify="right")
-    for column in ("head", "relation", "tail"):
-        table.add_column(column, overflow="fold")
-    table.add_column("line", justify="right")
-    for place, triple in enumerate(ranking.triples[:rows].tolist()):
-        influence, line = ranking.influence[place], ranking.train_index[place] + 1
-        shown = [f"{spread[line - 1]:.1e}" if line - 1 in spread else ""] if spread else []
-        table.add_row(str(place + 1), f"{influence:+.3e}", *shown, *map(Text, result.labels.call(triple)), f"{line}")
+        shown = [scale.unsigned(spread[line]) if line in spread else "" for line in lines]
+        columns.append(Column(heading=scale.heading("spread"), cells=shown))
+    columns += triple_columns([result.labels.call(triple) for triple in ranking.triples.tolist()])
+    columns.append(Column(heading="line", cells=[str(line + 1) for line in lines]))
     if len(ranking) == 0:
-        table.add_row("", "none", *([""] if spread else []), "", "", "", "")
-    return table
+        columns = [replace(column, cells=["none" if number == 1 else ""]) for number, column in enumerate(columns)]
+    return FittedTable(title=title, columns=columns)

@@ -44,8 +44,10 @@ from tracin_dask.runs.test_side.locality import (
     neighbourhood_of,
     scope_of,
 )
+from tracin_dask.triples.named import named_ids
 from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.store import TripleStore
+from tracin_dask.triples.suggestions import why_unknown
 from tracin_dask.triples.training_triples import TrainingTriples
 from tracin_dask.turn import usual_turn
 
@@ -336,14 +338,13 @@ def _contrast_tails(
         return None
     if len(contrast) not in {1, len(tests)}:
         raise ConfigError(f"{len(contrast)} other tails for {len(tests)} test triples; give one for all, or one each")
-    given = [tail if isinstance(tail, int) else store.entities.ids([tail])[0] for tail in contrast]
+    lookup = named_ids(store)[0]
+    given = [tail if isinstance(tail, int) else lookup.ids([tail])[0] for tail in contrast]
     ids = np.broadcast_to(np.array(given, dtype=np.int64), len(tests)).copy()
     unknown = np.flatnonzero((ids < 0) | (ids >= store.info.num_entities))
     if len(unknown):
-        raise ConfigError(
-            f"the other tail {contrast[unknown[0] % len(contrast)]} is not among the {store.info.num_entities:,} "
-            f"entities of {store.path}"
-        )
+        tail = contrast[unknown[0] % len(contrast)]
+        raise ConfigError(f"the other tail {tail} {why_unknown(store, tail, 'tail')}")
     same = np.flatnonzero(ids == tests[:, 2])
     if len(same):
         raise ConfigError(

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, SupportsIndex
+from typing import Literal, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from tracin_dask.triples.lines import Table, read_table
 
 Kind = Literal["entity", "relation"]
 NOT_AN_INTEGER = -1
+UNKNOWN = -1
+AMBIGUOUS_NAME = -4
+"""In place of the id: nothing has this label or name, or several ids have this name."""
 _OTHER_LENGTH = 3
 """Largest difference in length between an unknown label and a suggestion."""
 MapColumns = Literal["label,id", "id,label"]
@@ -31,6 +34,17 @@ _BARE_INTEGER = "^(0|[1-9][0-9]{0,17})$"
 
 def say_nothing(_: str) -> None:
     """Say nothing."""
+
+
+@runtime_checkable
+class Lookup(Protocol):
+    """Looks up the ids of texts: an id map, or labels and names together."""
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+
+    def ids(self, labels: pa.StringArray | pa.ChunkedArray | list[str]) -> Int64[np.ndarray, " row"]:
+        """Look up ids; a negative number says why there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

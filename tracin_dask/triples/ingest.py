@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePath
 
+import pyarrow as pa
+
 from tracin_dask.errors import StoreError, TracInDaskError, TriplesError
 from tracin_dask.places.explained import FULL, why
 from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
@@ -213,10 +215,17 @@ def _texts(
     texts = StoreTexts(
         entities=entities,
         relations=relations,
-        entity_names=None if options.entity_names is None else read_names(options.entity_names, entities),
+        entity_names=_entity_names(entities, options),
         relation_names=None if options.edge_map is None else read_edge_map(options.edge_map, relations),
     )
     return texts, made
+
+
+def _entity_names(entities: IdMap, options: IngestOptions) -> pa.StringArray | None:
+    if options.entity_names is None:
+        return None
+    stated = {"labels": options.labels, "ids": options.ids}
+    return read_names(options.entity_names, entities, **stated, say=options.say)
 
 
 def _refuse_other_map(made: Mapping[Place, IdMap]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +10,8 @@ import pyarrow as pa
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.stream import input_place
-from tracin_dask.triples.idmap import IdMap, bare_integers
-from tracin_dask.triples.lines import read_table
-from tracin_dask.triples.nodes import has_nodes, read_nodes
+from tracin_dask.triples.idmap import IdMap, bare_integers, say_nothing
+from tracin_dask.triples.named_table import NamedTable, read_named_table
 from tracin_dask.triples.opening import open_text
 
 _QUALIFIERS = {
@@ -22,49 +22,63 @@ _QUALIFIERS = {
 }
 
 
-def read_names(path: AnyPath, entities: IdMap) -> pa.StringArray:
+def read_names(
+    path: AnyPath,
+    entities: IdMap,
+    *,
+    labels: bool = False,
+    ids: bool = False,
+    say: Callable[[str], object] = say_nothing,
+) -> pa.StringArray:
     """Read the names of entities in id order; names may repeat, and an entity without a name gets "".
 
-    The file has lines of `name TAB id`, or it is a file of nodes as KGX writes it: JSON lines, or lines with tabs below
-    a header, with an `id`, which is the label of an entity, and a `name`. Nodes that the graph does not have are left
-    out.
+    The file has lines of a name and an id, or of a name and a label, between them a tab, in either order, with or
+    without a header. Or it is a file of nodes as KGX writes it: JSON lines, or lines with tabs below a header, with an
+    `id`, which is the label of an entity, and a `name`. Labels that the graph does not have are left out; `say` gets
+    their number. `labels` and `ids` state what integers are, where they could be either.
 
     Raises
     ------
     TriplesError
-        If a line is malformed, an id is not one of the graph's, an id has two names, or no node is of the graph.
+        If a line is malformed, an id is not one of the graph's, an entity has two names, no label is of the graph, or
+        the columns could be read in two ways.
     """
     place = input_place(path)
-    return _node_names(place, entities) if has_nodes(place) else _numbered_names(place, len(entities))
+    found = read_named_table(place, entities, labels=labels, ids=ids)
+    if found.are_ids:
+        return _numbered_names(place, found, len(entities))
+    return _names_at_labels(place, found, entities, say)
 
 
-def _node_names(place: Place, entities: IdMap) -> pa.StringArray:
-    """Put the names of nodes at the ids of their labels."""
+def _names_at_labels(place: Place, found: NamedTable, entities: IdMap, say: Callable[[str], object]) -> pa.StringArray:
+    """Put names at the ids of their labels."""
     names = np.full(len(entities), "", dtype=object)
-    nodes = [(label, name, line) for label, name, line in read_nodes(place) if name]
-    ids = entities.ids([label for label, _, _ in nodes]).tolist()
-    for (label, name, line), number in zip(nodes, ids, strict=True):
+    ids, labels = entities.ids(found.keys).tolist(), found.keys.to_pylist()
+    lines = (found.table.line_index + 1).tolist()
+    for label, name, number, line in zip(labels, found.names.to_pylist(), ids, lines, strict=True):
         if number >= 0 and names[number] not in ("", name):
             raise TriplesError(f"{place}, line {line}: {label!r} has a second name, {name!r}; expected one")
         if number >= 0:
             names[number] = name
-    if max(ids, default=-1) < 0:
+    unknown = sum(number < 0 for number in ids)
+    if unknown == len(ids):
         raise TriplesError(
-            f"{place}: none of its {len(nodes):,} named nodes is an entity of the graph; expected ids that are labels "
-            f"of entities, such as {entities.label(0)!r}"
+            f"{place}: none of its {len(ids):,} names is of an entity of the graph; expected ids, or labels of "
+            f"entities, such as {entities.label(0)!r}"
         )
+    if unknown:
+        say(f"{place}: {unknown:,} of {len(ids):,} names are of entities that the graph does not have")
     return pa.array(names, pa.string())
 
 
-def _numbered_names(path: Place, num_entities: int) -> pa.StringArray:
-    table = read_table(path, 2, expected="name TAB entity id")
+def _numbered_names(path: Place, found: NamedTable, num_entities: int) -> pa.StringArray:
     names = np.full(num_entities, "", dtype=object)
     named = np.zeros(num_entities, dtype=bool)
-    ids = bare_integers(table.columns[1])
-    for row, (name, number) in enumerate(zip(table.columns[0].to_pylist(), ids.tolist(), strict=True)):
+    ids = bare_integers(found.keys)
+    for row, (name, number) in enumerate(zip(found.names.to_pylist(), ids.tolist(), strict=True)):
         if not 0 <= number < num_entities or named[number]:
-            reason = f"expected an id from 0 to {num_entities - 1:,}, each at most once"
-            raise TriplesError(f"{path}, line {table.line_index[row] + 1}: {table.text(row)!r}: {reason}")
+            reason = f"expected an id from 0 to {num_entities - 1:,}, each at most once, or only labels of entities"
+            raise TriplesError(f"{path}, line {found.table.line_index[row] + 1}: {found.table.text(row)!r}: {reason}")
         names[number], named[number] = name, True
     return pa.array(names, pa.string())
 

@@ -15,6 +15,7 @@ from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.formats import find_format
 from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import InvalidLines, Table
+from tracin_dask.triples.named import named_ids
 from tracin_dask.triples.shape import PLAIN, ROLES, Shape
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.suggestions import meant_in
@@ -43,8 +44,9 @@ def read_tests(
 ) -> TestsInFile:
     """Read lines of `head TAB relation TAB tail`, or with spaces between them, or of another `shape`.
 
-    Bare integers are what is stated, `labels` or `ids`, or else ids. With `skip_invalid`, lines that are malformed or
-    have an unknown id or label are left out and counted.
+    Bare integers are what is stated, `labels` or `ids`, or else ids. Other texts are labels, or readable names that
+    only one entity or relation has. With `skip_invalid`, lines that are malformed or have an unknown id, label or name
+    are left out and counted.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def read_tests(
     """
     maps, invalid = maps_of(store.entities, store.relations), InvalidLines()
     text = open_triples(path, maps, labels=labels, ids=ids, shape=shape, allow_spaces=True)
-    block = concatenate(text.blocks(store.entities, store.relations, invalid=invalid))
+    block = concatenate(text.blocks(*named_ids(store), invalid=invalid))
     _refuse(text, store, invalid, skip_invalid=skip_invalid)
     return TestsInFile(triples=_some(block.triples, text), skipped=dict(invalid.counts))
 
@@ -75,9 +77,10 @@ def read_tests_in_sets(
     text = TripleText(path=place, format=form, has_ids=has_ids)
     found: list[TripleBlock] = []
     sets: list[str] = []
+    lookups = named_ids(store)
     for table in text.tables(invalid):
         triples = Table(columns=table.columns[: len(ROLES)], line_index=table.line_index)
-        known = known_triples(triples, store.entities, store.relations, has_ids=has_ids, invalid=invalid)
+        known = known_triples(triples, *lookups, has_ids=has_ids, invalid=invalid)
         found.append(known)
         sets += table.columns[len(ROLES)].take(np.searchsorted(table.line_index, known.train_index)).to_pylist()
     _refuse(text, store, invalid, skip_invalid=skip_invalid)

@@ -13,7 +13,7 @@ from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.stream import input_place
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.formats import TableFormat, find_format, is_parquet
-from tracin_dask.triples.idmap import NOT_AN_INTEGER, IdMap, Kind, bare_integers
+from tracin_dask.triples.idmap import AMBIGUOUS_NAME, NOT_AN_INTEGER, IdMap, Kind, Lookup, bare_integers
 from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import BLOCK_BYTES, SHOWN_LINES, InvalidLine, InvalidLines, Table
 from tracin_dask.triples.opening import OnBytes, head_of
@@ -23,6 +23,7 @@ _UNKNOWN_LABEL, _OUT_OF_RANGE = -2, -3
 _FAULTS = {
     NOT_AN_INTEGER: "{} is not an integer id",
     _UNKNOWN_LABEL: "unknown {} label",
+    AMBIGUOUS_NAME: "ambiguous {} name",
     _OUT_OF_RANGE: "{} id out of range",
 }
 _DETECTION_BYTES = 64 << 10
@@ -43,8 +44,8 @@ class TripleText:
 
     def blocks(
         self,
-        entities: IdMap,
-        relations: IdMap,
+        entities: Lookup,
+        relations: Lookup,
         *,
         invalid: InvalidLines,
         on_bytes: OnBytes | None = None,
@@ -141,7 +142,7 @@ def holds_ids(found: TableFormat) -> bool:
 
 
 def known_triples(
-    table: Table, entities: IdMap, relations: IdMap, *, has_ids: bool, invalid: InvalidLines
+    table: Table, entities: Lookup, relations: Lookup, *, has_ids: bool, invalid: InvalidLines
 ) -> TripleBlock:
     """Turn three columns into ids; lines that are not of this graph go to `invalid`."""
     if has_ids:
@@ -160,11 +161,11 @@ def integer_triples(table: Table, limits: tuple[int, int, int]) -> Int64[np.ndar
     return np.stack(columns, axis=1)
 
 
-def _labelled_triples(table: Table, entities: IdMap, relations: IdMap) -> Int64[np.ndarray, "row 3"]:
+def _labelled_triples(table: Table, entities: Lookup, relations: Lookup) -> Int64[np.ndarray, "row 3"]:
     head, relation, tail = table.columns
     both = entities.ids(pa.chunked_array([head, tail]))  # the lookup table is made once per call, so one call for both
     triples = np.stack([both[: len(head)], relations.ids(relation), both[len(head) :]], axis=1)
-    triples[triples < 0] = _UNKNOWN_LABEL
+    triples[(triples < 0) & (triples != AMBIGUOUS_NAME)] = _UNKNOWN_LABEL
     return triples
 
 

@@ -16,6 +16,7 @@ from tracin_dask.triples.group_ingest import NOT_A_TRAINING_TRIPLE
 from tracin_dask.triples.integers import maps_of
 from tracin_dask.triples.key_ranges import layout_of, rows_in_ranges
 from tracin_dask.triples.lines import SHOWN_LINES, InvalidLines
+from tracin_dask.triples.named import named_ids
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import open_triples
@@ -70,7 +71,7 @@ def find_training_triples(
 def read_training_triples(
     path: AnyPath, store: TripleStore, *, labels: bool = False, ids: bool = False, skip_invalid: bool = False
 ) -> TrainingTriples:
-    """Read a file of training triples: ids or labels, in any order, tabs or spaces between them.
+    """Read a file of training triples: ids, labels or unique names, in any order, tabs or spaces between them.
 
     Bare integers are what is stated, `labels` or `ids`, or else ids. With `skip_invalid`, lines
     that are malformed or no training triple are left out and counted.
@@ -82,7 +83,7 @@ def read_training_triples(
     """
     maps, invalid = maps_of(store.entities, store.relations), InvalidLines()
     text = open_triples(path, maps, labels=labels, ids=ids, allow_spaces=True)
-    listed = concatenate(text.blocks(store.entities, store.relations, invalid=invalid))
+    listed = concatenate(text.blocks(*named_ids(store), invalid=invalid))
     found, missing = find_training_triples(store, listed.triples)
     if len(missing):
         shown = [_words(store, triple, has_ids=text.has_ids) for triple in listed.triples[missing[:SHOWN_LINES]]]

@@ -21,7 +21,7 @@ from tracin_dask.cli.actions.training_sources import (
     training_text,
 )
 from tracin_dask.cli.ingest import IngestArguments
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import is_quiet, say, say_written
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
@@ -42,8 +42,20 @@ def write_store(options: IngestArguments) -> None:
     start = time.perf_counter()
     with keeping(lambda: f"{options['output']} is as it was before"), byte_progress() as progress:
         store = _ingest(options, progress)
+    if is_quiet():
+        for path in _written(options):
+            say_written(path)
+        return
     say(_summary(store, options, time.perf_counter() - start))
     say(f"\nNext: {_next_command(store, options)}")
+
+
+def _written(options: IngestArguments) -> list[Place]:
+    """Name the store, and the id maps that were made."""
+    given: dict[Kind, Place | None] = {"entity": options["entity_to_id"], "relation": options["relation_to_id"]}
+    are_made = kind_of(options["train"]) == "text"
+    made = [id_map_path(options["output"], kind) for kind, path in given.items() if path is None and are_made]
+    return [options["output"], *made]
 
 
 def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:

@@ -64,4 +64,4 @@ def performance_report(place: Place | None, client: "Client | None") -> Iterator
                 recorded.__exit__(None, None, None)
                 report.page = page.read_bytes()
             except Exception as error:  # noqa: BLE001 - whatever Dask raises, the result of the block is there
-                say(f"there is no performance report: {error}", err=True)
+                say(f"there is no performance report: {error}", err=True, even_if_quiet=True)

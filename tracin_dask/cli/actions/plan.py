@@ -1,18 +1,22 @@
-"""Carries out `tracin-dask plan`: a table of the cost of a run."""
+"""Carries out `tracin-dask plan`: seconds and bytes of a run, and a table of what they are made of."""
 
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from tracin_dask.cli.actions.inputs import cache_of
 from tracin_dask.cli.actions.job import prepared_run
+from tracin_dask.cli.actions.speed import Speed, recorded_speed
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.job import JobFlags
+from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import show, show_sentences
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.influence.reductions import group_totals
-from tracin_dask.launch.place import plan_only
+from tracin_dask.launch.place import Place, plan_only
 from tracin_dask.runs.inputs.masks import about_masks
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.predictions.choice import RankChoice
@@ -27,8 +31,8 @@ _NORMALIZED = {
 _PRECONDITIONED = "as large as the tracked tensors; its products are counted below"
 
 
-def show_plan(options: JobFlags) -> None:
-    """Print what a run with these options would take.
+def show_plan(options: JobFlags, *, is_verbose: bool) -> None:
+    """Print what a run with these options would take; with `is_verbose`, how that is made up.
 
     Raises
     ------
@@ -41,7 +45,47 @@ def show_plan(options: JobFlags) -> None:
     if scores is not None:
         check_place(scores)
     place = plan_only(prepared, cluster, worker_options(options))
-    Console().print(plan_table(prepared, place.plan, place.where))
+    speed = recorded_speed(cache_of(options), prepared, place.plan) if place.is_here else None
+    show_sentences(*in_short(prepared, place, speed), *([] if scores is None else [f"saved scores: {scores}"]))
+    if is_verbose:
+        show(plan_table(prepared, place.plan, place.where))
+    else:
+        say("--verbose prints the rest: tasks, engine, the parts of the memory, multiply-adds")
+
+
+def in_short(prepared: PreparedRun, place: Place, speed: Speed | None) -> tuple[str, str]:
+    """Say about how long a run takes, and how much memory a worker."""
+    plan, mib = place.plan, 2**20
+    seconds = plan.worker_seconds / plan.resources.num_workers
+    how = "by the built-in cost model: no run of this kind is recorded on this machine"
+    if speed is not None:
+        seconds *= speed.factor
+        how = f"at the measured speed of the last run of this kind on this machine ({speed.measured})"
+    elif not place.is_here:
+        how = "by the built-in cost model"
+    seconds += _rank_seconds(prepared)
+    return (
+        f"time: about {in_words(seconds)} in {place.where}, {how}",
+        f"memory per worker: about {plan.memory.total / mib:,.0f} MiB of {plan.resources.memory_bytes / mib:,.0f} MiB",
+    )
+
+
+def in_words(seconds: float) -> str:
+    """Write a time that is known roughly."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 100 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def _rank_seconds(prepared: PreparedRun) -> float:
+    """Give the seconds for the ranks of the test triples that are computed."""
+    if prepared.test_triples is None:
+        return 0.0
+    choice = RankChoice(prepared)
+    ends = ((choice.why_no_tails, choice.tail_seconds), (choice.why_no_heads, choice.head_seconds))
+    return sum(seconds for why, seconds in ends if not why)
 
 
 def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
@@ -102,7 +146,7 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
             f"{scores}; writing takes {memory.kept[score_writer.NAME].total / mib:,.0f} MiB of the memory"
         )
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value))
     return table
 
 

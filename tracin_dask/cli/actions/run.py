@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from rich.console import Console
-
 from tracin_dask.cli.actions.dashboard import dashboard_lines
 from tracin_dask.cli.actions.finished import earlier_answers, finished_run, for_others
+from tracin_dask.cli.actions.inputs import cache_of
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.outputs import Outputs
 from tracin_dask.cli.actions.performance_report import performance_report
 from tracin_dask.cli.actions.run_progress import run_progress
+from tracin_dask.cli.actions.speed import record_speed
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunFlags
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import say, say_written
 from tracin_dask.cli.stopping import keeping
+from tracin_dask.cli.terminal import show, show_sentences
 from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.influence.precision import PrecisionName
@@ -112,6 +113,8 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
         )
         with performance_report(output.performance_report, client) as report:
             result = carry_out(prepared, plan, client=client, execution=execution)
+        if place.is_here:
+            record_speed(cache_of(options), prepared, plan, result)
         if earlier is not None and triples is not None:
             result = extended(earlier, result, triples, identity)
         written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
@@ -120,7 +123,7 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     _show(result, written, asked=prepared.config.computing.precision)
     report.write()
     if output.save_groups is not None:
-        say(f"wrote {output.save_groups}: the totals of all groups")
+        say_written(output.save_groups, "the totals of all groups")
     if (
         plan.resources.device_bytes is not None
         and prepared.config.computing.device == "auto"
@@ -137,10 +140,8 @@ def _what_is_kept(output: Outputs, written: Sequence[AnyPath]) -> str:
 def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName, is_new: bool = True) -> None:
     """Print the table of a single ranking, what was done, and where the result is."""
     if len(result.rankings) == 1:
-        Console().print(answer_tables(result, rows=TABLE_ROWS))
-    say(scored(result))
-    for line in [*predicted(result), *ranked(result), *specific(result), *audited(result)]:
-        say(line)
+        show(answer_tables(result, rows=TABLE_ROWS))
+    show_sentences(scored(result), *predicted(result), *ranked(result), *specific(result), *audited(result))
     if asked in {"mixed", "bf16"} and result.run["precision"] == "float32":
         say("products were made in float32: this CPU has no bf16 units, and rounding alone saves no time")
     cancelled = result.run["statistics"]["cancelled_influences"]
@@ -162,9 +163,9 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
         say(f"nothing to compute: the result of this command is of {result.run['started']}")
     verb = "wrote" if is_new else "found"
     for path in written:
-        say(f"{verb} {path}: {_what_is_written(result, path)}")
+        say_written(path, _what_is_written(result, path), verb=verb)
     if "saved_scores" in result.run:
-        say(f"{verb} {result.run['saved_scores']}: all influences, in the order of the store's rows")
+        say_written(result.run["saved_scores"], "all influences, in the order of the store's rows", verb=verb)
 
 
 def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:

@@ -4,12 +4,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tracin_dask import types
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import bars, has_bars
 
+_BAR_WIDTH = 20
+"""Leaves room for numbers of millions of triples in 80 columns."""
 LINE_SECONDS = 30.0
 """Time between two lines where nobody watches a terminal."""
 
@@ -20,18 +22,17 @@ def run_progress(*, is_resumed: bool) -> Iterator[types.Progress]:
 
     What a resumed run reports first was done by an earlier one.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not has_bars():
         yield _lines(_Meter(is_resumed=is_resumed))
         return
     columns = (
         TextColumn("scoring"),
-        BarColumn(),
+        BarColumn(bar_width=_BAR_WIDTH),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:,.0f} triples/s"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with bars(*columns) as progress:
         bar = progress.add_task("scoring", total=None, rate=0.0)
         meter = _Meter(is_resumed=is_resumed)
 

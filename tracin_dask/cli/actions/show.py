@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import show, show_sentences
 from tracin_dask.errors import ResultError
 from tracin_dask.places.place import Place
 from tracin_dask.report.choice import answers_about
@@ -42,12 +41,12 @@ def _print(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: S
     is_single = len(result.rankings) == 1
     chosen = _chosen(result, triples, indices) or ([0] if is_single else [])
     if not chosen:
-        Console().print(list_of_answers(result, rows=rows))
+        show(list_of_answers(result, rows=rows))
         say(f"show one {answer_word(result)} with --test-index N or --test-triple H R T")
     for index in chosen:
-        Console().print(answer_tables(result, index, rows=rows))
-    say("\n".join([scored(result), *predicted(result), *ranked(result), *specific(result), *audited(result)]))
-    say(made(result))
+        show(answer_tables(result, index, rows=rows))
+    show_sentences(scored(result), *predicted(result), *ranked(result), *specific(result), *audited(result))
+    show_sentences(made(result))
 
 
 def _chosen(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: Sequence[int]) -> list[int]:

@@ -3,17 +3,17 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from tracin_dask.cli.terminal import bars
 
 Report = Callable[[str, int, int], None]
 """Called with a stage's name, what is done of it, and all of it."""
@@ -27,9 +27,8 @@ def byte_progress() -> contextlib.AbstractContextManager[Report]:
 @contextlib.contextmanager
 def stage_progress(*further: ProgressColumn) -> Iterator[Report]:
     """Show a bar with further columns for each stage that is reported; nothing where no one watches."""
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), *further)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with bars(*columns) as progress:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int) -> None:

@@ -4,23 +4,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tracin_dask import types
 from tracin_dask.cli.actions.run_progress import LINE_SECONDS
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import bars, has_bars
 
 
 @contextmanager
 def study_progress() -> Iterator[types.Progress]:
     """Show how many models are trained and measured."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not has_bars():
         yield _lines()
         return
     columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with bars(*columns) as progress:
         bar = progress.add_task("training", total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 

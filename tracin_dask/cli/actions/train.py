@@ -9,7 +9,7 @@ from tracin_dask.cli.actions.training_progress import show_training
 from tracin_dask.cli.actions.training_settings import model_config, training_config
 from tracin_dask.cli.actions.training_sources import kind_of
 from tracin_dask.cli.options.shape import shape_words
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import is_quiet, say, say_written
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.training.graph import Graph, num_untrained, write_id_maps
@@ -35,6 +35,11 @@ def train_conve(options: TrainFlags) -> None:
     files = _training_files(options)
     with keeping(lambda: _what_is_kept(files)), show_training(config.num_epochs) as observer:
         result = train(graph.data, sizes, config=config, files=files, observer=observer)
+    if is_quiet():
+        for path in (result.best_model, result.final_model):
+            if path is not None:
+                say_written(path)
+        return
     say(_summary(result))
     say(f"Next: {_next_command(result, graph, options, id_maps)}")
 

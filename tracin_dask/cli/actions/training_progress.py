@@ -3,18 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import bars, has_bars
 from tracin_dask.models.training.training import EpochReport, Observer
 
 
 @contextmanager
 def show_training(num_epochs: int) -> Iterator[Observer]:
     """Give an observer that shows the training on the standard error stream until the block ends."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not has_bars():
         seconds: list[float] = []
 
         def on_epoch(report: EpochReport) -> None:
@@ -25,7 +24,7 @@ def show_training(num_epochs: int) -> Iterator[Observer]:
         yield Observer(on_epoch=on_epoch)
         return
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=8), TimeRemainingColumn())  # fit in 80 letters
-    with Progress(*columns, console=console) as progress:
+    with bars(*columns) as progress:
         yield _bar_observer(progress, num_epochs)
 
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from rich.console import Console
-
 from tracin_dask.cli.actions.study_progress import study_progress
 from tracin_dask.cli.actions.training_graph import graph_of
 from tracin_dask.cli.actions.training_settings import model_config, training_config
@@ -15,8 +13,9 @@ from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.shape import shape_of
 from tracin_dask.cli.options.validation import StudyFlags
 from tracin_dask.cli.options.values import PykeenDataset
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import say, say_written
 from tracin_dask.cli.stopping import keeping
+from tracin_dask.cli.terminal import show
 from tracin_dask.cli.validate import SubsetFlags
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
@@ -83,11 +82,11 @@ def run_study(options: StudyFlags, carry_out: Callable[[Study], StudyTable]) -> 
 
 
 def _show(table: StudyTable, folder: StudyFolder) -> None:
-    Console().print(on_screen(table))
+    show(on_screen(table))
     for note in table.notes:
         say(note)
     for path in table.write(folder.path):
-        say(f"wrote {path}")
+        say_written(path)
 
 
 def _epochs(options: StudyFlags) -> tuple[int, ...]:

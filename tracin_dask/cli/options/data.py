@@ -56,7 +56,7 @@ DATA_OPTIONS = (
     option(
         "--entity-names",
         type=FILE,
-        help="File with lines of `readable name TAB entity id`; only with a text file as --train.",
+        help="File of readable names, with the id or the label of each; only with a text file as --train.",
     ),
     option("--edge-map", type=FILE, help="JSON of readable relations; only with a text file as --train."),
     option("--cache-dir", type=ANY_PLACE, help="Folder for ingested text files. [default: ~/.cache/tracin-dask]"),

@@ -29,18 +29,18 @@ MASKING_OPTIONS = (
         "--only-relations",
         many="relation, e.g. --only-relations treats",
         metavar="R...",
-        help="Rank only training triples of these relations, ids or labels.",
+        help="Rank only training triples of these relations, ids, labels or names.",
     ),
     option(
         "--exclude-relations",
         many="relation, e.g. --exclude-relations treats",
         metavar="R...",
-        help="Rank no training triples of these relations, ids or labels.",
+        help="Rank no training triples of these relations, ids, labels or names.",
     ),
     option(
         "--candidates",
         type=FILE,
-        help="Rank only the training triples of this file: one per line, ids or labels, tabs or spaces.",
+        help="Rank only the training triples of this file: one per line, ids, labels or names, tabs or spaces.",
     ),
     option(
         "--touching",

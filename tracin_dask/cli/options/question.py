@@ -46,9 +46,9 @@ QUESTION_OPTIONS = (
         nargs=3,
         multiple=True,
         metavar="H R T",
-        help="A test triple, as ids or as labels. May be repeated.",
+        help="A test triple, as ids, labels or readable names that only one has. May be repeated.",
     ),
-    option("--test", type=FILE, help="File of test triples, one per line; ids or labels, tabs or spaces."),
+    option("--test", type=FILE, help="File of test triples, one per line; ids, labels or names, tabs or spaces."),
     option(
         "--together",
         is_flag=True,
@@ -66,7 +66,8 @@ QUESTION_OPTIONS = (
         "--contrast",
         multiple=True,
         metavar="TAIL",
-        help="Why the tail of the test triple and not this one? Give one for all test triples, or one for each.",
+        help="Why the tail of the test triple and not this one? An id, a label or a name: one for all test triples, or "
+        "one for each.",
     ),
     option(
         "--loss",

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from tracin_dask.cli.options.numbers import MOST, WholeNumber
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.training import READING_OPTIONS, SETTINGS_OPTIONS, GraphFlags, SettingsFlags
 from tracin_dask.cli.options.values import FILE, TrainingTriples
 from tracin_dask.cli.options.where import WHERE_OPTIONS, WhereFlags
@@ -82,4 +83,5 @@ STUDY_OPTIONS = (
     ),
     *SETTINGS_OPTIONS,
     *WHERE_OPTIONS,
+    *TALK_OPTIONS,
 )

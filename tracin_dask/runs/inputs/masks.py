@@ -12,8 +12,9 @@ from tracin_dask.influence.masks.relations import RelationMask
 from tracin_dask.influence.masks.touching import ExcludeSelfMask, TouchingMask
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
 from tracin_dask.runs.options.masking import MaskingOptions
+from tracin_dask.triples.named import named_ids
 from tracin_dask.triples.store import TripleStore
-from tracin_dask.triples.suggestions import meant
+from tracin_dask.triples.suggestions import why_unknown
 from tracin_dask.triples.training_triples import TrainingTriples
 
 
@@ -71,13 +72,12 @@ def _mixed(given: tuple[int | str, ...], relation: int | str) -> str:
 def _relations(store: TripleStore, given: tuple[int | str, ...], *, excluded: bool) -> tuple[int, ...]:
     """Turn relations into ids, in the order in which they are given."""
     option, number = "exclude_relations" if excluded else "only_relations", store.info.num_relations
-    found = []
+    found, lookup = [], named_ids(store)[1]
     for relation in given:
-        place = store.relations.ids([relation])[0] if isinstance(relation, str) else relation
+        place = lookup.ids([relation])[0] if isinstance(relation, str) else relation
         if not 0 <= place < number:
             raise ConfigError(
-                f"{option}: the relation {relation} is not among the {number:,} that {store.path} knows"
-                f"{meant(store, relation, 'relation')}{_mixed(given, relation)}"
+                f"{option}: the relation {relation} {why_unknown(store, relation, 'relation')}{_mixed(given, relation)}"
             )
         found.append(int(place))
     if excluded and len(set(found)) == number:

@@ -1,4 +1,4 @@
-"""From triples as a caller gives them, ids or labels, to ids of a store."""
+"""From triples as a caller gives them, ids, labels or names, to ids of a store."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,27 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.triples.named import named_ids
 from tracin_dask.triples.store import TripleStore
-from tracin_dask.triples.suggestions import meant
+from tracin_dask.triples.suggestions import why_unknown
 
 TestTriples = ndarray | Sequence[Sequence[int]] | Sequence[Sequence[str]]
-"""Triples as ids or as labels: an array [test, 3], or tuples (head, relation, tail)."""
+"""Triples as ids, or as labels and unique names: an array [test, 3], or tuples (head, relation, tail)."""
 
 
 def resolve_triples(store: TripleStore, triples: TestTriples, what: str = "test triple") -> Int[ndarray, "listed 3"]:
-    """Turn triples into ids; texts are looked up as labels. Messages call one of them `what`.
+    """Turn triples into ids; texts are labels, or names that only one has. Messages call one of them `what`.
 
     Raises
     ------
     ConfigError
-        If there are none, or one does not have three parts, or has an unknown label or an id that is out of range.
+        If there are none, or one does not have three parts, or has an unknown label, a name of several, or an id that
+        is out of range.
     """
     table = _table(triples, what)
     if table.dtype.kind == "U":
-        maps = (store.entities, store.relations, store.entities)
+        entities, relations = named_ids(store)
+        maps = (entities, relations, entities)
         ids = np.stack([m.ids(table[:, column].tolist()) for column, m in enumerate(maps)], axis=1)
     else:
         ids = table.astype(np.int64)
@@ -33,10 +36,9 @@ def resolve_triples(store: TripleStore, triples: TestTriples, what: str = "test 
     if wrong.any():
         row, column = (int(index) for index in np.argwhere(wrong)[0])
         role = ("head", "relation", "tail")[column]
-        limit = info.num_relations if column == 1 else info.num_entities
         raise ConfigError(
-            f"{what} {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} is "
-            f"not among the {limit:,} that {store.path} knows{meant(store, table[row, column].item(), role)}; "
+            f"{what} {row + 1} of {len(ids)} {tuple(table[row].tolist())}: the {role} {table[row, column]!s} "
+            f"{why_unknown(store, table[row, column].item(), role)}; "
             f"{int(wrong.any(axis=1).sum())} {what}(s) in all are unknown to it"
         )
     return ids
