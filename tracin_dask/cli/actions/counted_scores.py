@@ -41,7 +41,10 @@ class Asked:
     @property
     def is_true(self) -> Bool[ndarray, " candidate"]:
         """Which are known by any column."""
-        return np.logical_or.reduce([np.zeros(len(self.rows), bool), *self.marks.values()])
+        found = np.zeros(len(self.rows), bool)
+        for marked in self.marks.values():
+            found |= marked
+        return found
 
     def touches(self, triples: Int[ndarray, "row 3"]) -> Bool[ndarray, " row"]:
         """Tell which training triples have an entity near the test triple; all where nothing says which are near."""
@@ -222,9 +225,10 @@ def open_saved(path: Place, result: InfluenceResult) -> SavedInfluences:
 
 def _differing(group: zarr.Group, run: Mapping[str, Any], result: InfluenceResult) -> list[str]:
     """Name what the two runs do not have in common."""
-    hashes = [[one.get("sha256") for one in about["checkpoints"]] for about in (run, result.run)]
+    hashes = [[one.get("sha256") for one in about.get("checkpoints", ())] for about in (run, result.run)]
+    prints = [about.get("store", {}).get("fingerprint") for about in (run, result.run)]
     found = ["checkpoints"] if hashes[0] != hashes[1] else []
-    found += ["training triples"] if run["store"]["fingerprint"] != result.run["store"]["fingerprint"] else []
+    found += ["training triples"] if prints[0] != prints[1] else []
     parts = {
         "test triples": ("test_triples", result.test_triples),
         "other tails": ("contrast_tails", result.contrast_tails),
@@ -232,6 +236,12 @@ def _differing(group: zarr.Group, run: Mapping[str, Any], result: InfluenceResul
     parts["sets"] = ("set_of_test", None if result.sets is None else result.sets.of_test)
     for what, (name, expected) in parts.items():
         stored = find_array(group, name)
-        if (stored is None) != (expected is None) or (stored is not None and not np.array_equal(stored[:], expected)):
+        if not _is_equal(None if stored is None else np.asarray(stored[:]), expected):
             found.append(what)
     return found + [name for name in SAME if run.get(name) != result.run.get(name)]
+
+
+def _is_equal(stored: ndarray | None, expected: ndarray | None) -> bool:
+    if stored is None or expected is None:
+        return stored is expected
+    return np.array_equal(stored, expected)

@@ -48,17 +48,17 @@ def evaluate_result(path: Place, options: EvaluateFlags) -> None:
     refuse_foreign(folder)
     truth = _read_truth(options)
     result = read_result(path, all_groups=False)
+    _refuse_damaged(path, result)
     refuse_paths_without_tests(result, truth)
     store = None if options["train"] is None else open_store(options["train"])
     if store is not None:
         refuse_other_store(result, store)
     saved = None if options["saved_scores"] is None else open_saved(options["saved_scores"], result)
-    with explained(path):
-        known = known_of(result, truth) if store is None else resolve(truth, vocabulary_of_store(store))
-        found = _evaluate(result, truth, known, options, (store, saved))
-        notes = list(_notes(result, truth, known, found, options))
+    known = known_of(result, truth) if store is None else resolve(truth, vocabulary_of_store(store))
+    found = _evaluate(result, truth, known, options, (store, saved))
+    notes = list(_notes(result, truth, known, found, options))
     _show(found, known, notes)
-    contents = to_dict(found, result, truth, known) | {"notes": notes} | _sources(path, result, options)
+    contents = to_dict(found, result, truth, known) | {"notes": notes, **_sources(path, result, options)}
     for place in write_evaluation(found, result, folder, contents):
         say(f"wrote {place}")
 
@@ -67,10 +67,17 @@ def _refuse_missing(options: EvaluateFlags) -> None:
     if not (options["edges"] or options["paths"] or options["truth"]):
         raise ConfigError("nothing to compare with: give known explanations with --edges, --paths or --truth")
     for name in ("saved_scores", "within_hops"):
-        if options[name] is not None and options["train"] is None:  # type: ignore[literal-required]
+        if options[name] is not None and options["train"] is None:
             raise ConfigError(
                 f"--{name.replace('_', '-')} needs --train: the store says which training triple is which"
             )
+
+
+def _refuse_damaged(path: Place, result: InfluenceResult) -> None:
+    """Refuse a result that does not say how its training triples rank."""
+    with explained(path):
+        for name in ("rank_by", "num_training_triples"):
+            _ = result.run[name]
 
 
 def _default_folder(path: Place) -> Place:
@@ -149,7 +156,7 @@ def _notes(
 def _sources(path: Place, result: InfluenceResult, options: EvaluateFlags) -> Mapping[str, Any]:
     """State where the numbers come from."""
     file = path / SUMMARY if path.is_folder() else path
-    places = {name: options[name] for name in ("train", "saved_scores")}  # type: ignore[literal-required]
+    places = {name: options[name] for name in ("train", "saved_scores")}
     return {
         "tracin_dask_version": __version__,
         "result": {"path": str(path), "sha256": sha256_of(file), "started": result.run.get("started")},

@@ -55,7 +55,7 @@ def vocabulary_of_store(store: TripleStore) -> Vocabulary:
         num_entities=len(store.entities),
         num_relations=len(labels),
         has_integer_labels=any(map(str.isdecimal, [*labels, *store.entities.labels.to_pylist()])),
-        what="triple of the training set's id maps",
+        what="the training set",
     )
 
 

@@ -18,7 +18,7 @@ from tracin_dask.report.truth.values import (
 )
 
 TripleIds = tuple[int, int, int]
-Keys = Int[ndarray, " key"]
+Keys = Int[ndarray, " _"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

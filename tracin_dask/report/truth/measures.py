@@ -100,7 +100,7 @@ def _measured(
     yield COVERAGE, share, "the known training triples in the training set were not counted: pass --train"
     yield FIRST_RANK, first, "the ranking holds no known training triple"
     yield RECIPROCAL, 0.0 if first is None else 1 / first, ""
-    yield PRECISION, float(average_precision(ranks)) * number / known if number else 0.0, ""
+    yield PRECISION, average_precision(ranks) * number / known if number else 0.0, ""
     for size in hits:
         yield f"hits_at_{size}", float(first is not None and first <= size), ""
     yield AREA, true.area, "the ranking is cut off, or known and other triples are not both in it"

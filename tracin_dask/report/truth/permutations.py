@@ -45,7 +45,7 @@ class Permutations:
             generator = np.random.default_rng([self.seed, *key])
             step = max(1, _STEP // (num_true if _is_sparse(*key) else num_ranked))
             counts = [min(step, self.number - start) for start in range(0, self.number, step)]
-            parts = [average_precision(random_ranks(generator, count, *key)) for count in counts]
+            parts = [_average_precisions(random_ranks(generator, count, *key)) for count in counts]
             self._drawn[key] = np.concatenate(parts)
         return self._drawn[key]
 
@@ -53,7 +53,7 @@ class Permutations:
         """Test one ranking; None where there is nothing to permute."""
         if self.number == 0 or not 0 < len(ranks) < num_ranked:
             return None
-        return self._share(float(average_precision(ranks)), self.draws(num_ranked, len(ranks)))
+        return self._share(average_precision(ranks), self.draws(num_ranked, len(ranks)))
 
     def overall(self, rankings: Sequence[Weighted]) -> float | None:
         """Test the weighted sum of the average precisions of many rankings, each permuted by itself.
@@ -74,11 +74,15 @@ class Permutations:
         return float((1 + (drawn >= observed * (1 - _EQUAL)).sum()) / (1 + self.number))
 
 
-def average_precision(ranks: Int[ndarray, "*draw true"]) -> Float[ndarray, "*draw"]:
+def average_precision(ranks: Int[ndarray, " true"]) -> float:
     """Give the mean over known triples of the precision at their ranks, which ascend."""
-    precision = np.arange(1, ranks.shape[-1] + 1) / ranks
-    mean: Float[ndarray, "*draw"] = precision.mean(axis=-1)
-    return mean
+    return float(_average_precisions(ranks[None])[0])
+
+
+def _average_precisions(ranks: Int[ndarray, "draw true"]) -> Float[ndarray, " draw"]:
+    precision = np.arange(1, ranks.shape[1] + 1) / ranks
+    means: Float[ndarray, " draw"] = precision.mean(axis=1)
+    return means
 
 
 def random_ranks(

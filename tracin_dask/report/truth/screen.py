@@ -93,8 +93,8 @@ def _cell(mean: Mean | None, *, interval: bool = True) -> str:
     value = _number(mean.value)
     if mean.low is None or mean.high is None or not interval:
         return value
-    return f"{value} [{_number(mean.low, 2)}, {_number(mean.high, 2)}]"
+    return f"{value} [{_number(mean.low)}, {_number(mean.high)}]"
 
 
-def _number(value: float, digits: int = 3) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.{digits}f}"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"

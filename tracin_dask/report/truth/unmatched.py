@@ -13,7 +13,7 @@ class Unmatched:
     """Collects texts by kind, each once."""
 
     what: str
-    """What none of them is in."""
+    """Whose labels were looked up."""
     _labels: dict[str, dict[str, bool]] = field(default_factory=dict)
     _triples: dict[str, dict[str, bool]] = field(default_factory=dict)
 
@@ -35,8 +35,8 @@ class Unmatched:
 
     def lines(self) -> list[str]:
         """Say it in a line for each kind that has unmatched texts."""
-        said = [self._line(kind, texts, "are in no") for kind, texts in self._labels.items() if _missing(texts)]
-        verb = "have a label that is in no"
+        said = [self._line(kind, texts, "are no label of") for kind, texts in self._labels.items() if _missing(texts)]
+        verb = "have a part that is no label of"
         return said + [self._line(kind, texts, verb) for kind, texts in self._triples.items() if _missing(texts)]
 
     def _line(self, kind: str, texts: Mapping[str, bool], verb: str) -> str:

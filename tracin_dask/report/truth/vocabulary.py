@@ -47,7 +47,7 @@ def vocabulary_of(labels: Labels) -> Vocabulary:
         num_entities=_limit(entities),
         num_relations=_limit(relations),
         has_integer_labels=any(label.isdecimal() for label in [*by_label, *relation_labels]),
-        what="test triple or listed training triple",
+        what="a test triple or a listed training triple",
     )
 
 
