@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from scipy import stats
 
 from tracin_dask import open_store, read_result
+from tracin_dask.cli.actions.counted_scores import _Counter
 from tracin_dask.cli.actions.known_in_graph import Neighbours
 from tracin_dask.cli.main import group
 from tracin_dask.errors import ConfigError, ResultError, ScoresError, TruthError
@@ -130,6 +131,20 @@ def test_measures_among_all_influences_are_those_of_the_sorted_array(made, evalu
             assert found == pytest.approx(expected)
         area = numbers["u_size" if order == "absolute" else "u_influence"] / (is_true.sum() * (~is_true).sum())
         assert numbers["auc"] == pytest.approx(area)
+
+
+@pytest.mark.parametrize("number", [1, 2, 30])
+def test_counts_by_block_are_those_of_all_at_once(number):
+    generator = np.random.default_rng(number)
+    values, lines = generator.normal(size=200).round(1), generator.permutation(200)
+    chosen = generator.choice(200, number, replace=False)
+    counter = _Counter(lines=lines[chosen], values=values[chosen])
+    for start in range(0, 200, 37):
+        counter.add(values[start : start + 37], lines[start : start + 37])
+    same = values == values[chosen][:, None]
+    assert counter.larger.tolist() == (values > values[chosen][:, None]).sum(axis=1).tolist()
+    assert counter.equal.tolist() == same.sum(axis=1).tolist()
+    assert counter.earlier.tolist() == (same & (lines < lines[chosen][:, None])).sum(axis=1).tolist()
 
 
 def test_many_equal_influences_share_their_ranks(made, tool, project, tmp_path):

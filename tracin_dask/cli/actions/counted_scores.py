@@ -63,22 +63,25 @@ class _Counter:
     larger: Int[ndarray, " true"] = field(init=False)
     equal: Int[ndarray, " true"] = field(init=False)
     earlier: Int[ndarray, " true"] = field(init=False)
+    known: Float[ndarray, " known"] = field(init=False)
+    """The different values, ascending."""
+    place: Int[ndarray, " true"] = field(init=False)
+    """Of each known training triple's value among them."""
 
     def __post_init__(self) -> None:
         self.larger, self.equal, self.earlier = (np.zeros(len(self.lines), np.int64) for _ in range(3))
+        self.known, self.place = np.unique(self.values, return_inverse=True)
 
     def add(self, values: Float[ndarray, " row"], lines: Int[ndarray, " row"]) -> None:
         """Count a block."""
-        known, place = np.unique(self.values, return_inverse=True)
-        smaller = np.searchsorted(known, values)
-        ends = np.bincount(smaller, minlength=len(known) + 1)
-        self.larger += (len(values) - np.cumsum(ends))[place]
-        is_equal = known[np.minimum(smaller, len(known) - 1)] == values
-        base = int(max(lines.max(initial=0), self.lines.max(initial=0))) + 1
-        same = np.sort(smaller[is_equal] * base + lines[is_equal])
-        first = np.searchsorted(same, place * base)
-        self.equal += np.searchsorted(same, (place + 1) * base) - first
-        self.earlier += np.searchsorted(same, place * base + self.lines) - first
+        ordered = np.sort(values)
+        first, end = (np.searchsorted(ordered, self.known, side=side) for side in ("left", "right"))
+        self.larger += (len(values) - end)[self.place]
+        self.equal += (end - first)[self.place]
+        for number in np.flatnonzero(end > first):
+            same = np.sort(lines[values == self.known[number]])
+            members = np.flatnonzero(self.place == number)
+            self.earlier[members] += np.searchsorted(same, self.lines[members])
 
     def side(self) -> Side:
         """Give what was counted."""

@@ -15,6 +15,8 @@ _STEP = 2**21
 """Places that are drawn at a time."""
 _SPARSE = 4
 """Places of a ranking per known triple from which on drawing again what was drawn twice is faster than shuffling."""
+_MOST_KEPT = 512
+"""Sizes whose draws are kept; others are drawn again, the same."""
 _EQUAL = 1e-12
 """Rounding must not make two equal values of the statistic different."""
 
@@ -42,6 +44,8 @@ class Permutations:
         """Give the average precision of known triples at random places."""
         key = (num_ranked, num_true)
         if key not in self._drawn:
+            if len(self._drawn) >= _MOST_KEPT:
+                self._drawn.pop(next(iter(self._drawn)))
             generator = np.random.default_rng([self.seed, *key])
             step = max(1, _STEP // (num_true if _is_sparse(*key) else num_ranked))
             counts = [min(step, self.number - start) for start in range(0, self.number, step)]

@@ -41,7 +41,8 @@ def heading(one: Overall) -> str:
     number = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     name, _, near = one.ranking.partition("_within_")
     words = {LIST: f"list of {number}", LISTED: f"exact ranks of {number}", ALL: f"all {number}"}[name]
-    return f"{words}, within {near.replace('_', ' ')}" if near else words
+    hops = near.removesuffix("_hops")
+    return f"{words}, within {hops} {'hop' if hops == '1' else 'hops'}" if near else words
 
 
 def _lines(found: Sequence[Overall], hits: Sequence[int]) -> Iterator[tuple[str, list[str]]]:
