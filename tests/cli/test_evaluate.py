@@ -1,6 +1,7 @@
 """`tracin-dask evaluate`: compares results of runs with known explanations, in lists and among all influences."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.csv as pa_csv
@@ -274,3 +275,23 @@ def test_a_file_has_its_evaluation_beside_it_and_self_influence_takes_edges(proj
     assert rows_of(contents, "is_ground_truth", "all")[0]["num_true"] >= 2
     with pytest.raises(ResultError, match="self-influence and has no test triples"):
         tool("evaluate", path, "--paths", made / "paths.csv")
+    with pytest.raises(ConfigError, match="--within-hops counts from a test triple"):
+        tool("evaluate", path, "--edges", made / "edges.jsonl", *words, "--within-hops", 1)
+
+
+def test_missing_influences_are_refused(made, tool, tmp_path):
+    shutil.copytree(made / "scores.zarr", tmp_path / "scores.zarr")
+    shutil.rmtree(tmp_path / "scores.zarr" / "influence" / "c")
+    words = ["--truth", made / "true.txt", "--train", made / "graph.zarr", "--saved-scores", tmp_path / "scores.zarr"]
+    with pytest.raises(ScoresError, match=r"scores\.zarr: influences of rows 0 to 600 are missing"):
+        tool("evaluate", made / "why", *words)
+
+
+def test_a_result_that_does_not_say_how_it_ranks_is_refused(made, tool, tmp_path):
+    shutil.copytree(made / "why", tmp_path / "why")
+    for path in (tmp_path / "why").glob("*.json"):
+        contents = json.loads(path.read_text())
+        del contents["run"]["num_training_triples"]
+        path.write_text(json.dumps(contents))
+    with pytest.raises(ResultError, match=r"why: no result .* 'num_training_triples' is missing"):
+        tool("evaluate", tmp_path / "why", "--truth", made / "true.txt")

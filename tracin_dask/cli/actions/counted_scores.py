@@ -22,7 +22,9 @@ from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.store import TripleStore
 
 BLOCK_BYTES = 64 << 20
-"""Influences that are read at a time."""
+"""Influences that are read at a time, ..."""
+BLOCK_ROWS = 2**20
+"""... with their training triples."""
 SAME = ("loss", "explain", "normalize", "preconditioner", "preset", "curvature", "damping", "parameters")
 """What the runs of the result and of the saved influences must have in common, besides models and graph."""
 REMEDY = "give the array that --save-scores of the same run wrote"
@@ -179,7 +181,7 @@ class SavedInfluences:
     def _blocks(self, start: int, count: int) -> Iterator[tuple[int, Float[ndarray, "test row"]]]:
         """Read the influences on some test triples in blocks of whole chunks, each with its first row."""
         number, chunk = self.array.shape[-1], self.array.chunks[-1]
-        step = chunk * max(1, BLOCK_BYTES // (4 * chunk * count))
+        step = chunk * max(1, min(BLOCK_BYTES // (4 * count), BLOCK_ROWS) // chunk)
         for first in range(0, number, step):
             last = min(first + step, number)
             with damage_explained(str(self.path), f"influences {first}:{last} are damaged", REMEDY):

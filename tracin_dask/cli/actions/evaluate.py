@@ -50,6 +50,8 @@ def evaluate_result(path: Place, options: EvaluateFlags) -> None:
     result = read_result(path, all_groups=False)
     _refuse_damaged(path, result)
     refuse_paths_without_tests(result, truth)
+    if result.test_triples is None and options["within_hops"] is not None:
+        raise ConfigError("--within-hops counts from a test triple, and a result of self-influence has none")
     store = None if options["train"] is None else open_store(options["train"])
     if store is not None:
         refuse_other_store(result, store)
