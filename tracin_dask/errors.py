@@ -53,5 +53,9 @@ class ResultError(TracInDaskError, ValueError):
     """A result that cannot be read back, or not be written in the form or at the place that was asked for."""
 
 
+class TruthError(TracInDaskError, ValueError):
+    """A file of known explanations that cannot be read as such."""
+
+
 class ClusterError(TracInDaskError, RuntimeError):
     """A cluster that cannot be started or reached."""

@@ -187,6 +187,12 @@ def check_results(names):
     assert (names["opponents"].influence < 0).all()
 
 
+def check_evaluation(names):
+    (row,) = names["found"].rows
+    assert row.num_true == len(names["known"]) == names["columns"]["in_path"].sum()
+    assert set(names["columns"]) == {"in_path", "on_specific_path", "on_specific_path_strict"}
+
+
 def check_format(names):
     """Check the example, and that the command refuses what a format without a reader does not hold."""
     lines = Path("why.md").read_text().splitlines()
@@ -221,6 +227,7 @@ CHECKS = {
     "docs/other-models.md": check_other_models,
     "docs/pykeen.md": check_pykeen,
     "docs/clusters.md": check_clusters,
+    "docs/evaluation.md": check_evaluation,
     "docs/extending.md: A dialect of models": check_dialect,
     "docs/extending.md: A place": check_place,
     "docs/extending.md: A format of results": check_format,

@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "Find the training triples behind one or many predictions.",
     "show": "Print a result again.",
     "report": "Write pages and tables of a result.",
+    "evaluate": "Compare a result with known explanations.",
     "validate": "Measure what influence methods are worth, by training again.",
     "submit": "Submit a whole run to Slurm as one job.",
     "convert": "Convert ConvE checkpoints between train_pytorch and PyKEEN.",

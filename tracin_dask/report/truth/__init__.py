@@ -1,0 +1,1 @@
+"""Known explanations: reads them, marks the training triples of a result that are known, and measures how they rank."""
