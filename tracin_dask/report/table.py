@@ -46,7 +46,7 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
         title = "Training triples of the largest self-influence"
         table = _table(result, result.rankings[0], title=title, rows=rows, spread=_spread(result, 0))
         return Group(table, Text(SELF_MEANING, style="dim"))
-    test = _question(result, test_index)
+    test = asked(result, test_index)
     sides = [
         _table(
             result,
@@ -58,23 +58,23 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
         for side in ("proponents", "opponents")
         if result.run["rank_by"] in ("absolute", side)
     ]
-    return Group(*sides, Text(_meaning(result), style="dim"))
+    return Group(*sides, Text(meaning(result), style="dim"))
 
 
-def _question(result: InfluenceResult, test_index: int) -> str:
+def asked(result: InfluenceResult, test_index: int) -> str:
     """Name a test triple with the other tail, or a set of them, and a loss that is not the default."""
     loss = "" if result.run["loss"] == "bce" else f" (loss {result.run['loss']})"
     if result.sets is not None:
         number, name = len(result.sets.members(test_index)), visible(result.sets.names[test_index])
         return f"the mean over {number:,} test triple(s), set {name}{loss}"
     triple, other = result.question(test_index)
-    asked = " — ".join(result.labels.call(triple))
+    text = " — ".join(result.labels.call(triple))
     if other is not None:
-        asked = f"{asked}, and not {result.labels.call([*triple[:2], other])[2]}"
-    return f"{asked}{loss}"
+        text = f"{text}, and not {result.labels.call([*triple[:2], other])[2]}"
+    return f"{text}{loss}"
 
 
-def _meaning(result: InfluenceResult) -> str:
+def meaning(result: InfluenceResult) -> str:
     """Say what sign and size mean."""
     way = "curvature" if "curvature" in result.run else result.run["preconditioner"]
     sizes = _SIZES.get(way, _OTHER_SIZES)

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracin_dask import types
-from tracin_dask.cli.actions.run_progress import LINE_SECONDS
 from tracin_dask.cli.say import say
+from tracin_dask.monitor.progress_bar import LINE_SECONDS
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from tracin_dask.report.labels import Texts
 from tracin_dask.report.paths.options import PathKeywords, PathOptions
 from tracin_dask.report.paths.search import FoundPaths, ScoredPath, listed
 from tracin_dask.report.paths.table import find_in_answers, lists, numbers
-from tracin_dask.report.paths.words import Words, chain
 from tracin_dask.report.result import InfluenceResult, RankedTriples
+from tracin_dask.report.words import Words, chain
 from tracin_dask.visible import visible
 
 NO_TYPE = "(no type)"

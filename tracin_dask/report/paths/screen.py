@@ -11,9 +11,9 @@ from tracin_dask.report.labels import Texts
 from tracin_dask.report.paths.metapaths import NO_TYPE, entity_types
 from tracin_dask.report.paths.options import MOST_HOPS, PathOptions
 from tracin_dask.report.paths.search import FoundPaths, listed
-from tracin_dask.report.paths.words import Words
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.screen import answer_words
+from tracin_dask.report.words import Words
 from tracin_dask.visible import visible
 
 

@@ -11,8 +11,8 @@ from tracin_dask.report.arrow import flag_array, known_array, number_array, ragg
 from tracin_dask.report.labels import Texts
 from tracin_dask.report.paths.options import PathKeywords, PathOptions
 from tracin_dask.report.paths.search import FoundPaths, find_paths, listed
-from tracin_dask.report.paths.words import Words
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.words import Words
 
 
 def path_table(

@@ -1,28 +1,28 @@
-"""The progress of a run: a bar on a terminal, a line every so often in a log."""
+"""The progress of a run: a bar on a terminal or in a notebook, a line every so often in a log."""
 
+import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracin_dask import types
-from tracin_dask.cli.say import say
 
 LINE_SECONDS = 30.0
 """Time between two lines where nobody watches a terminal."""
 
 
 @contextmanager
-def run_progress(*, is_resumed: bool) -> Iterator[types.Progress]:
-    """Show the rows done, triples per second and the time left.
+def run_progress(*, is_resumed: bool, say: Callable[[str], object]) -> Iterator[types.Progress]:
+    """Show the rows done, triples per second and the time left; `say` prints lines where no bar can be shown.
 
     What a resumed run reports first was done by an earlier one.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines(_Meter(is_resumed=is_resumed))
+    if not shows_bars(console):
+        yield _lines(_Meter(is_resumed=is_resumed), say)
         return
     columns = (
         TextColumn("scoring"),
@@ -41,7 +41,12 @@ def run_progress(*, is_resumed: bool) -> Iterator[types.Progress]:
         yield report
 
 
-def _lines(meter: "_Meter") -> types.Progress:
+def shows_bars(console: Console) -> bool:
+    """Tell whether someone watches a terminal, or a notebook that has the widgets for a bar."""
+    return importlib.util.find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
+
+
+def _lines(meter: "_Meter", say: Callable[[str], object]) -> types.Progress:
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:
@@ -52,7 +57,7 @@ def _lines(meter: "_Meter") -> types.Progress:
         last = time.monotonic()
         speed = f", {rate:,.0f}/s" if rate > 0 else ""
         left = f", {(total - done) / rate:,.0f} s left" if rate > 0 and done < total else ""
-        say(f"scored {done:,} of {total:,} training triples{speed}{left}", err=True)
+        say(f"scored {done:,} of {total:,} training triples{speed}{left}")
 
     return report
 

@@ -1,12 +1,15 @@
-"""Paths and metapaths as text: `aspirin -[binds]-> PTGS2 <-[causes]- pain`."""
+"""What many triples are called, and paths as text: `aspirin -[binds]-> PTGS2 <-[causes]- pain`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tracin_dask.report.labels import Labels, Texts
-from tracin_dask.report.paths.search import ScoredPath
 from tracin_dask.report.result import RankedTriples
 from tracin_dask.visible import visible
+
+if TYPE_CHECKING:
+    from tracin_dask.report.paths.search import ScoredPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,12 @@ class Words:
         """Look all of them up, once for many paths."""
         return cls(entities=_called(labels.entities), relations=_called(labels.relations))
 
-    def path(self, path: ScoredPath, ranked: RankedTriples) -> str:
+    def triple(self, triple: Sequence[int]) -> tuple[str, str, str]:
+        """Call the head, relation and tail of a triple."""
+        head, relation, tail = triple
+        return self.entities[head], self.relations[relation], self.entities[tail]
+
+    def path(self, path: "ScoredPath", ranked: RankedTriples) -> str:
         """Write a path."""
         relations = ranked.triples[list(path.entries), 1].tolist()
         nodes = [self.entities[node] for node in path.nodes]
