@@ -50,6 +50,8 @@ def check_python(names):
     assert Path("why.json").exists()
     assert len(names["layers"].rankings) == 2
     assert len(names["layers"].rankings[0]) == 50
+    assert names["first"].to_dict() == names["shown"].to_dict()
+    assert list(names["few_columns"]) == ["test", "rank", "influence", "head", "relation", "tail"]
     for name in ("spread", "on_client"):
         assert names[name].rankings[0].train_index.shape == (10,)
 
