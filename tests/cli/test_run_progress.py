@@ -1,20 +1,23 @@
 """The progress of a run in a log: a line every so often, with the speed of this run alone."""
 
+from functools import partial
+
 import pytest
 
-from tracin_dask.cli.actions import run_progress
+from tracin_dask.cli.say import say
+from tracin_dask.monitor import progress_bar
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that only the test moves."""
     now = [100.0]
-    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_bar.time, "monotonic", lambda: now[0])
     return now
 
 
 def lines_of(clock, reports, capsys, *, is_resumed):
-    with run_progress.run_progress(is_resumed=is_resumed) as report:
+    with progress_bar.run_progress(is_resumed=is_resumed, say=partial(say, err=True), bars=None) as report:
         for seconds, done in reports:
             clock[0] += seconds
             report(done, 1000)

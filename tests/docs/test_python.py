@@ -50,8 +50,16 @@ def check_python(names):
     assert Path("why.json").exists()
     assert len(names["layers"].rankings) == 2
     assert len(names["layers"].rankings[0]) == 50
+    assert names["first"].to_dict() == names["shown"].to_dict()
+    assert list(names["few_columns"]) == ["test", "rank", "influence", "head", "relation", "tail"]
     for name in ("spread", "on_client"):
         assert names[name].rankings[0].train_index.shape == (10,)
+
+
+def check_paths(names):
+    assert names["paths"]
+    assert names["table"].num_rows == len(names["paths"])
+    assert names["counts"]["types"].to_pylist()[0][0] == "concept"
 
 
 def check_losses(names):
@@ -214,6 +222,7 @@ CHECKS = {
     "docs/python.md": check_python,
     "docs/results.md": check_results,
     "docs/losses.md": check_losses,
+    "docs/paths.md": check_paths,
     "docs/ranking.md": check_ranking,
     "docs/together.md": check_together,
     "docs/extending.md: A reduction": check_reduction,

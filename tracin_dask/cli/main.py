@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "Print a result again.",
     "report": "Write pages and tables of a result.",
     "evaluate": "Compare a result with known explanations.",
+    "paths": "Find the paths from head to tail through influential triples.",
     "validate": "Measure what influence methods are worth, by training again.",
     "submit": "Submit a whole run to Slurm as one job.",
     "convert": "Convert ConvE checkpoints between train_pytorch and PyKEEN.",

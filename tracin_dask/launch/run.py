@@ -1,6 +1,8 @@
 """`tracin_dask.run`: the influences of all training triples, in this process or on a cluster."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +11,8 @@ from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ConfigError
 from tracin_dask.launch.place import open_place
+from tracin_dask.monitor.progress_bar import console_bars, run_progress
+from tracin_dask.places.registry import place_of
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.resources import of_client, of_this_process
 from tracin_dask.runs.config import RunConfig
@@ -16,6 +20,7 @@ from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.inputs.resolve import TestTriples
 from tracin_dask.runs.plan.plan import make_plan
 from tracin_dask.runs.prepare import PreparedRun, prepare
+from tracin_dask.runs.sinks.records import is_empty
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -33,6 +38,7 @@ def run(  # noqa: PLR0913 - what, how and where
     cluster: "str | Path | Cluster | None" = None,
     client: "Client | None" = None,
     execution: Execution | None = None,
+    progress: bool = False,
 ) -> InfluenceResult:
     """Find the most influential training triples of each test triple, exactly, over all training triples.
 
@@ -44,6 +50,10 @@ def run(  # noqa: PLR0913 - what, how and where
     specification file such as `"slurm.yaml"`, the address of a scheduler, or a value such as
     `tracin_dask.clusters.local.Local(workers=2)`. Workers that are started for the run are stopped at its end. A script
     that starts workers on this machine needs `if __name__ == "__main__":`, since they import it.
+
+    Test triples are ids or labels: rows (head, relation, tail), an array, or a table with the columns `head`,
+    `relation` and `tail`, such as one of pandas. `progress` shows a bar on a terminal and in a notebook (which needs
+    ipywidgets), and else prints a line to standard error every half minute.
 
     Raises
     ------
@@ -66,11 +76,36 @@ def run(  # noqa: PLR0913 - what, how and where
     chosen = _cluster(cluster)
     _refuse_two_places(chosen, client, execution)
     prepared = prepare(store, checkpoints, test_triples, config=config)
+    with _with_progress(execution, progress=progress) as shown:
+        return _run(prepared, chosen, client, shown)
+
+
+def _run(
+    prepared: PreparedRun, chosen: Cluster | None, client: "Client | None", execution: Execution
+) -> InfluenceResult:
     if chosen is None:
         return _run_here(prepared, client, execution)
     with open_place(prepared, chosen, execution.workers, patience=execution.patience) as place:
         execution = replace(execution, workers_return=place.workers_return)
         return carry_out(prepared, place.plan, client=place.client, execution=execution)
+
+
+@contextmanager
+def _with_progress(execution: Execution, *, progress: bool) -> Iterator[Execution]:
+    """Show the progress of a run, where that is wanted."""
+    if not progress:
+        yield execution
+        return
+    if execution.progress is not None:
+        raise ConfigError("progress=True and Execution.progress both show the progress; give only one of them")
+    folder = None if execution.record_directory is None else place_of(execution.record_directory)
+    is_resumed = folder is not None and not execution.restart and not is_empty(folder)
+    with run_progress(is_resumed=is_resumed, say=_say, bars=console_bars()) as report:
+        yield replace(execution, progress=report)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _cluster(cluster: "str | Path | Cluster | None") -> Cluster | None:

@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracin_dask.report.arrow import list_array, number_array, repeated, table_of, text_array
+from tracin_dask.report.labels import ROLES
 from tracin_dask.report.predictions import known_numbers
 from tracin_dask.report.ranks import NOT_RANKED, ListedRanks
 from tracin_dask.report.result import InfluenceResult, RankedTriples
 from tracin_dask.report.self_influences import TEST, TRAIN
+from tracin_dask.report.words import Words
 
 
 def ranked_columns(result: InfluenceResult, ranked: RankedTriples) -> dict[str, pa.Array]:
@@ -45,6 +47,31 @@ def entry_tables(result: InfluenceResult) -> Iterator[pa.Table]:
 def long_table(result: InfluenceResult) -> pa.Table:
     """Give the rankings of all test triples, one below the other."""
     return pa.concat_tables(entry_tables(result))
+
+
+def compact_table(result: InfluenceResult) -> pa.Table:
+    """Give the rankings of all test triples by names: few columns, for reading."""
+    words = Words.of(result.labels)
+    parts = []
+    for test_index, ranking in enumerate(result.rankings):
+        called = [words.triple(triple) for triple in ranking.triples.tolist()]
+        columns: dict[str, pa.Array] = {}
+        if result.test_triples is not None:
+            columns["test"] = text_array([_test_name(result, words, test_index)] * len(ranking))
+        columns["rank"] = number_array(np.arange(1, len(ranking) + 1))
+        columns[result.value_name] = number_array(ranking.influence)
+        columns |= {role: text_array([triple[place] for triple in called]) for place, role in enumerate(ROLES)}
+        parts.append(table_of(columns))
+    return pa.concat_tables(parts)
+
+
+def _test_name(result: InfluenceResult, words: Words, test_index: int) -> str:
+    """Name a set, or a test triple with the other tail that it was compared with."""
+    if result.sets is not None:
+        return result.sets.names[test_index]
+    triple, other = result.question(test_index)
+    versus = "" if other is None else f", not {words.entities[other]}"
+    return f"{' — '.join(words.triple(triple))}{versus}"
 
 
 def rank_tables(result: InfluenceResult, ranks: ListedRanks) -> Iterator[pa.Table]:

@@ -1,9 +1,10 @@
 """The result of a run: a value that needs neither the store nor the model, and that files give back whole."""
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,9 @@ from tracin_dask.report.sets import TestSets
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+
+    from tracin_dask.report.plot import Plot
 
 SCHEMA_VERSION = 4
 """2: `learning_rate` is a list where there are several checkpoints. 3: `further_influences`, `ranks`,
@@ -131,6 +135,49 @@ class InfluenceResult(EqualByParts):
     labels: Labels = field(repr=False)
     run: Mapping[str, Any] = field(repr=False)
 
+    def __repr__(self) -> str:
+        """Say in one line what was asked, of how many training triples."""
+        return f"InfluenceResult({self.summary})"
+
+    def _repr_html_(self) -> str:
+        """Show the first answers in a notebook."""
+        from tracin_dask.report.notebook import html  # noqa: PLC0415 - it reads this class
+
+        return html(self)
+
+    def __len__(self) -> int:
+        """Count the answers: test triples, or sets of them; one for self-influence."""
+        return len(self.rankings)
+
+    def __getitem__(self, test_index: SupportsIndex) -> "InfluenceResult":
+        """Give one answer with all that is known of it, as a result; a negative index counts from the end.
+
+        Raises
+        ------
+        IndexError
+            If there is no such answer.
+        """
+        from tracin_dask.report.one_answer import one_answer  # noqa: PLC0415 - it makes this class
+
+        place = operator.index(test_index)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"no answer has index {place}: the result has {len(self):,}")
+        return one_answer(self, place % len(self))
+
+    def __iter__(self) -> "Iterator[InfluenceResult]":
+        """Give each answer as a result."""
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def summary(self) -> str:
+        """What was asked, of how many training triples, in a few words."""
+        number = len(self)
+        what = "self-influence"
+        if self.test_triples is not None:
+            kind = "test triple" if self.sets is None else "set"
+            what = f"{number:,} {kind}{'' if number == 1 else 's'}"
+        return f"{what}, {self.run['num_training_triples']:,} training triples, loss {self.run['loss']}"
+
     @property
     def value_name(self) -> str:
         """What files and tables call an influence."""
@@ -154,11 +201,37 @@ class InfluenceResult(EqualByParts):
 
         return to_dict(self, test_index)
 
-    def to_pandas(self) -> "pd.DataFrame":
-        """Give all rankings as one table: a row per test triple and training triple, best first."""
-        from tracin_dask.report.entries import long_table  # noqa: PLC0415 - formats read and write this class
+    def to_pandas(self, *, compact: bool = False) -> "pd.DataFrame":
+        """Give all rankings as one table: a row per test triple and training triple, best first.
 
-        return long_table(self).to_pandas()
+        With `compact`, there are few columns: `test` (the test triple or set, not for self-influence), `rank`, the
+        influence, and `head`, `relation` and `tail` by their names, or else by their labels.
+        """
+        from tracin_dask.report.entries import compact_table, long_table  # noqa: PLC0415 - formats read and write this class
+
+        return (compact_table(self) if compact else long_table(self)).to_pandas()
+
+    def plot(self, kind: "Plot" = "top", test_index: int = 0, *, most: int = 10) -> "Axes":
+        """Draw one answer with Matplotlib.
+
+        Parameters
+        ----------
+        kind
+            `top`: the strongest proponents and opponents as bars. `histogram`: all listed influences. `paths`: the
+            best paths from the head of the test triple to its tail (`tracin_dask.paths_of`).
+        test_index
+            The answer.
+        most
+            Bars of each side, or paths.
+
+        Raises
+        ------
+        ConfigError
+            If Matplotlib is missing, or paths are wanted of self-influence.
+        """
+        from tracin_dask.report.plot import plot  # noqa: PLC0415 - it reads this class
+
+        return plot(self, kind, test_index, most=most)
 
     def group_tables(self) -> Iterator[pa.Table]:
         """Give the groups of each test triple by each grouping, one table after the other, the largest first.

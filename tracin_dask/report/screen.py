@@ -115,6 +115,13 @@ def answer_word(result: InfluenceResult) -> str:
     return "test triple" if result.sets is None else "answer"
 
 
+def answer_words(result: InfluenceResult, test_index: int) -> tuple[str, ...]:
+    """Name a set, or a test triple with the other tail that it was compared with."""
+    if result.sets is not None:
+        return (visible(result.sets.names[test_index]),)
+    return _words(result, test_index)
+
+
 def _words(result: InfluenceResult, test_index: int) -> tuple[str, str, str]:
     """Name a test triple with the other tail that it was compared with."""
     triple, other = result.question(test_index)

@@ -50,7 +50,7 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
         ranking = result.rankings[0].take(slice(rows))
         table = _table(result, ranking, title, _scale([ranking], spread), spread)
         return Group(FittedTables(tables=[table]), Text(SELF_MEANING, style="dim"))
-    test = _question(result, test_index)
+    test = asked(result, test_index)
     sides = {
         side: result.side(side, test_index).take(slice(rows))
         for side in ("proponents", "opponents")
@@ -60,23 +60,23 @@ def influence_tables(result: InfluenceResult, test_index: int = 0, *, rows: int 
     tables = [
         _table(result, ranking, f"{side.capitalize()} of {test}", scale, spread) for side, ranking in sides.items()
     ]
-    return Group(FittedTables(tables=tables), Text(_meaning(result), style="dim"))
+    return Group(FittedTables(tables=tables), Text(meaning(result), style="dim"))
 
 
-def _question(result: InfluenceResult, test_index: int) -> str:
+def asked(result: InfluenceResult, test_index: int) -> str:
     """Name a test triple with the other tail, or a set of them, and a loss that is not the default."""
     loss = "" if result.run["loss"] == "bce" else f" (loss {result.run['loss']})"
     if result.sets is not None:
         number, name = len(result.sets.members(test_index)), visible(result.sets.names[test_index])
         return f"the mean over {number:,} test triple(s), set {name}{loss}"
     triple, other = result.question(test_index)
-    asked = " — ".join(result.labels.call(triple))
+    text = " — ".join(result.labels.call(triple))
     if other is not None:
-        asked = f"{asked}, and not {result.labels.call([*triple[:2], other])[2]}"
-    return f"{asked}{loss}"
+        text = f"{text}, and not {result.labels.call([*triple[:2], other])[2]}"
+    return f"{text}{loss}"
 
 
-def _meaning(result: InfluenceResult) -> str:
+def meaning(result: InfluenceResult) -> str:
     """Say what sign and size mean."""
     way = "curvature" if "curvature" in result.run else result.run["preconditioner"]
     sizes = _SIZES.get(way, _OTHER_SIZES)

@@ -115,6 +115,12 @@ class TripleStore:
     path: str
     info: StoreInfo
 
+    def __repr__(self) -> str:
+        """Say in one line where the store lies, and how large it is."""
+        info = self.info
+        counts = f"{len(self):,} training triples, {info.num_entities:,} entities, {info.num_relations:,} relations"
+        return f"TripleStore({self.path!r}: {counts})"
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle without open arrays and labels."""
         return {"path": self.path, "info": self.info}

@@ -11,17 +11,17 @@ from tracin_dask.cli.actions.inputs import cache_of
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.outputs import Outputs
 from tracin_dask.cli.actions.performance_report import performance_report
-from tracin_dask.cli.actions.run_progress import run_progress
 from tracin_dask.cli.actions.speed import record_speed
 from tracin_dask.cli.actions.workers import worker_options
 from tracin_dask.cli.options.run import RunFlags
 from tracin_dask.cli.say import say, say_written
 from tracin_dask.cli.stopping import keeping
-from tracin_dask.cli.terminal import show, show_sentences
+from tracin_dask.cli.terminal import bars, has_bars, show, show_sentences
 from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.influence.precision import PrecisionName
 from tracin_dask.launch.place import open_place
+from tracin_dask.monitor.progress_bar import run_progress
 from tracin_dask.places.place import AnyPath
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.extend import extended
@@ -95,7 +95,7 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     is_resumed = output.records is not None and not options["restart"] and not records.is_empty(output.records)
     with (
         open_place(prepared, cluster, worker_options(options), say=tell) as place,
-        run_progress(is_resumed=is_resumed) as progress,
+        run_progress(is_resumed=is_resumed, say=tell, bars=bars if has_bars() else None) as progress,
     ):
         plan, client = place.plan, place.client
         mib = plan.memory.total / 2**20

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from tracin_dask import types
-from tracin_dask.cli.actions.run_progress import LINE_SECONDS
 from tracin_dask.cli.say import say
 from tracin_dask.cli.terminal import bars, has_bars
+from tracin_dask.monitor.progress_bar import LINE_SECONDS
 
 
 @contextmanager

@@ -47,6 +47,13 @@ class Checkpoint(Generic[ModelT_co]):
     notes: tuple[str, ...] = ()
     """What was chosen or changed when the file was read, or cannot be verified."""
 
+    def __repr__(self) -> str:
+        """Say in one line which model it is, and where its file lies."""
+        config = self.config
+        epoch = "" if self.epoch is None else f", epoch {self.epoch}"
+        counts = f"{self.name}, {config.num_entities:,} entities, {config.num_relations:,} relations{epoch}"
+        return f"Checkpoint({str(self.path)!r}: {counts})"
+
     @property
     def config(self) -> ModelConfig:
         """What is known of the model."""

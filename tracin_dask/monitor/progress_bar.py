@@ -1,29 +1,32 @@
-"""The progress of a run: a bar on a terminal, a line every so often in a log."""
+"""The progress of a run: a bar on a terminal or in a notebook, a line every so often in a log."""
 
+import importlib.util
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracin_dask import types
-from tracin_dask.cli.say import say
-from tracin_dask.cli.terminal import bars, has_bars
 
 _BAR_WIDTH = 20
 """Leaves room for numbers of millions of triples in 80 columns."""
 LINE_SECONDS = 30.0
 """Time between two lines where nobody watches a terminal."""
+Bars = Callable[..., AbstractContextManager[Progress]]
+"""Shows bars with the given columns while its block lasts."""
 
 
 @contextmanager
-def run_progress(*, is_resumed: bool) -> Iterator[types.Progress]:
-    """Show the rows done, triples per second and the time left.
+def run_progress(*, is_resumed: bool, say: Callable[[str], object], bars: Bars | None) -> Iterator[types.Progress]:
+    """Show the rows done, triples per second and the time left; without `bars`, `say` prints a line every so often.
 
     What a resumed run reports first was done by an earlier one.
     """
-    if not has_bars():
-        yield _lines(_Meter(is_resumed=is_resumed))
+    if bars is None:
+        yield _lines(_Meter(is_resumed=is_resumed), say)
         return
     columns = (
         TextColumn("scoring"),
@@ -42,7 +45,18 @@ def run_progress(*, is_resumed: bool) -> Iterator[types.Progress]:
         yield report
 
 
-def _lines(meter: "_Meter") -> types.Progress:
+def console_bars() -> Bars | None:
+    """Give bars on standard error, if they can be seen there."""
+    console = Console(stderr=True)
+    return partial(Progress, console=console) if shows_bars(console) else None
+
+
+def shows_bars(console: Console) -> bool:
+    """Tell whether someone watches a terminal, or a notebook that has the widgets for a bar."""
+    return importlib.util.find_spec("ipywidgets") is not None if console.is_jupyter else console.is_terminal
+
+
+def _lines(meter: "_Meter", say: Callable[[str], object]) -> types.Progress:
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:
@@ -53,7 +67,7 @@ def _lines(meter: "_Meter") -> types.Progress:
         last = time.monotonic()
         speed = f", {rate:,.0f}/s" if rate > 0 else ""
         left = f", {(total - done) / rate:,.0f} s left" if rate > 0 and done < total else ""
-        say(f"scored {done:,} of {total:,} training triples{speed}{left}", err=True)
+        say(f"scored {done:,} of {total:,} training triples{speed}{left}")
 
     return report
 

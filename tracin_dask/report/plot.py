@@ -1,0 +1,110 @@
+"""Drawings of one answer with Matplotlib: pictures that stay in a notebook, a PDF or a paper without any script."""
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from tracin_dask.errors import ConfigError
+from tracin_dask.report.paths.search import ScoredPath, listed, paths_of, refuse_self_influence
+from tracin_dask.report.result import InfluenceResult, RankedTriples, join
+from tracin_dask.report.table import asked
+from tracin_dask.report.words import Words
+from tracin_dask.visible import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Plot = Literal["top", "histogram", "paths"]
+PROPONENT, OPPONENT = "tab:blue", "tab:orange"
+_SHOWN_CHARACTERS = 28
+
+
+def plot(result: InfluenceResult, kind: Plot, test_index: int = 0, *, most: int = 10) -> "Axes":
+    """Draw one answer; raises as `InfluenceResult.plot`."""
+    if kind not in get_args(Plot):
+        raise ConfigError(f"{kind!r} is no plot; expected {', '.join(get_args(Plot))}")
+    if not 0 <= test_index < len(result):
+        raise ConfigError(f"no answer has index {test_index}: the result has {len(result):,}, counted from 0")
+    if kind == "paths":
+        refuse_self_influence(result)
+    axes = _new_axes()
+    {"top": _draw_top, "histogram": _draw_histogram, "paths": _draw_paths}[kind](axes, result, test_index, most)
+    title = "self-influence" if result.test_triples is None else asked(result, test_index)
+    axes.set_title(_plain(title), fontsize="medium", wrap=True)
+    return axes
+
+
+def _new_axes() -> "Axes":
+    try:
+        import matplotlib.pyplot as plt  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise ConfigError(f"plots need Matplotlib, which is not installed ({error}): pip install matplotlib") from error
+    _, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    return axes
+
+
+def _draw_top(axes: "Axes", result: InfluenceResult, test_index: int, most: int) -> None:
+    """Draw the strongest proponents, the first on top, and below them the opponents, the strongest at the bottom."""
+    ranked = _both_sides(result, test_index, most)
+    words, places = Words.of(result.labels), np.arange(len(ranked))[::-1]
+    axes.barh(places, ranked.influence, color=np.where(ranked.influence > 0, PROPONENT, OPPONENT).tolist())
+    names = [_plain(" — ".join(map(_short, words.triple(triple)))) for triple in ranked.triples.tolist()]
+    axes.set_yticks(places, names, fontsize="small")
+    axes.axvline(0, color="gray", linewidth=0.8)
+    axes.set_xlabel(result.value_name.replace("_", "-"))
+
+
+def _both_sides(result: InfluenceResult, test_index: int, most: int) -> RankedTriples:
+    if result.test_triples is None:
+        return result.rankings[0].take(slice(most))
+    proponents, opponents = (result.side(side, test_index).take(slice(most)) for side in ("proponents", "opponents"))
+    return join([proponents, opponents.take(slice(None, None, -1))])
+
+
+def _draw_histogram(axes: "Axes", result: InfluenceResult, test_index: int, _most: int) -> None:
+    """Draw how many of the listed training triples have which influence."""
+    influence = listed(result, test_index).influence
+    limits = np.histogram_bin_edges(influence, bins=min(40, max(5, len(influence) // 3))) if len(influence) else [0, 1]
+    sides = [influence[influence > 0], influence[influence <= 0]]
+    axes.hist(sides, bins=list(limits), stacked=True, color=[PROPONENT, OPPONENT], label=["proponents", "opponents"])
+    axes.set_xlabel(result.value_name.replace("_", "-"))
+    axes.set_ylabel("listed training triples")
+    axes.legend()
+
+
+def _draw_paths(axes: "Axes", result: InfluenceResult, test_index: int, most: int) -> None:
+    """Draw each of the best paths as a row from head to tail; arrows lead from the head of a triple to its tail."""
+    paths, words = paths_of(result, test_index, most_paths=most), Words.of(result.labels)
+    axes.axis("off")
+    axes.set(xlim=(-0.15, 1.15), ylim=(-max(1, len(paths)), 0.5))
+    if not paths:
+        axes.text(0.5, 0, "no path of 2 to 3 hops through the listed training triples", ha="center", va="center")
+    ranked = listed(result, test_index)
+    for row, path in enumerate(paths):
+        _draw_path(axes, path, ranked, words, -float(row))
+
+
+def _draw_path(axes: "Axes", path: ScoredPath, ranked: RankedTriples, words: Words, height: float) -> None:
+    places = np.linspace(0, 1, len(path.nodes)).tolist()
+    for node, place in zip(path.nodes, places, strict=True):
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "gray"}
+        text = _plain(_short(words.entities[node]))
+        axes.text(place, height, text, ha="center", va="center", fontsize="x-small", color="black", bbox=box, zorder=2)
+    for hop, (entry, is_backwards) in enumerate(zip(path.entries, path.backwards, strict=True)):
+        start, end = places[hop : hop + 2]
+        ends = ((end, height), (start, height)) if is_backwards else ((start, height), (end, height))
+        color = PROPONENT if ranked.influence[entry] > 0 else OPPONENT
+        arrow = {"arrowstyle": "->", "color": color, "shrinkA": 40, "shrinkB": 40}
+        axes.annotate("", xy=ends[1], xytext=ends[0], arrowprops=arrow, zorder=1)
+        relation = words.relations[int(ranked.triples[entry, 1])]
+        label = _plain(f"{_short(relation)} {ranked.influence[entry]:+.1e}")
+        axes.text((start + end) / 2, height + 0.25, label, ha="center", va="center", fontsize="xx-small")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+
+
+def _plain(text: str) -> str:
+    """Write text that Matplotlib would read as mathematics as it is."""
+    return visible(text).replace("$", r"\$")
