@@ -32,6 +32,7 @@ from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.inputs.poor_options import warn_of_poor_options
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
+from tracin_dask.runs.inputs.walks import Report
 from tracin_dask.runs.predictions.memory import rank_bytes
 from tracin_dask.runs.reductions import Reductions, reductions_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
@@ -201,10 +202,12 @@ def prepare(
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
+    progress: Report = lambda *_: None,
 ) -> PreparedRun:
     """Check that store, checkpoints and test triples belong together, and settle what was left open.
 
-    Checkpoints in sequences of their own are those of several trainings.
+    Checkpoints in sequences of their own are those of several trainings. `progress` is called where all training
+    triples are read for masks: with what is searched, those that were read, and all of them.
 
     Raises
     ------
@@ -216,7 +219,7 @@ def prepare(
         parameters matches nothing, there are not as many learning rates as checkpoints, or groups are of another store.
     """
     with usual_turn():
-        return _prepared(store, checkpoints, test_triples, config)
+        return _prepared(store, checkpoints, test_triples, config, progress)
 
 
 def _prepared(
@@ -224,6 +227,7 @@ def _prepared(
     checkpoints: Checkpoint | Sequence[Checkpoint] | Sequence[Sequence[Checkpoint]],
     test_triples: TestTriples | None,
     config: RunConfig | None,
+    progress: Report,
 ) -> PreparedRun:
     config = config or RunConfig.of(mode="self" if test_triples is None else "test")
     if config.question.mode == "test" and test_triples is None:
@@ -269,7 +273,7 @@ def _prepared(
     warn_of_poor_options(config, prepared.trainings)
     return replace(
         prepared,
-        masks=masks_of(store, config.masking, prepared.targets),
+        masks=masks_of(store, config.masking, prepared.targets, progress),
         neighbourhood=_neighbourhood(prepared),
         landmarks=_landmarks(prepared),
     )

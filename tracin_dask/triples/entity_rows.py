@@ -140,6 +140,23 @@ def entity_rows(store: TripleStore) -> EntityRows:
     return made
 
 
+def degrees(store: TripleStore) -> Int64[ndarray, " entity"]:
+    """Count the training triples of each entity: one that has it as head and as tail counts twice.
+
+    Without an index, all rows are read.
+
+    Raises
+    ------
+    StoreError
+        If the store or its index is damaged.
+    """
+    index = find_entity_rows(store)
+    if index is not None:
+        return np.diff(index.head_start) + np.diff(index.tail_start)
+    heads, tails = _count(store, lambda _: None)
+    return heads + tails
+
+
 def write_entity_rows(
     folder: Place,
     store: TripleStore,
