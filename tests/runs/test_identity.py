@@ -62,6 +62,11 @@ OTHER_VALUES = {
     "candidates": TRAINING_TRIPLE,
     "touching": "either",
     "exclude_self": True,
+    "within_hops": 1,
+    "on_paths": 2,
+    "directed_hops": True,
+    "min_degree": 2,
+    "max_degree": 3,
     "masks": (OddHeads(),),
     "group_by": ("relation",),
     "save_scores": "scores.zarr",
@@ -78,9 +83,11 @@ OTHER_VALUES = {
 """A value of every option that is not the usual one."""
 
 
-NEEDED = {"damping": {"curvature": "rows"}} | {
-    name: {"curvature": "landmarks"} for name in ("landmarks", "landmarks_near", "landmarks_seed")
-}
+NEEDED = (
+    {"damping": {"curvature": "rows"}}
+    | {name: {"curvature": "landmarks"} for name in ("landmarks", "landmarks_near", "landmarks_seed")}
+    | {name: {"within_hops": 2} for name in ("directed_hops", "min_degree", "max_degree")}
+)
 """The options that others count with."""
 
 
