@@ -62,11 +62,10 @@ def test_a_run_ranks_what_a_full_run_cut_by_hand_does(make_job: MakeJob, graph, 
 
 def test_runs_that_read_only_neighbours_rank_the_same(make_job: MakeJob, graph: Graph, tmp_path: Path):
     for number, chosen in enumerate(({"within_hops": 2, "max_degree": 22}, {"on_paths": 3, "directed_hops": True})):
-        local = {"parameters": ("entity_embeddings",), "curvature": "rows", **chosen}
-        job = make_job(top_k=NUM_ROWS, **local)
+        job = make_job(top_k=NUM_ROWS, curvature="rows", **chosen)
         assert job.prepared.neighbourhood is not None
         path = tmp_path / f"{number}.zarr"
-        plain = make_job(save_scores=path, parameters=("entity_embeddings",), curvature="rows").carry_out()
+        plain = make_job(save_scores=path, curvature="rows").carry_out()
         influences, ranked = by_line(path), follows(graph, chosen)
         result = job.carry_out(**SMALL_TASKS)
         assert plain.num_ranked is None
