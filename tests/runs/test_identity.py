@@ -55,6 +55,7 @@ OTHER_VALUES = {
     "landmarks_seed": 1,
     "learning_rate": 0.5,
     "top_k": 7,
+    "top_k_per": "relation",
     "rank_by": "opponents",
     "rank_of": TRAINING_TRIPLE,
     "only_relations": (0,),

@@ -34,7 +34,7 @@ from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
 from tracin_dask.runs.inputs.walks import Report
 from tracin_dask.runs.predictions.memory import rank_bytes
-from tracin_dask.runs.reductions import Reductions, reductions_of
+from tracin_dask.runs.reductions import Reductions, reductions_of, top_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.runs.test_side.landmarks import landmarks_of
 from tracin_dask.runs.test_side.locality import (
@@ -169,11 +169,11 @@ class PreparedRun:
         """Give what is kept of the influences; all of them are written to the `address` that was claimed for them."""
         return reductions_of(
             self.config,
+            top=top_of(self.config.ranking, self.store.info.num_relations, skips_zeros=self.neighbourhood is not None),
             groupings=self.groupings,
             listed=self.listed,
             masks=self.masks,
             address=address,
-            skips_zeros=self.neighbourhood is not None,
         )
 
     @property
