@@ -107,5 +107,6 @@ class MaskingOptions:
             raise ConfigError(f"{' and '.join(given)} counts only with within_hops or on_paths; give one of these, too")
         if self.min_degree is not None and self.max_degree is not None and self.min_degree > self.max_degree:
             raise ConfigError(
-                f"min_degree {self.min_degree} is larger than max_degree {self.max_degree}, which leaves no entity"
+                f"min_degree must be at most the largest degree, {self.max_degree}, not {self.min_degree}: no entity "
+                "would be left to go through"
             )
