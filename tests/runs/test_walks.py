@@ -1,5 +1,6 @@
 """Masks that follow the graph rank what networkx finds: within hops of head and tail, and on simple paths."""
 
+import errno
 from collections.abc import Iterator
 
 import networkx as nx
@@ -9,7 +10,8 @@ import pytest
 from tracin_dask.influence.columns import Targets
 from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.options.masking import MaskingOptions
-from tracin_dask.triples import entity_rows, neighbourhood, reach
+from tracin_dask.runs.test_side import locality
+from tracin_dask.triples import neighbourhood, reach
 from tracin_dask.triples.ingest import IngestOptions, ingest
 from tracin_dask.triples.store import TripleStore
 
@@ -146,8 +148,14 @@ def test_sets_of_more_than_64_test_triples_are_kept_in_bits(store, triples, test
         np.testing.assert_array_equal(alone[:, 0], ranked(store, triples, tests, within_hops=2)[:, test])
 
 
-def test_degrees_without_an_index_are_the_same(store: TripleStore, triples, monkeypatch):
-    with_index = entity_rows.degrees(store)
-    monkeypatch.setattr(entity_rows, "find_entity_rows", lambda _: None)
-    np.testing.assert_array_equal(entity_rows.degrees(store), with_index)
-    assert with_index.sum() == 2 * len(triples)
+def test_a_store_without_an_index_is_read_whole(store, triples, tests, monkeypatch, caplog):
+    asked = [{"within_hops": 3, "max_degree": 4}, {"on_paths": 4, "min_degree": 3}]
+    expected = [ranked(store, triples, tests, **options) for options in asked]
+
+    def unwritable(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(locality, "entity_rows", unwritable)
+    for options, usual in zip(asked, expected, strict=True):
+        np.testing.assert_array_equal(ranked(store, triples, tests, **options), usual)
+    assert "this run reads all training triples to find those that count" in caplog.text

@@ -133,7 +133,7 @@ class OnPathsMask:
     def _along(self, start: Int[ndarray, " row"], end: Int[ndarray, " row"]) -> UInt8[ndarray, "row byte"]:
         """Tell which triples lie on a path from their start to their end."""
         at_head, at_tail = self.head.at(start), self.tail.at(end)
-        found = at_head & at_tail
+        found: UInt8[ndarray, "row byte"] = at_head & at_tail
         found |= at_head & self.first.at(end)
         found |= self.last.at(start) & at_tail
         for part in self._between(start, end):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets
@@ -14,9 +14,10 @@ from tracin_dask.influence.masks.base import Mask
 from tracin_dask.influence.masks.entity_bits import EntityBits
 from tracin_dask.influence.masks.walks import OnPathsMask, WalkRules, WithinHopsMask
 from tracin_dask.runs.options.masking import MaskingOptions
-from tracin_dask.runs.test_side.locality import neighbourhood_of
-from tracin_dask.triples.entity_rows import degrees
+from tracin_dask.runs.test_side.locality import index_of
+from tracin_dask.triples.entity_rows import EntityRows, counted_degrees
 from tracin_dask.triples.hops import open_within
+from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.paths import path_sets
 from tracin_dask.triples.reach import Walker
 from tracin_dask.triples.store import TripleStore
@@ -32,14 +33,17 @@ def walk_masks(store: TripleStore, options: MaskingOptions, targets: Targets, re
     ------
     StoreError
         If the store or its index is damaged.
+    OSError
+        If the index cannot be read.
     """
     if not options.walks:
         return []
+    index = index_of(store)
     walker = Walker(
         store=store,
-        find=partial(neighbourhood_of, store),
+        find=_by_reading if index is None else partial(Neighbourhood.of, index),
         is_directed=options.directed_hops,
-        passes=_passed(store, options),
+        passes=_passed(store, index, options),
         report=report,
     )
     masks: list[Mask] = []
@@ -74,10 +78,15 @@ def _rules(options: MaskingOptions, max_length: int) -> WalkRules:
     )
 
 
-def _passed(store: TripleStore, options: MaskingOptions) -> Bool[ndarray, " entity"] | None:
+def _by_reading(entities: Int64[ndarray, " entity"]) -> Neighbourhood:
+    """Find what touches entities by reading all rows."""
+    return Neighbourhood(entities=entities, num_heads=0, num_tails=0, rows=None)
+
+
+def _passed(store: TripleStore, index: EntityRows | None, options: MaskingOptions) -> Bool[ndarray, " entity"] | None:
     """Tell which entities walks may go through; None for all."""
     if options.min_degree is None and options.max_degree is None:
         return None
-    found = degrees(store)
+    found = counted_degrees(store) if index is None else index.degrees
     least, most = options.min_degree or 0, options.max_degree
     return np.asarray((found >= least) & (found <= (len(store) * 2 if most is None else most)))
