@@ -79,16 +79,16 @@ class Walker:
         for triples in self._touching(sources, what):
             for source, target in self._sides(triples, ahead=ahead):
                 chosen = sources[source] & (source != target)
-                codes.append(np.unique(target[chosen] * number + source[chosen]))
-        return np.stack(np.divmod(np.unique(np.concatenate(codes)), number), axis=1)
+                codes.append(_distinct(target[chosen] * number + source[chosen]))
+        return np.stack(np.divmod(_distinct(np.concatenate(codes)), number), axis=1)
 
     def both_ways(self, entities: Bool[ndarray, " entity"], what: str) -> Int64[ndarray, " pair"]:
         """List the pairs, head · entities + tail, of one of these entities with which it has triples both ways."""
         number = self.store.info.num_entities
-        codes = [np.unique(triples[:, 0] * number + triples[:, 2]) for triples in self._touching(entities, what)]
-        there = np.unique(np.concatenate([np.empty(0, np.int64), *codes]))
+        codes = [_distinct(triples[:, 0] * number + triples[:, 2]) for triples in self._touching(entities, what)]
+        there = _distinct(np.concatenate([np.empty(0, np.int64), *codes]))
         head, tail = np.divmod(there, number)
-        return np.intersect1d(there, tail * number + head)
+        return np.intersect1d(there, tail * number + head, assume_unique=True)
 
     def _touching(self, entities: Bool[ndarray, " entity"], what: str) -> Iterator[Int64[ndarray, "row 3"]]:
         """Read the training triples that touch some entities, and report how far all rows are read."""
@@ -159,3 +159,10 @@ def _join(
         ends = target[some]
         first = np.flatnonzero(np.diff(ends, prepend=-1))
         found[ends[first]] |= np.bitwise_or.reduceat(words[source[some]], first, axis=0)
+
+
+def _distinct(codes: Int64[ndarray, " code"]) -> Int64[ndarray, " distinct"]:
+    """Order numbers, each once; a sort takes a tenth of the time of the hashes of `numpy.unique`."""
+    ordered = np.sort(codes)
+    found: Int64[ndarray, " distinct"] = ordered[np.diff(ordered, prepend=-1) != 0]
+    return found
