@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from tracin_dask.errors import ConfigError
+
 
 def listed(file, triples):
     """Write triples by their ids to a file."""
@@ -62,3 +64,65 @@ def test_the_exact_ranks_of_listed_triples(explain, ranked, project, tmp_path):
     for entry in ranks:
         assert entry["influence"] == everything[entry["train_index"]]
         assert entry["rank"] == order.index(entry["train_index"]) + 1
+
+
+def lines_within(lines, ends, hops):
+    """Say which lines a walk of so many training triples from some entities ends with, in any direction."""
+    near = np.zeros(lines.max() + 1, dtype=bool)
+    near[ends] = True
+    for _ in range(hops - 1):
+        touched = near[lines[:, 0]] | near[lines[:, 2]]
+        near[lines[touched][:, [0, 2]]] = True
+    return near[lines[:, 0]] | near[lines[:, 2]]
+
+
+def test_only_triples_within_hops_are_ranked(ranked, project, explain):
+    expected = lines_within(project.lines, project.lines[5, [0, 2]], 1)
+    assert_ranked(ranked("--within-hops", 1), ranked(), expected)
+    assert len(ranked("--within-hops", 2)) == lines_within(project.lines, project.lines[5, [0, 2]], 2).sum()
+    contents = explain("--within-hops", 2, "--directed-hops", "--max-degree", 500, "--min-degree", 2)
+    assert contents["run"]["masks"] == {"within_hops": 2, "directed_hops": True, "min_degree": 2, "max_degree": 500}
+    assert 0 < contents["num_ranked_rows"] < len(project.lines)
+
+
+def test_only_triples_on_paths_are_ranked(ranked, project):
+    head, _, tail = project.lines[5]
+    heads, tails = project.lines[:, 0], project.lines[:, 2]
+    after, before = set(tails[heads == head]) - {head, tail}, set(heads[tails == tail]) - {head, tail}
+    middle = list(after & before)
+    expected = (heads == head) & np.isin(tails, [*middle, tail]) | (tails == tail) & np.isin(heads, middle)
+    assert_ranked(ranked("--on-paths", 2, "--directed-hops"), ranked(), expected)
+
+
+def test_every_relation_has_its_best_triples(explain):
+    contents = explain("--top-k", 2, "--top-k-per", "relation")
+    relations = [entry["train_relation"] for entry in contents["influences"]]
+    assert sorted(relations) == sorted(2 * list(range(4)))
+    sizes = [abs(entry["influence"]) for entry in contents["influences"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert contents["top_k"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--max-degree", 5], "--max-degree counts only with --within-hops or --on-paths; give one of these, too"),
+        (["--on-paths", 3, "--min-degree", 9, "--max-degree", 8], "--min-degree must be at most the .*, 8, not 9"),
+        (
+            ["--mode", "self", "--within-hops", 2, "--touching", "head"],
+            "--touching and --within-hops compare with test",
+        ),
+        (["--mode", "self", "--on-paths", 2], "--on-paths compares with test triples, and --mode self has none"),
+    ],
+)
+def test_walks_that_make_no_sense_are_refused(tool, project, tmp_path, words, message):
+    test = [] if "self" in words else ["--test-triple", *project.test_ids]
+    with pytest.raises(ConfigError, match=message):
+        tool("run", *project.options(), *test, "--output", tmp_path / "why.json", *words)
+
+
+@pytest.mark.parametrize("words", [["--on-paths", 5], ["--on-paths", 1], ["--within-hops", 0], ["--top-k-per", "head"]])
+def test_walks_of_other_lengths_are_refused(refused, project, words):
+    message = refused("run", *project.options(), "--test-triple", *project.test_ids, *words)
+    assert words[0] in message
+    assert str(words[1]) in message

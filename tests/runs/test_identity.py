@@ -55,6 +55,7 @@ OTHER_VALUES = {
     "landmarks_seed": 1,
     "learning_rate": 0.5,
     "top_k": 7,
+    "top_k_per": "relation",
     "rank_by": "opponents",
     "rank_of": TRAINING_TRIPLE,
     "only_relations": (0,),
@@ -62,6 +63,11 @@ OTHER_VALUES = {
     "candidates": TRAINING_TRIPLE,
     "touching": "either",
     "exclude_self": True,
+    "within_hops": 1,
+    "on_paths": 2,
+    "directed_hops": True,
+    "min_degree": 2,
+    "max_degree": 3,
     "masks": (OddHeads(),),
     "group_by": ("relation",),
     "save_scores": "scores.zarr",
@@ -79,9 +85,11 @@ OTHER_VALUES = {
 """A value of every option that is not the usual one."""
 
 
-NEEDED = {"damping": {"curvature": "rows"}} | {
-    name: {"curvature": "landmarks"} for name in ("landmarks", "landmarks_near", "landmarks_seed")
-}
+NEEDED = (
+    {"damping": {"curvature": "rows"}}
+    | {name: {"curvature": "landmarks"} for name in ("landmarks", "landmarks_near", "landmarks_seed")}
+    | {name: {"within_hops": 2} for name in ("directed_hops", "min_degree", "max_degree")}
+)
 """The options that others count with."""
 
 

@@ -29,7 +29,7 @@ from tracin_dask.runs.plan.plan import (
     Plan,
     make_plan,
 )
-from tracin_dask.runs.reductions import reductions_of
+from tracin_dask.runs.reductions import reductions_of, top_of
 
 FB15K = ConvEConfig(num_entities=14_541, num_relations=237)
 GIB = 2**30
@@ -72,7 +72,7 @@ def planned(
         num_checkpoints=num_checkpoints,
         num_columns=num_tests,
         num_negatives=getattr(options.get("loss"), "num_negatives", 0),
-        reductions=reductions_of(config, groupings=groupings),
+        reductions=reductions_of(config, top=top_of(config.ranking, 0), groupings=groupings),
     )
     device_bytes = None if device_gib is None else int(device_gib * GIB)
     resources = Resources(

@@ -22,6 +22,7 @@ KINDS = {
     "plain": {},
     "plain and short": {"top_k": 2},
     "plain and whole": {"top_k": 700},
+    "each relation": {"top_k": 3, "top_k_per": "relation"},
     "self": {"mode": "self"},
     "contrast": {"contrast": (5, 6, 7), "explain": "score"},
     "opponents": {"rank_by": "opponents", "loss": OneToAll(label_smoothing=0.1)},

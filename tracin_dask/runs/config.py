@@ -61,10 +61,12 @@ class RunConfig:
             )
         if scoring.curvature == "landmarks" and self.question.mode == "self":
             raise ConfigError("landmarks explain test triples, and mode 'self' has none; take curvature rows")
-        if self.question.mode == "self" and (self.masking.touching is not None or self.masking.exclude_self):
+        compares = self.masking.compares
+        if self.question.mode == "self" and compares:
+            is_one = len(compares) == 1
             raise ConfigError(
-                "touching and exclude_self compare training triples with test triples, and mode 'self' has none; "
-                "leave them out"
+                f"{' and '.join(compares)} compare{'s' * is_one} training triples with test triples, and mode 'self' "
+                f"has none; leave {'it' if is_one else 'them'} out"
             )
         if self.question.mode == "self" and self.saving.ranks != "auto":
             raise ConfigError("ranks are those of test triples, and mode 'self' has none; leave ranks out")

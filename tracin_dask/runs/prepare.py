@@ -32,8 +32,9 @@ from tracin_dask.runs.inputs.masks import masks_of
 from tracin_dask.runs.inputs.poor_options import warn_of_poor_options
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
+from tracin_dask.runs.inputs.walks import Report
 from tracin_dask.runs.predictions.memory import rank_bytes
-from tracin_dask.runs.reductions import Reductions, reductions_of
+from tracin_dask.runs.reductions import Reductions, reductions_of, top_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress
 from tracin_dask.runs.test_side.landmarks import landmarks_of
 from tracin_dask.runs.test_side.locality import (
@@ -178,11 +179,11 @@ class PreparedRun:
         """Give what is kept of the influences; all of them are written to the `address` that was claimed for them."""
         return reductions_of(
             self.config,
+            top=top_of(self.config.ranking, self.store.info.num_relations, skips_zeros=self.neighbourhood is not None),
             groupings=self.groupings,
             listed=self.listed,
             masks=self.masks,
             address=address,
-            skips_zeros=self.neighbourhood is not None,
         )
 
     @property
@@ -211,10 +212,12 @@ def prepare(
     test_triples: TestTriples | None = None,
     *,
     config: RunConfig | None = None,
+    progress: Report = lambda *_: None,
 ) -> PreparedRun:
     """Check that store, checkpoints and test triples belong together, and settle what was left open.
 
-    Checkpoints in sequences of their own are those of several trainings.
+    Checkpoints in sequences of their own are those of several trainings. `progress` is called where all training
+    triples are read for masks: with what is searched, those that were read, and all of them.
 
     Raises
     ------
@@ -226,7 +229,7 @@ def prepare(
         parameters matches nothing, there are not as many learning rates as checkpoints, or groups are of another store.
     """
     with usual_turn():
-        return _prepared(store, checkpoints, test_triples, config)
+        return _prepared(store, checkpoints, test_triples, config, progress)
 
 
 def _prepared(
@@ -234,6 +237,7 @@ def _prepared(
     checkpoints: Checkpoint | Sequence[Checkpoint] | Sequence[Sequence[Checkpoint]],
     test_triples: TestTriples | None,
     config: RunConfig | None,
+    progress: Report,
 ) -> PreparedRun:
     config = config or RunConfig.of(mode="self" if test_triples is None else "test")
     if config.question.mode == "test" and test_triples is None:
@@ -279,7 +283,7 @@ def _prepared(
     warn_of_poor_options(config, prepared.trainings)
     return replace(
         prepared,
-        masks=masks_of(store, config.masking, prepared.targets),
+        masks=masks_of(store, config.masking, prepared.targets, progress),
         neighbourhood=_neighbourhood(prepared),
         landmarks=_landmarks(prepared),
     )

@@ -31,6 +31,7 @@ def about_run(prepared: PreparedRun, plan: Plan) -> dict[str, Any]:
         "preset": prepared.config.scoring.preset,
         **about_curvature(prepared.config.scoring),
         "rank_by": prepared.config.ranking.rank_by,
+        **({"top_k_per": per} if (per := prepared.config.ranking.top_k_per) else {}),
         "checkpoint_contributions": prepared.config.saving.checkpoint_contributions,
         "parameters": sorted(prepared.tracked),
         "checkpoints": [

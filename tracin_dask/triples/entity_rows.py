@@ -51,6 +51,12 @@ class EntityRows:
     _arrays: Arrays
     _digests: Int64[ndarray, " chunk"]
 
+    @property
+    def degrees(self) -> Int64[ndarray, " entity"]:
+        """Count the training triples of each entity: one that has it as head and as tail counts twice."""
+        total: Int64[ndarray, " entity"] = np.diff(self.head_start) + np.diff(self.tail_start)
+        return total
+
     def num_rows(self, entities: Int64[ndarray, " entity"]) -> tuple[int, int]:
         """Count the training triples that have one of these entities as their head, and as their tail."""
         of_heads, of_tails = (
@@ -138,6 +144,19 @@ def entity_rows(store: TripleStore) -> EntityRows:
     if made is None:
         raise StoreError(f"{place}: no index, but something else; {AGAIN}")
     return made
+
+
+def counted_degrees(store: TripleStore) -> Int64[ndarray, " entity"]:
+    """Count the training triples of each entity as `EntityRows.degrees`, by reading all rows.
+
+    Raises
+    ------
+    StoreError
+        If the store is damaged.
+    """
+    heads, tails = _count(store, lambda _: None)
+    total: Int64[ndarray, " entity"] = heads + tails
+    return total
 
 
 def write_entity_rows(

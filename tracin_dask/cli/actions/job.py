@@ -2,6 +2,7 @@
 
 import click
 from click.core import ParameterSource
+from rich.progress import TimeRemainingColumn
 
 from tracin_dask.cli.actions.checkpoints import learning_rates_of, refuse_another_order, say_notes, say_order
 from tracin_dask.cli.actions.findings import say_untrained
@@ -15,6 +16,7 @@ from tracin_dask.cli.actions.inputs import (
 )
 from tracin_dask.cli.actions.losses import loss_of, refuse_other_losses, say_cancelled
 from tracin_dask.cli.actions.models import listed_files, load_models
+from tracin_dask.cli.actions.stage_progress import stage_progress
 from tracin_dask.cli.actions.stated_maps import with_stated_maps
 from tracin_dask.cli.actions.training_sources import kind_of
 from tracin_dask.cli.options.job import JobFlags
@@ -24,6 +26,7 @@ from tracin_dask.influence.precision import working_dtype
 from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.inputs.learning_rates import read_schedule
 from tracin_dask.runs.inputs.resolve import TestTriples
+from tracin_dask.runs.options.masking import WALKS
 from tracin_dask.runs.prepare import PreparedRun, prepare
 from tracin_dask.runs.presets import preset_options
 from tracin_dask.triples.integers import refuse_both
@@ -64,7 +67,8 @@ def prepared_run(options: JobFlags) -> PreparedRun:
         config = config.changed(together=together)
     else:
         tests = read_test_triples(options, store)
-    prepared = prepare(store, trainings, tests, config=config)
+    with stage_progress(TimeRemainingColumn()) as progress:
+        prepared = prepare(store, trainings, tests, config=config, progress=progress)
     say_order(prepared, is_stated=bool(config.scoring.learning_rates))
     say_cancelled(prepared)
     say_untrained(prepared)
@@ -120,10 +124,16 @@ def _refuse_masks(options: JobFlags) -> None:
     """Refuse masks that contradict each other, or that self-influence has no test triples for."""
     if options["only_relations"] and options["exclude_relations"]:
         raise ConfigError("--only-relations and --exclude-relations both choose relations; give only one of them")
-    if options["mode"] == "self" and (options["touching"] or options["exclude_self"]):
+    compares = [name for name in ("touching", "exclude_self", "within_hops", "on_paths") if options.get(name)]
+    if options["mode"] == "self" and compares:
+        given, is_one = " and ".join(f"--{name.replace('_', '-')}" for name in compares), len(compares) == 1
         raise ConfigError(
-            "--touching and --exclude-self compare with test triples, and --mode self has none; leave them out"
+            f"{given} compare{'s' * is_one} with test triples, and --mode self has none; "
+            f"leave {'it' if is_one else 'them'} out"
         )
+    rules = [f"--{name.replace('_', '-')}" for name in WALKS[2:] if options.get(name)]
+    if rules and not (options["within_hops"] or options["on_paths"]):
+        raise ConfigError(f"{' and '.join(rules)} counts only with --within-hops or --on-paths; give one of these, too")
 
 
 def _last_layers(options: JobFlags) -> int | None:

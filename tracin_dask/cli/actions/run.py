@@ -170,12 +170,14 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
 
 def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
     """Say what a file holds; a list is shorter than --top-k if no more influences have its sign."""
-    rank_by = result.run["rank_by"]
+    written = _WRITTEN[result.run["rank_by"]]
+    if "top_k_per" in result.run:
+        written = f"{written.partition(';')[0]}, up to {result.top_k} of each {result.run['top_k_per']}"
     if len(result.rankings) > 1:
         is_folder = place_of(path).name == SUMMARY
         what = answer_word(result)
         where = f"one file per {what} in the same folder, each with" if is_folder else f"of each {what}"
-        return f"{where} {_WRITTEN[rank_by].format(max(map(len, result.rankings)))}"
+        return f"{where} {written.format(max(map(len, result.rankings)))}"
     found = len(result.rankings[0])
     if found == 0:
         none_left = result.num_ranked is not None and result.num_ranked[0] == 0
@@ -183,4 +185,4 @@ def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
         return f"an empty list: {why}"
     if result.test_triples is None:
         return f"the {found} training triples with the largest self-influence"
-    return _WRITTEN[rank_by].format(found)
+    return written.format(found)

@@ -12,6 +12,7 @@ from tracin_dask.places.place import Place
 if TYPE_CHECKING:
     from tracin_dask.influence.normalised import Normalize
     from tracin_dask.influence.reductions.topk import RankBy
+    from tracin_dask.runs.options.ranking import TopKPer
 
 option = option_of("Ranking")
 
@@ -20,6 +21,7 @@ class RankingFlags(TypedDict):
     """The values of these options, by name."""
 
     top_k: int
+    top_k_per: "TopKPer | None"
     rank_by: "RankBy"
     rank_of: Place | None
     normalize: "Normalize"
@@ -29,6 +31,11 @@ class RankingFlags(TypedDict):
 RANKING_OPTIONS = (
     option(
         "--top-k", type=WholeNumber(), default=10, show_default=True, help="Training triples reported per test triple."
+    ),
+    option(
+        "--top-k-per",
+        type=click.Choice(["relation"]),
+        help="Report --top-k training triples of each relation, so that no relation fills the list.",
     ),
     option(
         "--rank-by",

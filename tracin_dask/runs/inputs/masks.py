@@ -11,15 +11,20 @@ from tracin_dask.influence.masks.candidates import CandidateMask
 from tracin_dask.influence.masks.relations import RelationMask
 from tracin_dask.influence.masks.touching import ExcludeSelfMask, TouchingMask
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
-from tracin_dask.runs.options.masking import MaskingOptions
+from tracin_dask.runs.inputs.walks import Report, walk_masks
+from tracin_dask.runs.options.masking import WALKS, MaskingOptions
 from tracin_dask.triples.named import named_ids
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.suggestions import why_unknown
 from tracin_dask.triples.training_triples import TrainingTriples
 
 
-def masks_of(store: TripleStore, options: MaskingOptions, targets: Targets | None) -> Masks:
-    """Give the masks of a run, with their labels looked up in the store.
+def masks_of(
+    store: TripleStore, options: MaskingOptions, targets: Targets | None, report: Report = lambda *_: None
+) -> Masks:
+    """Give the masks of a run, with their labels looked up in the store, and the graph followed as far as needed.
+
+    `report` is called while all training triples are read for that.
 
     Raises
     ------
@@ -37,6 +42,8 @@ def masks_of(store: TripleStore, options: MaskingOptions, targets: Targets | Non
         chosen.append(TouchingMask(touching=options.touching))
     if options.exclude_self:
         chosen.append(ExcludeSelfMask())
+    if targets is not None:
+        chosen.extend(walk_masks(store, options, targets, report))
     return Masks(masks=(*chosen, *options.masks), targets=targets)
 
 
@@ -54,6 +61,7 @@ def about_masks(store: TripleStore, options: MaskingOptions) -> dict[str, Any]:
         about["touching"] = options.touching
     if options.exclude_self:
         about["exclude_self"] = True
+    about |= {name: value for name in WALKS if (value := getattr(options, name)) not in (None, False)}
     return about | {mask.name: mask.identity for mask in options.masks}
 
 

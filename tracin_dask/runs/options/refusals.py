@@ -14,7 +14,8 @@ def refuse_unknown(name: str, value: str, known: tuple[str, ...]) -> None:
         With the word and those that are known.
     """
     if value not in known:
-        raise ConfigError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}")
+        choices = " or ".join([*([", ".join(known[:-1])] if known[1:] else []), known[-1]])
+        raise ConfigError(f"{name} must be {choices}, not {value!r}")
 
 
 def require_count(name: str, value: object, *, least: int = 1) -> None:

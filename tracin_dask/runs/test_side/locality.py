@@ -16,7 +16,7 @@ from tracin_dask.models.config import ModelConfig
 from tracin_dask.models.scoring import Role
 from tracin_dask.places.place import BusyError
 from tracin_dask.runs.options.scoring import ScoringOptions
-from tracin_dask.triples.entity_rows import entity_rows
+from tracin_dask.triples.entity_rows import EntityRows, entity_rows
 from tracin_dask.triples.neighbourhood import Neighbourhood, counted_neighbourhood
 from tracin_dask.triples.store import TripleStore
 
@@ -62,11 +62,24 @@ def neighbourhood_of(store: TripleStore, entities: Int64[ndarray, " entity"]) ->
     OSError
         If the index cannot be read.
     """
+    index = index_of(store)
+    return counted_neighbourhood(store, entities) if index is None else Neighbourhood.of(index, entities)
+
+
+def index_of(store: TripleStore) -> EntityRows | None:
+    """Open the store's index, which is made where it is missing; None, which is said, where it cannot be made.
+
+    Raises
+    ------
+    StoreError
+        If the index is damaged, or that of another store.
+    OSError
+        If the index cannot be read.
+    """
     try:
-        index = entity_rows(store)
+        return entity_rows(store)
     except BusyError as error:
         logger.warning("%s; this run reads all training triples to find those that count", error)
-        return counted_neighbourhood(store, entities)
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
@@ -76,8 +89,7 @@ def neighbourhood_of(store: TripleStore, entities: Int64[ndarray, " entity"]) ->
             store.path,
             error.strerror,
         )
-        return counted_neighbourhood(store, entities)
-    return Neighbourhood.of(index, entities)
+    return None
 
 
 def scope_of(
