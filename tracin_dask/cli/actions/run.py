@@ -100,9 +100,9 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
         )
         with performance_report(output.performance_report, client) as report:
             result = carry_out(prepared, plan, client=client, execution=execution)
+        written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
         if place.is_here:
             record_speed(cache_of(options), prepared, plan, result)
-        written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
         if output.records is not None and not records.discard(output.records):
             tell(f"{output.records} stays: it has files that no run wrote")
     _show(result, written, asked=prepared.config.computing.precision)
