@@ -28,6 +28,11 @@ def say(text: str, *, err: bool = False, even_if_quiet: bool = False) -> None:
         click.echo(visible(text), err=err)
 
 
+def say_at_the_end(text: str) -> None:
+    """Print what ends the command: not above a bar, since another thread may hold what draws it."""
+    click.echo(visible(text), err=True)
+
+
 def say_written(path: object, what: str = "", *, verb: str = "wrote") -> None:
     """Say what was written (or found); the path alone under --quiet, for programs that read it."""
     if is_quiet():

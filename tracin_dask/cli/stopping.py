@@ -17,9 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import click
-
-from tracin_dask.visible import visible
+from tracin_dask.cli.say import say_at_the_end
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LIMIT_SECONDS = 6.0
@@ -101,8 +99,7 @@ def _say() -> None:
         return
     _Stop.is_said = True
     kept, _Stop.kept = _Stop.kept, None
-    text = "stopped" if kept is None else f"stopped; {kept()}"
-    click.echo(visible(text), err=True)  # not above a bar: another thread may hold what draws it
+    say_at_the_end("stopped" if kept is None else f"stopped; {kept()}")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - Python's signature

@@ -112,12 +112,11 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
             workers_return=place.workers_return,
         )
         with performance_report(output.performance_report, client) as report:
-            result = carry_out(prepared, plan, client=client, execution=execution)
-        if place.is_here:
-            record_speed(cache_of(options), prepared, plan, result)
-        if earlier is not None and triples is not None:
-            result = extended(earlier, result, triples, identity)
+            new = carry_out(prepared, plan, client=client, execution=execution)
+        result = new if earlier is None or triples is None else extended(earlier, new, triples, identity)
         written.extend(output.write(result))  # before workers are closed: the result is safe whatever happens then
+        if place.is_here:
+            record_speed(cache_of(options), prepared, plan, new)
         if output.records is not None and not records.discard(output.records):
             tell(f"{output.records} stays: it has files that no run wrote")
     _show(result, written, asked=prepared.config.computing.precision)
