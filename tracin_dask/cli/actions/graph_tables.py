@@ -63,7 +63,9 @@ def _relations(survey: Survey, rows: int) -> Table:
 
 def _other(survey: Survey, other: Other | None) -> str:
     """Name a relation and the part of the triples that it has backwards, unless that is small."""
-    return "" if other is None or other.share < LIKELY else f"{visible(survey.relation(other.relation))} {other.share:.0%}"
+    return (
+        "" if other is None or other.share < LIKELY else f"{visible(survey.relation(other.relation))} {other.share:.0%}"
+    )
 
 
 def _types(survey: Survey, rows: int) -> Table:

@@ -171,7 +171,7 @@ def _notes(split: Split, found: Mapping[str, Any]) -> list[str]:
     taken_out, notes = removed[SAME] + removed[INVERSE], []
     if split.num_returned:
         notes.append(
-            f"{_triples(split.num_returned)} stayed in training though drawn: an entity or a relation would have had no "
+            f"{_triples(split.num_returned)} stayed in training: an entity or a relation would have had no "
             "training triple left"
         )
     if taken_out > MUCH * (taken_out + found["counts"]["train"]):

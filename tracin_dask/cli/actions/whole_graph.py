@@ -38,7 +38,7 @@ def graph_of(
     """
     refuse_both(labels=options["labels"], ids=options["ids"])
     kind = kind_of(options["train"])
-    about_text = _OF_TEXT if further_file else (*_OF_TEXT, "skip_invalid", *SHAPE)
+    about_text: tuple[str, ...] = _OF_TEXT if further_file else (*_OF_TEXT, "skip_invalid", *SHAPE)
     about_text += () if further_file or further_words else INTEGERS
     if kind == "store":
         given = [f"--{name.replace('_', '-')}" for name in about_text if options[name] not in (None, (), False)]  # type: ignore[literal-required] # names of its own keys

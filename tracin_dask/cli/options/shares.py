@@ -1,5 +1,6 @@
 """The type of an option that takes a part of something, or a number of it."""
 
+import math
 from typing import Any
 
 import click
@@ -14,12 +15,13 @@ class Share(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's signature
         """Parse the text."""
-        if isinstance(value, int | float):
-            return value
+        is_number = str(value).isdecimal()
         try:
-            share: float = int(value) if value.isdecimal() else float(value)
+            share = int(value) if is_number else float(value)
         except ValueError:
-            share = -1.0
-        if not 0 <= share or (isinstance(share, float) and share >= 1):
-            self.fail(f"{short(value)} is neither a fraction such as 0.1 nor a number of triples such as 500.", param, ctx)
+            share = math.nan
+        if not (share >= 0 and (is_number or share < 1)):
+            self.fail(
+                f"{short(value)} is neither a fraction such as 0.1 nor a number of triples such as 500.", param, ctx
+            )
         return share

@@ -8,7 +8,8 @@ from click.shell_completion import CompletionItem
 from tracin_dask.errors import ResultError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.report.formats import refuse_unknown
+from tracin_dask.report.formats import refuse_unknown, suffix_of
+from tracin_dask.report.table_suffixes import TABLE_SUFFIXES
 
 
 class TargetType(click.ParamType[Place]):
@@ -37,6 +38,19 @@ class ResultFile(TargetType):
             refuse_unknown(place)
         except ResultError as error:
             self.fail(str(error), param, ctx)
+        return place
+
+
+class TableFile(TargetType):
+    """A file for one table, whose suffix chooses the format."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
+        """Refuse a folder, and a suffix that no table has."""
+        place = place_of(value)
+        if place.is_folder():
+            self.fail(f"{place} is a folder; name a file in it", param, ctx)
+        if suffix_of(place) not in TABLE_SUFFIXES:
+            self.fail(f"{place}: the suffix chooses the format: {', '.join(TABLE_SUFFIXES)}", param, ctx)
         return place
 
 

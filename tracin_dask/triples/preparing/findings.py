@@ -53,8 +53,8 @@ def _near_repeated(survey: Survey) -> Iterator[Finding]:
     near = [row for row in survey.relations if _is_near(row.repeated)]
     if near:
         yield Finding(
-            what=f"{_relations(len(near))} nearly contained in another one: {_pairs(survey, near, _repeated)}. A triple "
-            "that is held out of one stands in training under the other",
+            what=f"{_relations(len(near))} nearly contained in another one: {_pairs(survey, near, _repeated)}. A "
+            "triple that is held out of one stands in training under the other",
             remedy="`tracin-dask split --remove-pairs any` (the default) takes such training triples out",
         )
 
@@ -98,8 +98,8 @@ def _single(survey: Survey) -> Iterator[Finding]:
     number, used = int((survey.degrees.of_entity == 1).sum()), int(np.count_nonzero(survey.degrees.of_entity))
     if number:
         yield Finding(
-            what=f"{number:,} of {used:,} entities have a single triple: a model knows each by one training triple, and "
-            "it cannot be held out",
+            what=f"{number:,} of {used:,} entities have a single triple: a model knows each by one triple, "
+            "and it cannot be held out",
             remedy="`tracin-dask split` keeps such triples in training; do not expect good predictions for them",
         )
 
@@ -124,8 +124,8 @@ def _similar(survey: Survey) -> Iterator[Finding]:
     for kind, alike in survey.similar.items():
         examples = ", ".join(f"{first!a} and {second!a}" for first, second in alike.examples)
         yield Finding(
-            what=f"{alike.number:,} labels of {kind} differ from another one only by case, blanks, invisible characters "
-            f"or Unicode form: {examples}. A model takes them for different things",
+            what=f"{alike.number:,} labels of {kind} differ from another one only by case, blanks, invisible "
+            f"characters or Unicode form: {examples}. A model takes them for different things",
             remedy="write them alike before training",
         )
 
@@ -156,7 +156,7 @@ def _held_out(survey: Survey) -> Iterator[Finding]:
         )
     if found.in_training:
         yield Finding(
-            what=f"{found.in_training:,} {of_all} are triples of the graph: if it is the training set, they are no test",
+            what=f"{found.in_training:,} {of_all} are triples of the graph: in training, they test nothing",
             remedy="`tracin-dask split TRIPLES --keep-test FILE` takes them out of training",
         )
     if found.same_pair or found.inverse_pair:

@@ -15,7 +15,7 @@ RemovedPairs = Literal["any", "same", "inverse", "none"]
 def leaking(
     triples: Int[ndarray, "row 3"], held: Int[ndarray, "held 3"], num_entities: int, pairs: RemovedPairs
 ) -> Bool[ndarray, " row"]:
-    """Tell which triples have the head and the tail of a held-out triple, in the wanted directions, under any relation."""
+    """Tell which triples link the two entities of a held-out triple, in the wanted directions, by any relation."""
     found = np.zeros(len(triples), dtype=bool)
     if pairs in {"any", "same"}:
         found |= _have_pairs(triples, held[:, 0], held[:, 2], num_entities)

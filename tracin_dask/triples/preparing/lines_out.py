@@ -27,7 +27,7 @@ def refuse_line_marks(graph: WholeGraph) -> None:
     for kind, id_map in (("entity", graph.entities), ("relation", graph.relations)):
         marked = pc.match_substring_regex(id_map.labels, pattern=LINE_MARK)
         if pc.any(marked).as_py():
-            label = id_map.labels[pc.index(marked, True).as_py()].as_py()  # noqa: FBT003 - the value to look for
+            label = id_map.labels[pc.index(marked, True).as_py()].as_py()
             raise TriplesError(
                 f"{graph.source.name}: the {kind} {label!r} has a tab or an end of line, which no text file of triples "
                 "can hold; give it another label"

@@ -31,9 +31,7 @@ def _where(triples: Int64[ndarray, "row 3"], is_chosen: Bool[ndarray, " row"]) -
     return triples if is_chosen.all() else triples[is_chosen]
 
 
-def pair_codes(
-    first: Int[ndarray, " row"], second: Int[ndarray, " row"], num_entities: int
-) -> Int64[ndarray, " row"]:
+def pair_codes(first: Int[ndarray, " row"], second: Int[ndarray, " row"], num_entities: int) -> Int64[ndarray, " row"]:
     """Make one number of an ordered pair of entities; graphs have fewer than 3 · 10⁹ of these."""
     codes: ndarray = first * np.int64(num_entities) + second
     return codes

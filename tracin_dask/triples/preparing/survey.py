@@ -86,9 +86,7 @@ def to_json(survey: Survey) -> dict[str, Any]:
             "percentile_90": degrees.percentile_90,
             "percentile_99": degrees.percentile_99,
             "max": degrees.most,
-            "hubs": [
-                {**_entity(survey, number), "triples": int(degrees.of_entity[number])} for number in degrees.hubs
-            ],
+            "hubs": [{**_entity(survey, number), "triples": int(degrees.of_entity[number])} for number in degrees.hubs],
         },
         "components": {
             "number": len(survey.components.entities),

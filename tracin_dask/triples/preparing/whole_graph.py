@@ -77,7 +77,7 @@ class FurtherTriples:
 
 
 def whole_store(store: TripleStore, *, by_line: bool = True) -> WholeGraph:
-    """Read a whole store, and put its rows into the order of the lines that they come from, unless that is no matter."""
+    """Read a whole store; with `by_line`, in the order of the lines that its rows come from."""
     triples, lines = np.empty((len(store), 3), np.int64), np.empty(len(store), np.int64)
     for start in range(0, len(store), SHARD_ROWS):
         block = store.read(start, min(start + SHARD_ROWS, len(store)))
@@ -153,9 +153,7 @@ def further_triples(
         If another line cannot be used.
     """
     maps, invalid = maps_of(graph.entities, graph.relations), InvalidLines()
-    text = open_triples(
-        path, maps, labels=reading.labels, ids=reading.ids, shape=reading.shape, allow_spaces=True
-    )
+    text = open_triples(path, maps, labels=reading.labels, ids=reading.ids, shape=reading.shape, allow_spaces=True)
     block = concatenate(text.blocks(graph.entities, graph.relations, invalid=invalid))
     if not all(map(allowed, invalid.counts)):
         refuse_invalid(text, invalid, graph.texts, skip_invalid=reading.skip_invalid)
