@@ -25,8 +25,8 @@ class SplitFlags(GraphDataFlags):
 
     output: Place
     seed: int
-    valid: float
-    test: float
+    valid: int | float
+    test: int | float
     of_relation: tuple[str, ...]
     by: "By"
     keep_test: Place | None

@@ -8,12 +8,12 @@ import click
 from tracin_dask.limits import short
 
 
-class Share(click.ParamType[float]):
+class Share(click.ParamType[int | float]):
     """A fraction with a point, from 0 to below 1, as a float; or a whole number, as an integer."""
 
     name = "fraction|number"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - click's signature
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:  # noqa: ANN401 - click's signature
         """Parse the text."""
         is_number = str(value).isdecimal()
         try:

@@ -36,8 +36,8 @@ class SplitOptions:
     """
 
     seed: int = 0
-    valid: float = 0.1
-    test: float = 0.1
+    valid: int | float = 0.1
+    test: int | float = 0.1
     of_relation: tuple[int, ...] = ()
     by: By = "triple"
     remove_pairs: RemovedPairs = "any"
@@ -130,7 +130,7 @@ def _take_out(draw: _Draw, part: Int8[ndarray, " row"], pairs: RemovedPairs) -> 
             part[~is_held & leaking(draw.triples, draw.triples[is_held], draw.num_entities, one)] = code
 
 
-def wanted(share: float, number: int) -> int:
+def wanted(share: int | float, number: int) -> int:
     """Turn a fraction into a number of triples; an integer is one already."""
     return share if isinstance(share, int) else round(share * number)
 
@@ -173,7 +173,7 @@ def _held_out(draw: _Draw, options: SplitOptions, valid: int, test: int) -> tupl
         stays[last] = True
 
 
-def _last_to_return(draw: _Draw, part: Int8[ndarray, " unit"], options: SplitOptions) -> Int64[ndarray, " unit"]:
+def _last_to_return(draw: _Draw, part: Int8[ndarray, " unit"], options: SplitOptions) -> Int64[ndarray, " returned"]:
     """Find the last drawn unit of each entity and relation that would have no training triple left."""
     is_held = np.zeros(len(draw.triples), dtype=bool)
     is_held[draw.candidates] = part[draw.units.unit_of] != TRAIN
@@ -224,8 +224,6 @@ def _refuse_empty(part: Int8[ndarray, " row"], valid: int, test: int, options: S
                 "entity and relation of a held-out triple must occur; ask for more, name more relations with "
                 "--of-relation, or choose another --by or --remove-pairs"
             )
-    if not (part == TRAIN).any():
-        raise ConfigError("no training triple is left; hold fewer out with --valid and --test")
 
 
 def _lost_relations(draw: _Draw, part: Int8[ndarray, " row"]) -> Int64[ndarray, " lost"]:

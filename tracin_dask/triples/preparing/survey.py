@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Survey:
         """The relations that no triple has."""
         return sorted(set(range(len(self.graph.relations))) - {row.relation for row in self.relations})
 
-    def entity(self, number: int) -> str:
+    def entity(self, number: SupportsIndex) -> str:
         """Call an entity by its label and its readable name."""
         names = self.graph.texts.entity_names
         name = "" if names is None else names[int(number)].as_py()
@@ -130,7 +130,7 @@ def counts(survey: Survey) -> dict[str, int]:
     }
 
 
-def _entity(survey: Survey, number: int) -> dict[str, str]:
+def _entity(survey: Survey, number: SupportsIndex) -> dict[str, str]:
     names = survey.graph.texts.entity_names
     name = "" if names is None else names[int(number)].as_py()
     return {"entity": survey.graph.entities.label(number)} | ({"name": name} if name else {})
