@@ -54,7 +54,7 @@ class BestEnds:
     asked: AskedEnds
     triples: Int[ndarray, "place 3"]
     score: Float[ndarray, " place"]
-    """NaN where a score is not finite."""
+    """NaN where a score is not finite. Heads as tails of inverse relations have the scores of these triples."""
     ranks: EntityRanks
     """Among all entities, whichever are listed."""
     is_known: Bool[ndarray, " place"]
@@ -105,10 +105,13 @@ def _best(candidates: Candidates, store: TripleStore, task: RankTask, asked: Ask
     listed = listed[np.argsort(-np.nan_to_num(score[listed], nan=-np.inf), kind="stable")[: among.top]]
     triples = np.repeat(task.triples, len(listed), axis=0)
     triples[:, column] = listed
+    own = score[listed]
+    if asked.role == "tail" or task.inverse_of is None:  # to the last bit as those of given triples
+        own = candidates.score(torch.from_numpy(triples).to(scores.device)).double().cpu().numpy()
     return BestEnds(
         asked=asked,
         triples=triples,
-        score=np.where(np.isfinite(score[listed]), score[listed], np.nan),
+        score=np.where(np.isfinite(own), own, np.nan),
         ranks=_ranks(scores, listed, known, candidates.pieces.triples),
         is_known=is_known[listed],
         num_candidates=int(may_be_listed.sum()),
