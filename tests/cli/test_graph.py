@@ -1,6 +1,8 @@
 """`tracin-dask graph`: tables on 80 columns, warnings with remedies, and JSON."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +66,14 @@ def test_a_store_and_its_text_give_the_same(shown, tool, tmp_path, project):
     shown("kg.zarr", "--json", "store.json")
     of_text, of_store = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("text", "store"))
     assert of_text == of_store
+
+
+def test_json_on_standard_output_stands_alone(tmp_path):
+    (tmp_path / "kg.txt").write_text("a\tr\tb\n")
+    words = [sys.executable, "-m", "tracin_dask", "graph", "kg.txt", "--json", "/dev/stdout"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(done.stdout)["counts"]["lines"] == 1
+    assert "Counts" in done.stderr
 
 
 def test_a_graph_without_faults_is_said_to_be_so(shown, tmp_path):

@@ -76,6 +76,11 @@ def test_ids_stay_ids_and_relations_may_be_named_by_them(split, tmp_path):
     assert set(test) <= set(numbered.splitlines())
 
 
+def test_triples_of_pykeen_are_written_by_their_labels(split, tmp_path):
+    split("--remove-pairs", "none", triples="pykeen:nations")
+    assert {line.split("\t")[0] for line in read(tmp_path / "parts/train.txt")} >= {"brazil", "usa"}
+
+
 def test_columns_of_a_table_are_read_and_labels_stay_as_they_are(split, tmp_path):
     rows = "".join(f"{line.replace('CHEBI:1', 'x é').replace(chr(9), ',')},source\n" for line in LINES)
     (tmp_path / "kg.csv").write_text(f"subject,predicate,object,source\n{rows}")

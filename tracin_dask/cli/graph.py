@@ -37,6 +37,8 @@ def command(**options: Unpack[GraphFlags]) -> None:
       tracin-dask graph train.txt --test test.txt
       tracin-dask graph graph.zarr --json graph.json
     """
+    from tracin_dask.cli.actions.apart import printed_apart  # noqa: PLC0415 - with what follows
     from tracin_dask.cli.actions.graph import show_graph  # noqa: PLC0415 - pyarrow is slow to import
 
-    show_graph(options)
+    with printed_apart(options["json"]):
+        show_graph(options)

@@ -125,6 +125,8 @@ def command(**options: Unpack[PredictFlags]) -> None:
       tracin-dask predict --model-path model.pt --train graph.zarr
           --tails-of aspirin treats --top 20 --candidates-type MONDO
     """
+    from tracin_dask.cli.actions.apart import printed_apart  # noqa: PLC0415 - with what follows
     from tracin_dask.cli.actions.predict import predict  # noqa: PLC0415 - torch is slow to import
 
-    predict(options)
+    with printed_apart(options["output"]):
+        predict(options)

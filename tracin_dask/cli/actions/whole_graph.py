@@ -1,5 +1,6 @@
 """From options to a graph that is read as a whole: a store, a text file, or triples of PyKEEN."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from tracin_dask.cli.actions.stage_progress import byte_progress
@@ -50,12 +51,13 @@ def graph_of(
         return whole_store(open_store(str(options["train"])), by_line=by_line)
     refuse_options_of_text(options, options["train"], about_text)
     with byte_progress() as progress, training_text(cast("IngestArguments", options), progress) as text:
-        return whole_text(
+        graph = whole_text(
             text.train,
             entity_to_id=text.entity_to_id,
             relation_to_id=text.relation_to_id,
             options=text.options,
         )
+    return graph if kind == "text" else replace(graph, has_ids=False)  # triples of PyKEEN are known by their labels
 
 
 def reading_of(options: GraphDataFlags) -> FileReading:

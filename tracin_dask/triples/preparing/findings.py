@@ -107,8 +107,9 @@ def _single(survey: Survey) -> Iterator[Finding]:
 def _unused(survey: Survey) -> Iterator[Finding]:
     unused = survey.degrees.unused
     if len(unused):
+        which = "entities of the id map" if survey.graph.has_maps else "ids below the largest one"
         yield Finding(
-            what=f"{len(unused):,} entities of the id map have no triple, e.g. {survey.entity(unused[0])}: their "
+            what=f"{len(unused):,} {which} have no triple, e.g. {survey.entity(unused[0])}: their "
             "embeddings are never trained, and still count as candidates in ranks",
             remedy="leave them out of the id map before training, or check that no file is missing",
         )
