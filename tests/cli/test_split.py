@@ -139,7 +139,7 @@ def test_an_earlier_split_is_replaced_only_on_demand_and_other_folders_never(too
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--of-relation", "r2"], r"--of-relation r2: no relation of the graph, which has 2"),
+        (["--of-relation", "r2"], r"--of-relation r2: none of the 2 relations of the graph: r0, r1"),
         (["--valid", "0", "--test", "0"], "hold nothing out"),
         (["--labels", "--ids"], "contradict each other"),
     ],

@@ -4,7 +4,7 @@ from typing import Unpack
 
 import click
 
-from tracin_dask.cli.options.graph_data import GRAPH_OPTIONS, TRIPLES, GraphDataFlags
+from tracin_dask.cli.options.graph_data import GRAPH_OPTIONS, NAME_OPTIONS, TRIPLES, NamedGraphFlags
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.targets import TARGET
@@ -12,7 +12,7 @@ from tracin_dask.cli.options.values import FILE
 from tracin_dask.places.place import Place
 
 
-class GraphFlags(GraphDataFlags):
+class GraphFlags(NamedGraphFlags):
     """The argument and options of the command, by name."""
 
     test: Place | None
@@ -25,7 +25,7 @@ class GraphFlags(GraphDataFlags):
 @click.option("--test", type=FILE, help="File of test triples: say which of them the graph cannot test, and why.")
 @click.option("--top", type=WholeNumber(), default=10, show_default=True, help="Rows of each table on the screen.")
 @click.option("--json", type=TARGET, metavar="FILE", help="Write everything that was found as JSON.")
-@with_options(*GRAPH_OPTIONS)
+@with_options(*GRAPH_OPTIONS, *NAME_OPTIONS)
 def command(**options: Unpack[GraphFlags]) -> None:
     """Show what is in the graph TRIPLES, what will hurt, and what to do about it.
 

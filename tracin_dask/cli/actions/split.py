@@ -16,6 +16,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.places.files import exists
 from tracin_dask.places.place import Place, StoreExistsError
 from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.ingest import disk_explained
 from tracin_dask.triples.preparing.kept import distinct_kept, explained_by_line, read_kept
 from tracin_dask.triples.preparing.lines_out import refuse_line_marks
@@ -26,6 +27,9 @@ from tracin_dask.triples.suggestions import meant
 
 MUCH = 0.1
 """A larger part of the training triples that is taken out is said to be much."""
+
+LISTED = 10
+"""Relations that a message names."""
 
 
 def write_parts(options: SplitFlags) -> None:
@@ -82,10 +86,16 @@ def _relations(options: SplitFlags, graph: WholeGraph) -> tuple[int, ...]:
     for word, number in zip(given, found, strict=True):
         if not 0 <= number < len(graph.relations):
             raise ConfigError(
-                f"--of-relation {word}: no relation of the graph, which has {len(graph.relations):,}"
-                f"{meant(graph.texts, word, 'relation')}"
+                f"--of-relation {word}: none of the {len(graph.relations):,} relations of the graph"
+                f"{meant(graph.texts, word, 'relation')}: {_some(graph.relations)}"
             )
     return tuple(dict.fromkeys(found))
+
+
+def _some(relations: IdMap) -> str:
+    """Name the first relations."""
+    more = ", …" if len(relations) > LISTED else ""
+    return f"{', '.join(relations.labels[:LISTED].to_pylist())}{more}"
 
 
 def _kept(path: Place, graph: WholeGraph, chosen: SplitOptions, options: SplitFlags) -> TripleBlock:

@@ -12,7 +12,7 @@ from tracin_dask.cli.actions.training_sources import (
     refuse_options_of_text,
     training_text,
 )
-from tracin_dask.cli.options.graph_data import GraphDataFlags
+from tracin_dask.cli.options.graph_data import GraphDataFlags, NamedGraphFlags
 from tracin_dask.cli.options.shape import shape_of
 from tracin_dask.errors import ConfigError
 from tracin_dask.triples.integers import refuse_both
@@ -26,7 +26,7 @@ _OF_TEXT = (*MAPS, "entity_names", "edge_map")
 
 
 def graph_of(
-    options: GraphDataFlags, *, further_file: bool, further_words: bool = False, by_line: bool = True
+    given: GraphDataFlags, *, further_file: bool, further_words: bool = False, by_line: bool = True
 ) -> WholeGraph:
     """Read the graph; options about text files, or about integers, may be for a further file, or for other options.
 
@@ -37,15 +37,16 @@ def graph_of(
     TracInDaskError
         If options do not go together, or a file cannot be used.
     """
+    options = cast("NamedGraphFlags", {"entity_names": None, "edge_map": None, **named})
     refuse_both(labels=options["labels"], ids=options["ids"])
     kind = kind_of(options["train"])
     about_text: tuple[str, ...] = _OF_TEXT if further_file else (*_OF_TEXT, "skip_invalid", *SHAPE)
     about_text += () if further_file or further_words else INTEGERS
     if kind == "store":
-        given = [f"--{name.replace('_', '-')}" for name in about_text if options[name] not in (None, (), False)]  # type: ignore[literal-required] # names of its own keys
-        if given:
+        named = [f"--{name.replace('_', '-')}" for name in about_text if options[name] not in (None, (), False)]  # type: ignore[literal-required] # names of its own keys
+        if named:
             raise ConfigError(
-                f"{', '.join(given)}: only for a text file, but {options['train']} is a store already; give such "
+                f"{', '.join(named)}: only for a text file, but {options['train']} is a store already; give such "
                 "options to `tracin-dask ingest`"
             )
         return whole_store(open_store(str(options["train"])), by_line=by_line)

@@ -25,6 +25,11 @@ class GraphDataFlags(ShapeFlags):
     labels: bool
     ids: bool
     skip_invalid: bool
+
+
+class NamedGraphFlags(GraphDataFlags):
+    """The same with those of readable names."""
+
     entity_names: Place | None
     edge_map: Place | None
 
@@ -43,6 +48,8 @@ GRAPH_OPTIONS = (
     option("--ids", is_flag=True, help="Integers in triples are ids, even where labels are integers, too."),
     *shape_options(option, "text files of triples"),
     option("--skip-invalid", is_flag=True, help="Skip and count lines that cannot be used."),
+)
+NAME_OPTIONS = (
     option("--entity-names", type=FILE, help="File with lines of `readable name TAB entity id`."),
     option("--edge-map", type=FILE, help="JSON of predicates and qualifiers to relation labels."),
 )

@@ -54,7 +54,7 @@ class SectionedCommand(click.Command):
         lines: dict[str, list[tuple[str, str]]] = {section: [] for section in (HELD_OUT, *SECTIONS, "Help")}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 lines[getattr(parameter, "section", "Help")].append(record)
         for section, records in lines.items():
             if records:
