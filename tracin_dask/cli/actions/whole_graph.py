@@ -8,6 +8,7 @@ from tracin_dask.cli.actions.training_sources import (
     INTEGERS,
     MAPS,
     SHAPE,
+    is_given,
     kind_of,
     refuse_options_of_text,
     training_text,
@@ -37,13 +38,13 @@ def graph_of(
     TracInDaskError
         If options do not go together, or a file cannot be used.
     """
-    options = cast("NamedGraphFlags", {"entity_names": None, "edge_map": None, **named})
+    options = cast("NamedGraphFlags", {"entity_names": None, "edge_map": None, **given})
     refuse_both(labels=options["labels"], ids=options["ids"])
     kind = kind_of(options["train"])
     about_text: tuple[str, ...] = _OF_TEXT if further_file else (*_OF_TEXT, "skip_invalid", *SHAPE)
     about_text += () if further_file or further_words else INTEGERS
     if kind == "store":
-        named = [f"--{name.replace('_', '-')}" for name in about_text if options[name] not in (None, (), False)]  # type: ignore[literal-required] # names of its own keys
+        named = [f"--{name.replace('_', '-')}" for name in about_text if is_given(name, options[name])]  # type: ignore[literal-required] # names of its own keys
         if named:
             raise ConfigError(
                 f"{', '.join(named)}: only for a text file, but {options['train']} is a store already; give such "
