@@ -16,10 +16,13 @@ from tracin_dask.errors import TracInDaskError
 from tracin_dask.places.explained import why
 
 COMMANDS = {
+    "graph": "Show what is in a graph, and what will hurt.",
+    "split": "Split a graph into training, validation and test triples.",
     "ingest": "Turn a text file of triples into a sorted Zarr store.",
     "train": "Train a ConvE on a graph.",
     "plan": "Print the cost of a run without running it.",
     "run": "Find the training triples behind one or many predictions.",
+    "predict": "Score and rank triples, or find the best tails or heads.",
     "show": "Print a result again.",
     "report": "Write pages and tables of a result.",
     "evaluate": "Compare a result with known explanations.",

@@ -3,52 +3,51 @@
 import csv
 import io
 import json
-from collections.abc import Callable
-from functools import partial
-from pathlib import PurePosixPath
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tracin_dask.errors import ResultError
+from tracin_dask.identity import Json
 from tracin_dask.places.files import write_json_file
 from tracin_dask.places.place import Place
+from tracin_dask.report.table_suffixes import table_suffix
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+ABOUT = b"tracin-dask"
+"""Under which the metadata of a Parquet file says how the table was made."""
 
 
-def write_table(table: pa.Table, place: Place) -> None:
-    """Write a table, whole or not at all. In text with commas or tabs, a list is a JSON array.
+def write_table(table: pa.Table, place: Place, about: Mapping[str, Json] | None = None) -> None:
+    """Write a table, whole or not at all.
+
+    What is not known, NaN too, is an empty field or null. In text with commas or tabs, a list is a JSON array.
+    `about` says how the table was made: in the metadata of Parquet, and in JSON, which is an object with `rows` then.
 
     Raises
     ------
     ResultError
         If no format has the suffix of the place.
     """
-    refuse_other_suffixes(place)
+    suffix = table_suffix(place)
     place.parent.make_folder()
-    _FORMATS[_suffix(place)](table, place)
+    if suffix == ".parquet":
+        _write_parquet(table, place, about)
+    elif suffix == ".json":
+        rows = _rows(table)
+        write_json_file(place, rows if about is None else {**about, "rows": rows})
+    else:
+        _write_text(table, place, DELIMITERS[suffix])
 
 
-def refuse_other_suffixes(place: Place) -> None:
-    """Refuse a file whose suffix no format has; raises as `write_table`."""
-    if _suffix(place) not in _FORMATS:
-        found = f"ends in {_suffix(place)}" if _suffix(place) else "has no suffix"
-        raise ResultError(
-            f"{place}: {found}, but the suffix chooses the format of a table: {', '.join(TABLE_SUFFIXES)}"
-        )
-
-
-def _suffix(place: Place) -> str:
-    return PurePosixPath(place.name).suffix.lower()
-
-
-def _write_text(table: pa.Table, place: Place, *, delimiter: str) -> None:
-    columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
+def _write_text(table: pa.Table, place: Place, delimiter: str) -> None:
     with place.writer() as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
         writer.writerow(table.column_names)
-        writer.writerows(zip(*columns, strict=True))
+        writer.writerows(map(_cell, row.values()) for row in _rows(table))
         text.flush()
         text.detach()  # the place closes the file
 
@@ -57,19 +56,20 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell of a table
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
-def _write_parquet(table: pa.Table, place: Place) -> None:
+def _write_parquet(table: pa.Table, place: Place, about: Mapping[str, Json] | None) -> None:
+    described = table if about is None else table.replace_schema_metadata({ABOUT: json.dumps(about)})
     with place.writer() as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(described, file, compression="zstd")
 
 
-def _write_rows(table: pa.Table, place: Place) -> None:
-    write_json_file(place, table.to_pylist())
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Give the rows; NaN is null, and a whole rank an integer."""
+    return [{name: _plain(name, value) for name, value in row.items()} for row in table.to_pylist()]
 
 
-_FORMATS: dict[str, Callable[[pa.Table, Place], None]] = {
-    ".csv": partial(_write_text, delimiter=","),
-    ".tsv": partial(_write_text, delimiter="\t"),
-    ".parquet": _write_parquet,
-    ".json": _write_rows,
-}
-TABLE_SUFFIXES = tuple(_FORMATS)
+def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - whatever a table holds
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return int(value) if name.endswith("_rank") and value.is_integer() else value
+    return value

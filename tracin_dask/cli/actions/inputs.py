@@ -123,12 +123,12 @@ def listed_of(name: Literal["rank_of", "candidates"], options: JobFlags, store: 
 def ids_or_labels(name: str, options: JobFlags, maps: Mapping[Kind, IdMap]) -> tuple[int | str, ...]:
     """Take what an option names as ids if all of it are integers, unless bare integers are labels."""
     given: tuple[str, ...] = options[name]  # type: ignore[literal-required] # one of several options of this form
-    all_ids = _are_ids([given], maps, options, f"--{name.replace('_', '-')}")
+    all_ids = words_are_ids([given], maps, options, f"--{name.replace('_', '-')}")
     return tuple(map(int, given)) if all_ids else given
 
 
-def _are_ids(rows: Sequence[Sequence[str]], maps: Mapping[Kind, IdMap], options: JobFlags, option: str) -> bool:
-    """Tell whether words of the command line are ids; raises as `are_ids`."""
+def words_are_ids(rows: Sequence[Sequence[str]], maps: Mapping[Kind, IdMap], options: JobFlags, option: str) -> bool:
+    """Tell whether words of the command line are ids, as all of them together say; raises as `are_ids`."""
     words = pa.array([word for row in rows for word in row], pa.string())
 
     def all_integers() -> bool:
@@ -176,7 +176,7 @@ def read_test_triples(options: JobFlags, store: TripleStore) -> np.ndarray | lis
         return found.triples
     if not some:
         return None
-    if _are_ids(some, maps_of(store.entities, store.relations), options, "--test-triple"):
+    if words_are_ids(some, maps_of(store.entities, store.relations), options, "--test-triple"):
         return np.array([[int(part) for part in triple] for triple in some])
     return list(some)
 

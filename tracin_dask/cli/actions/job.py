@@ -97,10 +97,10 @@ def _refuse_contradictions(options: JobFlags) -> None:
         raise ConfigError("--precision and --use-mixed-precision both choose the precision; give only one of them")
     _refuse_masks(options)
     refuse_other_losses(options)
-    _refuse_options_of_text(options)
+    refuse_options_of_text(options)
 
 
-def _refuse_options_of_text(options: JobFlags) -> None:
+def refuse_options_of_text(options: JobFlags) -> None:
     """Refuse what says how a text is read where no text is."""
     files = [options["test"], options["rank_of"], options["candidates"]]
     has_files = any(files) or any(not isinstance(by, str) for by in options["group_by"])

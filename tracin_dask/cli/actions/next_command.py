@@ -7,10 +7,11 @@ from tracin_dask.triples.idmap import LABEL_FIRST, IdMap, needs_map_columns
 
 if TYPE_CHECKING:
     from tracin_dask.cli.ingest import IngestArguments
+    from tracin_dask.cli.split import SplitFlags
     from tracin_dask.cli.train import TrainFlags
 
 
-def map_words(options: "IngestArguments | TrainFlags", id_maps: Sequence[IdMap]) -> list[str]:
+def map_words(options: "IngestArguments | SplitFlags | TrainFlags", id_maps: Sequence[IdMap]) -> list[str]:
     """Repeat what was stated, and state what files of these maps do not say by themselves."""
     words = [f"--{name}" for name in ("labels", "ids") if options.get(name)]
     columns = options["map_columns"]

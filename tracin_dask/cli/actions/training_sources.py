@@ -105,12 +105,12 @@ def refuse_options_of_text(options: Mapping[str, Any], source: Place | PykeenDat
             f"{source} is a folder, but none that PyKEEN wrote; give a text file of triples, or a folder "
             "training_triples"
         )
-    given = [f"--{name.replace('_', '-')}" for name in names if _is_given(name, options[name])]
+    given = [f"--{name.replace('_', '-')}" for name in names if is_given(name, options[name])]
     if given and kind == "pykeen":
         raise ConfigError(f"{', '.join(given)}: only for a text file; {source} has ids and id maps of its own")
 
 
-def _is_given(name: str, value: object) -> bool:
+def is_given(name: str, value: object) -> bool:
     """Tell whether an option was given; a header may be denied."""
     return value not in (None, ()) and (value is not False or name == "header")
 

@@ -24,6 +24,33 @@ class ModelFlags(TypedDict):
     embedding_width: int | None
 
 
+FILE_OPTIONS = (
+    option(
+        "--model-description",
+        type=FILE,
+        metavar="FILE.json",
+        help='Describes a model that is not a ConvE: {"model": "RotatE", "model_kwargs": {"embedding_dim": 200}}, with '
+        'the names of PyKEEN; or "model": "package.module:Class" for your own class.',
+    ),
+    option(
+        "--trust-pickle",
+        is_flag=True,
+        help="Unpickle a file that cannot be read otherwise, such as PyKEEN's trained_model.pkl, or a dictionary with "
+        "objects of a program beside the weights. Unpickling runs any code in the file: use it "
+        "only for files from people whose programs you would run.",
+    ),
+    option(
+        "--embedding-height",
+        type=WholeNumber(),
+        help="Image rows of a ConvE, if the checkpoint does not state them.",
+    ),
+    option(
+        "--embedding-width",
+        type=WholeNumber(),
+        help="Image columns of a ConvE, if the checkpoint does not state them.",
+    ),
+)
+"""How files of models are read."""
 MODEL_OPTIONS = (
     option(
         "--model-path",
@@ -61,28 +88,5 @@ MODEL_OPTIONS = (
         help="File with lines of `epoch TAB learning rate`, epochs as in the checkpoints (`train` counts from 0), or "
         "`checkpoint's file name TAB learning rate`.",
     ),
-    option(
-        "--model-description",
-        type=FILE,
-        metavar="FILE.json",
-        help='Describes a model that is not a ConvE: {"model": "RotatE", "model_kwargs": {"embedding_dim": 200}}, with '
-        'the names of PyKEEN; or "model": "package.module:Class" for your own class.',
-    ),
-    option(
-        "--trust-pickle",
-        is_flag=True,
-        help="Unpickle a file that cannot be read otherwise, such as PyKEEN's trained_model.pkl, or a dictionary with "
-        "objects of a program beside the weights. Unpickling runs any code in the file: use it "
-        "only for files from people whose programs you would run.",
-    ),
-    option(
-        "--embedding-height",
-        type=WholeNumber(),
-        help="Image rows of a ConvE, if the checkpoint does not state them.",
-    ),
-    option(
-        "--embedding-width",
-        type=WholeNumber(),
-        help="Image columns of a ConvE, if the checkpoint does not state them.",
-    ),
+    *FILE_OPTIONS,
 )

@@ -11,6 +11,8 @@ from tracin_dask.errors import ConfigError
 
 SECTIONS = ("Model", "Data", "Question", "Ranking", "Output", "Where", "Expert")
 """In the order of the help."""
+HELD_OUT = "Held out"
+"""The section of what a split holds out; it comes first."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
 
@@ -49,10 +51,10 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options section by section; `--help` comes last."""
-        lines: dict[str, list[tuple[str, str]]] = {section: [] for section in (*SECTIONS, "Help")}
+        lines: dict[str, list[tuple[str, str]]] = {section: [] for section in (HELD_OUT, *SECTIONS, "Help")}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 lines[getattr(parameter, "section", "Help")].append(record)
         for section, records in lines.items():
             if records:

@@ -9,6 +9,7 @@ from tracin_dask.errors import ResultError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.formats import refuse_unknown
+from tracin_dask.report.table_suffixes import table_suffix
 
 
 class TargetType(click.ParamType[Place]):
@@ -45,13 +46,11 @@ class TableFile(TargetType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
         """Refuse a folder, and a suffix that no format has."""
-        from tracin_dask.report.table_file import refuse_other_suffixes  # noqa: PLC0415 - pyarrow is slow to import
-
         place = place_of(value)
         if place.is_folder():
             self.fail(f"{place} is a folder; name a file in it", param, ctx)
         try:
-            refuse_other_suffixes(place)
+            table_suffix(place)
         except ResultError as error:
             self.fail(str(error), param, ctx)
         return place

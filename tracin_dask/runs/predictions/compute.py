@@ -34,8 +34,8 @@ def score_parts(
     state.forget_test()
     with computing(_unrounded(job)) as here, torch.no_grad():
         contents = models[-1] if models else job.checkpoints[-1].load()
-        candidates = Candidates.of(_placed(contents.model, here.device))
-        return [_scored(candidates, job.store, part) for part in parts]
+        candidates = Candidates.of(placed(contents.model, here.device))
+        return [scored(candidates, job.store, part) for part in parts]
 
 
 def _unrounded(job: ScoreJob) -> ScoreJob:
@@ -43,27 +43,27 @@ def _unrounded(job: ScoreJob) -> ScoreJob:
     return replace(job, computing=replace(job.computing, precision="float64" if is_double else "float32"))
 
 
-def _placed(model: TrainedModel, device: torch.device) -> TrainedModel:
+def placed(model: TrainedModel, device: torch.device) -> TrainedModel:
     """Bring a model to a device; the caller's stays where it is."""
     if device.type == "cpu":
         return model
     return cast("TrainedModel", deepcopy(cast("nn.Module", model)).to(device))
 
 
-def _scored(candidates: Candidates, store: TripleStore, part: RankTask) -> TripleScores:
+def scored(candidates: Candidates, store: TripleStore, part: RankTask) -> TripleScores:
     """Score and rank some triples, as many at a time as their candidates' scores fit."""
     device, size = candidates.model.device, candidates.pieces.triples
-    tails, heads = _known_tails(store, part), _known_heads(store, part)
+    tails, heads = tails_known(store, part), heads_known(store, part)
     scores, tail_ranks, head_ranks = [], [], []
     for start in range(0, len(part.triples), size):
         some = slice(start, start + size)
         triples = torch.from_numpy(part.triples[some]).to(device)
         scores.append(candidates.score(triples).double().cpu().numpy())
         if part.rank_tails:
-            tail_ranks.append(_ranks(candidates.tails(triples), triples[:, TAIL], _known(tails, some, device)))
+            tail_ranks.append(ranks_of(candidates.tails(triples), triples[:, TAIL], known_of(tails, some, device)))
         if part.rank_heads:
             head_ranks.append(
-                _ranks(_head_scores(candidates, part, some), triples[:, HEAD], _known(heads, some, device))
+                ranks_of(head_scores(candidates, part, some), triples[:, HEAD], known_of(heads, some, device))
             )
     score = np.concatenate(scores)
     return TripleScores(
@@ -73,11 +73,12 @@ def _scored(candidates: Candidates, store: TripleStore, part: RankTask) -> Tripl
     )
 
 
-def _known_tails(store: TripleStore, part: RankTask) -> list[KnownEnds]:
+def tails_known(store: TripleStore, part: RankTask) -> list[KnownEnds]:
+    """Find the known tails, where tails are ranked."""
     return [known_tails(store, part.triples[:, :2])] if part.rank_tails else []
 
 
-def _known_heads(store: TripleStore, part: RankTask) -> list[KnownEnds]:
+def heads_known(store: TripleStore, part: RankTask) -> list[KnownEnds]:
     """Find the known heads; where relations have inverses, the training file may have them as tails of these alone."""
     if not part.rank_heads:
         return []
@@ -85,19 +86,21 @@ def _known_heads(store: TripleStore, part: RankTask) -> list[KnownEnds]:
     return found if part.inverse_of is None else [*found, known_tails(store, part.backwards()[:, :2])]
 
 
-def _known(ends: Sequence[KnownEnds], some: slice, device: torch.device) -> Known:
+def known_of(ends: Sequence[KnownEnds], some: slice, device: torch.device) -> Known:
+    """Bring what is known of some pairs to a device."""
     rows, entities = (torch.from_numpy(index).to(device) for index in known_positions(ends, some))
     return Known(rows=rows, entities=entities)
 
 
-def _head_scores(candidates: Candidates, part: RankTask, some: slice) -> Float[Tensor, "some_test entity"]:
+def head_scores(candidates: Candidates, part: RankTask, some: slice) -> Float[Tensor, "some_test entity"]:
     """Score all heads: as tails of the inverse relation where there is one."""
     triples = part.triples if part.inverse_of is None else part.backwards()
     chosen = torch.from_numpy(triples[some]).to(candidates.model.device)
     return candidates.heads(chosen) if part.inverse_of is None else candidates.tails(chosen)
 
 
-def _ranks(scores: Float[Tensor, "some_test entity"], own: Int[Tensor, " some_test"], known: Known) -> EntityRanks:
+def ranks_of(scores: Float[Tensor, "some_test entity"], own: Int[Tensor, " some_test"], known: Known) -> EntityRanks:
+    """Rank the own entity of each row among all, and among those that are not known."""
     counts = rank_counts(scores, own)
     raw, filtered = (one.realistic.cpu().numpy() for one in (counts, counts.without(known, scores, own)))
     return EntityRanks(raw=raw, filtered=filtered)

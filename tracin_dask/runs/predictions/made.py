@@ -55,7 +55,7 @@ def _made(
 ) -> Predictions:
     return Predictions(
         score=found.score,
-        probability=_sigmoid(found.score) if are_logits else None,
+        probability=sigmoid(found.score) if are_logits else None,
         tail_ranks=found.tail_ranks,
         head_ranks=found.head_ranks,
         train_index=tuple(one.same for one in lines),
@@ -81,7 +81,7 @@ def _about(choice: RankChoice, *, are_logits: bool) -> dict[str, Any]:
     return about
 
 
-def _sigmoid(score: Float[ndarray, " test"]) -> Float[ndarray, " test"]:
+def sigmoid(score: Float[ndarray, " test"]) -> Float[ndarray, " test"]:
     """Compute 1 / (1 + exp(−s)) without overflow."""
     small = np.exp(-np.abs(score))
     probability: ndarray = np.where(score < 0, small, 1.0) / (1 + small)
