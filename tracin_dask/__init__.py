@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tracin_dask.models.pykeen.callback import TracInCheckpointTrainingCallback
     from tracin_dask.models.scoring import ScoringModel
     from tracin_dask.report.formats import read_result, write_result
+    from tracin_dask.report.paths.metapaths import metapath_counts
+    from tracin_dask.report.paths.search import ScoredPath, paths_of
+    from tracin_dask.report.paths.table import path_table
     from tracin_dask.report.result import InfluenceResult
     from tracin_dask.resources import WorkerOptions
     from tracin_dask.runs.config import RunConfig
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from tracin_dask.runs.options.ranking import RankingOptions
     from tracin_dask.runs.options.saving import SavingOptions
     from tracin_dask.runs.options.scoring import ScoringOptions
+    from tracin_dask.triples.entity_types import read_entity_types
     from tracin_dask.triples.group_ingest import GroupOptions, ingest_groups
     from tracin_dask.triples.groups import open_groups
     from tracin_dask.triples.ingest import IngestOptions, ingest
@@ -46,6 +50,7 @@ __all__ = [
     "RankingOptions",
     "RunConfig",
     "SavingOptions",
+    "ScoredPath",
     "ScoringModel",
     "ScoringOptions",
     "TracInCheckpointTrainingCallback",
@@ -56,8 +61,12 @@ __all__ = [
     "keep_freed_memory",
     "load_checkpoint",
     "load_checkpoints",
+    "metapath_counts",
     "open_groups",
     "open_store",
+    "path_table",
+    "paths_of",
+    "read_entity_types",
     "read_result",
     "read_training_triples",
     "run",
@@ -80,6 +89,7 @@ _HOME = {
     "RunConfig": "tracin_dask.runs.config",
     "SLCWA": "tracin_dask.influence.losses",
     "SavingOptions": "tracin_dask.runs.options.saving",
+    "ScoredPath": "tracin_dask.report.paths.search",
     "ScoringModel": "tracin_dask.models.scoring",
     "ScoringOptions": "tracin_dask.runs.options.scoring",
     "TracInCheckpointTrainingCallback": "tracin_dask.models.pykeen.callback",
@@ -89,8 +99,12 @@ _HOME = {
     "keep_freed_memory": "tracin_dask.runs.execute.allocator",
     "load_checkpoint": "tracin_dask.models.load",
     "load_checkpoints": "tracin_dask.models.checkpoints.series",
+    "metapath_counts": "tracin_dask.report.paths.metapaths",
     "open_groups": "tracin_dask.triples.groups",
     "open_store": "tracin_dask.triples.store",
+    "path_table": "tracin_dask.report.paths.table",
+    "paths_of": "tracin_dask.report.paths.search",
+    "read_entity_types": "tracin_dask.triples.entity_types",
     "read_result": "tracin_dask.report.formats",
     "read_training_triples": "tracin_dask.triples.training_triples",
     "run": "tracin_dask.launch.run",

@@ -54,6 +54,12 @@ def check_python(names):
         assert names[name].rankings[0].train_index.shape == (10,)
 
 
+def check_paths(names):
+    assert names["paths"]
+    assert names["table"].num_rows == len(names["paths"])
+    assert names["counts"]["types"].to_pylist()[0][0] == "concept"
+
+
 def check_losses(names):
     assert names["contrasted"].to_dict()["contrast"]["tail"] == 7
     assert names["margin"].run["loss"] == "margin"
@@ -202,6 +208,7 @@ CHECKS = {
     "docs/python.md": check_python,
     "docs/results.md": check_results,
     "docs/losses.md": check_losses,
+    "docs/paths.md": check_paths,
     "docs/ranking.md": check_ranking,
     "docs/together.md": check_together,
     "docs/extending.md: A reduction": check_reduction,

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "Print the cost of a run without running it.",
     "run": "Find the training triples behind one or many predictions.",
     "show": "Print a result again.",
+    "paths": "Find the paths from head to tail through influential triples.",
     "validate": "Measure what influence methods are worth, by training again.",
     "submit": "Submit a whole run to Slurm as one job.",
     "convert": "Convert ConvE checkpoints between train_pytorch and PyKEEN.",

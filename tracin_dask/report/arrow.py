@@ -34,6 +34,29 @@ def list_array(values: Shaped[ndarray, "row part"]) -> pa.Array:
     )
 
 
+def ragged_array(values: pa.Array, lengths: Sequence[int]) -> pa.Array:
+    """Make an array of lists of given lengths, whose values follow one another."""
+    ends = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=ends[1:])
+    return pa.Array.from_buffers(pa.list_(values.type), len(lengths), [None, pa.py_buffer(ends)], children=[values])
+
+
+def flag_array(values: Sequence[bool]) -> pa.BooleanArray:
+    """Make an array of truth values."""
+    return pa.BooleanArray.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def known_array(values: Sequence[float | None]) -> pa.FloatingPointArray:
+    """Make an array of floats; None is null."""
+    numbers = np.array([0.0 if value is None else value for value in values], np.float64)
+    is_known = _bits([value is not None for value in values])
+    return pa.Array.from_buffers(pa.float64(), len(values), [is_known, pa.py_buffer(numbers)])
+
+
+def _bits(values: Sequence[bool]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(np.array(values, bool), bitorder="little"))
+
+
 def repeated(column: pa.Array, size: int) -> pa.Array:
     """Repeat the only value of a column."""
     return column.take(number_array(np.zeros(size, np.int64)))

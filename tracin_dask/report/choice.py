@@ -7,6 +7,22 @@ from tracin_dask.report.labels import ROLES
 from tracin_dask.report.result import InfluenceResult
 
 
+def chosen_answers(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: Sequence[int]) -> list[int]:
+    """Find the answers about some test triples, and those with some indices, each once.
+
+    Raises
+    ------
+    ResultError
+        If one is not in the result.
+    """
+    number = len(result.rankings)
+    for index in indices:
+        if not 0 <= index < number:
+            raise ResultError(f"no answer has index {index}: the result has {number:,}, counted from 0")
+    about = [index for triple in triples for index in answers_about(result, triple)]
+    return list(dict.fromkeys([*about, *indices]))
+
+
 def answers_about(result: InfluenceResult, triple: Sequence[str]) -> list[int]:
     """Find the answers about a test triple, whose parts are ids, labels or names; of sets, those that it belongs to.
 

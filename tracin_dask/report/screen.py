@@ -48,7 +48,7 @@ def list_of_answers(result: InfluenceResult, *, rows: int = 10) -> RenderableTyp
         ranking = result.rankings[index]
         largest = f"{ranking.influence[0]:+.3e}" if len(ranking) else "none"
         rank = [] if ranks is None else [rank_word(ranks, index)]
-        table.add_row(str(index), *map(Text, _words(result, index)), *rank, largest)
+        table.add_row(str(index), *map(Text, answer_words(result, index)), *rank, largest)
     return table
 
 
@@ -113,7 +113,7 @@ def answer_word(result: InfluenceResult) -> str:
     return "test triple" if result.sets is None else "answer"
 
 
-def _words(result: InfluenceResult, test_index: int) -> tuple[str, ...]:
+def answer_words(result: InfluenceResult, test_index: int) -> tuple[str, ...]:
     """Name a set, or a test triple with the other tail that it was compared with."""
     if result.sets is not None:
         return (visible(result.sets.names[test_index]),)

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from tracin_dask.cli.say import say
-from tracin_dask.errors import ResultError
 from tracin_dask.places.place import Place
-from tracin_dask.report.choice import answers_about
+from tracin_dask.report.choice import chosen_answers
 from tracin_dask.report.formats import read_result
 from tracin_dask.report.groups import LISTED_GROUPS
 from tracin_dask.report.json import explained
@@ -40,7 +39,7 @@ def show_result(path: Place, triples: Sequence[Sequence[str]], indices: Sequence
 
 def _print(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: Sequence[int], *, rows: int) -> None:
     is_single = len(result.rankings) == 1
-    chosen = _chosen(result, triples, indices) or ([0] if is_single else [])
+    chosen = chosen_answers(result, triples, indices) or ([0] if is_single else [])
     if not chosen:
         Console().print(list_of_answers(result, rows=rows))
         say(f"show one {answer_word(result)} with --test-index N or --test-triple H R T")
@@ -48,12 +47,3 @@ def _print(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: S
         Console().print(answer_tables(result, index, rows=rows))
     say("\n".join([scored(result), *predicted(result), *ranked(result), *specific(result), *audited(result)]))
     say(made(result))
-
-
-def _chosen(result: InfluenceResult, triples: Sequence[Sequence[str]], indices: Sequence[int]) -> list[int]:
-    number = len(result.rankings)
-    for index in indices:
-        if not 0 <= index < number:
-            raise ResultError(f"no answer has index {index}: the result has {number:,}, counted from 0")
-    about = [index for triple in triples for index in answers_about(result, triple)]
-    return list(dict.fromkeys([*about, *indices]))

@@ -40,4 +40,21 @@ class ResultFile(TargetType):
         return place
 
 
+class TableFile(TargetType):
+    """A file for a table, whose suffix chooses the format."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
+        """Refuse a folder, and a suffix that no format has."""
+        from tracin_dask.report.table_file import refuse_other_suffixes  # noqa: PLC0415 - pyarrow is slow to import
+
+        place = place_of(value)
+        if place.is_folder():
+            self.fail(f"{place} is a folder; name a file in it", param, ctx)
+        try:
+            refuse_other_suffixes(place)
+        except ResultError as error:
+            self.fail(str(error), param, ctx)
+        return place
+
+
 TARGET = TargetType()
