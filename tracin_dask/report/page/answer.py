@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tracin_dask.report.page.chains import Chains, chains_of, found_paths
 from tracin_dask.report.page.drawing import Drawing, drawing_of
 from tracin_dask.report.page.facts import (
     Compared,
@@ -41,6 +42,7 @@ class Answer:
     num_known: int | None
     num_listed: int
     drawing: Drawing | None
+    chains: Chains | None
     charts: Sequence[Chart]
     group_charts: Sequence[Chart]
     histograms: Sequence[Picture]
@@ -59,6 +61,7 @@ def answer_of(
 ) -> Answer:
     """Collect the parts of the page of one answer."""
     found = listed(result, index, truth)
+    paths = found_paths(result, index)
     tables = sides(result, found)
     pictures = [of_listed(found, _word(result)), None if histogram is None else of_all(histogram, index, found)]
     trainings = len({one.get("training") for one in result.run["checkpoints"]})
@@ -73,8 +76,9 @@ def answer_of(
         sides=tables,
         num_known=None if found.known is None else int(found.known.sum()),
         num_listed=len(found),
-        drawing=drawing_of(result, index, found),
-        charts=charts_of_listed(found),
+        drawing=drawing_of(result, index, found, [] if paths is None else [path.entries for path in paths.paths]),
+        chains=chains_of(result, index, found, paths),
+        charts=charts_of_listed(found, is_self=result.test_triples is None),
         group_charts=charts_of_groups(result, index),
         histograms=[picture for picture in pictures if picture is not None],
         stability=stability_of(found, trainings),

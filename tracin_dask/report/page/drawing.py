@@ -18,6 +18,11 @@ LETTER = 7.3
 LINES = 2
 THINNEST, THICKEST = 1.25, 5.0
 MARK_SHIFT = 0.22
+MARK_MOVES = (0.0, 0.08, -0.08, 0.16, -0.16, 0.24, -0.24, 0.32, -0.32)
+"""Where else on its line a mark may stand, if another one is there."""
+LEAST_AT = 0.18
+"""How far a mark keeps from the ends of its line."""
+MARK_WIDTH, MARK_HEIGHT = 28, 17
 LOOP = 44
 """How far a line between boxes of one column reaches out of it."""
 APART = 9
@@ -136,13 +141,17 @@ def _arrows(found: Listed, places: Sequence[int], layout: Layout) -> list[Arrow]
     largest = max(abs(float(found.ranked.influence[place])) for place in places) or 1.0
     lanes: dict[frozenset[int], int] = {}
     uses = Counter(entity for place in places for entity in found.ranked.triples[place, [0, 2]].tolist())
-    arrows = []
+    arrows: list[Arrow] = []
     for place in places:
         head, _, tail = found.ranked.triples[place].tolist()
         value, name = float(found.ranked.influence[place]), found.names[place]
         lane = lanes[frozenset((head, tail))] = lanes.get(frozenset((head, tail)), -1) + 1
         at = 0.5 + MARK_SHIFT * ((uses[tail] < uses[head]) - (uses[head] < uses[tail]))  # apart, far from hubs
-        path, (x, y) = _line(layout.spots[head], layout.spots[tail], layout.box, lane, at)
+        lines = [
+            _line(layout.spots[head], layout.spots[tail], layout.box, lane, min(max(at + move, LEAST_AT), 1 - LEAST_AT))
+            for move in MARK_MOVES
+        ]
+        path, (x, y) = next((line for line in lines if _is_free(line[1], arrows)), lines[0])
         mark = marks.get(place, "")
         unit = f" {scale.unit}" if scale.unit else ""
         arrows.append(
@@ -157,6 +166,10 @@ def _arrows(found: Listed, places: Sequence[int], layout: Layout) -> list[Arrow]
             )
         )
     return sorted(arrows, key=lambda arrow: arrow.width)
+
+
+def _is_free(spot: tuple[float, float], others: Sequence[Arrow]) -> bool:
+    return all(abs(spot[0] - one.x) >= MARK_WIDTH or abs(spot[1] - one.y) >= MARK_HEIGHT for one in others)
 
 
 def _line(start: Spot, end: Spot, box: float, lane: int, at: float) -> tuple[str, tuple[float, float]]:
@@ -194,5 +207,5 @@ def _asked(result: InfluenceResult, ends: Ends, layout: Layout) -> list[Arrow]:
         control = (layout.arc - 0.125 * sum(tops)) / 0.75
         path, (x, y) = _curve((start.x, tops[0]), (start.x, control), (end.x, control), (end.x, tops[1] - 2), at=0.5)
         name = named_triple(result.labels, *triple)
-        arcs.append(Arrow(path=path, width=2, sign="t", title=f"asked: {name}", mark=name.relation.name, x=x, y=y))
+        arcs.append(Arrow(path=path, width=2.0, sign="t", title=f"asked: {name}", mark=name.relation.name, x=x, y=y))
     return arcs

@@ -18,8 +18,8 @@ _PRESETS = {
         "The preset retraining estimates how the prediction would change if the model were trained without the triple."
     ),
     "tracin": (
-        "The preset tracin adds up what steps of the training did to the prediction; it hardly says what happens if the "
-        "model is trained without the triple."
+        "The preset tracin adds up what steps of the training did to the prediction; it hardly says what happens if "
+        "the model is trained without the triple."
     ),
 }
 

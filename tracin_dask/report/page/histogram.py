@@ -35,13 +35,17 @@ class Histogram:
         Raises
         ------
         ResultError
-            If it has another number of answers, or not one edge more than bins.
+            If it has another number of answers, not one edge more than bins, or edges that do not ascend.
         """
-        shapes = self.edges.shape, self.counts.shape
-        if len(self.edges) != answers or len(self.counts) != answers or shapes[0][1] != shapes[1][1] + 1:
+        edges, counts = self.edges.shape, self.counts.shape
+        if edges[0] != answers or counts[0] != answers or edges[1] != counts[1] + 1 or counts[1] == 0:
             raise ResultError(
-                f"the histogram has edges {shapes[0]} and counts {shapes[1]}; expected {answers:,} rows, one for each "
+                f"the histogram has edges {edges} and counts {counts}; expected {answers:,} rows, one for each "
                 "answer of the result, and one edge more than bins"
+            )
+        if not (np.diff(self.edges, axis=1) > 0).all():
+            raise ResultError(
+                "the edges of the histogram do not ascend; expected each to be larger than the one before"
             )
 
 

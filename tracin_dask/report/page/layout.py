@@ -6,11 +6,11 @@ from itertools import pairwise
 
 from tracin_dask.report.page.drawn import COLUMNS, HEADS, LOOSE_HEAD, LOOSE_TAIL, TAILS
 
-WIDTH, MARGIN = 1120, 14
-LEAST_GAP, MOST_BOX = 56, 168
+WIDTH, MARGIN = 1120, 14.0
+LEAST_GAP, MOST_BOX = 56.0, 168.0
 WIDE_GAP = 1.3
 """Between head and tail, if nothing is between them; in gaps."""
-ROW, BOX_HEIGHT = 44, 34
+ROW, BOX_HEIGHT = 44.0, 34
 ARC_ROOM, ARC_MARGIN = 62.0, 10.0
 """Above the boxes between head and tail, for the arcs of the test triples."""
 LOOSE = (LOOSE_HEAD, LOOSE_TAIL)
@@ -67,10 +67,11 @@ def _columns(columns: Mapping[int, str]) -> tuple[dict[str, float], float]:
     used = [name for name in COLUMNS if name in columns.values()]
     box = min(MOST_BOX, (WIDTH - 2 * MARGIN - (len(used) - 1) * LEAST_GAP) / len(used))
     weights = [WIDE_GAP if pair == (HEADS, TAILS) else 1.0 for pair in pairwise(used)]
-    gap = (WIDTH - 2 * MARGIN - len(used) * box) / sum(weights)
+    gap = (WIDTH - 2 * MARGIN - len(used) * box) / (sum(weights) or 1.0)
     lefts = [MARGIN + place * box + gap * sum(weights[:place]) for place in range(len(used))]
     x_of = {name: left + box / 2 for name, left in zip(used, lefts, strict=True)}
-    return x_of | {LOOSE_HEAD: x_of[HEADS], LOOSE_TAIL: x_of[TAILS]}, box
+    last = x_of.get(TAILS, WIDTH - MARGIN - box / 2)  # none where all test triples lead to their own heads
+    return x_of | {LOOSE_HEAD: x_of[HEADS], LOOSE_TAIL: last}, box
 
 
 def _ordered(triples: Sequence[Sequence[int]], columns: Mapping[int, str]) -> dict[str, list[int]]:

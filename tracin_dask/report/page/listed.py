@@ -45,13 +45,7 @@ class Listed:
 
 
 def listed(result: InfluenceResult, index: int, truth: Sequence[bool] | None = None) -> Listed:
-    """Collect what the result has of the training triples of one answer.
-
-    Raises
-    ------
-    ResultError
-        If `truth` is about another number of training triples than the ranking has.
-    """
+    """Collect what the result has of the training triples of one answer; `truth` fits it."""
     ranked = join([result.rankings[index], result.further[index]])
     spread = None
     if result.spread is not None and result.further_spread is not None:
@@ -66,14 +60,30 @@ def listed(result: InfluenceResult, index: int, truth: Sequence[bool] | None = N
     )
 
 
+def check_truth(result: InfluenceResult, truth: Sequence[Sequence[bool]]) -> None:
+    """Check that truth is stated for every ranking of a result, with or without the further training triples.
+
+    Raises
+    ------
+    ResultError
+        If it is stated for another number of answers, or of training triples.
+    """
+    if len(truth) != len(result.rankings):
+        raise ResultError(
+            f"truth is stated for {len(truth):,} answers, but the result has {len(result.rankings):,}; give one list "
+            "for each"
+        )
+    for index, values in enumerate(truth):
+        length, further = len(result.rankings[index]), len(result.further[index])
+        if len(values) not in (length, length + further):
+            raise ResultError(
+                f"answer {index}: truth is stated for {len(values):,} training triples, but the ranking has {length:,}"
+                f"{f' and {further:,} further ones' if further else ''}; give one value for each, in their order"
+            )
+
+
 def _known(result: InfluenceResult, index: int, truth: Sequence[bool]) -> Bool[ndarray, " entry"]:
     """Spread the truth over all entries; of `further`, nothing is known where only the ranking has truth."""
-    length, further = len(result.rankings[index]), len(result.further[index])
-    if len(truth) not in (length, length + further):
-        raise ResultError(
-            f"answer {index}: truth is stated for {len(truth):,} training triples, but the ranking has {length:,}"
-            f"{f' and {further:,} further ones' if further else ''}; give one value for each, in their order"
-        )
-    found = np.zeros(length + further, bool)
+    found = np.zeros(len(result.rankings[index]) + len(result.further[index]), bool)
     found[: len(truth)] = truth
     return found

@@ -18,6 +18,23 @@ _LOSSES, _PRECONDITIONERS = {"bce", "one-to-all", "slcwa"}, {"none", "adam"}
 _MASKS = {"only_relations", "exclude_relations", "candidates", "touching", "exclude_self"}
 """What the command line offers; a run with something else has no command."""
 
+_SCORING = (
+    "loss",
+    "label_smoothing",
+    "num_negatives",
+    "negatives_seed",
+    "explain",
+    "preconditioner",
+    "curvature",
+    "damping",
+    "landmarks",
+    "landmarks_near",
+    "landmarks_seed",
+    "normalize",
+    "precision",
+)
+"""Metadata that are options of the same names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
@@ -126,9 +143,7 @@ def _question(result: InfluenceResult, index: int) -> list[str]:
 
 def _scoring(run: Mapping[str, Any]) -> list[str]:
     words = ["--preset", run["preset"]] if "preset" in run else []
-    options = ("loss", "label_smoothing", "num_negatives", "negatives_seed", "explain", "preconditioner", "curvature")
-    options += ("damping", "landmarks", "landmarks_near", "landmarks_seed", "normalize", "precision")
-    for name in options:
+    for name in _SCORING:
         if run.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(run[name])]
     return [*words, *(["--parameters", *run["parameters"]] if "parameters" in run else [])]

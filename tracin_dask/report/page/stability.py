@@ -37,7 +37,8 @@ def stability_of(found: Listed, trainings: int) -> Stability | None:
     """Compare the strongest influences with their spreads; None where there are none."""
     if found.spread is None or not len(found):
         return None
-    means, spreads = found.ranked.influence.tolist(), found.spread.tolist()
+    means: list[float] = found.ranked.influence.tolist()
+    spreads: list[float] = found.spread.tolist()
     clear = sum(abs(mean) > spread for mean, spread in zip(means, spreads, strict=True))
     places = sorted(range(len(means)), key=lambda place: -abs(means[place]))[:MOST_ROWS]
     low = min(0.0, *(means[place] - spreads[place] for place in places))

@@ -1,7 +1,8 @@
 """Sums of influences, as the rows of bar charts: by relation, by type of entity, and the groups of the run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,66 +49,101 @@ class Chart:
     about: str
     what: str
     """What a bar is: relation, type, ..."""
-    unit: str
-    rows: Sequence[BarRow]
+    is_self: bool
+    """Of self-influence, which has no opponents."""
+    bars: Sequence[Bar]
+
+    @property
+    def unit(self) -> str:
+        """The unit of the sums, empty for 1."""
+        return self._scale.unit
+
+    @property
+    def rows(self) -> Iterator[BarRow]:
+        """Write the sums, and measure their bars."""
+        scale, longest = self._scale, max((abs(number) for number in self._numbers), default=0.0)
+        for bar in self.bars:
+            yield BarRow(
+                bar=bar,
+                positive=scale.signed(bar.positive),
+                negative=scale.signed(bar.negative),
+                net=scale.signed(bar.net),
+                right=percent(bar.positive, longest),
+                left=percent(bar.negative, longest),
+            )
+
+    @property
+    def _numbers(self) -> list[float]:
+        return [number for bar in self.bars for number in (bar.positive, bar.negative)]
+
+    @property
+    def _scale(self) -> Scale:
+        return Scale.of(self._numbers)
 
 
-def charts_of_listed(found: Listed) -> list[Chart]:
+def charts_of_listed(found: Listed, *, is_self: bool = False) -> list[Chart]:
     """Add up the listed influences by relation, and by the types of entities where labels have prefixes."""
     influence = found.ranked.influence.tolist()
+    if not influence:
+        return []
     relations = [[(triple.relation.name, triple.relation.label)] for triple in found.names]
     charts = [
-        _chart(
+        Chart(
             key="by-relation",
             title="By relation",
             about="Sums over the listed training triples.",
             what="relation",
+            is_self=is_self,
             bars=_sums(relations, influence),
         )
     ]
     if any(triple.head.kind or triple.tail.kind for triple in found.names):
-        kinds = [
-            [(kind or NO_PREFIX, "") for kind in _kinds(triple.head.kind, triple.tail.kind)] for triple in found.names
-        ]
-        about = (
-            "Sums over the listed training triples. The type of an entity is the prefix of its label; a triple counts "
-            "for the types of both its entities."
-        )
+        kinds = [dict.fromkeys([(triple.head.kind, ""), (triple.tail.kind, "")]) for triple in found.names]
         charts.append(
-            _chart(key="by-type", title="By type of entity", about=about, what="type", bars=_sums(kinds, influence))
+            Chart(
+                key="by-type",
+                title="By type of entity",
+                about="Sums over the listed training triples. The type of an entity is the prefix of its label; a "
+                "triple counts for the types of both its entities.",
+                what="type",
+                is_self=is_self,
+                bars=_sums(kinds, influence),
+            )
         )
-    return [chart for chart in charts if chart.rows]
+    return charts
 
 
 def charts_of_groups(result: InfluenceResult, index: int) -> list[Chart]:
     """Show the largest groups of each grouping of the run, which sums over all training triples."""
     charts = []
     for place, found in enumerate(result.groups):
-        table = found.table(index, result.run["rank_by"], most=MOST_BARS).to_pylist()
+        largest = found.table(index, result.run["rank_by"], most=MOST_BARS).to_pylist()
+        table = [group for group in largest if group["positive_influence"] or group["negative_influence"]]
         number, by = found.num_groups, visible(found.group_by)
         which = f"the {len(table):,} largest of {number:,} groups" if number > len(table) else f"{number:,} groups"
         charts.append(
-            _chart(
+            Chart(
                 key=f"groups-{place}",
                 title=f"All training triples by {by}",
                 about=f"Sums over all {result.run['num_training_triples']:,} training triples; {which}.",
                 what=by,
-                bars=[
-                    Bar(
-                        name=visible(group["group_name"] or group["group_label"]),
-                        label=visible(group["group_label"]) if group["group_name"] else "",
-                        triples=group["num_training_triples"],
-                        **{side: group[f"{side}_influence"] for side in ("positive", "negative", "net")},
-                    )
-                    for group in table
-                ],
+                is_self=result.test_triples is None,
+                bars=[_group(group) for group in table],
             )
         )
-    return charts
+    return [chart for chart in charts if chart.bars]
 
 
-def _kinds(head: str, tail: str) -> Iterable[str]:
-    return dict.fromkeys((head, tail))
+def _group(group: Mapping[str, Any]) -> Bar:
+    name, label = group["group_name"], visible(group["group_label"])
+    return Bar(
+        name=visible(name) if name else label,
+        label=label if name else "",
+        triples=group["num_training_triples"],
+        positive=group["positive_influence"],
+        negative=group["negative_influence"],
+        net=group["net_influence"],
+    )
 
 
 def _sums(keys: Sequence[Iterable[tuple[str, str]]], influence: Sequence[float]) -> list[Bar]:
@@ -121,22 +157,7 @@ def _sums(keys: Sequence[Iterable[tuple[str, str]]], influence: Sequence[float])
         sums = np.array(values)
         positive, negative = float(sums.clip(min=0).sum()), float(sums.clip(max=0).sum())
         net = positive + negative
-        bars.append(Bar(name=name, label=label, triples=len(values), positive=positive, negative=negative, net=net))
-    return sorted(bars, key=lambda bar: (-abs(bar.net), bar.name, bar.label))
-
-
-def _chart(*, key: str, title: str, about: str, what: str, bars: Sequence[Bar]) -> Chart:
-    numbers = [number for bar in bars for number in (bar.positive, bar.negative)]
-    scale, longest = Scale.of(numbers), max(map(abs, numbers), default=0.0)
-    rows = [
-        BarRow(
-            bar=bar,
-            positive=scale.signed(bar.positive),
-            negative=scale.signed(bar.negative),
-            net=scale.signed(bar.net),
-            right=percent(bar.positive, longest),
-            left=percent(bar.negative, longest),
+        bars.append(
+            Bar(name=name or NO_PREFIX, label=label, triples=len(values), positive=positive, negative=negative, net=net)
         )
-        for bar in bars
-    ]
-    return Chart(key=key, title=title, about=about, what=what, unit=scale.unit, rows=rows)
+    return sorted(bars, key=lambda bar: (-abs(bar.net), bar.name, bar.label))

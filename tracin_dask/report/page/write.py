@@ -17,6 +17,7 @@ from tracin_dask.report.folder import answer_stems
 from tracin_dask.report.page.answer import answer_of
 from tracin_dask.report.page.histogram import Histogram
 from tracin_dask.report.page.index import index_of
+from tracin_dask.report.page.listed import check_truth
 from tracin_dask.report.result import InfluenceResult
 
 INDEX = "index.html"
@@ -59,7 +60,10 @@ def write_pages(
         If pages are there already, or the histogram or the truth does not fit the result.
     """
     place, names = place_of(folder), [f"{stem}.html" for stem in answer_stems(result)]
-    _check(result, histogram, truth)
+    if histogram is not None:
+        histogram.check(len(result.rankings))
+    if truth is not None:
+        check_truth(result, truth)
     if not overwrite:
         _refuse_earlier(place, names)
     place.make_folder()
@@ -71,16 +75,6 @@ def write_pages(
     contents = index_of(result, names)
     _write(place / INDEX, "index.html", page=contents, title=contents.title)
     return [place / name for name in (*names, INDEX)]
-
-
-def _check(result: InfluenceResult, histogram: Histogram | None, truth: Sequence[Sequence[bool]] | None) -> None:
-    answers = len(result.rankings)
-    if histogram is not None:
-        histogram.check(answers)
-    if truth is not None and len(truth) != answers:
-        raise ResultError(
-            f"truth is stated for {len(truth):,} answers, but the result has {answers:,}; give one list each"
-        )
 
 
 def _refuse_earlier(folder: Place, names: Sequence[str]) -> None:
