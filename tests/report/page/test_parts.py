@@ -133,6 +133,12 @@ def test_many_checkpoints_are_drawn_as_lines(tmp_path):
     assert "epoch 3" not in [one.get("data-l") for one in page.all("td")]
 
 
+def test_a_very_long_list_shows_its_first_rows_and_says_so(tmp_path):
+    page = page_of(made_result(triples_with([(0, 0, 2)] * 600, np.linspace(9, 1, 600))), tmp_path)
+    assert "600 listed (here the first 500), 100.0 % of the size" in page.shown
+    assert sum(one.get("class") == "amount" for one in page.all("td")) == 500
+
+
 def test_self_influence_has_a_page(tmp_path):
     place, index = write_pages(self_result(), tmp_path)
     page = read(place)

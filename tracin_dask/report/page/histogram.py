@@ -58,6 +58,7 @@ class Bin:
     width: float
     height: float
     sign: str
+    """`p` above 0, `o` below, `z` on both sides."""
     title: str
 
 
@@ -171,7 +172,7 @@ def _bins(
                 y=round(FLOOR - size, 1),
                 width=round(max(0.5, right - left - 1), 1),
                 height=round(size, 1),
-                sign="p" if start + end > 0 else "o",
+                sign="z" if start < 0 < end else "p" if start >= 0 else "o",
                 title=f"{scale.signed(start)} to {scale.signed(end)}: {int(counts[number]):,}",
             )
         )

@@ -55,7 +55,7 @@ def index_of(result: InfluenceResult, files: Sequence[str]) -> Index:
     scale = Scale.of(float(np.abs(ranking.influence).max(initial=0.0)) for ranking in result.rankings)
     predictions = None if result.sets is not None else result.predictions
     specificity = specificity_of(result)
-    lines = [] if specificity is None else described(specificity, both_sides=result.run["rank_by"] == "absolute")
+    lines = [] if specificity is None else described(specificity, both_sides=False)
     return Index(
         title=_title(result),
         facts=_facts(result),

@@ -7,7 +7,7 @@ from itertools import pairwise
 from tracin_dask.report.page.drawn import COLUMNS, HEADS, LOOSE_HEAD, LOOSE_TAIL, TAILS
 
 WIDTH, MARGIN = 1120, 14.0
-LEAST_GAP, MOST_BOX = 56.0, 168.0
+LEAST_GAP, MOST_BOX = 72.0, 168.0
 WIDE_GAP = 1.3
 """Between head and tail, if nothing is between them; in gaps."""
 ROW, BOX_HEIGHT = 44.0, 34

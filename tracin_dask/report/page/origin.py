@@ -74,9 +74,8 @@ def origin_of(result: InfluenceResult, index: int) -> Origin:
 def _facts(run: Mapping[str, Any]) -> Iterator[Fact]:
     for key, value in run.items():
         if key not in _NOT_LISTED and value not in ({}, [], None):
-            name = {"tracin_dask_version": "tracin-dask", "started": "Started"}.get(
-                key, key.replace("_", " ").capitalize()
-            )
+            words = key.replace("num_", "number_of_").replace("_", " ")
+            name = "tracin-dask" if key == "tracin_dask_version" else words.capitalize()
             yield Fact(name=name, value=visible(_written(value)))
 
 

@@ -12,6 +12,8 @@ from tracin_dask.report.result import InfluenceResult
 
 MOST_COLUMNS = 6
 """Checkpoints that have a column each; more are drawn as a line."""
+MOST_ROWS = 500
+"""Rows of a table: a page stays small enough to be opened, whatever `top_k` was."""
 SPARK_WIDTH, SPARK_HEIGHT = 72, 18
 
 
@@ -45,7 +47,9 @@ class Side:
     title: str
     mark: str
     """What the drawing writes before the place of a row: P or O."""
+    num_listed: int
     rows: Sequence[Row]
+    """The first of them, if there are very many."""
     unit: str
     columns: Sequence[tuple[str, str]]
     """Name and path of the checkpoints that have a column each."""
@@ -74,7 +78,10 @@ def _side(result: InfluenceResult, found: Listed, *, key: str, title: str, mark:
         key=key,
         title=title,
         mark=mark,
-        rows=[_row(found, place, number, scale, has_curves=has_curves) for number, place in enumerate(places, start=1)],
+        rows=[
+            _row(found, place, number, scale, has_curves=has_curves)
+            for number, place in enumerate(places[:MOST_ROWS], start=1)
+        ],
         unit=scale.unit,
         columns=[] if has_curves else columns,
         has_spread=found.spread is not None,
