@@ -78,6 +78,7 @@ def _side(result: InfluenceResult, found: Listed, *, key: str, title: str, mark:
         key=key,
         title=title,
         mark=mark,
+        num_listed=len(places),
         rows=[
             _row(found, place, number, scale, has_curves=has_curves)
             for number, place in enumerate(places[:MOST_ROWS], start=1)
