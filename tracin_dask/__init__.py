@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tracin_dask.models.pykeen.callback import TracInCheckpointTrainingCallback
     from tracin_dask.models.scoring import ScoringModel
     from tracin_dask.report.formats import read_result, write_result
+    from tracin_dask.report.page.write import write_pages
     from tracin_dask.report.paths.metapaths import metapath_counts
     from tracin_dask.report.paths.search import ScoredPath, paths_of
     from tracin_dask.report.paths.table import path_table
@@ -70,6 +71,7 @@ __all__ = [
     "read_result",
     "read_training_triples",
     "run",
+    "write_pages",
     "write_result",
 ]
 
@@ -108,6 +110,7 @@ _HOME = {
     "read_result": "tracin_dask.report.formats",
     "read_training_triples": "tracin_dask.triples.training_triples",
     "run": "tracin_dask.launch.run",
+    "write_pages": "tracin_dask.report.page.write",
     "write_result": "tracin_dask.report.formats",
 }
 

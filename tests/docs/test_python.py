@@ -62,6 +62,11 @@ def check_paths(names):
     assert names["counts"]["types"].to_pylist()[0][0] == "concept"
 
 
+def check_page(names):
+    assert [page.name for page in names["pages"]] == ["triple_0_0_1.html", "triple_3_2_5.html", "index.html"]
+    assert "How many of all 5,216 training triples" in Path("pages/triple_0_0_1.html").read_text()
+
+
 def check_losses(names):
     assert names["contrasted"].to_dict()["contrast"]["tail"] == 7
     assert names["margin"].run["loss"] == "margin"
@@ -222,6 +227,7 @@ CHECKS = {
     "docs/python.md": check_python,
     "docs/results.md": check_results,
     "docs/losses.md": check_losses,
+    "docs/page.md": check_page,
     "docs/paths.md": check_paths,
     "docs/ranking.md": check_ranking,
     "docs/together.md": check_together,

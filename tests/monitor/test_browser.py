@@ -9,19 +9,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from needs import need
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
+from browser import open_browser, severe_messages
 from selenium.webdriver.support.expected_conditions import title_is
 from selenium.webdriver.support.ui import WebDriverWait
 
 LONG_JOB = ["--batch-size", "1", "--top-k", "20"]
 """Options of a run that takes longer than the test; the test stops it."""
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
-    "--window-size=1400,1250"
-)
 FIGURES = """
 const found = {};
 for (const model of Bokeh.documents[0]._all_models.values()) {
@@ -36,12 +29,7 @@ return found;
 
 @pytest.fixture
 def browser():
-    need("chromium", "chromedriver")
-    options = Options()
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.binary_location = "/usr/bin/chromium"
-    with webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver")) as driver:
+    with open_browser() as driver:
         yield driver
 
 
@@ -104,8 +92,7 @@ def test_dashboard_pages_and_metrics_show_a_running_run(browser, dashboard, tmp_
     assert {len(later[f"best.{name}"]) for name in ("test", "rank", "influence", "head", "relation", "tail")} == {20}
     time.sleep(8)
     browser.save_screenshot(str(shots / "dashboard.png"))
-    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not [message for message in errors if "favicon" not in message]
+    assert not severe_messages(browser)
     with urllib.request.urlopen(f"{dashboard}/metrics") as answer:  # noqa: S310 - the run's own address
         metrics = answer.read().decode()
     assert "tracin_run_triples 60000.0" in metrics

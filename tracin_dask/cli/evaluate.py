@@ -1,23 +1,22 @@
 """`tracin-dask evaluate`: compares a result with known explanations."""
 
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
-from tracin_dask.cli.options.values import ANY_PLACE, FILE, PlaceType
+from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.truth import TRUTH_OPTIONS, TruthFlags
+from tracin_dask.cli.options.values import ANY_PLACE, PlaceType
 from tracin_dask.places.place import Place
 
 _STORE = PlaceType(exists=True)
 MOST_HOPS, MOST_PERMUTATIONS = 10, 10**7
 
 
-class EvaluateFlags(TypedDict):
-    """The values of the options, by name."""
+class EvaluateFlags(TruthFlags):
+    """The values of all options, by name."""
 
-    edges: Place | None
-    paths: Place | None
-    truth: Place | None
     train: Place | None
     saved_scores: Place | None
     within_hops: int | None
@@ -30,16 +29,7 @@ class EvaluateFlags(TypedDict):
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
 @click.argument("path", type=ANY_PLACE)
-@click.option("--edges", type=FILE, help="Known edges: JSON lines with subject, predicate and object.")
-@click.option(
-    "--paths", type=FILE, help="Known paths: a table with Drug, Disease, a list of intermediates [A, B], and an id."
-)
-@click.option(
-    "--truth",
-    type=FILE,
-    help="Your own truth: six columns, a test triple and a training triple that explains it; or three, a training "
-    "triple that is true for all test triples. Labels or ids, between tabs or commas.",
-)
+@with_options(*TRUTH_OPTIONS)
 @click.option(
     "--train",
     type=_STORE,

@@ -1,13 +1,14 @@
 """`tracin-dask report`: writes pages and tables of a result."""
 
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.targets import TARGET
-from tracin_dask.cli.options.values import ANY_PLACE
+from tracin_dask.cli.options.truth import TRUTH_OPTIONS, TruthFlags
+from tracin_dask.cli.options.values import ANY_PLACE, PlaceType
 from tracin_dask.places.place import Place
 from tracin_dask.report.exports.registry import EXPORTS
 
@@ -15,7 +16,7 @@ LONGEST_HOPS = 100
 """Beyond the diameter of any graph of knowledge, and what 8 bits hold."""
 
 
-class ReportFlags(TypedDict):
+class ReportFlags(TruthFlags):
     """The values of the options that every export shares, by name; each export has a flag of its own besides."""
 
     output_dir: Place | None
@@ -24,6 +25,7 @@ class ReportFlags(TypedDict):
     train_self_influence: bool
     train: Place | None
     most_hops: int | None
+    saved_scores: Place | None
 
 
 @click.command(no_args_is_help=True)
@@ -53,6 +55,13 @@ class ReportFlags(TypedDict):
     help="Store of the training triples: adds hops_to_head and hops_to_tail to --tsv and --parquet, the distance of "
     "each training triple to the head and the tail of the test triple.",
 )
+@with_options(*TRUTH_OPTIONS)
+@click.option(
+    "--saved-scores",
+    type=PlaceType(exists=True),
+    metavar="PATH.zarr",
+    help="What --save-scores of the same run wrote: adds a histogram of all influences to --html.",
+)
 @click.option(
     "--most-hops", type=WholeNumber(most=LONGEST_HOPS), help="Distances beyond this are left empty. [default: 3]"
 )
@@ -64,7 +73,8 @@ def command(path: Place, **options: Any) -> None:  # noqa: ANN401 - `ReportFlags
 
     \b
     Examples:
-      tracin-dask report why/ --csv
+      tracin-dask report why/ --html --csv
+      tracin-dask report why/ --html --edges drugmechdb_edges.jsonl --paths paths.csv
       tracin-dask report why/ --parquet --tsv --train graph.zarr
       tracin-dask report why.json --csv --output-dir tables/ --overwrite
     """

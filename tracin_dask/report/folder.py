@@ -46,7 +46,8 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
         beside = directory / GROUPS
         write_groups(result, beside)
     summaries = []
-    for index, name in enumerate(_file_names(result)):
+    for index, stem in enumerate(answer_stems(result)):
+        name = f"{stem}.json"
         contents = with_groups(to_dict(result, index), beside, index)
         write_json_file(directory / name, contents)
         summary = {"index": index, "file": name, "num_influences": len(result.rankings[index])}
@@ -127,17 +128,17 @@ def _refuse_foreign(summary: Place) -> None:
         raise ResultError(f"{error}; or, to write a result, choose another folder: this file stays") from error
 
 
-def _file_names(result: InfluenceResult) -> Iterator[str]:
-    """Name the file of each test triple; of a test triple that is repeated, the later ones are numbered."""
+def answer_stems(result: InfluenceResult) -> Iterator[str]:
+    """Name the answers, as their files are called; of a test triple that is repeated, the later ones are numbered."""
     seen: dict[str, int] = {}
     for index in range(len(result.rankings)):
         if result.test_triples is None:
-            yield SELF
+            yield SELF.removesuffix(".json")
             continue
         if result.sets is not None:
-            yield f"set_{index}.json"
+            yield f"set_{index}"
             continue
         triple, other = result.question(index)
         stem = f"triple_{'_'.join(map(str, triple))}" + ("" if other is None else f"_not_{other}")
         seen[stem] = seen.get(stem, 0) + 1
-        yield f"{stem}.json" if seen[stem] == 1 else f"{stem}_again_{seen[stem]}.json"
+        yield stem if seen[stem] == 1 else f"{stem}_again_{seen[stem]}"

@@ -68,6 +68,11 @@ def rank_word(ranks: EntityRanks, test: int) -> str:
     return _rank(ranks.filtered[test])
 
 
+def raw_rank_word(ranks: EntityRanks, test: int) -> str:
+    """Write a raw rank."""
+    return _rank(ranks.raw[test])
+
+
 def _rank(rank: float) -> str:
     """Write a rank: with its half in the middle of an even number of ties."""
     return f"{rank:,.0f}" if float(rank).is_integer() else f"{rank:,.1f}"
@@ -83,7 +88,7 @@ def _sentences(result: InfluenceResult, predictions: Predictions, test: int, *, 
     number = f"{result.run['prediction']['num_entities']:,}"
     for role, ranks in (("tail", predictions.tail_ranks), ("head", predictions.head_ranks)):
         if ranks is not None:
-            raw = f"{_rank(ranks.raw[test])} counting the {role}s of other training triples"
+            raw = f"{raw_rank_word(ranks, test)} counting the {role}s of other training triples"
             parts.append(f"Rank of the {role}: {_rank(ranks.filtered[test])} of {number} entities ({raw}).")
     return " ".join(parts)
 

@@ -76,12 +76,17 @@ def asked(result: InfluenceResult, test_index: int) -> str:
     return f"{text}{loss}"
 
 
-def meaning(result: InfluenceResult) -> str:
-    """Say what sign and size mean."""
+def size_meaning(result: InfluenceResult) -> str:
+    """Say what the size of an influence is."""
     way = "curvature" if "curvature" in result.run else result.run["preconditioner"]
     sizes = _SIZES.get(way, _OTHER_SIZES)
+    return sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]])
+
+
+def meaning(result: InfluenceResult) -> str:
+    """Say what sign and size mean."""
     spread = "" if result.spread is None else " Spread: the standard deviation over the trainings."
-    return SIGNS + sizes[result.run["normalize"]].format(change=_CHANGES[result.run["explain"]]) + spread
+    return SIGNS + size_meaning(result) + spread
 
 
 def _spread(result: InfluenceResult, test_index: int) -> dict[int, float]:

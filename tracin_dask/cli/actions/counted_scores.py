@@ -155,7 +155,7 @@ class SavedInfluences:
         """
         influences = self._of_candidates(start, questions)
         tallies = [list(_tallies(asked, values, hops)) for asked, values in zip(questions, influences, strict=True)]
-        for first, values in self._blocks(start, len(questions)):
+        for first, values in self.blocks(start, len(questions)):
             block = store.read(first, first + values.shape[1])
             for asked, row, found in zip(questions, values, tallies, strict=True):
                 for name, tally in found:
@@ -173,12 +173,12 @@ class SavedInfluences:
         """Read the influences of the training triples that may be known."""
         rows = questions[0].rows
         found = np.zeros((len(questions), len(rows)), np.float32)
-        for first, values in self._blocks(start, len(questions)):
+        for first, values in self.blocks(start, len(questions)):
             low, high = np.searchsorted(rows, [first, first + values.shape[1]]).tolist()
             found[:, low:high] = values[:, rows[low:high] - first]
         return found
 
-    def _blocks(self, start: int, count: int) -> Iterator[tuple[int, Float[ndarray, "test row"]]]:
+    def blocks(self, start: int, count: int) -> Iterator[tuple[int, Float[ndarray, "test row"]]]:
         """Read the influences on some test triples in blocks of whole chunks, each with its first row."""
         number, chunk = self.array.shape[-1], self.array.chunks[-1]
         step = chunk * max(1, min(BLOCK_BYTES // (4 * count), BLOCK_ROWS) // chunk)

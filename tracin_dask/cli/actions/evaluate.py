@@ -7,6 +7,7 @@ from rich.console import Console
 
 from tracin_dask import __version__
 from tracin_dask.cli.actions.counted_scores import SavedInfluences, open_saved
+from tracin_dask.cli.actions.known import read_truth
 from tracin_dask.cli.actions.known_in_graph import in_graph, refuse_other_store, vocabulary_of_store
 from tracin_dask.cli.evaluate import EvaluateFlags
 from tracin_dask.cli.say import say
@@ -18,12 +19,9 @@ from tracin_dask.report.formats import read_result
 from tracin_dask.report.json import explained
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.truth.columns import asked, known_of, refuse_paths_without_tests
-from tracin_dask.report.truth.edges import read_edges
 from tracin_dask.report.truth.evaluation import Evaluation, Settings, evaluate
 from tracin_dask.report.truth.files import refuse_foreign, to_dict, write_evaluation
 from tracin_dask.report.truth.known import KnownIds
-from tracin_dask.report.truth.own import read_own_truth
-from tracin_dask.report.truth.paths import read_paths
 from tracin_dask.report.truth.places import ORDERS, order_of
 from tracin_dask.report.truth.resolve import resolve
 from tracin_dask.report.truth.screen import evaluation_tables
@@ -46,7 +44,7 @@ def evaluate_result(path: Place, options: EvaluateFlags) -> None:
     _refuse_missing(options)
     folder = options["output_dir"] or _default_folder(path)
     refuse_foreign(folder)
-    truth = _read_truth(options)
+    truth = read_truth(options)
     result = read_result(path, all_groups=False)
     _refuse_damaged(path, result)
     refuse_paths_without_tests(result, truth)
@@ -88,14 +86,6 @@ def _default_folder(path: Place) -> Place:
     if path.name == SUMMARY:
         return path.parent / "evaluation"
     return path.parent / f"{path.name.rpartition('.')[0] or path.name}.evaluation"
-
-
-def _read_truth(options: EvaluateFlags) -> Truth:
-    return Truth(
-        edges=None if options["edges"] is None else read_edges(options["edges"]),
-        paths=None if options["paths"] is None else read_paths(options["paths"]),
-        own=None if options["truth"] is None else read_own_truth(options["truth"]),
-    )
 
 
 def _evaluate(

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from tracin_dask.cli.actions.known import known_columns
 from tracin_dask.cli.say import say
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.explained import writing
@@ -14,6 +15,7 @@ from tracin_dask.report.exports.write import write_exports
 from tracin_dask.report.folder import SUMMARY
 from tracin_dask.report.formats import read_result
 from tracin_dask.report.json import explained
+from tracin_dask.report.page.histogram import Histogram
 from tracin_dask.report.result import InfluenceResult
 
 if TYPE_CHECKING:
@@ -21,8 +23,16 @@ if TYPE_CHECKING:
 
 MOST_HOPS = 3
 FOLDER = "report"
-_USED_FOR = {"--raw-text": "raw_text", "--train-self-influence": "train_self_influence", "--train": "columns"}
-"""Options, and the field of `ExportOptions` that each sets."""
+_USED_FOR = {
+    "raw_text": "raw_text",
+    "train_self_influence": "train_self_influence",
+    "train": "hops",
+    "edges": "truth",
+    "paths": "truth",
+    "truth": "truth",
+    "saved_scores": "histogram",
+}
+"""Options, and what each changes: see `Export.uses`."""
 
 
 def write_report(path: Place, exports: Sequence[Export], flags: "ReportFlags") -> None:
@@ -42,7 +52,8 @@ def write_report(path: Place, exports: Sequence[Export], flags: "ReportFlags") -
         options = ExportOptions(
             raw_text=flags["raw_text"],
             train_self_influence=flags["train_self_influence"],
-            columns=_columns(result, flags),
+            columns=known_columns(result, flags) | _hops(result, flags),
+            histogram=_histogram(result, flags),
         )
         with writing(folder, "the report", kept=lambda: "files that are complete stay"):
             written = list(write_exports(result, folder, exports, options, overwrite=flags["overwrite"]))
@@ -69,16 +80,25 @@ def _refuse_contradictions(exports: Sequence[Export], flags: "ReportFlags") -> N
     if flags["most_hops"] is not None and flags["train"] is None:
         raise ConfigError("--most-hops limits the distances in a training graph; give --train STORE, too")
     used = {field for export in exports for field in export.uses}
-    given = {"--raw-text": flags["raw_text"], "--train": flags["train"]}
-    given["--train-self-influence"] = flags["train_self_influence"]
-    for option, value in given.items():
-        if value and _USED_FOR[option] not in used:
-            takers = [f"--{name}" for name, export in EXPORTS.items() if _USED_FOR[option] in export.uses]
-            raise ConfigError(f"{option} changes {' and '.join(takers)} only; give one of these, or leave it out")
+    for name, field in _USED_FOR.items():
+        if cast("dict[str, object]", flags)[name] and field not in used:
+            takers = [f"--{export.name}" for export in EXPORTS.values() if field in export.uses]
+            raise ConfigError(
+                f"--{name.replace('_', '-')} changes {' and '.join(takers)} only; give one of these, or leave it out"
+            )
 
 
-def _columns(result: InfluenceResult, flags: "ReportFlags") -> dict[str, ExtraColumn]:
-    """Compute what is not in the result itself."""
+def _histogram(result: InfluenceResult, flags: "ReportFlags") -> Histogram | None:
+    """Count all influences, where they were saved."""
+    if flags["saved_scores"] is None:
+        return None
+    from tracin_dask.cli.actions.saved_histogram import histogram_of  # noqa: PLC0415 - zarr is slow to import
+
+    return histogram_of(result, flags["saved_scores"])
+
+
+def _hops(result: InfluenceResult, flags: "ReportFlags") -> dict[str, ExtraColumn]:
+    """Count the hops in the training graph."""
     if flags["train"] is None:
         return {}
     from tracin_dask.cli.actions.hops import hop_columns  # noqa: PLC0415 - zarr is slow to import

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from tracin_dask.places.place import Place
+from tracin_dask.report.page.histogram import Histogram
 from tracin_dask.report.result import InfluenceResult
 
 
@@ -19,15 +20,18 @@ class ExtraColumn:
         For each ranking, a value for each of its training triples; null where it is not known. All have one type.
     csv_name
         The column's name in the files of `--csv`; None where these do not have it.
+    is_truth
+        Whether it says which training triples are known reasons: pages mark these.
     """
 
     values: tuple[pa.Array, ...]
     csv_name: str | None = None
+    is_truth: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """What exports are asked for; `Export.uses` names those that one depends on.
+    """What exports are asked for.
 
     Attributes
     ----------
@@ -37,11 +41,14 @@ class ExportOptions:
         Add the self-influence of every training triple to the files of `--csv`.
     columns
         Further columns, by their names in the long table.
+    histogram
+        Of all influences, for the pages.
     """
 
     raw_text: bool = False
     train_self_influence: bool = False
     columns: Mapping[str, ExtraColumn] = field(default_factory=dict)
+    histogram: Histogram | None = None
 
 
 def no_notes(_result: InfluenceResult, _options: ExportOptions) -> list[str]:
@@ -60,7 +67,7 @@ class Export:
     help
         One line about it, for the help.
     uses
-        The fields of `ExportOptions` that change what it writes.
+        What changes what it writes: fields of `ExportOptions`, or `hops` and `truth` for its columns.
     files
         Names the files that it will write into a folder, the one that a reader opens first at the end. Raises
         `ResultError` if it cannot write this result with these options.

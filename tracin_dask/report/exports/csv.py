@@ -170,7 +170,7 @@ def _earlier(summary: Place) -> Iterator[Place]:
 EXPORT = Export(
     name="csv",
     help=f"A CSV file for each test triple, triple_NNN_HEAD_TAIL_tracin.csv, and {SUMMARY}, as TiePin writes them.",
-    uses=frozenset({"raw_text", "train_self_influence"}),
+    uses=frozenset({"raw_text", "train_self_influence", "truth"}),
     files=files,
     write=write,
     notes=notes,

@@ -25,7 +25,7 @@ def write(result: InfluenceResult, folder: Place, options: ExportOptions) -> lis
 EXPORT = Export(
     name="parquet",
     help="The same table with types, influences.parquet.",
-    uses=frozenset({"columns"}),
+    uses=frozenset({"hops", "truth"}),
     files=_files,
     write=write,
 )

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from tracin_dask.report.exports import csv, parquet, tsv
+from tracin_dask.report.exports import csv, html, parquet, tsv
 from tracin_dask.report.exports.base import Export
 
 _ALL = (
+    html.EXPORT,
     csv.EXPORT,
     tsv.EXPORT,
     parquet.EXPORT,

@@ -24,7 +24,7 @@ def write(result: InfluenceResult, folder: Place, options: ExportOptions) -> lis
 EXPORT = Export(
     name="tsv",
     help="One table of all test triples, influences.tsv: a row per test triple and training triple.",
-    uses=frozenset({"raw_text", "columns"}),
+    uses=frozenset({"raw_text", "hops", "truth"}),
     files=_files,
     write=write,
 )

@@ -1,0 +1,107 @@
+"""A browser opens pages: tables are sorted and searched, the theme is toggled and remembered."""
+
+import numpy as np
+import pytest
+from browser import open_browser, severe_messages
+from made_page import full_result, with_label
+from made_paths import triples_with
+from made_results import made_result
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tracin_dask import write_pages
+
+ROWS = 40
+HEADS = "#table-proponents tbody tr:not([hidden]) td[data-l=head]"
+WIDER = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as driver:
+        yield driver
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Open the page of 40 proponents."""
+    triples = [(10 + (7 * n) % ROWS, n % 3, 2) for n in range(ROWS)]
+    result = made_result(triples_with(triples, np.linspace(9, 1, ROWS)))
+    browser.get(f"file://{write_pages(result, tmp_path)[0]}")
+    return browser
+
+
+def column(browser, selector=HEADS):
+    return browser.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].map((cell) => cell.textContent)", selector
+    )
+
+
+def button(browser, name, table="table-proponents"):
+    return next(one for one in browser.find_elements(By.CSS_SELECTOR, f"#{table} thead button") if one.text == name)
+
+
+def test_tables_are_sorted_by_mouse_and_keyboard_and_say_so(opened):
+    heads = lambda: [int(text.split(":")[-1]) for text in column(opened)]  # noqa: E731 - asked for again and again
+    opened.find_element(By.ID, "table-proponents-more").click()
+    assert len(heads()) == ROWS
+    line = button(opened, "line")
+    line.click()
+    assert line.find_element(By.XPATH, "..").get_attribute("aria-sort") == "ascending"
+    head = button(opened, "head")
+    head.send_keys(Keys.ENTER)
+    assert heads() == sorted(heads())
+    assert head.find_element(By.XPATH, "..").get_attribute("aria-sort") == "ascending"
+    assert line.find_element(By.XPATH, "..").get_attribute("aria-sort") is None
+    head.send_keys(Keys.SPACE)
+    assert heads() == sorted(heads(), reverse=True)
+    button(opened, "influence").click()
+    amounts = opened.execute_script(
+        "return [...document.querySelectorAll('#table-proponents .amount[data-v]')].map((cell) => +cell.dataset.v)"
+    )
+    assert amounts == sorted(amounts, reverse=True)
+
+
+def test_rows_are_found_by_words_and_the_first_ones_are_shown_without(opened):
+    assert len(column(opened)) == 15
+    search = opened.find_element(By.ID, "search")
+    search.send_keys("chebi:1 PREDICATE:0")
+    found = opened.find_element(By.ID, "found").text
+    assert found.endswith("rows")
+    assert 0 < len(column(opened)) < ROWS
+    assert all(relation.endswith("0") for relation in column(opened, HEADS.replace("head]", "relation]")))
+    search.send_keys(" nowhere")
+    assert column(opened) == []
+    search.clear()
+    search.send_keys(Keys.SPACE)
+    assert len(column(opened)) == 15
+
+
+def test_the_theme_is_toggled_and_remembered(opened):
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    light = opened.execute_script(paper)
+    toggle = opened.find_element(By.CSS_SELECTOR, ".theme")
+    assert toggle.text == "Dark theme"
+    toggle.click()
+    dark = opened.execute_script(paper)
+    assert dark != light
+    opened.refresh()
+    assert opened.execute_script(paper) == dark
+    toggle = opened.find_element(By.CSS_SELECTOR, ".theme")
+    assert toggle.text == "Light theme"
+    toggle.click()
+    assert opened.execute_script(paper) == light
+    assert not severe_messages(opened)
+
+
+def test_pages_are_no_wider_than_a_phone_and_run_no_script_of_a_label(browser, tmp_path):
+    attack = "_<img src=x onerror=document.title=1>" + "long" * 20
+    for place in write_pages(with_label(full_result(), attack), tmp_path):
+        wrapper = tmp_path / "wrapper.html"
+        wrapper.write_text(f"<iframe src='{place.name}' style='width:360px;height:900px;border:0'></iframe>")
+        browser.get(f"file://{wrapper}")
+        browser.switch_to.frame(0)
+        assert browser.execute_script("return innerWidth") == 360
+        assert browser.execute_script(WIDER) <= 0
+        assert browser.title != "1"
+    assert not severe_messages(browser)
