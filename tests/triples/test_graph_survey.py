@@ -109,7 +109,7 @@ def test_prefixes_are_what_stands_before_the_first_colon():
 
 
 def test_entities_and_relations_of_the_maps_without_triples_are_named():
-    survey = survey_graph(graph_of([("a", "r", "b")], ["a", "b", "never"], ["r", "unused"]))
+    survey = survey_graph(graph_of([("a", "r", "b")], ["a", "b", "never"], ["r", "unused"], has_maps=True))
     assert counts(survey)["entities without triples"] == 1
     assert "1 entities of the id map have no triple, e.g. never" in words(survey)
     assert "relations of the id map without triples: unused" in words(survey)
