@@ -126,7 +126,7 @@ def test_files_that_exist_are_refused_before_any_is_written(tool, folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "say what to write: --csv, --tsv"),
+        ([], "say what to write: --html, --csv, --tsv or --parquet"),
         (["--csv", "--most-hops", 2], "--most-hops limits the distances in a training graph; give --train STORE, too"),
         (["--csv", "--train", "graph.zarr"], "--train changes --tsv and --parquet only; give one of these, or leave"),
         (["--parquet", "--raw-text"], "--raw-text changes --csv and --tsv only; give one of these, or leave it out"),
