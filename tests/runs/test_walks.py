@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tracin_dask.influence.columns import Targets
-from tracin_dask.runs.inputs.masks import masks_of
+from tracin_dask.runs.inputs.masks.chosen import masks_of
 from tracin_dask.runs.options.masking import MaskingOptions
 from tracin_dask.runs.test_side import locality
 from tracin_dask.triples import neighbourhood, reach

@@ -28,11 +28,11 @@ from tracin_dask.runs.inputs.groupings import Grouping, grouping_of
 from tracin_dask.runs.inputs.inverse_relations import refuse_other_inverses
 from tracin_dask.runs.inputs.learning_rates import settle_learning_rates
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
-from tracin_dask.runs.inputs.masks import masks_of
+from tracin_dask.runs.inputs.masks.chosen import masks_of
+from tracin_dask.runs.inputs.masks.walks import Report
 from tracin_dask.runs.inputs.poor_options import warn_of_poor_options
 from tracin_dask.runs.inputs.resolve import TestTriples, resolve_triples
 from tracin_dask.runs.inputs.stated_labels import refuse_other_labels
-from tracin_dask.runs.inputs.walks import Report
 from tracin_dask.runs.predictions.memory import rank_bytes
 from tracin_dask.runs.reductions import Reductions, reductions_of, top_of
 from tracin_dask.runs.sinks.score_writer import ScoresAddress

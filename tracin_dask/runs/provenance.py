@@ -7,7 +7,7 @@ from tracin_dask import __version__
 from tracin_dask.influence.losses.identity import loss_settings
 from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.report.result import SCHEMA_VERSION
-from tracin_dask.runs.inputs.masks import about_masks
+from tracin_dask.runs.inputs.masks.chosen import about_masks
 from tracin_dask.runs.options.scoring import ScoringOptions
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun

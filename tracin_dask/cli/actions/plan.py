@@ -17,7 +17,7 @@ from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.influence.preconditioners.registry import name_of
 from tracin_dask.influence.reductions import group_totals
 from tracin_dask.launch.place import Place, plan_only
-from tracin_dask.runs.inputs.masks import about_masks
+from tracin_dask.runs.inputs.masks.chosen import about_masks
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.predictions.choice import RankChoice
 from tracin_dask.runs.prepare import PreparedRun

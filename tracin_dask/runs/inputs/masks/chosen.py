@@ -11,7 +11,7 @@ from tracin_dask.influence.masks.candidates import CandidateMask
 from tracin_dask.influence.masks.relations import RelationMask
 from tracin_dask.influence.masks.touching import ExcludeSelfMask, TouchingMask
 from tracin_dask.runs.inputs.listed_triples import resolve_training_triples
-from tracin_dask.runs.inputs.walks import Report, walk_masks
+from tracin_dask.runs.inputs.masks.walks import Report, walk_masks
 from tracin_dask.runs.options.masking import WALKS, MaskingOptions
 from tracin_dask.triples.named import named_ids
 from tracin_dask.triples.store import TripleStore
