@@ -17,10 +17,11 @@ from selenium.webdriver.support.expected_conditions import title_is
 from selenium.webdriver.support.ui import WebDriverWait
 
 LONG_JOB = ["--batch-size", "1", "--top-k", "20"]
-"""Options of a run that takes longer than the test; the test stops it."""
+"""Options of a run that takes long enough to be watched."""
+WIDTH = 1_000
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
-    "--window-size=1400,1250"
+    f"--window-size={WIDTH},1250"
 )
 FIGURES = """
 const found = {};
