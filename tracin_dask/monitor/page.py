@@ -105,7 +105,8 @@ class _Page:
 
 
 def _text(name: str, text: str = "") -> Div:
-    return Div(name=name, text=text, sizing_mode="stretch_width", stylesheets=[words.STYLE])
+    """Make a place for text; Bokeh would take dollar signs in a label for a formula."""
+    return Div(name=name, text=text, sizing_mode="stretch_width", stylesheets=[words.STYLE], disable_math=True)
 
 
 def _chart(title: str, **ranges: object) -> Plot:

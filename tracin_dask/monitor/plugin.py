@@ -135,6 +135,9 @@ def _serve(scheduler: Scheduler, pages: _Pages) -> None:
     application.initialize(IOLoop.current())
 
 
-async def dask_setup(scheduler: Scheduler) -> None:
-    """Bring the page to a scheduler before its first run: `dask scheduler --preload tracin_dask.monitor.plugin`."""
-    await scheduler.register_scheduler_plugin(RunMonitor(), idempotent=True)
+def dask_setup(scheduler: Scheduler) -> None:
+    """Bring the page to a scheduler before its first run: `dask scheduler --preload tracin_dask.monitor.plugin`.
+
+    Dask calls this, and then `start` of all plugins.
+    """
+    scheduler.add_plugin(RunMonitor())
