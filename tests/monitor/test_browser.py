@@ -21,7 +21,7 @@ from tracin_dask.clusters.started import started
 from tracin_dask.monitor.events import FINISHED, LISTS_TOPIC, TOPIC
 from tracin_dask.patience import Patience
 
-LONG_JOB = ["--batch-size", "1", "--top-k", "20"]
+LONG_JOB = ["--batch-size", "2", "--top-k", "20"]
 """Options of a run that takes longer than the test; the test stops it."""
 WIDTH = 1_000
 LONG = f"http://purl.obolibrary.org/obo/{'x' * 160}/MONDO_0005148"
@@ -47,6 +47,8 @@ const found = {
     progress: all(document, "progress").map((bar) => bar.value / bar.max),
     choices: choice ? [...choice.options].map((one) => one.innerText) : [],
     width: document.documentElement.scrollWidth,
+    covered: document.querySelector(".navbar").getBoundingClientRect().bottom
+        - Math.min(...all(document, "h2").map((one) => one.getBoundingClientRect().top)),
     right: Math.max(...all(document, "table, h2, p, progress").map((one) => one.getBoundingClientRect().right)),
 };
 for (const model of window.Bokeh?.documents[0]?._all_models.values() ?? []) {
@@ -60,7 +62,7 @@ return found;
 
 
 @pytest.fixture(scope="module")
-def browser():
+def chromium():
     need("chromium", "chromedriver")
     options = Options()
     for flag in FLAGS.split():
@@ -68,6 +70,14 @@ def browser():
     options.binary_location = "/usr/bin/chromium"
     with webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver")) as driver:
         yield driver
+
+
+@pytest.fixture
+def browser(chromium):
+    """Leave the page of another test, and forget what it said: its dashboard is gone."""
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    return chromium
 
 
 @pytest.fixture
@@ -107,7 +117,7 @@ def scheduler():
         yield client
 
 
-def seen(browser, *choice, until=lambda _: True, seconds=25):
+def seen(browser, *choice, until=lambda _: True, seconds=150):
     """Look at the page until what is seen satisfies the condition; a test triple may be chosen first."""
     deadline = time.monotonic() + seconds
     found = browser.execute_script(SEEN, *choice)
@@ -134,8 +144,8 @@ def no_errors(browser):
 
 
 def fits(found):
-    """Tell whether nothing has to be scrolled to the side."""
-    return found["width"] <= WIDTH and found["right"] <= WIDTH
+    """Tell whether nothing has to be scrolled to the side, or is under the menu."""
+    return found["width"] <= WIDTH and found["right"] <= WIDTH and found["covered"] <= 0
 
 
 def save_shot(browser, tmp_path, name):

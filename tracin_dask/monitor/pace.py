@@ -6,7 +6,7 @@ from datetime import timedelta
 RECENT_SECONDS = 30.0
 """The current speed is that of so many seconds."""
 LEAST_SECONDS = 1.0
-"""Time between two reports that are kept."""
+"""Time between two reports that are kept; less says little about the speed."""
 
 
 class Pace:
@@ -31,8 +31,9 @@ class Pace:
             reports.popleft()
 
     def rate(self, now: float) -> float:
-        """Give the current rows per second; 0 while nothing is known."""
-        return self._since(self._reports[0], now)
+        """Give the current rows per second; 0 while nothing is known, as in the first second."""
+        start = self._reports[0]
+        return self._since(start, now) if now - start[0] >= LEAST_SECONDS else 0.0
 
     def mean_rate(self, now: float) -> float:
         """Give the rows per second of the whole run."""

@@ -17,6 +17,13 @@ from tracin_dask.monitor.state import Figures, RunState
 
 MAX_RUNS = 8
 """Number of runs that the plugin remembers."""
+TEMPLATE = """
+{% extends "simple.html" %}
+{% block extra_resources %}<style>
+body { padding: 0 0 1rem; } .navbar { position: static; } .content { box-sizing: border-box; padding: 0 10px; }
+</style>{% endblock %}
+"""
+"""Dask's own; but its menu, two lines high in a narrow window, would hide the first lines of a page."""
 
 
 class RunMonitor(SchedulerPlugin):
@@ -123,7 +130,7 @@ def _serve(scheduler: Scheduler, pages: _Pages) -> None:
         menu.append(PAGE)
 
     def page(scheduler: Scheduler, extra: Mapping[str, Any], document: Document) -> None:
-        document.template = env.get_template("simple.html")
+        document.template = env.from_string(TEMPLATE)
         document.template_variables.update(extra)
         pages.open(document, scheduler.address)
 

@@ -12,6 +12,7 @@ CELL_LETTERS = 64
 """Longer names in the table are shortened in their middle."""
 OPTION_LETTERS = 110
 STYLE = """
+.bk-clearfix { width: 100%; }
 h2 { margin: 8px 0; } h3 { margin: 16px 0 4px; } p { margin: 4px 0; }
 h2, p, li, td { overflow-wrap: anywhere; }
 progress { width: 100%; height: 14px; accent-color: #2b6c8f; }
@@ -70,7 +71,7 @@ def best_table(test: str, triples: Sequence[BestTriple]) -> str:
     names = ("rank", "influence", "head", "relation", "tail")
     head = "".join(f'<th class="{name}">{name}</th>' for name in names)
     rows = "".join(
-        f'<tr><td class="rank">{one.rank}</td><td class="influence">{one.influence:.6g}</td>'
+        f'<tr><td class="rank">{one.rank}</td><td class="influence">{one.influence:#.6g}</td>'
         f"{_cell(one.head)}{_cell(one.relation)}{_cell(one.tail)}</tr>"
         for one in triples
     )
