@@ -8,18 +8,15 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
-    "--window-size=1400,1250"
-)
+FLAGS = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking"
 
 
 @contextmanager
-def open_browser() -> Iterator[webdriver.Chrome]:
-    """Start Chromium, where it is installed; else skip the test."""
+def open_browser(size: str = "1400,1250") -> Iterator[webdriver.Chrome]:
+    """Start Chromium with a window of this width and height, where it is installed; else skip the test."""
     need("chromium", "chromedriver")
     options = Options()
-    for flag in FLAGS.split():
+    for flag in [*FLAGS.split(), f"--window-size={size}"]:
         options.add_argument(flag)
     options.binary_location = "/usr/bin/chromium"
     with webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver")) as driver:

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -86,11 +87,15 @@ def test_the_page_of_the_dashboard_shows_escapes():
     start = {"event": "start", "run": "a1", "triples": 10, "tasks": 1, "resumed_triples": 0, "test_triples": 1}
     run = RunState(start, now=1.0)
     run.task_failed((0, 10), "tcp://w", f"<b>{BACKWARDS}", now=2.0)
-    run.best([{"test": TITLE, "rank": 1, "influence": 1.0, "head": CLIPBOARD, "relation": "r", "tail": BACKWARDS}])
+    lists = [{"test": TITLE, "triples": [(1.0, CLIPBOARD, "r", f"<b>{BACKWARDS}")]}]
+    run.lists({"event": "lists", "run": "a1", "word": "test triple", "total": 1, "lists": lists})
     document = Document()
-    fill(document, lambda: run.figures(3.0))
+    fill(document, lambda: run.figures(3.0), "tcp://127.0.0.1:8786")
     assert r"&lt;b&gt;c\u202edef" in document.select_one({"name": "failures"}).text
-    assert document.select_one({"name": "best"}).data["head"] == [visible(CLIPBOARD)]
+    table = document.select_one({"name": "best"}).text
+    assert escape(visible(CLIPBOARD)) in table
+    assert r"&lt;b&gt;c\u202edef" in table
+    assert OBEYED.findall(table) == []
 
 
 def test_commands_print_their_messages_through_one_function():

@@ -1,6 +1,7 @@
 """`tracin-dask run` on worker processes gives the same bits as in this process."""
 
 import json
+from html.parser import HTMLParser
 
 import pytest
 from distributed import LocalCluster
@@ -87,10 +88,28 @@ def test_an_unreachable_cluster_is_a_short_error(project, tool, tmp_path):
         tool("run", *project.options(), *words)
 
 
-def test_performance_report_of_a_run_on_workers_is_written(explain_at, address, tmp_path_factory):
+class Loaded(HTMLParser):
+    """Collects what a page loads or links to; texts of scripts are no tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts = 0
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"
+        self.addresses += [value for name, value in attrs if name in {"src", "href"}]
+
+
+def test_performance_report_of_a_run_on_workers_loads_nothing_from_the_network(explain_at, address, tmp_path_factory):
     page = tmp_path_factory.mktemp("report") / "report.html"
     explain_at("--cluster", address, "--performance-report", page)
-    assert "Dask Performance Report" in page.read_text()
+    text, loaded = page.read_text(), Loaded()
+    loaded.feed(text)
+    assert "Dask Performance Report" in text
+    assert loaded.scripts > 1
+    assert not [address for address in loaded.addresses if not address.startswith("data:")]
+    assert len(text) < 3_000_000
 
 
 def test_performance_report_without_workers_is_refused(project, tool, tmp_path):

@@ -24,16 +24,16 @@ def lines_of(clock, reports, capsys, *, is_resumed):
     return capsys.readouterr().err.splitlines()
 
 
-def test_speed_and_time_left_are_those_of_the_whole_run(clock, capsys):
+def test_lines_state_the_recent_speed_and_the_last_one_that_of_the_whole_run(clock, capsys):
     assert lines_of(clock, [(10, 100), (30, 200), (10, 1000)], capsys, is_resumed=False) == [
-        "scored 200 of 1,000 training triples, 5/s, 160 s left",
+        "scored 200 of 1,000 training triples, 3/s, 0:04:00 left",
         "scored 1,000 of 1,000 training triples, 20/s",
     ]
 
 
 def test_what_an_interrupted_run_recorded_does_not_count_as_done_by_this_one(clock, capsys):
     assert lines_of(clock, [(10, 900), (40, 940), (10, 1000)], capsys, is_resumed=True) == [
-        "scored 940 of 1,000 training triples, 1/s, 60 s left",
+        "scored 940 of 1,000 training triples, 1/s, 0:01:00 left",
         "scored 1,000 of 1,000 training triples, 2/s",
     ]
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tracin_dask.monitor.state import RATE_SECONDS, RunState
+from tracin_dask.monitor.pace import RECENT_SECONDS
+from tracin_dask.monitor.state import RunState
 
 START = {"event": "start", "run": "a1", "triples": 1_000, "tasks": 4, "resumed_triples": 200, "test_triples": 1}
 BEST = {"test": "a · r · b", "rank": 1, "influence": 0.5, "head": "h", "relation": "r", "tail": "t"}
@@ -32,11 +33,11 @@ def test_rows_that_a_task_reported_before_it_finished_count_once(run):
 
 def test_triples_per_second_of_each_worker_cover_only_the_last_seconds(run):
     run.task_finished((200, 400), "w1", now=101.0)
-    run.task_finished((400, 430), "w2", now=130.0)
-    now = run.figures(131.0)
-    assert now.by_worker == {"w2": pytest.approx(30 / RATE_SECONDS)}
+    run.task_finished((400, 430), "w2", now=140.0)
+    now = run.figures(141.0)
+    assert now.by_worker == {"w2": pytest.approx(30 / RECENT_SECONDS)}
     assert now.scored_by_worker == {"w1": 200, "w2": 30}
-    assert [time for time, _ in now.history] == [101.0, 130.0]
+    assert [time for time, _ in now.history] == [101.0, 140.0]
 
 
 def test_unfinished_rows_of_a_lost_worker_no_longer_count_and_its_task_is_a_retry(run):
@@ -66,3 +67,12 @@ def test_figures_stay_the_same_after_the_end_even_when_workers_leave(run):
     now = run.figures(200.0)
     assert (now.outcome, now.seconds, now.seconds_left, now.workers_lost) == ("finished", 10.0, 0.0, 0)
     assert now.best[0].tail == "t"
+    assert now.triples_per_second == 0.0
+
+
+def test_the_speed_of_a_run_that_has_ended_is_that_of_the_whole_run(run):
+    run.task_finished((200, 600), "w1", now=110.0)
+    run.task_finished((600, 1_000), "w1", now=180.0)
+    assert run.figures(180.0).triples_per_second == pytest.approx(400 / 70)
+    run.ended("finished", now=180.0)
+    assert run.figures(300.0).triples_per_second == pytest.approx(10.0)

@@ -9,14 +9,21 @@ from bokeh.document import Document
 from distributed import Scheduler, SchedulerPlugin
 from tornado.ioloop import IOLoop
 
-from tracin_dask.monitor.events import PAGE, SCORE_TASK, TOPIC, progress_topic
+from tracin_dask.monitor.events import LISTS_TOPIC, PAGE, SCORE_TASK, TOPIC, progress_topic
 from tracin_dask.monitor.metrics import RunMetrics
 from tracin_dask.monitor.origins import same_pages
-from tracin_dask.monitor.page import fill
+from tracin_dask.monitor.page import Update, fill
 from tracin_dask.monitor.state import Figures, RunState
 
 MAX_RUNS = 8
 """Number of runs that the plugin remembers."""
+TEMPLATE = """
+{% extends "simple.html" %}
+{% block extra_resources %}<style>
+body { padding: 0 0 1rem; } .navbar { position: static; } .content { box-sizing: border-box; padding: 0 10px; }
+</style>{% endblock %}
+"""
+"""Dask's own; but its menu, two lines high in a narrow window, would hide the first lines of a page."""
 
 
 class RunMonitor(SchedulerPlugin):
@@ -31,7 +38,8 @@ class RunMonitor(SchedulerPlugin):
         self._runs: dict[str, RunState] = {}
         self._metrics = RunMetrics(self._figures)
         prometheus_client.REGISTRY.register(self._metrics)
-        _serve(scheduler, self._figures)
+        self._pages = _Pages(self._figures)
+        _serve(scheduler, self._pages)
 
     async def close(self) -> None:
         """Unregister the metrics: the next scheduler in this process registers its own."""
@@ -39,7 +47,9 @@ class RunMonitor(SchedulerPlugin):
 
     def log_event(self, topic: str, msg: Any) -> None:  # noqa: ANN401 - Dask's signature
         """Record an event of a run."""
-        if topic != TOPIC:
+        if topic == LISTS_TOPIC:
+            self._scheduler._broker.truncate(LISTS_TOPIC)  # noqa: SLF001 - else it would keep a thousand of them
+        elif topic != TOPIC:
             return
         now = time.time()
         match msg:
@@ -55,8 +65,11 @@ class RunMonitor(SchedulerPlugin):
             run.reported(msg["worker"], msg["task"], msg["rows"], now)
         elif event == "best":
             run.best(msg["triples"])
+        elif event == "lists":
+            run.lists(msg)
         elif event == "end":
             run.ended(msg["outcome"], now)
+            self._pages.update()  # the scheduler of a run may close at once
             # nobody listens any more: else a scheduler would keep the progress of all its runs
             self._scheduler._broker.truncate(progress_topic(msg["run"]))  # noqa: SLF001 - it has no public name
 
@@ -88,7 +101,25 @@ class RunMonitor(SchedulerPlugin):
         return None if last is None else last.figures(time.time())
 
 
-def _serve(scheduler: Scheduler, figures: Callable[[], Figures | None]) -> None:
+class _Pages:
+    """The page as it is open in some browsers."""
+
+    def __init__(self, figures: Callable[[], Figures | None]) -> None:
+        self._figures = figures
+        self._updates: dict[Document, Update] = {}
+
+    def open(self, document: Document, address: str) -> None:
+        """Show the run in a browser, until that closes the page."""
+        self._updates[document] = fill(document, self._figures, address)
+        document.on_session_destroyed(lambda _: self._updates.pop(document, None))
+
+    def update(self) -> None:
+        """Show what is new now, not in a second."""
+        for document, update in self._updates.items():
+            document.add_next_tick_callback(update)
+
+
+def _serve(scheduler: Scheduler, pages: _Pages) -> None:
     """Serve the page among Dask's own pages, with their template and a menu entry."""
     from distributed.dashboard.components.scheduler import env  # noqa: PLC0415 - slow, and private
     from distributed.dashboard.core import BokehApplication  # noqa: PLC0415 - bokeh is slow to import
@@ -98,10 +129,10 @@ def _serve(scheduler: Scheduler, figures: Callable[[], Figures | None]) -> None:
     if PAGE not in menu:
         menu.append(PAGE)
 
-    def page(scheduler: Scheduler, extra: Mapping[str, Any], document: Document) -> None:  # noqa: ARG001 - Dask's signature
-        document.template = env.get_template("simple.html")
+    def page(scheduler: Scheduler, extra: Mapping[str, Any], document: Document) -> None:
+        document.template = env.from_string(TEMPLATE)
         document.template_variables.update(extra)
-        fill(document, figures)
+        pages.open(document, scheduler.address)
 
     application = BokehApplication(
         {f"/{PAGE}": page}, scheduler, prefix="", template_variables=template_variables(scheduler)
@@ -109,3 +140,11 @@ def _serve(scheduler: Scheduler, figures: Callable[[], Figures | None]) -> None:
     same_pages(application, scheduler)
     scheduler.http_application.add_application(application)
     application.initialize(IOLoop.current())
+
+
+def dask_setup(scheduler: Scheduler) -> None:
+    """Bring the page to a scheduler before its first run: `dask scheduler --preload tracin_dask.monitor.plugin`.
+
+    Dask calls this, and then `start` of all plugins.
+    """
+    scheduler.add_plugin(RunMonitor())

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
 from tracin_dask import types
+from tracin_dask.monitor.pace import Pace, left_words
 
 _BAR_WIDTH = 20
 """Leaves room for numbers of millions of triples in 80 columns."""
@@ -25,22 +27,17 @@ def run_progress(*, is_resumed: bool, say: Callable[[str], object], bars: Bars |
 
     What a resumed run reports first was done by an earlier one.
     """
+    meter = _Meter(is_resumed=is_resumed)
     if bars is None:
-        yield _lines(_Meter(is_resumed=is_resumed), say)
+        yield _lines(meter, say)
         return
-    columns = (
-        TextColumn("scoring"),
-        BarColumn(bar_width=_BAR_WIDTH),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.0f} triples/s"),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("scoring"), BarColumn(bar_width=_BAR_WIDTH), MofNCompleteColumn(), _PaceColumn(meter))
     with bars(*columns) as progress:
-        bar = progress.add_task("scoring", total=None, rate=0.0)
-        meter = _Meter(is_resumed=is_resumed)
+        bar = progress.add_task("scoring", total=None)
 
         def report(done: int, total: int) -> None:
-            progress.update(bar, completed=done, total=total, rate=meter.rate(done))
+            meter.report(done, total)
+            progress.update(bar, completed=done, total=total)
 
         yield report
 
@@ -61,13 +58,11 @@ def _lines(meter: "_Meter", say: Callable[[str], object]) -> types.Progress:
 
     def report(done: int, total: int) -> None:
         nonlocal last
-        rate = meter.rate(done)
+        meter.report(done, total)
         if done < total and time.monotonic() - last < LINE_SECONDS:
             return
         last = time.monotonic()
-        speed = f", {rate:,.0f}/s" if rate > 0 else ""
-        left = f", {(total - done) / rate:,.0f} s left" if rate > 0 and done < total else ""
-        say(f"scored {done:,} of {total:,} training triples{speed}{left}")
+        say(", ".join([f"scored {done:,} of {total:,} training triples", *meter.words()]))
 
     return report
 
@@ -76,11 +71,35 @@ class _Meter:
     """Measures the speed of this run alone: what a resumed run reports first was done by an earlier one."""
 
     def __init__(self, *, is_resumed: bool) -> None:
-        self._started, self._before = time.monotonic(), None if is_resumed else 0
+        self._started, self._is_resumed = time.monotonic(), is_resumed
+        self._pace: Pace | None = None
+        self._is_done = False
 
-    def rate(self, done: int) -> float:
+    def report(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if self._before is None:
-            self._started, self._before = now, done
-        seconds = now - self._started
-        return (done - self._before) / seconds if seconds > 0 else 0.0
+        if self._pace is None:
+            self._pace = Pace(total, done, now) if self._is_resumed else Pace(total, 0, self._started)
+        self._pace.report(done, now)
+        self._is_done = done >= total
+
+    def words(self) -> list[str]:
+        """Say how fast the run is, and when it ends."""
+        now = time.monotonic()
+        if self._pace is None:
+            return []
+        if self._is_done:
+            rate = self._pace.mean_rate(now)
+            return [f"{rate:,.0f}/s"] if rate > 0 else []
+        left = self._pace.seconds_left(now)
+        return [] if left is None else [f"{self._pace.rate(now):,.0f}/s", left_words(left)]
+
+
+class _PaceColumn(ProgressColumn):
+    """The speed and the time left."""
+
+    def __init__(self, meter: _Meter) -> None:
+        super().__init__()
+        self._meter = meter
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002 - rich's signature
+        return Text(", ".join(self._meter.words()))

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tracin_dask.monitor.pace import RECENT_SECONDS, Pace
+
 Rows = tuple[int, int]
 
-RATE_SECONDS = 15.0
-"""Triples per second are averaged over this many seconds."""
 SAMPLE_SECONDS = 1.0
 MAX_SAMPLES = 3_600
 MAX_FAILURES = 20
@@ -25,6 +25,25 @@ class BestTriple:
     head: str
     relation: str
     tail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestList:
+    """The strongest training triples so far of one test triple, or of whatever else a run ranks them for."""
+
+    test: str
+    triples: tuple[BestTriple, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestLists:
+    """The lists of the first test triples."""
+
+    word: str = ""
+    """What they are of, such as "test triple"; nothing for self-influence."""
+    total: int = 0
+    """The number of test triples, of which only the first are shown."""
+    lists: tuple[BestList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +70,7 @@ class Figures:
     seconds: float
     """Since the start."""
     triples_per_second: float
+    """Recently, or of the whole run once it has ended."""
     seconds_left: float | None
     """None while the speed is unknown."""
     by_worker: Mapping[str, float]
@@ -63,6 +83,9 @@ class Figures:
     failures: tuple[Failure, ...]
     """The most recent ones, newest first."""
     best: tuple[BestTriple, ...]
+    """A few of the first test triples, for metrics."""
+    lists: BestLists
+    """More of them, for the page."""
     history: tuple[tuple[float, float], ...]
     """(seconds since 1970, triples per second), at most one point per second."""
 
@@ -83,11 +106,13 @@ class RunState:
         self._rows_done = 0
         self._in_task: Counter[tuple[str, int]] = Counter()
         """Rows reported for an unfinished task, by worker and first row of the task."""
+        self._pace = Pace(self._num_triples, self._resumed, now)
         self._scored: Counter[str] = Counter()
         self._recent: deque[tuple[float, str, int]] = deque()
         self._failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._failed = self._lost = 0
         self._best: tuple[BestTriple, ...] = ()
+        self._lists = BestLists()
         self._history: deque[tuple[float, float]] = deque(maxlen=MAX_SAMPLES)
 
     @property
@@ -99,6 +124,7 @@ class RunState:
         """Record that a worker scored rows of the task that starts at row `task`."""
         self._in_task[worker, task] += rows
         self._count(worker, rows, now)
+        self._note(now)
 
     def task_started(self, rows: Rows) -> None:
         """Record that a task was sent to a worker; sending it again counts as a retry."""
@@ -110,6 +136,7 @@ class RunState:
         if rows not in self._done:
             self._done.add(rows)
             self._rows_done += rows[1] - rows[0]
+        self._note(now)
 
     def task_failed(self, rows: Rows, worker: str, message: str, now: float) -> None:
         """Record that a task raised an error."""
@@ -124,10 +151,17 @@ class RunState:
         if self.is_running:
             self._lost += 1
             self._failures.appendleft(Failure(time=now, worker=worker, message="worker lost; its tasks run again"))
+            self._note(now)
 
     def best(self, triples: Sequence[Mapping[str, Any]]) -> None:
         """Replace the strongest training triples so far."""
         self._best = tuple(BestTriple(**triple) for triple in triples)
+
+    def lists(self, event: Mapping[str, Any]) -> None:
+        """Replace the lists that the page shows by those of an event `lists`."""
+        self._lists = BestLists(
+            word=event["word"], total=event["total"], lists=tuple(_best_list(one) for one in event["lists"])
+        )
 
     def ended(self, outcome: str, now: float) -> None:
         """Record that the run ended."""
@@ -136,42 +170,59 @@ class RunState:
     def figures(self, now: float) -> Figures:
         """Return the current figures."""
         end = now if self._ended is None else self._ended
-        rates = self._rates(end)
-        rate = sum(rates.values(), 0.0)
-        done = min(self._resumed + self._rows_done + sum(self._in_task.values()), self._num_triples)
-        left = (self._num_triples - done) / rate if rate > 0 else None
+        rate = self._pace.rate(end) if self.is_running else self._pace.mean_rate(end)
         return Figures(
             run=self.run,
             outcome=self._outcome,
             num_triples=self._num_triples,
-            triples_done=done,
+            triples_done=self._triples_done,
             num_tasks=self._num_tasks,
             tasks_done=len(self._done),
             seconds=end - self._started,
             triples_per_second=rate,
-            seconds_left=left if self.is_running else 0.0,
-            by_worker=rates,
+            seconds_left=self._pace.seconds_left(end) if self.is_running else 0.0,
+            by_worker=self._rates(end),
             scored_by_worker=dict(self._scored),
             tasks_retried=sum(starts - 1 for starts in self._starts.values()),
             tasks_failed=self._failed,
             workers_lost=self._lost,
             failures=tuple(self._failures),
             best=self._best,
+            lists=self._lists,
             history=tuple(self._history),
         )
 
+    @property
+    def _triples_done(self) -> int:
+        return min(self._resumed + self._rows_done + sum(self._in_task.values()), self._num_triples)
+
     def _count(self, worker: str, rows: int, now: float) -> None:
+        """Record rows that a worker scored; the progress of the run is noted after each of its reports."""
         self._scored[worker] += rows
         self._recent.append((now, worker, rows))
+
+    def _note(self, now: float) -> None:
+        """Record how far the run is."""
+        self._pace.report(self._triples_done, now)
         if not self._history or now - self._history[-1][0] >= SAMPLE_SECONDS:
-            self._history.append((now, sum(self._rates(now).values(), 0.0)))
+            self._history.append((now, self._pace.rate(now)))
 
     def _rates(self, now: float) -> dict[str, float]:
         """Return triples per second by worker; a run younger than the span is averaged since its start."""
-        while self._recent and self._recent[0][0] < now - RATE_SECONDS:
+        while self._recent and self._recent[0][0] < now - RECENT_SECONDS:
             self._recent.popleft()
-        span = min(RATE_SECONDS, now - self._started)
+        span = min(RECENT_SECONDS, now - self._started)
         rows: Counter[str] = Counter()
         for _, worker, count in self._recent:
             rows[worker] += count
         return {worker: count / span for worker, count in sorted(rows.items())} if span > 0 else {}
+
+
+def _best_list(given: Mapping[str, Any]) -> BestList:
+    """Read one list of an event; its triples are (influence, head, relation, tail), the strongest first."""
+    test = given["test"]
+    triples = tuple(
+        BestTriple(test=test, rank=rank, influence=influence, head=head, relation=relation, tail=tail)
+        for rank, (influence, head, relation, tail) in enumerate(given["triples"], start=1)
+    )
+    return BestList(test=test, triples=triples)

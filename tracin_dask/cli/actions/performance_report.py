@@ -1,5 +1,9 @@
-"""Dask's performance report of a run: recorded while workers score, written after the result."""
+"""Dask's performance report of a run: recorded while workers score, written after the result.
 
+The page works without network: Bokeh is in it.
+"""
+
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +19,10 @@ from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+_ICON = re.compile(rb'<link rel="shortcut icon"[^>]*>')
+"""Which Dask loads from its own site."""
 
 
 @dataclass(slots=True)
@@ -57,11 +65,15 @@ def performance_report(place: Place | None, client: "Client | None") -> Iterator
     with tempfile.TemporaryDirectory(prefix="tracin-dask-") as folder:
         page = Path(folder) / "report.html"
         with client.as_current():
-            recorded = distributed.performance_report(filename=str(page))
+            recorded = distributed.performance_report(filename=str(page), mode="inline")
             recorded.__enter__()
             yield report  # if that fails, the cluster may be gone: no report
             try:
                 recorded.__exit__(None, None, None)
-                report.page = page.read_bytes()
+                report.page = _without_icon(page.read_bytes())
             except Exception as error:  # noqa: BLE001 - whatever Dask raises, the result of the block is there
                 say(f"there is no performance report: {error}", err=True, even_if_quiet=True)
+
+
+def _without_icon(page: bytes) -> bytes:
+    return _ICON.sub(b'<link rel="icon" href="data:,">', page)
