@@ -1,10 +1,12 @@
 """The page `/tracin` of the dashboard: progress, workers, strongest training triples so far, failures."""
 
 from collections.abc import Callable
+from typing import Any
 
 from bokeh.document import Document
 from bokeh.layouts import column, row
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, NumeralTickFormatter
+from bokeh.models.annotations import Title
 from bokeh.models.plots import Plot
 from bokeh.models.widgets import Div, Select
 from bokeh.plotting import figure
@@ -14,6 +16,8 @@ from tracin_dask.monitor.state import RUNNING, BestList, BestLists, Figures
 
 REFRESH_MILLISECONDS = 1_000
 COLOR = "#2b6c8f"
+CHART_PIXELS = 220
+"""Height of a chart."""
 MOST_WORKERS = 16
 """Bars in the chart of workers."""
 FIRST = "0"
@@ -51,13 +55,9 @@ class _Page:
         self.speed = ColumnDataSource({"time": [], "rate": []}, name="speed")
         self.workers = ColumnDataSource({"worker": [], "rate": []}, name="workers")
         self._names = FactorRange(factors=[])
-        self._by_worker = _chart("", x_range=DataRange1d(start=0), y_range=self._names)
-        self._by_worker.hbar(y="worker", right="rate", height=0.7, source=self.workers, color=COLOR)
-        self._by_worker.xaxis.formatter = NumeralTickFormatter(format="0,0")
-        speed = _chart("triples per second", x_axis_type="datetime", y_range=DataRange1d(start=0))
-        speed.line("time", "rate", source=self.speed, line_width=2, color=COLOR)
-        speed.yaxis.formatter = NumeralTickFormatter(format="0,0")
-        self._charts = row(speed, self._by_worker, sizing_mode="stretch_width", visible=False)
+        self._by_worker = Title(text="")
+        charts = [_speed_chart(self.speed), _worker_chart(self.workers, self._names, self._by_worker)]
+        self._charts = row(*charts, sizing_mode="stretch_width", visible=False)
         self._run, self._lists = "", BestLists()
         self.layout = column(
             self.headline,
@@ -83,7 +83,7 @@ class _Page:
         """Show the slowest workers: the others wait for them."""
         slowest = dict(sorted(now.by_worker.items(), key=lambda one: one[1])[:MOST_WORKERS])
         some = f" ({len(slowest)} slowest of {len(now.by_worker):,})" if len(slowest) < len(now.by_worker) else ""
-        self._by_worker.title.text = f"triples per second of each worker{some}"
+        self._by_worker.text = f"triples per second of each worker{some}"
         names = sorted(slowest)
         self._names.factors = names
         self.workers.data = {"worker": names, "rate": [slowest[name] for name in names]}
@@ -92,7 +92,8 @@ class _Page:
         """Offer the test triples to choose from, and show the table of the chosen one."""
         self._lists = now.lists
         self.title.text = words.best_title(now.lists, running=now.outcome == RUNNING)
-        self.choice.title, self.choice.options = f"{now.lists.word}:", words.options(now.lists)
+        offered: list[str | tuple[Any, str]] = [*words.options(now.lists)]
+        self.choice.title, self.choice.options = f"{now.lists.word}:", offered
         self.choice.visible = len(now.lists.lists) > 1
         if self._run != now.run:
             self._run, self.choice.value = now.run, FIRST
@@ -109,5 +110,29 @@ def _text(name: str, text: str = "") -> Div:
     return Div(name=name, text=text, sizing_mode="stretch_width", stylesheets=[words.STYLE], disable_math=True)
 
 
-def _chart(title: str, **ranges: object) -> Plot:
-    return figure(title=title, height=220, sizing_mode="stretch_width", toolbar_location=None, **ranges)
+def _speed_chart(speed: ColumnDataSource) -> Plot:
+    chart = figure(
+        title="triples per second",
+        x_axis_type="datetime",
+        y_range=DataRange1d(start=0),
+        height=CHART_PIXELS,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+    )
+    chart.line("time", "rate", source=speed, line_width=2, color=COLOR)
+    chart.yaxis.formatter = NumeralTickFormatter(format="0,0")
+    return chart
+
+
+def _worker_chart(workers: ColumnDataSource, names: FactorRange, title: Title) -> Plot:
+    chart = figure(
+        title=title,
+        x_range=DataRange1d(start=0),
+        y_range=names,
+        height=CHART_PIXELS,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+    )
+    chart.hbar(y="worker", right="rate", height=0.7, source=workers, color=COLOR)
+    chart.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    return chart

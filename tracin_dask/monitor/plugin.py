@@ -20,7 +20,8 @@ MAX_RUNS = 8
 TEMPLATE = """
 {% extends "simple.html" %}
 {% block extra_resources %}<style>
-body { padding: 0 0 1rem; } .navbar { position: static; } .content { box-sizing: border-box; padding: 0 10px; }
+body { padding: 0 0 1rem; } .navbar { position: static; } .navbar li a { padding: 11px; }
+.content { box-sizing: border-box; padding: 0 10px; }
 </style>{% endblock %}
 """
 """Dask's own; but its menu, two lines high in a narrow window, would hide the first lines of a page."""
@@ -111,7 +112,11 @@ class _Pages:
     def open(self, document: Document, address: str) -> None:
         """Show the run in a browser, until that closes the page."""
         self._updates[document] = fill(document, self._figures, address)
-        document.on_session_destroyed(lambda _: self._updates.pop(document, None))
+
+        def closed(_: object) -> None:
+            self._updates.pop(document, None)
+
+        document.on_session_destroyed(closed)
 
     def update(self) -> None:
         """Show what is new now, not in a second."""

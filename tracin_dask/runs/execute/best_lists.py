@@ -37,7 +37,8 @@ class BestLists:
         rank_by = self._prepared.config.ranking.rank_by
         rankings = [topk.ranked(top, index, rank_by).take(slice(MOST_TRIPLES)) for index in range(len(self._tests))]
         labels = labels_of(self._prepared.store, np.concatenate([ranking.triples for ranking in rankings]))
-        lists, left = [], MOST_BYTES
+        lists: list[dict[str, Any]] = []
+        left = MOST_BYTES
         for test, ranking in zip(self._tests, rankings, strict=True):
             triples = list(_named(ranking, labels))
             left -= len(test.encode()) + sum(len(name.encode()) for _, *names in triples for name in names)
