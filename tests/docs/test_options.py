@@ -12,8 +12,10 @@ from pages import PAGES, ROOT, commands, name_of
 from tracin_dask.cli.main import group
 from tracin_dask.cli.options.values import GroupBy, ModelFiles
 
-NOT_OURS = {"--help", "--version", "--nthreads", "--preload", "--scheduler-file", "--no-deps"}
-"""Options of click, dask and pip."""
+NOT_OURS = {"--help", "--version", "--nthreads", "--preload", "--scheduler-file", "--no-deps"} | {
+    *("--snakefile", "--configfile", "--cores")
+}
+"""Options of click, dask, pip and Snakemake."""
 OF_SCRIPTS = ("benchmarks.md", "development.md", "evidence.md", "peers.md", "synthetic-graphs.md")
 """Pages about scripts, whose options are none of the command's."""
 

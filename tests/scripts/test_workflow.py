@@ -44,7 +44,7 @@ def test_a_workflow_makes_everything_once_and_again_only_what_changed(tmp_path):
 def snakemake(folder: Path) -> str:
     command = ["snakemake", "--snakefile", ROOT / "scripts" / "workflow" / "Snakefile", "--configfile", "my.json"]
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(  # noqa: S603 - words of this test
+    done = subprocess.run(
         [*map(str, command), "--cores", "1"],
         cwd=folder,
         env=os.environ | {"PATH": paths},
