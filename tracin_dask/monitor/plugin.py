@@ -24,7 +24,7 @@ body { padding: 0 0 1rem; } .navbar { position: static; } .navbar li a { padding
 .content { box-sizing: border-box; padding: 0 10px; }
 </style>{% endblock %}
 """
-"""Dask's own; but its menu, two lines high in a narrow window, would hide the first lines of a page."""
+"""Dask's own, with a menu that does not hide the first lines of the page where a narrow window breaks it."""
 
 
 class RunMonitor(SchedulerPlugin):
