@@ -23,6 +23,7 @@ def address():
 def explain_at(project, tool, tmp_path):
     def run(*words):
         output = tmp_path / "a.json"
+        output.unlink(missing_ok=True)  # a finished run is not computed again
         job = ["--test-triple", *project.test_ids, "--batch-size", 64, "--output", output]
         result = tool("run", *project.options(), *job, *words)
         assert result.exit_code == 0, result.output
