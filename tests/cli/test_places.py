@@ -55,7 +55,7 @@ def test_results_of_every_kind_are_written_and_shown_at_urls(tool, project, outp
     assert len(result.rankings[0]) == 3
     assert len(result.groups) == 1
     said = tool("show", output[1]).output
-    assert f"{result.rankings[0].influence[0]:+.3e}" in said
+    assert f"{result.rankings[0].influence[0]:+.4f}" in said
     tool("run", *project.options(), "--test-triple", *project.test_ids, *output, *again)
     assert not read_result(output[1]).groups
 

@@ -5,10 +5,12 @@ import logging
 import sys
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 from rich.progress import TextColumn
 
 from tracin_dask.cli import terminal
+from tracin_dask.cli.main import group
 from tracin_dask.cli.say import say
 from tracin_dask.errors import ConfigError
 
@@ -87,3 +89,10 @@ def test_tables_in_a_pipe_are_as_wide_as_columns_says(monkeypatch, capsys, colum
     terminal.show("word " * 60)
     lines = capsys.readouterr().out.splitlines()
     assert width - 5 <= max(map(len, lines)) <= width
+
+
+def test_a_command_that_is_refused_leaves_the_log_as_it_was():
+    log = logging.getLogger("tracin_dask")
+    before = (log.level, log.handlers[:])
+    assert CliRunner().invoke(group, ["run", "--quiet", "--log-level", "debug", "--top-k", "none"]).exit_code == 2
+    assert (log.level, log.handlers) == before

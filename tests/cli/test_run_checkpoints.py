@@ -224,7 +224,7 @@ def test_every_influence_has_the_contributions_of_its_checkpoints(over, folder):
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 def test_a_run_over_checkpoints_on_workers_gives_the_same_result(over, folder):
     here, _ = over("--model-path", folder, "--checkpoint-contributions", "--batch-size", 100)
-    workers = ["--cluster", "local", "--workers", 2, "--batch-size", 100]
+    workers = ["--cluster", "local", "--workers", 2, "--batch-size", 100, "--restart"]
     there, _ = over("--model-path", folder, "--checkpoint-contributions", *workers)
     assert by_line(there).tobytes() == by_line(here).tobytes()
     assert there["run"]["statistics"]["checkpoint_loads"] in {3, 6}

@@ -36,12 +36,12 @@ def test_the_file_and_the_screen_state_the_curvature(tool, words, project, tmp_p
 
 def test_the_plan_says_how_few_training_triples_count_and_what_the_curvature_takes(tool, project):
     asked = [*project.options(), "--test-triple", *project.test_ids]
-    output = " ".join(tool("plan", *asked, "--curvature", "rows").output.split())
+    output = " ".join(tool("plan", *asked, "--verbose", "--curvature", "rows").output.split())
     assert "600 training triples on 1 test triple; at most" in output
     assert "touch them, and the others have no influence" in output
     assert "curvature rows, damping 3" in output
     assert "the curvature 0 MiB" in output
-    output = " ".join(tool("plan", *asked, "--curvature", "landmarks", "--landmarks", 50).output.split())
+    output = " ".join(tool("plan", *asked, "--verbose", "--curvature", "landmarks", "--landmarks", 50).output.split())
     assert "curvature landmarks, damping 3" in output
     assert "touch them" not in output
 

@@ -213,7 +213,7 @@ def test_self_influence_refuses_options_about_test_triples(project, tool, tmp_pa
 
 def test_no_cache_test_gradients_computes_them_in_every_task(everything):
     cached = everything("--batch-size", 100)["run"]["statistics"]
-    again = everything("--batch-size", 100, "--no-cache-test-gradients")["run"]["statistics"]
+    again = everything("--batch-size", 100, "--no-cache-test-gradients", "--restart")["run"]["statistics"]
     assert cached["tasks"] == again["tasks"] == 3
     assert (cached["test_factor_computations"], again["test_factor_computations"]) == (1, 3)
 

@@ -81,8 +81,10 @@ def test_saved_scores_of_an_interrupted_run_are_replaced_only_with_restart(stopp
     assert zarr.open_group(path, mode="r").attrs["run"]["checkpoints"][0]["learning_rate"] == 0.5
 
 
-def test_complete_saved_scores_are_not_overwritten(words, tool):
+def test_complete_saved_scores_are_not_overwritten(words, tool, path):
     assert tool(*words).exit_code == 0
+    assert "nothing to compute" in tool(*words).output
+    path.with_name("a.json").unlink()
     with pytest.raises(ScoresError, match="with all scores of this run; use them, or pass --restart"):
         tool(*words)
 

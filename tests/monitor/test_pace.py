@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tracin_dask.cli.actions import run_progress
+from tracin_dask.monitor import progress_bar
 from tracin_dask.monitor.pace import RECENT_SECONDS, Pace
 from tracin_dask.monitor.state import RunState
 from tracin_dask.monitor.words import headline
@@ -46,10 +46,10 @@ def test_many_reports_take_no_memory():
 
 def test_terminal_and_page_state_the_same_time_left(monkeypatch, capsys):
     now = [100.0]
-    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_bar.time, "monotonic", lambda: now[0])
     start = {"event": "start", "run": "a1", "triples": 1_000, "tasks": 9, "resumed_triples": 0, "test_triples": 1}
     run, done = RunState(start, now=100.0), 0
-    with run_progress.run_progress(is_resumed=False) as report:
+    with progress_bar.run_progress(is_resumed=False, say=sys.stderr.write, bars=None) as report:
         for seconds, rows in ((3, 10), (11, 90), (8, 50), (19, 100)):
             now[0], done = now[0] + seconds, done + rows
             run.reported("w1", 0, rows, now[0])

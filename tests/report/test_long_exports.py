@@ -96,8 +96,8 @@ def test_self_influences_of_the_training_set_are_a_long_table_too(tmp_path, name
 
 
 def test_every_export_states_its_name_and_uses_options_that_exist():
-    assert list(EXPORTS)[:3] == ["csv", "tsv", "parquet"]
+    assert list(EXPORTS) == ["html", "csv", "tsv", "parquet"]
     for name, export in EXPORTS.items():
         assert export.name == name
         assert export.help.endswith(".")
-        assert export.uses <= set(ExportOptions.__dataclass_fields__)
+        assert export.uses <= {*ExportOptions.__dataclass_fields__, "hops", "truth"}

@@ -9,6 +9,7 @@ from tracin_dask.report.groups import GroupInfluences
 from tracin_dask.report.predictions import EntityRanks, Predictions
 from tracin_dask.report.ranks import ListedRanks
 from tracin_dask.report.result import Norms
+from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.report.sets import TestSets
 
 TESTS = np.array([[0, 1, 2], [3, 0, 4], [5, 1, 6]])
@@ -46,6 +47,9 @@ def whole_result(**others):
         "contributions": tuple(np.ones((len(one), 1)) * place for place, one in enumerate(RANKINGS)),
         "spread": tuple(np.full(len(one), 0.1 * place) for place, one in enumerate(RANKINGS)),
         "further_spread": tuple(np.full(len(one), 0.2 * place) for place, one in enumerate(FURTHER)),
+        "self_influences": SelfInfluences(
+            train=tuple(one.influence**4 for one in RANKINGS), test=np.array([17.0, 18.0, 19.0])
+        ),
         "norms": Norms(train=tuple(one.influence**2 for one in RANKINGS), test=np.array([7.0, 8.0, 9.0])),
         "groups": (made_groups("head", np.arange(15.0).reshape(5, 3), np.arange(5), [None] * 5),),
         "num_ranked": np.array([10, 20, 30]),

@@ -73,7 +73,7 @@ def test_no_two_groups_of_options_share_a_name():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"topk": 5}, "there is no option 'topk'; did you mean top_k?"),
+        ({"topk": 5}, "there is no option 'topk'; did you mean top_k or top_k_per?"),
         (
             {"colour": "red"},
             "there is no option 'colour'; the options of a run are mode, explain, contrast, together, loss",

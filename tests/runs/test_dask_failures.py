@@ -83,7 +83,9 @@ def test_a_worker_with_another_version_of_the_code_is_refused(make_job: MakeJob,
 def test_a_store_that_disappears_is_named(make_job: MakeJob, graph: Graph, client: Client, tmp_path: Path):
     path = tmp_path / "graph.zarr"
     job = make_job()
-    job = replace(job, prepared=replace(job.prepared, store=ingest_graph(graph.folder, path)))
+    store = ingest_graph(graph.folder, path)
+    assert len(store.entities) > len(store.relations)  # the client has read its labels
+    job = replace(job, prepared=replace(job.prepared, store=store))
     shutil.rmtree(path)
     with pytest.raises(ClusterError, match=f"does not see the store {path}"):
         job.carry_out(client)

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+import tracin_dask
 from tracin_dask import __version__
 from tracin_dask.cli.say import say
 from tracin_dask.cli.stopping import exit_stopped, is_stopping, signals_handled
@@ -49,13 +51,18 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Run a command; one that is stopped prints one line."""
+        """Run a command; one that is stopped prints one line. What it changes of the package's log ends with it."""
+        log = logging.getLogger(tracin_dask.__name__)
+        before = (log.level, log.handlers[:])
         try:
             return super().invoke(ctx)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or is_stopping():
                 exit_stopped()
             raise
+        finally:
+            log.setLevel(before[0])
+            log.handlers[:] = before[1]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete the commands' names from the table above instead of importing each."""

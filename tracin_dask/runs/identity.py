@@ -10,6 +10,7 @@ from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.plan.plan import Plan
 from tracin_dask.runs.prepare import PreparedRun
 from tracin_dask.runs.provenance import about_curvature, one_or_all
+from tracin_dask.turn import usual_turn
 
 Identity: TypeAlias = Mapping[str, Json]
 """What identifies a run: names and their values, as JSON. Runs whose values differ are different runs."""
@@ -35,6 +36,11 @@ def result_identity(prepared: PreparedRun) -> Identity:
     TypeError
         As `option_identity`.
     """
+    with usual_turn():
+        return _result_identity(prepared)
+
+
+def _result_identity(prepared: PreparedRun) -> Identity:
     config = prepared.config
     kept = {reduction.name: reduction.identity for reduction in prepared.reductions()}
     stated = {**_inputs(prepared), **kept, "batch_size": config.computing.batch_size}

@@ -79,7 +79,7 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     prepared = prepared_run(options)
     output.refuse_many(prepared.num_answers)
     identity = result_identity(prepared)
-    found = finished_run(output, identity)
+    found = None if options["restart"] else finished_run(output, identity)
     if found is not None:
         _show(found.result, found.paths, asked=prepared.config.computing.precision, is_new=False)
         return

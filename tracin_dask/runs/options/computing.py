@@ -40,7 +40,7 @@ class ComputingOptions:
     precision: PrecisionName = field(default="float32", metadata=changes("scores"))
     gradient_checkpointing: bool = field(default=False, metadata=changes("scores"))
     cache_test_gradients: bool = field(default=True, metadata=changes("nothing"))
-    audit: int | None = field(default=None, metadata=changes("nothing"))
+    audit: int | None = field(default=None, metadata=changes("result"))
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have.
