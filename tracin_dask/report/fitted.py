@@ -26,6 +26,8 @@ class Column:
     heading: str
     cells: Sequence[str]
     is_text: bool = False
+    at_spaces: bool = False
+    """Whether lines of text break at spaces alone."""
 
     @property
     def width(self) -> int:
@@ -119,7 +121,7 @@ def _framed(columns: Sequence[Column], widths: Sequence[int]) -> Table:
         justify: Literal["left", "right"] = "left" if column.is_text else "right"
         table.add_column(Text(column.heading), justify=justify, width=width, overflow="fold")
     cells = [
-        [Text(wrapped(cell, width) if column.is_text else cell) for cell in column.cells]
+        [Text(wrapped(cell, width) if column.is_text and not column.at_spaces else cell) for cell in column.cells]
         for column, width in zip(columns, widths, strict=True)
     ]
     for row in zip(*cells, strict=True):

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
-
 from tracin_dask import __version__
 from tracin_dask.cli.actions.counted_scores import SavedInfluences, open_saved
 from tracin_dask.cli.actions.known import read_truth
 from tracin_dask.cli.actions.known_in_graph import in_graph, refuse_other_store, vocabulary_of_store
 from tracin_dask.cli.evaluate import EvaluateFlags
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import show
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.files import sha256_of
 from tracin_dask.places.place import Place
@@ -108,9 +107,8 @@ def _evaluate(
 
 
 def _show(found: Evaluation, known: KnownIds, notes: list[str]) -> None:
-    console = Console()
     for part in evaluation_tables(found):
-        console.print(part)
+        show(part)
     for line in [*known.unmatched.lines(), *notes]:
         say(line)
 

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from rich.console import Console
-
 from tracin_dask.cli.actions.graph_tables import graph_tables
 from tracin_dask.cli.actions.whole_graph import describes_text, graph_of, reading_of
 from tracin_dask.cli.graph import GraphFlags
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import show
 from tracin_dask.places.files import write_json_file
 from tracin_dask.triples.preparing.findings import Finding, findings_in
 from tracin_dask.triples.preparing.held_out_survey import survey_held_out
@@ -32,7 +31,7 @@ def show_graph(options: GraphFlags) -> None:
         survey = replace(survey, held_out=found)
     findings = findings_in(survey)
     say(f"{options['train']}: {describes_text(graph)}")
-    Console().print(graph_tables(survey, rows=options["top"]))
+    show(graph_tables(survey, rows=options["top"]))
     say(_in_words(findings))
     if options["json"] is not None:
         _write(options, survey, findings)

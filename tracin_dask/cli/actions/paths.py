@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from rich.console import Console
 
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import show
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.explained import writing
 from tracin_dask.places.place import Place
@@ -44,10 +44,10 @@ def find_paths_in(flags: "PathFlags") -> None:
         chosen = chosen_answers(result, flags["test_triple"], flags["test_index"]) or range(len(result.rankings))
         found = find_in_answers(result, chosen, options)
         metapaths = table_of_metapaths(result, found, types)
-    rows, console = flags["top"], Console()
-    console.print(paths_table(result, found, rows=rows) if len(found) == 1 else answers_table(result, found, rows=rows))
+    rows = flags["top"]
+    show(paths_table(result, found, rows=rows) if len(found) == 1 else answers_table(result, found, rows=rows))
     if len(metapaths):
-        console.print(metapaths_table(metapaths, rows=rows, has_many=len(found) > 1))
+        show(metapaths_table(metapaths, rows=rows, has_many=len(found) > 1))
     say("\n".join(sentences(result, found, options, types)))
     if flags["output"] is not None:
         _write(table_of_paths(result, found), flags["output"], "the table of paths")

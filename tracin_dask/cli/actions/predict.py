@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-from rich.console import Console
 
 from tracin_dask import __version__
 from tracin_dask.cli.actions.asked_ends import among_of, asked_ends, asked_words
@@ -18,6 +17,7 @@ from tracin_dask.cli.actions.stated_maps import with_stated_maps
 from tracin_dask.cli.options.job import JobFlags
 from tracin_dask.cli.predict import PredictFlags
 from tracin_dask.cli.say import say
+from tracin_dask.cli.terminal import show
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
@@ -105,7 +105,7 @@ def _scored(
     table = scored_table(prepared.test_triples, labels_of(store, prepared.test_triples), found)
     number = len(table)
     title = "Scores and ranks" if number <= options["rows"] else f"The first {options['rows']:,} of {number:,} triples"
-    Console().print(screen_table(table, title, rows=options["rows"]))
+    show(screen_table(table, title, rows=options["rows"]))
     for role in ("tail", "head"):
         why = about["prediction"].get(f"why_no_{role}_ranks")
         if why:
@@ -128,7 +128,7 @@ def _best(
         tables.append(table)
         role = found.asked.role
         title = f"Best {role}s of {asked_words(found.asked, store)}"
-        Console().print(screen_table(table, title, parts=[role], rows=max(options["rows"], options["top"])))
+        show(screen_table(table, title, parts=[role], rows=max(options["rows"], options["top"])))
         left_out = "" if among.keep_known else f"; {role}s of training triples are left out (--keep-known)"
         say(f"{len(table):,} of {found.num_candidates:,} {role}s{left_out}")
     say(f"ranks are among all {store.info.num_entities:,} entities; {_probability_words(prepared)}")

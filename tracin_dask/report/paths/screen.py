@@ -1,17 +1,18 @@
 """What the terminal shows of paths: those of one answer, the list of answers, metapaths, and what was left out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.report.fitted import Column, FittedTable, FittedTables
 from tracin_dask.report.labels import Texts
 from tracin_dask.report.paths.metapaths import NO_TYPE, entity_types
 from tracin_dask.report.paths.options import MOST_HOPS, PathOptions
 from tracin_dask.report.paths.search import FoundPaths, listed
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.scale import Scale
 from tracin_dask.report.screen import answer_words
 from tracin_dask.report.words import Words
 from tracin_dask.visible import visible
@@ -23,42 +24,41 @@ def paths_table(result: InfluenceResult, found: Mapping[int, FoundPaths], *, row
     title = f"Paths of {' — '.join(answer_words(result, test_index))}"
     if not answer.paths:
         return Text(f"{title}: none", style="bold")
-    words, ranked = Words.of(result.labels), listed(result, test_index)
-    table = _titled(title, rows, len(answer.paths))
-    table.add_column("#", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("path", overflow="fold")
-    for number, path in enumerate(answer.paths[:rows], start=1):
-        table.add_row(str(number), _score(path.score), Text(words.path(path, ranked)))
-    return table
+    words, ranked, shown = Words.of(result.labels), listed(result, test_index), answer.paths[:rows]
+    columns = [
+        Column(heading="#", cells=[str(number) for number in range(1, len(shown) + 1)]),
+        _scores("score", [path.score for path in shown]),
+        Column(heading="path", cells=[words.path(path, ranked) for path in shown], is_text=True, at_spaces=True),
+    ]
+    return _table(title, rows, len(answer.paths), columns)
 
 
-def answers_table(result: InfluenceResult, found: Mapping[int, FoundPaths], *, rows: int) -> Table:
+def answers_table(result: InfluenceResult, found: Mapping[int, FoundPaths], *, rows: int) -> RenderableType:
     """List answers with the number of their paths and the best score, those with the best path first."""
-    table = _titled("Answers by their best path", rows, len(found))
-    table.add_column("index", justify="right")
-    for column in ("head", "relation", "tail") if result.sets is None else ("set",):
-        table.add_column(column, overflow="fold")
-    table.add_column("paths", justify="right")
-    table.add_column("best", justify="right")
     best = {index: answer.paths[0].score if answer.paths else None for index, answer in found.items()}
     order = sorted(found, key=lambda index: (best[index] is None, -(best[index] or 0.0), -found[index].num_found))
-    for index in order[:rows]:
-        words = map(Text, answer_words(result, index))
-        table.add_row(str(index), *words, f"{found[index].num_found:,}", _score(best[index]))
-    return table
+    shown = order[:rows]
+    words = list(zip(*(answer_words(result, index) for index in shown), strict=True))
+    headings = ("head", "relation", "tail") if result.sets is None else ("set",)
+    columns = [
+        Column(heading="index", cells=[str(index) for index in shown]),
+        *(Column(heading=name, cells=cells, is_text=True) for name, cells in zip(headings, words, strict=True)),
+        Column(heading="paths", cells=[f"{found[index].num_found:,}" for index in shown]),
+        _scores("best", [best[index] for index in shown]),
+    ]
+    return _table("Answers by their best path", rows, len(found), columns)
 
 
-def metapaths_table(metapaths: pa.Table, *, rows: int, has_many: bool) -> Table:
+def metapaths_table(metapaths: pa.Table, *, rows: int, has_many: bool) -> RenderableType:
     """Show the first metapaths, at most `rows`; `has_many`: with the number of answers that have one."""
-    table = _titled("Metapaths", rows, len(metapaths))
-    for column in ("score sum", "paths", *(["answers"] if has_many else [])):
-        table.add_column(column, justify="right")
-    table.add_column("metapath", overflow="fold")
-    for row in metapaths.slice(0, rows).to_pylist():
-        answers = [f"{row['num_answers']:,}"] if has_many else []
-        table.add_row(_score(row["score_sum"]), f"{row['num_paths']:,}", *answers, Text(row["metapath"]))
-    return table
+    shown = metapaths.slice(0, rows).to_pylist()
+    counts = {"paths": "num_paths"} | ({"answers": "num_answers"} if has_many else {})
+    columns = [
+        _scores("score sum", [row["score_sum"] for row in shown]),
+        *(Column(heading=name, cells=[f"{row[key]:,}" for row in shown]) for name, key in counts.items()),
+        Column(heading="metapath", cells=[row["metapath"] for row in shown], is_text=True, at_spaces=True),
+    ]
+    return _table("Metapaths", rows, len(metapaths), columns)
 
 
 def sentences(
@@ -108,13 +108,16 @@ def _without_type(entities: Texts, nodes: set[int], types: Mapping[str, str] | N
         yield f"{len(missing):,} of {len(nodes):,} entities on paths have no type, such as {label}; {remedy}"
 
 
-def _titled(title: str, rows: int, number: int) -> Table:
+def _table(title: str, rows: int, number: int, columns: Sequence[Column]) -> FittedTables:
     count = f"{number:,}" if number <= rows else f"the first {rows:,} of {number:,}"
-    return Table(title=Text(f"{title}: {count}"), title_justify="left", title_style="bold")
+    return FittedTables(tables=[FittedTable(title=f"{title}: {count}", columns=columns)])
 
 
-def _score(score: float | None) -> str:
-    return "none" if score is None else f"{score:+.3e}"
+def _scores(heading: str, scores: Sequence[float | None]) -> Column:
+    """Write scores as decimals of one scale."""
+    scale = Scale.of(score for score in scores if score is not None)
+    cells = ["none" if score is None else scale.signed(score) for score in scores]
+    return Column(heading=scale.heading(heading), cells=cells)
 
 
 def _hops(fewest: int, most: int) -> str:
