@@ -66,7 +66,7 @@ def test_the_html_of_a_result_shows_the_first_answers_escaped_and_needs_nothing_
     assert page.text.count("Opponents: 1") == 3
     assert "… and 2 more: " in page.text
     assert "result[3]" in page.text
-    assert "+3.000e+00" in page.text
+    assert "+3.000" in page.text
 
 
 def test_the_html_of_self_influence_and_of_one_side_has_one_table():

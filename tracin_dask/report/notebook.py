@@ -7,6 +7,7 @@ import numpy as np
 
 from tracin_dask.report.prediction_words import rank_word
 from tracin_dask.report.result import InfluenceResult, RankedTriples
+from tracin_dask.report.scale import Scale
 from tracin_dask.report.screen import made
 from tracin_dask.report.table import asked, meaning
 from tracin_dask.report.words import Words
@@ -57,16 +58,17 @@ def _prediction(result: InfluenceResult, test_index: int) -> str:
 def _table(ranked: RankedTriples, words: Words, title: str) -> str:
     """Show the first training triples of a list."""
     count = f": the first {SHOWN_ROWS} of {len(ranked):,}" if len(ranked) > SHOWN_ROWS else f": {len(ranked):,}"
-    names = ("influence", "head", "relation", "tail", "line")
+    scale = Scale.of(ranked.influence[:SHOWN_ROWS].tolist())
+    names = (scale.heading("influence"), "head", "relation", "tail", "line")
     header = "".join(f"<th{_LEFT}>{name}</th>" for name in names)
-    rows = "".join(_row(ranked, words, place) for place in range(min(SHOWN_ROWS, len(ranked))))
+    rows = "".join(_row(ranked, words, place, scale) for place in range(min(SHOWN_ROWS, len(ranked))))
     head = f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody>" if rows else ""
     return f"<table><caption{_LEFT}>{_text(title)}{count}</caption>{head}</table>"
 
 
-def _row(ranked: RankedTriples, words: Words, place: int) -> str:
+def _row(ranked: RankedTriples, words: Words, place: int, scale: Scale) -> str:
     called = words.triple(ranked.triples[place].tolist())
-    cells = [f"{ranked.influence[place]:+.3e}", *called, f"{ranked.train_index[place] + 1}"]
+    cells = [scale.signed(float(ranked.influence[place])), *called, f"{ranked.train_index[place] + 1}"]
     return f"<tr>{''.join(f'<td{_LEFT}>{_text(cell)}</td>' for cell in cells)}</tr>"
 
 
