@@ -73,6 +73,26 @@ def test_a_damaged_file_is_written_again(project, tool, tmp_path):
     assert result_bits(tracin_dask.read_result(tmp_path / "why.json")).keys() == expected.keys()
 
 
+def test_a_folder_that_lacks_a_file_is_written_again(tool, words, scored, tmp_path):
+    tool(*words)
+    expected = result_bits(tracin_dask.read_result(tmp_path / "why"))["rankings"]
+    (tmp_path / "why" / "triple_1_2_3.json").unlink()
+    scored.clear()
+    assert tool(*words).exit_code == 0
+    assert scored == [2]
+    assert result_bits(tracin_dask.read_result(tmp_path / "why"))["rankings"] == expected
+
+
+def test_restart_computes_a_finished_result_anew(project, tool, words, scored, tmp_path):
+    tool(*words)
+    scored.clear()
+    assert "nothing to compute" not in tool(*words, "--restart").output
+    single = ["run", *project.options(), "--test-triple", "1", "2", "3", "--output", tmp_path / "why.json"]
+    tool(*single)
+    tool(*single, "--restart")
+    assert scored == [2, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("option", "difference"),
     [

@@ -72,6 +72,14 @@ def earlier_answers(output: Outputs, prepared: PreparedRun) -> InfluenceResult |
     return None
 
 
+def replaces_its_own(output: Outputs, prepared: PreparedRun) -> bool:
+    """Tell whether the folder has a result of the same command, of which a part is missing, or that is not wanted."""
+    if output.folder is None or not exists(output.folder / SUMMARY):
+        return False
+    known: object = read_contents(output.folder / SUMMARY)["run"].get(IDENTITY)
+    return known == result_identity(prepared)
+
+
 def for_others(prepared: PreparedRun, earlier: InfluenceResult) -> PreparedRun:
     """Prepare the run again, for the test triples that an earlier result lacks."""
     trainings = [

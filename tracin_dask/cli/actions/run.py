@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from tracin_dask.cli.actions.dashboard import dashboard_lines
-from tracin_dask.cli.actions.finished import earlier_answers, finished_run, for_others
+from tracin_dask.cli.actions.finished import earlier_answers, finished_run, for_others, replaces_its_own
 from tracin_dask.cli.actions.inputs import cache_of
 from tracin_dask.cli.actions.job import prepared_run
 from tracin_dask.cli.actions.outputs import Outputs
@@ -87,6 +87,8 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     if earlier is not None:
         prepared, output = for_others(prepared, earlier), replace(output, overwrite=True)
         tell(f"{len(earlier.rankings):,} test triples are answered already; this run is about {prepared.num_answers:,}")
+    elif replaces_its_own(output, prepared):
+        output = replace(output, overwrite=True)
     scores = scores_of(prepared)
     if scores is not None:
         with locked(scores):  # refuses at once what another run writes

@@ -53,7 +53,8 @@ OUTPUT_OPTIONS = (
     option(
         "--restart",
         is_flag=True,
-        help="Discard what an interrupted run recorded, and its part of --save-scores, instead of continuing it.",
+        help="Discard what an interrupted run recorded, and its part of --save-scores, instead of continuing it; and "
+        "compute a finished result anew.",
     ),
 )
 SAVED_OPTIONS = (
