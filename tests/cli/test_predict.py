@@ -129,7 +129,7 @@ def test_questions_that_have_no_answer_are_refused(predict, words, message):
 def test_an_unknown_candidate_is_named_by_its_line(predict, tmp_path):
     (tmp_path / "some.txt").write_text("CHEBI:7\nCHEBI:22\n")
     words = ["--tails-of", "1", "1", "--candidates", tmp_path / "some.txt"]
-    with pytest.raises(TriplesError, match=r"some.txt, line 2: 'CHEBI:22': no entity of .*--skip-invalid"):
+    with pytest.raises(TriplesError, match=r"some.txt, line 2: 'CHEBI:22' is not among the 40 .*--skip-invalid"):
         predict(*words)
     _, rows = predict(*words, "--skip-invalid", "--keep-known")
     assert [row["tail_label"] for row in rows] == ["CHEBI:7"]

@@ -8,6 +8,8 @@ from result_bits import result_bits
 
 import tracin_dask
 from tracin_dask.errors import ResultError
+from tracin_dask.places.registry import place_of
+from tracin_dask.runs.sinks.saved_scores import are_all_there
 from tracin_dask.runs.work import score
 
 FIRST, SECOND = "1 2 3\n3 2 1\n", "1 2 3\n5 0 7\n3 2 1\n"
@@ -57,10 +59,15 @@ def test_an_identical_command_with_a_file_finds_it_and_shows_its_table(project, 
     scored.clear()
     assert "Proponents of" in tool(*words).output
     assert scored == []
-    tool(*words, "--output", tmp_path / "why.csv")  # which is not there yet
-    assert scored == [1]
+    tool(*words, "--output", tmp_path / "why.csv")  # which is not there yet, and is written from the result
+    rows = (tmp_path / "why.csv").read_text()
+    (tmp_path / "why.csv").write_text("of something else")
+    text = tool(*words, "--output", tmp_path / "why.csv").output
+    assert f"wrote {tmp_path / 'why.csv'}" in text
+    assert (tmp_path / "why.csv").read_text() == rows
+    assert scored == []
     tool(*words, "--output", tmp_path / "why.csv", "--top-k", 3)
-    assert scored == [1, 1]
+    assert scored == [1]
     assert len(tracin_dask.read_result(tmp_path / "why.json").rankings[0]) == 3
 
 
@@ -135,7 +142,7 @@ def test_fewer_test_triples_do_not_take_answers_away(tool, words, tests, tmp_pat
     tests.write_text(SECOND)
     tool(*words)
     tests.write_text(FIRST)
-    with pytest.raises(ResultError, match="test triples: those then are not among those now"):
+    with pytest.raises(ResultError, match="test triples: 1 of those then are not among those now"):
         tool(*words)
     assert len(tracin_dask.read_result(tmp_path / "why").rankings) == 3
 
@@ -156,3 +163,29 @@ def test_a_result_of_an_earlier_version_is_refused_as_before(tool, words, tmp_pa
         file.write_text(json.dumps(contents))
     with pytest.raises(ResultError, match=r"why: has 3 file\(s\) of an earlier result.*--overwrite"):
         tool(*words)
+
+
+def test_a_restart_with_more_test_triples_adds_to_nothing(tool, words, tests):
+    tool(*words)
+    tests.write_text(SECOND)
+    with pytest.raises(ResultError, match="has the result of another run"):
+        tool(*words, "--restart")
+
+
+def test_other_names_are_another_result(project, tool, words):
+    names = ["--entity-names", project.folder / "node_name_dict.txt"]
+    tool(*words)
+    with pytest.raises(ResultError, match="names: "):
+        tool(*words, *names)
+
+
+def test_saved_scores_that_lack_a_chunk_are_not_found(project, tool, scored, tmp_path):
+    words = ["run", *project.options(), "--test-triple", "1", "2", "3", "--output", tmp_path / "why.json"]
+    words += ["--save-scores", tmp_path / "scores.zarr"]
+    tool(*words)
+    scored.clear()
+    assert "nothing to compute" in tool(*words).output
+    next(path for path in (tmp_path / "scores.zarr" / "influence" / "c").rglob("*") if path.is_file()).unlink()
+    tool(*words, "--restart")
+    assert scored == [1]
+    assert are_all_there(place_of(tmp_path / "scores.zarr"))

@@ -35,7 +35,8 @@ def test_an_earlier_result_in_the_folder_stops_the_run(project, tool, words, tmp
         tmp_path / "c",
     ]
     with pytest.raises(
-        ResultError, match=r"why: has the result of another run \(.*test triples: .*choose another folder"
+        ResultError,
+        match=r"why: has the result of another run \(.*test triples: there are none now.*choose another folder",
     ):
         tool(*again)
     assert names(tmp_path / "why") == ["summary.json", "triple_1_2_3.json", "triple_3_2_1.json"]

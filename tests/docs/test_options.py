@@ -94,6 +94,7 @@ def _parse(command: click.Command, words: list[str], *, is_cut: bool) -> None:
     except click.MissingParameter:
         assert is_cut, "a required option is missing, and the example has no ..."
         return
+    context.close()
     if "words" in context.params:  # the options of `run` that `submit` takes
         _parse(group, ["run", *context.params["words"]], is_cut=is_cut)
 

@@ -42,6 +42,7 @@ def test_edges_are_read_once_each_without_their_other_keys(write):
     ("line", "why"),
     [
         ("{", "expected a JSON object with texts"),
+        (r'{"subject": "\ud800", "predicate": "p", "object": "o"}', "'subject' has half of a surrogate pair"),
         ("[1]", "expected a JSON object with texts"),
         ('{"subject": "A", "object": "B"}', "'predicate' is missing"),
         (edge("A", "", "B"), "'predicate' is ''"),
@@ -146,3 +147,12 @@ def test_a_file_that_is_no_text_is_refused(write, content, why):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(TruthError, match=r"none\.jsonl: cannot be read: No such file"):
         read_edges(tmp_path / "none.jsonl")
+
+
+def test_a_list_of_python_may_have_quotes_of_both_kinds(write):
+    lists = ["[\"Alzheimer's\", 'd']", "['d', \"Alzheimer's\"]"]
+    rows = ["D\tM\t" + one + "\t1" for one in lists]
+    found = read_paths(write("\n".join([HEADER.replace(",", "\t"), *rows]), "paths.tsv"))
+    assert [path.intermediates for path in found.paths] == [("Alzheimer's", "d"), ("d", "Alzheimer's")]
+    with pytest.raises(TruthError, match=r"paths\.tsv, line 2: .* is no list"):
+        read_paths(write(HEADER.replace(",", "\t") + "\nD\tM\t['a', b]\t1", "paths.tsv"))

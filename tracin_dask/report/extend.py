@@ -28,6 +28,13 @@ def unanswered(earlier: InfluenceResult, triples: Int[ndarray, "test 3"]) -> Int
     return np.array(list(new), np.int64)
 
 
+def num_missing(earlier: InfluenceResult, triples: Int[ndarray, "test 3"]) -> int:
+    """Count the test triples of a result that are not among others."""
+    assert earlier.test_triples is not None  # noqa: S101 - `can_be_extended`
+    known, asked = (set(map(tuple, some.tolist())) for some in (earlier.test_triples, triples))
+    return len(known - asked)
+
+
 def extended(
     earlier: InfluenceResult, new: InfluenceResult, triples: Int[ndarray, "test 3"], identity: Mapping[str, Json]
 ) -> InfluenceResult:

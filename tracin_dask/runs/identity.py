@@ -43,7 +43,9 @@ def result_identity(prepared: PreparedRun) -> Identity:
 def _result_identity(prepared: PreparedRun) -> Identity:
     config = prepared.config
     kept = {reduction.name: reduction.identity for reduction in prepared.reductions()}
-    stated = {**_inputs(prepared), **kept, "batch_size": config.computing.batch_size}
+    digests = prepared.store.info.digests
+    names = [digests.get(name) for name in ("entity_name", "relation_name")]
+    stated = {**_inputs(prepared), **kept, "names": names, "batch_size": config.computing.batch_size}
     effects: tuple[Effect, ...] = ("scores", "records", "result")
     return {
         **stated,

@@ -17,9 +17,10 @@ from tracin_dask.runs.predictions.best import Among, AskedEnds, Role
 from tracin_dask.triples.idmap import IdMap, bare_integers
 from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import read_table
+from tracin_dask.triples.named import NamedIds, named_ids
 from tracin_dask.triples.preparing.kinds import prefixes_of
 from tracin_dask.triples.store import TripleStore
-from tracin_dask.triples.suggestions import meant
+from tracin_dask.triples.suggestions import why_unknown
 
 _LISTED_PREFIXES = 20
 
@@ -73,20 +74,18 @@ def _asked(role: Role, entity: str, relation: str, options: JobFlags, store: Tri
     option = f"--{role}s-of"
     maps = maps_of(store.entities, store.relations)
     is_id = words_are_ids([(entity, relation)], maps, options, option)
+    entities, relations = named_ids(store)
     return AskedEnds(
         role=role,
-        entity=_id(entity, store.entities, option, "tail" if role == "head" else "head", store, is_id=is_id),
-        relation=_id(relation, store.relations, option, "relation", store, is_id=is_id),
+        entity=_id(entity, entities, option, "tail" if role == "head" else "head", store, is_id=is_id),
+        relation=_id(relation, relations, option, "relation", store, is_id=is_id),
     )
 
 
-def _id(word: str, id_map: IdMap, option: str, role: str, store: TripleStore, *, is_id: bool) -> int:
-    number = int(word) if is_id else int(id_map.ids([word])[0])
-    if not 0 <= number < len(id_map):
-        raise ConfigError(
-            f"{option}: the {role} {word} is not among the {len(id_map):,} that {store.path} knows"
-            f"{'' if is_id else meant(store, word, role)}"
-        )
+def _id(word: str, known: NamedIds, option: str, role: str, store: TripleStore, *, is_id: bool) -> int:
+    number = int(word) if is_id else int(known.ids([word])[0])
+    if not 0 <= number < len(known):
+        raise ConfigError(f"{option}: the {role} {word} {why_unknown(store, number if is_id else word, role)}")
     return number
 
 
@@ -113,13 +112,13 @@ def _listed(path: AnyPath, options: PredictFlags, store: TripleStore) -> Int[nda
         ids=options["ids"],
         where=path,
     )
-    found = numbers if all_ids else store.entities.ids(column)
+    found = numbers if all_ids else named_ids(store)[0].ids(column)
     wrong = np.flatnonzero((found < 0) | (found >= len(store.entities)))
     if len(wrong) and not options["skip_invalid"]:
         row, word = int(wrong[0]), column[int(wrong[0])].as_py()
-        hint = "" if all_ids else meant(store, word, "head")
+        why = why_unknown(store, int(word) if all_ids else word, "head")
         raise TriplesError(
-            f"{path}, line {table.line_index[row] + 1}: {word!r}: no entity of {store.path}{hint}; {len(wrong):,} such "
+            f"{path}, line {table.line_index[row] + 1}: {word!r} {why}; {len(wrong):,} such "
             "line(s) in all; correct them, or pass --skip-invalid to leave them out"
         )
     return np.delete(found, wrong)

@@ -12,13 +12,15 @@ from tracin_dask.identity import Json, differences
 from tracin_dask.places.files import exists
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.report.extend import can_be_extended, unanswered
+from tracin_dask.report.extend import can_be_extended, num_missing, unanswered
 from tracin_dask.report.folder import SUMMARY, refuse_earlier
-from tracin_dask.report.formats import read_result, suffix_of, suffixes
+from tracin_dask.report.formats import read_result, suffix_of, suffixes, write_result
+from tracin_dask.report.group_file import write_groups
 from tracin_dask.report.json import read_contents
 from tracin_dask.report.result import InfluenceResult
 from tracin_dask.runs.identity import result_identity
 from tracin_dask.runs.prepare import PreparedRun, prepare
+from tracin_dask.runs.sinks.saved_scores import are_all_there
 
 IDENTITY, TESTS = "identity", "test_triples"
 """What the metadata of a run calls all that its result depends on, and among that the test triples."""
@@ -29,22 +31,30 @@ class Finished:
     """A result of the same command."""
 
     result: InfluenceResult
-    paths: tuple[Place, ...]
-    """Where it lies."""
+    found: tuple[Place, ...]
+    """Where it lies whole."""
+    written: tuple[Place, ...]
+    """Files that do not say which run they are of, and were written from it."""
 
 
 def finished_run(output: Outputs, identity: Mapping[str, Json]) -> Finished | None:
-    """Find the result of the same command, if all of its files are there."""
+    """Find the result of the same command, if all files that hold it whole are there; others are written from it."""
     wholes = list(_wholes(output))
-    asked = [*wholes, *output.files, *([] if output.save_groups is None else [output.save_groups])]
-    if output.overwrite or not wholes or output.performance_report is not None or not all(map(exists, asked)):
+    if output.overwrite or not wholes or output.performance_report is not None or not all(map(exists, wholes)):
         return None
     found = [one for one in map(_read, wholes) if one is not None and _is_whole(one, identity)]
-    return Finished(result=found[0], paths=tuple(dict.fromkeys(asked))) if len(found) == len(wholes) else None
+    if len(found) < len(wholes):
+        return None
+    result, others = found[0], [file for file in output.files if file not in wholes]
+    for file in others:
+        write_result(result, file)
+    if output.save_groups is not None:
+        write_groups(result, output.save_groups)
+    return Finished(result=result, found=tuple(wholes), written=tuple(others))
 
 
-def earlier_answers(output: Outputs, prepared: PreparedRun) -> InfluenceResult | None:
-    """Find the result of the folder that this run only adds test triples to.
+def earlier_answers(output: Outputs, prepared: PreparedRun, *, is_restart: bool) -> InfluenceResult | None:
+    """Find the result of the folder that this run only adds test triples to; a restart adds to none.
 
     Raises
     ------
@@ -58,11 +68,11 @@ def earlier_answers(output: Outputs, prepared: PreparedRun) -> InfluenceResult |
         refuse_earlier(output.folder)
         return None
     other = dict(differences(run[IDENTITY], result_identity(prepared)))
-    if other.keys() == {TESTS} and not prepared.config.scoring.landmarks_near:
+    if other.keys() == {TESTS} and not prepared.config.scoring.landmarks_near and not is_restart:
         earlier = _read(output.folder / SUMMARY)
         if earlier is not None and can_be_extended(earlier) and _unanswered(prepared, earlier) is not None:
             return earlier
-        other[TESTS] = "those then are not among those now, or have answers that cannot be added to"
+        other[TESTS] = _why_not_added(earlier, prepared)
     if other:
         reasons = "; ".join(f"{name.replace('_', ' ')}: {difference}" for name, difference in other.items())
         raise ResultError(
@@ -89,6 +99,18 @@ def for_others(prepared: PreparedRun, earlier: InfluenceResult) -> PreparedRun:
     return prepare(prepared.store, trainings, _unanswered(prepared, earlier), config=prepared.config)
 
 
+def _why_not_added(earlier: InfluenceResult | None, prepared: PreparedRun) -> str:
+    """Say why test triples are not added to an earlier result."""
+    if earlier is None:
+        return "those then have answers that cannot be read"
+    if not can_be_extended(earlier):
+        return "those then have answers that cannot be added to"
+    if prepared.test_triples is None:
+        return "there are none now"
+    fewer = num_missing(earlier, prepared.test_triples)
+    return f"{fewer:,} of those then are not among those now" if fewer else "their order or number differs"
+
+
 def _unanswered(prepared: PreparedRun, earlier: InfluenceResult) -> ndarray | None:
     return None if prepared.test_triples is None else unanswered(earlier, prepared.test_triples)
 
@@ -111,4 +133,4 @@ def _read(place: Place) -> InfluenceResult | None:
 def _is_whole(result: InfluenceResult, identity: Mapping[str, Json]) -> bool:
     run: Mapping[str, Any] = result.run
     scores = run.get("saved_scores")
-    return run.get(IDENTITY) == identity and (scores is None or place_of(scores).is_folder())
+    return run.get(IDENTITY) == identity and (scores is None or are_all_there(place_of(scores)))

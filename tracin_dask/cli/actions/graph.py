@@ -32,6 +32,8 @@ def show_graph(options: GraphFlags) -> None:
     findings = findings_in(survey)
     say(f"{options['train']}: {describes_text(graph)}")
     show(graph_tables(survey, rows=options["top"]))
+    if survey.held_out is not None:
+        say(f"{survey.held_out.path}: {survey.held_out.triples:,} test triples were compared with the graph")
     say(_in_words(findings))
     if options["json"] is not None:
         _write(options, survey, findings)

@@ -81,9 +81,10 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     identity = result_identity(prepared)
     found = None if options["restart"] else finished_run(output, identity)
     if found is not None:
-        _show(found.result, found.paths, asked=prepared.config.computing.precision, is_new=False)
+        _show(found.result, found.written, asked=prepared.config.computing.precision, found=found.found)
         return
-    earlier, triples = earlier_answers(output, prepared), prepared.test_triples
+    earlier = earlier_answers(output, prepared, is_restart=options["restart"])
+    triples = prepared.test_triples
     if earlier is not None:
         prepared, output = for_others(prepared, earlier), replace(output, overwrite=True)
         tell(f"{len(earlier.rankings):,} test triples are answered already; this run is about {prepared.num_answers:,}")
@@ -138,8 +139,10 @@ def _what_is_kept(output: Outputs, written: Sequence[AnyPath]) -> str:
     return f"the result is complete: {', '.join(map(str, written))}" if written else output.what_is_kept()
 
 
-def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName, is_new: bool = True) -> None:
-    """Print the table of a single ranking, what was done, and where the result is."""
+def _show(
+    result: InfluenceResult, written: Sequence[AnyPath], *, asked: PrecisionName, found: Sequence[AnyPath] = ()
+) -> None:
+    """Print the table of a single ranking, what was done, and where the result is, or was `found`."""
     if len(result.rankings) == 1:
         show(answer_tables(result, rows=TABLE_ROWS))
     show_sentences(scored(result), *predicted(result), *ranked(result), *specific(result), *audited(result))
@@ -158,14 +161,16 @@ def _show(result: InfluenceResult, written: Sequence[AnyPath], *, asked: Precisi
             f"(halved {halvings} time(s)); a smaller --batch-size avoids that"
         )
     resumed = result.run["statistics"]["resumed_rows"]
-    if resumed and is_new:
+    if resumed and not found:
         say(f"{resumed:,} training triples were recorded by an earlier, interrupted run")
-    if not is_new:
+    if found:
         say(f"nothing to compute: the result of this command is of {result.run['started']}")
-    verb = "wrote" if is_new else "found"
+    for path in found:
+        say_written(path, _what_is_written(result, path), verb="found")
     for path in written:
-        say_written(path, _what_is_written(result, path), verb=verb)
+        say_written(path, _what_is_written(result, path))
     if "saved_scores" in result.run:
+        verb = "found" if found else "wrote"
         say_written(result.run["saved_scores"], "all influences, in the order of the store's rows", verb=verb)
 
 

@@ -22,20 +22,27 @@ class _Said(logging.Handler):
 def _be_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
     if value:
         context.meta[QUIET] = True
-        _log(logging.ERROR)
+        _log(context, logging.ERROR)
 
 
-def _set_level(_context: click.Context, _: click.Parameter, value: str | None) -> None:
+def _set_level(context: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
-        _log(logging.getLevelNamesMapping()[value.upper()])
+        _log(context, logging.getLevelNamesMapping()[value.upper()])
 
 
-def _log(level: int) -> None:
-    """Print the package's log from a level on, until the group of commands restores what was."""
+def _log(context: click.Context, level: int) -> None:
+    """Print the package's log from a level on, until the command ends; the group ends it for one that is refused."""
     logger, handler = logging.getLogger(_PACKAGE), _Said()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    before = (logger.level, logger.handlers[:])
     logger.handlers[:] = [*(one for one in logger.handlers if not isinstance(one, _Said)), handler]
     logger.setLevel(level)
+
+    def restore() -> None:
+        logger.setLevel(before[0])
+        logger.handlers[:] = before[1]
+
+    context.call_on_close(restore)
 
 
 TALK_OPTIONS = (

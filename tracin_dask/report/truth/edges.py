@@ -1,6 +1,7 @@
 """Known edges in JSON lines: an object with `subject`, `predicate` and `object` on each."""
 
 import json
+import re
 from typing import Any
 
 from tracin_dask.places.place import AnyPath
@@ -9,6 +10,8 @@ from tracin_dask.report.truth.values import KnownEdges, Triple
 
 KEYS = ("subject", "predicate", "object")
 EXPECTED = 'expected a JSON object with texts for "subject", "predicate" and "object"'
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair."""
 
 
 def read_edges(path: AnyPath) -> KnownEdges:
@@ -33,6 +36,8 @@ def _edge(text: TruthText, number: int, line: str) -> Triple:
         raise text.error(number, line, EXPECTED)
     for key in KEYS:
         value = found.get(key)
+        if isinstance(value, str) and _HALF.search(value):
+            raise text.error(number, line, f"{EXPECTED}; {key!r} has half of a surrogate pair, which is no letter")
         if not isinstance(value, str) or not value:
             raise text.error(number, line, f"{EXPECTED}; {key!r} is {'missing' if value is None else repr(value)[:60]}")
     subject, predicate, target = (found[key] for key in KEYS)

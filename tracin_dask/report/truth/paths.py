@@ -1,5 +1,6 @@
 """Known paths in a table: a drug, a disease, the list of intermediates between them, and the id of the path."""
 
+import ast
 import csv
 import re
 from collections.abc import Sequence
@@ -102,6 +103,16 @@ def _joined(row: Sequence[str], lists: Sequence[int]) -> list[str]:
     return fields
 
 
+def _parts(inner: str) -> tuple[str, ...]:
+    """Split the inside of a list: texts as Python writes them, in quotes of either kind, or texts without quotes."""
+    if inner[0] not in "'\"":
+        return tuple(part.strip() for part in next(csv.reader([inner], quoting=csv.QUOTE_NONE, strict=True)))
+    found = ast.literal_eval(f"[{inner}]")
+    if not all(isinstance(part, str) for part in found):
+        raise ValueError("a part is no text in quotes")
+    return tuple(part.strip() for part in found)
+
+
 def _list(text: TruthText, line: int, field: str) -> tuple[str, ...]:
     """Read `[A, B]`, with or without quotes around the parts; an empty field is an empty list."""
     inner = field[1:-1].strip() if _is_list(field) else field
@@ -111,13 +122,10 @@ def _list(text: TruthText, line: int, field: str) -> tuple[str, ...]:
         raise text.error(
             line, text.line(line), f"{field[:60]!r} is no list; expected one like [NCBIGene:3, GO:4] or []"
         )
-    quote = inner[0] if inner[0] in "'\"" else None
-    style = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
     try:
-        parts = next(csv.reader([inner], skipinitialspace=True, strict=True, **style))
-    except csv.Error as error:
+        found = _parts(inner)
+    except (ValueError, SyntaxError, csv.Error) as error:
         raise text.error(line, text.line(line), f"{field[:60]!r} is no list: {error}") from error
-    found = tuple(part.strip() for part in parts)
     if not all(found):
         raise text.error(line, text.line(line), f"{field[:60]!r} has an empty part; expected a label between commas")
     return found

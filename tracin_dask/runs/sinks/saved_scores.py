@@ -199,6 +199,17 @@ def complete(scores: Scores, about: Mapping[str, Any]) -> None:
             zarr.consolidate_metadata(group.store)
 
 
+def are_all_there(path: Place) -> bool:
+    """Tell whether a path has complete scores, of which no chunk is missing."""
+    try:
+        found = _found(path)
+    except ScoresError:
+        return False
+    arrays = [] if found is None else [find_array(found, INFLUENCE, SELF_INFLUENCE)]
+    is_complete = found is not None and bool(found.attrs.get("complete"))
+    return is_complete and all(one is not None and one.nchunks_initialized == one.nchunks for one in arrays)
+
+
 def _found(path: Place) -> zarr.Group | None:
     """Return the saved scores at a path; None if nothing exists there."""
     if not exists(path):
