@@ -1,6 +1,8 @@
 """`tracin-dask run` given again: a finished result is found, and more test triples are added to it."""
 
+import errno
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ from result_bits import result_bits
 
 import tracin_dask
 from tracin_dask.errors import ResultError
+from tracin_dask.places.explained import WriteError
+from tracin_dask.places.files import write_json_file
 from tracin_dask.places.registry import place_of
+from tracin_dask.report import folder
 from tracin_dask.runs.sinks.saved_scores import are_all_there
 from tracin_dask.runs.work import score
 
@@ -189,3 +194,45 @@ def test_saved_scores_that_lack_a_chunk_are_not_found(project, tool, scored, tmp
     tool(*words, "--restart")
     assert scored == [1]
     assert are_all_there(place_of(tmp_path / "scores.zarr"))
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """Let the disk be full at the third file of a result, while the block lasts."""
+
+    @contextmanager
+    def full():
+        written = []
+
+        def write(path, contents):
+            written.append(path)
+            if len(written) == 3:
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            write_json_file(path, contents)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(folder, "write_json_file", write)
+            yield
+
+    return full
+
+
+def test_a_run_that_adds_and_cannot_write_loses_no_answer(tool, words, tests, full, tmp_path):
+    tool(*words)
+    before = result_bits(tracin_dask.read_result(tmp_path / "why"))["rankings"]
+    tests.write_text(SECOND)
+    with full(), pytest.raises(WriteError, match="the disk is full"):
+        tool(*words)
+    assert "2 test triples are answered already; this run is about 1" in tool(*words).output
+    found = tracin_dask.read_result(tmp_path / "why")
+    assert len(found.rankings) == 3
+    assert (result_bits(found)["rankings"][0], result_bits(found)["rankings"][2]) == before
+
+
+def test_answers_of_a_run_with_other_options_are_never_added_to(tool, words, tests, full):
+    tool(*words)
+    with full(), pytest.raises(WriteError, match="the disk is full"):
+        tool(*words, "--normalize", "cosine", "--overwrite")
+    tests.write_text(SECOND)
+    with pytest.raises(ResultError, match="those then have answers that cannot be read"):
+        tool(*words)

@@ -1,7 +1,8 @@
 """A result as a folder: a JSON file per test triple, and `summary.json`, which is written last and lists them."""
 
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracin_dask.errors import ResultError
@@ -22,6 +23,8 @@ from tracin_dask.report.result import InfluenceResult
 from tracin_dask.report.self_influences import TEST
 from tracin_dask.report.specificity import specificity_of
 
+Run = Mapping[str, Any]
+"""The metadata of a run."""
 SUMMARY, GROUPS, SELF = "summary.json", "all_groups.parquet", "self_influence.json"
 RECORDS = ".progress"
 """Of an interrupted run, which goes on when its command is given again."""
@@ -32,6 +35,8 @@ _OF_ANSWER = re.compile(r"set_\d+\.json|triple_\d+_\d+_\d+(_not_\d+)?(_again_\d+
 def write_directory(result: InfluenceResult, directory: Place, *, overwrite: bool = False) -> Place:
     """Write a file per test triple and the summary; gives the path of the summary.
 
+    Files of an earlier result that are not written again are deleted last: what fails before loses no answer.
+
     Raises
     ------
     ResultError
@@ -39,8 +44,7 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
     """
     refuse_earlier(directory, overwrite=overwrite)
     directory.make_folder()
-    for file in earlier_files(directory):  # the summary first: without it there is no result
-        file.delete()
+    earlier = {file.name: file for file in earlier_files(directory)}
     beside: Place | None = None
     if result.groups:
         beside = directory / GROUPS
@@ -61,11 +65,18 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
     if specificity is not None:
         about["specificity"] = specificity.to_dict()
     write_json_file(directory / SUMMARY, about | {"results": summaries, "run": dict(result.run)})
+    written = {SUMMARY, *(str(summary["file"]) for summary in summaries), *([GROUPS] if result.groups else [])}
+    for name in earlier.keys() - written:
+        earlier[name].delete()
     return directory / SUMMARY
 
 
-def read_directory(directory: Place, *, all_groups: bool = True) -> InfluenceResult:
+def read_directory(
+    directory: Place, *, all_groups: bool = True, is_same: Callable[[Run, Run], bool] = operator.eq
+) -> InfluenceResult:
     """Read the result of all test triples that the summary lists; `all_groups`: also those of the separate file.
+
+    `is_same` tells whether the run of the summary and that of a file may stand in one result.
 
     Raises
     ------
@@ -77,8 +88,9 @@ def read_directory(directory: Place, *, all_groups: bool = True) -> InfluenceRes
         files = [directory / about["file"] for about in summary["results"]]
     contents = [read_contents(file) for file in files]
     for file, one in zip(files, contents, strict=True):
-        if one["run"] != summary["run"]:
+        if not is_same(summary["run"], one["run"]):
             raise ResultError(f"{file}: is of another run than {SUMMARY}; run again into an empty folder")
+    contents = [one | {"run": summary["run"]} for one in contents]
     with explained(directory):
         result = from_dicts(contents)
     return with_all_groups(result, directory, contents) if all_groups else result

@@ -13,7 +13,7 @@ from tracin_dask.places.files import exists
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.extend import can_be_extended, num_missing, unanswered
-from tracin_dask.report.folder import SUMMARY, refuse_earlier
+from tracin_dask.report.folder import SUMMARY, read_directory, refuse_earlier
 from tracin_dask.report.formats import read_result, suffix_of, suffixes, write_result
 from tracin_dask.report.group_file import write_groups
 from tracin_dask.report.json import read_contents
@@ -69,7 +69,7 @@ def earlier_answers(output: Outputs, prepared: PreparedRun, *, is_restart: bool)
         return None
     other = dict(differences(run[IDENTITY], result_identity(prepared)))
     if other.keys() == {TESTS} and not prepared.config.scoring.landmarks_near and not is_restart:
-        earlier = _read(output.folder / SUMMARY)
+        earlier = _read_again(output.folder)
         if earlier is not None and can_be_extended(earlier) and _unanswered(prepared, earlier) is not None:
             return earlier
         other[TESTS] = _why_not_added(earlier, prepared)
@@ -128,6 +128,18 @@ def _read(place: Place) -> InfluenceResult | None:
         return read_result(place.parent if place.name == SUMMARY else place)
     except ResultError:
         return None
+
+
+def _read_again(folder: Place) -> InfluenceResult | None:
+    """Read the earlier answers, also where a run that adds to them was stopped while it wrote."""
+    try:
+        return read_directory(folder, is_same=_same_but_tests)
+    except ResultError:
+        return None
+
+
+def _same_but_tests(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return {name for name, _ in differences(one.get(IDENTITY, {}), other.get(IDENTITY, {}))} <= {TESTS}
 
 
 def _is_whole(result: InfluenceResult, identity: Mapping[str, Json]) -> bool:
