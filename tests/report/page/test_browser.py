@@ -8,6 +8,7 @@ from made_paths import triples_with
 from made_results import made_result
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tracin_dask import write_pages
 
@@ -85,8 +86,12 @@ def test_the_theme_is_toggled_and_remembered(opened):
     toggle.click()
     dark = opened.execute_script(paper)
     assert dark != light
-    opened.refresh()
-    assert opened.execute_script(paper) == dark
+
+    def remembers(driver):
+        driver.refresh()  # a browser may take a moment to store what a page of a file remembers
+        return driver.execute_script(paper) == dark
+
+    assert WebDriverWait(opened, 20).until(remembers)
     toggle = opened.find_element(By.CSS_SELECTOR, ".theme")
     assert toggle.text == "Light theme"
     toggle.click()
