@@ -68,7 +68,7 @@ def _value(source: str, names: dict[str, Any], title: str) -> object:
     exec(compile(tree, title, "exec"), names)  # noqa: S102 - the project's own notebook
     if not isinstance(last, ast.Expr):
         return None
-    value: object = eval(compile(ast.Expression(last.value), title, "eval"), names)  # noqa: S307 - the same
+    value: object = eval(compile(ast.Expression(last.value), title, "eval"), names)  # noqa: S307 - runs a notebook of the project
     return None if source.rstrip().endswith(";") else value
 
 

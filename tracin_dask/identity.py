@@ -97,7 +97,7 @@ def identity(value: object) -> Json:
 
 def _of_dataclass(value: object, kind: type) -> str:
     """Name a value and its fields, as its constructor would take them."""
-    assert is_dataclass(kind)  # noqa: S101 - asked before
+    assert is_dataclass(kind)  # noqa: S101 - `identity` asks this before it calls
     known = {field.name: declared(kind, field) for field in fields(kind)}
     counted = {name: found.by(getattr(value, name)) for name, found in known.items() if found.effect != "nothing"}
     settings = ", ".join(f"{name}={stated}" for name, stated in counted.items())

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracin_dask.places.registry import place_of
-from tracin_dask.report.exports.text_table import write_text_table
+from tracin_dask.report.text_table import write_text_table
 
 TEXTS = st.text(st.one_of(st.sampled_from(" ,;\"\t\r\n'=+-@α𝄞"), st.characters(exclude_categories=["Cs", "Cc"])))
 DELIMITERS = pytest.mark.parametrize("delimiter", [",", "\t"])

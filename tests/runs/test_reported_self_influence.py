@@ -1,4 +1,4 @@
-"""Self-influences of test triples and of what is reported of them: those of mode 'self', and what files say of them."""
+"""Self-influences of test triples and of the training triples in their lists equal those of mode 'self'."""
 
 from pathlib import Path
 

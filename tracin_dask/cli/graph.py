@@ -4,6 +4,7 @@ from typing import Unpack
 
 import click
 
+from tracin_dask.cli.actions.apart import printed_apart
 from tracin_dask.cli.options.graph_data import GRAPH_OPTIONS, NAME_OPTIONS, TRIPLES, NamedGraphFlags
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
@@ -37,7 +38,6 @@ def command(**options: Unpack[GraphFlags]) -> None:
       tracin-dask graph train.txt --test test.txt
       tracin-dask graph graph.zarr --json graph.json
     """
-    from tracin_dask.cli.actions.apart import printed_apart  # noqa: PLC0415 - with what follows
     from tracin_dask.cli.actions.graph import show_graph  # noqa: PLC0415 - pyarrow is slow to import
 
     with printed_apart(options["json"]):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
-from tracin_dask.cli.options.targets import TableFile
+from tracin_dask.cli.options.targets import TABLE_FILE
 from tracin_dask.cli.options.values import ANY_PLACE, FILE
 from tracin_dask.places.place import Place
 
@@ -71,8 +71,8 @@ class PathFlags(TypedDict):
     "CHEBI:34911, Compound of Compound::DB01586.",
 )
 @click.option("--top", type=WholeNumber(), default=10, show_default=True, help="Rows of each table on the terminal.")
-@click.option("--output", type=TableFile(), help="Write all paths to this .csv, .tsv, .parquet or .json file.")
-@click.option("--metapaths", type=TableFile(), help="Write the counts of all metapaths to such a file.")
+@click.option("--output", type=TABLE_FILE, help="Write all paths to this .csv, .tsv, .parquet or .json file.")
+@click.option("--metapaths", type=TABLE_FILE, help="Write the counts of all metapaths to such a file.")
 def command(**flags: Unpack[PathFlags]) -> None:
     """Find the paths from head to tail through the training triples that the result in PATH lists.
 

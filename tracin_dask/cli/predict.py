@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
+from tracin_dask.cli.actions.apart import printed_apart
 from tracin_dask.cli.options.data import DATA_OPTIONS, DataFlags
 from tracin_dask.cli.options.model import FILE_OPTIONS
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import SectionedCommand, option_of, with_options
-from tracin_dask.cli.options.targets import TableFile
+from tracin_dask.cli.options.targets import TABLE_FILE
 from tracin_dask.cli.options.values import FILE, ModelFiles
 from tracin_dask.places.place import Place
 from tracin_dask.report.table_suffixes import TABLE_SUFFIXES
@@ -96,7 +97,7 @@ class PredictFlags(DataFlags):
     help="Ranks of the given triples among all entities. auto: those that take no more than a minute of one CPU "
     "thread.",
 )
-@output("--output", type=TableFile(), help=f"File of the table; its suffix chooses: {', '.join(TABLE_SUFFIXES)}.")
+@output("--output", type=TABLE_FILE, help=f"File of the table; its suffix chooses: {', '.join(TABLE_SUFFIXES)}.")
 @output("--rows", type=WholeNumber(), default=20, show_default=True, help="Rows of each table on the screen.")
 @where(
     "--device",
@@ -125,7 +126,6 @@ def command(**options: Unpack[PredictFlags]) -> None:
       tracin-dask predict --model-path model.pt --train graph.zarr
           --tails-of aspirin treats --top 20 --candidates-type MONDO
     """
-    from tracin_dask.cli.actions.apart import printed_apart  # noqa: PLC0415 - with what follows
     from tracin_dask.cli.actions.predict import predict  # noqa: PLC0415 - torch is slow to import
 
     with printed_apart(options["output"]):

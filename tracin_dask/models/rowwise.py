@@ -101,7 +101,7 @@ class RowwiseModel(nn.Module):
         """
         try:
             return RowwiseModel(deepcopy(self.model, dict(instead or {})), self.face, ways=self._ways)
-        except (RuntimeError, TypeError, NotImplementedError) as error:
+        except (RuntimeError, TypeError, NotImplementedError) as error:  # what copies of tensors and modules raise
             raise CheckpointError(
                 f"{self.face.name} cannot be copied, so its gradients cannot be checked: {error}; keep no results of "
                 "operations in attributes of the model"

@@ -1,8 +1,5 @@
 """The rankings of a result as text with commas or tabs: a line per test triple and training triple."""
 
-import csv
-import io
-from collections.abc import Iterable
 from functools import partial
 
 import pyarrow as pa
@@ -14,6 +11,7 @@ from tracin_dask.report.entries import entry_tables, rank_tables
 from tracin_dask.report.format import Format, separate_file
 from tracin_dask.report.groups import group_tables
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.text_table import write_text_table
 
 
 def write_csv(result: InfluenceResult, place: Place, *, delimiter: str, suffix: str) -> None:
@@ -21,24 +19,13 @@ def write_csv(result: InfluenceResult, place: Place, *, delimiter: str, suffix: 
 
     Numbers have all their digits. A column for each checkpoint says what it adds, where that is known.
     """
+    write = partial(write_text_table, delimiter=delimiter, raw_text=True)
     if result.groups:
-        _write(group_tables(result), separate_file(place, "groups", suffix), delimiter)
+        write(group_tables(result), separate_file(place, "groups", suffix))
     if result.ranks is not None:
-        _write(rank_tables(result, result.ranks), separate_file(place, "ranks", suffix), delimiter)
+        write(rank_tables(result, result.ranks), separate_file(place, "ranks", suffix))
     width = 0 if result.contributions is None else result.contributions[0].shape[1]
-    _write((flat_lists(table, width) for table in entry_tables(result)), place, delimiter)
-
-
-def _write(tables: Iterable[pa.Table], place: Place, delimiter: str) -> None:
-    with place.writer() as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-        for number, table in enumerate(tables):
-            if number == 0:
-                writer.writerow(table.column_names)
-            writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
-        text.flush()
-        text.detach()  # the place closes the file
+    write((flat_lists(table, width) for table in entry_tables(result)), place)
 
 
 def flat_lists(table: pa.Table, width: int) -> pa.Table:

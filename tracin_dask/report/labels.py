@@ -1,5 +1,6 @@
 """What the ids of a result are called: labels always, readable names where they are known."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from tracin_dask.report.equal import EqualByParts
 from tracin_dask.visible import visible
 
 ROLES = ("head", "relation", "tail")
+_PREFIX = re.compile(r"([^:\s]+)(?:::|:(?!:|//)).", re.DOTALL)
+"""`CHEBI:34911`, `Compound::DB01586`; not `http://...`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,3 +90,9 @@ class Labels(EqualByParts):
         texts = (str(known.get(f"{role}_name", known[f"{role}_label"])) for role in ROLES)
         head, relation, tail = map(visible, texts)
         return head, relation, tail
+
+
+def prefix(label: str) -> str:
+    """Give the type of an entity by its label: what stands before the first `:` or `::`; empty where nothing does."""
+    found = _PREFIX.match(label)
+    return found[1] if found else ""

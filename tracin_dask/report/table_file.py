@@ -1,7 +1,5 @@
 """A table as a file, in the format of the suffix of its name."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from tracin_dask.identity import Json
 from tracin_dask.places.files import write_json_file
 from tracin_dask.places.place import Place
 from tracin_dask.report.table_suffixes import table_suffix
+from tracin_dask.report.text_table import write_rows
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 ABOUT = b"tracin-dask"
@@ -39,17 +38,8 @@ def write_table(table: pa.Table, place: Place, about: Mapping[str, Json] | None 
         rows = _rows(table)
         write_json_file(place, rows if about is None else {**about, "rows": rows})
     else:
-        _write_text(table, place, DELIMITERS[suffix])
-
-
-def _write_text(table: pa.Table, place: Place, delimiter: str) -> None:
-    with place.writer() as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-        writer.writerow(table.column_names)
-        writer.writerows(map(_cell, row.values()) for row in _rows(table))
-        text.flush()
-        text.detach()  # the place closes the file
+        cells = (map(_cell, row.values()) for row in _rows(table))
+        write_rows(table.column_names, cells, place, delimiter=DELIMITERS[suffix])
 
 
 def _cell(value: Any) -> Any:  # noqa: ANN401 - a cell of a table

@@ -65,6 +65,19 @@ class TrainingGraph:
         nearest: Int8[ndarray, " target"] = found[targets]
         return nearest
 
+    def near(self, entities: Int[ndarray, " entity"], most_hops: int) -> Bool[ndarray, " all"]:
+        """Mark the entities that are at most `most_hops` training triples away from some of them, 0 for these alone."""
+        reached = np.zeros(self.tails.shape[0], bool)
+        frontier = np.unique(entities)
+        reached[frontier] = True
+        for _ in range(most_hops):
+            found = np.unique(np.concatenate([side[frontier].indices for side in (self.tails, self.heads)]))
+            frontier = found[~reached[found]]
+            if len(frontier) == 0:
+                break
+            reached[frontier] = True
+        return reached
+
     def _num_triples(self, entities: Int[ndarray, " entity"]) -> int:
         """Count the training triples of entities."""
         return sum(int((side.indptr[entities + 1] - side.indptr[entities]).sum()) for side in (self.tails, self.heads))

@@ -68,7 +68,7 @@ def _submitted(
     workers: Workers, function: Callable[[SharedT, ItemT, int], OutT], shared: SharedT, items: Sequence[ItemT]
 ) -> dict[object, int]:
     """Hand out all work; what is shared is sent once, as the outcome of a task that can be repeated."""
-    assert workers.client is not None  # noqa: S101 - asked before
+    assert workers.client is not None  # noqa: S101 - the caller has a client
     everywhere = workers.client.submit(_same, shared, pure=False)
     threads = workers.num_threads
     return {

@@ -18,7 +18,6 @@ from tracin_dask.report.formats import read_result, suffix_of, suffixes, write_r
 from tracin_dask.report.group_file import write_groups
 from tracin_dask.report.json import read_contents
 from tracin_dask.report.result import InfluenceResult
-from tracin_dask.runs.identity import result_identity
 from tracin_dask.runs.prepare import PreparedRun, prepare
 from tracin_dask.runs.sinks.saved_scores import are_all_there
 
@@ -53,7 +52,9 @@ def finished_run(output: Outputs, identity: Mapping[str, Json]) -> Finished | No
     return Finished(result=result, found=tuple(wholes), written=tuple(others))
 
 
-def earlier_answers(output: Outputs, prepared: PreparedRun, *, is_restart: bool) -> InfluenceResult | None:
+def earlier_answers(
+    output: Outputs, prepared: PreparedRun, identity: Mapping[str, Json], *, is_restart: bool
+) -> InfluenceResult | None:
     """Find the result of the folder that this run only adds test triples to; a restart adds to none.
 
     Raises
@@ -67,7 +68,7 @@ def earlier_answers(output: Outputs, prepared: PreparedRun, *, is_restart: bool)
     if IDENTITY not in run:
         refuse_earlier(output.folder)
         return None
-    other = dict(differences(run[IDENTITY], result_identity(prepared)))
+    other = dict(differences(run[IDENTITY], identity))
     if other.keys() == {TESTS} and not prepared.config.scoring.landmarks_near and not is_restart:
         earlier = _read_again(output.folder)
         if earlier is not None and can_be_extended(earlier) and _unanswered(prepared, earlier) is not None:
@@ -82,12 +83,12 @@ def earlier_answers(output: Outputs, prepared: PreparedRun, *, is_restart: bool)
     return None
 
 
-def replaces_its_own(output: Outputs, prepared: PreparedRun) -> bool:
+def replaces_its_own(output: Outputs, identity: Mapping[str, Json]) -> bool:
     """Tell whether the folder has a result of the same command, of which a part is missing, or that is not wanted."""
     if output.folder is None or not exists(output.folder / SUMMARY):
         return False
     known: object = read_contents(output.folder / SUMMARY)["run"].get(IDENTITY)
-    return known == result_identity(prepared)
+    return known == identity
 
 
 def for_others(prepared: PreparedRun, earlier: InfluenceResult) -> PreparedRun:

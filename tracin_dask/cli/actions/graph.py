@@ -47,7 +47,7 @@ def _in_words(findings: Sequence[Finding]) -> str:
 
 
 def _write(options: GraphFlags, survey: Survey, findings: Sequence[Finding]) -> None:
-    assert options["json"] is not None  # noqa: S101 - asked before
+    assert options["json"] is not None  # noqa: S101 - `show_graph` calls this only with --json
     contents = to_json(survey)
     if survey.held_out is not None:
         contents["test"] = asdict(survey.held_out)

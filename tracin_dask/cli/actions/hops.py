@@ -56,7 +56,7 @@ def _refuse_other(result: InfluenceResult, store: TripleStore) -> None:
 
 def _distances(result: InfluenceResult, graph: TrainingGraph, most_hops: int) -> Mapping[int, Int64[ndarray, "_ 2"]]:
     """Give, for each entity of the test triples, the ids of entities and their distances from it."""
-    assert result.test_triples is not None  # noqa: S101 - refused before
+    assert result.test_triples is not None  # noqa: S101 - `hop_columns` refuses self-influence
     targets: dict[int, list[ndarray]] = defaultdict(list)
     for test, ranking in zip(result.test_triples[:, ENDS].tolist(), result.rankings, strict=True):
         for entity in test:
@@ -70,7 +70,7 @@ def _distances(result: InfluenceResult, graph: TrainingGraph, most_hops: int) ->
 
 def _of_entity(result: InfluenceResult, found: Mapping[int, Int64[ndarray, "_ 2"]], end: int) -> Iterator[pa.Array]:
     """Give the hops to one end of each test triple; null where there are too many."""
-    assert result.test_triples is not None  # noqa: S101 - refused before
+    assert result.test_triples is not None  # noqa: S101 - `hop_columns` refuses self-influence
     for test, ranking in zip(result.test_triples, result.rankings, strict=True):
         ids, distances = found[int(test[end])].T
         hops = distances[np.searchsorted(ids, ranking.triples[:, ENDS])]

@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
-from scipy import sparse
 
 from tracin_dask.cli.actions.counted_scores import Asked, SavedInfluences
 from tracin_dask.errors import ConfigError
@@ -21,6 +19,7 @@ from tracin_dask.report.truth.known import KnownIds, TripleIds, pair_keys
 from tracin_dask.report.truth.relations import Relations
 from tracin_dask.report.truth.vocabulary import Vocabulary
 from tracin_dask.triples.block import TripleBlock, concatenate
+from tracin_dask.triples.hops import TrainingGraph
 from tracin_dask.triples.store import TripleStore
 
 STEP_ROWS = 131_072
@@ -59,7 +58,7 @@ def vocabulary_of_store(store: TripleStore) -> Vocabulary:
     )
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps the matrix
+@dataclass(frozen=True, kw_only=True)  # no slots: cached_property keeps the graph
 class Neighbours:
     """Who is connected with whom, in either direction."""
 
@@ -67,25 +66,16 @@ class Neighbours:
     hops: int
 
     @cached_property
-    def _matrix(self) -> Any:  # noqa: ANN401 - scipy has no types
-        number = len(self.store.entities)
-        ends = np.concatenate([block.triples[:, [0, 2]].astype(np.int32) for _, block in read_all(self.store)])
-        both = np.concatenate([ends, ends[:, ::-1]])
-        return sparse.csr_array((np.ones(len(both), bool), both.T), shape=(number, number))
+    def _graph(self) -> TrainingGraph:
+        return TrainingGraph.of(self.store)
 
     def near(self, tests: Sequence[TripleIds]) -> Bool[ndarray, " entity"]:
         """Mark the entities whose training triples are within so many hops of a head or tail of test triples.
 
         One hop leads to the training triples of head and tail, so entities are up to `hops - 1` steps away.
         """
-        reached = np.zeros(len(self.store.entities), bool)
-        front = np.unique([end for head, _, tail in tests for end in (head, tail)])
-        reached[front] = True
-        for _ in range(self.hops - 1):
-            found = np.unique(self._matrix[front].indices) if len(front) else front
-            front = found[~reached[found]]
-            reached[front] = True
-        return reached
+        ends = np.array([end for head, _, tail in tests for end in (head, tail)], np.int64)
+        return self._graph.near(ends, self.hops - 1)
 
 
 def read_all(store: TripleStore) -> Iterator[tuple[int, TripleBlock]]:

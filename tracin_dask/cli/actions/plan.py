@@ -1,4 +1,4 @@
-"""Carries out `tracin-dask plan`: seconds and bytes of a run, and a table of what they are made of."""
+"""Carries out `tracin-dask plan`: prints how long a run takes and how much memory, and in a table why."""
 
 from typing import Any
 

@@ -101,7 +101,7 @@ def _scored(
     say_untrained(prepared)
     found, about = predictions_of(prepared, partial(score_here, prepared))
     assert found is not None  # noqa: S101 - there are triples
-    assert prepared.test_triples is not None  # noqa: S101 - as above
+    assert prepared.test_triples is not None  # noqa: S101 - triples were given
     table = scored_table(prepared.test_triples, labels_of(store, prepared.test_triples), found)
     number = len(table)
     title = "Scores and ranks" if number <= options["rows"] else f"The first {options['rows']:,} of {number:,} triples"

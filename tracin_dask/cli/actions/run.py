@@ -83,12 +83,12 @@ def _explain(options: RunFlags, cluster: Cluster, output: Outputs, written: list
     if found is not None:
         _show(found.result, found.written, asked=prepared.config.computing.precision, found=found.found)
         return
-    earlier = earlier_answers(output, prepared, is_restart=options["restart"])
+    earlier = earlier_answers(output, prepared, identity, is_restart=options["restart"])
     triples = prepared.test_triples
     if earlier is not None:
         prepared, output = for_others(prepared, earlier), replace(output, overwrite=True)
         tell(f"{len(earlier.rankings):,} test triples are answered already; this run is about {prepared.num_answers:,}")
-    elif replaces_its_own(output, prepared):
+    elif replaces_its_own(output, identity):
         output = replace(output, overwrite=True)
     scores = scores_of(prepared)
     if scores is not None:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """How long scoring took, as a multiple of what the cost model says."""
+    """The time that scoring took on this machine, divided by the time that the cost model predicts."""
 
     factor: float
     measured: str

@@ -36,9 +36,7 @@ class NamedGraphFlags(GraphDataFlags):
 
 TRIPLES = click.argument("train", metavar="TRIPLES", type=TrainingTriples(exists=True))
 """The argument; actions call it as `run` calls its option."""
-GRAPH_OPTIONS = (
-    option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`."),
-    option("--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`."),
+ID_OPTIONS = (
     option(
         "--map-columns",
         type=click.Choice(["label,id", "id,label"]),
@@ -46,6 +44,12 @@ GRAPH_OPTIONS = (
     ),
     option("--labels", is_flag=True, help="Integers in triples are labels, not ids."),
     option("--ids", is_flag=True, help="Integers in triples are ids, even where labels are integers, too."),
+)
+"""How ids are read, wherever they stand."""
+GRAPH_OPTIONS = (
+    option("--entity-to-id", type=FILE, help="File with lines of `entity label TAB id`."),
+    option("--relation-to-id", type=FILE, help="File with lines of `relation label TAB id`."),
+    *ID_OPTIONS,
     *shape_options(option, "text files of triples"),
     option("--skip-invalid", is_flag=True, help="Skip and count lines that cannot be used."),
 )

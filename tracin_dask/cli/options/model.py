@@ -35,9 +35,9 @@ FILE_OPTIONS = (
     option(
         "--trust-pickle",
         is_flag=True,
-        help="Unpickle a file that cannot be read otherwise, such as PyKEEN's trained_model.pkl, or a dictionary with "
-        "objects of a program beside the weights. Unpickling runs any code in the file: use it "
-        "only for files from people whose programs you would run.",
+        help="Unpickle a file that cannot be read otherwise, such as PyKEEN's trained_model.pkl, or a checkpoint that "
+        "holds Python objects next to the weights. Unpickling can run code from the file: use it only for files from "
+        "people whose programs you would run.",
     ),
     option(
         "--embedding-height",

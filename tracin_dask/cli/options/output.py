@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from tracin_dask.cli.options.sections import option_of
-from tracin_dask.cli.options.targets import TARGET, ResultFile
+from tracin_dask.cli.options.targets import RESULT_FILE, TARGET
 from tracin_dask.places.place import Place
 from tracin_dask.report.formats import suffixes
 
@@ -37,7 +37,7 @@ class OutputFlags(TypedDict):
 OUTPUT_OPTIONS = (
     option(
         "--output",
-        type=ResultFile(),
+        type=RESULT_FILE,
         multiple=True,
         help=f"File of the result; its suffix chooses the format: {', '.join(suffixes())}. A .json file takes one test "
         "triple, or --mode self. A pipe or /dev/stdout is written to; without a suffix, it gets JSON. Repeatable.",

@@ -1,5 +1,6 @@
 """The types of options that name what is written: a file, a folder, a pipe; results by their suffix."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -26,34 +27,26 @@ class TargetType(click.ParamType[Place]):
         return click.Path().shell_complete(ctx, param, incomplete)
 
 
-class ResultFile(TargetType):
-    """A file for a result, whose suffix chooses the format."""
+class FormattedFile(TargetType):
+    """A file whose suffix chooses the format: `check` raises `ResultError` for another suffix."""
+
+    def __init__(self, check: Callable[[Place], object], *, folder_option: str = "") -> None:
+        """Take the check, and the option that takes a folder instead."""
+        self._check, self._folder_option = check, folder_option
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
         """Refuse a folder, and a suffix that no format has."""
         place = place_of(value)
         if place.is_folder():
-            self.fail(f"{place} is a folder; name a file in it, or give --output-dir {place}", param, ctx)
+            instead = f", or give {self._folder_option} {place}" if self._folder_option else ""
+            self.fail(f"{place} is a folder; name a file in it{instead}", param, ctx)
         try:
-            refuse_unknown(place)
-        except ResultError as error:
-            self.fail(str(error), param, ctx)
-        return place
-
-
-class TableFile(TargetType):
-    """A file for a table, whose suffix chooses the format."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401 - click's signature
-        """Refuse a folder, and a suffix that no format has."""
-        place = place_of(value)
-        if place.is_folder():
-            self.fail(f"{place} is a folder; name a file in it", param, ctx)
-        try:
-            table_suffix(place)
+            self._check(place)
         except ResultError as error:
             self.fail(str(error), param, ctx)
         return place
 
 
 TARGET = TargetType()
+RESULT_FILE = FormattedFile(refuse_unknown, folder_option="--output-dir")
+TABLE_FILE = FormattedFile(table_suffix)

@@ -21,9 +21,9 @@ from tracin_dask.places.place import Place
 from tracin_dask.report.arrow import number_array, repeated, table_of
 from tracin_dask.report.exports.base import Export, ExportOptions
 from tracin_dask.report.exports.file_names import file_stem
-from tracin_dask.report.exports.text_table import write_text_table
 from tracin_dask.report.labels import ROLES
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.text_table import write_text_table
 
 SUMMARY = "batch_tracin_summary.json"
 _PARTS = {"head": "Head", "relation": "Rel", "tail": "Tail"}

@@ -6,8 +6,8 @@ from tracin_dask.places.place import Place
 from tracin_dask.report.csv import flat_lists
 from tracin_dask.report.exports.base import Export, ExportOptions
 from tracin_dask.report.exports.long_table import files_with, long_tables
-from tracin_dask.report.exports.text_table import write_text_table
 from tracin_dask.report.result import InfluenceResult
+from tracin_dask.report.text_table import write_text_table
 
 _files = partial(files_with, ".tsv")
 

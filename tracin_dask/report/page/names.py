@@ -1,17 +1,13 @@
 """The names and labels of triples, as a page shows them."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from tracin_dask.report.labels import ROLES, Labels
+from tracin_dask.report.labels import ROLES, Labels, prefix
 from tracin_dask.visible import visible
-
-_PREFIX = re.compile(r"([^:\s]+)::?(?!//).", re.DOTALL)
-"""`CHEBI:34911`, `Compound::DB01586`; not `http://...`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +40,6 @@ def named(number: int, label: str, name: str | None) -> Named:
     """Name an entity or relation; characters that are not seen are written as escapes."""
     shown, below = visible(name or label), visible(label)
     return Named(id=number, name=shown, label="" if shown == below else below, kind=prefix(below))
-
-
-def prefix(label: str) -> str:
-    """Give the type of an entity: the prefix of its label; empty without one."""
-    found = _PREFIX.match(label)
-    return found[1] if found else ""
 
 
 def named_triples(labels: Labels, triples: Int[ndarray, "row 3"]) -> list[NamedTriple]:

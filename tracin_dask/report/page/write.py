@@ -99,7 +99,7 @@ def _templates() -> Environment:
     )
     templates.filters["breaks"] = _breaks
     style, script = (loader.get_source(templates, name)[0] for name in ("style.css", "script.js"))
-    templates.globals |= {"style": Markup(style), "script": Markup(script), "script_hash": _hash(script)}  # noqa: S704
+    templates.globals |= {"style": Markup(style), "script": Markup(script), "script_hash": _hash(script)}  # noqa: S704 - files of this package
     return templates
 
 

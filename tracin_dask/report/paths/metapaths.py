@@ -1,6 +1,5 @@
 """Metapaths: the types of the entities of a path, and its relations with their directions."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Unpack
@@ -8,7 +7,7 @@ from typing import Unpack
 import pyarrow as pa
 
 from tracin_dask.report.arrow import flag_array, known_array, table_of, text_array
-from tracin_dask.report.labels import Texts
+from tracin_dask.report.labels import Texts, prefix
 from tracin_dask.report.paths.options import PathKeywords, PathOptions
 from tracin_dask.report.paths.search import FoundPaths, ScoredPath, listed
 from tracin_dask.report.paths.table import find_in_answers, lists, numbers
@@ -17,8 +16,6 @@ from tracin_dask.report.words import Words, chain
 from tracin_dask.visible import visible
 
 NO_TYPE = "(no type)"
-_PREFIX = re.compile(r"([^:\s]+)(?:::|:(?!:|//)).", re.DOTALL)
-"""`CHEBI:34911`, `Compound::DB01586`; not `http://...`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +90,12 @@ def table_of_metapaths(
 def entity_types(entities: Texts, types: Mapping[str, str] | None) -> dict[int, str]:
     """Give the type of each entity of a result by its id: as stated by its label, or else the prefix of the label."""
     labels = entities.labels.to_pylist()
-    named = map(_prefix, labels) if types is None else (types.get(label, NO_TYPE) for label in labels)
+    named = (
+        (prefix(label) or NO_TYPE for label in labels)
+        if types is None
+        else (types.get(label, NO_TYPE) for label in labels)
+    )
     return dict(zip(entities.ids.tolist(), named, strict=True))
-
-
-def _prefix(label: str) -> str:
-    found = _PREFIX.match(label)
-    return NO_TYPE if found is None else found[1]
 
 
 def _metapath(path: ScoredPath, ranked: RankedTriples, type_of: Mapping[int, str]) -> Metapath:

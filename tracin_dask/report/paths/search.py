@@ -123,7 +123,7 @@ def _checked(result: InfluenceResult, test_index: int) -> int:
 
 def _ends(result: InfluenceResult, test_index: int) -> list[tuple[int, int]]:
     """Give the head and tail of a test triple, or those of the members of a set, each pair once."""
-    assert result.test_triples is not None  # noqa: S101 - checked before
+    assert result.test_triples is not None  # noqa: S101 - `refuse_self_influence` comes first
     members = [test_index] if result.sets is None else result.sets.members(test_index)
     return [(head, tail) for head, tail in dict.fromkeys(map(tuple, result.test_triples[members][:, [0, 2]].tolist()))]
 

@@ -28,7 +28,7 @@ def read_safetensors(data: mmap, path: Path | None) -> Mapping[str, object]:
     """
     try:
         from safetensors import SafetensorError  # noqa: PLC0415 - an optional dependency
-        from safetensors.torch import load, load_file  # noqa: PLC0415 - the same
+        from safetensors.torch import load, load_file  # noqa: PLC0415 - optional
     except ImportError as error:
         raise CheckpointError(
             f"it is a safetensors file, and the library for these is missing ({error}): "

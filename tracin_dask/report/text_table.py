@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -22,14 +23,20 @@ def write_text_table(tables: Iterable[pa.Table], place: Place, *, delimiter: str
     Numbers have all their digits, and what is not known is empty. Text that begins with = + - @, a tab or a carriage
     return gets an apostrophe in front, unless `raw_text` is set.
     """
+    parts = iter(tables)
+    first = next(parts)
+    shown = (table if raw_text else harmless(table) for table in itertools.chain([first], parts))
+    rows = (row for table in shown for row in zip(*(column.to_pylist() for column in table.columns), strict=True))
+    write_rows(first.column_names, rows, place, delimiter=delimiter)
+
+
+def write_rows(header: Sequence[str], rows: Iterable[Iterable[object]], place: Place, *, delimiter: str) -> None:
+    """Write rows below a header, whole or not at all, with quotes where they must be; None is an empty field."""
     with place.writer() as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(_UnixLines(text), delimiter=delimiter, lineterminator=_ROW_END)
-        for number, table in enumerate(tables):
-            if number == 0:
-                writer.writerow(table.column_names)
-            shown = table if raw_text else harmless(table)
-            writer.writerows(zip(*(column.to_pylist() for column in shown.columns), strict=True))
+        writer.writerow(header)
+        writer.writerows(rows)
         text.flush()
         text.detach()  # the place closes the file
 
