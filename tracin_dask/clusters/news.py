@@ -8,13 +8,18 @@ from distributed.comm.core import CommClosedError
 
 
 class QuietEnd(WorkerPlugin):
-    """Hides the traceback of a worker that ends, or loses its scheduler, during a heartbeat; the client says that."""
+    """Hides tracebacks of a worker that ends, or loses its scheduler or another worker; the client says that."""
 
     name = "tracin-dask-quiet-end"
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002 - Dask's signature
         """Filter the records of the worker's process."""
-        logging.getLogger("distributed.worker").addFilter(_is_no_last_heartbeat)
+        hide_lost_peers()
+
+
+def hide_lost_peers() -> None:
+    """Hide the traceback of a worker of this process whose scheduler, or whose source of results, is gone."""
+    logging.getLogger("distributed.worker").addFilter(_is_no_lost_peer)
 
 
 def hide_lost_clients() -> None:
@@ -31,8 +36,12 @@ def _is_no_timeout(record: logging.LogRecord) -> bool:
     return not _holds(record, TimeoutError)
 
 
-def _is_no_last_heartbeat(record: logging.LogRecord) -> bool:
-    return "heartbeat" not in str(record.msg) or not _holds(record, CommClosedError)
+def _is_no_lost_peer(record: logging.LogRecord) -> bool:
+    """Tell whether a record is neither of a heartbeat nor of a fetched result that the other end did not survive."""
+    message = str(record.msg)
+    if "heartbeat" in message:
+        return not _holds(record, CommClosedError)
+    return "Worker stream died" not in message or not _holds(record, OSError)
 
 
 def _is_no_lost_client(record: logging.LogRecord) -> bool:
