@@ -94,6 +94,13 @@ def test_only_triples_on_paths_are_ranked(ranked, project):
     assert_ranked(ranked("--on-paths", 2, "--directed-hops"), ranked(), expected)
 
 
+def test_triples_on_walks_that_enter_an_entity_twice_are_ranked_on_request(explain):
+    words = ["--on-paths", 3, "--directed-hops"]
+    strict, walks = explain(*words), explain(*words, "--all-walks")
+    assert walks["run"]["masks"] == {"on_paths": 3, "all_walks": True, "directed_hops": True}
+    assert strict["num_ranked_rows"] < walks["num_ranked_rows"]
+
+
 def test_every_relation_has_its_best_triples(explain):
     contents = explain("--top-k", 2, "--top-k-per", "relation")
     relations = [entry["train_relation"] for entry in contents["influences"]]
@@ -107,6 +114,7 @@ def test_every_relation_has_its_best_triples(explain):
     ("words", "message"),
     [
         (["--max-degree", 5], "--max-degree counts only with --within-hops or --on-paths; give one of these, too"),
+        (["--within-hops", 3, "--all-walks"], "--all-walks counts only with --on-paths; give it, too"),
         (["--on-paths", 3, "--min-degree", 9, "--max-degree", 8], "--min-degree must be at most the .*, 8, not 9"),
         (
             ["--mode", "self", "--within-hops", 2, "--touching", "head"],

@@ -65,6 +65,7 @@ OTHER_VALUES = {
     "exclude_self": True,
     "within_hops": 1,
     "on_paths": 2,
+    "all_walks": True,
     "directed_hops": True,
     "min_degree": 2,
     "max_degree": 3,
@@ -89,6 +90,7 @@ NEEDED = (
     {"damping": {"curvature": "rows"}}
     | {name: {"curvature": "landmarks"} for name in ("landmarks", "landmarks_near", "landmarks_seed")}
     | {name: {"within_hops": 2} for name in ("directed_hops", "min_degree", "max_degree")}
+    | {"all_walks": {"on_paths": 2}}
 )
 """The options that others count with."""
 

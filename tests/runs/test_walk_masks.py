@@ -21,9 +21,23 @@ WALKS = {
     "paths": {"on_paths": 3, "max_degree": 22},
     "directed paths": {"on_paths": 3, "directed_hops": True},
     "long directed paths": {"on_paths": 4, "directed_hops": True, "max_degree": 20},
+    "walks": {"on_paths": 3, "all_walks": True, "max_degree": 22},
     "near and on a path": {"within_hops": 1, "on_paths": 3},
     "with other masks": {"on_paths": 3, "only_relations": (1, 3), "touching": "tail", "exclude_self": True},
 }
+
+
+def walks(graph: nx.MultiGraph, head: int, tail: int, longest: int) -> list[list[tuple[int, int, int]]]:
+    """List, for every triple on a walk from head to tail, that triple; walks may enter entities twice."""
+    behind = nx.single_source_shortest_path_length(graph, head)
+    before = nx.single_source_shortest_path_length(graph, tail)
+    far = longest + 1
+    return [
+        [(start, end, line)]
+        for one, other, line in graph.edges(keys=True)
+        for start, end in ((one, other), (other, one))
+        if behind.get(start, far) + 1 + before.get(end, far) <= longest
+    ]
 
 
 def follows(graph: Graph, options: dict) -> np.ndarray:
@@ -42,6 +56,8 @@ def follows(graph: Graph, options: dict) -> np.ndarray:
             found[test] &= np.isin(starts, list({*near[0], *near[1]})).any(axis=1)
         if "on_paths" in options:
             paths = nx.all_simple_edge_paths(part, head, tail, cutoff=options["on_paths"])
+            if options.get("all_walks"):
+                paths = walks(part, head, tail, options["on_paths"])
             found[test] &= np.isin(np.arange(NUM_ROWS), [line for path in paths for *_, line in path])
     return found
 
@@ -129,6 +145,7 @@ def test_the_memory_of_walks_is_planned(make_job: MakeJob):
         ({"on_paths": 5}, "on_paths must be 2, 3 or 4, the longest path in training triples, not 5"),
         ({"on_paths": 1}, "on_paths must be 2, 3 or 4"),
         ({"directed_hops": True}, "directed_hops counts only with within_hops or on_paths; give one of these, too"),
+        ({"all_walks": True, "within_hops": 2}, "all_walks counts only with on_paths; give it, too"),
         ({"max_degree": 3, "touching": "head"}, "max_degree counts only with within_hops or on_paths"),
         ({"within_hops": 2, "max_degree": 0}, "max_degree must be at least 1, not 0"),
         ({"on_paths": 2, "min_degree": 5, "max_degree": 4}, "min_degree must be at most the .*, 4, not 5"),

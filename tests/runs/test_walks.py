@@ -99,6 +99,34 @@ def expected_on_paths(triples: np.ndarray, tests: np.ndarray, longest: int, rule
     return found
 
 
+def expected_on_walks(triples: np.ndarray, tests: np.ndarray, longest: int, rules: dict) -> np.ndarray:
+    """Walk along all triples, step by step, and keep those of the walks that end at the tail."""
+    found = np.zeros((len(triples), len(tests)), dtype=bool)
+    for test, (graph, (head, tail)) in enumerate(graphs(triples, tests, rules)):
+        walks = [(head, ())]
+        for _ in range(longest):
+            walks = [
+                (other, (*rows, row))
+                for end, rows in {(end, frozenset(rows)): (end, rows) for end, rows in walks}.values()
+                for _, other, row in graph.edges(end, keys=True)
+            ]
+            for end, rows in walks:
+                if end == tail:
+                    found[list(rows), test] = True
+    return found
+
+
+@pytest.mark.parametrize("rules", RULES, ids=str)
+@pytest.mark.parametrize("longest", [2, 3, 4])
+def test_training_triples_on_walks_are_those_of_all_walks(store, triples, tests, longest, rules):
+    found = ranked(store, triples, tests, on_paths=longest, all_walks=True, **rules)
+    expected = expected_on_walks(triples, tests, longest, rules)
+    np.testing.assert_array_equal(found, expected)
+    simple = expected_on_paths(triples, tests, longest, rules)
+    assert (simple <= expected).all()
+    assert simple.sum() < expected.sum() < expected.size
+
+
 @pytest.mark.parametrize("rules", RULES, ids=str)
 @pytest.mark.parametrize("hops", [1, 2, 3])
 def test_training_triples_within_hops_are_those_of_networkx(store, triples, tests, hops, rules):
@@ -122,6 +150,7 @@ def test_one_hop_is_what_touches_head_or_tail(store, triples, tests):
 
 def test_small_steps_and_passes_over_all_rows_change_nothing(store, triples, tests, monkeypatch):
     asked = [{"within_hops": 3}, {"on_paths": 4}, {"on_paths": 4, "directed_hops": True}]
+    asked.append({"on_paths": 4, "all_walks": True})
     expected = [ranked(store, triples, tests, **options) for options in asked]
     monkeypatch.setattr(reach, "STEP_PAIRS", 3)
     monkeypatch.setattr(neighbourhood, "FEW_ROWS", 0)

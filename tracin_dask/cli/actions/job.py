@@ -134,6 +134,8 @@ def _refuse_masks(options: JobFlags) -> None:
     rules = [f"--{name.replace('_', '-')}" for name in WALKS[2:] if options.get(name)]
     if rules and not (options["within_hops"] or options["on_paths"]):
         raise ConfigError(f"{' and '.join(rules)} counts only with --within-hops or --on-paths; give one of these, too")
+    if options["all_walks"] and not options["on_paths"]:
+        raise ConfigError("--all-walks counts only with --on-paths; give it, too")
 
 
 def _last_layers(options: JobFlags) -> int | None:

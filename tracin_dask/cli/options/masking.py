@@ -25,6 +25,7 @@ class MaskingFlags(TypedDict):
     exclude_self: bool
     within_hops: int | None
     on_paths: int | None
+    all_walks: bool
     directed_hops: bool
     min_degree: int | None
     max_degree: int | None
@@ -68,6 +69,11 @@ MASKING_OPTIONS = (
         metavar="MAX_LENGTH",
         help="Rank only training triples on a path of at most 2, 3 or 4 training triples from the test triple's head "
         "to its tail that enters no entity twice.",
+    ),
+    option(
+        "--all-walks",
+        is_flag=True,
+        help="With --on-paths: rank training triples on walks that enter an entity twice, too.",
     ),
     option(
         "--directed-hops",

@@ -10,7 +10,7 @@ from tracin_dask.influence.masks.touching import Touching
 from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown, require_count
 from tracin_dask.triples.training_triples import ListedTriples
 
-WALKS = ("within_hops", "on_paths", "directed_hops", "min_degree", "max_degree")
+WALKS = ("within_hops", "on_paths", "all_walks", "directed_hops", "min_degree", "max_degree")
 """The options that follow the graph from the test triple."""
 BUILT_IN = ("only_relations", "exclude_relations", "candidates", "touching", "exclude_self", *WALKS)
 PATH_LENGTHS = range(2, 5)
@@ -40,6 +40,8 @@ class MaskingOptions:
         triple: 1 for those that touch one of them.
     on_paths
         Training triples on a simple path of at most so many training triples, 2 to 4, from its head to its tail.
+    all_walks
+        With `on_paths`: also those on a walk that enters an entity twice.
     directed_hops
         Walks and paths follow training triples from head to tail only.
     min_degree
@@ -57,6 +59,7 @@ class MaskingOptions:
     exclude_self: bool = field(default=False, metadata=changes("records", through="num_ranked"))
     within_hops: int | None = field(default=None, metadata=changes("records", through="num_ranked"))
     on_paths: int | None = field(default=None, metadata=changes("records", through="num_ranked"))
+    all_walks: bool = field(default=False, metadata=changes("records", through="num_ranked"))
     directed_hops: bool = field(default=False, metadata=changes("records", through="num_ranked"))
     min_degree: int | None = field(default=None, metadata=changes("records", through="num_ranked"))
     max_degree: int | None = field(default=None, metadata=changes("records", through="num_ranked"))
@@ -105,6 +108,8 @@ class MaskingOptions:
         given = [name for name in WALKS[2:] if getattr(self, name) not in (None, False)]
         if given and not self.walks:
             raise ConfigError(f"{' and '.join(given)} counts only with within_hops or on_paths; give one of these, too")
+        if self.all_walks and self.on_paths is None:
+            raise ConfigError("all_walks counts only with on_paths; give it, too")
         if self.min_degree is not None and self.max_degree is not None and self.min_degree > self.max_degree:
             raise ConfigError(
                 f"min_degree must be at most the largest degree, {self.max_degree}, not {self.min_degree}: no entity "

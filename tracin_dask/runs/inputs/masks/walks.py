@@ -12,6 +12,7 @@ from numpy import ndarray
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.masks.base import Mask
 from tracin_dask.influence.masks.entity_bits import EntityBits
+from tracin_dask.influence.masks.on_walks import OnWalksMask
 from tracin_dask.influence.masks.walks import OnPathsMask, WalkRules, WithinHopsMask
 from tracin_dask.runs.options.masking import MaskingOptions
 from tracin_dask.runs.test_side.locality import index_of
@@ -20,6 +21,7 @@ from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.paths import path_sets
 from tracin_dask.triples.reach import Walker
 from tracin_dask.triples.store import TripleStore
+from tracin_dask.triples.walks import walk_sets
 from tracin_dask.triples.within_hops import open_within
 
 Report = Callable[[str, int, int], object]
@@ -50,7 +52,8 @@ def walk_masks(store: TripleStore, options: MaskingOptions, targets: Targets, re
     if options.within_hops is not None:
         masks.append(_within_hops(walker, _rules(options, options.within_hops), targets))
     if options.on_paths is not None:
-        masks.append(_on_paths(walker, _rules(options, options.on_paths), targets))
+        on_paths = _on_walks if options.all_walks else _on_paths
+        masks.append(on_paths(walker, _rules(options, options.on_paths), targets))
     return masks
 
 
@@ -67,6 +70,14 @@ def _on_paths(walker: Walker, rules: WalkRules, targets: Targets) -> Mask:
         is_table = value is not None and field.name != "both_ways"
         sets[field.name] = EntityBits.of(value, len(targets.triples)) if is_table else value
     return OnPathsMask(rules=rules, **sets)
+
+
+def _on_walks(walker: Walker, rules: WalkRules, targets: Targets) -> Mask:
+    behind, before = (
+        tuple(EntityBits.of(table, len(targets.triples)) for table in tables)
+        for tables in walk_sets(walker, targets.triples, rules.max_length)
+    )
+    return OnWalksMask(rules=rules, behind=behind, before=before)
 
 
 def _rules(options: MaskingOptions, max_length: int) -> WalkRules:
