@@ -137,6 +137,8 @@ def test_the_plot_of_paths_has_arrows_from_head_to_tail():
     arrows = [(text.xyann, text.xy) for text in axes.texts if getattr(text, "arrow_patch", None)]
     assert arrows == [((0, 0), (0.5, 0)), ((1, 0), (0.5, 0)), ((0, -1), (0.5, -1)), ((0.5, -1), (1, -1))]
     axes.figure.canvas.draw()
+    labels = [text for text in axes.texts if text.get_text() in ("predicate:0", "+8")]
+    assert [text.xyann[1] for text in labels] == [3, -3, 3]  # the relation close above its arrow, the influence below
     assert len([word for word in texts(given.plot("paths", most=1)) if word == "CHEBI:2"]) == 1
     assert "no path of 2 to 3 hops" in texts(result_of([(0, 0, 3)], [1.0]).plot("paths"))[0]
 

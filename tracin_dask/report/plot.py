@@ -1,5 +1,6 @@
 """Drawings of one answer with Matplotlib: pictures that stay in a notebook, a PDF or a paper without any script."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 Plot = Literal["top", "histogram", "paths"]
 PROPONENT, OPPONENT = "tab:blue", "tab:orange"
 _SHOWN_CHARACTERS = 28
+_LINE_CHARACTERS = 20
+_PATH_INCHES = 0.7
 
 
 def plot(result: InfluenceResult, kind: Plot, test_index: int = 0, *, most: int = 10) -> "Axes":
@@ -75,8 +78,9 @@ def _draw_histogram(axes: "Axes", result: InfluenceResult, test_index: int, _mos
 def _draw_paths(axes: "Axes", result: InfluenceResult, test_index: int, most: int) -> None:
     """Draw each of the best paths as a row from head to tail; arrows lead from the head of a triple to its tail."""
     paths, words = paths_of(result, test_index, most_paths=most), Words.of(result.labels)
+    axes.figure.set_size_inches(10, 1 + _PATH_INCHES * max(1, len(paths)))
     axes.axis("off")
-    axes.set(xlim=(-0.15, 1.15), ylim=(-max(1, len(paths)), 0.5))
+    axes.set(xlim=(-0.1, 1.1), ylim=(0.5 - max(1, len(paths)), 0.5))
     if not paths:
         axes.text(0.5, 0, "no path of 2 to 3 hops through the listed training triples", ha="center", va="center")
     ranked = listed(result, test_index)
@@ -86,19 +90,32 @@ def _draw_paths(axes: "Axes", result: InfluenceResult, test_index: int, most: in
 
 def _draw_path(axes: "Axes", path: ScoredPath, ranked: RankedTriples, words: Words, height: float) -> None:
     places = np.linspace(0, 1, len(path.nodes)).tolist()
+    boxes = []
     for node, place in zip(path.nodes, places, strict=True):
         box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "gray"}
-        text = _plain(_short(words.entities[node]))
-        axes.text(place, height, text, ha="center", va="center", fontsize="x-small", color="black", bbox=box, zorder=2)
+        text = _two_lines(words.entities[node])
+        named = axes.text(place, height, text, ha="center", va="center", fontsize="small", color="black", bbox=box)
+        boxes.append(named.get_bbox_patch())
     for hop, (entry, is_backwards) in enumerate(zip(path.entries, path.backwards, strict=True)):
-        start, end = places[hop : hop + 2]
-        ends = ((end, height), (start, height)) if is_backwards else ((start, height), (end, height))
+        first, last = (hop + 1, hop) if is_backwards else (hop, hop + 1)
         color = PROPONENT if ranked.influence[entry] > 0 else OPPONENT
-        arrow = {"arrowstyle": "->", "color": color, "shrinkA": 40, "shrinkB": 40}
-        axes.annotate("", xy=ends[1], xytext=ends[0], arrowprops=arrow, zorder=1)
-        relation = words.relations[int(ranked.triples[entry, 1])]
-        label = _plain(f"{_short(relation)} {ranked.influence[entry]:+.1e}")
-        axes.text((start + end) / 2, height + 0.25, label, ha="center", va="center", fontsize="xx-small")
+        arrow = {"arrowstyle": "-|>", "color": color, "patchA": boxes[first], "patchB": boxes[last]}
+        start, end = (places[first], height), (places[last], height)
+        axes.annotate("", xy=end, xytext=start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
+        relation = _two_lines(words.relations[int(ranked.triples[entry, 1])])
+        for text, points, place in (
+            (relation, 3, "bottom"),
+            (f"{ranked.influence[entry]:+.3g}", -3, "top"),
+        ):
+            middle = ((places[hop] + places[hop + 1]) / 2, height)
+            beside = {"xytext": (0, points), "textcoords": "offset points", "fontsize": "small", "color": color}
+            axes.annotate(text, middle, ha="center", va=place, **beside)
+
+
+def _two_lines(text: str) -> str:
+    """Break a name, and shorten what two lines do not hold."""
+    lines = wrap(_short(visible(text)), _LINE_CHARACTERS, max_lines=2, placeholder="…")
+    return "\n".join(_plain(line) for line in lines)
 
 
 def _short(text: str) -> str:

@@ -23,9 +23,9 @@ def test_there_is_a_page_per_answer_and_an_index_that_links_them(tmp_path):
 def test_the_index_states_scores_ranks_numbers_of_both_sides_and_the_strongest_proponent(tmp_path):
     index = read(write_pages(two_answers(), tmp_path)[-1]).shown
     assert (
-        "1 aspirin — predicate:1 → pain CHEBI:0 · CHEBI:2 +1.500 1 3 3 aspirin — predicate:0 → CHEBI:3 +8.000" in index
+        "0 aspirin — predicate:1 → pain CHEBI:0 · CHEBI:2 +1.500 1 3 3 aspirin — predicate:0 → CHEBI:3 +8.000" in index
     )
-    assert "2 CHEBI:3 — predicate:0 → CHEBI:5 −2.250 20.5 1 1 aspirin — predicate:0 → CHEBI:3 +3.000" in index
+    assert "1 CHEBI:3 — predicate:0 → CHEBI:5 −2.250 20.5 1 1 aspirin — predicate:0 → CHEBI:3 +3.000" in index
     assert "The model predicts 1 of 2 test triples" in index
     assert "The 2 lists hold 5 different training triples in 7 places" in index
 

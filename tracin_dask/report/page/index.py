@@ -20,7 +20,7 @@ class IndexRow:
     """An answer in the index."""
 
     file: str
-    number: int
+    test_index: int
     question: Question
     score: str
     score_value: float | None
@@ -101,7 +101,7 @@ def _row(result: InfluenceResult, index: int, file: str, scale: Scale) -> IndexR
     score = None if predictions is None or np.isnan(predictions.score[index]) else float(predictions.score[index])
     return IndexRow(
         file=file,
-        number=index + 1,
+        test_index=index,
         question=question_of(result, index),
         score="" if score is None else minus(f"{score:+.3f}"),
         score_value=score,
