@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.report.paths.search import ScoredPath, listed, paths_of, refuse_self_influence
+from tracin_dask.report.paths.search import ScoredPath, listed, paths_of
 from tracin_dask.report.result import InfluenceResult, RankedTriples, join
 from tracin_dask.report.table import asked
 from tracin_dask.report.words import Words
@@ -28,33 +28,32 @@ def plot(result: InfluenceResult, kind: Plot, test_index: int = 0, *, most: int 
         raise ConfigError(f"{kind!r} is no plot; expected {', '.join(get_args(Plot))}")
     if not 0 <= test_index < len(result):
         raise ConfigError(f"no answer has index {test_index}: the result has {len(result):,}, counted from 0")
-    if kind == "paths":
-        refuse_self_influence(result)
-    axes = _new_axes()
-    {"top": _draw_top, "histogram": _draw_histogram, "paths": _draw_paths}[kind](axes, result, test_index, most)
+    axes = {"top": _draw_top, "histogram": _draw_histogram, "paths": _draw_paths}[kind](result, test_index, most)
     title = "self-influence" if result.test_triples is None else asked(result, test_index)
     axes.set_title(_plain(title), fontsize="medium", wrap=True)
     return axes
 
 
-def _new_axes() -> "Axes":
+def _new_axes(width: float = 8.0, height: float = 4.0) -> "Axes":
     try:
         import matplotlib.pyplot as plt  # noqa: PLC0415 - optional
     except ImportError as error:
         raise ConfigError(f"plots need Matplotlib, which is not installed ({error}): pip install matplotlib") from error
-    _, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    _, axes = plt.subplots(figsize=(width, height), layout="constrained")
     return axes
 
 
-def _draw_top(axes: "Axes", result: InfluenceResult, test_index: int, most: int) -> None:
+def _draw_top(result: InfluenceResult, test_index: int, most: int) -> "Axes":
     """Draw the strongest proponents, the first on top, and below them the opponents, the strongest at the bottom."""
     ranked = _both_sides(result, test_index, most)
     words, places = Words.of(result.labels), np.arange(len(ranked))[::-1]
+    axes = _new_axes()
     axes.barh(places, ranked.influence, color=np.where(ranked.influence > 0, PROPONENT, OPPONENT).tolist())
     names = [_plain(" — ".join(map(_short, words.triple(triple)))) for triple in ranked.triples.tolist()]
     axes.set_yticks(places, names, fontsize="small")
     axes.axvline(0, color="gray", linewidth=0.8)
     axes.set_xlabel(result.value_name.replace("_", "-"))
+    return axes
 
 
 def _both_sides(result: InfluenceResult, test_index: int, most: int) -> RankedTriples:
@@ -64,21 +63,23 @@ def _both_sides(result: InfluenceResult, test_index: int, most: int) -> RankedTr
     return join([proponents, opponents.take(slice(None, None, -1))])
 
 
-def _draw_histogram(axes: "Axes", result: InfluenceResult, test_index: int, _most: int) -> None:
+def _draw_histogram(result: InfluenceResult, test_index: int, _most: int) -> "Axes":
     """Draw how many of the listed training triples have which influence."""
     influence = listed(result, test_index).influence
     limits = np.histogram_bin_edges(influence, bins=min(40, max(5, len(influence) // 3))) if len(influence) else [0, 1]
     sides = [influence[influence > 0], influence[influence <= 0]]
+    axes = _new_axes()
     axes.hist(sides, bins=list(limits), stacked=True, color=[PROPONENT, OPPONENT], label=["proponents", "opponents"])
     axes.set_xlabel(result.value_name.replace("_", "-"))
     axes.set_ylabel("listed training triples")
     axes.legend()
+    return axes
 
 
-def _draw_paths(axes: "Axes", result: InfluenceResult, test_index: int, most: int) -> None:
+def _draw_paths(result: InfluenceResult, test_index: int, most: int) -> "Axes":
     """Draw each of the best paths as a row from head to tail; arrows lead from the head of a triple to its tail."""
     paths, words = paths_of(result, test_index, most_paths=most), Words.of(result.labels)
-    axes.figure.set_size_inches(10, 1 + _PATH_INCHES * max(1, len(paths)))
+    axes = _new_axes(10.0, 1 + _PATH_INCHES * max(1, len(paths)))
     axes.axis("off")
     axes.set(xlim=(-0.1, 1.1), ylim=(0.5 - max(1, len(paths)), 0.5))
     if not paths:
@@ -86,6 +87,7 @@ def _draw_paths(axes: "Axes", result: InfluenceResult, test_index: int, most: in
     ranked = listed(result, test_index)
     for row, path in enumerate(paths):
         _draw_path(axes, path, ranked, words, -float(row))
+    return axes
 
 
 def _draw_path(axes: "Axes", path: ScoredPath, ranked: RankedTriples, words: Words, height: float) -> None:
@@ -103,13 +105,17 @@ def _draw_path(axes: "Axes", path: ScoredPath, ranked: RankedTriples, words: Wor
         start, end = (places[first], height), (places[last], height)
         axes.annotate("", xy=end, xytext=start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
         relation = _two_lines(words.relations[int(ranked.triples[entry, 1])])
-        for text, points, place in (
-            (relation, 3, "bottom"),
-            (f"{ranked.influence[entry]:+.3g}", -3, "top"),
-        ):
-            middle = ((places[hop] + places[hop + 1]) / 2, height)
-            beside = {"xytext": (0, points), "textcoords": "offset points", "fontsize": "small", "color": color}
-            axes.annotate(text, middle, ha="center", va=place, **beside)
+        for text, points in ((relation, 3), (f"{ranked.influence[entry]:+.3g}", -3)):
+            axes.annotate(
+                text,
+                ((places[hop] + places[hop + 1]) / 2, height),
+                xytext=(0, points),
+                textcoords="offset points",
+                fontsize="small",
+                color=color,
+                ha="center",
+                va="bottom" if points > 0 else "top",
+            )
 
 
 def _two_lines(text: str) -> str:
