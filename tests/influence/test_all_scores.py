@@ -17,9 +17,9 @@ from influence.agreement import (
     engine_for,
     scores,
 )
+from influence.tiled import tile
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.influence.conve import separable_scores
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import OneToAll
 
@@ -45,7 +45,7 @@ def test_one_to_all_influences_agree_with_the_oracle_for_every_tensor(dialect, s
 
 @pytest.mark.parametrize("entities_at_a_time", [1, 5])
 def test_one_to_all_tiles_of_any_size_agree_with_the_oracle(monkeypatch, entities_at_a_time):
-    monkeypatch.setattr(separable_scores, "TILE_BYTES", entities_at_a_time * len(TRAIN) * 8)
+    tile(monkeypatch, score_bytes=entities_at_a_time * len(TRAIN) * 8)
     case = all_scores_case("height")
     check_scores(case, case.names, loss=SMOOTH)
     check_self_influence(case, case.names, loss=SMOOTH)

@@ -15,7 +15,7 @@ from tracin_dask.influence.conve.folded import fold, model_bytes
 from tracin_dask.influence.conve.jacobians import relation_table
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
-from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.cost import Storage, Workload
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import num_bytes
@@ -79,7 +79,7 @@ def scoring_peak(engine, test) -> int:
 
 
 def estimated(model, num_tests, modes, *, recompute=False) -> int:
-    return cost.batch_bytes(model.config, BATCH, num_tests, modes, itemsize=FLOAT32, recompute=recompute)
+    return cost.batch_bytes(model.config, BATCH, num_tests, modes, Storage(itemsize=FLOAT32, recompute=recompute))
 
 
 @pytest.mark.parametrize("num_tests", [1, 64, 1024])

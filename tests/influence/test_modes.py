@@ -15,8 +15,8 @@ from influence.agreement import (
     random_case,
     scores,
 )
+from influence.tiled import tile
 
-from tracin_dask.influence.conve import jacobians
 from tracin_dask.influence.conve.modes import Modes
 
 WAYS = [
@@ -47,7 +47,7 @@ def test_kernels_without_a_region_of_one_image_work_in_every_mode(modes):
 @pytest.mark.parametrize("chunk_bytes", [1, 20_000])
 @pytest.mark.parametrize("modes", [Modes(head_jacobians=True), Modes(long_run=1)], ids=str)
 def test_jacobians_in_small_chunks_change_only_rounding(monkeypatch, modes, chunk_bytes):
-    monkeypatch.setattr(jacobians, "CHUNK_BYTES", chunk_bytes)
+    tile(monkeypatch, jacobian_bytes=chunk_bytes)
     case = random_case("width")
     check_scores(case, case.names, modes=modes)
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from influence.agreement import engine_for, random_case
 from influence.any_model import face
+from influence.tiled import tile_as_on_a_gpu
 from torch.profiler import ProfilerActivity, profile
 
 from tracin_dask.influence.autograd.engine import GradientEngine
@@ -17,7 +18,6 @@ from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
-from tracin_dask.influence.conve.terms import long_runs
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.reductions.base import scored_batch
 from tracin_dask.influence.reductions.group_totals import GroupSums
@@ -46,10 +46,10 @@ def operators(scorer, case):
 @pytest.mark.parametrize("dialect", ["width", "height"])
 @pytest.mark.parametrize("modes", MODES, ids=str)
 def test_scoring_never_synchronises_with_the_device(dialect, modes, monkeypatch):
+    tile_as_on_a_gpu(monkeypatch)
     case = random_case(dialect)
     engine = engine_for(case.model, case.names, modes=modes)
     scorer = Scorer(engine, engine.prepare(case.test, batch_size=8))
-    monkeypatch.setattr(long_runs, "open_units", long_runs.every_unit)  # as on a GPU
     found = operators(scorer, case)
     assert "aten::mm" in found or "aten::addmm" in found or "aten::bmm" in found
     assert not found & WAITING

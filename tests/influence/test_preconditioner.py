@@ -27,11 +27,11 @@ from influence.test_no_waiting import WAITING, operators
 from influence.test_normalised import RATES, expected, normalised
 from influence.test_questions import CONTRASTED, LOSSES, SCORE
 from influence.test_single_precision import MOST_EXCLUDED, TOLERANCE, random_triples
+from influence.tiled import tile
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
-from tracin_dask.influence.conve import separable_scores
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.losses import OneToAll
@@ -134,7 +134,7 @@ def test_preconditioned_gradients_through_a_gamma_of_zero_agree_with_the_oracle(
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_small_tiles_and_recomputed_activations_change_only_rounding(monkeypatch, loss):
-    monkeypatch.setattr(separable_scores, "TILE_BYTES", 5 * 24 * 8)
+    tile(monkeypatch, score_bytes=5 * 24 * 8)
     wanted = case("height", loss)
     check_scores(wanted, wanted.names, loss=LOSSES[loss][0], recompute=True)
     check_self_influence(wanted, wanted.names, loss=LOSSES[loss][0], recompute=True)

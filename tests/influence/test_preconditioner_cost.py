@@ -19,7 +19,7 @@ from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioner_bytes,
 )
 from tracin_dask.influence.conve.scorer import Scorer
-from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.cost import Storage, Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import training_lengths
 from tracin_dask.influence.preconditioners.diagonal import laid_out
@@ -45,7 +45,7 @@ def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, m
     for recompute in (False, True):
         engine, scorers = engine_of(model, modes, recompute=recompute), []
         test = engine.prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
-        sizes = {"itemsize": FLOAT32, "recompute": recompute}
+        storage = Storage(itemsize=FLOAT32, recompute=recompute)
 
         peak = peak_of(lambda: scorers.append(Scorer(engine, test)))  # noqa: B023 - called at once
         estimate = cost.layout_bytes(model.config, num_tests, FLOAT32, modes)
@@ -53,16 +53,16 @@ def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, m
         assert peak <= estimate + 2 * jacobian_bytes(engine)
 
         peak = peak_of(lambda: [part.influences for part in scorers[0].parts(ALL_DISTINCT.numpy())])  # noqa: B023 - called at once
-        estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, **sizes)
-        assert peak <= estimate + preconditioned_batch_bytes(model.config, BATCH, modes, **sizes) <= 2.5 * peak
+        estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, storage)
+        assert peak <= estimate + preconditioned_batch_bytes(model.config, BATCH, modes, storage) <= 2.5 * peak
 
 
 @pytest.mark.parametrize("modes", [Modes(), Modes(all_scores=True)], ids=str)
 def test_preconditioned_self_influence_takes_about_the_estimated_bytes_at_most(model, modes):
-    engine, sizes = engine_of(model, modes), {"itemsize": FLOAT32, "recompute": False}
+    engine, storage = engine_of(model, modes), Storage(itemsize=FLOAT32)
     peak = peak_of(lambda: engine.self_influence(ALL_DISTINCT))
-    estimate = cost.batch_bytes(model.config, BATCH, 0, modes, **sizes)
-    estimate += preconditioned_batch_bytes(model.config, BATCH, modes, **sizes) + 2 * jacobian_bytes(engine)
+    estimate = cost.batch_bytes(model.config, BATCH, 0, modes, storage)
+    estimate += preconditioned_batch_bytes(model.config, BATCH, modes, storage) + 2 * jacobian_bytes(engine)
     assert peak <= estimate <= 2.5 * peak
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import random_model
 from influence.agreement import DIALECTS, TEST, TRAIN, Case, case_of, check_scores, check_self_influence, engine_for
+from influence.tiled import tile
 from torch import Tensor, nn
 
 from tracin_dask.influence.columns import Question, Targets
@@ -74,7 +75,7 @@ def test_the_norm_of_a_contrast_under_whole_scores_is_that_of_the_difference():
 @pytest.mark.parametrize("rows_at_a_time", [1, 5])
 def test_pieces_of_whole_scores_of_any_size_agree_with_the_oracle(monkeypatch, rows_at_a_time):
     num_entities = random_model().config.num_entities
-    monkeypatch.setattr(whole_scores, "TILE_BYTES", rows_at_a_time * whole_scores.HELD * num_entities * 8)
+    tile(monkeypatch, score_bytes=rows_at_a_time * whole_scores.HELD * num_entities * 8)
     wanted = case("height")
     check_scores(wanted, wanted.names, loss=SoftMax(), modes=MODES[0])
     check_self_influence(wanted, wanted.names, loss=SoftMax())

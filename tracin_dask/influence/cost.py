@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from tracin_dask.influence.reductions.base import Reduction
+from tracin_dask.influence.tiling import ON_CPU, Tiling
 
 ELEMENTWISE = 8
 """An elementwise pass costs as much as this many multiply-adds of a matrix product, as measured."""
@@ -106,6 +107,15 @@ class MultiplyAdds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """On what the bytes of a batch depend besides its sizes."""
+
+    itemsize: int
+    recompute: bool = False
+    tiling: Tiling = ON_CPU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Computing:
     """How the influences of one checkpoint are computed, whatever the engine."""
 
@@ -115,6 +125,12 @@ class Computing:
     """How often each training triple's own gradient is made: for its norm, and for a preconditioner's pass."""
     itemsize: int
     recompute: bool
+    tiling: Tiling = ON_CPU
+
+    @property
+    def storage(self) -> Storage:
+        """On what the bytes of a batch depend."""
+        return Storage(itemsize=self.itemsize, recompute=self.recompute, tiling=self.tiling)
 
 
 @runtime_checkable

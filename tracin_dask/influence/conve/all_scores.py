@@ -21,9 +21,6 @@ from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.id_join import IdVectors
 from tracin_dask.influence.precision import Precision
 
-TILE_BYTES = 64 * 2**20
-"""Bytes of the scores that are held at a time."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtScores:

@@ -6,8 +6,7 @@ Letters: D embedding_dim, F features, P positions, C channels, k taps, T test tr
 import math
 from dataclasses import replace
 
-from tracin_dask.influence.conve.all_scores import TILE_BYTES
-from tracin_dask.influence.conve.jacobians import CHUNK_BYTES, table_bytes
+from tracin_dask.influence.conve.jacobians import TABLE_BYTES_AT_A_TIME, table_bytes
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.regions import Region, Sees, regions
 from tracin_dask.influence.conve.tensor_names import (
@@ -19,8 +18,9 @@ from tracin_dask.influence.conve.tensor_names import (
     FC_WEIGHT,
     RELATIONS,
 )
-from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
+from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Storage, Workload
 from tracin_dask.influence.tensors import laid_out
+from tracin_dask.influence.tiling import ON_CPU, Tiling
 from tracin_dask.models.conve.model import ConvEConfig
 
 MOST_TABLE_BYTES = 256 * 2**20
@@ -185,7 +185,7 @@ def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
     return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 2) + 25)
 
 
-def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes) -> int:
+def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes, *, tiling: Tiling = ON_CPU) -> int:
     """Bound the bytes of a worker's layout: the test triples' side of every product, look-ups and the relation table.
 
     The test side has whole steps of columns. While it is made, the test triples' own moves hold one region's patches
@@ -199,15 +199,20 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
     if modes.relation_table:
         table = _table_bytes(config, itemsize)
         known = config.num_relations * num_tests * itemsize
-        total += 2 * table + 2 * min(table, CHUNK_BYTES) + known * (2 * config.embedding_dim if modes.forward else 1)
+        total += 2 * table + 2 * min(table, TABLE_BYTES_AT_A_TIME)
+        total += known * (2 * config.embedding_dim if modes.forward else 1)
     if modes.all_scores:
         scores = config.num_entities * num_tests * itemsize
-        total += scores + 2 * min(scores, TILE_BYTES)
+        total += scores + 2 * min(scores, tiling.score_bytes)
     return total
 
 
 def batch_bytes(
-    config: ConvEConfig, batch_size: int, num_tests: int, modes: Modes, *, itemsize: int, recompute: bool
+    config: ConvEConfig,
+    batch_size: int,
+    num_tests: int,
+    modes: Modes,
+    storage: Storage,
 ) -> int:
     """Bound the peak bytes of scoring one batch in which every (head, relation) is distinct.
 
@@ -215,10 +220,11 @@ def batch_bytes(
     backward pass adds one region's gradient, mask and patches by row; products add four [batch, test] blocks; Jacobians
     and directions are held in chunks.
     """
+    itemsize, tiling = storage.itemsize, storage.tiling
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
     num_tests = laid_out(num_tests)
     widest = max(region.num_positions for region in regions(config))
-    kept = (widest if recompute else config.num_positions) * (taps + channels)
+    kept = (widest if storage.recompute else config.num_positions) * (taps + channels)
     working = widest * (2 * taps + 2 * channels)
     vectors = 24 * dim + 4 * taps * channels
     chunks = 0
@@ -227,13 +233,13 @@ def batch_bytes(
         chunks = 3 * num_tests * both * itemsize
     if modes.head_jacobians or modes.long_run:
         one = dim * taps * channels * itemsize
-        chunks = 4 * max(CHUNK_BYTES, one)
+        chunks = 4 * max(min(tiling.jacobian_bytes, batch_size * one), one)
         if modes.long_run:
-            keys = max(1, CHUNK_BYTES // one)
+            keys = min(batch_size, max(1, tiling.jacobian_bytes // one))
             chunks += one * (batch_size // modes.long_run) + 4 * keys * dim * num_tests * itemsize
     blocks = 4
     if modes.all_scores:
         blocks += 4
         vectors += 8 * dim
-        chunks = 2 * min(TILE_BYTES, batch_size * config.num_entities * itemsize)
+        chunks = 2 * min(tiling.score_bytes, batch_size * config.num_entities * itemsize)
     return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + chunks

@@ -57,21 +57,20 @@ class ConvECost:
         """Bound the bytes of the test triples' factors, twice, and of all data in the layout of the engine."""
         number, itemsize = self.how.work.num_tests, self.how.itemsize
         total = 2 * cost.prepared_bytes(self.config, number, itemsize)
-        total += cost.layout_bytes(self.config, number, itemsize, self.modes)
+        total += cost.layout_bytes(self.config, number, itemsize, self.modes, tiling=self.how.tiling)
         if self._is_preconditioned:
             total += preconditioned_layout_bytes(self.config, number, itemsize, self.modes)
         return total
 
     def batch_bytes(self, batch_size: int) -> int:
         """Bound the peak bytes of scoring a batch."""
-        how, itemsize, again, total = self.how, self.how.itemsize, self.how.recompute, 0
-        number = how.work.num_tests
+        how, total, number = self.how, 0, self.how.work.num_tests
         if number:
-            total = cost.batch_bytes(self.config, batch_size, number, self.modes, itemsize=itemsize, recompute=again)
+            total = cost.batch_bytes(self.config, batch_size, number, self.modes, how.storage)
         if number == 0 or how.own_passes:
-            total = max(total, norm_bytes(self.config, batch_size, how.work, itemsize=itemsize, recompute=again))
+            total = max(total, norm_bytes(self.config, batch_size, how.work, how.storage))
         if self._is_preconditioned:
-            total += preconditioned_batch_bytes(self.config, batch_size, self.modes, itemsize=itemsize, recompute=again)
+            total += preconditioned_batch_bytes(self.config, batch_size, self.modes, how.storage)
         return total
 
     @property

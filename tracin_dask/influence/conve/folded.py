@@ -9,6 +9,7 @@ from torch import Tensor
 from tracin_dask.influence.conve.regions import Region, Sees, feature_order, regions
 from tracin_dask.influence.conve.terms.convolution import convolution_jacobian, convolution_of, folded_norm
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.tiling import Tiling, tiling_of
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 
@@ -41,6 +42,11 @@ class FoldedConvE:
     def device(self) -> torch.device:
         """Where the weights lie."""
         return self.kernel.device
+
+    @property
+    def tiling(self) -> Tiling:
+        """How much of a batch is made at a time."""
+        return tiling_of(self.device)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -16,13 +16,15 @@ from tracin_dask.influence.conve.forward_pass import RegionPass, RelationSums, p
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.precision import Precision
 
-CHUNK_BYTES = 8 * 2**20
-"""Bytes of the Jacobians that are held at a time; at least one is."""
+
+TABLE_BYTES_AT_A_TIME = 8 * 2**20
+"""Bytes of the Jacobians of relations that are made at a time, once for all batches."""
 
 
-def key_chunks(model: FoldedConvE, num_keys: int) -> Iterator[slice]:
-    """Cut keys so that the Jacobians of a chunk stay small."""
-    step = max(1, CHUNK_BYTES // (model.kernel.numel() * model.config.embedding_dim * model.kernel.element_size()))
+def key_chunks(model: FoldedConvE, num_keys: int, num_bytes: int | None = None) -> Iterator[slice]:
+    """Cut keys so that the Jacobians of a chunk take no more than so many bytes, or than a piece of a batch may."""
+    one = model.kernel.numel() * model.config.embedding_dim * model.kernel.element_size()
+    step = max(1, (num_bytes or model.tiling.jacobian_bytes) // one)
     for start in range(0, num_keys, step):
         yield slice(start, min(start + step, num_keys))
 
@@ -68,7 +70,8 @@ def relation_table(model: FoldedConvE, precision: Precision) -> RelationTable | 
     numbers = torch.arange(len(model.relations), device=model.device)
     part = pass_of(model, region, torch.stack([torch.full_like(numbers, -1), numbers], dim=1), None)
     features = precision.operand(part.activations(model)[1])
-    made = [kernel_jacobians(model, part, precision, keys) for keys in key_chunks(model, len(numbers))]
+    chunks = key_chunks(model, len(numbers), TABLE_BYTES_AT_A_TIME)
+    made = [kernel_jacobians(model, part, precision, keys) for keys in chunks]
     return RelationTable(
         projected=precision.product(features, model.projection[:, region.features].T),
         features=features,

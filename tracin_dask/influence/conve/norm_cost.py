@@ -6,7 +6,7 @@ from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.engine import GRADIENTS_AT_A_TIME
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION
-from tracin_dask.influence.cost import MultiplyAdds, Workload
+from tracin_dask.influence.cost import MultiplyAdds, Storage, Workload
 from tracin_dask.models.conve.model import ConvEConfig
 
 
@@ -20,18 +20,23 @@ def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[s
     return replace(counted, lower=back + to_tensors)
 
 
-def norm_bytes(config: ConvEConfig, batch_size: int, work: Workload, *, itemsize: int, recompute: bool) -> int:
+def norm_bytes(
+    config: ConvEConfig,
+    batch_size: int,
+    work: Workload,
+    storage: Storage,
+) -> int:
     """Bound the peak bytes of the norms of a batch: two vectors per row more than scoring without test triples.
 
     A loss with several gradients per triple takes some triples at a time, and holds their features twice.
     """
-    modes, waiting = _modes(work), 2 * (1 + config.embedding_dim) * batch_size * itemsize
+    modes, waiting = _modes(work), 2 * (1 + config.embedding_dim) * batch_size * storage.itemsize
     if work.num_negatives == 0:
-        return waiting + cost.batch_bytes(config, batch_size, 0, modes, itemsize=itemsize, recompute=recompute)
+        return waiting + cost.batch_bytes(config, batch_size, 0, modes, storage)
     each = 1 + work.num_negatives
     held = min(each * batch_size, max(each, GRADIENTS_AT_A_TIME))
-    features = 2 * held * config.num_features * itemsize
-    return waiting + features + cost.batch_bytes(config, held, 0, modes, itemsize=itemsize, recompute=recompute)
+    features = 2 * held * config.num_features * storage.itemsize
+    return waiting + features + cost.batch_bytes(config, held, 0, modes, storage)
 
 
 def _modes(work: Workload) -> Modes:

@@ -1,9 +1,9 @@
 """Bytes that a preconditioner adds to scoring with the engine for ConvE."""
 
-from tracin_dask.influence.conve.all_scores import TILE_BYTES
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.regions import regions
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
+from tracin_dask.influence.cost import Storage
 from tracin_dask.models.conve.model import ConvEConfig
 
 
@@ -35,7 +35,10 @@ def preconditioned_layout_bytes(config: ConvEConfig, num_tests: int, itemsize: i
 
 
 def preconditioned_batch_bytes(
-    config: ConvEConfig, batch_size: int, modes: Modes, *, itemsize: int, recompute: bool
+    config: ConvEConfig,
+    batch_size: int,
+    modes: Modes,
+    storage: Storage,
 ) -> int:
     """Bound the bytes of a batch's products with P: some vectors, and products of one region's features.
 
@@ -44,8 +47,8 @@ def preconditioned_batch_bytes(
     """
     dim, channels = config.embedding_dim, config.output_channels
     widest = max(region.num_positions for region in regions(config))
-    held = widest + (config.num_positions if recompute else 0)
-    total = batch_size * itemsize * (held * channels + 6 * dim)
+    held = widest + (config.num_positions if storage.recompute else 0)
+    total = batch_size * storage.itemsize * (held * channels + 6 * dim)
     if modes.all_scores:
-        total += min(TILE_BYTES, max(batch_size, dim) * config.num_entities * itemsize)
+        total += min(storage.tiling.score_bytes, max(batch_size, dim) * config.num_entities * storage.itemsize)
     return total

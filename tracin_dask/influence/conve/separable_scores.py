@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.conve.all_scores import TILE_BYTES, AtScores, TileSum
+from tracin_dask.influence.conve.all_scores import AtScores, TileSum
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward, scores
 from tracin_dask.influence.losses import SeparableLoss
@@ -80,9 +80,9 @@ class SeparableReader:
         return self.loss.derivative_elsewhere(found, self.model.config.num_entities)
 
     def tiles(self, num_rows: int) -> list[slice]:
-        """Cut the entities so that neither a tile's scores nor its embeddings take more than TILE_BYTES."""
+        """Cut the entities so that neither a tile's scores nor its embeddings take more than a tile may."""
         num_entities, dim = self.model.entities.shape
-        step = max(1, TILE_BYTES // (max(dim, num_rows) * self.model.entities.element_size()))
+        step = max(1, self.model.tiling.score_bytes // (max(dim, num_rows) * self.model.entities.element_size()))
         return [slice(start, min(start + step, num_entities)) for start in range(0, num_entities, step)]
 
     def _tile(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.conve.all_scores import TILE_BYTES, AtScores, TileSum
+from tracin_dask.influence.conve.all_scores import AtScores, TileSum
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.losses import AllScoresLoss
@@ -75,7 +75,7 @@ class WholeReader:
         """Give the gradients of a few rows at a time."""
         model, outputs = self.model, self.precision.operand(x)
         table = self.precision.operand(model.entities).T
-        step = max(1, TILE_BYTES // (HELD * model.config.num_entities * x.element_size()))
+        step = max(1, model.tiling.score_bytes // (HELD * model.config.num_entities * x.element_size()))
         for start in range(0, len(x), step):
             rows = slice(start, start + step)
             scores = self.precision.product(outputs[rows], table)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tracin_dask.influence.cost import Computing, EngineCost, Modes, MultiplyAdds, Workload
 from tracin_dask.influence.engine import engine_kind
 from tracin_dask.influence.precision import working_dtype
+from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
 from tracin_dask.models.config import ModelConfig
 from tracin_dask.resources import Resources
 from tracin_dask.runs.config import RunConfig
@@ -112,7 +113,7 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
     MemoryLimitError
         If it cannot fit, with both numbers and what helps.
     """
-    counts = _counts(model, work, config)
+    counts = _counts(model, work, config, ON_CPU if device_bytes(config, resources) is None else ON_GPU)
     multiply_adds = counts.multiply_adds.times(work.num_checkpoints)
     seconds = _worker_seconds(
         work.num_triples * work.num_checkpoints, multiply_adds.total, resources.threads_per_worker
@@ -159,7 +160,7 @@ def device_bytes(config: RunConfig, resources: Resources) -> int | None:
     return None if config.computing.device == "cpu" else resources.device_bytes
 
 
-def _counts(model: ModelConfig, work: Workload, config: RunConfig) -> EngineCost:
+def _counts(model: ModelConfig, work: Workload, config: RunConfig, tiling: Tiling) -> EngineCost:
     method = config.scoring.method
     how = Computing(
         work=work,
@@ -167,6 +168,7 @@ def _counts(model: ModelConfig, work: Workload, config: RunConfig) -> EngineCost
         own_passes=(config.scoring.normalize != "none") + (method is not None and method.needs_pass),
         itemsize=working_dtype(config.computing.precision).itemsize,
         recompute=config.computing.gradient_checkpointing,
+        tiling=tiling,
     )
     return engine_kind(model).cost(model, how)
 

@@ -122,7 +122,7 @@ class LongRunTerms:
         """Make the directions of all pairs of a batch, chunk by chunk."""
         engine = self._side.engine
         shared = self._shared_jacobians(ahead)
-        list_units = open_units if engine.model.device.type == "cpu" else every_unit
+        list_units = open_units if engine.model.tiling.may_wait else every_unit
         for pairs in key_chunks(engine.model, len(ahead.batch.pairs)):
             units = list_units(ahead.is_open[pairs])
             some = _Pairs(ahead=ahead, shared=shared, pairs=pairs, units=units)

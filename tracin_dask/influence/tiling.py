@@ -1,0 +1,27 @@
+"""How much is made at a time of what is too large to be held whole: what stays in a CPU's caches, or fills a GPU."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tiling:
+    """Sizes of the pieces of a batch. Pieces are at least one head, one entity or one row, however large these are."""
+
+    jacobian_bytes: int
+    """Of Jacobians."""
+    score_bytes: int
+    """Of scores of entities, or of these entities' embeddings."""
+    may_wait: bool
+    """Whether the host may read values of the device within a batch: it is the device, or waits for it."""
+
+
+ON_CPU = Tiling(jacobian_bytes=8 * 2**20, score_bytes=64 * 2**20, may_wait=True)
+ON_GPU = Tiling(jacobian_bytes=2**30, score_bytes=2**30, may_wait=False)
+"""A GPU has the memory, and each piece costs it the launches of its operators."""
+
+
+def tiling_of(device: torch.device) -> Tiling:
+    """Choose by the kind of device."""
+    return ON_CPU if device.type == "cpu" else ON_GPU
