@@ -16,7 +16,6 @@ from tracin_dask.influence.conve.forward_pass import RegionPass, RelationSums, p
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.precision import Precision
 
-
 TABLE_BYTES_AT_A_TIME = 8 * 2**20
 """Bytes of the Jacobians of relations that are made at a time, once for all batches."""
 
