@@ -1,13 +1,21 @@
 """Rows of tables meet where their ids are equal: look-ups of test triples by id, and products of the rows that meet."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import runs, send
+from tracin_dask.influence.batch import send
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.run_products import products_by_run
+from tracin_dask.influence.tiling import tiling_of
+
+_SHARE_OF_ITS_OWN = 8
+"""An id that at least one in so many test triples holds has a product of its own."""
 
 
 def is_same(left: Int[Tensor, "*stack row"], right: Int[Tensor, "*stack column"]) -> Bool[Tensor, "*stack row column"]:
@@ -39,9 +47,33 @@ class IdIndex:
         is_held: ndarray = self._slot_of_id[ids] >= 0
         return is_held
 
-    def tests(self, number: int) -> Int[ndarray, " match"]:
-        """List the test triples that hold an id."""
-        return np.flatnonzero(self._slot_of_test == self._slot_of_id[number])
+    @cached_property
+    def groups(self) -> "list[SameSize]":
+        """List the ids that are held by up to one test triple, by up to two, four, and so on, with these.
+
+        An id that many of the test triples hold is by itself.
+        """
+        number, counts = len(self._slot_of_test), np.bincount(self._slot_of_test, minlength=len(self._ids))
+        size = 2 ** np.ceil(np.log2(np.maximum(counts, 1))).astype(np.int64)
+        size = np.where(counts * _SHARE_OF_ITS_OWN > number, -1 - np.arange(len(counts)), size)
+        order = np.argsort(self._slot_of_test, kind="stable")
+        starts, found, first = np.cumsum(counts) - counts, list[SameSize](), 0
+        for one in np.unique(size).tolist():
+            slots = np.flatnonzero(size == one)
+            column = np.arange(counts[slots].max())
+            place = np.minimum(starts[slots, None] + column, number - 1)
+            tests = np.where(column < counts[slots, None], order[place], number)
+            found.append(SameSize(first=first, ids=self._ids[slots], tests=tests))
+            first += len(slots)
+        return found
+
+    @cached_property
+    def place_of_id(self) -> Int[ndarray, " id"]:
+        """Number the ids that are held in the order of the groups; -1 for the others."""
+        place = np.full(len(self._slot_of_id), -1)
+        for group in self.groups:
+            place[group.ids] = group.first + np.arange(len(group.ids))
+        return place
 
     def matches(self, ids: Int[ndarray, " row"]) -> "Matches | None":
         """Find the rows and the test triples whose ids occur on both sides; None if there are none."""
@@ -53,6 +85,17 @@ class IdIndex:
         is_present[slots[rows]] = True
         tests = np.flatnonzero(is_present[self._slot_of_test])
         return Matches(rows=rows, tests=tests, row_slots=slots[rows], test_slots=self._slot_of_test[tests])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SameSize:
+    """Ids that about as many test triples hold."""
+
+    first: int
+    """How many ids are in the groups before this one."""
+    ids: Int[ndarray, " id"]
+    tests: Int[ndarray, "id most"]
+    """The test triples of each id, ascending; filled up with their number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +141,42 @@ def add_where_equal(
 def add_by_relation(
     total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
 ) -> None:
-    """Add the same for relations, which many rows share: relation by relation."""
-    shared = np.flatnonzero(index.holds(mine.ids))
-    order = shared[np.argsort(mine.ids[shared], kind="stable")]
-    cut = runs(mine.ids[order])
-    grouped = mine.vectors[send(order, total.device)]
-    place = send(order if mine.rows is None else mine.rows[order], total.device)
-    for (start, stop), number in zip(cut.bounds, mine.ids[order][cut.starts].tolist(), strict=True):
-        tests = send(index.tests(number), total.device)
-        add_block(total, place[start:stop], tests, grouped[start:stop] @ test_vectors[tests].T)
+    """Add the same for relations, which many rows share: rows meet only the test triples of their own relation."""
+    device, place_of_id = total.device, index.place_of_id
+    place = place_of_id[mine.ids]
+    order = np.flatnonzero(place >= 0)
+    order = order[np.argsort(place[order], kind="stable")]
+    lengths, place = np.bincount(place[order], minlength=len(place_of_id)), place[order]
+    grouped = mine.vectors.index_select(0, send(order, device))
+    rows = send(order if mine.rows is None else mine.rows[order], device)
+    with_zero = torch.cat([test_vectors, test_vectors.new_zeros(1, test_vectors.shape[1])])
+    for group in index.groups:
+        of_ids = slice(group.first, group.first + len(group.tests))
+        some = slice(*np.searchsorted(place, [of_ids.start, of_ids.stop]).tolist())
+        if some.start == some.stop:
+            continue
+        tests = send(group.tests, device)
+        matrices = with_zero.index_select(0, tests.flatten()).view(*tests.shape, -1).transpose(1, 2)
+        block = products_by_run(
+            grouped[some], matrices, lengths[of_ids], precision=Precision.FULL, tiling=tiling_of(device)
+        )
+        if len(tests) == 1:
+            add_block(total, rows[some], tests[0], block)
+        else:
+            columns = tests.index_select(0, send(place[some] - group.first, device))
+            add_at(total, rows[some], columns, block)
+
+
+def add_at(
+    total: Float[Tensor, "batch test"],
+    rows: Int[Tensor, " row"],
+    columns: Int[Tensor, "row some_test"],
+    block: Float[Tensor, "row some_test"],
+) -> None:
+    """Add numbers at some rows, each at columns of its own, in place; what is behind the last column is 0."""
+    width, step = total.shape[1], total.stride(0)
+    flat = total.as_strided((len(total) * step - step + width,), (1,))
+    flat.index_add_(0, (columns.clamp(max=width - 1) + rows[:, None] * step).flatten(), block.flatten())
 
 
 def add_block(

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import runs, send
+from tracin_dask.influence.batch import send
 from tracin_dask.influence.conve.backward_pass import RegionGradient, backward
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward, RegionPass
@@ -19,6 +18,7 @@ from tracin_dask.influence.conve.jacobians import RelationTable, kernel_jacobian
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION, ENTITIES, RELATIONS
 from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.run_products import products_by_run
 from tracin_dask.influence.terms import Term
 
 
@@ -75,6 +75,16 @@ class _LowerPass:
         if self.needed.moments and not self.uses_jacobians(part):
             return None
         return self.needed.rows(part.region.sees)
+
+    def by_run(
+        self,
+        at_projection: Float[Tensor, "row dim"],
+        jacobians: Float[Tensor, "run moment dim"],
+        lengths: Int[ndarray, " run"],
+    ) -> Float[Tensor, "row moment"]:
+        """Multiply runs of rows with a Jacobian each."""
+        matrices = jacobians.transpose(1, 2)
+        return products_by_run(at_projection, matrices, lengths, precision=self.precision, tiling=self.model.tiling)
 
     def go_back(self, part: RegionPass, rows: Int[ndarray, " row"] | None) -> RegionGradient:
         """Carry some rows back through a region; None for all."""
@@ -135,11 +145,12 @@ def _through_heads(back: _LowerPass) -> None:
     """Add the moments of all rows through one Jacobian per head."""
     for part in back.ahead.passes:
         if back.needed.moments and back.uses_jacobians(part):
-            bounds = back.ahead.batch.head_runs.bounds
+            lengths = back.ahead.batch.head_runs.lengths
+            stops = np.cumsum(lengths)
             for keys in key_chunks(back.model, len(part.keys)):
                 jacobians = back.precision.operand(kernel_jacobians(back.model, part, back.precision, keys))
-                for (start, stop), jacobian in zip(bounds[keys], jacobians, strict=True):
-                    back.precision.add_product(back.moments[start:stop], back.at_projection[start:stop], jacobian.T)
+                rows = slice(int(stops[keys.start] - lengths[keys.start]), int(stops[keys.stop - 1]))
+                back.moments[rows] += back.by_run(back.at_projection[rows], jacobians, lengths[keys])
 
 
 def _row_by_row(back: _LowerPass) -> None:
@@ -159,11 +170,8 @@ def _through_relations(back: _LowerPass) -> None:
         return
     relation, device = back.ahead.batch.ids[:, 1], back.model.device
     order = np.argsort(relation, kind="stable")
-    cut = runs(relation[order])
     grouped = back.at_projection.index_select(0, send(order, device))
-    found = torch.zeros_like(back.moments)
-    for (start, stop), number in zip(cut.bounds, relation[order][cut.starts].tolist(), strict=True):
-        back.precision.add_product(found[start:stop], grouped[start:stop], table.jacobian[number].T)
+    found = back.by_run(grouped, table.jacobian, np.bincount(relation, minlength=len(table.jacobian)))
     back.moments.add_(found.index_select(0, send(np.argsort(order), device)))
 
 
