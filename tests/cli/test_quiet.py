@@ -39,6 +39,25 @@ def test_a_quiet_ingest_prints_the_store_and_the_id_maps_that_it_made(tool, proj
     assert result.output.splitlines() == [str(tmp_path / "g.zarr"), *maps]
 
 
+def test_quiet_commands_on_a_result_print_the_paths_that_they_write(tool, words, project, tmp_path):
+    why, paths, truth = tmp_path / "why.json", tmp_path / "paths.csv", tmp_path / "truth.txt"
+    tool("run", *words, "--output", why, "--quiet")
+    truth.write_text("\t".join(project.test_ids) + "\n")
+    assert tool("paths", why, "--output", paths, "--quiet").output == f"{paths}\n"
+    pages = tool("report", why, "--html", "--csv", "--quiet").output.splitlines()
+    assert pages == [str(tmp_path / "why-report" / name) for name in ("index.html", "batch_tracin_summary.json")]
+    found = tool("evaluate", why, "--truth", truth, "--permutations", 20, "--quiet").output.splitlines()
+    assert f"{tmp_path / 'why.evaluation' / 'evaluation.json'}" in found
+    assert all(line.startswith(str(tmp_path)) for line in found)
+
+
+def test_a_quiet_split_and_a_quiet_convert_print_what_they_write(tool, project, tmp_path):
+    parts, other = tmp_path / "parts", tmp_path / "other.pt"
+    assert tool("split", project.folder / "train.txt", "-o", parts, "-q").output == f"{parts}\n"
+    model = project.folder / "model.pt"
+    assert tool("convert", "--input", model, "--to", "pykeen", "--output", other, "-q").output == f"{other}\n"
+
+
 def test_quiet_ends_with_its_command(tool, words, tmp_path):
     tool("run", *words, "--output", tmp_path / "a.json", "--quiet")
     assert "influence" in tool("run", *words, "--output", tmp_path / "a.json").stdout

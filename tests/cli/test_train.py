@@ -181,6 +181,19 @@ def test_training_does_not_overwrite_other_id_maps(run, graph):
     assert (output / "entity_to_id.tsv").read_text() == "other\t0\n"
 
 
+def test_overwrite_replaces_the_id_maps_with_the_models_that_they_belong_to(run, graph):
+    output = graph / "model"
+    run("-o", output, "--num-epochs", 1, files=("train",))
+    (graph / "train.txt").write_text((graph / "train.txt").read_text() + "new one\tr:new\tanother\n")
+    with pytest.raises(ConfigError, match="or remove it and its models with --overwrite"):
+        run("-o", output, "--num-epochs", 1, files=("train",))
+    run("-o", output, "--num-epochs", 1, "--overwrite", files=("train",))
+    assert "new one" in read_id_map(output / "entity_to_id.tsv").labels.to_pylist()
+    assert load_checkpoint(output / "final_model.pt").config.num_entities == len(
+        read_id_map(output / "entity_to_id.tsv")
+    )
+
+
 def test_an_unknown_label_stops_the_training_with_its_line(run, graph):
     run("-o", graph / "first", files=("train", "valid"))
     maps = ["--entity-to-id", graph / "first" / "entity_to_id.tsv"]

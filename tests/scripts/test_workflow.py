@@ -41,6 +41,28 @@ def test_a_workflow_makes_everything_once_and_again_only_what_changed(tmp_path):
     assert json.loads((why / "summary.json").read_text())["num_results"] == 3
 
 
+@pytest.mark.slow
+def test_a_workflow_takes_id_maps_and_marks_known_explanations_anew(tmp_path):
+    labels = sorted({word for line in (UMLS / "train.txt").read_text().splitlines() for word in line.split("\t")[::2]})
+    kinds = sorted({line.split("\t")[1] for line in (UMLS / "train.txt").read_text().splitlines()})
+    for name, found in (("entities.tsv", labels), ("relations.tsv", kinds)):
+        (tmp_path / name).write_text("".join(f"{label}\t{number}\n" for number, label in enumerate(found)))
+    (tmp_path / "test.txt").write_text((UMLS / "test.txt").read_text().splitlines()[0] + "\n")
+    (tmp_path / "truth.txt").write_text((UMLS / "train.txt").read_text().splitlines()[0] + "\n")
+    config = {name: str(UMLS / f"{name}.txt") for name in ("train", "valid")}
+    config |= {"test": "test.txt", "truth": "truth.txt"}
+    config |= {"entity_to_id": "entities.tsv", "relation_to_id": "relations.tsv"}
+    config["train_options"] = "--embedding-dim 12 --output-channels 4 --num-epochs 1"
+    (tmp_path / "my.json").write_text(json.dumps(config))
+    snakemake(tmp_path)
+    assert not (tmp_path / "results" / "model" / "entity_to_id.tsv").exists()
+    (tmp_path / "truth.txt").write_text((UMLS / "train.txt").read_text().splitlines()[1] + "\n")
+    again = snakemake(tmp_path)
+    assert "rule report" in again
+    assert "rule evaluate" in again
+    assert "rule influence" not in again
+
+
 def snakemake(folder: Path) -> str:
     command = ["snakemake", "--snakefile", ROOT / "scripts" / "workflow" / "Snakefile", "--configfile", "my.json"]
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

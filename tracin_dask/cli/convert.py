@@ -6,6 +6,8 @@ from typing import TypedDict, Unpack
 import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
+from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.values import LOCAL_FILE
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -54,6 +56,7 @@ class ConvertFlags(TypedDict):
     "--embedding-width", type=WholeNumber(), help="Image columns of the input, if the file does not state them."
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@with_options(*TALK_OPTIONS)
 def command(**options: Unpack[ConvertFlags]) -> None:
     """Convert ConvE checkpoints between the dialects of train_pytorch and PyKEEN without changing a score.
 

@@ -6,6 +6,7 @@ import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.truth import TRUTH_OPTIONS, TruthFlags
 from tracin_dask.cli.options.values import ANY_PLACE, PlaceType
 from tracin_dask.places.place import Place
@@ -29,7 +30,7 @@ class EvaluateFlags(TruthFlags):
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
 @click.argument("path", type=ANY_PLACE)
-@with_options(*TRUTH_OPTIONS)
+@with_options(*TRUTH_OPTIONS, *TALK_OPTIONS)
 @click.option(
     "--train",
     type=_STORE,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
+from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.targets import TABLE_FILE
 from tracin_dask.cli.options.values import ANY_PLACE, FILE
 from tracin_dask.places.place import Place
@@ -73,6 +75,7 @@ class PathFlags(TypedDict):
 @click.option("--top", type=WholeNumber(), default=10, show_default=True, help="Rows of each table on the terminal.")
 @click.option("--output", type=TABLE_FILE, help="Write all paths to this .csv, .tsv, .parquet or .json file.")
 @click.option("--metapaths", type=TABLE_FILE, help="Write the counts of all metapaths to such a file.")
+@with_options(*TALK_OPTIONS)
 def command(**flags: Unpack[PathFlags]) -> None:
     """Find the paths from head to tail through the training triples that the result in PATH lists.
 

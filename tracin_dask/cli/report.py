@@ -6,6 +6,7 @@ import click
 
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.targets import TARGET
 from tracin_dask.cli.options.truth import TRUTH_OPTIONS, TruthFlags
 from tracin_dask.cli.options.values import ANY_PLACE, PlaceType
@@ -55,7 +56,7 @@ class ReportFlags(TruthFlags):
     help="Store of the training triples: adds hops_to_head and hops_to_tail to --tsv and --parquet, the distance of "
     "each training triple to the head and the tail of the test triple.",
 )
-@with_options(*TRUTH_OPTIONS)
+@with_options(*TRUTH_OPTIONS, *TALK_OPTIONS)
 @click.option(
     "--saved-scores",
     type=PlaceType(exists=True),

@@ -8,6 +8,7 @@ from tracin_dask.cli.options.graph_data import GRAPH_OPTIONS, TRIPLES, GraphData
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import HELD_OUT, SectionedCommand, option_of, with_options
 from tracin_dask.cli.options.shares import Share
+from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.targets import TARGET
 from tracin_dask.cli.options.values import FILE
 from tracin_dask.places.place import Place
@@ -73,7 +74,7 @@ class SplitFlags(GraphDataFlags):
     help="Take training triples out that link the two entities of a held-out triple, under any relation: in any "
     "direction, the same or the inverse one.",
 )
-@with_options(*GRAPH_OPTIONS)
+@with_options(*GRAPH_OPTIONS, *TALK_OPTIONS)
 @output("--overwrite", is_flag=True, help="Replace an earlier split.")
 def command(**options: Unpack[SplitFlags]) -> None:
     """Split TRIPLES into train.txt, valid.txt and test.txt, without leaks.

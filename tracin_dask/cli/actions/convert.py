@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracin_dask.cli.convert import ConvertFlags
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import is_quiet, say, say_written
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.models.conve.convert import convert_checkpoint, counterpart
@@ -111,6 +111,8 @@ def _convert(job: Job, options: ConvertFlags) -> None:
     config = given.model.config
     made = counterpart(config, find_dialect(options["to"]))
     size, made_size = (f"{sizes.embedding_height}×{sizes.embedding_width}" for sizes in (config, made))
+    if is_quiet():
+        say_written(job.target)
     say(f"{job.source} ({given.format.name}, images {size}) -> {job.target} ({options['to']}, {made_size})")
     if options["verify"]:
         found = compare_checkpoints(given, job.target)

@@ -8,7 +8,7 @@ from tracin_dask.cli.actions.counted_scores import SavedInfluences, open_saved
 from tracin_dask.cli.actions.known import read_truth
 from tracin_dask.cli.actions.known_in_graph import in_graph, refuse_other_store, vocabulary_of_store
 from tracin_dask.cli.evaluate import EvaluateFlags
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import say, say_written
 from tracin_dask.cli.terminal import show
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.files import sha256_of
@@ -59,7 +59,7 @@ def evaluate_result(path: Place, options: EvaluateFlags) -> None:
     _show(found, known, notes)
     contents = to_dict(found, result, truth, known) | {"notes": notes, **_sources(path, result, options)}
     for place in write_evaluation(found, result, folder, contents):
-        say(f"wrote {place}")
+        say_written(place)
 
 
 def _refuse_missing(options: EvaluateFlags) -> None:

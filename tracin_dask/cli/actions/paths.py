@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import say, say_written
 from tracin_dask.cli.terminal import show
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.explained import writing
@@ -75,4 +75,4 @@ def _options(flags: "PathFlags") -> PathOptions:
 def _write(table: pa.Table, place: Place, what: str) -> None:
     with writing(place, what):
         write_table(table, place)
-    say(f"wrote {place}")
+    say_written(place)

@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
 from tracin_dask.cli.actions.known import known_columns
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import is_quiet, say, say_written
 from tracin_dask.errors import ConfigError
 from tracin_dask.places.explained import writing
 from tracin_dask.places.place import Place
@@ -59,6 +59,8 @@ def write_report(path: Place, exports: Sequence[Export], flags: "ReportFlags") -
             written = list(write_exports(result, folder, exports, options, overwrite=flags["overwrite"]))
     for export, files in written:
         number = "" if len(files) == 1 else f" and {len(files) - 1:,} more file(s) in the same folder"
+        if is_quiet():
+            say_written(files[-1])
         say(f"wrote {files[-1]}{number} (--{export.name})")
         for note in export.notes(result, options):
             say(note)

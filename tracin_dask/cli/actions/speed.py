@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,9 @@ def recorded_speed(cache: Place, prepared: PreparedRun, plan: Plan) -> Speed | N
 
 
 def _key(prepared: PreparedRun, plan: Plan, device: str) -> str:
+    """Name the kind of a run; numbers in its modes depend on its size."""
     scoring = prepared.config.scoring
-    way = (str(plan.modes), type(scoring.loss).__name__, scoring.normalize, scoring.curvature)
+    way = (re.sub(r"\d+", "N", str(plan.modes)), type(scoring.loss).__name__, scoring.normalize, scoring.curvature)
     return " | ".join(
         [socket.gethostname(), device, prepared.config.computing.precision, *way, name_of(scoring.preconditioner)]
     )

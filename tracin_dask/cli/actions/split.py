@@ -9,7 +9,7 @@ from tracin_dask.cli.actions.inputs import ids_or_labels
 from tracin_dask.cli.actions.next_command import map_words
 from tracin_dask.cli.actions.whole_graph import describes_text, graph_of, reading_of
 from tracin_dask.cli.options.job import JobFlags
-from tracin_dask.cli.say import say
+from tracin_dask.cli.say import is_quiet, say, say_written
 from tracin_dask.cli.split import SplitFlags
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.errors import ConfigError
@@ -54,6 +54,9 @@ def write_parts(options: SplitFlags) -> None:
         split = _split(graph, chosen, kept, options)
         with disk_explained(output, output), output.new_folder(overwrite=options["overwrite"]) as part:
             found = write_split(part, graph, split, _about(graph, options, kept))
+    if is_quiet():
+        say_written(output)
+        return
     say(_summary(graph, split, found, options))
     say(f"\nNext: {_next_command(graph, found, options)}")
 

@@ -14,7 +14,7 @@ from tracin_dask.cli.stopping import keeping
 from tracin_dask.cli.train import TrainFlags
 from tracin_dask.models.training.graph import Graph, num_untrained, write_id_maps
 from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
-from tracin_dask.models.training.training import TrainingResult, choose_device, train
+from tracin_dask.models.training.training import TrainingResult, choose_device, clear_earlier_models, train
 from tracin_dask.places.place import AnyPath
 
 
@@ -30,9 +30,11 @@ def train_conve(options: TrainFlags) -> None:
     _training_files(options).check()
     graph = graph_of(options)
     sizes = model_config(graph.entities, graph.relations, options)
+    files = _training_files(options)
+    if files.overwrite:
+        clear_earlier_models(files)  # before the id maps that they belong to
     id_maps = _place_id_maps(graph, options)
     say(_describe(graph, config))
-    files = _training_files(options)
     with keeping(lambda: _what_is_kept(files)), show_training(config.num_epochs) as observer:
         result = train(graph.data, sizes, config=config, files=files, observer=observer)
     if is_quiet():
@@ -56,7 +58,7 @@ def _place_id_maps(graph: Graph, options: TrainFlags) -> tuple[AnyPath, AnyPath]
     """Name the id maps' files; those that were made are written into the folder of the models."""
     if options["entity_to_id"] is not None and options["relation_to_id"] is not None:
         return options["entity_to_id"], options["relation_to_id"]
-    entities, relations = write_id_maps(graph, options["output_dir"])
+    entities, relations = write_id_maps(graph, options["output_dir"], overwrite=options["overwrite"])
     if kind_of(options["train"]) == "pykeen":
         say(f"Wrote the id maps of PyKEEN: {entities} and {relations}.")
     else:

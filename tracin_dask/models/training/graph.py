@@ -115,20 +115,23 @@ def num_untrained(graph: Graph) -> int:
     return len(np.setdiff1d(others[:, [0, 2]], train[:, [0, 2]]))
 
 
-def write_id_maps(graph: Graph, folder: Path) -> tuple[Path, Path]:
+def write_id_maps(graph: Graph, folder: Path, *, overwrite: bool = False) -> tuple[Path, Path]:
     """Write entity_to_id.tsv and relation_to_id.tsv into the folder of the models that need them.
 
     Raises
     ------
     ConfigError
-        If other maps are there: the models of that folder belong to them.
+        If other maps are there, unless these may be replaced: the models of that folder belong to them.
     """
     entities, relations = folder / "entity_to_id.tsv", folder / "relation_to_id.tsv"
     with writing(folder, "the id maps"):
         place_of(folder).make_folder()
         for path, id_map in ((entities, graph.entities), (relations, graph.relations)):
-            if exists(path) and read_bytes(path) != id_map_bytes(id_map):
-                raise ConfigError(f"{path} exists already with other labels; choose another --output-dir")
+            if not overwrite and exists(path) and read_bytes(path) != id_map_bytes(id_map):
+                raise ConfigError(
+                    f"{path} exists already with other labels; choose another --output-dir, or remove it and its "
+                    "models with --overwrite"
+                )
             write_id_map(path, id_map)
     return entities, relations
 

@@ -154,7 +154,7 @@ class _Training:
     def _begin(self) -> History:
         resume_from = self.files.resume_from
         if resume_from is None:
-            _clear_earlier_models(self.files)
+            clear_earlier_models(self.files)
         history = restore(self.learner, resume_from, identity=self.identity) if resume_from else []
         self._write_json("config.json", self._description())
         return history
@@ -225,7 +225,7 @@ class _Training:
         }
 
 
-def _clear_earlier_models(files: TrainingFiles) -> None:
+def clear_earlier_models(files: TrainingFiles) -> None:
     """Remove the models of an earlier training, or refuse them: those of two trainings must not mix."""
     found = [place for place in map(place_of, (files.best_model, files.final_model)) if exists(place)]
     found += sorted(place_of(files.checkpoints).find("checkpoint_epoch_*.pt"), key=str)
