@@ -15,7 +15,7 @@ from influence.agreement import (
     random_case,
     scores,
 )
-from influence.tiled import tile
+from influence.tiled import tile, tile_as_on_a_gpu
 
 from tracin_dask.influence.conve.modes import Modes
 
@@ -49,6 +49,14 @@ def test_kernels_without_a_region_of_one_image_work_in_every_mode(modes):
 def test_jacobians_in_small_chunks_change_only_rounding(monkeypatch, modes, chunk_bytes):
     tile(monkeypatch, jacobian_bytes=chunk_bytes)
     case = random_case("width")
+    check_scores(case, case.names, modes=modes)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("modes", ALL_MODES, ids=str)
+def test_pieces_as_large_as_a_gpu_takes_change_only_rounding(monkeypatch, modes, dialect):
+    tile_as_on_a_gpu(monkeypatch)
+    case = random_case(dialect)
     check_scores(case, case.names, modes=modes)
 
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from tracin_dask.influence.batch import Runs
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import OutputFactors
@@ -21,6 +22,7 @@ from tracin_dask.influence.conve.jacobians import kernel_jacobians, key_chunks
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import BN2_WEIGHT, CONVOLUTION, FC_WEIGHT
 from tracin_dask.influence.conve.terms.dense import constant_direction
+from tracin_dask.influence.run_products import products_by_run
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -43,7 +45,7 @@ def open_units(is_open: Float[Tensor, "pair dim"]) -> OpenUnits:
 
 
 def every_unit(is_open: Float[Tensor, "pair dim"]) -> OpenUnits:
-    """List all units, so that the host does not wait for their number: the tails' closed units are zero anyway."""
+    """List all units, so that the host does not wait for their number."""
     num_pairs, dim = is_open.shape
     place = torch.arange(num_pairs * dim, device=is_open.device)
     return _units(place, is_open, list(range(dim, (num_pairs + 1) * dim, dim)))
@@ -109,13 +111,12 @@ class LongRunTerms:
 
     def products(self, ahead: Forward, output: OutputFactors) -> Float[Tensor, "batch test"]:
         """Multiply the open units of each training triple's tail with the directions of its pair."""
-        precision, bounds = self._side.engine.precision, ahead.batch.pair_runs.bounds
+        engine, runs = self._side.engine, ahead.batch.pair_runs
         total = output.at_bn2.new_empty(len(output.at_bn2), self._side.constant.shape[1])
-        at_bn2 = precision.operand(output.at_bn2)
+        at_bn2 = engine.precision.operand(output.at_bn2)
+        write = _write_open_units if engine.model.tiling.may_wait else _write_every_unit
         for made in self._directions(ahead):
-            for (start, stop), (first, last) in zip(bounds[made.pairs], made.units.bounds, strict=True):
-                mine = at_bn2[start:stop].index_select(1, made.units.dim[first:last])
-                precision.write_product(total[start:stop], mine, made.along[first:last])
+            write(total, at_bn2, made, runs, engine)
         return total
 
     def _directions(self, ahead: Forward) -> Iterator[Directions]:
@@ -136,6 +137,33 @@ class LongRunTerms:
         engine = self._side.engine
         shared = [part for part in ahead.passes if part.key_of_pair is not None and engine.tracks_convolution]
         return {part.region.sees: kernel_jacobians(engine.model, part, engine.precision) for part in shared}
+
+
+def _write_open_units(
+    total: Float[Tensor, "batch test"],
+    at_bn2: Float[Tensor, "batch dim"],
+    made: Directions,
+    runs: Runs,
+    engine: PairEngine,
+) -> None:
+    """Multiply pair by pair, the open units alone."""
+    for (start, stop), (first, last) in zip(runs.bounds[made.pairs], made.units.bounds, strict=True):
+        mine = at_bn2[start:stop].index_select(1, made.units.dim[first:last])
+        engine.precision.write_product(total[start:stop], mine, made.along[first:last])
+
+
+def _write_every_unit(
+    total: Float[Tensor, "batch test"],
+    at_bn2: Float[Tensor, "batch dim"],
+    made: Directions,
+    runs: Runs,
+    engine: PairEngine,
+) -> None:
+    """Multiply all pairs in a few operators; the tails' closed units are zero."""
+    lengths = runs.lengths[made.pairs]
+    rows = slice(int(runs.starts[made.pairs][0]), int(runs.starts[made.pairs][0] + lengths.sum()))
+    along = made.along.view(len(lengths), at_bn2.shape[1], -1)
+    total[rows] = products_by_run(at_bn2[rows], along, lengths, precision=engine.precision, tiling=engine.model.tiling)
 
 
 def _add_moments(along: Float[Tensor, "unit test"], side: _TestSide, some: _Pairs) -> None:
