@@ -1,11 +1,13 @@
-"""A browser opens pages: tables are sorted and searched, the theme is toggled and remembered."""
+"""A browser opens pages: tables are sorted and searched, the theme is toggled and remembered, nothing is cut off."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from browser import open_browser, severe_messages
 from made_page import full_result, with_label
 from made_paths import triples_with
-from made_results import made_result
+from made_results import made_groups, made_result
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -40,6 +42,15 @@ def column(browser, selector=HEADS):
 
 def button(browser, name, table="table-proponents"):
     return next(one for one in browser.find_elements(By.CSS_SELECTOR, f"#{table} thead button") if one.text == name)
+
+
+def framed(browser, place, width):
+    """Open a page in a frame, which may be narrower than any window."""
+    wrapper = place.path.parent / "wrapper.html"
+    wrapper.write_text(f"<iframe src='{place.name}' style='width:{width}px;height:900px;border:0'></iframe>")
+    browser.get(f"file://{wrapper}")
+    browser.switch_to.frame(0)
+    assert browser.execute_script("return innerWidth") == width
 
 
 def test_tables_are_sorted_by_mouse_and_keyboard_and_say_so(opened):
@@ -105,11 +116,21 @@ def test_the_theme_is_toggled_and_remembered(opened):
 def test_pages_are_no_wider_than_a_phone_and_run_no_script_of_a_label(browser, tmp_path):
     attack = "_<img src=x onerror=document.title=1>" + "long" * 20
     for place in write_pages(with_label(full_result(), attack), tmp_path):
-        wrapper = tmp_path / "wrapper.html"
-        wrapper.write_text(f"<iframe src='{place.name}' style='width:360px;height:900px;border:0'></iframe>")
-        browser.get(f"file://{wrapper}")
-        browser.switch_to.frame(0)
-        assert browser.execute_script("return innerWidth") == 360
+        framed(browser, place, 360)
         assert browser.execute_script(WIDER) <= 0
         assert browser.title != "1"
     assert not severe_messages(browser)
+
+
+@pytest.mark.parametrize("width", [720, 1000, 1280])
+def test_sums_of_long_numbers_are_shown_whole(browser, tmp_path, width):
+    triples = [(0, 0, 2), (0, 1, 2), (0, 0, 2), (0, 1, 2)]
+    groups = made_groups("relation", np.array([[0.07864], [-0.01991]]), np.array([0, 1]), ["treats", "binds"])
+    groups = replace(groups, num_triples=np.array([18_602_340, 9_301_170]))
+    result = made_result(triples_with(triples, [0.07864, -0.02730, -0.01991, 0.02224]), groups=(groups,))
+    framed(browser, write_pages(result, tmp_path)[0], width)
+    boxes = browser.execute_script(
+        "return [...document.querySelectorAll('.chart')].map((box) => [box.scrollWidth, box.clientWidth])"
+    )
+    assert len(boxes) == 3
+    assert all(inner <= outer for inner, outer in boxes), boxes
