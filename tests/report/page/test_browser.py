@@ -134,3 +134,16 @@ def test_sums_of_long_numbers_are_shown_whole(browser, tmp_path, width):
     )
     assert len(boxes) == 3
     assert all(inner <= outer for inner, outer in boxes), boxes
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.265), (-0.02658, 0.02992), (0.100002, 0.1000799), (-3e5, 2e5)])
+def test_numbers_at_the_axes_of_a_histogram_are_whole(browser, tmp_path, low, high):
+    triples = [(0, 0, 2)] * 30
+    browser.get(f"file://{write_pages(made_result(triples_with(triples, np.linspace(low, high, 30))), tmp_path)[0]}")
+    sides = browser.execute_script(
+        "return [...document.querySelectorAll('.histogram text')].map((text) => text.getBBox())"
+        ".map((box) => [box.x, box.x + box.width])"
+    )
+    assert len(sides) > 5
+    assert min(left for left, _ in sides) >= 0
+    assert max(right for _, right in sides) <= 720

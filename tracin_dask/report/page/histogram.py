@@ -13,8 +13,8 @@ from tracin_dask.report.page.listed import Listed
 from tracin_dask.report.page.numbers import Scale, minus
 
 WIDTH, HEIGHT = 720, 230
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 46
-"""Margins around the bars."""
+LEFT, RIGHT, TOP, BOTTOM = 52, 40, 14, 46
+"""Margins around the bars; the right one holds half of a number at the end of the axis."""
 MOST_BINS = 24
 ROOM = WIDTH - LEFT - RIGHT
 FLOOR = HEIGHT - BOTTOM
