@@ -147,3 +147,19 @@ def test_numbers_at_the_axes_of_a_histogram_are_whole(browser, tmp_path, low, hi
     assert len(sides) > 5
     assert min(left for left, _ in sides) >= 0
     assert max(right for _, right in sides) <= 720
+
+
+def test_a_drawing_on_a_phone_begins_where_its_arrows_are_and_says_how_to_read_them(browser, tmp_path):
+    around_tail = [(10 + number, 0, 2) for number in range(12)]
+    result = made_result(triples_with(around_tail, np.linspace(9, 1, 12)))
+    framed(browser, write_pages(result, tmp_path)[0], 390)
+    right = browser.execute_script("return document.querySelector('.drawing').parentElement.clientWidth")
+    middles = browser.execute_script(
+        "const left = document.querySelector('.drawing').parentElement.getBoundingClientRect().left;"
+        "return [...document.querySelectorAll('.mark rect')].map((mark) => mark.getBoundingClientRect())"
+        ".map((mark) => mark.left + mark.width / 2 - left)"
+    )
+    assert len(middles) == 12
+    assert all(0 < middle < right for middle in middles)
+    said = browser.find_element(By.CSS_SELECTOR, "#drawing p").text
+    assert "look its place up in the tables below, or point at it with a mouse" in said

@@ -54,6 +54,12 @@
     document.getElementById("found").textContent = words().length ? `${found} of ${rows} rows` : "";
   };
 
+  const centre = (box) => { // a drawing that is too wide begins where most of its arrows are
+    const middles = all(".mark", box).map((mark) => mark.getBoundingClientRect()).map((mark) => mark.left + mark.width / 2);
+    const mean = middles.reduce((sum, middle) => sum + middle, 0) / middles.length;
+    if (middles.length) box.scrollLeft = mean - box.getBoundingClientRect().left - box.clientWidth / 2;
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
     all(".theme").forEach(theme);
     all("thead button").forEach((button) => button.addEventListener("click", () => sort(button.closest("th"))));
@@ -65,6 +71,7 @@
       show(document.getElementById(more.getAttribute("aria-controls")));
     }));
     all("table.searched").forEach(show);
+    all(".scroll").filter((box) => box.querySelector(".drawing")).forEach(centre);
   });
   addEventListener("beforeprint", () => all("details").forEach((one) => { one.open = true; }));
 })();
