@@ -42,6 +42,12 @@ def test_pages_load_nothing(pages):
         assert not re.search(r"""["'(=]\s*(https?:)?//""", page.text)
 
 
+def test_a_label_stands_apart_from_its_name(tmp_path):
+    found = [re.findall(r'.<span class="label">', read(place).text) for place in write_pages(full_result(), tmp_path)]
+    assert all(found)
+    assert {mark for marks in found for mark in marks} == {' <span class="label">'}
+
+
 def test_links_inside_a_page_lead_to_its_parts(pages):
     for place in pages:
         page = read(place)
