@@ -1,11 +1,12 @@
 """A browser opens pages: tables are sorted and searched, the theme is toggled and remembered, nothing is cut off."""
 
+import base64
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from browser import open_browser, severe_messages
-from made_page import full_result, with_label
+from made_page import RUN, full_result, two_answers, with_label
 from made_paths import triples_with
 from made_results import made_groups, made_result
 from selenium.webdriver.common.by import By
@@ -163,3 +164,14 @@ def test_a_drawing_on_a_phone_begins_where_its_arrows_are_and_says_how_to_read_t
     assert all(0 < middle < right for middle in middles)
     said = browser.find_element(By.CSS_SELECTOR, "#drawing p").text
     assert "look its place up in the tables below, or point at it with a mouse" in said
+
+
+def test_paper_has_how_the_numbers_were_made_and_no_raw_metadata(browser, tmp_path):
+    pages = []
+    for number, lines in enumerate((1, 3000)):
+        result = two_answers(run=RUN | {"statistics": {f"line {line}": line for line in range(lines)}})
+        browser.get(f"file://{write_pages(result, tmp_path / str(number))[0]}")
+        pages.append(base64.b64decode(browser.print_page()).count(b"/Type /Page\n"))
+    assert 0 < pages[0] == pages[1]
+    opened = browser.execute_script("return [...document.querySelectorAll('details')].map((one) => one.open)")
+    assert opened == [True] * (len(opened) - 1) + [False]

@@ -73,5 +73,5 @@
     all("table.searched").forEach(show);
     all(".scroll").filter((box) => box.querySelector(".drawing")).forEach(centre);
   });
-  addEventListener("beforeprint", () => all("details").forEach((one) => { one.open = true; }));
+  addEventListener("beforeprint", () => all("details:not(.raw)").forEach((one) => { one.open = true; }));
 })();
