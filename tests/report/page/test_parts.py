@@ -188,6 +188,14 @@ def test_paths_between_head_and_tail_are_listed_with_their_metapaths(tmp_path):
     assert "CHEBI -[predicate:0]-> CHEBI -[predicate:1]-> CHEBI" in page.shown
 
 
+def test_a_page_says_so_where_no_path_joins_head_and_tail(tmp_path):
+    page = page_of(made_result(triples_with([(0, 0, 3), (4, 1, 2)], [0.5, 0.25])), tmp_path)
+    assert "paths" in page.ids
+    assert "There is no path of at most three listed training triples between head and tail." in page.shown
+    assert "table-paths" not in page.ids
+    assert "There is no path" not in page_of(two_answers(), tmp_path / "joined").shown
+
+
 def test_shares_of_all_listed_influences_add_up(tmp_path):
     page = page_of(two_answers(), tmp_path)
     shares = [float(found) for found in re.findall(r"(\d+\.\d) % (?:aspirin|pain|CHEBI)", page.shown)]

@@ -68,8 +68,8 @@ def found_paths(result: InfluenceResult, index: int) -> FoundPaths | None:
 
 
 def chains_of(result: InfluenceResult, index: int, found: Listed, paths: FoundPaths | None) -> Chains | None:
-    """Write the best paths, and count their metapaths; None where there are none."""
-    if paths is None or not paths.paths:
+    """Write the best paths, and count their metapaths; None where no paths were looked for, or nothing is listed."""
+    if paths is None or not len(found):
         return None
     scale = Scale.of(found.ranked.influence.tolist())
     counted = table_of_metapaths(result, {index: paths}, None)
