@@ -36,6 +36,12 @@ if (arguments.length) {
 const found = {
     text: all(document, "h2, h3, p, pre").map((one) => one.innerText).join(" | "),
     rows: all(document, "tbody tr").map((row) => [...row.cells].map((cell) => cell.innerText)),
+    broken: all(document, "td.rank, td.influence").filter((cell) => {
+        const range = document.createRange();
+        range.selectNodeContents(cell);
+        const lines = range.getClientRects();
+        return lines.length !== 1 || lines[0].left < cell.getBoundingClientRect().left;
+    }).map((cell) => cell.innerText),
     tooltips: all(document, "td[title]").map((cell) => cell.title),
     progress: all(document, "progress").map((bar) => bar.value / bar.max),
     choices: choice ? [...choice.options].map((one) => one.innerText) : [],
@@ -131,8 +137,8 @@ def no_errors(browser):
 
 
 def fits(found):
-    """Tell whether nothing has to be scrolled to the side, or is under the menu."""
-    return found["width"] <= WIDTH and found["right"] <= WIDTH and found["covered"] <= 0
+    """Tell whether nothing has to be scrolled to the side, or is under the menu, and no number is broken."""
+    return found["width"] <= WIDTH and found["right"] <= WIDTH and found["covered"] <= 0 and not found["broken"]
 
 
 def save_shot(browser, tmp_path, name):
@@ -163,8 +169,9 @@ def test_dashboard_pages_and_metrics_show_a_running_run(browser, dashboard, tmp_
 
 def play(scheduler, round_of, rows):
     """Let a run tell of 20 triples of each of two test triples, as one of its rounds has them, and of some rows."""
+    influences = [-1.17e-5 * rank for rank in range(20)]
     lists = [
-        {"test": f"{LONG} · r · {test}", "triples": [(rank / 7, LONG, "r", f"{test}{round_of}") for rank in range(20)]}
+        {"test": f"{LONG} · r · {test}", "triples": [(one, LONG, "r", f"{test}{round_of}") for one in influences]}
         for test in ("a", "b")
     ]
     told = {"event": "lists", "word": "test triple", "total": 2, "lists": lists}

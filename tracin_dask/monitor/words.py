@@ -20,7 +20,8 @@ table { width: 100%; table-layout: fixed; border-collapse: collapse; }
 th, td { padding: 3px 8px; text-align: left; vertical-align: top; }
 th { border-bottom: 1px solid #888; }
 tr:nth-child(even) td { background: #eee; }
-.rank { width: 36px; text-align: right; } .influence { width: 90px; text-align: right; }
+.rank, .influence { text-align: right; white-space: nowrap; overflow-wrap: normal; }
+.rank { width: 36px; } .influence { width: 96px; }
 .relation { width: 22%; }
 """
 
@@ -71,7 +72,7 @@ def best_table(test: str, triples: Sequence[BestTriple]) -> str:
     names = ("rank", "influence", "head", "relation", "tail")
     head = "".join(f'<th class="{name}">{name}</th>' for name in names)
     rows = "".join(
-        f'<tr><td class="rank">{one.rank}</td><td class="influence">{one.influence:#.6g}</td>'
+        f'<tr><td class="rank">{one.rank}</td><td class="influence">{one.influence:#.4g}</td>'
         f"{_cell(one.head)}{_cell(one.relation)}{_cell(one.tail)}</tr>"
         for one in triples
     )
