@@ -1,5 +1,7 @@
 """Tables fit the terminal: words stay whole, shared prefixes are said once, and long names keep both ends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from made_results import made_groups, made_result, ranked
 from rich.cells import cell_len
 from rich.console import Console
 
-from tracin_dask.report.fitted import Column, FittedTable, FittedTables
+from tracin_dask.report.fitted import Column, FittedTable, FittedTables, triple_columns
 from tracin_dask.report.scale import Scale
 from tracin_dask.report.screen import answer_tables, list_of_answers
 from tracin_dask.report.wrapping import ELLIPSIS, MOST_LINES, pieces, shortened, wrapped
@@ -74,6 +76,27 @@ def test_words_stay_whole_where_they_fit_and_lines_may_end_behind_an_underscore(
         "gene_associated_",
         "with_condition",
     } <= words
+
+
+def test_head_relation_and_tail_share_a_column_where_words_would_be_broken():
+    triples = [
+        ("Vinorelbine", "affects (expression, increased)", "TOMM34"),
+        ("malignant glioma", "gene_associated_with_condition", "regulation of anatomical structure morphogenesis"),
+    ]
+    numbers = [Column(heading=name, cells=["57,412", "1"]) for name in ("rank", "percentile", "influence", "line")]
+    tables = FittedTables(tables=[FittedTable(title="Ranks", columns=[*numbers, *triple_columns(triples)])])
+    narrow, wide = shown(tables), shown(tables, 160)
+    assert max(map(cell_len, narrow.splitlines())) <= 80
+    assert ELLIPSIS not in narrow
+    assert {word for triple in triples for part in triple for word in part.split() if "_" not in word} <= set(
+        narrow.split()
+    )
+    assert "head — relation — tail" in narrow
+    assert next(line for line in wide.splitlines() if "head" in line).count("┃") == 8
+    empty = [replace(column, cells=[""]) for column in [*numbers, *triple_columns([triples[0]])]]
+    both = shown(FittedTables(tables=[*tables.tables, FittedTable(title="None", columns=empty)]))
+    assert both.count("head — relation — tail") == 2
+    assert both.count(" — ") == 2 * 2 + 2 * len(triples)
 
 
 def test_a_prefix_that_all_share_is_left_out_and_said_once_but_only_if_room_is_lacking():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Literal
 
@@ -11,11 +11,13 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tracin_dask.report.labels import ROLES
 from tracin_dask.report.widths import Texts, shared_widths
-from tracin_dask.report.wrapping import wrapped
+from tracin_dask.report.wrapping import MOST_LINES, wrapped
 
 _FRAME_OF_COLUMN, _FRAME = 3, 1
 """What the lines and blanks of a table take."""
+TRIPLE_SEPARATOR = " — "
 _PREFIX = re.compile(r"[A-Za-z]\S*[:/#]")
 
 
@@ -28,6 +30,8 @@ class Column:
     is_text: bool = False
     at_spaces: bool = False
     """Whether lines of text break at spaces alone."""
+    most_lines: int = MOST_LINES
+    """A longer text is shortened."""
 
     @property
     def width(self) -> int:
@@ -58,8 +62,10 @@ class FittedTables:
         width = options.max_width
         is_narrow = any(_widths(table.columns, width) != _full(table.columns) for table in self.tables)
         prefixes = _prefixes(self.tables) if is_narrow else {}
-        for table in self.tables:
-            columns = [_without(column, prefixes) for column in table.columns]
+        shown = [[_without(column, prefixes) for column in table.columns] for table in self.tables]
+        if any(_breaks_words(columns, width) for columns in shown):
+            shown = [_with_triples_in_one(columns) for columns in shown]
+        for table, columns in zip(self.tables, shown, strict=True):
             yield Text(table.title, style="bold")
             yield _framed(columns, _widths(columns, width))
         if prefixes:
@@ -71,7 +77,7 @@ def triple_columns(triples: Sequence[tuple[str, str, str]]) -> list[Column]:
     """Make the columns of heads, relations and tails."""
     return [
         Column(heading=role, cells=[triple[place] for triple in triples], is_text=True)
-        for place, role in enumerate(("head", "relation", "tail"))
+        for place, role in enumerate(ROLES)
     ]
 
 
@@ -96,7 +102,27 @@ def _without(column: Column, prefixes: Mapping[str, str]) -> Column:
     prefix = prefixes.get(column.heading, "")
     if not (column.is_text and prefix):
         return column
-    return Column(heading=column.heading, cells=[cell.removeprefix(prefix) for cell in column.cells], is_text=True)
+    return replace(column, cells=[cell.removeprefix(prefix) for cell in column.cells])
+
+
+def _breaks_words(columns: Sequence[Column], width: int) -> bool:
+    """Tell whether texts get less than their longest words take."""
+    texts = [Texts(heading=column.heading, cells=column.cells) for column in columns if column.is_text]
+    return sum(min(one.full_width, one.least_width) for one in texts) > _left_for_texts(columns, width)
+
+
+def _with_triples_in_one(columns: Sequence[Column]) -> list[Column]:
+    """Put head, relation and tail into one column, where lines are long enough for whole words."""
+    parts = [column for column in columns if column.heading in ROLES]
+    if len(parts) < len(ROLES):
+        return list(columns)
+    one = Column(
+        heading=TRIPLE_SEPARATOR.join(ROLES),
+        cells=[TRIPLE_SEPARATOR.join(filter(None, row)) for row in zip(*(part.cells for part in parts), strict=True)],
+        is_text=True,
+        most_lines=len(parts) * MOST_LINES,
+    )
+    return [one if column is parts[0] else column for column in columns if column not in parts[1:]]
 
 
 def _full(columns: Sequence[Column]) -> list[int]:
@@ -107,12 +133,18 @@ def _widths(columns: Sequence[Column], width: int) -> list[int]:
     """Give numbers their full width, and texts what is left."""
     full = _full(columns)
     texts = [place for place, column in enumerate(columns) if column.is_text]
-    left = width - _FRAME - _FRAME_OF_COLUMN * len(columns) - sum(full) + sum(full[place] for place in texts)
+    left = _left_for_texts(columns, width)
     if sum(full[place] for place in texts) <= left:
         return full
     shared = shared_widths([Texts(heading=columns[place].heading, cells=columns[place].cells) for place in texts], left)
     found = dict(zip(texts, shared, strict=True))
     return [found.get(place, number) for place, number in enumerate(full)]
+
+
+def _left_for_texts(columns: Sequence[Column], width: int) -> int:
+    """Give what frames and numbers leave of a width."""
+    numbers = sum(column.width for column in columns if not column.is_text)
+    return width - _FRAME - _FRAME_OF_COLUMN * len(columns) - numbers
 
 
 def _framed(columns: Sequence[Column], widths: Sequence[int]) -> Table:
@@ -121,7 +153,10 @@ def _framed(columns: Sequence[Column], widths: Sequence[int]) -> Table:
         justify: Literal["left", "right"] = "left" if column.is_text else "right"
         table.add_column(Text(column.heading), justify=justify, width=width, overflow="fold")
     cells = [
-        [Text(wrapped(cell, width) if column.is_text and not column.at_spaces else cell) for cell in column.cells]
+        [
+            Text(wrapped(cell, width, column.most_lines) if column.is_text and not column.at_spaces else cell)
+            for cell in column.cells
+        ]
         for column, width in zip(columns, widths, strict=True)
     ]
     for row in zip(*cells, strict=True):

@@ -5,7 +5,7 @@ import re
 from rich.cells import cell_len
 
 MOST_LINES = 3
-"""A longer text is shortened."""
+"""A longer text is shortened, unless more lines are asked for."""
 ELLIPSIS = "…"
 _ENDS_OF_PIECES = re.compile(r"(?<=[\s_/:;,|-])(?![:/])")
 """A line may end at a blank or behind one of these characters."""
@@ -21,10 +21,10 @@ def longest_piece(text: str) -> int:
     return max((cell_len(piece.rstrip()) for piece in pieces(text)), default=0)
 
 
-def wrapped(text: str, width: int) -> str:
-    """Break a text into at most three lines of a width; what does not fit is replaced by an ellipsis in its middle."""
-    lines, room = _lines(text, width), MOST_LINES * width
-    while len(lines) > MOST_LINES and room > 1:
+def wrapped(text: str, width: int, most_lines: int = MOST_LINES) -> str:
+    """Break a text into a few lines of a width; what does not fit is replaced by an ellipsis in its middle."""
+    lines, room = _lines(text, width), most_lines * width
+    while len(lines) > most_lines and room > 1:
         lines = _lines(shortened(text, room), width)
         room -= 1
     return "\n".join(lines)
