@@ -29,7 +29,9 @@ SUMMARY, GROUPS, SELF = "summary.json", "all_groups.parquet", "self_influence.js
 RECORDS = ".progress"
 """Of an interrupted run, which goes on when its command is given again."""
 SUMMARISED = ("test_triple", "test_set", "contrast", TEST, PREDICTION, CONTRAST_PREDICTION, "test_gradient_norm")
-_OF_ANSWER = re.compile(r"set_\d+\.json|triple_\d+_\d+_\d+(_not_\d+)?(_again_\d+)?\.json")
+ANSWER_STEM = r"(?:set_\d+|triple_\d+_\d+_\d+(?:_not_\d+)?(?:_again_\d+)?)"
+"""How the files of answers are called, as `answer_stems` names them, but for those of self-influence."""
+_OF_ANSWER = re.compile(rf"{ANSWER_STEM}\.json")
 
 
 def write_directory(result: InfluenceResult, directory: Place, *, overwrite: bool = False) -> Place:

@@ -57,6 +57,26 @@ def test_pages_are_replaced_only_if_asked(tmp_path):
     assert len(write_pages(two_answers(), tmp_path, overwrite=True)) == 3
 
 
+def test_pages_of_an_earlier_result_are_deleted_and_others_stay(tmp_path):
+    earlier = two_answers(test_triples=np.array([[0, 1, 2], [5, 0, 3]]))
+    write_pages(earlier, tmp_path)
+    assert (tmp_path / "triple_5_0_3.html").exists()
+    (tmp_path / "triple_8_0_8.html").write_text("of nobody")
+    write_pages(two_answers(), tmp_path, overwrite=True)
+    names = {"triple_0_1_2.html", "triple_3_0_5.html", "index.html", "triple_8_0_8.html"}
+    assert {file.name for file in tmp_path.iterdir()} == names
+    (tmp_path / "triple_3_0_5.html").write_text("of another program now")
+    write_pages(earlier, tmp_path, overwrite=True)
+    assert {file.name for file in tmp_path.iterdir()} == names | {"triple_5_0_3.html"}
+
+
+def test_what_the_index_of_another_program_lists_stays(tmp_path):
+    page = write_pages(two_answers(), tmp_path)[0].path.rename(tmp_path / "triple_9_9_9.html")
+    (tmp_path / "index.html").write_text('<a href="triple_9_9_9.html">')
+    write_pages(two_answers(), tmp_path, overwrite=True)
+    assert page.exists()
+
+
 def test_truth_of_another_length_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ResultError, match="truth is stated for 1 answers, but the result has 2"):
         write_pages(two_answers(), tmp_path / "pages", truth=[[True] * 5])

@@ -3,17 +3,17 @@
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tracin_dask.errors import ResultError
-from tracin_dask.places.files import exists, write_bytes
+from tracin_dask.places.files import exists, read_bytes, write_bytes
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
-from tracin_dask.report.folder import answer_stems
+from tracin_dask.report.folder import ANSWER_STEM, SELF, answer_stems
 from tracin_dask.report.page.answer import answer_of
 from tracin_dask.report.page.histogram import Histogram
 from tracin_dask.report.page.index import index_of
@@ -21,6 +21,9 @@ from tracin_dask.report.page.listed import check_truth
 from tracin_dask.report.result import InfluenceResult
 
 INDEX = "index.html"
+_OURS = '<meta name="generator" content="tracin-dask">'
+"""What every page has."""
+_LINK = re.compile(rf'<a href="((?:{ANSWER_STEM}|{SELF.removesuffix(".json")})\.html)">')
 
 
 def write_pages(
@@ -47,7 +50,7 @@ def write_pages(
         For each answer and each training triple of its ranking, whether it is a known reason: those get a mark. Values
         for `result.further` may follow.
     overwrite
-        Replace pages that have the same names.
+        Replace earlier pages. Those that the earlier index lists, and that are not written again, are deleted.
 
     Returns
     -------
@@ -72,6 +75,9 @@ def write_pages(
         page = answer_of(result, index, histogram=histogram, truth=known)
         beside = {"before": names[index - 1] if index else "", "after": (*names, "")[index + 1]}
         _write(place / name, "answer.html", page=page, title=page.question.title, index=INDEX, **beside)
+    for earlier in list(_earlier(place)):
+        if earlier.name not in names:
+            earlier.delete()
     contents = index_of(result, names)
     _write(place / INDEX, "index.html", page=contents, title=contents.title)
     return [place / name for name in (*names, INDEX)]
@@ -83,6 +89,15 @@ def _refuse_earlier(folder: Place, names: Sequence[str]) -> None:
         raise ResultError(
             f"{folder}: has the page {found} already; choose another folder, or replace the pages (overwrite=True)"
         )
+
+
+def _earlier(folder: Place) -> Iterator[Place]:
+    """Find the pages that an earlier index lists; a page, or an index, of another program is none."""
+    text = read_bytes(folder / INDEX).decode(errors="replace") if exists(folder / INDEX) else ""
+    for name in _LINK.findall(text) if _OURS in text else ():
+        page = folder / name
+        if exists(page) and _OURS in read_bytes(page).decode(errors="replace"):
+            yield page
 
 
 def _write(place: Place, template: str, **values: object) -> None:
