@@ -130,6 +130,23 @@ def test_the_histogram_counts_every_listed_training_triple():
 
 
 @pytest.mark.usefixtures("pyplot")
+@pytest.mark.parametrize(
+    ("influences", "names"),
+    [
+        ([2.0, 1.0], ["proponents"]),
+        ([-2.0], ["opponents"]),
+        ([2.0, -1.0, 0.0], ["proponents", "opponents", "no influence"]),
+    ],
+)
+def test_the_legend_of_the_histogram_names_what_is_there(influences, names):
+    axes = made_result(ranked(influences)).plot("histogram")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+    selves = made_result(ranked([2.0]), test_triples=None).plot("histogram")
+    assert selves.get_legend() is None
+    assert len(selves.patches) > 0
+
+
+@pytest.mark.usefixtures("pyplot")
 def test_the_plot_of_paths_has_arrows_from_head_to_tail():
     given = result_of([(0, 0, 3), (2, 1, 3), (0, 0, 4), (4, 1, 2)], [8.0, 2.0, 1.0, -0.5], names={0: "$x^2$"})
     axes = given.plot("paths")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Plot = Literal["top", "histogram", "paths"]
 PROPONENT, OPPONENT = "tab:blue", "tab:orange"
+_COLORS = {"proponents": PROPONENT, "opponents": OPPONENT, "no influence": "tab:gray"}
 _SHOWN_CHARACTERS = 28
 _LINE_CHARACTERS = 20
 _PATH_INCHES = 0.7
@@ -67,12 +68,15 @@ def _draw_histogram(result: InfluenceResult, test_index: int, _most: int) -> "Ax
     """Draw how many of the listed training triples have which influence."""
     influence = listed(result, test_index).influence
     limits = np.histogram_bin_edges(influence, bins=min(40, max(5, len(influence) // 3))) if len(influence) else [0, 1]
-    sides = [influence[influence > 0], influence[influence <= 0]]
-    axes = _new_axes()
-    axes.hist(sides, bins=list(limits), stacked=True, color=[PROPONENT, OPPONENT], label=["proponents", "opponents"])
+    sides = {"proponents": influence > 0, "opponents": influence < 0, "no influence": influence == 0}
+    axes, shown = _new_axes(), [name for name, side in sides.items() if side.any()]
+    if shown:
+        values, colors = [influence[sides[name]] for name in shown], [_COLORS[name] for name in shown]
+        axes.hist(values, bins=list(limits), stacked=True, color=colors, label=shown)
     axes.set_xlabel(result.value_name.replace("_", "-"))
     axes.set_ylabel("listed training triples")
-    axes.legend()
+    if shown and result.test_triples is not None:
+        axes.legend()
     return axes
 
 
