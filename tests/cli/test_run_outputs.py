@@ -96,3 +96,10 @@ def test_many_test_triples_go_into_one_table_and_into_several_files_at_once(tool
         f"wrote {tmp_path / 'why.csv'}: of each test triple the 10 training triples with the largest |influence|"
         in text
     )
+
+
+def test_lists_of_different_lengths_hold_up_to_the_longest(tool, words, tmp_path):
+    text = tool(*words, "--touching", "tail", "--top-k", 600).stdout
+    lengths = [len(ranking) for ranking in tracin_dask.read_result(tmp_path / "why").rankings]
+    assert len(set(lengths)) == 2
+    assert f"each with up to {max(lengths)} training triples with the largest |influence|" in text

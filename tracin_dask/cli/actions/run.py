@@ -46,9 +46,9 @@ from tracin_dask.runs.sinks.saved_scores import locked, scores_of
 TABLE_ROWS = 10
 tell = partial(say, err=True)
 _WRITTEN = {
-    "absolute": "the {} training triples with the largest |influence|; --rank-by proponents or opponents for one side",
-    "proponents": "the {} strongest proponents",
-    "opponents": "the {} strongest opponents",
+    "absolute": "{} training triples with the largest |influence|; --rank-by proponents or opponents for one side",
+    "proponents": "{} strongest proponents",
+    "opponents": "{} strongest opponents",
 }
 
 
@@ -183,7 +183,9 @@ def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
         is_folder = place_of(path).name == SUMMARY
         what = answer_word(result)
         where = f"one file per {what} in the same folder, each with" if is_folder else f"of each {what}"
-        return f"{where} {written.format(max(map(len, result.rankings)))}"
+        lengths = {*map(len, result.rankings)}
+        number = f"the {max(lengths)}" if len(lengths) == 1 else f"up to {max(lengths)}"
+        return f"{where} {written.format(number)}"
     found = len(result.rankings[0])
     if found == 0:
         none_left = result.num_ranked is not None and result.num_ranked[0] == 0
@@ -191,4 +193,4 @@ def _what_is_written(result: InfluenceResult, path: AnyPath) -> str:
         return f"an empty list: {why}"
     if result.test_triples is None:
         return f"the {found} training triples with the largest self-influence"
-    return written.format(found)
+    return written.format(f"the {found}")
