@@ -1,10 +1,15 @@
 """Tables that a run prints: proponents and opponents of a test triple, with names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from made_page import full_result
 from made_results import made_result, ranked
 from rich.console import Console
 
+from tracin_dask.report.rank_table import rank_table
+from tracin_dask.report.ranks import TIES_OF_ZERO
 from tracin_dask.report.table import SELF_MEANING, SIGNS, influence_tables
 
 
@@ -101,3 +106,19 @@ def test_self_influence_has_one_table_and_its_own_explanation():
 def test_result_tables_fit_into_80_columns():
     text = shown(made_result(ranked([0.5, 0.25, -0.125]), names=NAMES))
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_ranks_of_no_influence_have_no_percentile():
+    ranks = replace(
+        full_result().ranks, influence=np.array([[8.0, 0.0], [3.0, -1.0]]), rank=np.array([[1, 140], [1, 2]])
+    )
+    console = Console(width=120)
+    texts = []
+    for test_index in range(2):
+        with console.capture() as capture:
+            console.print(rank_table(ranks, full_result().labels, test_index))
+        texts.append(" ".join(capture.get().split()))
+    assert "│ 140 │ no influence │ 0 │" in texts[0]
+    assert "│ 1 │ 100.00 │ +8.000 │" in texts[0]
+    assert texts[0].endswith(TIES_OF_ZERO)
+    assert "o influence" not in texts[1]

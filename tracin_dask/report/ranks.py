@@ -9,6 +9,12 @@ from numpy import ndarray
 from tracin_dask.report.equal import EqualByParts
 
 NOT_RANKED = 0
+NO_INFLUENCE = "no influence"
+"""What readers see for a percentile where an influence is exactly 0: that of its rank would be one of its line."""
+TIES_OF_ZERO = (
+    "No influence: exactly 0, as all others that it ties with; the rank among these follows the lines of the training "
+    "file."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -196,6 +196,18 @@ def test_a_page_says_so_where_no_path_joins_head_and_tail(tmp_path):
     assert "There is no path" not in page_of(two_answers(), tmp_path / "joined").shown
 
 
+def test_ranks_of_no_influence_have_no_percentile(tmp_path):
+    result = full_result()
+    ranks = replace(result.ranks, influence=np.array([[8.0, 0.0], [3.0, -1.0]]), rank=np.array([[1, 140], [1, 2]]))
+    first, second = (read(page) for page in write_pages(replace(result, ranks=ranks), tmp_path)[:2])
+    assert "1 100.00 +8.000 aspirin" in first.shown
+    assert "140 no influence 0 CHEBI:3" in first.shown
+    assert "6.71" not in first.shown
+    assert "No influence: exactly 0, as all others that it ties with" in first.shown
+    assert "influence: exactly 0" not in second.shown
+    assert [one["data-v"] for one in first.all("td") if one.get("data-l") == "percentile" and "data-v" in one] == [""]
+
+
 def test_shares_of_all_listed_influences_add_up(tmp_path):
     page = page_of(two_answers(), tmp_path)
     shares = [float(found) for found in re.findall(r"(\d+\.\d) % (?:aspirin|pain|CHEBI)", page.shown)]

@@ -19,7 +19,7 @@ from tracin_dask.report.page.facts import (
 from tracin_dask.report.page.histogram import Histogram, Picture, of_all, of_listed
 from tracin_dask.report.page.listed import listed
 from tracin_dask.report.page.origin import Origin, origin_of
-from tracin_dask.report.page.ranks import RankRow, rank_rows
+from tracin_dask.report.page.ranks import RankRows, rank_rows
 from tracin_dask.report.page.stability import Stability, stability_of
 from tracin_dask.report.page.sums import Chart, charts_of_groups, charts_of_listed
 from tracin_dask.report.page.tables import Side, sides
@@ -47,7 +47,7 @@ class Answer:
     group_charts: Sequence[Chart]
     histograms: Sequence[Picture]
     stability: Stability | None
-    ranks: Sequence[RankRow]
+    ranks: RankRows | None
     kept: Sequence[Fact]
     origin: Origin
 
