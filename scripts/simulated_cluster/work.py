@@ -13,6 +13,7 @@ from simulated_cluster.sizes import NUM_RELATIONS
 from tracin_dask.influence.columns import Targets, answers_of
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.topk import Ranking, TopK
+from tracin_dask.influence.reductions.topk_reduction import TopKReduction
 from tracin_dask.runs.execute import driver, on_worker
 from tracin_dask.runs.plan.memory import read_rows
 from tracin_dask.runs.plan.plan import Rows
@@ -126,7 +127,7 @@ def _count_task() -> int:
 def _top_k(job: ScoreJob) -> int:
     """Give k: of such a run, the best triples are all that is kept."""
     (reduction,) = job.reductions
-    assert isinstance(reduction, topk.TopKReduction)  # noqa: S101 - nothing else is asked for
+    assert isinstance(reduction, TopKReduction)  # noqa: S101 - nothing else is asked for
     return reduction.k
 
 

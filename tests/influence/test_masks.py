@@ -12,8 +12,8 @@ from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.masks.candidates import CandidateMask
 from tracin_dask.influence.masks.relations import RelationMask
 from tracin_dask.influence.masks.touching import ExcludeSelfMask, TouchingMask
-from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.base import ranked_part, scored_batch
+from tracin_dask.influence.reductions.topk_on_host import TopKStream
 
 TARGETS = Targets(triples=np.array([[0, 0, 1], [2, 1, 0]]))
 
@@ -65,7 +65,7 @@ def test_top_k_of_masked_pairs_is_that_of_the_pairs_that_are_left(num_rows, k, s
     influences = random.normal(size=(num_rows, 3)).round(1)
     pairs = random.random((num_rows, 3)) < random.choice([0.1, 0.5, 0.9])
     rows = pairs.any(axis=1)
-    stream, triples = topk.TopKStream(k, 3), np.zeros((num_rows, 3), np.int64)
+    stream, triples = TopKStream(k, 3), np.zeros((num_rows, 3), np.int64)
     for part in np.array_split(np.arange(num_rows), 3):
         if len(part) == 0:
             continue

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from influence.scored import add
 
 from tracin_dask.influence.reductions import topk
+from tracin_dask.influence.reductions.topk_on_host import TopKStream
 
 
 @st.composite
@@ -37,7 +38,7 @@ def rows(train_index: np.ndarray) -> np.ndarray:
 
 
 def stream(influences, train_index, k, batches) -> topk.TopK:
-    gathered = topk.TopKStream(k, influences.shape[1])
+    gathered = TopKStream(k, influences.shape[1])
     gathered._sides[0]._most_waiting = gathered._sides[1]._most_waiting = 8
     for start, stop in batches:
         add(gathered, influences[start:stop], train_index=train_index[start:stop])

@@ -9,7 +9,7 @@ from small_graph import BATCH_SIZE, Graph, MakeJob
 
 from tracin_dask.identity import changes, identity, undeclared
 from tracin_dask.influence.losses import SLCWA, OneToAll
-from tracin_dask.influence.reductions.topk import TopKReduction
+from tracin_dask.influence.reductions.topk_reduction import TopKReduction
 from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.runs.identity import option_identity, record_identity, result_identity, score_identity
 from tracin_dask.runs.options.ranking import RankingOptions

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int, Shaped
 from numpy import ndarray
 from torch import Tensor
 
@@ -91,7 +91,7 @@ def distinct_relations(batch: Batch) -> tuple[Int[ndarray, " relation"], Int[nda
     return np.unique(batch.host_pairs[:, 1], return_inverse=True)
 
 
-def send(values: Int[ndarray, "..."] | Bool[ndarray, "..."], device: torch.device) -> Tensor:
+def send(values: Shaped[ndarray, "..."], device: torch.device) -> Tensor:
     """Put an array on a device; to a GPU it is copied from pinned memory while the GPU computes."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -23,11 +23,34 @@ def refuse_non_finite(
         return
     wrong = (~torch.isfinite(values)).any(dim=1).nonzero()[:, 0]
     if len(wrong):
-        head, relation, tail = ids[int(wrong[0])].tolist()
-        raise NonFiniteError(
-            f"the influence of {len(wrong)} {what} triple(s) is NaN or infinite, first of all of (head {head}, "
-            f"relation {relation}, tail {tail}); look at the checkpoint's weights for these ids"
-        )
+        raise _error(len(wrong), what, ids[int(wrong[0])])
+
+
+class LateCheck:
+    """Looks for NaN and infinity in batch after batch on a device, and reads what it found when it is asked to."""
+
+    def __init__(self) -> None:
+        """Start with no batch."""
+        self._noted: list[tuple[Int[ndarray, "batch 3"], Int[Tensor, " 2"]]] = []
+
+    def note(self, ids: Int[ndarray, "batch 3"], values: Float[Tensor, "batch value"]) -> None:
+        """Count the wrong training triples of a batch, and find the first one; the device is not waited for."""
+        is_wrong = ~(torch.isfinite(values.amin(dim=1)) & torch.isfinite(values.amax(dim=1)))
+        self._noted.append((ids, torch.stack([is_wrong.sum(), is_wrong.int().argmax()])))
+
+    def settle(self) -> None:
+        """Wait for the batches that were noted, and forget them.
+
+        Raises
+        ------
+        NonFiniteError
+            As `refuse_non_finite` of the first batch with a value that is NaN or infinite.
+        """
+        noted, self._noted = self._noted, []
+        found = torch.stack([places for _, places in noted]).tolist() if noted else []
+        for (ids, _), (number, first) in zip(noted, found, strict=True):
+            if number:
+                raise _error(number, "training", ids[first])
 
 
 def refuse_non_finite_factors(ids: Int[ndarray, "test 3"], factors: object) -> None:
@@ -40,3 +63,11 @@ def refuse_non_finite_factors(ids: Int[ndarray, "test 3"], factors: object) -> N
     """
     sums = [tensor.reshape(len(ids), -1).sum(dim=1, dtype=torch.float64) for tensor in leaves(factors)]
     refuse_non_finite(ids, torch.stack(sums, dim=1), what="test")
+
+
+def _error(number: int, what: str, first: Int[ndarray, " 3"]) -> NonFiniteError:
+    head, relation, tail = first.tolist()
+    return NonFiniteError(
+        f"the influence of {number} {what} triple(s) is NaN or infinite, first of all of (head {head}, "
+        f"relation {relation}, tail {tail}); look at the checkpoint's weights for these ids"
+    )

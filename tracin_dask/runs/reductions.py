@@ -7,8 +7,8 @@ from tracin_dask.influence.reductions.base import Reduction
 from tracin_dask.influence.reductions.exact_ranks import ExactRanksReduction
 from tracin_dask.influence.reductions.group_totals import GroupTotalsReduction
 from tracin_dask.influence.reductions.num_ranked import NumRankedReduction
-from tracin_dask.influence.reductions.topk import TopKReduction
 from tracin_dask.influence.reductions.topk_per_relation import RelationTopKReduction
+from tracin_dask.influence.reductions.topk_reduction import TopKReduction
 from tracin_dask.places.registry import place_of
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.inputs.groupings import Grouping

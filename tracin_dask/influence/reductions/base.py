@@ -11,8 +11,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.identity import Json
+from tracin_dask.influence import devices
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.finite import LateCheck, refuse_non_finite
 
 Arrays: TypeAlias = Mapping[str, ndarray]
 """An outcome as it is recorded on disk."""
@@ -20,7 +21,11 @@ Arrays: TypeAlias = Mapping[str, ndarray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredBatch:
-    """The influences of some training triples of one batch, at least one; all influences are finite."""
+    """The influences of some training triples of one batch, at least one.
+
+    All influences are finite. On a GPU this is known only some batches later: then a task with others ends with an
+    error, and what its streams made of them is thrown away.
+    """
 
     influences: Float[Tensor, "row column"]
     """A column per test triple; a single one for self-influence."""
@@ -47,8 +52,9 @@ def scored_batch(
     triples: Int[ndarray, "row 3"],
     train_index: Int[ndarray, " row"],
     rows: Int[ndarray, " row"],
+    late: LateCheck | None = None,
 ) -> ScoredBatch:
-    """Make a batch of at least one row.
+    """Make a batch of at least one row; where the host would wait for a device, influences are left to a `late` check.
 
     Raises
     ------
@@ -56,7 +62,10 @@ def scored_batch(
         If an influence is NaN or infinite; the training triple is named.
     """
     lowest, highest = influences.amin(dim=0), influences.amax(dim=0)  # aminmax takes five times as long
-    refuse_non_finite(triples, influences, what="training", summary=highest - lowest)
+    if late is not None and devices.computes_ahead(influences.device):
+        late.note(triples, influences)
+    else:
+        refuse_non_finite(triples, influences, what="training", summary=highest - lowest)
     return ScoredBatch(
         influences=influences, lowest=lowest, highest=highest, triples=triples, train_index=train_index, rows=rows
     )

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.identity import Json
+from tracin_dask.influence import devices
+from tracin_dask.influence.batch import send
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
 from tracin_dask.influence.reductions.topk import RankBy
 
@@ -96,7 +98,6 @@ class RankStream:
     def __init__(self, listed: ExactRanksReduction, influence: Float[ndarray, "listed column"]) -> None:
         """Start with no rows; takes the influences of the listed training triples."""
         self._listed, self._influence = listed, influence
-        self._counts = np.zeros((influence.shape[1], len(influence) + 1), np.int64)
         self._sorted = _sorted(_cost(torch.from_numpy(influence), listed.rank_by).numpy(), listed.train_index)
         self._train_index = np.sort(listed.train_index)
         self._by_row = np.argsort(listed.rows)
@@ -104,37 +105,33 @@ class RankStream:
 
     def add(self, batch: ScoredBatch) -> None:
         """Count the rows of a batch."""
-        num_columns = batch.influences.shape[1]
+        num_columns, device = batch.influences.shape[1], batch.influences.device
         if self._device is None:
-            self._device = _OnDevice(self._sorted, batch.influences.device)
-        tie = np.searchsorted(self._train_index, batch.train_index)
-        influences = self._with_known(batch)
+            self._device = _OnDevice(self._sorted, device)
+        tie = send(np.searchsorted(self._train_index, batch.train_index), device)
         step = max(1, ELEMENTS_AT_A_TIME // num_columns)
         for start in range(0, len(batch), step):
             rows = slice(start, start + step)
-            cost = _cost(influences[rows], self._listed.rank_by).T.contiguous()
-            interval = self._device.intervals(cost, tie[rows])
-            if batch.is_ranked is not None:
-                interval = interval[batch.is_ranked[rows].T]
-            counted = torch.bincount(interval.flatten(), minlength=self._counts.size)
-            self._counts += counted.cpu().numpy().reshape(self._counts.shape)
+            influences = self._with_known(batch.influences[rows], batch.rows[rows])
+            cost = _cost(influences, self._listed.rank_by).T.contiguous()
+            self._device.count(cost, tie[rows], None if batch.is_ranked is None else batch.is_ranked[rows].T)
 
     def finish(self) -> RankCounts:
         """Count for each listed training triple what falls before it."""
-        by_place = np.cumsum(self._counts[:, :-1], axis=1).T
+        shape = self._sorted.cost.shape
+        by_place = np.zeros(shape[::-1], np.int64) if self._device is None else self._device.not_behind().T
         counted = np.empty_like(by_place)
         np.put_along_axis(counted, self._sorted.order, by_place, axis=0)
         return RankCounts(influence=self._influence, not_behind=counted)
 
-    def _with_known(self, batch: ScoredBatch) -> Tensor:
+    def _with_known(self, influences: Float[Tensor, "row column"], rows: Int[ndarray, " row"]) -> Tensor:
         """Take the known influences of listed training triples: on a GPU a sum may differ in its last bit."""
-        place = np.flatnonzero(np.isin(batch.rows, self._listed.rows))
+        place = np.flatnonzero(np.isin(rows, self._listed.rows))
         if len(place) == 0:
-            return batch.influences
-        listed = self._by_row[np.searchsorted(self._listed.rows, batch.rows[place], sorter=self._by_row)]
-        influences = batch.influences.clone()
-        influences[torch.from_numpy(place)] = torch.from_numpy(self._influence[listed]).to(influences)
-        return influences
+            return influences
+        listed = self._by_row[np.searchsorted(self._listed.rows, rows[place], sorter=self._by_row)]
+        known = send(self._influence[listed], influences.device).to(influences.dtype)
+        return influences.index_copy(0, send(place, influences.device), known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,28 +157,45 @@ def _sorted(cost: Float[ndarray, "listed column"], train_index: Int[ndarray, " l
 
 
 class _OnDevice:
-    """The sorted costs where influences are."""
+    """The sorted costs, and how many rows fall between them, where influences are."""
 
     def __init__(self, listed: _Sorted, device: torch.device) -> None:
         num_columns, number = listed.cost.shape
-        self._cost = torch.from_numpy(listed.cost).to(device)
+        self._cost, ties = send(listed.cost, device), send(listed.tie, device)
         self._column = torch.arange(num_columns, device=device)[:, None]
         self._number = number
         self._ties_per_column = (number + 1) * (number + 1)
-        ties = torch.from_numpy(listed.tie).to(device) + self._column * self._ties_per_column
-        self._ties = ties.flatten()
+        self._ties = (ties + self._column * self._ties_per_column).flatten()
+        self._counts = torch.zeros(num_columns * (number + 1), dtype=torch.int64, device=device)
 
-    def intervals(self, cost: Float[Tensor, "column row"], tie: Int[ndarray, " row"]) -> Int64[Tensor, "column row"]:
-        """Number the intervals that rows fall into, of all columns one after the other."""
+    def count(
+        self,
+        cost: Float[Tensor, "column row"],
+        tie: Int64[Tensor, " row"],
+        is_ranked: Bool[Tensor, "column row"] | None,
+    ) -> None:
+        """Count the rows in their intervals; the device is not waited for."""
         place = torch.searchsorted(self._cost, cost)
         is_tie = self._cost.gather(1, place.clamp(max=self._number - 1)) == cost
-        if is_tie.any():
+        if devices.computes_ahead(cost.device):
+            place = torch.where(is_tie, self._places_of_ties(self._column, place, tie), place)
+        elif is_tie.any():
             column, row = is_tie.nonzero(as_tuple=True)
-            later = torch.from_numpy(tie).to(cost.device)[row]
-            code = column * self._ties_per_column + place[column, row] * (self._number + 1) + later
-            place[column, row] = torch.searchsorted(self._ties, code) - column * self._number
-        numbered: Tensor = place + self._column * (self._number + 1)
-        return numbered
+            place[column, row] = self._places_of_ties(column, place[column, row], tie[row])
+        interval = place.add_(self._column * (self._number + 1)).view(-1)
+        one = torch.ones((), dtype=torch.int64, device=cost.device).expand(len(interval))
+        self._counts.index_add_(0, interval, one if is_ranked is None else is_ranked.flatten().long())
+
+    def not_behind(self) -> Int64[ndarray, "column listed"]:
+        """Count for each listed training triple, in order, the rows that are not behind it."""
+        counts = self._counts.view(-1, self._number + 1)
+        return counts[:, :-1].cumsum(dim=1).cpu().numpy()
+
+    def _places_of_ties(self, column: Tensor, place: Tensor, tie: Int64[Tensor, "..."]) -> Int64[Tensor, "..."]:
+        """Find the intervals of influences that equal those of listed training triples, by their `train_index`."""
+        code = column * self._ties_per_column + place * (self._number + 1) + tie
+        found: Tensor = torch.searchsorted(self._ties, code) - column * self._number
+        return found
 
 
 def _cost(influences: Tensor, rank_by: RankBy) -> Tensor:

@@ -157,6 +157,7 @@ class GroupSums:
         self._num_triples = [np.zeros(number, np.int64) for number in num_groups]
         self._digits: list[Tensor] = []
         self._largest: Tensor | None = None
+        self._largest_total: Tensor | None = None
         self._uncarried = 0
 
     def add(self, batch: ScoredBatch) -> None:
@@ -186,6 +187,7 @@ class GroupSums:
         if self._largest is None:
             self._start(torch.device("cpu"))
         self._carry()
+        self._refuse_inexact()
         found = []
         for num_triples, digits in zip(self._num_triples, self._digits, strict=True):
             groups = np.flatnonzero(num_triples)
@@ -199,6 +201,7 @@ class GroupSums:
             for num_triples in self._num_triples
         ]
         self._largest = torch.zeros((), dtype=torch.float64, device=device)
+        self._largest_total = torch.zeros((), dtype=torch.int64, device=device)
 
     def _add(self, values: Float64[Tensor, "row test"], groups: Sequence[Int[Tensor, " row"]]) -> None:
         """Add some rows to the sums of their groups, positive and negative ones apart; works in place."""
@@ -215,18 +218,23 @@ class GroupSums:
             values.sub_(digit).mul_(BASE)
 
     def _carry(self) -> None:
-        """Carry, and refuse what is too large: after a few million rows, so that the device is seldom waited for."""
-        assert self._largest is not None  # noqa: S101 - `_start` sets it
+        """Carry, after a few million rows, and note the largest total before it can be beyond 64 bits."""
+        assert self._largest_total is not None  # noqa: S101 - `_start` sets it
         self._uncarried = 0
+        for digits in self._digits:
+            _carry(digits)
+            torch.maximum(self._largest_total, digits[0].abs().amax(), out=self._largest_total)
+
+    def _refuse_inexact(self) -> None:
+        """Refuse what was too large to be added exactly, now or at any time before."""
+        assert self._largest is not None and self._largest_total is not None  # noqa: S101, PT018 - `_start` sets them
         largest = float(self._largest)
         if not largest < LARGEST_INFLUENCE:
             raise NonFiniteError(
                 f"an influence of {largest:.3g} is beyond {LARGEST_INFLUENCE:.3g}, up to which groups of training "
                 "triples are added up exactly; look at the checkpoint's weights, or give a smaller learning rate"
             )
-        for digits in self._digits:
-            _carry(digits)
-            _refuse_too_large(int(digits[0].abs().amax()))
+        _refuse_too_large(int(self._largest_total))
 
 
 def merge(parts: Sequence[GroupTotals]) -> GroupTotals:

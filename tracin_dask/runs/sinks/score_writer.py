@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 
 from tracin_dask.errors import ScoresError, StoreError, TracInDaskError
+from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
 from tracin_dask.places.explained import FULL, why
 from tracin_dask.places.place import Place
@@ -115,7 +116,10 @@ class ScoreWriter:
         ------
         ScoresError
             If the batch cannot be written.
+        NonFiniteError
+            If an influence is NaN or infinite, which a GPU's batches are else asked only after they are written.
         """
+        refuse_non_finite(batch.triples, batch.influences, what="training", summary=batch.highest - batch.lowest)
         size = len(self._batch)
         number = int(batch.rows[0]) // size
         start = number * size

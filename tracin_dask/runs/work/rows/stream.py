@@ -8,11 +8,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.engine import BatchScores
+from tracin_dask.influence.finite import LateCheck
 from tracin_dask.influence.masks.base import Ranked
 from tracin_dask.influence.reductions.base import ScoredBatch, Start, ranked_part, scored_batch
 from tracin_dask.runs.plan.memory import read_rows
@@ -56,10 +58,17 @@ def stream(
 ) -> tuple[dict[str, Any], int]:
     """Score rows on the grid of the store; gives the outcome of every reduction, by its name.
 
-    It also counts the influences that are 0 because gradients cancel, at the end: a device is not waited for.
+    It also counts the influences that are 0 because gradients cancel, at the end. A device is waited for once per block
+    of rows, when these are reported as done.
     """
-    kept, cancelled = _Kept(job, known), list[Int[Tensor, ""] | None]()
-    for batch in _source(job, kept)(job, batches, rows, on_rows or (lambda _: None)):
+    kept, late, cancelled = _Kept(job, known), LateCheck(), list[Int[Tensor, ""] | None]()
+
+    def on_block(number: int) -> None:
+        late.settle()
+        if on_rows is not None:
+            on_rows(number)
+
+    for batch in _source(job, kept)(job, batches, rows, on_block):
         cancelled.append(batch.num_cancelled)
         ranked = job.masks.ranked(batch.triples.triples, batch.triples.train_index)
         for part in batch.parts() if kept.wants(ranked) else ():
@@ -68,10 +77,12 @@ def stream(
                 triples=batch.triples.triples[part.rows],
                 train_index=batch.triples.train_index[part.rows],
                 rows=batch.rows[part.rows],
+                late=late,
             )
             kept.add(scored, ranked.take(part.rows), batch)
             cancelled.append(part.num_cancelled)
-    return kept.finish(), sum(int(number) for number in cancelled if number is not None)
+    counted = [number for number in cancelled if number is not None]
+    return kept.finish(), int(torch.stack(counted).sum()) if counted else 0
 
 
 Source = Callable[[ScoreJob, InPieces, Rows, OnRows], Iterator[_Batch]]
