@@ -1,14 +1,19 @@
 """Counted ranks are those in one sorted list of all influences, however rows are cut, ordered and tied."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from influence.live_bytes import LiveBytes
 from influence.scored import add
 
+from tracin_dask.influence import devices
+from tracin_dask.influence.finite import LateCheck
 from tracin_dask.influence.reductions import exact_ranks
-from tracin_dask.influence.reductions.base import Start
+from tracin_dask.influence.reductions.base import Sizes, Start, scored_batch
 from tracin_dask.influence.reductions.exact_ranks import ExactRanksReduction, RankCounts
 
 RANK_BY = ("absolute", "proponents", "opponents")
@@ -44,9 +49,16 @@ def counted(reduction: ExactRanksReduction, influences, train_index, parts) -> R
     return stream.finish()
 
 
+@pytest.mark.parametrize("on_device", [False, True], ids=["on the host", "on a device"])
 @pytest.mark.parametrize("rank_by", RANK_BY)
 @given(case=listed_rows())
-def test_ranks_are_those_of_one_sort(rank_by, case):
+def test_ranks_are_those_of_one_sort(rank_by, on_device, case):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "computes_ahead", lambda _: on_device)
+        assert_sorted_ranks(rank_by, case)
+
+
+def assert_sorted_ranks(rank_by, case) -> None:
     influences, train_index, rows, cuts = case
     reduction = ExactRanksReduction(rows=rows, train_index=train_index[rows], rank_by=rank_by)
     expected = by_sorting(influences, train_index, rank_by)[rows]
@@ -75,6 +87,27 @@ def test_a_listed_row_counts_by_its_known_influence_where_the_pass_differs_in_th
     passed = torch.tensor([[1.0], [np.nextafter(0.5, 0)], [2.0]], dtype=torch.float64)
     add(stream, passed, train_index=train_index)
     assert stream.finish().not_behind.tolist() == [[3]]
+
+
+@pytest.mark.parametrize("elements", [1 << 20, 1000])
+def test_counting_ranks_on_a_device_takes_the_counted_bytes(elements, monkeypatch):
+    monkeypatch.setattr(devices, "computes_ahead", lambda _: True)
+    monkeypatch.setattr(exact_ranks, "ELEMENTS_AT_A_TIME", elements)
+    random = np.random.default_rng(0)
+    influences, train_index, rows = random.normal(size=(2000, 5)), np.arange(2000), np.arange(0, 2000, 100)
+    reduction = ExactRanksReduction(rows=rows, train_index=rows, rank_by="absolute")
+    stream = reduction.start(Start(num_columns=5, influences=influences[rows]))
+    batch = scored_batch(
+        torch.from_numpy(influences),
+        triples=np.zeros((2000, 3), np.int64),
+        train_index=train_index,
+        rows=train_index,
+        late=LateCheck(),
+    )
+    with LiveBytes() as live:
+        stream.add(replace(batch, is_ranked=batch.influences > 0))
+    counted = reduction.held(Sizes(num_columns=5, batch_size=2000)).on_device
+    assert 0.8 * counted < live.peak_bytes <= counted
 
 
 def test_ranks_survive_their_record():

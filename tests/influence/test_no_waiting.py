@@ -13,15 +13,22 @@ from influence.any_model import face
 from influence.tiled import tile_as_on_a_gpu
 from torch.profiler import ProfilerActivity, profile
 
+from tracin_dask.influence import devices
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
+from tracin_dask.influence.finite import LateCheck
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.reductions.base import scored_batch
-from tracin_dask.influence.reductions.group_totals import GroupSums
+from tracin_dask.influence.reductions import group_totals
+from tracin_dask.influence.reductions.base import Reduction, Start, ranked_part, scored_batch
+from tracin_dask.influence.reductions.exact_ranks import ExactRanksReduction
+from tracin_dask.influence.reductions.group_totals import GroupTotalsReduction
+from tracin_dask.influence.reductions.num_ranked import NumRankedReduction
+from tracin_dask.influence.reductions.topk_reduction import TopKReduction
 from tracin_dask.influence.scoring import make_scorer
+from tracin_dask.runs.inputs.groupings import PartGroups
 
 WAITING = {
     "aten::item",
@@ -74,17 +81,44 @@ def test_scoring_with_other_losses_never_synchronises_with_the_device(loss):
     assert not found & WAITING
 
 
+def operators_of_adding(reduction: Reduction) -> set[str]:
+    """Add two batches, of which half of the pairs are ranked, as the rows of a task are, but for its end."""
+    rows, late = np.arange(9), LateCheck()
+    stream = reduction.start(Start(num_columns=2, influences=np.ones((2, 2))))
+    ranked = np.random.default_rng(0).random((9, 2)) < 0.5
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        for _ in range(2):
+            batch = scored_batch(
+                torch.randn(9, 2), triples=np.zeros((9, 3), np.int64), train_index=rows, rows=rows, late=late
+            )
+            few = ranked_part(batch, ranked.any(axis=1), ranked) if reduction.needs.ranked else batch
+            stream.add(replace(few, numbers=tuple(rows % group.num_groups for group in reduction.needs.numbers)))
+    return {event.key for event in trace.key_averages()}
+
+
+REDUCTIONS = {
+    "aten::topk": TopKReduction(k=3, skips_zeros=True),
+    "aten::searchsorted": ExactRanksReduction(rows=np.array([3, 5]), train_index=np.array([3, 5]), rank_by="absolute"),
+    "aten::sum": NumRankedReduction(masks=None),
+    "aten::index_add_": GroupTotalsReduction(groupings=(PartGroups(part="head", num_groups=3),)),
+}
+
+
 # torch says of its own profiler which devices it cannot see
 @pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
-def test_group_totals_never_synchronise_with_the_device():
-    sums, rows = GroupSums([3, 5], 2), np.arange(9)
-    batch = scored_batch(torch.randn(9, 2), triples=np.zeros((9, 3), np.int64), train_index=rows, rows=rows)
-    batch = replace(batch, numbers=(rows % 3, rows % 5))
-    with profile(activities=[ProfilerActivity.CPU]) as trace:
-        sums.add(batch)
-    found = {event.key for event in trace.key_averages()}
-    assert "aten::index_add_" in found
+@pytest.mark.parametrize(("operator", "reduction"), REDUCTIONS.items(), ids=[one.name for one in REDUCTIONS.values()])
+def test_reductions_never_synchronise_with_the_device(operator, reduction, monkeypatch):
+    monkeypatch.setattr(devices, "computes_ahead", lambda _: True)
+    monkeypatch.setattr(group_totals, "MOST_UNCARRIED", 10)
+    found = operators_of_adding(reduction)
+    assert operator in found
     assert not found & WAITING
+
+
+# torch says of its own profiler which devices it cannot see
+@pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
+def test_looking_for_the_best_on_the_host_is_seen_as_synchronisation():
+    assert {"aten::nonzero", "aten::_local_scalar_dense"} <= operators_of_adding(REDUCTIONS["aten::topk"])
 
 
 def test_counting_open_units_on_a_cpu_is_seen_as_synchronisation():

@@ -21,7 +21,7 @@ from tracin_dask.influence.reductions.topk_reduction import TopKReduction
 
 @st.composite
 def cases(draw):
-    """Draw influences with many ties and both zeros, a training order, ranked pairs, cuts; and k, and what is skipped."""
+    """Draw influences with many ties and both zeros, a training order, ranked pairs, cuts; k, and what is skipped."""
     num_rows, num_tests, k = draw(st.integers(0, 40)), draw(st.integers(1, 4)), draw(st.integers(1, 9))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     few = [-0.0, 0.0, 1.0, -1.0, 0.5, 2.0, -2.0][: draw(st.sampled_from([2, 4, 7]))]

@@ -112,8 +112,7 @@ class RankStream:
         step = max(1, ELEMENTS_AT_A_TIME // num_columns)
         for start in range(0, len(batch), step):
             rows = slice(start, start + step)
-            influences = self._with_known(batch.influences[rows], batch.rows[rows])
-            cost = _cost(influences, self._listed.rank_by).T.contiguous()
+            cost = self._costs(batch.influences[rows], batch.rows[rows])
             self._device.count(cost, tie[rows], None if batch.is_ranked is None else batch.is_ranked[rows].T)
 
     def finish(self) -> RankCounts:
@@ -124,14 +123,16 @@ class RankStream:
         np.put_along_axis(counted, self._sorted.order, by_place, axis=0)
         return RankCounts(influence=self._influence, not_behind=counted)
 
-    def _with_known(self, influences: Float[Tensor, "row column"], rows: Int[ndarray, " row"]) -> Tensor:
+    def _costs(
+        self, influences: Float[Tensor, "row column"], rows: Int[ndarray, " row"]
+    ) -> Float[Tensor, "column row"]:
         """Take the known influences of listed training triples: on a GPU a sum may differ in its last bit."""
         place = np.flatnonzero(np.isin(rows, self._listed.rows))
-        if len(place) == 0:
-            return influences
-        listed = self._by_row[np.searchsorted(self._listed.rows, rows[place], sorter=self._by_row)]
-        known = send(self._influence[listed], influences.device).to(influences.dtype)
-        return influences.index_copy(0, send(place, influences.device), known)
+        if len(place):
+            listed = self._by_row[np.searchsorted(self._listed.rows, rows[place], sorter=self._by_row)]
+            known = send(self._influence[listed], influences.device).to(influences.dtype)
+            influences = influences.index_copy(0, send(place, influences.device), known)
+        return _cost(influences, self._listed.rank_by).T.contiguous()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
