@@ -150,3 +150,14 @@ def test_a_total_too_large_for_exact_sums_is_refused(monkeypatch):
         merge([part, part])
     with pytest.raises(NonFiniteError, match=r"sum up to 1.37e\+11 or more"):
         summed(np.repeat(almost, 2, axis=0), np.zeros(2, np.int64))
+
+
+def test_a_total_that_was_too_large_at_a_carry_is_refused_at_the_end(monkeypatch):
+    monkeypatch.setattr(group_totals, "LARGEST_TOTAL", 1 << 36)
+    monkeypatch.setattr(group_totals, "MOST_UNCARRIED", 2)
+    sums, almost = GroupSums([1], 1), torch.full((2, 1), 2.0**36 - 1, dtype=torch.float64)
+    for values in (almost, almost[:1]):
+        add(sums, values, numbers=[np.zeros(len(values), np.int64)])
+    sums._digits[0].zero_()  # as after a sum beyond 64 bits
+    with pytest.raises(NonFiniteError, match=r"sum up to 1.37e\+11 or more"):
+        sums.finish()
