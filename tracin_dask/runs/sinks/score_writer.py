@@ -117,7 +117,7 @@ class ScoreWriter:
         ScoresError
             If the batch cannot be written.
         NonFiniteError
-            If an influence is NaN or infinite, which a GPU's batches are else asked only after they are written.
+            If an influence is NaN or infinite: the run itself checks the batches of a GPU only after they are written.
         """
         refuse_non_finite(batch.triples, batch.influences, what="training", summary=batch.highest - batch.lowest)
         size = len(self._batch)
