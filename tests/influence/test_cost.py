@@ -8,6 +8,7 @@ import torch
 from conftest import random_model
 from influence.agreement import engine_for, scores, trained_scale_model
 from influence.live_bytes import LiveBytes
+from influence.tiled import tile_as_on_a_gpu
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence.conve import cost
@@ -19,6 +20,7 @@ from tracin_dask.influence.cost import Storage, Workload
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import num_bytes
+from tracin_dask.influence.tiling import ON_GPU
 from tracin_dask.models.conve.model import ConvEConfig
 
 BATCH = 64
@@ -72,10 +74,10 @@ def test_live_bytes_follow_tensors_until_they_are_freed():
     assert peak_of(work) == 8000
 
 
-def scoring_peak(engine, test) -> int:
+def scoring_peak(engine, test, triples=ALL_DISTINCT) -> int:
     """Measure the scoring of one batch, when the test triples' side is laid out."""
     scorer = Scorer(engine, test)
-    return peak_of(lambda: [part.influences for part in scorer.parts(ALL_DISTINCT.numpy())])
+    return peak_of(lambda: [part.influences for part in scorer.parts(triples.numpy())])
 
 
 def estimated(model, num_tests, modes, *, recompute=False) -> int:
@@ -110,6 +112,25 @@ def test_a_conve_batch_takes_at_most_the_estimated_bytes_in_other_modes(dim, hei
     engine = full_engine(model, modes=modes)
     test = engine.prepare(ALL_DISTINCT[:1].expand(num_tests, -1), batch_size=BATCH)
     assert scoring_peak(engine, test) <= estimated(model, num_tests, modes)
+
+
+@pytest.mark.parametrize("num_tests", [1, 64])
+@pytest.mark.parametrize(("dim", "height", "stacking"), SIZES)
+def test_moves_along_all_gradients_at_once_take_about_the_estimated_bytes_at_most(
+    dim, height, stacking, num_tests, monkeypatch
+):
+    tile_as_on_a_gpu(monkeypatch)
+    model, modes = float32_model(dim, height, stacking), Modes(forward=True)
+    of_one_relation = torch.stack(
+        [ALL_DISTINCT[:, 0], torch.zeros(BATCH, dtype=torch.int64), ALL_DISTINCT[:, 2]], dim=1
+    )
+    for recompute in (False, True):
+        engine = full_engine(model, modes=modes, recompute=recompute)
+        test = engine.prepare(of_one_relation[:1].expand(num_tests, -1), batch_size=BATCH)
+        storage = Storage(itemsize=FLOAT32, recompute=recompute, tiling=ON_GPU)
+        estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, storage)
+        peak = scoring_peak(engine, test)
+        assert max(peak, scoring_peak(engine, test, of_one_relation)) <= estimate <= 2.5 * peak
 
 
 @pytest.mark.parametrize("num_tests", [1, 64])

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Tensors = TypeVar("Tensors")
@@ -18,6 +18,19 @@ _PADDED_FROM = 64
 def dot_rows(left: Float[Tensor, "batch width"], right: Float[Tensor, "batch width"]) -> Float[Tensor, " batch"]:
     """Multiply each row with the row of the same number."""
     return (left * right).sum(dim=1)
+
+
+def select_rows(
+    stack: Float[Tensor, "*stack row width"], rows: Int[Tensor, " some_row"]
+) -> Float[Tensor, "*stack some_row width"]:
+    """Take the same rows of each matrix: of one, or of a stack of them."""
+    if stack.dim() == 2:
+        return stack.index_select(0, rows)
+    if len(stack) == 1:
+        return stack[0].index_select(0, rows)[None]
+    first_rows = stack.shape[1] * torch.arange(len(stack), device=stack.device)
+    places = (first_rows[:, None] + rows).flatten()
+    return stack.flatten(end_dim=1).index_select(0, places).view(len(stack), len(rows), stack.shape[2])
 
 
 def concatenate(parts: Sequence[Tensors]) -> Tensors:

@@ -192,6 +192,8 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
     and features, and the relation table its last Jacobians.
     """
     vectors = config.num_features + 3 * _moments(config) + 12 * config.embedding_dim
+    if modes.forward:  # moved images
+        vectors += 3 * sum(_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
     widest = max(region.num_positions for region in regions(config))
     moves = widest * (2 * (config.num_taps + 1) + 4 * config.output_channels)
     look_ups = 2 * 4 * config.num_entities + 4 * config.num_relations
@@ -218,7 +220,7 @@ def batch_bytes(
 
     Kept activations are the patches and features of all regions, or of one region at a time with `recompute`. The
     backward pass adds one region's gradient, mask and patches by row; products add four [batch, test] blocks; Jacobians
-    and directions are held in chunks.
+    and directions are held in chunks. Forward mode keeps the patches and masks of all regions.
     """
     itemsize, tiling = storage.itemsize, storage.tiling
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
@@ -229,8 +231,10 @@ def batch_bytes(
     vectors = 24 * dim + 4 * taps * channels
     chunks = 0
     if modes.forward:
-        both = sum(_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
-        chunks = 3 * num_tests * both * itemsize
+        moving = sum(r.num_positions for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION))
+        kept = moving * (taps + channels)  # patches, and which features are open
+        working = 0 if storage.recompute else moving * channels
+        chunks = _forward_bytes(config, batch_size, num_tests, storage)
     if modes.head_jacobians or modes.long_run:
         one = dim * taps * channels * itemsize
         chunks = 4 * max(min(tiling.jacobian_bytes, batch_size * one), one)
@@ -243,3 +247,20 @@ def batch_bytes(
         vectors += 8 * dim
         chunks = 2 * min(tiling.score_bytes, batch_size * config.num_entities * itemsize)
     return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + chunks
+
+
+def _forward_bytes(config: ConvEConfig, batch_size: int, num_tests: int, storage: Storage) -> int:
+    """Bound the bytes that move: one region's features, rounded or with what is added to them, and vectors by pair."""
+    features = {region.sees: _features(config, region) for region in regions(config)}
+    both = features.get(Sees.BOTH, 0)
+    widest = max(config.embedding_dim, *features.values())
+    of_features, of_both, of_vectors = (
+        move_bytes(batch_size * width, num_tests, storage) for width in (widest, both, config.embedding_dim)
+    )
+    return max(3 * of_features // 2, 2 * of_both) + 2 * of_vectors
+
+
+def move_bytes(numbers: int, num_tests: int, storage: Storage) -> int:
+    """Bound the bytes of so many numbers for each test triple along whose gradient they move at a time."""
+    one = numbers * storage.itemsize
+    return max(one, min(storage.tiling.move_bytes, num_tests * one))

@@ -70,7 +70,7 @@ class ConvECost:
         if number == 0 or how.own_passes:
             total = max(total, norm_bytes(self.config, batch_size, how.work, how.storage))
         if self._is_preconditioned:
-            total += preconditioned_batch_bytes(self.config, batch_size, self.modes, how.storage)
+            total += preconditioned_batch_bytes(self.config, batch_size, number, self.modes, how.storage)
         return total
 
     @property

@@ -6,18 +6,16 @@ on the head, the relation or the pair that the region sees, not on the triple.
 """
 
 from collections.abc import Iterator
-from typing import TypeAlias
+from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float, Int
-from numpy import ndarray
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from tracin_dask.influence.batch import Batch, send
 from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.conve.forward_pass import RegionPass, cut_patches, relu_derivative
+from tracin_dask.influence.conve.forward_pass import Forward, RegionPass, cut_patches, relu_derivative
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
-from tracin_dask.influence.conve.regions import Region
+from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import ENTITIES, RELATIONS
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.terms import COLUMN, RowTerm, counted
@@ -29,48 +27,72 @@ MOVED_EMBEDDINGS: tuple[RowTerm, ...] = (
 )
 """The embeddings of a pair that a test triple's gradient moves, in the region that sees both."""
 
-MovedImages: TypeAlias = list[list[tuple[Tensor, Tensor]]]
-"""For each test triple: pairs with a moved embedding, and how bn1's output moves there [1, region_feature]."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedImages:
+    """How bn1's output moves in the region that sees both images, in pairs with an embedding that moves."""
+
+    term: RowTerm
+    outputs: Float[Tensor, "test region_feature"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovingRegion:
+    """One region of a batch, whose features move."""
+
+    part: RegionPass
+    patches: Float[Tensor, "key position tap_and_one"]
+    is_open: Float[Tensor, "key region_feature"]
+    """1 where a feature is open, else 0."""
+
+
+def moving_region(model: FoldedConvE, part: RegionPass) -> MovingRegion:
+    """Find what moves."""
+    patches, features = part.activations(model)
+    return MovingRegion(part=part, patches=patches, is_open=relu_derivative(features))
+
+
+def moved_images(model: FoldedConvE, test: EmbeddingRows, tracked: frozenset[str]) -> list[MovedImages]:
+    """Move the embeddings of the test triples along their gradients, once for all batches."""
+    region, dim, gradients = model.region(Sees.BOTH), model.config.embedding_dim, test.by_row()
+    found: list[MovedImages] = []
+    for term in counted(MOVED_EMBEDDINGS, tracked):
+        if region is not None:
+            place = COLUMN[term.train] * dim
+            source = model.kernel.new_zeros(len(test.triples), 2 * dim + 1)
+            source[:, place : place + dim] = gradients[term.test]
+            outputs = (cut_patches(region, source) @ model.kernel).flatten(start_dim=1)
+            found.append(MovedImages(term=term, outputs=outputs))
+    return found
+
+
+def pieces_of_tests(model: FoldedConvE, ahead: Forward, num_tests: int) -> Iterator[slice]:
+    """Cut test triples so that what a batch moves along the gradients of some takes no more than it may."""
+    dim, channels = model.config.embedding_dim, model.config.output_channels
+    widest = len(ahead.batch) * dim
+    for part in ahead.passes:
+        widest = max(widest, max(len(part.source), dim) * part.region.num_positions * channels)
+    step = max(1, model.tiling.move_bytes // max(1, widest * model.dtype.itemsize))
+    for start in range(0, num_tests, step):
+        yield slice(start, min(start + step, num_tests))
+
+
+def moved_outputs(
+    region: MovingRegion, moments: Float[Tensor, "some_test moment"]
+) -> Float[Tensor, "some_test key region_feature"]:
+    """Move bn1's output along the gradients of bn0, conv1 and bn1."""
+    patches, num_tests = region.patches.flatten(end_dim=1), len(moments)
+    kernels = moments.view(num_tests, -1, patches.shape[1]).mT
+    return torch.bmm(patches.expand(num_tests, -1, -1), kernels).view(num_tests, *region.is_open.shape)
 
 
 def moved_projection(
     model: FoldedConvE,
-    part: RegionPass,
-    moments: Float[Tensor, "test moment"],
+    region: MovingRegion,
+    outputs: Float[Tensor, "some_test key region_feature"],
     precision: Precision,
-    images: MovedImages | None = None,
-) -> Iterator[Float[Tensor, "key dim"]]:
-    """Move one region's features along one test triple's gradient after the other, and project them: W ȧ."""
-    patches, features = part.activations(model)
-    weight = model.projection[:, part.region.features].T
-    is_open = relu_derivative(features)
-    flat = patches.view(-1, patches.shape[2])
-    for test, kernel in enumerate(moments.view(len(moments), -1, patches.shape[2]).mT):
-        moved = (flat @ kernel).view(features.shape)
-        for pair, image in images[test] if images is not None else ():
-            moved[pair] += image
-        yield precision.product(precision.operand(moved.mul_(is_open)), weight)
-
-
-def moved_images(
-    model: FoldedConvE,
-    region: Region,
-    batch: Batch,
-    ids: Int[ndarray, "test 3"],
-    test: EmbeddingRows,
-    *,
-    tracked: frozenset[str],
-) -> MovedImages:
-    """Find the pairs whose head or relation is moved by a test triple's gradient, for the region that sees both."""
-    dim, gradients = model.config.embedding_dim, test.by_row()
-    found: MovedImages = [[] for _ in ids]
-    for term in counted(MOVED_EMBEDDINGS, tracked):
-        place = slice(COLUMN[term.train] * dim, (COLUMN[term.train] + 1) * dim)
-        for number, wanted in enumerate(ids[:, COLUMN[term.test]].tolist()):
-            is_moved = batch.host_pairs[:, COLUMN[term.train]] == wanted
-            if is_moved.any():
-                source = model.kernel.new_zeros(1, 2 * dim + 1)
-                source[0, place] = gradients[term.test][number]
-                image = (cut_patches(region, source) @ model.kernel).flatten(start_dim=1)
-                found[number].append((send(np.flatnonzero(is_moved), model.device), image))
-    return found
+) -> Float[Tensor, "some_test key dim"]:
+    """Carry moves of bn1's output, which change, through the ReLU and the projection: W ȧ."""
+    features = precision.operand(outputs.mul_(region.is_open).flatten(end_dim=1))
+    moved = precision.product(features, model.projection[:, region.part.region.features].T)
+    return moved.view(*outputs.shape[:2], moved.shape[1])

@@ -14,7 +14,7 @@ from tracin_dask.influence.batch import Batch, distinct_relations, send
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.regions import Region, Sees
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.tensors import dot_rows
+from tracin_dask.influence.tensors import dot_rows, select_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +36,9 @@ class RegionPass:
         """Give the patches and the features, computed again if they were not kept."""
         return self.kept or activate(model, self.region, self.source)
 
-    def by_pair(self, values: Float[Tensor, "key width"]) -> Float[Tensor, "pair width"]:
+    def by_pair(self, values: Float[Tensor, "*stack key width"]) -> Float[Tensor, "*stack pair width"]:
         """Give each pair the values of its key."""
-        return values if self.key_of_pair is None else values.index_select(0, self.key_of_pair)
+        return values if self.key_of_pair is None else select_rows(values, self.key_of_pair)
 
     def key_of_row(self, batch: Batch) -> Int[Tensor, " batch"]:
         """Give the key of each triple."""

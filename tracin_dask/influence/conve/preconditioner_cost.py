@@ -1,5 +1,6 @@
 """Bytes that a preconditioner adds to scoring with the engine for ConvE."""
 
+from tracin_dask.influence.conve.cost import move_bytes
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.regions import regions
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
@@ -37,18 +38,27 @@ def preconditioned_layout_bytes(config: ConvEConfig, num_tests: int, itemsize: i
 def preconditioned_batch_bytes(
     config: ConvEConfig,
     batch_size: int,
+    num_tests: int,
     modes: Modes,
     storage: Storage,
 ) -> int:
     """Bound the bytes of a batch's products with P: some vectors, and products of one region's features.
 
-    With `recompute`, these products hold the features of all regions. A loss of all scores holds one tile of the
-    entity table's P, or of squared gradients.
+    With `recompute`, these products hold the features of all regions. With test triples, the open half of one region's
+    features goes through P for some of them at a time. A loss of all scores holds one tile of the entity table's P, or
+    of squared gradients.
     """
     dim, channels = config.embedding_dim, config.output_channels
-    widest = max(region.num_positions for region in regions(config))
-    held = widest + (config.num_positions if storage.recompute else 0)
-    total = batch_size * storage.itemsize * (held * channels + 6 * dim)
+    widest = max(region.num_positions for region in regions(config)) * channels
+    recomputed = config.num_positions * channels if storage.recompute else 0
+    total = batch_size * storage.itemsize * (recomputed + 6 * dim)
+    if modes.forward:  # which holds as many features in another step
+        moving = [dim * widest, batch_size * dim]
+    elif num_tests:
+        moving = [dim * widest, batch_size * widest, batch_size * dim, batch_size * dim]
+    else:
+        moving = [batch_size * widest]
+    total += sum(move_bytes(numbers, num_tests, storage) for numbers in moving)
     if modes.all_scores:
         total += min(storage.tiling.score_bytes, max(batch_size, dim) * config.num_entities * storage.itemsize)
     return total

@@ -1,6 +1,6 @@
 """The terms of the derivative of x(h, r) along the gradients of test triples, in the order of forward mode."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,8 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors
-from tracin_dask.influence.conve.forward_mode import moved_images, moved_projection
-from tracin_dask.influence.conve.forward_pass import Forward, RegionPass
+from tracin_dask.influence.conve.forward_mode import (
+    MovedImages,
+    MovingRegion,
+    moved_images,
+    moved_outputs,
+    moved_projection,
+    moving_region,
+    pieces_of_tests,
+)
+from tracin_dask.influence.conve.forward_pass import Forward
+from tracin_dask.influence.conve.moved_pairs import MovedPairs
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import (
     BELOW_PROJECTION,
@@ -23,8 +32,9 @@ from tracin_dask.influence.conve.tensor_names import (
     RELATIONS,
 )
 from tracin_dask.influence.conve.terms.dense import DenseTerms, constant_direction
+from tracin_dask.influence.conve.terms.fc_weight import SharedFeatures, WeightTerms, products_by_row
 from tracin_dask.influence.conve.terms.rows import RowTerms
-from tracin_dask.influence.tensors import dot_rows
+from tracin_dask.influence.tensors import select_rows
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -38,17 +48,19 @@ class _TestSide:
     constant: Float[Tensor, "test dim"]
     relations: Float[Tensor, "test relation dim"] | None
     """How the relation table's part of the projection's output moves."""
+    images: Sequence[MovedImages]
+    weights: WeightTerms | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moving:
-    """The pairs of a batch, which move along one test triple's gradient after the other."""
+    """The pairs of a batch, which move along some test triples' gradients at a time."""
 
     ahead: Forward
-    regions: list[tuple[RegionPass, Iterator[Float[Tensor, "key dim"]]]]
-    """Each region's part of the move of the projection's output, along the next test triple's gradient."""
-    weights: Iterator[Float[Tensor, "pair dim"]] | None
-    """The move along the next test triple's P ∇ of fc.weight, if there is a P."""
+    regions: Sequence[MovingRegion]
+    pairs: MovedPairs
+    features: SharedFeatures | None
+    """What goes through P, if there is a P of fc.weight."""
 
 
 class DirectionTerms:
@@ -60,87 +72,108 @@ class DirectionTerms:
         if engine.relations is not None:
             jacobian = engine.relations.jacobian.to(test.moments.dtype)
             relations = torch.stack([moments @ jacobian for moments in test.moments])
-        constant = constant_direction(engine.tracked, engine.model, test.output)
-        self._weights = dense.weights
-        self._side = _TestSide(engine=engine, test=test, rows=rows, constant=constant, relations=relations)
+        self._side = _TestSide(
+            engine=engine,
+            test=test,
+            rows=rows,
+            constant=constant_direction(engine.tracked, engine.model, test.output),
+            relations=relations,
+            images=moved_images(engine.model, test.embeddings, engine.tracked),
+            weights=dense.weights,
+        )
 
     def products(self, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's tail with its pair's derivative along each test triple's gradient."""
-        total, pair = tails.new_empty(len(tails), len(self._side.test)), ahead.batch.pair
-        for test, direction in enumerate(self._directions(ahead)):
-            total[:, test] = dot_rows(tails, direction.index_select(0, pair))
+        side, moving = self._side, self._moving(ahead)
+        total = tails.new_empty(len(tails), len(side.test))
+        for tests in pieces_of_tests(side.engine.model, ahead, len(side.test)):
+            total[:, tests] = products_by_row(tails, self._directions(moving, tests), ahead.batch.pair)
         return total
 
-    def _directions(self, ahead: Forward) -> Iterator[Float[Tensor, "pair dim"]]:
-        moving = _Moving(
+    def _moving(self, ahead: Forward) -> _Moving:
+        engine, weights = self._side.engine, self._side.weights
+        passes = ahead.passes if engine.tracked & BELOW_PROJECTION else ()
+        return _Moving(
             ahead=ahead,
-            regions=self._regions(ahead),
-            weights=None if self._weights is None else self._weights.moves(ahead),
+            regions=[moving_region(engine.model, part) for part in passes],
+            pairs=self._side.rows.moved_pairs(ahead.batch),
+            features=None if weights is None else weights.share(ahead),
         )
-        terms = counted(DIRECTION_TERMS, self._side.engine.tracked)
-        for test in range(len(self._side.test)):
-            direction = torch.zeros_like(ahead.x)
-            for term in terms:
-                term.function(direction, self._side, moving, test)
-            yield direction
 
-    def _regions(self, ahead: Forward) -> list[tuple[RegionPass, Iterator[Float[Tensor, "key dim"]]]]:
-        """Begin to move each region's features along the test triples' gradients."""
-        engine, test, moving = self._side.engine, self._side.test, []
-        if not engine.tracked & BELOW_PROJECTION:
-            return []
-        for part in ahead.passes:
-            images = None
-            if part.region.sees is Sees.BOTH:
-                ids = self._side.rows.ids
-                images = moved_images(
-                    engine.model, part.region, ahead.batch, ids, test.embeddings, tracked=engine.tracked
-                )
-            moving.append((part, moved_projection(engine.model, part, test.moments, engine.precision, images)))
-        return moving
+    def _directions(self, moving: _Moving, tests: slice) -> Float[Tensor, "some_test pair dim"]:
+        x = moving.ahead.x
+        direction = x.new_zeros(tests.stop - tests.start, *x.shape)
+        for term in counted(DIRECTION_TERMS, self._side.engine.tracked):
+            term.function(direction, self._side, moving, tests)
+        return direction
 
 
-def _add_regions(direction: Float[Tensor, "pair dim"], _side: _TestSide, moving: _Moving, _test: int) -> None:
-    for part, moved in moving.regions:
-        direction += part.by_pair(next(moved))
+def _add_regions(
+    direction: Float[Tensor, "some_test pair dim"], side: _TestSide, moving: _Moving, tests: slice
+) -> None:
+    for region in moving.regions:
+        direction += region.part.by_pair(_region_moves(region, side, moving, tests))
 
 
-def _add_relations(direction: Float[Tensor, "pair dim"], side: _TestSide, moving: _Moving, test: int) -> None:
+def _region_moves(
+    region: MovingRegion, side: _TestSide, moving: _Moving, tests: slice
+) -> Float[Tensor, "some_test key dim"]:
+    outputs = moved_outputs(region, side.test.moments[tests])
+    if region.part.region.sees is Sees.BOTH:  # its keys are the pairs
+        for images in side.images:
+            moving.pairs.add(outputs, images.term, images.outputs, tests)
+    return moved_projection(side.engine.model, region, outputs, side.engine.precision)
+
+
+def _add_relations(
+    direction: Float[Tensor, "some_test pair dim"], side: _TestSide, moving: _Moving, tests: slice
+) -> None:
     if side.relations is not None:
-        direction += side.relations[test].index_select(0, moving.ahead.batch.pairs[:, 1])
+        direction += select_rows(side.relations[tests], moving.ahead.batch.pairs[:, 1])
 
 
-def _add_own_moves(direction: Float[Tensor, "pair dim"], side: _TestSide, moving: _Moving, test: int) -> None:
-    side.rows.add_own_moves(direction, moving.ahead.batch, test)
+def _add_own_moves(
+    direction: Float[Tensor, "some_test pair dim"], side: _TestSide, moving: _Moving, tests: slice
+) -> None:
+    side.rows.add_own_moves(direction, moving.pairs, tests)
 
 
-def _add_weights(direction: Float[Tensor, "pair dim"], _side: _TestSide, moving: _Moving, _test: int) -> None:
-    if moving.weights is not None:
-        direction += next(moving.weights)
+def _add_weights(
+    direction: Float[Tensor, "some_test pair dim"], side: _TestSide, moving: _Moving, tests: slice
+) -> None:
+    if side.weights is not None and moving.features is not None:
+        direction += side.weights.moves(moving.features, tests)
 
 
-def _add_overlap(direction: Float[Tensor, "pair dim"], side: _TestSide, moving: _Moving, test: int) -> None:
+def _add_overlap(
+    direction: Float[Tensor, "some_test pair dim"], side: _TestSide, moving: _Moving, tests: slice
+) -> None:
     if moving.ahead.overlap is not None:
-        direction.addcmul_(moving.ahead.overlap[:, test, None], side.test.output.at_projection[test])
+        overlap = moving.ahead.overlap[:, tests].T
+        direction.addcmul_(overlap[:, :, None], side.test.output.at_projection[tests, None])
 
 
-def _scale(direction: Float[Tensor, "pair dim"], side: _TestSide, _moving: _Moving, _test: int) -> None:
+def _scale(direction: Float[Tensor, "some_test pair dim"], side: _TestSide, _moving: _Moving, _tests: slice) -> None:
     direction *= side.engine.model.bn2_scale
 
 
-def _add_constant(direction: Float[Tensor, "pair dim"], side: _TestSide, _moving: _Moving, test: int) -> None:
-    direction += side.constant[test]
+def _add_constant(
+    direction: Float[Tensor, "some_test pair dim"], side: _TestSide, _moving: _Moving, tests: slice
+) -> None:
+    direction += side.constant[tests, None]
 
 
-def _add_bn2_weight(direction: Float[Tensor, "pair dim"], side: _TestSide, moving: _Moving, test: int) -> None:
-    direction.addcmul_(moving.ahead.normalised, side.test.output.at_bn2_weight[test])
+def _add_bn2_weight(
+    direction: Float[Tensor, "some_test pair dim"], side: _TestSide, moving: _Moving, tests: slice
+) -> None:
+    direction.addcmul_(moving.ahead.normalised, side.test.output.at_bn2_weight[tests, None])
 
 
-def _close(direction: Float[Tensor, "pair dim"], _side: _TestSide, moving: _Moving, _test: int) -> None:
+def _close(direction: Float[Tensor, "some_test pair dim"], _side: _TestSide, moving: _Moving, _tests: slice) -> None:
     direction *= moving.ahead.is_open
 
 
-Move: TypeAlias = Callable[[Tensor, _TestSide, _Moving, int], None]
+Move: TypeAlias = Callable[[Tensor, _TestSide, _Moving, slice], None]
 DIRECTION_TERMS: tuple[Term[Move], ...] = (
     Term(name="features of the regions", tensors=BELOW_PROJECTION, function=_add_regions),
     Term(name="features of the relation table", tensors=BELOW_PROJECTION, function=_add_relations),

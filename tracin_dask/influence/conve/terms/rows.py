@@ -17,6 +17,7 @@ from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors
 from tracin_dask.influence.conve.lower_factors import LowerRows
+from tracin_dask.influence.conve.moved_pairs import MovedPairs
 from tracin_dask.influence.conve.own_moves import OWN_MOVES, own_moves
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, RELATIONS
@@ -39,7 +40,6 @@ class RowTerms:
     def __init__(self, engine: PairEngine, test: EmbeddingRows) -> None:
         """Take P times the gradients of the test triples' rows, on the engine's device."""
         config, ids = engine.model.config, test.triples.cpu().numpy()
-        self.ids: Int[ndarray, "test 3"] = ids
         self._tracked, self._moves = engine.tracked, own_moves(engine.model, test, engine.precision)
         tails, outputs = IdIndex(ids[:, 2], config.num_entities), test.by_row()
         self._index: dict[Row, IdIndex] = {
@@ -95,12 +95,14 @@ class RowTerms:
         ones = IdVectors(ids=ids, vectors=total.new_ones(1, 1), vector_of_row=np.zeros_like(pair))
         self._add(total, "tail_bias", ones)
 
-    def add_own_moves(self, total: Float[Tensor, "pair dim"], batch: Batch, test: int) -> None:
-        """Add the moves of the regions that see a pair's head or relation alone to its direction, in place."""
+    def moved_pairs(self, batch: Batch) -> MovedPairs:
+        """Find the pairs whose head or relation moves along the test triples' gradients."""
+        return MovedPairs(self._index, batch.host_pairs)
+
+    def add_own_moves(self, total: Float[Tensor, "some_test pair dim"], moved: MovedPairs, tests: slice) -> None:
+        """Add the moves of the regions that see a pair's head or relation alone to its directions, in place."""
         for term in counted(OWN_MOVES, self._tracked):
-            is_moved = batch.host_pairs[:, COLUMN[term.train]] == self.ids[test, COLUMN[term.test]]
-            if is_moved.any():
-                total[send(np.flatnonzero(is_moved), total.device)] += self._moves[term.test][test]
+            moved.add(total, term, self._moves[term.test], tests)
 
     def _add(self, total: Float[Tensor, "batch test"], train: Row, mine: IdVectors) -> None:
         """Add the terms of one row of each training triple."""
