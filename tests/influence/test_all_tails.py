@@ -8,6 +8,7 @@ import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import TailsBilinear, face
 from influence.live_bytes import LiveBytes
+from influence.tiled import tile
 from torch import Tensor, nn
 
 from tracin_dask.errors import ConfigError
@@ -158,7 +159,7 @@ def test_preconditioned_influences_of_all_tails_agree_with_autograd(name):
 def test_small_pieces_of_all_tails_give_the_same_influences(monkeypatch):
     engine = engine_for("RotatE", sides("RotatE", "softmax")[0], SoftMax())
     whole = scores(engine, Question())
-    monkeypatch.setattr(tails_cost, "PIECE_BYTES", 1)
+    tile(monkeypatch, value_bytes=1)
     small = scores(engine_for("RotatE", sides("RotatE", "softmax")[0], SoftMax()), Question())
     torch.testing.assert_close(small, whole, rtol=1e-12, atol=1e-13)
 
@@ -181,7 +182,7 @@ def test_a_batch_of_all_tails_takes_at_most_the_counted_bytes(name):
         next(iter(scorer.parts(TRAIN.numpy())))
         with LiveBytes() as live:
             next(iter(scorer.parts(TRAIN.numpy())))
-    assert 0 < live.peak_bytes <= tails_cost.tails_batch_bytes(config, len(TRAIN), len(TEST), 8)
+    assert 0 < live.peak_bytes <= tails_cost.tails_batch_bytes(config, len(TRAIN), len(TEST), engine.storage)
 
 
 def test_a_model_that_cannot_score_all_tails_is_refused_with_the_reason():

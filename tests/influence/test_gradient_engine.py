@@ -20,6 +20,7 @@ from influence.any_model import (
     truth_of,
 )
 from influence.live_bytes import LiveBytes
+from influence.tiled import tile
 from pykeen.models import model_resolver
 from pykeen.triples import CoreTriplesFactory
 
@@ -121,8 +122,7 @@ def test_self_influence_of_every_model_agrees_with_autograd(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_pieces_of_a_batch_give_the_influences_of_the_whole(name, forward, monkeypatch):
     model, truth = face(name), truth_of(name)
-    monkeypatch.setattr("tracin_dask.influence.autograd.cost.LARGEST_PIECE", 3)
-    monkeypatch.setattr("tracin_dask.influence.autograd.cost.MOST_DIRECTIONS", 3)
+    tile(monkeypatch, rows=3, directions=3)
     check(scores(engine_for(model, truth.products, forward=forward)), truth, list(truth.products))
     found = own(engine_for(model, truth.products))
     expected = of_parts(truth.products, truth)
@@ -210,7 +210,7 @@ def test_the_autograd_engine_allocates_nothing_as_large_as_a_table(name):
 
 @pytest.mark.parametrize(("name", "forward"), [("ComplEx", True), ("TuckER", False), ("TuckER", True), ("ConvE", True)])
 def test_a_batch_of_the_autograd_engine_takes_at_most_the_counted_bytes(name, forward, monkeypatch):
-    monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**16)
+    tile(monkeypatch, value_bytes=2**16)
     model = face(name)
     engine = engine_for(model, model.config.parameter_names, forward=forward)
     train = torch.from_numpy(np.tile(TRAIN.numpy(), (12, 1)))
@@ -221,6 +221,6 @@ def test_a_batch_of_the_autograd_engine_takes_at_most_the_counted_bytes(name, fo
         with LiveBytes() as live:
             next(iter(scorer.parts(train.numpy())))
     counted = gradient_cost.batch_bytes(
-        model.config, len(train), len(TEST), engine.tracked, engine.modes, itemsize=engine.itemsize
+        model.config, len(train), len(TEST), engine.tracked, engine.modes, storage=engine.storage
     )
     assert counted / 8 < live.peak_bytes <= counted

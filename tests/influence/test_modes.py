@@ -15,6 +15,7 @@ from influence.agreement import (
     random_case,
     scores,
 )
+from influence.test_preconditioner import case as preconditioned_case
 from influence.tiled import tile, tile_as_on_a_gpu
 
 from tracin_dask.influence.conve.modes import Modes
@@ -57,6 +58,15 @@ def test_jacobians_in_small_chunks_change_only_rounding(monkeypatch, modes, chun
 def test_pieces_as_large_as_a_gpu_takes_change_only_rounding(monkeypatch, modes, dialect):
     tile_as_on_a_gpu(monkeypatch)
     case = random_case(dialect)
+    check_scores(case, case.names, modes=modes)
+
+
+@pytest.mark.parametrize("is_preconditioned", [False, True])
+@pytest.mark.parametrize("modes", [Modes(forward=True), Modes(forward=True, relation_table=True), Modes()], ids=str)
+@pytest.mark.parametrize("move_bytes", [1, 30_000])
+def test_test_triples_in_small_pieces_change_only_rounding(monkeypatch, modes, move_bytes, is_preconditioned):
+    tile(monkeypatch, move_bytes=move_bytes)
+    case = preconditioned_case("width") if is_preconditioned else random_case("width")
     check_scores(case, case.names, modes=modes)
 
 

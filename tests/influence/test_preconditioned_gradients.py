@@ -10,6 +10,7 @@ import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, ask, face, of_negatives, step
 from influence.live_bytes import LiveBytes
+from influence.tiled import tile
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.autograd import cost as gradient_cost
@@ -121,14 +122,15 @@ def test_preconditioned_corrupted_triples_contrasts_and_norms_agree_with_autogra
 
 @pytest.mark.parametrize("name", ["own", "TuckER"])
 def test_preconditioned_norms_take_at_most_the_counted_bytes(name, monkeypatch):
-    monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**16)
+    tile(monkeypatch, value_bytes=2**16)
     truth, batch = truth_of(name), torch.from_numpy(np.tile(TRAIN.numpy(), (12, 1)))
     for loss, each in ((None, 1), (SLCWA(num_negatives=2, seed=3), 3)):
         engine = engine_for(name, truth.products, loss=loss)
         with torch.no_grad(), LiveBytes() as live:
             self_influence(engine, batch)
-        config, size = engine.model.config, engine.itemsize
-        assert live.peak_bytes <= gradient_cost.norm_bytes(config, len(batch), each, engine.tracked, size)
+        assert live.peak_bytes <= gradient_cost.norm_bytes(
+            engine.model.config, len(batch), each, engine.tracked, engine.storage
+        )
 
 
 def test_a_preconditioner_of_some_tracked_tensors_only_is_refused():

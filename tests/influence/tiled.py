@@ -2,15 +2,22 @@
 
 from dataclasses import replace
 
+from tracin_dask.influence.autograd import engine
 from tracin_dask.influence.conve import folded
-from tracin_dask.influence.tiling import ON_CPU, ON_GPU
+from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
 
 
-def tile(monkeypatch, **sizes: int) -> None:
+def tile(monkeypatch, **sizes: int) -> Tiling:
     """Cut batches into pieces of these sizes."""
-    monkeypatch.setattr(folded, "tiling_of", lambda _: replace(ON_CPU, **sizes))
+    return _tile(monkeypatch, replace(ON_CPU, **sizes))
 
 
-def tile_as_on_a_gpu(monkeypatch) -> None:
+def tile_as_on_a_gpu(monkeypatch) -> Tiling:
     """Cut batches as on a GPU, where the host reads no values."""
-    monkeypatch.setattr(folded, "tiling_of", lambda _: ON_GPU)
+    return _tile(monkeypatch, ON_GPU)
+
+
+def _tile(monkeypatch, tiling: Tiling) -> Tiling:
+    for module in (folded, engine):
+        monkeypatch.setattr(module, "tiling_of", lambda _: tiling)
+    return tiling

@@ -15,12 +15,34 @@ class Tiling:
     """Of scores of entities, or of these entities' embeddings."""
     move_bytes: int
     """Of what test triples' gradients move: features, or vectors of rows; at least along one gradient at a time."""
+    value_bytes: int
+    """Of intermediate values of any other model's scores, or of their derivatives."""
+    rows: int
+    """Rows that any other model is differentiated at."""
+    directions: int
+    """Along which any other model's scores move, where that takes little memory."""
     may_wait: bool
     """Whether the host may read values of the device within a batch: it is the device, or waits for it."""
 
 
-ON_CPU = Tiling(jacobian_bytes=8 * 2**20, score_bytes=64 * 2**20, move_bytes=8 * 2**20, may_wait=True)
-ON_GPU = Tiling(jacobian_bytes=2**30, score_bytes=2**30, move_bytes=2**31, may_wait=False)
+ON_CPU = Tiling(
+    jacobian_bytes=8 * 2**20,
+    score_bytes=64 * 2**20,
+    move_bytes=8 * 2**20,
+    value_bytes=256 * 2**20,
+    rows=2048,
+    directions=16,
+    may_wait=True,
+)
+ON_GPU = Tiling(
+    jacobian_bytes=2**30,
+    score_bytes=2**30,
+    move_bytes=2**31,
+    value_bytes=2**32,
+    rows=2**20,
+    directions=1024,
+    may_wait=False,
+)
 """A GPU has the memory, and each piece costs it the launches of its operators."""
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from tracin_dask.influence.autograd.factors import WholeGradients
-from tracin_dask.influence.autograd.tails_cost import pieces
+from tracin_dask.influence.autograd.tails_cost import Pieces
 from tracin_dask.influence.batch import runs, send
 from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.losses import AnyLoss, derivative, reads
@@ -85,14 +85,13 @@ class AllTails:
 class AllTailsScorer:
     """Scores training triples under a loss of all scores, in forward mode."""
 
-    def __init__(self, tails: AllTails, loss: AnyLoss, columns: WholeGradients) -> None:
+    def __init__(self, tails: AllTails, loss: AnyLoss, columns: WholeGradients, pieces: Pieces) -> None:
         """Take the columns on the device of the model."""
-        self._tails, self._loss, self._columns = tails, loss, columns
-        self._pieces = pieces(tails.config, len(columns), columns.whole.element_size())
+        self._tails, self._loss, self._columns, self._pieces = tails, loss, columns, pieces
 
     def with_loss(self, loss: AnyLoss) -> "AllTailsScorer":
         """Give a scorer for another loss of all scores; both share the columns."""
-        return AllTailsScorer(self._tails, loss, self._columns)
+        return AllTailsScorer(self._tails, loss, self._columns, self._pieces)
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch, in one part; triples of one (head, relation) that stand together share its scores."""

@@ -1,15 +1,10 @@
 """What scoring takes with any model, counted before it starts from what one score of it takes."""
 
 from tracin_dask.influence.autograd.modes import GradientModes
-from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
+from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Storage, Workload
+from tracin_dask.influence.tiling import Tiling
 from tracin_dask.models.scoring import ScoringConfig
 
-PIECE_BYTES = 256 * 2**20
-"""What the intermediate values of some rows of a batch may take, unless one row takes more."""
-LARGEST_PIECE = 2048
-"""Rows that are differentiated at a time: more leave the caches."""
-MOST_DIRECTIONS = 16
-"""Test triples along whose gradients scores move at a time, where that takes little memory."""
 DENSE_PASSES = 3
 """Elementwise passes over one triple's dense gradient: it is summed up, written, and laid out for the product."""
 IDS_PER_ENTITY = 8
@@ -67,14 +62,15 @@ def _written(dense: int) -> int:
     return DENSE_PASSES * ELEMENTWISE * dense
 
 
-def piece_rows(bytes_per_row: int) -> int:
+def piece_rows(bytes_per_row: int, tiling: Tiling) -> int:
     """Tell how many rows are differentiated at a time."""
-    return max(1, min(LARGEST_PIECE, PIECE_BYTES // bytes_per_row))
+    return max(1, min(tiling.rows, tiling.value_bytes // bytes_per_row))
 
 
-def directions_at_a_time(config: ScoringConfig, itemsize: int) -> int:
+def directions_at_a_time(config: ScoringConfig, storage: Storage) -> int:
     """Tell along how many test triples' gradients scores move at a time: each has values of its own per call."""
-    return max(1, min(MOST_DIRECTIONS, PIECE_BYTES // max(1, 2 * itemsize * config.effort.values_per_call)))
+    per_call, tiling = max(1, 2 * storage.itemsize * config.effort.values_per_call), storage.tiling
+    return max(1, min(tiling.directions, tiling.value_bytes // per_call))
 
 
 def row_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int) -> int:
@@ -85,10 +81,10 @@ def row_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int) -> 
     return itemsize * (3 * config.effort.values + 3 * rows + 2 * width + 2)
 
 
-def direction_bytes(config: ScoringConfig, num_tests: int, itemsize: int) -> int:
+def direction_bytes(config: ScoringConfig, num_tests: int, storage: Storage) -> int:
     """Bound the bytes of one triple's score that moves along test triples' gradients."""
-    moving = min(num_tests, directions_at_a_time(config, itemsize))
-    return itemsize * (2 * (1 + moving) * config.effort.values + 2 * num_tests + 2)
+    moving = min(num_tests, directions_at_a_time(config, storage))
+    return storage.itemsize * (2 * (1 + moving) * config.effort.values + 2 * num_tests + 2)
 
 
 def gradient_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int) -> int:
@@ -117,10 +113,11 @@ def layout_bytes(config: ScoringConfig, num_tests: int) -> int:
     return 4 * (2 * config.num_entities + config.num_relations) + 3 * 16 * num_tests
 
 
-def norm_bytes(config: ScoringConfig, batch_size: int, each: int, tracked: frozenset[str], itemsize: int) -> int:
+def norm_bytes(config: ScoringConfig, batch_size: int, each: int, tracked: frozenset[str], storage: Storage) -> int:
     """Bound the bytes that live at once for the norms of a batch, where each triple has so many gradients."""
+    itemsize = storage.itemsize
     own = row_bytes(config, tracked, itemsize) + gradient_bytes(config, tracked, itemsize)
-    held = min(each * batch_size, max(each, piece_rows(own)))
+    held = min(each * batch_size, max(each, piece_rows(own, storage.tiling)))
     return 2 * itemsize * batch_size + held * (own + 3 * each * itemsize)
 
 
@@ -131,16 +128,17 @@ def batch_bytes(
     tracked: frozenset[str],
     modes: GradientModes,
     *,
-    itemsize: int,
+    storage: Storage,
 ) -> int:
     """Bound the bytes that live at once while a batch is scored: its influences, and a piece of it on the way."""
+    itemsize = storage.itemsize
     pieces = [row_bytes(config, tracked, itemsize)]
     if modes.has_dense and modes.forward:
-        pieces.append(direction_bytes(config, num_tests, itemsize))
+        pieces.append(direction_bytes(config, num_tests, storage))
     elif modes.has_dense:
         pieces.append(gradient_bytes(config, tracked, itemsize))
     per_call = 2 * itemsize * config.effort.values_per_call
     if modes.forward:
-        per_call *= 1 + min(num_tests, directions_at_a_time(config, itemsize))
-    piece = max(min(batch_size, piece_rows(size)) * size for size in pieces)
+        per_call *= 1 + min(num_tests, directions_at_a_time(config, storage))
+    piece = max(min(batch_size, piece_rows(size, storage.tiling)) * size for size in pieces)
     return batch_size * (4 * max(1, num_tests) * itemsize + 64) + piece + per_call

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import grad_and_value, jvp, vmap
 
-from tracin_dask.influence.autograd.cost import directions_at_a_time
 from tracin_dask.influence.terms import Row
 from tracin_dask.models.rowwise import RowwiseModel, TableRows
 from tracin_dask.models.scoring import Role
@@ -74,9 +73,9 @@ class Derivatives:
         return RowGradients(scores=scores.detach(), head=head, relation=relation, tail=tail)
 
     def along(
-        self, triples: Int[Tensor, "batch 3"], directions: Float[Tensor, "test dense"]
+        self, triples: Int[Tensor, "batch 3"], directions: Float[Tensor, "test dense"], at_a_time: int
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch test"]]:
-        """Give scores, and their derivatives along directions in the dense tensors (forward mode)."""
+        """Give scores, and their derivatives along directions in the dense tensors (forward mode), some at a time."""
         rows = self._model.rows(triples)
 
         def moved(direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +83,6 @@ class Derivatives:
             scores, derivative, *_ = jvp(lambda dense: self._score(rows, dense, triples), (self.dense,), (one,))
             return scores, derivative
 
-        at_a_time = directions_at_a_time(self._model.config, directions.element_size())
         some = torch.split(directions, at_a_time)
         scores, parts = zip(*(vmap(moved)(part) for part in some), strict=True)
         return scores[0][0], torch.cat([part.T for part in parts], dim=1)

@@ -16,8 +16,10 @@ from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
 from tracin_dask.influence.autograd.factors import GradientFactors, WholeGradients
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.autograd.table_gradients import gradients_at_rows, table_gradients
+from tracin_dask.influence.autograd.tails_cost import pieces
 from tracin_dask.influence.autograd.terms import Gradients, Groups, products_within, squares
 from tracin_dask.influence.batch import send
+from tracin_dask.influence.cost import Storage
 from tracin_dask.influence.engine import Factors, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
 from tracin_dask.influence.losses import AnyLoss, NegatedScore, derivative, reads
@@ -27,6 +29,7 @@ from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
 from tracin_dask.influence.table_gradients import TableGradients, TableRows
 from tracin_dask.influence.tensors import apart, cast_tensors, concatenate, move, scaled_squares
+from tracin_dask.influence.tiling import tiling_of
 from tracin_dask.models.rowwise import RowwiseModel
 
 
@@ -129,19 +132,21 @@ class GradientEngine:
 
         if self.tails is None:
             return GradientScorer(self, cast(GradientFactors, factors))
-        return AllTailsScorer(self.tails, self.loss, cast(WholeGradients, move(factors, self.model.device)))
+        columns = cast(WholeGradients, move(factors, self.model.device))
+        sizes = pieces(self.tails.config, len(columns), self.storage)
+        return AllTailsScorer(self.tails, self.loss, columns, sizes)
 
     @property
-    def itemsize(self) -> int:
-        """Bytes of a number."""
-        return self.model.dtype.itemsize
+    def storage(self) -> Storage:
+        """Bytes of a number, and how much of a batch is made at a time."""
+        return Storage(itemsize=self.model.dtype.itemsize, tiling=tiling_of(self.model.device))
 
     @property
     def gradients_at_a_time(self) -> int:
         """How many gradients are made whole at a time."""
-        config, itemsize = self.model.config, self.itemsize
-        most = row_bytes(config, self.tracked, itemsize) + gradient_bytes(config, self.tracked, itemsize)
-        return piece_rows(most)
+        config, storage = self.model.config, self.storage
+        most = sum(size(config, self.tracked, storage.itemsize) for size in (row_bytes, gradient_bytes))
+        return piece_rows(most, storage.tiling)
 
     def _prepare_whole(self, tails: AllTails, triples: Int[Tensor, "test 3"]) -> WholeGradients:
         """Compute gradients by whole tensors, times P."""

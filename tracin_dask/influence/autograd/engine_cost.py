@@ -62,22 +62,22 @@ class AutogradCost:
 
     def batch_bytes(self, batch_size: int) -> int:
         """Bound the bytes that live at once while a batch is scored."""
-        how, itemsize, total = self.how, self.how.itemsize, 0
+        how, total = self.how, 0
         number = how.work.num_tests
         if self.modes.all_scores:
             return self._tails_batch_bytes(batch_size)
         if number:
-            total = cost.batch_bytes(self.config, batch_size, number, how.tracked, self.modes, itemsize=itemsize)
+            total = cost.batch_bytes(self.config, batch_size, number, how.tracked, self.modes, storage=how.storage)
         if number == 0 or how.own_passes:
             each = 1 + how.work.num_negatives
-            total += cost.norm_bytes(self.config, batch_size, each, how.tracked, itemsize)
+            total += cost.norm_bytes(self.config, batch_size, each, how.tracked, how.storage)
         return total
 
     def _tails_batch_bytes(self, batch_size: int) -> int:
         """Bound the bytes of a batch whose loss reads the scores of all entities."""
         how, total = self.how, 0
         if how.work.num_tests:
-            total = tails_cost.tails_batch_bytes(self.config, batch_size, how.work.num_tests, how.itemsize)
+            total = tails_cost.tails_batch_bytes(self.config, batch_size, how.work.num_tests, how.storage)
         if how.work.num_tests == 0 or how.own_passes:
             total += tails_cost.tails_norm_bytes(self.config, batch_size, how.tracked, how.itemsize)
         return total

@@ -11,7 +11,13 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.autograd.cost import direction_bytes, gradient_bytes, piece_rows, row_bytes
+from tracin_dask.influence.autograd.cost import (
+    direction_bytes,
+    directions_at_a_time,
+    gradient_bytes,
+    piece_rows,
+    row_bytes,
+)
 from tracin_dask.influence.autograd.derivatives import ENTITY, RELATION
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.factors import GradientFactors
@@ -65,7 +71,8 @@ class GradientScorer:
                 some = slice(start, start + self._dense_piece)
                 total[some] = self._dense_products(ids[some])
         meeting = np.flatnonzero(self._meets(ids))
-        step = piece_rows(row_bytes(engine.model.config, engine.tracked, engine.itemsize))
+        storage = engine.storage
+        step = piece_rows(row_bytes(engine.model.config, engine.tracked, storage.itemsize), storage.tiling)
         for start in range(0, len(meeting), step):
             self._add_rows(total, ids, meeting[start : start + step])
         return total.mul_(test.scale)
@@ -77,20 +84,24 @@ class GradientScorer:
     @property
     def _dense_piece(self) -> int:
         """Rows whose dense gradients meet at a time."""
-        engine, itemsize = self.engine, self.engine.itemsize
+        engine, storage = self.engine, self.engine.storage
         if engine.modes.forward:
-            return piece_rows(direction_bytes(engine.model.config, len(self._test), itemsize))
-        return piece_rows(gradient_bytes(engine.model.config, engine.tracked, itemsize))
+            size = direction_bytes(engine.model.config, len(self._test), storage)
+        else:
+            size = gradient_bytes(engine.model.config, engine.tracked, storage.itemsize)
+        return piece_rows(size, storage.tiling)
 
     def _dense_products(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
         """Multiply the dense tensors' gradients of the losses with those of the test triples' scores."""
-        derivatives, triples = self.engine.derivatives, send(ids, self.engine.model.device)
-        if self.engine.modes.forward:
-            scores, products = derivatives.along(triples, self._test.dense)
+        engine, derivatives = self.engine, self.engine.derivatives
+        triples = send(ids, engine.model.device)
+        if engine.modes.forward:
+            at_a_time = directions_at_a_time(engine.model.config, engine.storage)
+            scores, products = derivatives.along(triples, self._test.dense, at_a_time)
         else:
             scores, gradients = derivatives.of_each(triples)
             products = derivatives.products(gradients, self._test.dense)
-        return products * self.engine.delta(scores)[:, None]
+        return products * engine.delta(scores)[:, None]
 
     def _meets(self, ids: Int[ndarray, "batch 3"]) -> ndarray:
         """Tell of each triple whether it reads a row that a test triple reads."""

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from tracin_dask.influence.autograd.cost import LARGEST_PIECE, MOST_DIRECTIONS, PIECE_BYTES
-from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
+from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Storage, Workload
 from tracin_dask.models.scoring import Effort, ScoringConfig
 
 _NO_EFFORT = Effort(multiply_adds=0, values=0, values_per_call=0)
@@ -11,7 +10,7 @@ _NO_EFFORT = Effort(multiply_adds=0, values=0, values_per_call=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
-    """How much is computed at a time, so that its scores of all tails take no more than `PIECE_BYTES`."""
+    """How much is computed at a time, so that its scores of all tails take no more than they may."""
 
     columns: int
     """Columns along which scores move."""
@@ -21,15 +20,18 @@ class Pieces:
     """Training triples of these pairs."""
 
 
-def pieces(config: ScoringConfig, num_columns: int, itemsize: int) -> Pieces:
+def pieces(config: ScoringConfig, num_columns: int, storage: Storage) -> Pieces:
     """Choose the pieces: at least one of each, however many entities there are."""
+    itemsize, tiling = storage.itemsize, storage.tiling
     scores = config.num_entities * itemsize
     pair = scores + itemsize * _effort(config).values
-    columns = max(1, min(num_columns, MOST_DIRECTIONS, PIECE_BYTES // (2 * pair + _per_call(config, itemsize))))
+    columns = max(
+        1, min(num_columns, tiling.directions, tiling.value_bytes // (2 * pair + _per_call(config, itemsize)))
+    )
     return Pieces(
         columns=columns,
-        pairs=max(1, min(LARGEST_PIECE, PIECE_BYTES // (2 * (1 + columns) * pair))),
-        rows=max(1, min(LARGEST_PIECE, PIECE_BYTES // ((3 + columns) * scores))),
+        pairs=max(1, min(tiling.rows, tiling.value_bytes // (2 * (1 + columns) * pair))),
+        rows=max(1, min(tiling.rows, tiling.value_bytes // ((3 + columns) * scores))),
     )
 
 
@@ -60,9 +62,9 @@ def tails_prepared_bytes(config: ScoringConfig, num_columns: int, tracked: froze
     return num_columns * itemsize * (config.tracked_size(tracked) + 1)
 
 
-def tails_batch_bytes(config: ScoringConfig, batch_size: int, num_columns: int, itemsize: int) -> int:
+def tails_batch_bytes(config: ScoringConfig, batch_size: int, num_columns: int, storage: Storage) -> int:
     """Bound the bytes that live at once while a batch is scored."""
-    size = pieces(config, num_columns, itemsize)
+    size, itemsize = pieces(config, num_columns, storage), storage.itemsize
     pair = itemsize * (config.num_entities + _effort(config).values)
     moving = 2 * (1 + size.columns) * size.pairs * pair + (1 + size.columns) * 2 * _per_call(config, itemsize)
     return (
