@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from tracin_dask.influence import scoring
 from tracin_dask.influence.autograd import engine
 from tracin_dask.influence.conve import folded
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
@@ -9,15 +10,16 @@ from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
 
 def tile(monkeypatch, **sizes: int) -> Tiling:
     """Cut batches into pieces of these sizes."""
-    return _tile(monkeypatch, replace(ON_CPU, **sizes))
+    return set_tiling(monkeypatch, replace(ON_CPU, **sizes))
 
 
 def tile_as_on_a_gpu(monkeypatch) -> Tiling:
     """Cut batches as on a GPU, where the host reads no values."""
-    return _tile(monkeypatch, ON_GPU)
+    return set_tiling(monkeypatch, ON_GPU)
 
 
-def _tile(monkeypatch, tiling: Tiling) -> Tiling:
-    for module in (folded, engine):
+def set_tiling(monkeypatch, tiling: Tiling) -> Tiling:
+    """Cut batches so."""
+    for module in (folded, scoring, engine):
         monkeypatch.setattr(module, "tiling_of", lambda _: tiling)
     return tiling

@@ -1,6 +1,6 @@
 """The size of a run and the work that it takes, in numbers that every engine's cost model shares."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -132,6 +132,18 @@ class Computing:
         """On what the bytes of a batch depend."""
         return Storage(itemsize=self.itemsize, recompute=self.recompute, tiling=self.tiling)
 
+    def scoring_bytes(self, batch_size: int, batch_bytes: Callable[[int], int]) -> int:
+        """Bound the bytes of scoring a batch from those of its triples as they are.
+
+        A loss that corrupts triples scores these after the batch's own, and holds the sums until then.
+        """
+        work = self.work
+        if not (work.num_tests and work.num_negatives):
+            return batch_bytes(batch_size)
+        rows = min(batch_size, self.tiling.rows_to_corrupt(work.num_negatives))
+        corrupted, sums = rows * work.num_negatives, (batch_size + rows) * work.num_columns * self.itemsize
+        return max(batch_bytes(batch_size), batch_bytes(corrupted) + sums)
+
 
 @runtime_checkable
 class Modes(Protocol):
@@ -145,6 +157,11 @@ class Modes(Protocol):
 @runtime_checkable
 class EngineCost(Protocol):
     """What one checkpoint takes in the modes that its engine chose."""
+
+    @property
+    def how(self) -> Computing:
+        """What it is counted for."""
+        ...
 
     @property
     def modes(self) -> Modes:
@@ -172,5 +189,5 @@ class EngineCost(Protocol):
         ...
 
     def batch_bytes(self, batch_size: int) -> int:
-        """Bound the bytes that live at once while a batch is scored."""
+        """Bound the bytes that live at once while the triples of a batch are scored as they are."""
         ...

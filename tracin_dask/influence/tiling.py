@@ -11,8 +11,12 @@ class Tiling:
 
     jacobian_bytes: int
     """Of Jacobians."""
+    gradient_bytes: int
+    """Of gradients at a region of the feature map."""
     score_bytes: int
     """Of scores of entities, or of these entities' embeddings."""
+    corrupted_triples: int
+    """Corrupted triples that are scored at a time."""
     move_bytes: int
     """Of what test triples' gradients move: features, or vectors of rows; at least along one gradient at a time."""
     value_bytes: int
@@ -24,10 +28,16 @@ class Tiling:
     may_wait: bool
     """Whether the host may read values of the device within a batch: it is the device, or waits for it."""
 
+    def rows_to_corrupt(self, num_negatives: int) -> int:
+        """Count the rows of a batch whose corrupted triples are scored at a time; at least one."""
+        return max(1, self.corrupted_triples // num_negatives)
+
 
 ON_CPU = Tiling(
     jacobian_bytes=8 * 2**20,
-    score_bytes=64 * 2**20,
+    gradient_bytes=16 * 2**20,
+    score_bytes=16 * 2**20,
+    corrupted_triples=8192,
     move_bytes=8 * 2**20,
     value_bytes=256 * 2**20,
     rows=2048,
@@ -35,10 +45,12 @@ ON_CPU = Tiling(
     may_wait=True,
 )
 ON_GPU = Tiling(
-    jacobian_bytes=2**30,
-    score_bytes=2**30,
-    move_bytes=2**31,
-    value_bytes=2**32,
+    jacobian_bytes=256 * 2**20,
+    gradient_bytes=4 * 2**30,
+    score_bytes=4 * 2**30,
+    corrupted_triples=2**17,
+    move_bytes=2**30,
+    value_bytes=2**31,
     rows=2**20,
     directions=1024,
     may_wait=False,

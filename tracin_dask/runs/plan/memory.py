@@ -79,7 +79,7 @@ def estimate(
     counts: EngineCost, work: Workload, config: RunConfig, *, batch_size: int, outcomes: int
 ) -> MemoryEstimate:
     """Estimate the peak of a worker; `outcomes` of tasks are merged at a time."""
-    number, batch = work.num_checkpoints, counts.batch_bytes(batch_size)
+    number, batch = work.num_checkpoints, counts.how.scoring_bytes(batch_size, counts.batch_bytes)
     if number > 1:
         batch += sum_bytes(batch_size, work.num_tests, working_dtype(config.computing.precision).itemsize)
     sizes = Sizes(num_columns=work.num_columns, batch_size=batch_size)
