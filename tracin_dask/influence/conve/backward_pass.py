@@ -27,8 +27,12 @@ class RegionGradient:
     def add_to_image(
         self, model: FoldedConvE, rows: Int[Tensor, " some_row"] | None, image: Float[Tensor, "some_row height width"]
     ) -> None:
-        """Add this region's part of the gradient at the stacked image, for some rows (None: for all), in place."""
-        gradient = self.gradient if rows is None else self.gradient[rows]
+        """Add this region's part of the gradient at the stacked image, for some rows (None: for all), in place.
+
+        Rows are distinct and ascend, so that as many as there are gradients are all of them.
+        """
+        is_all = rows is None or len(rows) == len(self.gradient)
+        gradient = self.gradient if is_all else self.gradient[rows]
         add_patches_to_image(self.region, gradient @ model.kernel[:-1].T, image, model.config.kernel_width)
 
 
@@ -39,9 +43,17 @@ def backward(
     at_projection: Float[Tensor, "row dim"],
     precision: Precision,
 ) -> RegionGradient:
-    """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output."""
-    gradient = precision.product(at_projection, model.projection[:, part.region.features])
+    """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output.
+
+    Some rows at a time, so that on a CPU what is multiplied is still in its caches.
+    """
     patches, features = part.activations(model)
-    gradient *= relu_derivative(features).index_select(0, key)
+    is_open, projection = relu_derivative(features), model.projection[:, part.region.features]
+    gradient = model.kernel.new_empty(len(key), features.shape[1])
+    step = max(1, model.tiling.gradient_bytes // (features.shape[1] * gradient.element_size()))
+    for start in range(0, len(key), step):
+        rows = slice(start, start + step)
+        precision.write_product(gradient[rows], at_projection[rows], projection)
+        gradient[rows] *= is_open.index_select(0, key[rows])
     shape = (len(key), part.region.num_positions, model.config.output_channels)
     return RegionGradient(region=part.region, patches=patches.index_select(0, key), gradient=gradient.view(shape))
