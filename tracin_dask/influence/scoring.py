@@ -60,7 +60,7 @@ class CorruptingScorer:
             scorer, step = self._scorer.with_loss(loss), self._tiling.rows_to_corrupt(len(corrupted))
             for start in range(0, len(ids), step):
                 rows = slice(start, start + step)
-                total[rows] += _sums(scorer, corrupted[:, rows])
+                total[rows].add_(_sums(scorer, corrupted[:, rows]))
         yield BatchScores(rows=np.arange(len(ids)), influences=total)
 
 

@@ -33,7 +33,9 @@ class RegionGradient:
         """
         is_all = rows is None or len(rows) == len(self.gradient)
         gradient = self.gradient if is_all else self.gradient[rows]
-        add_patches_to_image(self.region, gradient @ model.kernel[:-1].T, image, model.config.kernel_width)
+        patches = model.kernel[:-1] @ gradient.flatten(end_dim=1).T
+        by_tap = patches.view(len(patches), *gradient.shape[:2])
+        add_patches_to_image(self.region, by_tap, image, model.config.kernel_width)
 
 
 def backward(
@@ -54,6 +56,6 @@ def backward(
     for start in range(0, len(key), step):
         rows = slice(start, start + step)
         precision.write_product(gradient[rows], at_projection[rows], projection)
-        gradient[rows] *= is_open.index_select(0, key[rows])
+        gradient[rows].mul_(is_open.index_select(0, key[rows]))
     shape = (len(key), part.region.num_positions, model.config.output_channels)
     return RegionGradient(region=part.region, patches=patches.index_select(0, key), gradient=gradient.view(shape))

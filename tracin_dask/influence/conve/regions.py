@@ -69,17 +69,17 @@ def feature_order(config: ConvEConfig) -> Int[Tensor, " feature"]:
 
 def add_patches_to_image(
     region: Region,
-    patches: Float[Tensor, "batch position tap"],
+    patches: Float[Tensor, "tap batch position"],
     image: Float[Tensor, "batch height width"],
     kernel_width: int,
 ) -> None:
     """Add each patch entry to the image place it was cut from (the transpose of cutting patches), in place."""
-    by_place = patches.view(len(patches), len(region.rows), len(region.columns), patches.shape[2])
-    for tap in range(by_place.shape[3]):
+    by_place = patches.view(*patches.shape[:2], len(region.rows), len(region.columns))
+    for tap, values in enumerate(by_place):
         down, right = divmod(tap, kernel_width)
         rows = slice(region.rows.start + down, region.rows.stop + down)
         columns = slice(region.columns.start + right, region.columns.stop + right)
-        image[:, rows, columns] += by_place[..., tap]
+        image[:, rows, columns].add_(values)
 
 
 def _rectangles(config: ConvEConfig) -> Iterator[tuple[Sees, range, range]]:
