@@ -1,5 +1,7 @@
 """The number of operators per batch is bounded, and follows no number of heads, relations or test triples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,33 @@ def check(numbers: list[int]) -> None:
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch):
     tile_as_on_a_gpu(monkeypatch)
+
+
+PAIR_MODES = [Modes(), Modes(head_jacobians=True), Modes(long_run=8), Modes(head_jacobians=True, long_run=8)]
+ONE_HEAD = batch(np.full(ROWS, 5), RNG.integers(0, NUM_RELATIONS, ROWS))
+
+
+@pytest.mark.parametrize("modes", PAIR_MODES, ids=str)
+@pytest.mark.parametrize("table", [False, True], ids=["without a table", "relation table"])
+def test_pair_products_take_as_many_calls_for_one_head_as_for_many(modes, table):
+    model = random_model(num_entities=ROWS, num_relations=NUM_RELATIONS)  # float64: runs are multiplied in blocks
+    engine = engine_for(model, model.config.parameter_names, modes=replace(modes, relation_table=table))
+    with torch.no_grad():
+        scorer = make_scorer(engine, engine.prepare(torch.from_numpy(TESTS), batch_size=16), EachItsOwn(num_answers=16))
+        work = [ONE_HEAD, BATCHES["few heads"], BATCHES["as many heads as rows"]]
+        numbers = [calls_of(lambda: list(scorer.parts(triples))) for triples in work]  # noqa: B023 - called at once
+        alone = calls_of(lambda: list(scorer.parts(BATCHES["one head and relation"])))
+    assert max(numbers) <= 1.05 * min(numbers) or modes.long_run, numbers
+    assert max(*numbers, alone) <= MOST_CALLS
+
+
+def test_a_run_of_every_relation_is_seen_where_runs_are_multiplied_one_by_one(monkeypatch):
+    model = random_model(num_entities=ROWS, num_relations=NUM_RELATIONS)
+    engine = engine_for(model, model.config.parameter_names, modes=Modes(head_jacobians=True))
+    tile(monkeypatch, jacobian_bytes=1)
+    with torch.no_grad():
+        scorer = make_scorer(engine, engine.prepare(torch.from_numpy(TESTS), batch_size=16), EachItsOwn(num_answers=16))
+        assert calls_of(lambda: list(scorer.parts(BATCHES["few heads"]))) > MOST_CALLS
 
 
 @pytest.fixture(scope="module")

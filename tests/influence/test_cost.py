@@ -12,11 +12,12 @@ from influence.tiled import tile_as_on_a_gpu
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.batch_memory import batch_bytes
 from tracin_dask.influence.conve.folded import fold, model_bytes
 from tracin_dask.influence.conve.jacobians import relation_table
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.scorer import Scorer
-from tracin_dask.influence.cost import Storage, Workload
+from tracin_dask.influence.cost import Keys, Storage, Workload
 from tracin_dask.influence.losses import OneToAll
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import num_bytes
@@ -81,7 +82,8 @@ def scoring_peak(engine, test, triples=ALL_DISTINCT) -> int:
 
 
 def estimated(model, num_tests, modes, *, recompute=False) -> int:
-    return cost.batch_bytes(model.config, BATCH, num_tests, modes, Storage(itemsize=FLOAT32, recompute=recompute))
+    keys, storage = Keys.all_distinct(BATCH), Storage(itemsize=FLOAT32, recompute=recompute)
+    return batch_bytes(model.config, keys, num_tests, modes, storage)
 
 
 @pytest.mark.parametrize("num_tests", [1, 64, 1024])
@@ -92,7 +94,8 @@ def test_a_conve_batch_takes_about_the_estimated_bytes_at_most(dim, height, stac
     peaks = []
     for recompute in (False, True):
         engine = full_engine(model, recompute=recompute)
-        estimate, alone = (estimated(model, n, Modes(), recompute=recompute) for n in (num_tests, 0))
+        estimate = estimated(model, num_tests, Modes(), recompute=recompute)
+        alone = cost.whole_batch_bytes(model.config, BATCH, 0, Storage(itemsize=FLOAT32, recompute=recompute))
         peaks.append(scoring_peak(engine, test))
         own = peak_of(lambda: engine.self_influence(ALL_DISTINCT))  # noqa: B023 - called at once
         assert peaks[-1] <= estimate <= 1.7 * peaks[-1]
@@ -128,7 +131,7 @@ def test_moves_along_all_gradients_at_once_take_about_the_estimated_bytes_at_mos
         engine = full_engine(model, modes=modes, recompute=recompute)
         test = engine.prepare(of_one_relation[:1].expand(num_tests, -1), batch_size=BATCH)
         storage = Storage(itemsize=FLOAT32, recompute=recompute, tiling=ON_GPU)
-        estimate = cost.batch_bytes(model.config, BATCH, num_tests, modes, storage)
+        estimate = batch_bytes(model.config, Keys.all_distinct(BATCH), num_tests, modes, storage)
         peak = scoring_peak(engine, test)
         assert max(peak, scoring_peak(engine, test, of_one_relation)) <= estimate <= 2.5 * peak
 

@@ -190,6 +190,16 @@ def test_an_automatic_batch_takes_no_more_than_a_quarter_of_the_memory():
     assert tight.memory.batch <= GIB / 4 < roomy.memory.batch <= GIB
 
 
+def test_a_gpu_gets_batches_that_the_memory_of_the_process_does_not_hold():
+    tests = {"num_triples": 2_000_000, "num_tests": 16, "gib": 2}
+    small, large = (planned(device_gib=gib, **tests) for gib in (4, 80))
+    assert planned(**tests).batch_size <= 8192 < small.batch_size < large.batch_size
+    assert large.memory.batch > 2 * GIB > large.memory.total  # on the host there are rows, not batches
+    assert large.memory.on_device <= 80 * GIB
+    with pytest.raises(MemoryLimitError, match=r"MiB of each GPU with batches of 262144.* a smaller --batch-size"):
+        planned(device_gib=1, batch_size=262_144, **tests)
+
+
 def test_gradient_checkpointing_plans_fewer_bytes_for_a_batch():
     kept, computed_again = (planned(batch_size=256, gradient_checkpointing=flag).memory for flag in (False, True))
     assert computed_again.batch < kept.batch

@@ -107,6 +107,22 @@ class MultiplyAdds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The largest numbers of what the rows of a batch share."""
+
+    rows: int
+    heads: int
+    """Distinct heads."""
+    pairs: int
+    """Distinct (head, relation)."""
+
+    @classmethod
+    def all_distinct(cls, rows: int) -> "Keys":
+        """Share nothing."""
+        return cls(rows=rows, heads=rows, pairs=rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """On what the bytes of a batch depend besides its sizes."""
 
@@ -126,6 +142,8 @@ class Computing:
     itemsize: int
     recompute: bool
     tiling: Tiling = ON_CPU
+    keys: Callable[[int], Keys] = Keys.all_distinct
+    """What the rows of a batch of some size share at least."""
 
     @property
     def storage(self) -> Storage:

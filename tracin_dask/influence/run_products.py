@@ -11,7 +11,10 @@ from tracin_dask.influence.batch import send
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tiling import Tiling
 
-_WIDEST_BLOCK = 1024
+_WIDTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024])
+"""Rows of a block."""
+_ROWS_PER_COPY = 64
+"""A GPU copies a matrix in the time in which it multiplies about so many rows with it."""
 _ALIGNED = 16
 """PyTorch groups products whose rows start at multiples of so many bytes."""
 
@@ -26,18 +29,18 @@ def products_by_run(
 ) -> Float[Tensor, "row column"]:
     """Multiply each row with the matrix of its run: the first `lengths[0]` rows with the first matrix, and so on.
 
-    Both are operands of the precision. On a CPU, PyTorch multiplies run by run, where it can. Else the runs are cut
+    Both are operands of the precision. On a CPU, PyTorch multiplies float32 run by run. Else the runs are cut
     into blocks of as many rows, of which the last of a run is filled up, and all blocks are multiplied at once, or as
     many as a piece of Jacobians may be large.
     """
-    if _is_grouped(left, right):
+    if tiling.groups_float32 and _is_grouped(left, right):
         return grouped_mm(left, right, offs=torch.from_numpy(np.cumsum(lengths, dtype=np.int32)))
     return _in_blocks(left, right, lengths, precision=precision, tiling=tiling)
 
 
 def _is_grouped(left: Tensor, right: Tensor) -> bool:
-    """Tell whether PyTorch multiplies run by run by itself, without copies."""
-    if left.device.type != "cpu" or left.dtype != torch.float32:
+    """Tell whether PyTorch takes these rows and matrices."""
+    if left.dtype != torch.float32:
         return False
     return left.stride(0) * 4 % _ALIGNED == 0 and max(right.stride()[1:]) * 4 % _ALIGNED == 0
 
@@ -59,22 +62,18 @@ def _in_blocks(
     rows = np.minimum(start[:, None] + np.arange(width), (first_row + lengths)[run, None] - 1)
     runs_on_device, rows_on_device = send(run, device), send(rows, device)
     step = max(1, tiling.jacobian_bytes // max(1, right[:1].numel() * right.element_size()))
-    made = [left.new_empty(0, width, right.shape[2], dtype=_dtype(left, precision))]
-    for at in range(0, len(run), step):
+    made = []
+    for at in range(0, max(1, len(run)), step):
         some = slice(at, at + step)
         mine = left.index_select(0, rows_on_device[some].flatten()).view(-1, width, left.shape[1])
         made.append(precision.product(mine, right.index_select(0, runs_on_device[some])))
-    products = torch.cat(made).flatten(end_dim=1)
+    products = (made[0] if len(made) == 1 else torch.cat(made)).flatten(end_dim=1)
     place = width * first_block[row] + np.arange(len(row)) - first_row[row]
     return products.index_select(0, send(place, device))
 
 
 def _block_width(lengths: Int[ndarray, " run"]) -> int:
-    """Choose a power of two, no less than the mean length: the blocks are no more than twice the runs then."""
-    mean = lengths.sum() / max(1, np.count_nonzero(lengths))
-    return int(min(_WIDEST_BLOCK, 2 ** np.ceil(np.log2(max(1.0, mean)))))
-
-
-def _dtype(operand: Tensor, precision: Precision) -> torch.dtype:
-    """Give the type of sums of products."""
-    return operand.dtype if precision.rounded_dtype is None else torch.float32
+    """Choose the rows of a block so that filled-up rows and copied matrices take the least time together."""
+    num_blocks = -(-lengths[:, None] // _WIDTHS)
+    time = (num_blocks * (_WIDTHS + _ROWS_PER_COPY)).sum(axis=0)
+    return int(_WIDTHS[np.argmin(time)])

@@ -4,11 +4,17 @@ from dataclasses import dataclass
 
 import torch
 
+from tracin_dask.influence.devices import computes_ahead
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiling:
-    """Sizes of the pieces of a batch. Pieces are at least one head, one entity or one row, however large these are."""
+    """Sizes of batches and of their pieces. Pieces are at least one head, entity or row, however large these are."""
 
+    most_rows: int
+    """Of an automatic batch: larger ones save no more of what every batch costs."""
+    groups_float32: bool
+    """Whether PyTorch multiplies runs of float32 rows with a matrix each by itself, without copies."""
     jacobian_bytes: int
     """Of Jacobians."""
     gradient_bytes: int
@@ -25,8 +31,6 @@ class Tiling:
     """Rows that any other model is differentiated at."""
     directions: int
     """Along which any other model's scores move, where that takes little memory."""
-    may_wait: bool
-    """Whether the host may read values of the device within a batch: it is the device, or waits for it."""
 
     def rows_to_corrupt(self, num_negatives: int) -> int:
         """Count the rows of a batch whose corrupted triples are scored at a time; at least one."""
@@ -34,6 +38,8 @@ class Tiling:
 
 
 ON_CPU = Tiling(
+    most_rows=8192,
+    groups_float32=True,
     jacobian_bytes=8 * 2**20,
     gradient_bytes=16 * 2**20,
     score_bytes=16 * 2**20,
@@ -42,9 +48,10 @@ ON_CPU = Tiling(
     value_bytes=256 * 2**20,
     rows=2048,
     directions=16,
-    may_wait=True,
 )
 ON_GPU = Tiling(
+    most_rows=2**18,
+    groups_float32=False,
     jacobian_bytes=256 * 2**20,
     gradient_bytes=4 * 2**30,
     score_bytes=4 * 2**30,
@@ -53,11 +60,10 @@ ON_GPU = Tiling(
     value_bytes=2**31,
     rows=2**20,
     directions=1024,
-    may_wait=False,
 )
 """A GPU has the memory, and each piece costs it the launches of its operators."""
 
 
 def tiling_of(device: torch.device) -> Tiling:
     """Choose by the kind of device."""
-    return ON_CPU if device.type == "cpu" else ON_GPU
+    return ON_GPU if computes_ahead(device) else ON_CPU

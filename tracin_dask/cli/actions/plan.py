@@ -64,10 +64,20 @@ def in_short(prepared: PreparedRun, place: Place, speed: Speed | None) -> tuple[
     elif not place.is_here:
         how = "by the built-in cost model"
     seconds += _rank_seconds(prepared)
+    total, limit = (f"{size / mib:,.0f} MiB" for size in (plan.memory.total, plan.resources.memory_bytes))
+    memory = f"memory per worker: about {total} of {limit}"
     return (
         f"time: about {in_words(seconds)} in {place.where}, {how}",
-        f"memory per worker: about {plan.memory.total / mib:,.0f} MiB of {plan.resources.memory_bytes / mib:,.0f} MiB",
+        f"{memory}{_of_device(plan, '; of its GPU ')}",
     )
+
+
+def _of_device(plan: Plan, start: str = "") -> str:
+    """Say how much memory of a GPU the plan takes; nothing where none computes."""
+    device = plan.resources.device_bytes
+    if not plan.memory.has_device or device is None:
+        return ""
+    return f"{start}about {plan.memory.on_device / 2**20:,.0f} MiB of {device / 2**20:,.0f} MiB"
 
 
 def in_words(seconds: float) -> str:
@@ -126,11 +136,12 @@ def plan_table(prepared: PreparedRun, plan: Plan, where: str) -> Table:
         "  process": f"{memory.process / mib:,.0f} MiB",
         "  model": f"{memory.model / mib:,.0f} MiB{of_all}",
         "  test triples": f"{memory.test_triples / mib:,.0f} MiB",
-        "  batch": f"{memory.batch / mib:,.0f} MiB",
+        "  batch": f"{memory.batch / mib:,.0f} MiB{', on the GPU' if memory.has_device else ''}",
         "  rows read": f"{memory.rows / mib:,.0f} MiB",
         **({"  audit": f"{memory.audit / mib:,.0f} MiB, when all rows are scored"} if memory.audit else {}),
         **({"  scores and ranks": f"{memory.predictions / mib:,.0f} MiB, after that"} if memory.predictions else {}),
         **{f"  {kept.what}": f"{kept.total / mib:,.0f} MiB" for kept in memory.kept.values()},
+        **({"memory of its GPU": _of_device(plan)} if memory.has_device else {}),
         "multiply-adds": f"{counted.total:.3g}{of_all}",
         **{f"  {stage}": f"{count:.3g}, {plan.stages[stage]}" for stage, count in counted.by_stage.items()},
     }

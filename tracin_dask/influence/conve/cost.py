@@ -209,55 +209,27 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
     return total
 
 
-def batch_bytes(
-    config: ConvEConfig,
-    batch_size: int,
-    num_tests: int,
-    modes: Modes,
-    storage: Storage,
+def whole_batch_bytes(
+    config: ConvEConfig, batch_size: int, num_tests: int, storage: Storage, *, all_scores: bool = False
 ) -> int:
-    """Bound the peak bytes of scoring one batch in which every (head, relation) is distinct.
+    """Bound the peak bytes of a batch whose gradients are carried back row by row, for a loss of all scores or norms.
 
     Kept activations are the patches and features of all regions, or of one region at a time with `recompute`. The
-    backward pass adds one region's gradient, mask and patches by row; products add four [batch, test] blocks; Jacobians
-    and directions are held in chunks. Forward mode keeps the patches and masks of all regions.
+    backward pass adds one region's gradient, mask and patches by row; products add four [batch, test] blocks.
     """
     itemsize, tiling = storage.itemsize, storage.tiling
     taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
     num_tests = laid_out(num_tests)
     widest = max(region.num_positions for region in regions(config))
     kept = (widest if storage.recompute else config.num_positions) * (taps + channels)
-    working = widest * (2 * taps + 2 * channels)
+    working = widest * (taps + 2 * channels)
     vectors = 24 * dim + 4 * taps * channels
-    chunks = 0
-    if modes.forward:
-        moving = sum(r.num_positions for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION))
-        kept = moving * (taps + channels)  # patches, and which features are open
-        working = 0 if storage.recompute else moving * channels
-        chunks = _forward_bytes(config, batch_size, num_tests, storage)
-    if modes.head_jacobians or modes.long_run:
-        one = dim * taps * channels * itemsize
-        chunks = 4 * max(min(tiling.jacobian_bytes, batch_size * one), one)
-        if modes.long_run:
-            keys = min(batch_size, max(1, tiling.jacobian_bytes // one))
-            chunks += one * (batch_size // modes.long_run) + 4 * keys * dim * num_tests * itemsize
-    blocks = 4
-    if modes.all_scores:
+    blocks, tiles = 4, 0
+    if all_scores:
         blocks += 4
         vectors += 8 * dim
-        chunks = 2 * min(tiling.score_bytes, batch_size * config.num_entities * itemsize)
-    return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + chunks
-
-
-def _forward_bytes(config: ConvEConfig, batch_size: int, num_tests: int, storage: Storage) -> int:
-    """Bound the bytes that move: one region's features, rounded or with what is added to them, and vectors by pair."""
-    features = {region.sees: _features(config, region) for region in regions(config)}
-    both = features.get(Sees.BOTH, 0)
-    widest = max(config.embedding_dim, *features.values())
-    of_features, of_both, of_vectors = (
-        move_bytes(batch_size * width, num_tests, storage) for width in (widest, both, config.embedding_dim)
-    )
-    return max(3 * of_features // 2, 2 * of_both) + 2 * of_vectors
+        tiles = 2 * min(tiling.score_bytes, batch_size * config.num_entities * itemsize)
+    return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + tiles
 
 
 def move_bytes(numbers: int, num_tests: int, storage: Storage) -> int:

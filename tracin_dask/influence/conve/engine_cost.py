@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.batch_memory import batch_bytes
 from tracin_dask.influence.conve.folded import model_bytes
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
@@ -66,7 +67,7 @@ class ConvECost:
         """Bound the peak bytes of scoring a batch."""
         how, total, number = self.how, 0, self.how.work.num_tests
         if number:
-            total = cost.batch_bytes(self.config, batch_size, number, self.modes, how.storage)
+            total = batch_bytes(self.config, how.keys(batch_size), number, self.modes, how.storage)
         if number == 0 or how.own_passes:
             total = max(total, norm_bytes(self.config, batch_size, how.work, how.storage))
         if self._is_preconditioned:

@@ -151,6 +151,7 @@ def _through_heads(back: _LowerPass) -> None:
                 jacobians = back.precision.operand(kernel_jacobians(back.model, part, back.precision, keys))
                 rows = slice(int(stops[keys.start] - lengths[keys.start]), int(stops[keys.stop - 1]))
                 back.moments[rows] += back.by_run(back.at_projection[rows], jacobians, lengths[keys])
+                del jacobians  # before the next ones are made
 
 
 def _row_by_row(back: _LowerPass) -> None:
@@ -161,6 +162,7 @@ def _row_by_row(back: _LowerPass) -> None:
             carried = _Carried(gradient=back.go_back(part, rows), rows=rows)
             for term in REGION_TERMS:
                 term.function(back, carried)
+            del carried  # before the next region
 
 
 def _through_relations(back: _LowerPass) -> None:

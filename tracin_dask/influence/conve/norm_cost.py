@@ -30,13 +30,13 @@ def norm_bytes(
 
     A loss with several gradients per triple takes some triples at a time, and holds their features twice.
     """
-    modes, waiting = _modes(work), 2 * (1 + config.embedding_dim) * batch_size * storage.itemsize
+    waiting = 2 * (1 + config.embedding_dim) * batch_size * storage.itemsize
     if work.num_negatives == 0:
-        return waiting + cost.batch_bytes(config, batch_size, 0, modes, storage)
+        return waiting + cost.whole_batch_bytes(config, batch_size, 0, storage, all_scores=work.all_scores)
     each = 1 + work.num_negatives
     held = min(each * batch_size, max(each, GRADIENTS_AT_A_TIME))
     features = 2 * held * config.num_features * storage.itemsize
-    return waiting + features + cost.batch_bytes(config, held, 0, modes, storage)
+    return waiting + features + cost.whole_batch_bytes(config, held, 0, storage, all_scores=work.all_scores)
 
 
 def _modes(work: Workload) -> Modes:

@@ -47,6 +47,8 @@ class MemoryEstimate:
     rows: int
     kept: Mapping[str, KeptBytes]
     """Of every reduction, by its name."""
+    has_device: bool = False
+    """Whether batches lie on a GPU, and not in the memory of the process."""
     audit: int = 0
     """Of the audit, at the end: in place of test triples, batch and rows."""
     predictions: int = 0
@@ -61,7 +63,7 @@ class MemoryEstimate:
     @property
     def scoring(self) -> int:
         """What goes when all rows are scored."""
-        return self.test_triples + self.batch + self.rows
+        return self.test_triples + (0 if self.has_device else self.batch) + self.rows
 
     @property
     def on_device(self) -> int:
@@ -76,9 +78,9 @@ def read_rows(batch_size: int) -> int:
 
 
 def estimate(
-    counts: EngineCost, work: Workload, config: RunConfig, *, batch_size: int, outcomes: int
+    counts: EngineCost, work: Workload, config: RunConfig, *, batch_size: int, outcomes: int, has_device: bool
 ) -> MemoryEstimate:
-    """Estimate the peak of a worker; `outcomes` of tasks are merged at a time."""
+    """Estimate the peak of a worker, which may have a GPU; `outcomes` of tasks are merged at a time."""
     number, batch = work.num_checkpoints, counts.how.scoring_bytes(batch_size, counts.batch_bytes)
     if number > 1:
         batch += sum_bytes(batch_size, work.num_tests, working_dtype(config.computing.precision).itemsize)
@@ -91,6 +93,7 @@ def estimate(
         rows=2 * read_rows(batch_size) * ROW_BYTES,
         audit=work.audit_bytes,
         predictions=work.prediction_bytes,
+        has_device=has_device,
         kept=_matrices(work)
         | _masked(work, batch_size, working_dtype(config.computing.precision).itemsize)
         | {one.name: _kept_bytes(one.name, one.held(sizes), outcomes) for one in work.reductions},
@@ -155,7 +158,8 @@ def _largest_stage(memory: MemoryEstimate) -> list[tuple[str, int]]:
         return []  # as large as a few of the models that are there already
     if memory.audit > memory.scoring:
         return [("--audit off", memory.audit - memory.scoring)]
-    return [("a smaller --batch-size", memory.batch), ("fewer test triples at a time", memory.test_triples)]
+    of_batch = 0 if memory.has_device else memory.batch
+    return [("a smaller --batch-size", of_batch), ("fewer test triples at a time", memory.test_triples)]
 
 
 def _models(num_checkpoints: int) -> str:
@@ -190,9 +194,10 @@ def _too_large(memory: MemoryEstimate, limit: int, batch_size: int, num_checkpoi
     parts |= {"the test triples": memory.test_triples, **{one.what: one.total for one in kept}}
     parts |= {"at the end the audit": memory.audit} if memory.audit > memory.scoring else {}
     parts |= {"at the end the ranks": memory.predictions} if memory.predictions > memory.scoring else {}
+    parts |= {} if memory.has_device else {"a batch": memory.batch}
     return (
         f"the run needs about {memory.total / 2**20:,.0f} MiB per worker with batches of {batch_size}, but a worker "
-        f"may take {limit / 2**20:,.0f} MiB; of it {_listed(parts | {'a batch': memory.batch})}; "
+        f"may take {limit / 2**20:,.0f} MiB; of it {_listed(parts)}; "
         f"what helps most is {helps}"
     )
 

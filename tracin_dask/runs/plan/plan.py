@@ -17,8 +17,6 @@ Rows = tuple[int, int]
 """A range of store rows, start ≤ row < stop."""
 
 SMALLEST_BATCH = 16
-LARGEST_BATCH = 8192
-"""The largest automatic batch: larger ones save no more of what every batch costs."""
 BATCH_BYTES = 1280 * 2**20
 """What an automatic batch may take on a CPU, however much memory there is."""
 BATCH_SHARE = 0.25
@@ -113,7 +111,9 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
     MemoryLimitError
         If it cannot fit, with both numbers and what helps.
     """
-    counts = _counts(model, work, config, ON_CPU if device_bytes(config, resources) is None else ON_GPU)
+    has_device = device_bytes(config, resources) is not None
+    tiling = ON_GPU if has_device else ON_CPU
+    counts = _counts(model, work, config, tiling)
     multiply_adds = counts.multiply_adds.times(work.num_checkpoints)
     seconds = _worker_seconds(
         work.num_triples * work.num_checkpoints, multiply_adds.total, resources.threads_per_worker
@@ -121,9 +121,9 @@ def make_plan(model: ModelConfig, work: Workload, config: RunConfig, resources: 
     outcomes = min(MERGE_FAN_IN, _most_tasks_per_group(seconds, resources.num_workers))
 
     def measure(batch_size: int) -> MemoryEstimate:
-        return estimate(counts, work, config, batch_size=batch_size, outcomes=outcomes)
+        return estimate(counts, work, config, batch_size=batch_size, outcomes=outcomes, has_device=has_device)
 
-    batch_size = config.computing.batch_size or _automatic_batch(measure, config, resources)
+    batch_size = config.computing.batch_size or _automatic_batch(measure, config, resources, tiling.most_rows)
     memory = measure(batch_size)
     limits = (resources.memory_bytes, device_bytes(config, resources))
     refuse_too_large(memory, limits, batch_size=batch_size, num_checkpoints=work.num_checkpoints)
@@ -173,9 +173,11 @@ def _counts(model: ModelConfig, work: Workload, config: RunConfig, tiling: Tilin
     return engine_kind(model).cost(model, how)
 
 
-def _automatic_batch(measure: Callable[[int], MemoryEstimate], config: RunConfig, resources: Resources) -> int:
+def _automatic_batch(
+    measure: Callable[[int], MemoryEstimate], config: RunConfig, resources: Resources, most_rows: int
+) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
-    batch_size, device = LARGEST_BATCH, device_bytes(config, resources)
+    batch_size, device = most_rows, device_bytes(config, resources)
     most = min(BATCH_SHARE * resources.memory_bytes, BATCH_BYTES if device is None else BATCH_SHARE * device)
     while batch_size > SMALLEST_BATCH:
         memory = measure(batch_size)

@@ -22,6 +22,7 @@ from tracin_dask.influence.conve.jacobians import kernel_jacobians, key_chunks
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import BN2_WEIGHT, CONVOLUTION, FC_WEIGHT
 from tracin_dask.influence.conve.terms.dense import constant_direction
+from tracin_dask.influence.devices import computes_ahead
 from tracin_dask.influence.run_products import products_by_run
 from tracin_dask.influence.terms import Term, counted
 
@@ -114,7 +115,7 @@ class LongRunTerms:
         engine, runs = self._side.engine, ahead.batch.pair_runs
         total = output.at_bn2.new_empty(len(output.at_bn2), self._side.constant.shape[1])
         at_bn2 = engine.precision.operand(output.at_bn2)
-        write = _write_open_units if engine.model.tiling.may_wait else _write_every_unit
+        write = _write_every_unit if computes_ahead(engine.model.device) else _write_open_units
         for made in self._directions(ahead):
             write(total, at_bn2, made, runs, engine)
         return total
@@ -123,7 +124,7 @@ class LongRunTerms:
         """Make the directions of all pairs of a batch, chunk by chunk."""
         engine = self._side.engine
         shared = self._shared_jacobians(ahead)
-        list_units = open_units if engine.model.tiling.may_wait else every_unit
+        list_units = every_unit if computes_ahead(engine.model.device) else open_units
         for pairs in key_chunks(engine.model, len(ahead.batch.pairs)):
             units = list_units(ahead.is_open[pairs])
             some = _Pairs(ahead=ahead, shared=shared, pairs=pairs, units=units)
@@ -131,6 +132,7 @@ class LongRunTerms:
             for term in counted(LONG_RUN_TERMS, engine.tracked):
                 term.function(along, self._side, some)
             yield Directions(pairs=pairs, units=units, along=engine.precision.operand(along))
+            del along  # before the next ones are made
 
     def _shared_jacobians(self, ahead: Forward) -> dict[Sees, Float[Tensor, "key moment dim"]]:
         """Compute the Jacobians of the regions whose keys several pairs share."""
