@@ -79,18 +79,17 @@ def conve(loss, num_entities: int = 240):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_calls_of_a_batch_are_few_and_as_many_for_one_head_and_for_many(monkeypatch, loss):
+def test_calls_of_a_batch_are_as_many_for_one_head_and_for_many(monkeypatch, loss):
     tile_as_on_a_gpu(monkeypatch)
     numbers = [calls_of(conve(LOSSES[loss]), triples) for triples in BATCHES.values()]
-    assert loss == "slcwa" or max(numbers) <= MOST_CALLS
     assert max(numbers) <= 1.05 * min(numbers)
 
 
 @pytest.mark.parametrize("loss", ["one-to-all", "softmax"])
-def test_calls_of_a_batch_do_not_grow_with_the_entities(monkeypatch, loss):
+def test_calls_of_a_batch_are_few_and_do_not_grow_with_the_entities(monkeypatch, loss):
     tile_as_on_a_gpu(monkeypatch)
     numbers = [calls_of(conve(LOSSES[loss], num), BATCHES["every head"]) for num in (240, 2400)]
-    assert numbers[0] == numbers[1]
+    assert numbers[0] == numbers[1] <= MOST_CALLS
 
 
 def engines(num_negatives: int):

@@ -17,8 +17,6 @@ class Tiling:
     """Whether PyTorch multiplies runs of float32 rows with a matrix each by itself, without copies."""
     jacobian_bytes: int
     """Of Jacobians."""
-    gradient_bytes: int
-    """Of gradients at a region of the feature map."""
     score_bytes: int
     """Of scores of entities, or of these entities' embeddings."""
     corrupted_triples: int
@@ -41,8 +39,7 @@ ON_CPU = Tiling(
     most_rows=8192,
     groups_float32=True,
     jacobian_bytes=8 * 2**20,
-    gradient_bytes=16 * 2**20,
-    score_bytes=16 * 2**20,
+    score_bytes=64 * 2**20,
     corrupted_triples=8192,
     move_bytes=8 * 2**20,
     value_bytes=256 * 2**20,
@@ -53,7 +50,6 @@ ON_GPU = Tiling(
     most_rows=2**18,
     groups_float32=False,
     jacobian_bytes=256 * 2**20,
-    gradient_bytes=4 * 2**30,
     score_bytes=4 * 2**30,
     corrupted_triples=2**17,
     move_bytes=2**30,

@@ -45,17 +45,9 @@ def backward(
     at_projection: Float[Tensor, "row dim"],
     precision: Precision,
 ) -> RegionGradient:
-    """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output.
-
-    Some rows at a time, so that on a CPU what is multiplied is still in its caches.
-    """
+    """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output."""
+    gradient = precision.product(at_projection, model.projection[:, part.region.features])
     patches, features = part.activations(model)
-    is_open, projection = relu_derivative(features), model.projection[:, part.region.features]
-    gradient = model.kernel.new_empty(len(key), features.shape[1])
-    step = max(1, model.tiling.gradient_bytes // (features.shape[1] * gradient.element_size()))
-    for start in range(0, len(key), step):
-        rows = slice(start, start + step)
-        precision.write_product(gradient[rows], at_projection[rows], projection)
-        gradient[rows].mul_(is_open.index_select(0, key[rows]))
+    gradient *= relu_derivative(features).index_select(0, key)
     shape = (len(key), part.region.num_positions, model.config.output_channels)
     return RegionGradient(region=part.region, patches=patches.index_select(0, key), gradient=gradient.view(shape))

@@ -153,8 +153,7 @@ def _moving_stages(of: BatchMemory) -> Iterator[int]:
 def _back(of: BatchMemory, region: Region) -> int:
     """Count the backward pass of all rows through a region: masked gradients, then the patches that they meet."""
     rows, features = of.keys.rows, of.features(region)
-    piece = min(rows, max(1, of.storage.tiling.gradient_bytes // (features * of.storage.itemsize)))
-    masked = (rows + piece + of.num_keys(region)) * features
+    masked = (2 * rows + of.num_keys(region)) * features
     met = rows * (features + region.num_positions * (of.config.num_taps + 1))
     to_image = rows * (features + region.num_positions * of.config.num_taps) if region.sees is Sees.BOTH else 0
     return max(masked, met + max(rows * of.moments, to_image))
