@@ -123,6 +123,12 @@ def of_this_process() -> Resources:
     return Machine(num_cpus=cpu_count(), memory_bytes=memory_limit()).shared_by(1)
 
 
+def on_own_gpu(resources: Resources, device_limit: str = str(MEMORY_SHARE)) -> Resources:
+    """Add most of the memory of the first GPU that this process may use, if there is one."""
+    found = own_gpu()
+    return resources if found is None else replace(resources, device_bytes=_limited(found[1], device_limit))
+
+
 def ask(
     client: "Client", function: Callable[..., Any], *arguments: object, check: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:

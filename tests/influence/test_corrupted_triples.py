@@ -15,7 +15,6 @@ from influence.live_bytes import LiveBytes
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model
 from influence.tiled import set_tiling, tile, tile_as_on_a_gpu
 
-from tracin_dask.influence.autograd import cost as gradient_cost
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.engine_cost import AutogradCost
 from tracin_dask.influence.autograd.modes import GradientModes
@@ -126,12 +125,12 @@ def test_a_batch_with_corrupted_triples_takes_about_the_estimated_bytes(monkeypa
 @pytest.mark.parametrize("name", ["ComplEx", "TuckER"])
 @pytest.mark.parametrize("tiling", TILINGS)
 def test_corrupted_triples_of_other_models_take_at_most_the_estimated_bytes(monkeypatch, name, tiling):
-    monkeypatch.setattr(gradient_cost, "PIECE_BYTES", 2**16)
-    set_tiling(monkeypatch, TILINGS[tiling])
+    chosen = replace(TILINGS[tiling], value_bytes=2**16)
+    set_tiling(monkeypatch, chosen)
     model, modes = face(name), GradientModes(has_dense=name == "TuckER")
     tracked = frozenset(model.config.parameter_names)
     engine = GradientEngine(model=model, tracked=tracked, loss=LOSS, learning_rate=1.0, modes=modes)
-    sizes = {"num_tests": len(TEST), "num_negatives": LOSS.num_negatives, "itemsize": 8, "tiling": TILINGS[tiling]}
+    sizes = {"num_tests": len(TEST), "num_negatives": LOSS.num_negatives, "itemsize": 8, "tiling": chosen}
     train = TRAIN.repeat(BATCH // len(TRAIN), 1)
     estimate = estimated(AutogradCost, model.config, tracked, modes, **sizes)
     peak = peak_of_scoring(engine, train, TEST)

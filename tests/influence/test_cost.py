@@ -246,6 +246,8 @@ def test_more_test_triples_make_directions_pay_at_about_as_many_rows_as_moments_
     modes = cost.choose_modes(model, work, frozenset(model.parameter_names))
     assert modes.long_run is not None
     assert 15 <= modes.long_run <= 40  # 32 × 320 for a pair, 416 - 32 for each of its rows
+    on_gpu = cost.choose_modes(model, work, frozenset(model.parameter_names), ON_GPU)
+    assert on_gpu == replace(modes, long_run=None)  # an operator for each pair makes a GPU wait for the host
 
 
 def test_no_relation_table_is_made_for_very_many_relations():

@@ -13,15 +13,6 @@ from tracin_dask.influence.tensors import laid_out
 LONG = Modes(long_run=1)
 
 
-def test_scores_over_all_units_equal_those_over_open_units(monkeypatch: pytest.MonkeyPatch):
-    case = random_case("width")
-    engine = engine_for(case.model, case.names, modes=LONG)
-    test = engine.prepare(case.test, batch_size=8)
-    wanted = scores(engine, case.train, test)
-    monkeypatch.setattr(long_runs, "open_units", long_runs.every_unit)
-    torch.testing.assert_close(scores(engine, case.train, test), wanted, rtol=1e-12, atol=1e-14)
-
-
 def test_only_open_units_are_listed():
     is_open = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     units = long_runs.open_units(is_open)

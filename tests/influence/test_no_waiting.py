@@ -40,7 +40,7 @@ WAITING = {
     "aten::_unique2",
     "aten::bincount",
 }
-MODES = [Modes(), Modes(head_jacobians=True), Modes(long_run=2), Modes(forward=True)]
+MODES = [Modes(), Modes(head_jacobians=True), Modes(forward=True)]
 
 
 def operators(scorer, case):

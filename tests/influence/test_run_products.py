@@ -8,14 +8,14 @@ from tracin_dask.influence import run_products
 from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.run_products import products_by_run
-from tracin_dask.influence.tiling import ON_GPU, Tiling
+from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
 
 LENGTHS = [[5], [1, 1, 1, 1], [0, 3, 0], [7, 0, 1, 40, 2], [0, 0], []]
 WAYS = [(torch.float32, 8, 12), (torch.float64, 8, 12), (torch.float32, 5, 7)]
 """PyTorch groups the first; the others are cut into blocks."""
 
 
-def product(left, right, lengths, tiling=ON_GPU, precision=Precision.FULL):
+def product(left, right, lengths, tiling=ON_CPU, precision=Precision.FULL):
     return products_by_run(left, right, np.array(lengths, np.int64), precision=precision, tiling=tiling)
 
 

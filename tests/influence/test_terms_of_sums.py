@@ -55,7 +55,7 @@ def test_scores_of_training_triples_without_a_part_of_the_loss_disagree_with_the
 
 def test_scores_of_corrupted_triples_in_their_sorted_order_disagree_with_the_oracle(monkeypatch):
     wanted = case("width", "slcwa")
-    monkeypatch.setattr(scoring, "send", lambda rows, _: torch.arange(len(rows)))
+    monkeypatch.setattr(scoring, "send", lambda places, _: torch.arange(places.size).view(places.shape))
     with pytest.raises(Disagreement):
         check_scores(wanted, wanted.names, loss=CORRUPTED)
 

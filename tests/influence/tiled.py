@@ -5,7 +5,6 @@ from dataclasses import replace
 from tracin_dask.influence import scoring
 from tracin_dask.influence.autograd import engine
 from tracin_dask.influence.conve import folded
-from tracin_dask.influence.conve.terms import long_runs
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
 
 
@@ -16,7 +15,6 @@ def tile(monkeypatch, **sizes: int) -> Tiling:
 
 def tile_as_on_a_gpu(monkeypatch) -> Tiling:
     """Cut batches as on a GPU, where the host reads no values."""
-    monkeypatch.setattr(long_runs, "computes_ahead", lambda _: True)
     return set_tiling(monkeypatch, ON_GPU)
 
 

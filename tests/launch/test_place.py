@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tracin_dask import resources
 from tracin_dask.clusters.address import Address
 from tracin_dask.clusters.auto import Auto
 from tracin_dask.clusters.cluster import OpenCluster
@@ -78,10 +79,13 @@ class TestAuto:
         assert sizes(choice) == (2, 2)
 
     @pytest.mark.usefixtures("large")
-    def test_one_gpu_keeps_the_job_in_this_process(self, prepared, on_any_device):
+    def test_one_gpu_keeps_the_job_in_this_process(self, prepared, on_any_device, monkeypatch):
         machine = replace(MACHINE, num_gpus=1)
+        monkeypatch.setattr(resources, "own_gpu", lambda: ("GPU-1", 10 * 2**30))
         choice = chosen(on_any_device, Auto(), machine)
         assert (choice.cluster, choice.note) == (None, ", on its GPU")
+        assert choice.plan.resources.device_bytes == 8 * 2**30
+        assert choice.plan.batch_size > 8192  # as a GPU takes
         assert chosen(prepared, Auto(), machine).cluster == Local()
 
     def test_several_gpus_are_all_used_unless_cpus_are_asked_for(self, prepared, on_any_device):

@@ -22,6 +22,22 @@ class MaskSizes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The largest numbers of what the rows of a batch share."""
+
+    rows: int
+    heads: int
+    """Distinct heads."""
+    pairs: int
+    """Distinct (head, relation)."""
+
+    @classmethod
+    def all_distinct(cls, rows: int) -> "Keys":
+        """Share nothing."""
+        return cls(rows=rows, heads=rows, pairs=rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """How much there is to score; distinct counts are of the whole training set, in store order."""
 
@@ -59,6 +75,8 @@ class Workload:
     """What the audit takes at the end, when batches and test triples take nothing any more."""
     prediction_bytes: int = 0
     """What scores and ranks of the test triples take at the end, in the same place."""
+    most_keys: Callable[[], Callable[[int], Keys]] | None = None
+    """Looks at the store for what so many neighbouring rows share; None where they may share nothing."""
     masks: MaskSizes | None = None
     """Of what says which training triples are ranked, where not all are."""
 
@@ -104,22 +122,6 @@ class MultiplyAdds:
             products=number * self.products,
             scores=number * self.scores,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """The largest numbers of what the rows of a batch share."""
-
-    rows: int
-    heads: int
-    """Distinct heads."""
-    pairs: int
-    """Distinct (head, relation)."""
-
-    @classmethod
-    def all_distinct(cls, rows: int) -> "Keys":
-        """Share nothing."""
-        return cls(rows=rows, heads=rows, pairs=rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from tracin_dask.clusters.auto import Auto
 from tracin_dask.clusters.cluster import Cluster, Start
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.patience import Patience
-from tracin_dask.resources import Machine, Resources, WorkerOptions, this_machine
+from tracin_dask.resources import Machine, Resources, WorkerOptions, on_own_gpu, this_machine
 from tracin_dask.runs import TASKS
 from tracin_dask.runs.plan.plan import Plan, make_plan
 from tracin_dask.runs.prepare import PreparedRun
@@ -68,9 +68,10 @@ def choose(prepared: PreparedRun, cluster: Cluster, asked: WorkerOptions, machin
     device = prepared.config.computing.device
     wants_cpus = device == "cpu" or asked.workers is not None
     if asked.workers is None and (wants_cpus or machine.num_gpus < 2):
-        alone = _plan(prepared, asked.applied_to(machine.shared_by(1)))
+        here = asked.applied_to(machine.shared_by(1))
         if device != "cpu" and machine.num_gpus == 1:
-            return Choice(cluster=None, plan=alone, note=", on its GPU")
+            return Choice(cluster=None, plan=_plan(prepared, on_own_gpu(here)), note=", on its GPU")
+        alone = _plan(prepared, here)
         if alone.worker_seconds <= SMALL_JOB_SECONDS:
             return Choice(cluster=None, plan=alone, note=" (a small job)")
     note = ", which has no GPU" if device == "auto" and machine.num_gpus == 0 else ""

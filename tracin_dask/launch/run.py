@@ -14,7 +14,7 @@ from tracin_dask.launch.place import open_place
 from tracin_dask.monitor.progress_bar import console_bars, run_progress
 from tracin_dask.places.registry import place_of
 from tracin_dask.report.result import InfluenceResult
-from tracin_dask.resources import of_client, of_this_process
+from tracin_dask.resources import Resources, gpu_count, of_client, of_this_process, on_own_gpu
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.execute.driver import Execution, carry_out
 from tracin_dask.runs.inputs.resolve import TestTriples
@@ -125,11 +125,17 @@ def _refuse_two_places(cluster: Cluster | None, client: "Client | None", executi
         )
 
 
+def _of_this_process(prepared: PreparedRun) -> Resources:
+    """Give what this process may use, with its GPU where the run computes on it."""
+    found = of_this_process()
+    return on_own_gpu(found) if prepared.config.computing.device != "cpu" and gpu_count() else found
+
+
 def _run_here(prepared: PreparedRun, client: "Client | None", execution: Execution) -> InfluenceResult:
     """Run in this process or on the workers of a client."""
     if execution.workers.workers is not None:
         raise ConfigError("Execution.workers asks for a number of workers, and this run starts none; give a cluster")
-    found = execution.resources or (of_this_process() if client is None else of_client(client))
+    found = execution.resources or (_of_this_process(prepared) if client is None else of_client(client))
     resources = execution.workers.applied_to(found)
     plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
     return carry_out(prepared, plan, client=client, execution=execution)

@@ -1,7 +1,8 @@
 """Checks what is asked against the store and the checkpoint, before anything is planned or started."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 import numpy as np
 from jaxtyping import Int
@@ -9,7 +10,7 @@ from numpy import ndarray
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.columns import Question, Targets
-from tracin_dask.influence.cost import Workload
+from tracin_dask.influence.cost import Keys, Workload
 from tracin_dask.influence.engine import EngineOptions, engine_kind
 from tracin_dask.influence.landmarks import Landmarks
 from tracin_dask.influence.losses import num_parts, reads, refuse_wrong_value
@@ -50,6 +51,7 @@ from tracin_dask.triples.neighbourhood import Neighbourhood
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.triples.suggestions import why_unknown
 from tracin_dask.triples.training_triples import TrainingTriples
+from tracin_dask.triples.windows import most_distinct
 from tracin_dask.turn import usual_turn
 
 
@@ -150,6 +152,7 @@ class PreparedRun:
             tests_at_all_scores=self.question.reads_all_scores(loss),
             num_checkpoints=len(self.checkpoints),
             num_columns=self.num_answers,
+            most_keys=None if self.neighbourhood is not None or num_parts(loss) > 1 else self._most_keys,
             reductions=self.reductions(),
             masks=self.masks.sizes,
             is_preconditioned=self.config.scoring.method is not None
@@ -158,6 +161,18 @@ class PreparedRun:
             prediction_bytes=self._prediction_bytes,
             audit_bytes=0 if self.config.computing.audit == 0 else self._audit_bytes,
         )
+
+    def _most_keys(self) -> Callable[[int], Keys]:
+        """Look at the store for what neighbouring rows share."""
+        most = most_distinct(self.store)
+
+        def of(num_rows: int) -> Keys:
+            if num_rows < most.num_rows:
+                return Keys.all_distinct(num_rows)
+            heads, pairs = (ceil(share * num_rows) for share in (most.heads, most.pairs))
+            return Keys(rows=num_rows, heads=heads, pairs=pairs)
+
+        return of
 
     @property
     def _matrix_bytes(self) -> int:

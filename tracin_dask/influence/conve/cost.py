@@ -35,7 +35,7 @@ SHORTEST_LONG_RUN = 8
 """A shorter run does not pay for its own matrix product."""
 
 
-def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> Modes:
+def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str], tiling: Tiling = ON_CPU) -> Modes:
     """Choose the modes with the fewest multiply-adds, with a relation table if it is small enough."""
     table = any(r.sees is Sees.RELATION for r in regions(config)) and _table_bytes(config, 4) <= MOST_TABLE_BYTES
     if work.num_tests == 0 or not tracked & BELOW_PROJECTION:
@@ -45,7 +45,7 @@ def choose_modes(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -
     ways = [Modes(relation_table=table, forward=True)]
     for head_jacobians in (False, True):
         rows = Modes(relation_table=table, head_jacobians=head_jacobians)
-        ways.append(replace(rows, long_run=_long_run(config, work, tracked, rows)))
+        ways.append(replace(rows, long_run=_long_run(config, work, tracked, rows) if tiling.by_pair else None))
     return min(ways, key=lambda modes: multiply_adds(config, work, tracked, modes).total)
 
 

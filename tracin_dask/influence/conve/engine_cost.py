@@ -81,4 +81,4 @@ class ConvECost:
 
 def conve_cost(config: ConvEConfig, how: Computing) -> ConvECost:
     """Choose the modes with the fewest multiply-adds, and count what they take."""
-    return ConvECost(config, how, cost.choose_modes(config, how.work, how.tracked))
+    return ConvECost(config, how, cost.choose_modes(config, how.work, how.tracked, how.tiling))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tracin_dask.influence.cost import Computing, EngineCost, Modes, MultiplyAdds, Workload
+from tracin_dask.influence.cost import Computing, EngineCost, Keys, Modes, MultiplyAdds, Workload
 from tracin_dask.influence.engine import engine_kind
 from tracin_dask.influence.precision import working_dtype
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
@@ -20,7 +20,7 @@ SMALLEST_BATCH = 16
 BATCH_BYTES = 1280 * 2**20
 """What an automatic batch may take on a CPU, however much memory there is."""
 BATCH_SHARE = 0.25
-"""Part of the memory, and of a GPU's, that an automatic batch may take."""
+"""Part of the memory, or of a GPU's, that an automatic batch may take."""
 TASK_SECONDS = 10.0
 MULTIPLY_ADDS_PER_SECOND = 1.5e10
 """Of one CPU thread. Used for the size of tasks and for where a small job runs, never for results."""
@@ -169,6 +169,7 @@ def _counts(model: ModelConfig, work: Workload, config: RunConfig, tiling: Tilin
         itemsize=working_dtype(config.computing.precision).itemsize,
         recompute=config.computing.gradient_checkpointing,
         tiling=tiling,
+        keys=work.most_keys() if tiling is ON_GPU and work.most_keys is not None else Keys.all_distinct,
     )
     return engine_kind(model).cost(model, how)
 
@@ -178,7 +179,7 @@ def _automatic_batch(
 ) -> int:
     """Halve the batch until it takes no more than its share of the memory, and all of the run fits."""
     batch_size, device = most_rows, device_bytes(config, resources)
-    most = min(BATCH_SHARE * resources.memory_bytes, BATCH_BYTES if device is None else BATCH_SHARE * device)
+    most = min(BATCH_SHARE * resources.memory_bytes, BATCH_BYTES) if device is None else BATCH_SHARE * device
     while batch_size > SMALLEST_BATCH:
         memory = measure(batch_size)
         fits_device = device is None or memory.on_device <= device

@@ -10,11 +10,9 @@ from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.batch import Runs
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import OutputFactors
@@ -22,8 +20,6 @@ from tracin_dask.influence.conve.jacobians import kernel_jacobians, key_chunks
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import BN2_WEIGHT, CONVOLUTION, FC_WEIGHT
 from tracin_dask.influence.conve.terms.dense import constant_direction
-from tracin_dask.influence.devices import computes_ahead
-from tracin_dask.influence.run_products import products_by_run
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -43,13 +39,6 @@ def open_units(is_open: Float[Tensor, "pair dim"]) -> OpenUnits:
     """List the open units; the host waits for their number."""
     place = is_open.flatten().nonzero()[:, 0]
     return _units(place, is_open, is_open.sum(dim=1).cumsum(dim=0).long().tolist())
-
-
-def every_unit(is_open: Float[Tensor, "pair dim"]) -> OpenUnits:
-    """List all units, so that the host does not wait for their number."""
-    num_pairs, dim = is_open.shape
-    place = torch.arange(num_pairs * dim, device=is_open.device)
-    return _units(place, is_open, list(range(dim, (num_pairs + 1) * dim, dim)))
 
 
 def _units(place: Int[Tensor, " unit"], is_open: Float[Tensor, "pair dim"], stops: list[int]) -> OpenUnits:
@@ -112,21 +101,21 @@ class LongRunTerms:
 
     def products(self, ahead: Forward, output: OutputFactors) -> Float[Tensor, "batch test"]:
         """Multiply the open units of each training triple's tail with the directions of its pair."""
-        engine, runs = self._side.engine, ahead.batch.pair_runs
+        precision, bounds = self._side.engine.precision, ahead.batch.pair_runs.bounds
         total = output.at_bn2.new_empty(len(output.at_bn2), self._side.constant.shape[1])
-        at_bn2 = engine.precision.operand(output.at_bn2)
-        write = _write_every_unit if computes_ahead(engine.model.device) else _write_open_units
+        at_bn2 = precision.operand(output.at_bn2)
         for made in self._directions(ahead):
-            write(total, at_bn2, made, runs, engine)
+            for (start, stop), (first, last) in zip(bounds[made.pairs], made.units.bounds, strict=True):
+                mine = at_bn2[start:stop].index_select(1, made.units.dim[first:last])
+                precision.write_product(total[start:stop], mine, made.along[first:last])
         return total
 
     def _directions(self, ahead: Forward) -> Iterator[Directions]:
         """Make the directions of all pairs of a batch, chunk by chunk."""
         engine = self._side.engine
         shared = self._shared_jacobians(ahead)
-        list_units = every_unit if computes_ahead(engine.model.device) else open_units
         for pairs in key_chunks(engine.model, len(ahead.batch.pairs)):
-            units = list_units(ahead.is_open[pairs])
+            units = open_units(ahead.is_open[pairs])
             some = _Pairs(ahead=ahead, shared=shared, pairs=pairs, units=units)
             along = self._side.constant.index_select(0, units.dim)
             for term in counted(LONG_RUN_TERMS, engine.tracked):
@@ -139,33 +128,6 @@ class LongRunTerms:
         engine = self._side.engine
         shared = [part for part in ahead.passes if part.key_of_pair is not None and engine.tracks_convolution]
         return {part.region.sees: kernel_jacobians(engine.model, part, engine.precision) for part in shared}
-
-
-def _write_open_units(
-    total: Float[Tensor, "batch test"],
-    at_bn2: Float[Tensor, "batch dim"],
-    made: Directions,
-    runs: Runs,
-    engine: PairEngine,
-) -> None:
-    """Multiply pair by pair, the open units alone."""
-    for (start, stop), (first, last) in zip(runs.bounds[made.pairs], made.units.bounds, strict=True):
-        mine = at_bn2[start:stop].index_select(1, made.units.dim[first:last])
-        engine.precision.write_product(total[start:stop], mine, made.along[first:last])
-
-
-def _write_every_unit(
-    total: Float[Tensor, "batch test"],
-    at_bn2: Float[Tensor, "batch dim"],
-    made: Directions,
-    runs: Runs,
-    engine: PairEngine,
-) -> None:
-    """Multiply all pairs in a few operators; the tails' closed units are zero."""
-    lengths = runs.lengths[made.pairs]
-    rows = slice(int(runs.starts[made.pairs][0]), int(runs.starts[made.pairs][0] + lengths.sum()))
-    along = made.along.view(len(lengths), at_bn2.shape[1], -1)
-    total[rows] = products_by_run(at_bn2[rows], along, lengths, precision=engine.precision, tiling=engine.model.tiling)
 
 
 def _add_moments(along: Float[Tensor, "unit test"], side: _TestSide, some: _Pairs) -> None:
