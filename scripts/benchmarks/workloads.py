@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,23 +88,37 @@ def engine_graph(settings: Settings, folder: Path) -> Graph:
 
 def graph_of(name: str, text: Path, sizes: Sizes) -> Graph:
     """Ingest a text file with id maps of the stated sizes, and make a random ConvE for it."""
-    folder = text.parent
     maps = {"entity": sizes.num_entities, "relation": sizes.num_relations}
-    paths = {kind: _write_id_map(text, folder / f"{kind}_to_id.tsv", count) for kind, count in maps.items()}
+    paths = {kind: _write_id_map(text, text.parent / f"{kind}_to_id.tsv", count) for kind, count in maps.items()}
+    return _graph(name, text, paths, sizes)
+
+
+def graph_of_ids(folder: Path, triples: NDArray[np.int64], sizes: Sizes) -> Graph:
+    """Ingest triples of ids, which they keep, and make a random ConvE for them."""
+    folder.mkdir(parents=True)
+    text = folder / "train.txt"
+    np.savetxt(text, triples, fmt="%d", delimiter="\t")
+    paths = {kind: folder / f"{kind}_to_id.tsv" for kind in ("entity", "relation")}
+    for path, count in zip(paths.values(), (sizes.num_entities, sizes.num_relations), strict=True):
+        path.write_text("".join(f"{number}\t{number}\n" for number in range(count)))
+    return _graph(folder.name, text, paths, sizes)
+
+
+def _graph(name: str, text: Path, maps: Mapping[str, Path], sizes: Sizes) -> Graph:
     store = tracin_dask.ingest(
         text,
-        folder / "graph.zarr",
-        entity_to_id=paths["entity"],
-        relation_to_id=paths["relation"],
+        text.parent / "graph.zarr",
+        entity_to_id=maps["entity"],
+        relation_to_id=maps["relation"],
         options=tracin_dask.IngestOptions(labels=True, map_columns="label,id"),
     )
     return Graph(
         name=name,
         text=text,
-        entity_to_id=paths["entity"],
-        relation_to_id=paths["relation"],
+        entity_to_id=maps["entity"],
+        relation_to_id=maps["relation"],
         store=store,
-        checkpoint=_random_checkpoint(folder / "model.pt", sizes),
+        checkpoint=_random_checkpoint(text.parent / "model.pt", sizes),
     )
 
 

@@ -1,0 +1,166 @@
+"""Section calls: what one more batch costs in operator calls and in waits for the device, counted without a GPU.
+
+A GPU is kept busy only where a batch is few calls, however many heads it has, and where the host never waits. Counted
+are whole runs in this process, as a GPU would be given them: one over two batches beyond one over a single batch. There
+is one checkpoint; each further one has the same calls again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.bench_models import checkpoint_of
+from benchmarks.calls import Calls, as_on_a_gpu, counted
+from benchmarks.figures import Collector
+from benchmarks.scoring import Scoring
+from benchmarks.settings import ModelSize, Settings
+from benchmarks.workloads import Graph, graph_of_ids
+from tracin_dask import SLCWA, OneToAll, RunConfig
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.resources import Resources
+from tracin_dask.runs.plan.plan import Plan, make_plan
+from tracin_dask.runs.prepare import PreparedRun, prepare
+
+BATCH = 512
+NUM_ENTITIES, NUM_RELATIONS = 2 * BATCH, 40
+TOP_K = 10
+"""Fewer reported training triples than fill a batch, so that their norms are the same calls in both runs."""
+PLANNED = {"num_triples": 270_000, "num_heads": 14_000, "num_pairs": 90_000}
+"""The sizes for which modes are chosen; about those of FB15k-237."""
+GPU = Resources(memory_bytes=128 * 2**30, device_bytes=64 * 2**30)
+PYKEEN_SIZE = ModelSize(height=4, width=8)
+GRAPHS = ("one_head", "every_head")
+
+
+def modes_of(**chosen: Any) -> Callable[[Modes], Modes]:  # noqa: ANN401 - fields of Modes
+    """Replace the way that a plan chose, but not whether it has a relation table."""
+    return lambda planned: Modes(relation_table=planned.relation_table, **chosen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way of computing influences; the plan's own, unless `modes` replaces it."""
+
+    title: str
+    num_tests: int = 16
+    options: Mapping[str, Any] = field(default_factory=dict)
+    modes: Callable[[Modes], Modes] | None = None
+    pykeen: str | None = None
+    """The model, where it is not a ConvE."""
+
+
+WAYS = {
+    "bce_t1": Way(title="bce", num_tests=1),
+    "bce_t16": Way(title="bce"),
+    "bce_t256": Way(title="bce", num_tests=256),
+    "forward": Way(title="bce, forward mode", modes=modes_of(forward=True)),
+    "rows": Way(title="bce, backward per row", modes=modes_of()),
+    "heads": Way(title="bce, Jacobians per head", modes=modes_of(head_jacobians=True)),
+    "long_runs": Way(title="bce, directions for long runs", modes=modes_of(long_run=8)),
+    "one_to_all": Way(title="one-to-all", options={"loss": OneToAll(label_smoothing=0.1)}),
+    "slcwa": Way(title="slcwa, 2 negatives", options={"loss": SLCWA(num_negatives=2)}),
+    "cosine": Way(title="cosine", options={"normalize": "cosine"}),
+    "retraining": Way(title="preset retraining", options={"preset": "retraining"}),
+    "self": Way(title="self-influence", num_tests=0, options={"mode": "self"}),
+    "distmult": Way(title="DistMult of PyKEEN", pykeen="DistMult"),
+    "tucker": Way(title="TuckER of PyKEEN", pykeen="TuckER"),
+}
+"""By the names of their figures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """The same kind of training triples: one batch of them, and two."""
+
+    one: Graph
+    two: Graph
+
+
+@pytest.fixture(scope="module")
+def graphs(settings: Settings) -> dict[str, Counted]:
+    """Make the graphs: all rows of one head and relation, and each row with a head of its own."""
+    random = np.random.default_rng(0)
+    every, tails = np.arange(NUM_ENTITIES), random.permutation(NUM_ENTITIES)
+    same = np.zeros_like(every)
+    rows = {
+        "one_head": np.stack([same + NUM_ENTITIES - 1, same, every], axis=1),
+        "every_head": np.stack([every, random.integers(0, NUM_RELATIONS, NUM_ENTITIES), tails], axis=1),
+    }
+    return {name: _counted(settings, settings.scratch / "calls" / name, rows[name]) for name in GRAPHS}
+
+
+def _counted(settings: Settings, folder: Path, triples: NDArray[np.int64]) -> Counted:
+    sizes = replace(settings.sizes, num_entities=NUM_ENTITIES, num_relations=NUM_RELATIONS)
+    one, two = (graph_of_ids(folder / f"{len(some)}", some, sizes) for some in (triples[:BATCH], triples))
+    return Counted(one=one, two=two)
+
+
+def tests_of(number: int) -> NDArray[np.int64]:
+    """Draw test triples; the first one has the head and the relation of the graph that has one, and the last tail."""
+    random = np.random.default_rng(1)
+    drawn = np.stack([random.integers(0, most, number) for most in (NUM_ENTITIES, NUM_RELATIONS, NUM_ENTITIES)], axis=1)
+    drawn[:1] = (NUM_ENTITIES - 1, 0, NUM_ENTITIES - 1)
+    return drawn
+
+
+def planned(way: Way, prepared: PreparedRun) -> Plan:
+    """Plan as for a GPU, a larger graph, and a single task."""
+    config = prepared.config.changed(device="cuda")
+    plan = make_plan(prepared.model_config, replace(prepared.workload, **PLANNED), config, GPU)
+    modes = plan.modes
+    if way.modes is not None:
+        assert isinstance(modes, Modes)  # noqa: S101 - of a ConvE
+        modes = way.modes(modes)
+    num_rows = len(prepared.store)
+    return replace(plan, modes=modes, num_triples=num_rows, num_scored=num_rows, task_rows=num_rows)
+
+
+def calls_of(way: Way, graph: Graph, checkpoint: Checkpoint) -> tuple[Calls, Plan]:
+    """Count a whole run."""
+    config = RunConfig.of(device="cpu", batch_size=BATCH, top_k=TOP_K, audit=0, **way.options)
+    tests = tests_of(way.num_tests) if way.num_tests else None
+    prepared = prepare(graph.store, checkpoint, tests, config=config)
+    job = Scoring(prepared=prepared, plan=planned(way, prepared))
+    with as_on_a_gpu(), counted() as found:
+        job.run()
+    return found, job.plan
+
+
+def calls_per_batch(way: Way, graphs: Counted, settings: Settings) -> tuple[Calls, Plan]:
+    """Count what the second batch adds."""
+    checkpoint = graphs.two.checkpoint
+    if way.pykeen is not None:
+        small = replace(settings, sizes=replace(settings.sizes, model=PYKEEN_SIZE))
+        checkpoint = checkpoint_of(way.pykeen, graphs.two, small, settings.scratch)
+    (one, _), (two, plan) = (calls_of(way, graph, checkpoint) for graph in (graphs.one, graphs.two))
+    return two - one, plan
+
+
+@pytest.mark.parametrize("name", WAYS)
+def measure_calls(
+    benchmark: BenchmarkFixture, collect: Collector, settings: Settings, graphs: dict[str, Counted], name: str
+) -> None:
+    """Count the calls of one more batch, with one head and with as many heads as rows."""
+    way, found = WAYS[name], dict[str, Calls]()
+
+    def count() -> None:
+        for graph in GRAPHS:
+            found[graph], plan = calls_per_batch(way, graphs[graph], settings)
+            collect.facts["modes"] = str(plan.modes)
+
+    benchmark.pedantic(count, rounds=1)
+    about = f"{way.title}, T = {way.num_tests}" if way.num_tests else way.title
+    one, every = (found[graph] for graph in GRAPHS)
+    prefix = f"calls.{name}"
+    collect.figure(f"{prefix}.one_head", f"{about}: one head", "calls", [one.operators])
+    collect.figure(f"{prefix}.every_head", f"{about}: as many heads as rows", "calls", [every.operators])
+    ratio = every.operators / one.operators
+    collect.figure(f"{prefix}.ratio", f"{about}: as many heads as rows / one head", "×", [ratio])
+    collect.figure(f"{prefix}.waits", f"{about}: waits, of the graph with more", "", [max(one.waits, every.waits)])

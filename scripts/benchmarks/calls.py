@@ -1,0 +1,109 @@
+"""Operator calls of a computation, and how often it makes the host wait for a device; counted on a CPU, without a GPU."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tracin_dask.influence.tiling import ON_GPU
+
+OF_A_GPU: Mapping[str, Callable[[torch.device], object]] = {
+    "tiling_of": lambda _: ON_GPU,
+    "computes_ahead": lambda _: True,
+}
+"""What the package asks of a device, by the functions' names, and what they say of a GPU."""
+PACKAGE = "tracin_dask."
+
+Operator: TypeAlias = "torch._ops.OpOverload[..., Any]"
+
+
+@dataclass(slots=True)
+class Calls:
+    """What was counted."""
+
+    operators: int = 0
+    """Calls of operators that are no views: what a GPU is given to do, and allocations."""
+    waits: int = 0
+    """Calls after which the host goes on only when a device has done its work."""
+
+    def __sub__(self, other: "Calls") -> "Calls":
+        """Give what was counted beyond another count."""
+        return Calls(operators=self.operators - other.operators, waits=self.waits - other.waits)
+
+
+@contextmanager
+def counted() -> Iterator[Calls]:
+    """Count what this thread calls within the context."""
+    found = Calls()
+    with _Copies(found), _Operators(found):
+        yield found
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Let the package take the way of a GPU on this CPU: the sizes of its pieces, and what it does not wait for.
+
+    Every module that asks is answered so, whichever these are.
+    """
+    with ExitStack() as stack:
+        for name, module in list(sys.modules.items()):
+            for question in OF_A_GPU.keys() & vars(module).keys() if name.startswith(PACKAGE) else ():
+                stack.enter_context(patch.object(module, question, OF_A_GPU[question]))
+        yield
+
+
+def makes_wait(operator: Operator, arguments: Sequence[Any], options: Mapping[str, Any]) -> bool:
+    """Tell whether an operator reads a value back, or makes a tensor whose size depends on values."""
+    tags, name = operator.tags, operator.overloadpacket
+    if name in {torch.ops.aten.index, torch.ops.aten.index_put_, torch.ops.aten.index_put}:
+        return any(index is not None and index.dtype == torch.bool for index in arguments[1])
+    if name is torch.ops.aten.repeat_interleave:
+        return options.get("output_size") is None
+    return torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
+
+
+def _is_view(operator: Operator) -> bool:
+    results = (result.alias_info for result in operator._schema.returns)  # noqa: SLF001 - there is no other way to ask
+    return any(alias is not None and not alias.is_write for alias in results)
+
+
+class _Operators(TorchDispatchMode):
+    """Counts operators, also those within differentiated and mapped functions."""
+
+    def __init__(self, found: Calls) -> None:
+        super().__init__()
+        self._found = found
+
+    def __torch_dispatch__(
+        self, func: Operator, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:  # noqa: ANN401 - what the operator gives
+        del types
+        self._found.operators += not _is_view(func)
+        self._found.waits += makes_wait(func, args, kwargs or {})
+        return func(*args, **(kwargs or {}))
+
+
+class _Copies(TorchFunctionMode):
+    """Counts copies to the host, which are no operators where the tensor is there already."""
+
+    def __init__(self, found: Calls) -> None:
+        super().__init__()
+        self._found = found
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401 - what the function gives
+        del types
+        self._found.waits += func is Tensor.cpu
+        return func(*args, **(kwargs or {}))
