@@ -32,7 +32,7 @@ BATCH = 512
 NUM_ENTITIES, NUM_RELATIONS = 2 * BATCH, 40
 TOP_K = 10
 """Fewer reported training triples than fill a batch, so that their norms are the same calls in both runs."""
-PLANNED = {"num_triples": 270_000, "num_heads": 14_000, "num_pairs": 90_000}
+PLANNED: Mapping[str, Any] = {"num_triples": 270_000, "num_heads": 14_000, "num_pairs": 90_000}
 """The sizes for which modes are chosen; about those of FB15k-237."""
 GPU = Resources(memory_bytes=128 * 2**30, device_bytes=64 * 2**30)
 PYKEEN_SIZE = ModelSize(height=4, width=8)
@@ -163,4 +163,4 @@ def measure_calls(
     collect.figure(f"{prefix}.every_head", f"{about}: as many heads as rows", "calls", [every.operators])
     ratio = every.operators / one.operators
     collect.figure(f"{prefix}.ratio", f"{about}: as many heads as rows / one head", "×", [ratio])
-    collect.figure(f"{prefix}.waits", f"{about}: waits, of the graph with more", "", [max(one.waits, every.waits)])
+    collect.figure(f"{prefix}.waits", f"{about}: waits for the device", "", [max(one.waits, every.waits)])

@@ -4,13 +4,15 @@ Both take every parameter of a ConvE into account, in this process; they take tu
 compares what the machine did in the same minute.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.agreement import overlap_of_leaders, spearman
 from benchmarks.figures import Collector
+from benchmarks.gpu import collect_use
 from benchmarks.scoring import (
     Scoring,
     all_scores,
@@ -27,6 +29,8 @@ from tracin_dask.runs.prepare import prepare
 
 LEADERS = 100
 NUMBERS_OF_TESTS = (1, 16, 256)
+MANY_TESTS = 1024
+"""A GPU takes as many at a time; on a CPU they are as fast per pair as fewer."""
 
 
 def planned(graph: Graph, settings: Settings, num_tests: int, *, mixed_precision: bool) -> Scoring:
@@ -50,23 +54,35 @@ def measure_the_engine_beside_the_loop(
         loop.append(
             loop_triples_per_second(graph.checkpoint, sample, tests, device=settings.device, threads=settings.threads)
         )
-        _forget_device_peak(settings.device)
 
     def run_engine() -> None:
         engine.append(job.num_rows / timed_run(job, settings.device).seconds)
 
     benchmark.pedantic(run_engine, setup=run_loop, rounds=settings.repeats, warmup_rounds=1)
     loop, engine = loop[1:], engine[1:]
-    prefix, about = f"engine.t{num_tests}", f"T = {num_tests}"
-    collect.figure(f"{prefix}.triples_per_second", f"{about}: engine", "triples/s", engine)
-    collect.figure(f"{prefix}.pairs_per_second", f"{about}: engine", "pairs/s", [num_tests * speed for speed in engine])
+    prefix, about = _engine_figures(collect, num_tests, engine)
     collect.figure(f"{prefix}.loop_triples_per_second", f"{about}: per-triple loop", "triples/s", loop)
     ratios = [mine / other for mine, other in zip(engine, loop, strict=True)]
     collect.figure(f"{prefix}.ratio", f"{about}: engine / loop", "×", ratios)
     collect.facts |= _about(graph, job)
-    if settings.device == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**20
-        collect.figure(f"{prefix}.device_peak", f"{about}: peak of the device's memory", "MiB", [peak])
+    collect_use(collect, prefix, about, job, settings.device)
+
+
+def measure_the_engine_with_many_test_triples(
+    benchmark: BenchmarkFixture, collect: Collector, graph: Graph, settings: Settings
+) -> None:
+    """Measure the engine alone: the loop would hold a gradient of the whole model for each test triple."""
+    if settings.device == "cpu":
+        pytest.skip(f"T = {MANY_TESTS:,} is measured on a GPU")
+    job, engine = planned(graph, settings, MANY_TESTS, mixed_precision=False), list[float]()
+    benchmark.pedantic(
+        lambda: engine.append(job.num_rows / timed_run(job, settings.device).seconds),
+        rounds=settings.repeats,
+        warmup_rounds=1,
+    )
+    prefix, about = _engine_figures(collect, MANY_TESTS, engine[1:])
+    collect.facts |= _about(graph, job)
+    collect_use(collect, prefix, about, job, settings.device)
 
 
 @pytest.mark.parametrize("num_tests", NUMBERS_OF_TESTS)
@@ -120,9 +136,12 @@ def leaders_in_common(first: InfluenceResult, second: InfluenceResult) -> list[f
     return [len(np.intersect1d(one.train_index, other.train_index)) / len(one) for one, other in pairs]
 
 
-def _forget_device_peak(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+def _engine_figures(collect: Collector, num_tests: int, speeds: Sequence[float]) -> tuple[str, str]:
+    """Add the engine's speeds; give how the names and the titles of all figures of this number begin."""
+    prefix, about = f"engine.t{num_tests}", f"T = {num_tests}"
+    collect.figure(f"{prefix}.triples_per_second", f"{about}: engine", "triples/s", speeds)
+    collect.figure(f"{prefix}.pairs_per_second", f"{about}: engine", "pairs/s", [num_tests * speed for speed in speeds])
+    return prefix, about
 
 
 def _about(graph: Graph, job: Scoring) -> dict[str, object]:

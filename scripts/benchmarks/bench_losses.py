@@ -4,6 +4,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.figures import Collector
+from benchmarks.gpu import collect_use
 from benchmarks.processes import run_measured, tracin_dask
 from benchmarks.scoring import Scoring, scoring, timed_run
 from benchmarks.settings import Settings
@@ -18,7 +19,8 @@ CHECKPOINTS, EPOCHS = 5, 25
 
 def planned(graph: Graph, settings: Settings, loss: AnyLoss, num_tests: int) -> Scoring:
     """Plan a run of all parameters under a loss."""
-    prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=RunConfig.of(top_k=100, loss=loss))
+    config = RunConfig.of(top_k=100, loss=loss, device=settings.device)
+    prepared = prepare(graph.store, graph.checkpoint, graph.tests(num_tests), config=config)
     return scoring(prepared, rows=settings.sizes.rows[num_tests], threads=settings.threads)
 
 
@@ -42,6 +44,7 @@ def measure_a_loss_beside_bce(
     collect.figure(f"{prefix}.triples_per_second", about, "triples/s", speeds)
     ratios = [mine / theirs for mine, theirs in zip(of_other[1:], of_plain[1:], strict=True)]
     collect.figure(f"{prefix}.times_bce", f"{about}, time / that of bce", "×", ratios)
+    collect_use(collect, prefix, about, other, settings.device)
 
 
 def measure_several_checkpoints(benchmark: BenchmarkFixture, collect: Collector, settings: Settings) -> None:
@@ -55,7 +58,7 @@ def measure_several_checkpoints(benchmark: BenchmarkFixture, collect: Collector,
     command = tracin_dask(
         *("run", "--model-path", model / "checkpoints", "--train", UMLS / "train.txt", "--test", UMLS / "test.txt"),
         *("--cache-dir", model / "cache", "--loss", "one-to-all", "--label-smoothing", "0.1"),
-        *("--output-dir", model / "why", "--overwrite", "--restart"),
+        *("--output-dir", model / "why", "--overwrite", "--restart", "--device", settings.device),
     )
     seconds: list[float] = []
     benchmark.pedantic(lambda: seconds.append(run_measured(command).seconds), rounds=settings.repeats, warmup_rounds=1)

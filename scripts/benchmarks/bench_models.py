@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
-from benchmarks import loop
 from benchmarks.figures import Collector
-from benchmarks.scoring import scoring, timed_run
+from benchmarks.gpu import collect_use
+from benchmarks.scoring import loop_triples_per_second, scoring, timed_run
 from benchmarks.settings import Settings
 from benchmarks.workloads import Graph
 from tracin_dask import ModelDescription, RunConfig, load_checkpoint
@@ -44,8 +45,9 @@ def checkpoint_of(name: str, graph: Graph, settings: Settings, folder: Path) -> 
 
 
 def score_of_pykeen(model: nn.Module, triple: Tensor) -> Tensor:
-    """Score one triple."""
-    scores: Tensor = model.score_hrt(triple[None])
+    """Score one triple of a loaded model."""
+    of_pykeen: Any = model.model
+    scores: Tensor = of_pykeen.score_hrt(triple[None])
     return scores.flatten()[0]
 
 
@@ -56,17 +58,19 @@ def measure_a_model_beside_the_loop(
 ) -> None:
     """Take turns: the loop on some training triples, the engine on more."""
     checkpoint, tests = checkpoint_of(name, graph, settings, settings.scratch), graph.tests(num_tests)
-    prepared = prepare(graph.store, checkpoint, tests, config=RunConfig.of(top_k=100))
+    prepared = prepare(graph.store, checkpoint, tests, config=RunConfig.of(top_k=100, device=settings.device))
     rows = min(MODELS[name].rows, settings.sizes.rows[num_tests])
     job = scoring(prepared, rows=rows, threads=settings.threads)
-    sample = torch.from_numpy(graph.tests(MODELS[name].loop_rows))
+    sample = graph.tests(MODELS[name].loop_rows)
     by_loop: list[float] = []
     by_engine: list[float] = []
 
     def run_loop() -> None:
-        torch.set_num_threads(settings.threads)
-        asked = torch.from_numpy(tests)
-        by_loop.append(loop.triples_per_second(checkpoint.model.model, sample, asked, score=score_of_pykeen))
+        by_loop.append(
+            loop_triples_per_second(
+                checkpoint, sample, tests, device=settings.device, threads=settings.threads, score=score_of_pykeen
+            )
+        )
 
     def run_engine() -> None:
         by_engine.append(job.num_rows / timed_run(job, settings.device).seconds)
@@ -77,6 +81,7 @@ def measure_a_model_beside_the_loop(
     collect.figure(f"{prefix}.loop_triples_per_second", f"{about}: per-triple loop", "triples/s", by_loop[1:])
     ratios = [mine / other for mine, other in zip(by_engine[1:], by_loop[1:], strict=True)]
     collect.figure(f"{prefix}.ratio", f"{about}: engine / loop", "×", ratios)
+    collect_use(collect, prefix, about, job, settings.device)
 
 
 def _pykeen_model(name: str, num_entities: int, num_relations: int, dim: int) -> nn.Module:

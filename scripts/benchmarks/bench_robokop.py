@@ -1,6 +1,7 @@
 """Section robokop: the whole command, as its users start it, on a synthetic graph of ROBOKOP's size.
 
-The command chooses its own workers and threads. Memory is that of the client and all workers together.
+The command chooses its own workers and threads on the given device. Memory is that of the client and all workers
+together.
 """
 
 import shutil
@@ -14,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from benchmarks.commands import ingest_synthetic, ingested, stated_seconds
 from benchmarks.figures import Collector
 from benchmarks.processes import Measured, run_measured, tracin_dask
-from benchmarks.settings import Settings
+from benchmarks.settings import Device, Settings
 from benchmarks.workloads import SyntheticGraph
 
 TOP_K = "100"
@@ -34,13 +35,13 @@ class Kind:
         """Say which run it is."""
         return ", ".join([f"T = {1 if self.is_single else num_tests}", *self.options])
 
-    def command(self, graph: SyntheticGraph, store: Path, output: Path) -> list[str]:
+    def command(self, graph: SyntheticGraph, store: Path, output: Path, device: Device) -> list[str]:
         """Give the command line; `output` is a folder."""
         tests = ["--test", graph.file("test.txt"), "--output-dir", output]
         if self.is_single:
             tests = ["--test-triple", *graph.first_test(), "--output", output / "why.json"]
-        model = graph.file("model.pt")
-        return tracin_dask("run", "--model-path", model, "--train", store, "--top-k", TOP_K, *tests, *self.options)
+        model = ("--model-path", graph.file("model.pt"), "--device", device)
+        return tracin_dask("run", *model, "--train", store, "--top-k", TOP_K, *tests, *self.options)
 
     def result(self, output: Path) -> Path:
         """Name the file that states how the run went."""
@@ -71,7 +72,7 @@ def measure_run(
 ) -> None:
     """Run the command, from reading the checkpoint to the written result."""
     output = settings.scratch / "robokop" / kind.name
-    command = kind.command(synthetic, ingested(synthetic, settings), output)
+    command = kind.command(synthetic, ingested(synthetic, settings), output, settings.device)
     rounds: list[Measured] = []
     stages: list[dict[str, float]] = []
 
@@ -85,7 +86,8 @@ def measure_run(
     for stage in stages[0]:
         values = [stated[stage] for stated in stages]
         collect.figure(f"robokop.{kind.name}.stated.{stage}", f"{title}: {stage} of the result", "s", values)
-    collect.facts["command"] = " ".join(["tracin-dask", *command[1:2], "...", *kind.options])
+    facts = ["tracin-dask", *command[1:2], "...", "--device", settings.device, *kind.options]
+    collect.facts["command"] = " ".join(facts)
 
 
 def _add_rounds(collect: Collector, name: str, title: str, rounds: Sequence[Measured]) -> None:

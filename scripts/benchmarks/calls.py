@@ -1,14 +1,15 @@
-"""Operator calls of a computation, and how often it makes the host wait for a device; counted on a CPU, without a GPU."""
+"""Operator calls of a computation, and how often it makes the host wait for its device; counted without a GPU."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,8 +21,6 @@ OF_A_GPU: Mapping[str, Callable[[torch.device], object]] = {
 }
 """What the package asks of a device, by the functions' names, and what they say of a GPU."""
 PACKAGE = "tracin_dask."
-
-Operator: TypeAlias = "torch._ops.OpOverload[..., Any]"
 
 
 @dataclass(slots=True)
@@ -59,7 +58,7 @@ def as_on_a_gpu() -> Iterator[None]:
         yield
 
 
-def makes_wait(operator: Operator, arguments: Sequence[Any], options: Mapping[str, Any]) -> bool:
+def makes_wait(operator: OpOverload, arguments: Sequence[Any], options: Mapping[str, Any]) -> bool:
     """Tell whether an operator reads a value back, or makes a tensor whose size depends on values."""
     tags, name = operator.tags, operator.overloadpacket
     if name in {torch.ops.aten.index, torch.ops.aten.index_put_, torch.ops.aten.index_put}:
@@ -69,7 +68,7 @@ def makes_wait(operator: Operator, arguments: Sequence[Any], options: Mapping[st
     return torch.Tag.data_dependent_output in tags or torch.Tag.dynamic_output_shape in tags
 
 
-def _is_view(operator: Operator) -> bool:
+def _is_view(operator: OpOverload) -> bool:
     results = (result.alias_info for result in operator._schema.returns)  # noqa: SLF001 - there is no other way to ask
     return any(alias is not None and not alias.is_write for alias in results)
 
@@ -82,7 +81,7 @@ class _Operators(TorchDispatchMode):
         self._found = found
 
     def __torch_dispatch__(
-        self, func: Operator, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self, func: OpOverload, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:  # noqa: ANN401 - what the operator gives
         del types
         self._found.operators += not _is_view(func)

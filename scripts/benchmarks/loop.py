@@ -22,7 +22,7 @@ def gradients(model: nn.Module, triple: Tensor, score_one: Score = score_among_a
     """Differentiate the loss of one triple by every parameter."""
     model.zero_grad()
     score = score_one(model, triple)
-    binary_cross_entropy_with_logits(score[None], torch.ones(1)).backward()
+    binary_cross_entropy_with_logits(score[None], torch.ones(1, device=score.device)).backward()
     return {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
 
 

@@ -31,9 +31,8 @@ class Section:
         return max(self.machine[when]["matrix_product_gflops"] for when in ("before", "after"))
 
     def verdicts(self) -> list[Verdict]:
-        """Put the figures beside the requirements, which are of full runs on a CPU."""
-        applies = not self.is_quick and self.machine["device"] == "cpu"
-        return judge(self.figures, self.gflops, applies=applies)
+        """Put the figures beside the requirements, which are of full runs on a device of this kind."""
+        return judge(self.figures, self.gflops, device=self.machine["device"], applies=not self.is_quick)
 
 
 class ReportError(ValueError):

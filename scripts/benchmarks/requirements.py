@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.figures import Figure
+from benchmarks.settings import Device
 
 Relation = Literal["at least", "at most", "less than"]
 _SIGNS = {"at least": "≥", "at most": "≤", "less than": "<"}
@@ -12,12 +13,16 @@ _SIGNS = {"at least": "≥", "at most": "≤", "less than": "<"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """A bound of one figure's median; `per_gflops` multiplies it by G, this machine's matrix product in GFLOP/s."""
+    """A bound of one figure's median, where it was measured with a device.
+
+    `per_gflops` multiplies the bound by G, this machine's matrix product in GFLOP/s.
+    """
 
     figure: str
     relation: Relation
     bound: float
     per_gflops: bool = False
+    device: Device = "cpu"
 
     def limit(self, gflops: float) -> float:
         """Give the bound on a machine."""
@@ -48,7 +53,48 @@ def _engine(num_tests: int, *, times_loop: float, per_gflops: float, counts: str
     ]
 
 
+CALLED = (
+    *("bce_t1", "bce_t16", "bce_t256", "forward", "rows", "heads", "long_runs", "one_to_all", "slcwa", "cosine"),
+    *("retraining", "self", "distmult", "tucker"),
+)
+"""The ways of computing whose calls are counted, by the names of their figures."""
+
+
+def _calls(name: str) -> list[Requirement]:
+    prefix = f"calls.{name}"
+    return [
+        *(
+            Requirement(figure=f"{prefix}.{graph}", relation="at most", bound=300)
+            for graph in ("one_head", "every_head")
+        ),
+        Requirement(figure=f"{prefix}.ratio", relation="at most", bound=1.05),
+        Requirement(figure=f"{prefix}.waits", relation="at most", bound=0),
+    ]
+
+
+def _on_gpu(figure: str, relation: Relation, bound: float) -> Requirement:
+    return Requirement(figure=figure, relation=relation, bound=bound, device="cuda")
+
+
+PLANNED_ON_GPU = (
+    *(f"engine.t{number}" for number in (1, 16, 256, 1024)),
+    *(f"losses.{loss}.t{number}" for loss in ("one-to-all", "slcwa") for number in (1, 16)),
+    *(f"models.{model}.t{number}" for model in ("distmult", "rotate", "tucker") for number in (1, 16)),
+)
+"""Runs on a GPU whose planned bytes are compared with the device's peak."""
+GPU_REQUIREMENTS: Sequence[Requirement] = (
+    _on_gpu("engine.t1.triples_per_second", "at least", 6e6),
+    _on_gpu("engine.t16.triples_per_second", "at least", 2e6),
+    _on_gpu("engine.t256.triples_per_second", "at least", 1e6),
+    _on_gpu("engine.t256.busy", "at least", 0.6),
+    _on_gpu("losses.one-to-all.t16.triples_per_second", "at least", 2e6),
+    *(_on_gpu(f"{run}.plan_per_peak", "at most", 1.3) for run in PLANNED_ON_GPU),
+    _on_gpu("robokop.t750.seconds", "at most", 15),
+    _on_gpu("robokop.t1.seconds", "at most", 8),
+)
+"""Of a card like an H100. They are aims: the project has measured none of these figures yet."""
 REQUIREMENTS: Sequence[Requirement] = (
+    *(requirement for name in CALLED for requirement in _calls(name)),
     *_engine(1, times_loop=1_000, per_gflops=600, counts="triples"),
     *_engine(16, times_loop=500, per_gflops=150, counts="triples"),
     *_engine(256, times_loop=4_000, per_gflops=30_000, counts="pairs"),
@@ -71,6 +117,7 @@ REQUIREMENTS: Sequence[Requirement] = (
     Requirement(figure="dask.two_workers", relation="at least", bound=1.7),
     Requirement(figure="start.first_result", relation="at most", bound=8),
     Requirement(figure="start.help", relation="less than", bound=0.5),
+    *GPU_REQUIREMENTS,
 )
 
 
@@ -84,9 +131,16 @@ class Verdict:
 
 
 def judge(
-    figures: Sequence[Figure], gflops: float, *, applies: bool, requirements: Sequence[Requirement] = REQUIREMENTS
+    figures: Sequence[Figure],
+    gflops: float,
+    *,
+    device: Device,
+    applies: bool,
+    requirements: Sequence[Requirement] = REQUIREMENTS,
 ) -> list[Verdict]:
-    """Put every figure beside its requirement; with `applies` false, the requirements are named, not judged.
+    """Put every figure beside what is required of it on the device that it was measured with.
+
+    With `applies` false, the requirements are named, not judged.
 
     Raises
     ------
@@ -96,7 +150,7 @@ def judge(
     names = [figure.name for figure in figures]
     if len(set(names)) < len(names):
         raise ValueError(f"figures of the same name: {sorted({name for name in names if names.count(name) > 1})}")
-    wanted: Mapping[str, Requirement] = {requirement.figure: requirement for requirement in requirements}
+    wanted: Mapping[str, Requirement] = {one.figure: one for one in requirements if one.device == device}
     return [_verdict(figure, wanted.get(figure.name), gflops, applies=applies) for figure in figures]
 
 

@@ -15,7 +15,7 @@ from benchmarks.machine import synchronize
 from tracin_dask import InfluenceResult, RunConfig, keep_freed_memory
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
-from tracin_dask.resources import of_this_process
+from tracin_dask.resources import MEMORY_SHARE, of_this_process
 from tracin_dask.runs.execute.driver import carry_out
 from tracin_dask.runs.plan.plan import Plan, make_plan
 from tracin_dask.runs.prepare import PreparedRun, prepare
@@ -53,10 +53,20 @@ def scoring(prepared: PreparedRun, *, rows: int, threads: int, workers: int = 1)
     """Plan a run over the first rows; what the plan chooses is what it chooses for the whole store."""
     here = of_this_process()
     resources = replace(
-        here, num_workers=workers, threads_per_worker=threads, memory_bytes=here.memory_bytes // workers
+        here,
+        num_workers=workers,
+        threads_per_worker=threads,
+        memory_bytes=here.memory_bytes // workers,
+        device_bytes=device_bytes() if prepared.config.computing.device == "cuda" else None,
     )
     plan = make_plan(prepared.model_config, prepared.workload, prepared.config, resources)
     return Scoring(prepared=prepared, plan=replace(plan, num_triples=min(rows, len(prepared.store))))
+
+
+def device_bytes() -> int:
+    """Give the memory of the GPU that a run may take, as a worker on it would."""
+    _, total = torch.cuda.mem_get_info()
+    return int(MEMORY_SHARE * total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,22 +107,27 @@ def all_scores(
 
 
 def loop_triples_per_second(
-    checkpoint: Checkpoint, train: NDArray[np.int64], tests: NDArray[np.int64], *, device: str, threads: int
+    checkpoint: Checkpoint,
+    train: NDArray[np.int64],
+    tests: NDArray[np.int64],
+    *,
+    device: str,
+    threads: int,
+    score: loop.Score = loop.score_among_all,
 ) -> float:
     """Time the per-triple autograd loop."""
     torch.set_num_threads(threads)
     with model_on(checkpoint, device):
         triples = (torch.from_numpy(triples).to(device) for triples in (train, tests))
-        return loop.triples_per_second(checkpoint.model, *triples)
+        return loop.triples_per_second(checkpoint.model, *triples, score=score)
 
 
 @contextmanager
 def model_on(checkpoint: Checkpoint, device: str) -> Iterator[None]:
-    """Move a checkpoint's model to a device, where new tensors are made, too, and back."""
+    """Move a checkpoint's model to a device, and back."""
     checkpoint.model.to(device)
     try:
-        with torch.device(device):
-            yield
+        yield
     finally:
         checkpoint.model.zero_grad(set_to_none=True)
         checkpoint.model.to("cpu")

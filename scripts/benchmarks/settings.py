@@ -23,6 +23,9 @@ SECTIONS = {
 }
 """Every section and what it measures; each is a file bench_NAME.py."""
 
+ON_GPU = ("engine", "losses", "models", "robokop")
+"""The sections that measure a GPU, too."""
+
 Device = Literal["cpu", "cuda"]
 
 
@@ -69,7 +72,7 @@ class Sizes:
     num_relations: int = 237
     num_triples: int = 272_115
     model: ModelSize = field(default_factory=lambda: ModelSize(height=10, width=20))
-    rows: dict[int, int] = field(default_factory=lambda: {1: 272_115, 16: 272_115, 256: 272_115})
+    rows: dict[int, int] = field(default_factory=lambda: dict.fromkeys((1, 16, 256, 1024), 272_115))
     loop_rows: dict[int, int] = field(default_factory=lambda: {1: 96, 16: 48, 256: 8})
     agreement_tests: int = 8
     matrix_sizes: tuple[int, ...] = (1024, 2048, 4096)
@@ -89,7 +92,7 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    rows={1: 32_768, 16: 16_384, 256: 8_192},
+    rows={1: 32_768, 16: 16_384, 256: 8_192, 1024: 8_192},
     loop_rows={1: 16, 16: 8, 256: 2},
     agreement_tests=4,
     matrix_sizes=(1024, 2048),
