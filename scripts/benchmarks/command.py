@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import machine, tables
 from benchmarks.processes import CommandError
 from benchmarks.report import ReportError, complete, read_sections, sections_of
-from benchmarks.settings import FULL, ON_GPU, QUICK, SECTIONS, Settings, SettingsPlugin, default_graph
+from benchmarks.settings import FULL, GPU_SECTIONS, QUICK, SECTIONS, Settings, SettingsPlugin, default_graph
 
 HERE = Path(__file__).resolve().parent
 DESCRIPTION = """Measure the engine and the whole command on this machine.
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
 def settings_of(options: argparse.Namespace, scratch: Path) -> Settings:
     """Turn the command line into settings."""
     return Settings(
-        sections=tuple(options.sections or (ON_GPU if options.device == "cuda" else SECTIONS)),
+        sections=tuple(options.sections or (GPU_SECTIONS if options.device == "cuda" else SECTIONS)),
         device=options.device,
         threads=options.threads,
         repeats=options.repeats or (2 if options.quick else 5),
@@ -160,9 +160,11 @@ def _measure(options: argparse.Namespace) -> int:
 def _refuse_device(options: argparse.Namespace) -> None:
     if options.device != "cuda":
         return
-    others = [name for name in options.sections if name not in ON_GPU]
+    others = [name for name in options.sections if name not in GPU_SECTIONS]
     if others:
-        raise CommandError(f"--device cuda measures the sections {', '.join(ON_GPU)}; leave {', '.join(others)} out")
+        raise CommandError(
+            f"--device cuda measures the sections {', '.join(GPU_SECTIONS)}; leave {', '.join(others)} out"
+        )
     if not torch.cuda.is_available():
         raise CommandError(
             f"--device cuda, but PyTorch {torch.__version__} finds no GPU; install a PyTorch with CUDA on a machine "

@@ -39,8 +39,8 @@ class Requirement:
         """Say what is required."""
         sign = _SIGNS[self.relation]
         if not self.per_gflops:
-            return f"{sign} {self.bound:,g}"
-        return f"{sign} {self.bound:,g}·G = {self.limit(gflops):,.0f}"
+            return f"{sign} {self.bound:,.12g}"
+        return f"{sign} {self.bound:,.12g}·G = {self.limit(gflops):,.0f}"
 
 
 def _engine(num_tests: int, *, times_loop: float, per_gflops: float, counts: str) -> list[Requirement]:

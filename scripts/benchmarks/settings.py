@@ -23,7 +23,7 @@ SECTIONS = {
 }
 """Every section and what it measures; each is a file bench_NAME.py."""
 
-ON_GPU = ("engine", "losses", "models", "robokop")
+GPU_SECTIONS = ("engine", "losses", "models", "robokop")
 """The sections that measure a GPU, too."""
 
 Device = Literal["cpu", "cuda"]

@@ -1,4 +1,4 @@
-"""The command `scripts/make_graph` in this process, and a graph that it made."""
+"""The command `scripts/make_graph` in this process, and a graph that it made; where benchmarks are measured."""
 
 import importlib.util
 import sys
@@ -10,9 +10,12 @@ from typing import Any
 
 import click.testing
 import pytest
+from needs import need_packages
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SMALL = {"triples": 10_000, "entities": 1_000, "test_triples": 50, "valid_triples": 10}
+
+sys.path.append(str(SCRIPTS))
 
 MakeGraph = Callable[..., click.testing.Result]
 
@@ -37,10 +40,17 @@ class MadeGraph:
         return {label: int(number) for label, number in pairs}
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """Measure on the shipped graph; beside other tests, too, where pytest-benchmark would measure nothing."""
+    need_packages("pytest_benchmark")
+    for name in ("TRACIN_DASK_DATA", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def make_graph_module() -> ModuleType:
     """Import the script as Python does when it is run: from its file, with its folder on the path."""
-    sys.path.append(str(SCRIPTS))
     spec = importlib.util.spec_from_file_location("make_graph", SCRIPTS / "make_graph.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

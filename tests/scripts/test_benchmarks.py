@@ -4,44 +4,21 @@ import dataclasses
 import importlib
 import json
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from benchmarks import command, report, tables
+from benchmarks.agreement import overlap_of_leaders, ranks, spearman
+from benchmarks.commands import stated_seconds
+from benchmarks.figures import Collector, Figure
+from benchmarks.fit import fit_line
+from benchmarks.processes import CommandError, collected_json, run_measured, start
+from benchmarks.requirements import REQUIREMENTS, Requirement, judge
+from benchmarks.scoring import mixed_is_float32
+from benchmarks.settings import GPU_SECTIONS, SECTIONS
 from needs import need_packages
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-sys.path.append(str(SCRIPTS))
-
-from benchmarks import command, report, tables  # noqa: E402 - scripts/ must be on the path
-from benchmarks.agreement import overlap_of_leaders, ranks, spearman  # noqa: E402 - scripts/ must be on the path
-from benchmarks.commands import stated_seconds  # noqa: E402 - scripts/ must be on the path
-from benchmarks.figures import Collector, Figure  # noqa: E402 - scripts/ must be on the path
-from benchmarks.fit import fit_line  # noqa: E402 - scripts/ must be on the path
-from benchmarks.processes import CommandError, collected_json, run_measured, start  # noqa: E402 - scripts/ must be on the path
-from benchmarks.requirements import REQUIREMENTS, Requirement, judge  # noqa: E402 - scripts/ must be on the path
-from benchmarks.scoring import mixed_is_float32  # noqa: E402 - scripts/ must be on the path
-from benchmarks.settings import SECTIONS, ModelSize, Settings, Sizes  # noqa: E402 - scripts/ must be on the path
-
-TINY = Sizes(
-    num_entities=40,
-    num_relations=4,
-    num_triples=400,
-    model=ModelSize(height=4, width=6),
-    rows={1: 200, 16: 100, 256: 50},
-    loop_rows={1: 2, 16: 2, 256: 1},
-    agreement_tests=2,
-    matrix_sizes=(64,),
-)
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """Measure on the shipped graph; beside other tests, too, where pytest-benchmark would measure nothing."""
-    need_packages("pytest_benchmark")
-    for name in ("TRACIN_DASK_DATA", "PYTEST_XDIST_WORKER"):
-        monkeypatch.delenv(name, raising=False)
+from tiny_benchmark import measured, measured_section, required
 
 
 @pytest.fixture(scope="module")
@@ -94,27 +71,49 @@ def test_a_requirement_per_gflops_grows_with_the_machine():
     assert requirement.text(100) == "≥ 600·G = 60,000"
 
 
-def test_requirements_name_each_figure_once_and_a_section_that_exists():
-    named = [requirement.figure for requirement in REQUIREMENTS]
+def test_requirements_name_each_figure_once_per_device_and_a_section_that_exists():
+    named = [(requirement.device, requirement.figure) for requirement in REQUIREMENTS]
     assert len(set(named)) == len(named)
-    assert {name.partition(".")[0] for name in named} <= set(SECTIONS)
+    for device, sections_of_device in (("cpu", SECTIONS), ("cuda", GPU_SECTIONS)):
+        assert {name.partition(".")[0] for one, name in named if one == device} <= set(sections_of_device)
 
 
 def test_figures_without_a_requirement_are_listed_unjudged():
     wanted = [Requirement(figure="b", relation="at most", bound=1)]
-    verdicts = judge([figure(2, name="a"), figure(2, name="b")], 1, applies=True, requirements=wanted)
+    found = [figure(2, name="a"), figure(2, name="b")]
+    verdicts = judge(found, 1, device="cpu", applies=True, requirements=wanted)
     assert [(verdict.required, verdict.met) for verdict in verdicts] == [("", None), ("≤ 1", False)]
 
 
 def test_two_benchmark_figures_with_one_name_are_refused():
     with pytest.raises(ValueError, match=r"same name: \['a'\]"):
-        judge([figure(1, name="a"), figure(2, name="a")], 1, applies=True)
+        judge([figure(1, name="a"), figure(2, name="a")], 1, device="cpu", applies=True)
 
 
-@pytest.mark.parametrize("options", [{"is_quick": True}, {"device": "cuda"}])
-def test_quick_runs_and_gpus_are_not_judged(options):
-    (section,) = sections(**options)
+def test_a_requirement_is_judged_only_on_its_device():
+    wanted = [
+        Requirement(figure="a", relation="at most", bound=3),
+        Requirement(figure="a", relation="at most", bound=1, device="cuda"),
+        Requirement(figure="b", relation="at most", bound=1, device="cuda"),
+    ]
+    found = [figure(2, name="a"), figure(2, name="b")]
+    on_cpu, on_gpu = (judge(found, 1, device=one, applies=True, requirements=wanted) for one in ("cpu", "cuda"))
+    assert [(verdict.required, verdict.met) for verdict in on_cpu] == [("≤ 3", True), ("", None)]
+    assert [(verdict.required, verdict.met) for verdict in on_gpu] == [("≤ 1", False), ("≤ 1", False)]
+
+
+def test_quick_runs_are_not_judged():
+    (section,) = sections(is_quick=True)
     assert {verdict.met for verdict in section.verdicts()} == {None}
+
+
+def test_a_report_of_a_gpu_is_judged_by_what_is_required_of_gpus():
+    (section,) = sections(device="cuda")
+    assert [(verdict.required, verdict.met) for verdict in section.verdicts()] == [
+        ("≥ 6,000,000", False),
+        ("", None),
+        ("", None),
+    ]
 
 
 def test_the_faster_of_two_machine_measurements_counts():
@@ -268,11 +267,19 @@ def test_help_names_every_section_and_asks_for_gpu_figures():
     assert "please send that file in" in text
 
 
+def test_cuda_measures_by_default_the_sections_that_a_gpu_has(tmp_path):
+    settings = [command.settings_of(command.parser().parse_args(words), tmp_path) for words in ([], ["--device=cuda"])]
+    assert [one.sections for one in settings] == [tuple(SECTIONS), ("engine", "losses", "models", "robokop")]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["engines"], "no section engines; there are: engine"),
-        (["--device", "cuda", "robokop"], "--device cuda measures the section engine"),
+        (
+            ["--device", "cuda", "robokop", "dask"],
+            "--device cuda measures the sections engine, losses, models, robokop; leave dask out",
+        ),
     ],
 )
 def test_benchmarks_refuse_invalid_options(words, message, capsys):
@@ -300,31 +307,15 @@ def test_a_stored_report_is_shown_and_drawn_again(tmp_path, capsys):
 
 @pytest.mark.usefixtures("alone")
 def test_the_losses_section_measures_a_tiny_graph(tmp_path):
-    (section,) = report.sections_of(json.loads(json.dumps(measured("losses", tmp_path, repeats=1))))
+    section = measured_section("losses", tmp_path, repeats=1)
     figures = {figure.name for figure in section.figures}
-    assert {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("losses.")} <= figures
+    assert required("losses") <= figures
     assert {"losses.slcwa.t1.times_bce", "losses.one-to-all.t1.times_bce"} <= figures
-
-
-def measured(section: str, folder: Path, repeats: int = 2) -> dict:
-    settings = Settings(
-        sections=(section,),
-        device="cpu",
-        threads=1,
-        repeats=repeats,
-        is_quick=True,
-        sizes=TINY,
-        graph=folder / "unused",
-        scratch=folder,
-    )
-    contents, is_complete = command.measure(settings)
-    assert is_complete
-    return contents
 
 
 @pytest.mark.usefixtures("alone")
 def test_the_models_section_measures_a_tiny_graph(tmp_path):
-    (section,) = report.sections_of(json.loads(json.dumps(measured("models", tmp_path, repeats=1))))
+    section = measured_section("models", tmp_path, repeats=1)
     figures = {figure.name for figure in section.figures}
     assert {f"models.{name}.t{t}.ratio" for name in ("distmult", "rotate", "tucker") for t in (1, 16)} <= figures
 
@@ -334,7 +325,7 @@ def test_the_engine_section_measures_a_tiny_graph(tmp_path):
     contents = measured("engine", tmp_path)
     (section,) = report.sections_of(json.loads(json.dumps(contents)))
     figures = {figure.name: figure for figure in section.figures}
-    wanted = {requirement.figure for requirement in REQUIREMENTS if requirement.figure.startswith("engine.")}
+    wanted = required("engine")
     if mixed_is_float32("cpu"):
         wanted = {name for name in wanted if not name.endswith((".mixed.ratio", ".mixed.overlap"))}
     assert wanted <= set(figures)
