@@ -46,10 +46,9 @@ EPILOG = """The first robokop, scaling or dask makes the synthetic graph (18.6 m
 --graph says where). FB15k-237 is found in the folder that TRACIN_DASK_DATA names; without it a random graph of its size
 is measured.
 
-On a GPU: scripts/bench --device cuda --json gpu.json measures engine, losses, models and robokop there, and also how
-busy the GPU is, its memory's peak, and what the plan counts of it. The section calls counts without a GPU what keeps
-one waiting. The project has not measured these figures on a GPU yet, states none, and requires of a card like an H100
-what it aims at: please send that file in.
+On a GPU: scripts/bench --device cuda --json gpu.json measures the sections engine, losses, models and robokop. It also
+reports how busy the GPU is, the peak of its memory, and what the plan counts of it. The project has not measured these
+figures yet and states none; its requirements for a card like an H100 are aims. Please send that file in.
 """
 
 

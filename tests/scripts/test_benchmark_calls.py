@@ -1,6 +1,8 @@
 """The section calls: what counts as an operator and as a wait, and which way of a GPU is counted on a CPU."""
 
 import importlib
+import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -60,6 +62,15 @@ def test_every_module_takes_the_way_of_a_gpu_within_the_context_only():
     with as_on_a_gpu():
         assert [module.tiling_of(here) for module in (folded, id_join)] == [ON_GPU, ON_GPU]
     assert [module.tiling_of(here) for module in (folded, id_join)] == [ON_CPU, ON_CPU]
+
+
+def test_every_question_about_a_device_is_answered_in_the_package_alone(monkeypatch):
+    asking, other = ModuleType("tracin_dask.asking"), ModuleType("other")
+    for module in (asking, other):
+        module.computes_ahead = lambda device: device.type != "cpu"
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    with as_on_a_gpu():
+        assert [module.computes_ahead(torch.device("cpu")) for module in (asking, other)] == [True, False]
 
 
 @pytest.mark.usefixtures("alone")

@@ -264,7 +264,7 @@ def test_plot_axes_have_short_numbers(plots, value, text):
 def test_help_names_every_section_and_asks_for_gpu_figures():
     text = command.parser().format_help()
     assert all(f"  {name} " in text for name in SECTIONS)
-    assert "please send that file in" in text
+    assert "Please send that file in" in text
 
 
 def test_cuda_measures_by_default_the_sections_that_a_gpu_has(tmp_path):
