@@ -63,7 +63,6 @@ WAYS = {
     "forward": Way(title="bce, forward mode", modes=modes_of(forward=True)),
     "rows": Way(title="bce, backward per row", modes=modes_of()),
     "heads": Way(title="bce, Jacobians per head", modes=modes_of(head_jacobians=True)),
-    "long_runs": Way(title="bce, directions for long runs", modes=modes_of(long_run=8)),
     "one_to_all": Way(title="one-to-all", options={"loss": OneToAll(label_smoothing=0.1)}),
     "slcwa": Way(title="slcwa, 2 negatives", options={"loss": SLCWA(num_negatives=2)}),
     "cosine": Way(title="cosine", options={"normalize": "cosine"}),

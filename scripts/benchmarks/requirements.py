@@ -54,7 +54,7 @@ def _engine(num_tests: int, *, times_loop: float, per_gflops: float, counts: str
 
 
 CALLED = (
-    *("bce_t1", "bce_t16", "bce_t256", "forward", "rows", "heads", "long_runs", "one_to_all", "slcwa", "cosine"),
+    *("bce_t1", "bce_t16", "bce_t256", "forward", "rows", "heads", "one_to_all", "slcwa", "cosine"),
     *("retraining", "self", "distmult", "tucker"),
 )
 """The ways of computing whose calls are counted, by the names of their figures."""

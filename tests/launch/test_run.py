@@ -173,3 +173,13 @@ class TestRefused:
 
 def test_tracin_dask_run_is_the_run_of_launch():
     assert tracin_dask.run is run
+
+
+def test_a_run_in_this_process_is_planned_with_the_memory_of_its_gpu(graph, checkpoint, monkeypatch):
+    monkeypatch.setattr("tracin_dask.launch.run.gpu_count", lambda: 1)
+    monkeypatch.setattr("tracin_dask.resources.own_gpu", lambda: ("GPU-1", 8 * 2**30))
+    sizes = [
+        run(graph.store, checkpoint, graph.test_triples, config=RunConfig.of(device=device)).run["batch_size"]
+        for device in ("auto", "cpu")
+    ]
+    assert sizes[0] > sizes[1]

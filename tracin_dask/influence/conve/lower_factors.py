@@ -150,7 +150,7 @@ def _through_heads(back: _LowerPass) -> None:
             for keys in key_chunks(back.model, len(part.keys)):
                 jacobians = back.precision.operand(kernel_jacobians(back.model, part, back.precision, keys))
                 rows = slice(int(stops[keys.start] - lengths[keys.start]), int(stops[keys.stop - 1]))
-                back.moments[rows] += back.by_run(back.at_projection[rows], jacobians, lengths[keys])
+                back.moments[rows].add_(back.by_run(back.at_projection[rows], jacobians, lengths[keys]))
                 del jacobians  # before the next ones are made
 
 
