@@ -64,6 +64,14 @@ def test_a_device_is_not_asked_more_often_for_more_batches(make_job: MakeJob, gr
     assert reads(job, 8 * BATCH_SIZE) == reads(job, BATCH_SIZE)
 
 
+# torch says of its own profiler which devices it cannot see
+@pytest.mark.filterwarnings("ignore:.*profiler:UserWarning")
+@pytest.mark.usefixtures("on_device")
+def test_a_device_is_not_asked_for_the_lengths_of_training_gradients(make_job: MakeJob, graph: Graph):
+    job = make_job(rank_of=graph.lines[:9].tolist(), normalize="cosine")
+    assert reads(job, 8 * BATCH_SIZE) == reads(job, BATCH_SIZE)
+
+
 @pytest.fixture
 def exploding(graph: Graph, tmp_path: Path) -> Checkpoint:
     """Make an entity of no test triple so large that training triples late in the store have infinite influences."""
@@ -80,10 +88,11 @@ def named_row(job: Job, message: str) -> int:
     return int(np.flatnonzero((job.prepared.store.read(0, NUM_ROWS).triples == triple).all(axis=1))[0])
 
 
+@pytest.mark.parametrize("options", [{}, {"normalize": "cosine"}, {"mode": "self"}], ids=["bce", "cosine", "self"])
 def test_a_wrong_block_stops_a_run_on_a_device_with_the_same_message(
-    make_job: MakeJob, exploding: Checkpoint, monkeypatch
+    make_job: MakeJob, exploding: Checkpoint, options, monkeypatch
 ):
-    job, messages = make_job(model=exploding, audit=0), []
+    job, messages = make_job(model=exploding, audit=0, **options), []
     for ahead in (False, True):
         monkeypatch.setattr(devices, "computes_ahead", lambda _, ahead=ahead: ahead)
         with pytest.raises(NonFiniteError, match=r"training triple\(s\) is NaN or infinite, .*head") as stopped:

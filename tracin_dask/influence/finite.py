@@ -6,6 +6,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
+from tracin_dask.influence import devices
 from tracin_dask.influence.tensors import leaves
 
 
@@ -24,6 +25,21 @@ def refuse_non_finite(
     wrong = (~torch.isfinite(values)).any(dim=1).nonzero()[:, 0]
     if len(wrong):
         raise _error(len(wrong), what, ids[int(wrong[0])])
+
+
+def refuse_non_finite_squares(ids: Int[ndarray, "batch 3"], squares: Float[Tensor, " batch"], *, what: str) -> None:
+    """Raise if a squared length is NaN or infinite.
+
+    Those of training triples are not read where the host would wait for a device: the influences that are made of them
+    are NaN or infinite, too, and these are looked at late.
+
+    Raises
+    ------
+    NonFiniteError
+        As `refuse_non_finite`.
+    """
+    if what != "training" or not devices.computes_ahead(squares.device):
+        refuse_non_finite(ids, squares[:, None], what=what)
 
 
 class LateCheck:

@@ -145,7 +145,7 @@ def _lengths(squares: Sequence[Squares], dtype: torch.dtype) -> Lengths:
 
 
 def _reciprocals(norms: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:
-    """Invert norms as numbers of a type; gives 0 where one is 0 or below these numbers, and NaN where one is beyond."""
+    """Invert norms as numbers of a type: 0 where one is 0 or below these numbers, NaN where it is beyond or NaN."""
     typed = norms.to(dtype)
     found = torch.where(typed >= torch.finfo(dtype).tiny, typed.reciprocal(), 0)
-    return found.masked_fill(torch.isinf(typed), torch.nan)
+    return found.masked_fill(~torch.isfinite(typed), torch.nan)

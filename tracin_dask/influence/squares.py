@@ -21,7 +21,7 @@ from torch import Tensor
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.columns import Block, Columns, Question, Targets, columns_of, prepare_columns
 from tracin_dask.influence.engine import Engine
-from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_squares
 from tracin_dask.influence.losses import derivative
 from tracin_dask.influence.scoring import AnswerScorer
 from tracin_dask.influence.tensors import apart, concatenate, scaled_squares
@@ -55,7 +55,7 @@ def self_squares(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Squares:
 def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
     """Compute the same as numbers of the model's type; raises as `self_squares`, and where one is beyond that type."""
     found = self_squares(engine, triples).whole.to(engine.model.dtype)
-    refuse_non_finite(triples.numpy(), found[:, None], what="training")
+    refuse_non_finite_squares(triples.numpy(), found, what="training")
     return found
 
 
@@ -78,7 +78,7 @@ def squared_lengths(engine: Engine, question: Question, test: Targets, *, what: 
         return concatenate([_of_answers(engine, question, one, what) for one in _one_answer_each(test)])
     blocks = columns_of(question, engine.loss, test, engine.num_entities).blocks
     found = _of_sums(engine, blocks, np.arange(len(test.triples)), engine.model.dtype)
-    refuse_non_finite(test.triples, found.whole[:, None], what=what)
+    refuse_non_finite_squares(test.triples, found.whole, what=what)
     if engine.model.dtype != torch.float64:
         rows = _below(found, CANCELS).nonzero()[:, 0]
         if len(rows):

@@ -21,7 +21,7 @@ from tracin_dask.influence.autograd.terms import Gradients, Groups, products_wit
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.cost import Storage
 from tracin_dask.influence.engine import Factors, TripleScorer
-from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
+from tracin_dask.influence.finite import refuse_non_finite_factors, refuse_non_finite_squares
 from tracin_dask.influence.losses import AnyLoss, NegatedScore, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
@@ -90,7 +90,7 @@ class GradientEngine:
         else:
             pieces = torch.split(triples, self.gradients_at_a_time)
             total = torch.cat([self._squares(piece) for piece in pieces])
-        refuse_non_finite(triples.numpy(), total[:, None], what=what)
+        refuse_non_finite_squares(triples.numpy(), total, what=what)
         return total
 
     def products_within(

@@ -25,7 +25,7 @@ from tracin_dask.influence.conve.separable_scores import SeparableReader
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION, CONVOLUTION_TENSORS
 from tracin_dask.influence.conve.whole_scores import WholeReader
 from tracin_dask.influence.engine import Factors, TripleScorer
-from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_factors
+from tracin_dask.influence.finite import refuse_non_finite_factors, refuse_non_finite_squares
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, SeparableLoss, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.precision import Precision
@@ -118,7 +118,7 @@ class PairEngine:
 
         batch = self.index(triples)
         total = squared_norms(self, batch)
-        refuse_non_finite(batch.ids, total[:, None], what=what)
+        refuse_non_finite_squares(batch.ids, total, what=what)
         return total
 
     def along(self, test: TestFactors) -> TestFactors:
