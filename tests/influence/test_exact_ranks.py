@@ -92,7 +92,7 @@ def test_a_listed_row_counts_by_its_known_influence_where_the_pass_differs_in_th
 @pytest.mark.parametrize("elements", [1 << 20, 1000])
 def test_counting_ranks_on_a_device_takes_the_counted_bytes(elements, monkeypatch):
     monkeypatch.setattr(devices, "computes_ahead", lambda _: True)
-    monkeypatch.setattr(exact_ranks, "ELEMENTS_AT_A_TIME", elements)
+    monkeypatch.setattr(exact_ranks, "ON_DEVICE", elements)
     random = np.random.default_rng(0)
     influences, train_index, rows = random.normal(size=(2000, 5)), np.arange(2000), np.arange(0, 2000, 100)
     reduction = ExactRanksReduction(rows=rows, train_index=rows, rank_by="absolute")

@@ -12,8 +12,11 @@ from influence.live_bytes import LiveBytes
 from influence.scored import add
 
 from tracin_dask.errors import NonFiniteError
+from tracin_dask.influence import devices
 from tracin_dask.influence.reductions import group_totals
+from tracin_dask.influence.reductions.base import Sizes
 from tracin_dask.influence.reductions.group_totals import GroupSums, GroupTotals, merge
+from tracin_dask.runs.inputs.groupings import PartGroups
 
 NUM_GROUPS, NUM_TESTS = 4, 3
 ROUNDED_AWAY = 2.0**-81
@@ -89,7 +92,8 @@ def test_carries_change_no_bit_of_group_totals(monkeypatch):
     values, groups = random.normal(size=(200, NUM_TESTS)), random.integers(NUM_GROUPS, size=200)
     whole = summed(values, groups)
     monkeypatch.setattr(group_totals, "MOST_UNCARRIED", 16)
-    monkeypatch.setattr(group_totals, "ELEMENTS_AT_A_TIME", 7)
+    for name in ("ELEMENTS_AT_A_TIME", "ON_DEVICE"):
+        monkeypatch.setattr(group_totals, name, 7)
     assert bits(summed(values, groups, range(10, 200, 10))) == bits(whole)
 
 
@@ -125,6 +129,18 @@ def test_summing_groups_takes_the_counted_bytes(monkeypatch):
         sums._carry()
     few = 12 * 8 * (1 << 10)
     assert 0 < group_totals.sums_bytes(num_groups, num_tests) - live.peak_bytes + few < 2 * few
+    monkeypatch.setattr(devices, "computes_ahead", lambda _: True)
+    with LiveBytes() as live:
+        add(
+            GroupSums([num_groups, 3], num_tests),
+            influences,
+            numbers=[np.arange(num_groups), np.arange(num_groups) % 3],
+        )
+    groupings = (PartGroups(part="head", num_groups=num_groups), PartGroups(part="relation", num_groups=3))
+    held = group_totals.GroupTotalsReduction(groupings=groupings).held(
+        Sizes(num_columns=num_tests, batch_size=num_groups)
+    )
+    assert live.peak_bytes <= held.on_device <= 1.3 * live.peak_bytes
     totals = sums.finish()[0]
     assert totals.num_bytes == group_totals.totals_bytes(num_groups, num_tests)
 

@@ -24,6 +24,8 @@ NAME = "rank_of"
 RANKS_REMEDY = "fewer training triples in --rank-of, or fewer test triples at a time"
 ELEMENTS_AT_A_TIME = 1 << 20
 """Influences that are compared at a time."""
+ON_DEVICE = 1 << 24
+"""The same on a device that the host does not wait for, where each operator is a launch."""
 ELEMENT_BYTES = 48
 """Of each while it is compared: its size twice, and where it falls."""
 LISTED_BYTES = 80
@@ -65,9 +67,12 @@ class ExactRanksReduction:
     def held(self, sizes: Sizes) -> Held:
         """Count what is known of the listed training triples, and the influences that are compared at a time."""
         listed = len(self.rows) * sizes.num_columns
-        compared = min(sizes.batch_size * sizes.num_columns, max(ELEMENTS_AT_A_TIME, sizes.num_columns))
-        stream = LISTED_BYTES * listed + ELEMENT_BYTES * compared
-        return Held(stream=stream, on_device=stream, outcome=16 * listed, what="the ranks", remedy=RANKS_REMEDY)
+        stream, on_device = (
+            LISTED_BYTES * listed
+            + ELEMENT_BYTES * min(sizes.batch_size * sizes.num_columns, max(elements, sizes.num_columns))
+            for elements in (ELEMENTS_AT_A_TIME, ON_DEVICE)
+        )
+        return Held(stream=stream, on_device=on_device, outcome=16 * listed, what="the ranks", remedy=RANKS_REMEDY)
 
     def start(self, given: Start[RankCounts]) -> "RankStream":
         """Start on the rows of a task."""
@@ -109,7 +114,7 @@ class RankStream:
         if self._device is None:
             self._device = _OnDevice(self._sorted, device)
         tie = send(np.searchsorted(self._train_index, batch.train_index), device)
-        step = max(1, ELEMENTS_AT_A_TIME // num_columns)
+        step = max(1, (ON_DEVICE if devices.computes_ahead(device) else ELEMENTS_AT_A_TIME) // num_columns)
         for start in range(0, len(batch), step):
             rows = slice(start, start + step)
             cost = self._costs(batch.influences[rows], batch.rows[rows])

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
 from tracin_dask.identity import Json
+from tracin_dask.influence import devices
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.reductions.base import (
     Arrays,
@@ -37,6 +38,10 @@ MOST_UNCARRIED = 1 << 22
 """Rows after which what a digit has beyond 40 bits is carried to the one before it."""
 ELEMENTS_AT_A_TIME = 1 << 16
 """Influences that are cut at a time: all that this takes stays in a processor's cache."""
+ON_DEVICE = 1 << 24
+"""The same on a device that the host does not wait for, where each operator is a launch."""
+ELEMENT_BYTES = 40
+"""Of each influence on such a device while it is cut; further groupings take 8 each."""
 POSITIVE, NEGATIVE = 0, 1
 NAME = "group_by"
 GROUPS_REMEDY = "fewer groups (--group-by), or fewer test triples at a time"
@@ -125,7 +130,9 @@ class GroupTotalsReduction:
         """Count the sums, which are held together with the influences, and the totals."""
         number = sum(grouping.num_groups for grouping in self.groupings)
         sums, totals = sums_bytes(number, sizes.num_columns), totals_bytes(number, sizes.num_columns)
-        return Held(stream=sums, on_device=sums, outcome=totals, what="the groups", remedy=GROUPS_REMEDY)
+        each = ELEMENT_BYTES + 8 * (len(self.groupings) - 1)
+        cut = each * min(sizes.batch_size * sizes.num_columns, max(ON_DEVICE, sizes.num_columns))
+        return Held(stream=sums, on_device=sums + cut, outcome=totals, what="the groups", remedy=GROUPS_REMEDY)
 
     def start(self, given: Start[tuple[GroupTotals, ...]]) -> "GroupSums":
         """Start on the rows of a task."""
@@ -171,7 +178,8 @@ class GroupSums:
         for num_triples, numbers in zip(self._num_triples, groups, strict=True):
             np.add.at(num_triples, numbers, 1)
         sent = [send(numbers, influences.device) for numbers in groups]
-        step = max(1, ELEMENTS_AT_A_TIME // self._num_tests)
+        is_ahead = devices.computes_ahead(influences.device)
+        step = max(1, (ON_DEVICE if is_ahead else ELEMENTS_AT_A_TIME) // self._num_tests)
         for start in range(0, len(influences), step):
             rows = slice(start, start + step)
             self._add(influences[rows].to(torch.float64, copy=True), [numbers[rows] for numbers in sent])

@@ -17,7 +17,7 @@ from tracin_dask.influence.batch import send
 from tracin_dask.influence.reductions.base import ScoredBatch, Sizes
 from tracin_dask.influence.reductions.topk import Bounds, Ranking, TopK, bounds, empty
 
-ELEMENTS_AT_A_TIME = 1 << 22
+ELEMENTS_AT_A_TIME = 1 << 26
 """Influences whose best are found at a time: some test triples of a batch, at least one."""
 ELEMENT_BYTES = 36
 """Of each of them: its influence and its key, on both sides, and what is equal."""
