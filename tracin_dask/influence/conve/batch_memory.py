@@ -140,12 +140,12 @@ def _row_stages(of: BatchMemory) -> Iterator[int]:
 def _moving_stages(of: BatchMemory) -> Iterator[int]:
     """Count what lives while features move along the gradients of some test triples, all masks being there."""
     rows, dim, pairs = of.keys.rows, of.dim, of.keys.pairs
-    kept = sum(map(of.activations, of.computed)) if of.storage.recompute else 0
-    masks = sum(of.num_keys(region) * of.features(region) for region in of.computed)
+    masks = [of.num_keys(region) * of.features(region) for region in of.computed]
+    again = sum(map(of.activations, of.computed)) - sum(masks) + max(masks, default=0)
     widest = max([pairs * dim, *(of.num_keys(r) * max(dim, of.features(r)) for r in of.computed)])
     of_both = max((pairs * of.features(r) for r in of.computed if r.sees is Sees.BOTH), default=0)
     features, both, vectors = (of.moving(numbers) for numbers in (widest, of_both, max(pairs, rows) * dim))
-    found = of.after_forward + kept + masks + rows * of.num_tests
+    found = of.after_forward + (again if of.storage.recompute else 0) + sum(masks) + rows * of.num_tests
     yield found + max(3 * features // 2, 2 * both) + 2 * vectors
     yield from _forward_stage(of)
 
