@@ -101,7 +101,7 @@ class _Copies(TorchFunctionMode):
         func: Callable[..., Any],
         types: Sequence[type],
         args: Sequence[Any] = (),
-        kwargs: Any = None,  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401 - the function's own
     ) -> Any:  # noqa: ANN401 - what the function gives
         del types
         self._found.waits += func is Tensor.cpu

@@ -18,7 +18,7 @@ from tracin_dask.runs.execute import in_process
 
 MICROSECOND = 1e-6
 COPIES = ("Memcpy", "Memset")
-"""How the profiler's names of what is no kernel begin."""
+"""The profiler lists copies under names that begin so; they are not kernels."""
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ class Section:
         return max(self.machine[when]["matrix_product_gflops"] for when in ("before", "after"))
 
     def verdicts(self) -> list[Verdict]:
-        """Put the figures beside the requirements, which are of full runs on a device of this kind."""
+        """Judge the figures by the requirements for this kind of device; those of a quick run are not judged."""
         return judge(self.figures, self.gflops, device=self.machine["device"], applies=not self.is_quick)
 
 

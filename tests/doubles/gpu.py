@@ -15,7 +15,7 @@ KERNEL_SECONDS = 1e-4
 
 
 class _OnThisCpu(TorchFunctionMode):
-    """Says cpu wherever tensors and modules are told cuda."""
+    """Puts tensors and modules on the CPU where the code asks for `cuda`."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is torch.Tensor.pin_memory:

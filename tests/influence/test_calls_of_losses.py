@@ -6,8 +6,8 @@ import torch
 from conftest import random_model
 from influence.agreement import engine_for
 from influence.any_model import face
+from influence.calls import Calls
 from influence.tiled import tile, tile_as_on_a_gpu
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
@@ -35,19 +35,6 @@ LOSS, OWN_SCORES = SLCWA(num_negatives=2), (SLCWA, BinaryCrossEntropy)
 LOSSES = {"one-to-all": OneToAll(label_smoothing=0.1), "softmax": SoftMax(), "slcwa": LOSS}
 
 
-class Calls(TorchDispatchMode):
-    """Counts the operators that are called and make or change values: views are none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.number = 0
-
-    def __torch_dispatch__(self, func, _types, args=(), kwargs=None):
-        is_view = any(given.alias_info and not given.alias_info.is_write for given in func._schema.returns)
-        self.number += not is_view
-        return func(*args, **(kwargs or {}))
-
-
 def batch_of(num_heads: int, num_tails: int) -> np.ndarray:
     """Make a sorted batch of both relations; its heads and tails are the first entities, and all test triples'."""
     rows = np.arange(NUM_ROWS)
@@ -69,7 +56,7 @@ def calls_of(engine, triples) -> int:
         scorer = scorer_of(engine)
         with Calls() as calls:
             assert sum(len(part.rows) for part in scorer.parts(triples)) == len(triples)
-    return calls.number
+    return calls.total
 
 
 def conve(loss, num_entities: int = 240):

@@ -23,7 +23,7 @@ class MaskSizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The largest numbers of what the rows of a batch share."""
+    """How many distinct heads and pairs the rows of any batch have at most."""
 
     rows: int
     heads: int
@@ -33,7 +33,7 @@ class Keys:
 
     @classmethod
     def all_distinct(cls, rows: int) -> "Keys":
-        """Share nothing."""
+        """Assume that no two rows share a head."""
         return cls(rows=rows, heads=rows, pairs=rows)
 
 
@@ -76,7 +76,7 @@ class Workload:
     prediction_bytes: int = 0
     """What scores and ranks of the test triples take at the end, in the same place."""
     most_keys: Callable[[], Callable[[int], Keys]] | None = None
-    """Looks at the store for what so many neighbouring rows share; None where they may share nothing."""
+    """Looks at the store for the most distinct heads and pairs in neighbouring rows; None where all may be distinct."""
     masks: MaskSizes | None = None
     """Of what says which training triples are ranked, where not all are."""
 
@@ -145,7 +145,7 @@ class Computing:
     recompute: bool
     tiling: Tiling = ON_CPU
     keys: Callable[[int], Keys] = Keys.all_distinct
-    """What the rows of a batch of some size share at least."""
+    """Gives the most distinct heads and pairs in a batch of so many rows."""
 
     @property
     def storage(self) -> Storage:

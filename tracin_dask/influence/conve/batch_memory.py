@@ -7,7 +7,7 @@ Q its distinct pairs (head, relation), T test triples.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tracin_dask.influence.conve.cost import whole_batch_bytes
+from tracin_dask.influence.conve.cost import move_bytes, num_features, num_moments, whole_batch_bytes
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.regions import Region, Sees, regions
 from tracin_dask.influence.cost import Keys, Storage
@@ -31,8 +31,11 @@ class BatchMemory:
     config: ConvEConfig
     keys: Keys
     num_tests: int
+    """Columns of the products, laid out."""
     modes: Modes
     storage: Storage
+    computed: list[Region]
+    """The regions that a batch computes: all but that of the relation table."""
 
     @property
     def dim(self) -> int:
@@ -42,22 +45,17 @@ class BatchMemory:
     @property
     def moments(self) -> int:
         """M."""
-        return (self.config.num_taps + 1) * self.config.output_channels
-
-    @property
-    def computed(self) -> list[Region]:
-        """The regions that a batch computes: all but that of the relation table."""
-        looked_up = Sees.RELATION if self.modes.relation_table else None
-        return [region for region in regions(self.config) if region.sees is not looked_up]
+        return num_moments(self.config)
 
     def num_keys(self, region: Region) -> int:
         """Count the heads, relations or pairs whose features are computed."""
-        seen = {Sees.HEAD: self.keys.heads, Sees.RELATION: min(self.config.num_relations, self.keys.pairs)}
-        return seen.get(region.sees, self.keys.pairs)
+        pairs = self.keys.pairs
+        numbers = {Sees.HEAD: self.keys.heads, Sees.BOTH: pairs, Sees.RELATION: min(self.config.num_relations, pairs)}
+        return numbers[region.sees]
 
     def features(self, region: Region) -> int:
         """Count the features of a region for one key."""
-        return region.num_positions * self.config.output_channels
+        return num_features(self.config, region)
 
     def activations(self, region: Region) -> int:
         """Count patches and features of a region for all keys."""
@@ -67,8 +65,8 @@ class BatchMemory:
     @property
     def kept(self) -> int:
         """What the forward pass keeps for the backward pass."""
-        seen = {Sees.BOTH: 2}
-        sources = sum(self.num_keys(r) * (seen.get(r.sees, 1) * self.dim + 1) for r in self.computed)
+        seen = {Sees.HEAD: 1, Sees.BOTH: 2, Sees.RELATION: 1}
+        sources = sum(self.num_keys(r) * (seen[r.sees] * self.dim + 1) for r in self.computed)
         return sources + (0 if self.storage.recompute else sum(map(self.activations, self.computed)))
 
     @property
@@ -92,8 +90,7 @@ class BatchMemory:
 
     def moving(self, numbers: int) -> int:
         """Count so many numbers for each test triple along whose gradient they move at a time."""
-        most = self.storage.tiling.move_bytes // self.storage.itemsize
-        return max(numbers, min(most, self.num_tests * numbers))
+        return move_bytes(numbers, self.num_tests, self.storage) // self.storage.itemsize
 
     def of_piece(self, one: int) -> int:
         """Count the numbers of Jacobians, or of as large matrices, that are held at a time; at least one."""
@@ -101,27 +98,37 @@ class BatchMemory:
 
 
 def batch_bytes(config: ConvEConfig, keys: Keys, num_tests: int, modes: Modes, storage: Storage) -> int:
-    """Bound the peak bytes of scoring one batch, with kept activations or, with `recompute`, those of a region."""
+    """Bound the peak bytes of scoring one batch; with `recompute`, the activations of one region are held at a time.
+
+    The bound for long runs assumes as many of them as the rows allow, which may be several times too many.
+    """
     if modes.all_scores:
         return whole_batch_bytes(config, keys.rows, num_tests, storage, all_scores=True)
-    of = BatchMemory(config=config, keys=keys, num_tests=laid_out(num_tests), modes=modes, storage=storage)
+    looked_up = Sees.RELATION if modes.relation_table else None
+    of = BatchMemory(
+        config=config,
+        keys=keys,
+        num_tests=laid_out(num_tests),
+        modes=modes,
+        storage=storage,
+        computed=[region for region in regions(config) if region.sees is not looked_up],
+    )
     stages = list(_moving_stages(of) if modes.forward else _row_stages(of))
     stages += _long_stages(of) if modes.long_run else []
     return storage.itemsize * max(stages) + INDEX_BYTES * keys.rows
 
 
-def _forward_stage(of: BatchMemory) -> Iterator[int]:
+def _forward_stage(of: BatchMemory) -> int:
     """Count the sums of the forward pass, and what a region adds to them: first by key, then by pair."""
     widest = max((of.num_keys(region) for region in of.computed), default=0)
     each = of.dim + of.num_tests
-    yield of.kept + of.recomputed + of.keys.pairs * each + (widest + of.keys.pairs) * max(of.dim, of.num_tests)
+    return of.kept + of.recomputed + of.keys.pairs * each + (widest + of.keys.pairs) * max(of.dim, of.num_tests)
 
 
 def _row_stages(of: BatchMemory) -> Iterator[int]:
     """Count what lives in each stage where rows are multiplied one by one."""
     rows, dim, tests = of.keys.rows, of.dim, of.num_tests
-    recomputed = of.recomputed
-    yield from _forward_stage(of)
+    yield _forward_stage(of)
     found = of.after_forward + 3 * rows * dim
     lower = found + rows * (of.moments + 2 * dim)
     yield found + rows * dim
@@ -129,7 +136,7 @@ def _row_stages(of: BatchMemory) -> Iterator[int]:
         if of.modes.head_jacobians and region.sees is Sees.HEAD:
             yield lower + _through_heads(of, region)
         else:
-            yield lower + recomputed + _back(of, region)
+            yield lower + of.recomputed + _back(of, region)
     if of.modes.relation_table:
         matrices = min(of.config.num_relations, rows)
         yield lower + rows * dim + rows * of.moments + of.blocks(rows, matrices, dim, of.moments)
@@ -147,7 +154,7 @@ def _moving_stages(of: BatchMemory) -> Iterator[int]:
     features, both, vectors = (of.moving(numbers) for numbers in (widest, of_both, max(pairs, rows) * dim))
     found = of.after_forward + (again if of.storage.recompute else 0) + sum(masks) + rows * of.num_tests
     yield found + max(3 * features // 2, 2 * both) + 2 * vectors
-    yield from _forward_stage(of)
+    yield _forward_stage(of)
 
 
 def _back(of: BatchMemory, region: Region) -> int:
@@ -180,7 +187,7 @@ def _long_stages(of: BatchMemory) -> Iterator[int]:
     pairs = max(1, min(of.keys.pairs, (rows - of.keys.pairs) // beyond_one if beyond_one else of.keys.pairs))
     heads = min(of.keys.heads, pairs)
     of_heads = max((_masked(of, region) for region in of.computed if region.sees is Sees.HEAD), default=0)
-    some = min(pairs, max(1, of.of_piece(one) // one))
+    some = min(pairs, of.of_piece(one) // one)
     of_some = -(-rows * some // pairs)
     both = max((_masked(of, region) for region in of.computed if region.sees is Sees.BOTH), default=0)
     made = some * (3 * one + dim * (2 * 3 + tests) + max(both, dim * 2 * tests))

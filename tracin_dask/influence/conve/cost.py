@@ -56,7 +56,7 @@ def multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str], 
     does not say how many there are: the true number is lower.
     """
     parts = [r for r in regions(config) if not (modes.relation_table and r.sees is Sees.RELATION)]
-    overlap = sum(_keys(work, r) * _features(config, r) for r in parts) if FC_WEIGHT in tracked else 0
+    overlap = sum(_keys(work, r) * num_features(config, r) for r in parts) if FC_WEIGHT in tracked else 0
     if work.is_preconditioned:
         overlap = int(overlap * config.embedding_dim * (OPEN_SHARE if work.num_tests else 1))
     if work.num_negatives:
@@ -120,8 +120,8 @@ def _long_run(config: ConvEConfig, work: Workload, tracked: frozenset[str], mode
     """
     dim, tests = config.embedding_dim, work.num_tests
     open_units = OPEN_SHARE * dim
-    both = sum(_features(config, r) for r in regions(config) if r.sees is Sees.BOTH)
-    moments = _moments(config) if tracked & CONVOLUTION else 0
+    both = sum(num_features(config, r) for r in regions(config) if r.sees is Sees.BOTH)
+    moments = num_moments(config) if tracked & CONVOLUTION else 0
     made = 2 * both * (config.num_taps + 1) * dim if moments else 0  # at half the speed of large products
     jacobian = moments * (dim * JACOBIAN_PASSES * ELEMENTWISE + open_units * tests) + made
     directions = jacobian + open_units * tests * DIRECTION_PASSES * ELEMENTWISE
@@ -138,14 +138,14 @@ def _lower_per_row(config: ConvEConfig, work: Workload, tracked: frozenset[str],
     dim, total = config.embedding_dim, 0
     for region in regions(config):
         if to_heads and region.sees is not Sees.RELATION:
-            total += _features(config, region) * config.num_taps
+            total += num_features(config, region) * config.num_taps
         elif not tracked & CONVOLUTION:
             continue
         if modes.relation_table and region.sees is Sees.RELATION:
-            total += dim * _moments(config)
+            total += dim * num_moments(config)
         elif modes.head_jacobians and region.sees is Sees.HEAD:
-            jacobians = work.num_heads * _features(config, region) * (config.num_taps + 1) * dim
-            total += jacobians // work.num_triples + dim * _moments(config)
+            jacobians = work.num_heads * num_features(config, region) * (config.num_taps + 1) * dim
+            total += jacobians // work.num_triples + dim * num_moments(config)
         else:
             total += _pass(config, region)
     return total
@@ -154,7 +154,7 @@ def _lower_per_row(config: ConvEConfig, work: Workload, tracked: frozenset[str],
 def _width(config: ConvEConfig, tracked: frozenset[str]) -> int:
     """Count the multiply-adds of one pair of a training and a test triple, row by row."""
     vectors = bool(tracked & FC) + ("bn2.bias" in tracked) + ("bn2.weight" in tracked)
-    return vectors * config.embedding_dim + (_moments(config) if tracked & CONVOLUTION else 0)
+    return vectors * config.embedding_dim + (num_moments(config) if tracked & CONVOLUTION else 0)
 
 
 def _keys(work: Workload, region: Region) -> int:
@@ -162,27 +162,29 @@ def _keys(work: Workload, region: Region) -> int:
     return work.num_heads if region.sees is Sees.HEAD else work.num_pairs
 
 
-def _moments(config: ConvEConfig) -> int:
+def num_moments(config: ConvEConfig) -> int:
+    """Count the moments (G, S) of a gradient."""
     return (config.num_taps + 1) * config.output_channels
 
 
-def _features(config: ConvEConfig, region: Region) -> int:
+def num_features(config: ConvEConfig, region: Region) -> int:
+    """Count the features of a region for one key."""
     return region.num_positions * config.output_channels
 
 
 def _pass(config: ConvEConfig, region: Region) -> int:
     """Count a region's convolution and projection, forward or backward, of one key or row."""
-    return _features(config, region) * (config.num_taps + 1 + config.embedding_dim)
+    return num_features(config, region) * (config.num_taps + 1 + config.embedding_dim)
 
 
 def _table_bytes(config: ConvEConfig, itemsize: int) -> int:
-    features = sum(_features(config, r) for r in regions(config) if r.sees is Sees.RELATION)
-    return table_bytes(config.num_relations, config.embedding_dim, _moments(config), features, itemsize)
+    features = sum(num_features(config, r) for r in regions(config) if r.sees is Sees.RELATION)
+    return table_bytes(config.num_relations, config.embedding_dim, num_moments(config), features, itemsize)
 
 
 def prepared_bytes(config: ConvEConfig, num_tests: int, itemsize: int) -> int:
     """Count the bytes of the prepared test triples that are broadcast."""
-    return num_tests * (itemsize * (config.num_features + _moments(config) + 6 * config.embedding_dim + 2) + 25)
+    return num_tests * (itemsize * (config.num_features + num_moments(config) + 6 * config.embedding_dim + 2) + 25)
 
 
 def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Modes, *, tiling: Tiling = ON_CPU) -> int:
@@ -191,9 +193,9 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
     The test side has whole steps of columns. While it is made, the test triples' own moves hold one region's patches
     and features, and the relation table its last Jacobians.
     """
-    vectors = config.num_features + 3 * _moments(config) + 12 * config.embedding_dim
+    vectors = config.num_features + 3 * num_moments(config) + 12 * config.embedding_dim
     if modes.forward:  # moved images
-        vectors += 3 * sum(_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
+        vectors += 3 * sum(num_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
     widest = max(region.num_positions for region in regions(config))
     moves = widest * (2 * (config.num_taps + 1) + 4 * config.output_channels)
     look_ups = 2 * 4 * config.num_entities + 4 * config.num_relations

@@ -87,7 +87,7 @@ class _Side:
         )
 
     def _rank(self) -> None:
-        """Keep the best of what waits, and raise the bounds of the test triples that have k entries."""
+        """Drop waiting entries that k others surpass; the k-th best becomes the bound of its test triple."""
         best = self.settle()
         self._waiting = [best]
         self._bounds = raised(self._bounds, best, self._k, sign=self._sign)

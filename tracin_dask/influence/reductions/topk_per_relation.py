@@ -153,7 +153,7 @@ class _Side:
         )
 
     def _rank(self) -> None:
-        """Keep the best of what waits, and raise the bounds of the lists that have k entries."""
+        """Drop waiting entries that k others of their list surpass; the k-th best becomes the bound of its list."""
         best = self.settle()
         self._waiting = [best]
         self._bounds = topk.raised(self._bounds, best, self._k, sign=self._sign, num_relations=self._num_relations)

@@ -70,7 +70,7 @@ def _members(data: mmap) -> dict[str, slice]:
     """Find the bytes of every member, and compare them with its checksum."""
     try:
         entries = zipfile.ZipFile(_Whole(data)).infolist()
-    except (zipfile.BadZipFile, NotImplementedError, struct_error, *FAILURES, OSError) as error:  # zipfile's own
+    except (zipfile.BadZipFile, NotImplementedError, struct_error, *FAILURES, OSError) as error:  # raised by zipfile
         raise CheckpointError(f"not a torch file, or a damaged one ({error}); copy it again") from error
     twice = [name for name, number in Counter(entry.filename for entry in entries).items() if number > 1]
     if twice:
