@@ -19,8 +19,11 @@ Plot = Literal["top", "histogram", "paths"]
 PROPONENT, OPPONENT = "tab:blue", "tab:orange"
 _COLORS = {"proponents": PROPONENT, "opponents": OPPONENT, "no influence": "tab:gray"}
 _SHOWN_CHARACTERS = 28
+"""Of a name; longer ones are shortened."""
 _LINE_CHARACTERS = 20
+"""Of a line of a name in a drawing of paths, which has two lines."""
 _PATH_INCHES = 0.7
+"""The height of a path."""
 
 
 def plot(result: InfluenceResult, kind: Plot, test_index: int = 0, *, most: int = 10) -> "Axes":
