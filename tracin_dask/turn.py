@@ -105,6 +105,17 @@ class Turn:
         return called
 
 
+@contextmanager
+def matmul_at(precision: MatmulPrecision) -> Iterator[None]:
+    """Let PyTorch round operands so for some products, within a turn."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def usual_turn() -> Turn:
     """Give a turn for what is computed before a run, with the caller's number of threads."""
     return Turn(torch.get_num_threads(), "highest")

@@ -3,8 +3,13 @@
 import pytest
 import torch
 from influence.agreement import engine_for, scores, trained_scale_model
+from torch.overrides import TorchFunctionMode
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.influence.batch import index_batch
+from tracin_dask.influence.conve.folded import fold
+from tracin_dask.influence.conve.forward_pass import forward
+from tracin_dask.influence.conve.jacobians import relation_table
 from tracin_dask.influence.precision import Precision
 
 
@@ -58,10 +63,10 @@ def test_full_precision_does_not_round_products():
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-@pytest.mark.parametrize(("units", "found"), [(True, Precision.CPU_BF16), (False, Precision.FULL)])
+@pytest.mark.parametrize(("rounds", "found"), [(True, Precision.CPU_BF16), (False, Precision.FULL)])
 @pytest.mark.parametrize("name", ["mixed", "bf16"])
-def test_bf16_needs_a_cpu_with_bf16_units(monkeypatch, name, units, found):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "avx512_bf16": units}, raising=False)
+def test_bf16_needs_a_cpu_on_which_pytorch_rounds(monkeypatch, name, rounds, found):
+    monkeypatch.setattr("tracin_dask.influence.precision.cpu_rounds_to_bf16", lambda: rounds)
     assert Precision.named(name, CPU) is found
 
 
@@ -88,18 +93,51 @@ def test_formats_of_gpus_are_refused_on_a_cpu(name):
         Precision.named(name, CPU)
 
 
+class Rounding(TorchFunctionMode):
+    """Notes what PyTorch may round in every product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_function__(self, function, _types, args=(), kwargs=None):
+        if function.__name__ in {"matmul", "__matmul__", "mm", "addmm_"}:
+            self.seen.append(torch.get_float32_matmul_precision())
+        return function(*args, **(kwargs or {}))
+
+
 @pytest.mark.parametrize(
-    ("precision", "allowed"),
+    ("precision", "large", "small"),
     [
-        (Precision.FULL, "highest"),
-        (Precision.BF16, "highest"),
-        (Precision.TF32, "high"),
-        (Precision.CPU_BF16, "medium"),
+        (Precision.FULL, "highest", "highest"),
+        (Precision.BF16, "highest", "highest"),
+        (Precision.TF32, "high", "high"),
+        (Precision.CPU_BF16, "medium", "highest"),
     ],
 )
-def test_pytorch_matmul_rounding_is_on_only_for_tf32(precision, allowed):
-    assert precision.matmul == allowed
-    assert precision is Precision.BF16 or precision.rounded_dtype is None
+def test_pytorch_rounds_the_products_that_gain_from_it(precision, large, small):
+    before = torch.get_float32_matmul_precision()
+    for width, expected in ((64, large), (63, small)):
+        left, right, total = torch.ones(70, 80), torch.ones(80, width), torch.zeros(70, width)
+        with Rounding() as rounding:
+            precision.product(left, right)
+            precision.write_product(total, left, right)
+            precision.add_product(total, left, right)
+        assert rounding.seen == [expected] * 3
+    assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])
+def test_no_unit_opens_or_closes_by_rounding(precision):
+    model = trained_scale_model(32, 8).float()
+    triples = torch.randint(9, (200, 3), generator=torch.Generator().manual_seed(1))
+    batch, made = index_batch(triples.numpy(), CPU), []
+    for chosen in (Precision.FULL, precision):
+        folded = fold(model, precision=chosen)
+        table = relation_table(folded, chosen)
+        assert table is not None
+        made.append(forward(folded, batch, precision=chosen, relation_sums=table.sums(None, chosen)).x)
+    assert torch.equal(*made)
 
 
 @pytest.mark.parametrize("precision", [Precision.BF16, Precision.FP16])

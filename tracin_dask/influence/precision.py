@@ -1,5 +1,10 @@
-"""The number format of the big products; sums are always made in the working dtype."""
+"""The number format of the big products; sums are always made in the working dtype.
 
+The forward pass up to the last ReLU is never rounded. Rounded, it opens and closes other units, and single pairs get
+quite another influence (docs/memory.md says how many).
+"""
+
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import Literal
 
@@ -8,13 +13,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.turn import MatmulPrecision
+from tracin_dask.matmul import cpu_rounds_to_bf16
+from tracin_dask.turn import matmul_at
 
 PrecisionName = Literal["float64", "float32", "mixed", "tf32", "bf16", "bf16-emulated", "fp16"]
 """What a run can ask for; `mixed` is fp16 on CUDA and bf16 elsewhere."""
 
 WorkingPrecision = Literal["float64", "float32"]
 """Those in which nothing is rounded but to the type of the weights."""
+
+_LEAST_ROUNDED_ON_CPU = 64
+"""Rows, inner and outer columns of a product that a CPU makes in bf16: with fewer, rounding takes the time it saves."""
 
 
 class Precision(Enum):
@@ -32,7 +41,7 @@ class Precision(Enum):
 
     @classmethod
     def named(cls, name: PrecisionName, device: torch.device) -> "Precision":
-        """Choose a precision on a device; bf16 on a CPU without bf16 units is full precision, which is no slower.
+        """Choose a precision on a device; where a CPU's products gain nothing from bf16, full precision.
 
         Raises
         ------
@@ -45,16 +54,10 @@ class Precision(Enum):
         if name == "mixed":
             name = "fp16" if on_gpu else "bf16"
         if name == "bf16" and not on_gpu:
-            return cls.CPU_BF16 if cpu_has_bf16_units() else cls.FULL
+            return cls.CPU_BF16 if cpu_rounds_to_bf16() else cls.FULL
         if name in {"float32", "float64"}:
             return cls.FULL
         return cls.BF16 if name in {"bf16", "bf16-emulated"} else cls(name)
-
-    @property
-    def matmul(self) -> MatmulPrecision:
-        """Whether PyTorch may round the operands of float32 products itself; a setting of the whole process."""
-        chosen: dict[Precision, MatmulPrecision] = {Precision.TF32: "high", Precision.CPU_BF16: "medium"}
-        return chosen.get(self, "highest")
 
     @property
     def rounded_dtype(self) -> torch.dtype | None:
@@ -77,7 +80,8 @@ class Precision(Enum):
     ) -> Float[Tensor, "*stack rows columns"]:
         """Multiply two operands, or two stacks of them."""
         if self.rounded_dtype is None or not left.is_cuda:
-            return left @ right
+            with self._rounding(left, right):
+                return left @ right
         multiply = torch.mm if left.dim() == 2 else torch.bmm
         return multiply(left, right, out_dtype=torch.float32)
 
@@ -89,7 +93,8 @@ class Precision(Enum):
     ) -> None:
         """Put the product of two operands in a place."""
         if self.rounded_dtype is None or not left.is_cuda:
-            torch.mm(left, right, out=total)
+            with self._rounding(left, right):
+                torch.mm(left, right, out=total)
         else:
             total.copy_(self.product(left, right))
 
@@ -101,17 +106,20 @@ class Precision(Enum):
     ) -> None:
         """Add the product of two operands, in place."""
         if self.rounded_dtype is None or not left.is_cuda:
-            total.addmm_(left, right)
+            with self._rounding(left, right):
+                total.addmm_(left, right)
         else:
             total += self.product(left, right)
+
+    def _rounding(self, left: Tensor, right: Tensor) -> AbstractContextManager[None]:
+        """Let PyTorch round the operands of a product that gains from it."""
+        if self is Precision.TF32:
+            return matmul_at("high")
+        if self is Precision.CPU_BF16 and min(*left.shape[-2:], right.shape[-1]) >= _LEAST_ROUNDED_ON_CPU:
+            return matmul_at("medium")
+        return nullcontext()
 
 
 def working_dtype(name: PrecisionName) -> torch.dtype:
     """Give the type of weights and sums: only `float64` has another than float32."""
     return torch.float64 if name == "float64" else torch.float32
-
-
-def cpu_has_bf16_units() -> bool:
-    """Tell whether this machine's CPU multiplies bf16 faster than float32."""
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(unit, False) for unit in ("amx_bf16", "avx512_bf16", "bf16"))

@@ -10,6 +10,7 @@ from torch.nn.functional import grouped_mm
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tiling import Tiling
+from tracin_dask.turn import matmul_at
 
 _WIDTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024])
 """Rows of a block."""
@@ -34,7 +35,8 @@ def products_by_run(
     many as a piece of Jacobians may be large.
     """
     if tiling.groups_float32 and _is_grouped(left, right):
-        return grouped_mm(left, right, offs=torch.from_numpy(np.cumsum(lengths, dtype=np.int32)))
+        with matmul_at("highest"):  # oneDNN prepares each new shape, which takes longer than a short run
+            return grouped_mm(left, right, offs=torch.from_numpy(np.cumsum(lengths, dtype=np.int32)))
     return _in_blocks(left, right, lengths, precision=precision, tiling=tiling)
 
 

@@ -46,7 +46,7 @@ def backward(
     precision: Precision,
 ) -> RegionGradient:
     """Carry rows' gradients at the projection's output, an operand, back to one region of bn1's output."""
-    gradient = precision.product(at_projection, model.projection[:, part.region.features])
+    gradient = precision.product(at_projection, model.rounded_projection[:, part.region.features])
     patches, features = part.activations(model)
     gradient *= relu_derivative(features).index_select(0, key)
     shape = (len(key), part.region.num_positions, model.config.output_channels)

@@ -28,8 +28,10 @@ class FoldedConvE:
     entity_bias: Float[Tensor, " entity"] | None
     kernel: Float[Tensor, "tap_and_one channel"]
     projection: Float[Tensor, "dim feature"]
+    rounded_projection: Float[Tensor, "dim feature"]
+    """An operand of every big product but the forward pass; the same tensor where nothing is rounded."""
     projection_by_channel: tuple[Float[Tensor, "channel _ dim"], ...]
-    """The projection of each region in the order that the Jacobians use."""
+    """The operand of each region in the order that the Jacobians use."""
     projection_bias: Float[Tensor, " dim"]
     bn2_mean: Float[Tensor, " dim"]
     bn2_inverse_std: Float[Tensor, " dim"]
@@ -64,10 +66,7 @@ class FoldedConvE:
 
 
 def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precision = Precision.FULL) -> FoldedConvE:
-    """Fold an eval-mode ConvE; constants are derived in float64 and stored in the model's dtype.
-
-    The projection, an operand of every big product, is rounded to `precision`.
-    """
+    """Fold an eval-mode ConvE; constants are derived in float64 and stored in the model's dtype."""
     config, dtype = model.config, model.fc.weight.dtype
     convolution, bn2 = convolution_of(model), folded_norm(model.bn2)
 
@@ -75,8 +74,9 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precisi
         return tensor.detach().to(device=device, dtype=dtype).contiguous()
 
     cut = tuple(replace(region, patch_index=region.patch_index.to(device)) for region in regions(config))
-    projection = precision.operand(place(model.fc.weight[:, feature_order(config)]))
-    by_channel = [projection[:, r.features].view(config.embedding_dim, -1, config.output_channels) for r in cut]
+    projection = place(model.fc.weight[:, feature_order(config)])
+    rounded = precision.operand(projection)
+    by_channel = [rounded[:, r.features].view(config.embedding_dim, -1, config.output_channels) for r in cut]
     return FoldedConvE(
         config=config,
         regions=cut,
@@ -85,6 +85,7 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precisi
         entity_bias=None if model.entity_bias is None else place(model.entity_bias),
         kernel=place(convolution.kernel()),
         projection=projection,
+        rounded_projection=rounded,
         projection_by_channel=tuple(weight.permute(2, 1, 0).contiguous() for weight in by_channel),
         projection_bias=place(model.fc.bias),
         bn2_mean=place(bn2.mean),
@@ -98,11 +99,12 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precisi
 def model_bytes(config: ConvEConfig, itemsize: int) -> int:
     """Bound the bytes of the weights while they are folded, the peak of their life.
 
-    The checkpoint's projection and two reordered copies are held together. The maps from the moments to the gradients
-    of bn0, conv1 and bn1 are made in float64, with a little over three tables of moments by moments at a time.
+    The checkpoint's projection, two reordered copies and one that may be rounded are held together. The maps from the
+    moments to the gradients of bn0, conv1 and bn1 are made in float64, with a little over three tables of moments by
+    moments at a time.
     Embedding tables are shared with the checkpoint.
     """
     tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
     moments = (config.num_taps + 1) * config.output_channels
     maps = 3 * 8 * moments * (moments + config.output_channels)
-    return itemsize * (tables + 3 * config.embedding_dim * config.num_features) + maps
+    return itemsize * (tables + 4 * config.embedding_dim * config.num_features) + maps

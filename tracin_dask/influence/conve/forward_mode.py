@@ -94,5 +94,5 @@ def moved_projection(
 ) -> Float[Tensor, "some_test key dim"]:
     """Carry moves of bn1's output, which change, through the ReLU and the projection: W ȧ."""
     features = precision.operand(outputs.mul_(region.is_open).flatten(end_dim=1))
-    moved = precision.product(features, model.projection[:, region.part.region.features].T)
+    moved = precision.product(features, model.rounded_projection[:, region.part.region.features].T)
     return moved.view(*outputs.shape[:2], moved.shape[1])

@@ -95,10 +95,11 @@ def forward(
                 overlap += relation_sums.overlap.index_select(0, relation)
             continue
         part = region_pass(model, region, batch)
-        features = precision.operand(part.activations(model)[1])
-        projected += part.by_pair(precision.product(features, model.projection[:, region.features].T))
+        features = part.activations(model)[1]
+        projected += part.by_pair(features @ model.projection[:, region.features].T)
         if overlap is not None and test_features is not None:
-            overlap += part.by_pair(precision.product(features, test_features[:, region.features].T))
+            found = precision.product(precision.operand(features), test_features[:, region.features].T)
+            overlap += part.by_pair(found)
         passes.append(replace(part, kept=None) if recompute else part)
         del features, part
     normalised = projected.sub_(model.bn2_mean).mul_(model.bn2_inverse_std)

@@ -68,12 +68,12 @@ def relation_table(model: FoldedConvE, precision: Precision) -> RelationTable | 
         return None
     numbers = torch.arange(len(model.relations), device=model.device)
     part = pass_of(model, region, torch.stack([torch.full_like(numbers, -1), numbers], dim=1), None)
-    features = precision.operand(part.activations(model)[1])
+    features = part.activations(model)[1]
     chunks = key_chunks(model, len(numbers), TABLE_BYTES_AT_A_TIME)
     made = [kernel_jacobians(model, part, precision, keys) for keys in chunks]
     return RelationTable(
-        projected=precision.product(features, model.projection[:, region.features].T),
-        features=features,
+        projected=features @ model.projection[:, region.features].T,
+        features=precision.operand(features),
         jacobian=precision.operand(torch.cat(made)),
     )
 

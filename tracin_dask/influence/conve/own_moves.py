@@ -45,4 +45,4 @@ def _own_move(
     source = torch.cat([vectors, vectors.new_zeros(len(ids), 1)], dim=1)
     moved = (cut_patches(region, source) @ model.kernel).flatten(start_dim=1)
     is_open = relu_derivative(part.activations(model)[1])
-    return precision.product(precision.operand(moved * is_open), model.projection[:, region.features].T)
+    return precision.product(precision.operand(moved * is_open), model.rounded_projection[:, region.features].T)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tracin_dask.influence.precision import Precision
+from tracin_dask.matmul import exact_matmul
 from tracin_dask.models.ranking.candidates import Candidates
 from tracin_dask.resources import of_this_process
 from tracin_dask.runs.predictions.compute import placed, scored
@@ -20,8 +20,7 @@ def candidates_here(prepared: PreparedRun) -> Iterator[Candidates]:
     """Take a turn at this process with the model of the last checkpoint; raises as `resolve_device`."""
     computing = prepared.config.computing
     device = resolve_device(computing.device)
-    matmul = Precision.named(computing.precision, device).matmul
-    with Turn(of_this_process().threads_per_worker, matmul), torch.no_grad():
+    with Turn(of_this_process().threads_per_worker, exact_matmul(device)), torch.no_grad():
         yield Candidates.of(placed(prepared.checkpoints[-1].model, device))
 
 

@@ -1,0 +1,42 @@
+"""What PyTorch's setting for products of float32 does on this CPU: it rounds, or only takes another library."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import torch
+
+from tracin_dask.turn import MatmulPrecision, Turn
+
+_WIDTH = 256
+"""Rows and columns of the matrices that show whether operands are rounded."""
+
+
+def exact_matmul(device: torch.device) -> MatmulPrecision:
+    """Choose the setting at which nothing is rounded, and with which this process multiplies large matrices fastest.
+
+    On a CPU PyTorch multiplies with MKL, and at `medium` with oneDNN, which uses bf16 if the CPU has units that make
+    products of float32 with it. On AMD's CPUs with AVX-512, which have none, oneDNN sums float32 as MKL does, in about
+    half the time. Which setting is taken depends on the CPU and on PyTorch alone, so that equal machines give equal
+    bits.
+    """
+    is_amd = str(_capabilities().get("cpu_name", "")).startswith("AMD")
+    is_faster = device.type == "cpu" and is_amd and bool(_capabilities().get("avx512_f")) and not cpu_rounds_to_bf16()
+    return "medium" if is_faster else "highest"
+
+
+@cache
+def cpu_rounds_to_bf16() -> bool:
+    """Tell whether PyTorch on this CPU rounds the operands of float32 products where it may: only there is bf16 faster.
+
+    Seen from products with the identity, which give float32 back unless it was rounded. CPUs that have bf16
+    instructions, but no units for matrices (AMX), round nothing.
+    """
+    values = 1 + torch.arange(_WIDTH * _WIDTH, dtype=torch.float32).view(_WIDTH, _WIDTH) / 2**18
+    with Turn(torch.get_num_threads(), "medium"):
+        return not torch.equal(torch.eye(_WIDTH) @ values, values)
+
+
+def _capabilities() -> Mapping[str, bool | str | int]:
+    """Give what PyTorch knows of this CPU; older ones know nothing."""
+    found: Mapping[str, bool | str | int] = getattr(torch.cpu, "get_capabilities", dict)()
+    return found
