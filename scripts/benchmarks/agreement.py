@@ -32,6 +32,11 @@ def overlap_of_leaders(left: NDArray[np.floating], right: NDArray[np.floating], 
     return len(leaders[0] & leaders[1]) / min(k, len(left))
 
 
+def largest_move(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    """Give the largest difference of one row, as a share of the largest |score| of the first vector."""
+    return float(np.abs(right - left).max() / np.abs(left).max())
+
+
 def pearson(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
     """Correlate the values of two vectors."""
     return float(np.corrcoef(left, right)[0, 1])

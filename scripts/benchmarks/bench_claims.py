@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.agreement import overlap_of_leaders, pearson, spearman
+from benchmarks.agreement import largest_move, overlap_of_leaders, pearson, spearman
 from benchmarks.claims_loop import LoopJob, LoopRun, Variant, run_loop
 from benchmarks.figures import Collector
 from benchmarks.score_once import Scored, ScoreOnce, score_in_processes
-from benchmarks.scoring import all_scores
+from benchmarks.scoring import all_scores, mixed_is_float32
 from benchmarks.settings import Settings
 from benchmarks.trained import TrainedGraph, trained_fb15k237, trained_umls
 from tracin_dask import RunConfig
@@ -171,13 +171,18 @@ def measure_agreement(
         chosen = RunConfig.of(**config)
         return all_scores(trained.store, trained.checkpoint, tests, config=chosen, threads=settings.threads)
 
+    config, title = claim.config, claim.title
+    if claim is CLAIMS[0] and mixed_is_float32(settings.device):
+        config, title = {"precision": "bf16-emulated"}, f"{claim.title} (bf16, emulated)"
     full = scores({})
-    rows = list(zip(full, benchmark.pedantic(scores, args=(claim.config,), rounds=1), strict=True))
-    name, about = f"claims.{trained.name}.{claim.variant}", f"{trained.title}: {claim.title}, {len(tests)} test triples"
+    rows = list(zip(full, benchmark.pedantic(scores, args=(config,), rounds=1), strict=True))
+    name, about = f"claims.{trained.name}.{claim.variant}", f"{trained.title}: {title}, {len(tests)} test triples"
     collect.figure(f"{name}.spearman", f"{about}, Spearman{_claimed(claim, '0.95')}", "", [spearman(*r) for r in rows])
     collect.figure(f"{name}.pearson", f"{about}, Pearson{_claimed(claim, '0.95')}", "", [pearson(*r) for r in rows])
     overlaps = [overlap_of_leaders(*row, LEADERS) for row in rows]
     collect.figure(f"{name}.overlap", f"{about}, top {LEADERS} in common", "", overlaps)
+    moves = [largest_move(*row) for row in rows]
+    collect.figure(f"{name}.move", f"{about}, largest change of one influence / largest influence", "", moves)
 
 
 def _add(collect: Collector, who: str, trained: TrainedGraph, claim: Claim, gain: Gain) -> None:

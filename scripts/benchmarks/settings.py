@@ -74,7 +74,7 @@ class Sizes:
     model: ModelSize = field(default_factory=lambda: ModelSize(height=10, width=20))
     rows: dict[int, int] = field(default_factory=lambda: dict.fromkeys((1, 16, 256, 1024), 272_115))
     loop_rows: dict[int, int] = field(default_factory=lambda: {1: 96, 16: 48, 256: 8})
-    agreement_tests: int = 8
+    agreement_tests: int = 64
     matrix_sizes: tuple[int, ...] = (1024, 2048, 4096)
     synthetic: tuple[int, int, int] | None = None
     robokop_tests: int = 750
@@ -94,7 +94,7 @@ FULL = Sizes()
 QUICK = Sizes(
     rows={1: 32_768, 16: 16_384, 256: 8_192, 1024: 8_192},
     loop_rows={1: 16, 16: 8, 256: 2},
-    agreement_tests=4,
+    agreement_tests=16,
     matrix_sizes=(1024, 2048),
     synthetic=(200_000, 20_000, 20),
     robokop_tests=20,
