@@ -51,8 +51,9 @@ class LateCheck:
 
     def note(self, ids: Int[ndarray, "batch 3"], values: Float[Tensor, "batch value"]) -> None:
         """Count the wrong training triples of a batch, and find the first one; the device is not waited for."""
-        is_wrong = ~(torch.isfinite(values.amin(dim=1)) & torch.isfinite(values.amax(dim=1)))
-        self._noted.append((ids, torch.stack([is_wrong.sum(), is_wrong.int().argmax()])))
+        lowest, highest = torch.aminmax(values, dim=1)
+        is_finite = torch.maximum(highest, -lowest) < torch.inf  # NaN is not lower
+        self._noted.append((ids, torch.stack([is_finite.sum(), is_finite.int().argmin()])))
 
     def settle(self) -> None:
         """Wait for the batches that were noted, and forget them.
@@ -64,9 +65,9 @@ class LateCheck:
         """
         noted, self._noted = self._noted, []
         found = torch.stack([places for _, places in noted]).tolist() if noted else []
-        for (ids, _), (number, first) in zip(noted, found, strict=True):
-            if number:
-                raise _error(number, "training", ids[first])
+        for (ids, _), (number_finite, first) in zip(noted, found, strict=True):
+            if number_finite < len(ids):
+                raise _error(len(ids) - number_finite, "training", ids[first])
 
 
 def refuse_non_finite_factors(ids: Int[ndarray, "test 3"], factors: object) -> None:

@@ -15,6 +15,8 @@ class Tiling:
     """Of an automatic batch: larger ones save no more of what every batch costs."""
     groups_float32: bool
     """Whether PyTorch multiplies runs of float32 rows with a matrix each by itself, without copies."""
+    by_tap: bool
+    """Whether operators may be called for each entry of the kernel, which saves a copy of the patches."""
     by_pair: bool
     """Whether operators may be called for each (head, relation) that has many rows."""
     jacobian_bytes: int
@@ -40,6 +42,7 @@ class Tiling:
 ON_CPU = Tiling(
     most_rows=8192,
     groups_float32=True,
+    by_tap=True,
     by_pair=True,
     jacobian_bytes=8 * 2**20,
     score_bytes=64 * 2**20,
@@ -52,6 +55,7 @@ ON_CPU = Tiling(
 ON_GPU = Tiling(
     most_rows=2**18,
     groups_float32=False,
+    by_tap=False,
     by_pair=False,
     jacobian_bytes=256 * 2**20,
     score_bytes=4 * 2**30,

@@ -35,7 +35,8 @@ class RegionGradient:
         gradient = self.gradient if is_all else self.gradient[rows]
         patches = model.kernel[:-1] @ gradient.flatten(end_dim=1).T
         by_tap = patches.view(len(patches), *gradient.shape[:2])
-        add_patches_to_image(self.region, by_tap, image, model.config.kernel_width)
+        kernel = (model.config.kernel_height, model.config.kernel_width)
+        add_patches_to_image(self.region, by_tap, image, kernel, by_tap=model.tiling.by_tap)
 
 
 def backward(

@@ -33,6 +33,11 @@ class LowerRows:
     regions: frozenset[Sees]
     """The regions whose parts of the embeddings' gradients are needed."""
 
+    @property
+    def has_one_image(self) -> bool:
+        """Tell whether the same rows need both halves of the stacked image: what sees both is added once."""
+        return np.array_equal(self.head_rows, self.relation_rows)
+
     def rows(self, sees: Sees) -> Int[ndarray, " row"]:
         """List the rows whose embeddings' gradients need a region."""
         if sees not in self.regions:
@@ -65,6 +70,7 @@ class _LowerPass:
     moments: Float[Tensor, "batch moment"]
     head_image: Float[Tensor, "head_row height width"]
     relation_image: Float[Tensor, "relation_row height width"]
+    """The same tensor where one image is enough."""
 
     def uses_jacobians(self, part: RegionPass) -> bool:
         """Tell whether the moments of a region come from Jacobians."""
@@ -120,7 +126,8 @@ def lower_factors(
     shared: SharedJacobians | None = None,
 ) -> LowerFactors:
     """Compute the lower factors; `shared` Jacobians replace the backward pass of the moments."""
-    zeros, images = model.kernel.new_zeros, (model.config.image_height, model.config.image_width)
+    zeros, size = model.kernel.new_zeros, (model.config.image_height, model.config.image_width)
+    head_image = zeros(len(needed.head_rows), *size)
     back = _LowerPass(
         model=model,
         ahead=ahead,
@@ -129,8 +136,8 @@ def lower_factors(
         shared=shared or SharedJacobians(),
         precision=precision,
         moments=zeros(len(ahead.batch), model.kernel.numel() if needed.moments else 0),
-        head_image=zeros(len(needed.head_rows), *images),
-        relation_image=zeros(len(needed.relation_rows), *images),
+        head_image=head_image,
+        relation_image=head_image if needed.has_one_image else zeros(len(needed.relation_rows), *size),
     )
     for term in LOWER_TERMS:
         term.function(back)
@@ -187,6 +194,8 @@ def _add_to_head_image(back: _LowerPass, carried: _Carried) -> None:
 
 
 def _add_to_relation_image(back: _LowerPass, carried: _Carried) -> None:
+    if back.needed.has_one_image and carried.gradient.region.sees is Sees.BOTH:
+        return  # the image of the head is the same one
     carried.add_to_image(back, back.needed.relation_rows, back.relation_image, half=Sees.RELATION)
 
 

@@ -13,6 +13,7 @@ from enum import Enum
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import fold
 
 from tracin_dask.models.conve.model import ConvEConfig
 
@@ -71,15 +72,23 @@ def add_patches_to_image(
     region: Region,
     patches: Float[Tensor, "tap batch position"],
     image: Float[Tensor, "batch height width"],
-    kernel_width: int,
+    kernel: tuple[int, int],
+    *,
+    by_tap: bool,
 ) -> None:
-    """Add each patch entry to the image place it was cut from (the transpose of cutting patches), in place."""
-    by_place = patches.view(*patches.shape[:2], len(region.rows), len(region.columns))
-    for tap, values in enumerate(by_place):
-        down, right = divmod(tap, kernel_width)
-        rows = slice(region.rows.start + down, region.rows.stop + down)
-        columns = slice(region.columns.start + right, region.columns.stop + right)
-        image[:, rows, columns].add_(values)
+    """Add each patch entry to the image place it was cut from (the transpose of cutting patches), in place.
+
+    An operator for each tap saves a copy of the patches, in which each image is a channel of one folded image.
+    """
+    (down, right), (rows, columns) = kernel, (region.rows, region.columns)
+    if not by_tap:
+        size = (len(rows) + down - 1, len(columns) + right - 1)
+        folded = fold(patches.transpose(0, 1).reshape(1, -1, patches.shape[2]), size, kernel)[0]
+        image[:, rows.start : rows.start + size[0], columns.start : columns.start + size[1]].add_(folded)
+        return
+    for tap, values in enumerate(patches.view(*patches.shape[:2], len(rows), len(columns))):
+        top, left = rows.start + tap // right, columns.start + tap % right
+        image[:, top : top + len(rows), left : left + len(columns)].add_(values)
 
 
 def _rectangles(config: ConvEConfig) -> Iterator[tuple[Sees, range, range]]:
