@@ -155,14 +155,14 @@ class Computing:
     def scoring_bytes(self, batch_size: int, batch_bytes: Callable[[int], int]) -> int:
         """Bound the bytes of scoring a batch from those of its triples as they are.
 
-        A loss that corrupts triples scores these after the batch's own, and holds the sums until then.
+        A loss that corrupts triples scores some rows with the triples made from them, and holds the sums of all rows.
         """
         work = self.work
         if not (work.num_tests and work.num_negatives):
             return batch_bytes(batch_size)
-        rows = min(batch_size, self.tiling.rows_to_corrupt(work.num_negatives))
-        corrupted, sums = rows * work.num_negatives, (batch_size + rows) * work.num_columns * self.itemsize
-        return max(batch_bytes(batch_size), batch_bytes(corrupted) + sums)
+        each = 1 + work.num_negatives
+        rows = min(batch_size, self.tiling.rows_to_corrupt(each))
+        return batch_bytes(rows * each) + (batch_size + rows) * work.num_columns * self.itemsize
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import cast
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
@@ -15,6 +16,7 @@ from tracin_dask.influence.columns import Answers
 from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors, TripleScorer
 from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, Loss, LossPart, NegatedScore, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
+from tracin_dask.influence.losses.by_row import LossByRow
 from tracin_dask.influence.tiling import Tiling, tiling_of
 
 
@@ -49,38 +51,36 @@ class CorruptingScorer:
     """Scores training triples and the triples that the loss makes from them; all share one layout of the columns."""
 
     def __init__(self, scorer: AnswerScorer, loss: CorruptingLoss, num_entities: int, tiling: Tiling) -> None:
-        """Take what scores single triples, and how many corrupted ones it scores at a time."""
+        """Take what scores single triples, and how many it scores at a time."""
         self._scorer, self._loss, self._num_entities, self._tiling = scorer, loss, num_entities, tiling
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
-        """Score a batch: its triples, then the corrupted triples of all of its rows, or of some rows at a time."""
-        own, *others = self._loss.parts(ids, self._num_entities)
-        total = self._scorer.with_loss(own.loss).whole(own.triples)
-        for loss, corrupted in _by_loss(others):
-            scorer, step = self._scorer.with_loss(loss), self._tiling.rows_to_corrupt(len(corrupted))
-            for start in range(0, len(ids), step):
-                rows = slice(start, start + step)
-                total[rows].add_(_sums(scorer, corrupted[:, rows]))
-        yield BatchScores(rows=np.arange(len(ids)), influences=total)
+        """Score the triples of a batch, of all of its rows or of some at a time, with those made from them."""
+        parts = self._loss.parts(ids, self._num_entities)
+        step = self._tiling.rows_to_corrupt(len(parts))
+        pieces = [slice(start, start + step) for start in range(0, len(ids), step)]
+        sums = [self._sums(parts, rows) for rows in pieces]
+        yield BatchScores(rows=np.arange(len(ids)), influences=sums[0] if len(sums) == 1 else torch.cat(sums))
+
+    def _sums(self, parts: Sequence[LossPart], rows: slice) -> Float[Tensor, "row answer"]:
+        """Add up what the triples of each row add; they are sorted, so that equal pairs are computed once."""
+        triples = np.stack([part.triples[rows] for part in parts])
+        flat, (num_parts, num_rows) = triples.reshape(-1, 3), triples.shape[:2]
+        order = np.lexsort((flat[:, 1], flat[:, 0]))
+        scorer = self._scorer.with_loss(_by_row([part.loss for part in parts], order // num_rows))
+        influences = scorer.whole(flat[order])
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return embedding_bag(send(place.reshape(num_parts, num_rows).T, influences.device), influences, mode="sum")
 
 
-def _by_loss(parts: Sequence[LossPart]) -> list[tuple[Loss, Int[ndarray, "negative batch 3"]]]:
-    """Put the triples of equal losses together."""
-    losses: list[Loss] = []
-    for part in parts:
-        if part.loss not in losses:
-            losses.append(part.loss)
-    return [(loss, np.stack([part.triples for part in parts if part.loss == loss])) for loss in losses]
-
-
-def _sums(scorer: AnswerScorer, triples: Int[ndarray, "negative row 3"]) -> Float[Tensor, "row answer"]:
-    """Score several triples for each row, and add them up; they are sorted, so that equal pairs are computed once."""
-    flat = triples.reshape(-1, 3)
-    order = np.lexsort((flat[:, 1], flat[:, 0]))
-    influences = scorer.whole(flat[order])
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return embedding_bag(send(place.reshape(triples.shape[:2]).T, influences.device), influences, mode="sum")
+def _by_row(losses: Sequence[Loss], part: Int[ndarray, " triple"]) -> LossByRow:
+    """Give each triple the loss of its part; equal losses count once."""
+    distinct: list[Loss] = []
+    for loss in losses:
+        if loss not in distinct:
+            distinct.append(loss)
+    return LossByRow(losses=distinct, which=np.array([distinct.index(loss) for loss in losses])[part])
 
 
 def make_scorer(engine: Engine, factors: Factors, answers: Answers) -> BatchScorer:

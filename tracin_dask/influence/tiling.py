@@ -24,7 +24,7 @@ class Tiling:
     score_bytes: int
     """Of scores of entities, or of these entities' embeddings."""
     corrupted_triples: int
-    """Corrupted triples that are scored at a time."""
+    """Triples and those that are made from them that are scored at a time."""
     move_bytes: int
     """Of what test triples' gradients move: features, or vectors of rows; at least along one gradient at a time."""
     value_bytes: int
@@ -34,9 +34,9 @@ class Tiling:
     directions: int
     """Along which any other model's scores move, where that takes little memory."""
 
-    def rows_to_corrupt(self, num_negatives: int) -> int:
-        """Count the rows of a batch whose corrupted triples are scored at a time; at least one."""
-        return max(1, self.corrupted_triples // num_negatives)
+    def rows_to_corrupt(self, num_parts: int) -> int:
+        """Count the rows of a batch that are scored at a time with the triples made from them; at least one."""
+        return max(1, self.corrupted_triples // num_parts)
 
 
 ON_CPU = Tiling(
@@ -59,7 +59,7 @@ ON_GPU = Tiling(
     by_pair=False,
     jacobian_bytes=256 * 2**20,
     score_bytes=4 * 2**30,
-    corrupted_triples=2**17,
+    corrupted_triples=2**18,
     move_bytes=2**30,
     value_bytes=2**31,
     rows=2**20,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from itertools import groupby
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from tracin_dask.influence.autograd.factors import GradientFactors
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal
-from tracin_dask.influence.losses import Loss
+from tracin_dask.influence.losses import Loss, derivative
+from tracin_dask.influence.losses.by_row import loss_of_rows
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.terms import COLUMN, Row, RowTerm, counted
 
@@ -69,7 +71,7 @@ class GradientScorer:
         if engine.derivatives.dense:
             for start in range(0, len(ids), self._dense_piece):
                 some = slice(start, start + self._dense_piece)
-                total[some] = self._dense_products(ids[some])
+                total[some] = self._dense_products(ids, np.arange(len(ids))[some])
         meeting = np.flatnonzero(self._meets(ids))
         storage = engine.storage
         step = piece_rows(row_bytes(engine.model.config, engine.tracked, storage.itemsize), storage.tiling)
@@ -91,17 +93,21 @@ class GradientScorer:
             size = gradient_bytes(engine.model.config, engine.tracked, storage.itemsize)
         return piece_rows(size, storage.tiling)
 
-    def _dense_products(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
-        """Multiply the dense tensors' gradients of the losses with those of the test triples' scores."""
+    def _delta(self, scores: Float[Tensor, " row"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row 1"]:
+        """Differentiate the losses of some rows of a batch by their own scores."""
+        return derivative(loss_of_rows(cast(Loss, self.engine.loss), rows), scores)[:, None]
+
+    def _dense_products(self, ids: Int[ndarray, "batch 3"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row test"]:
+        """Multiply the dense tensors' gradients of some rows' losses with those of the test triples' scores."""
         engine, derivatives = self.engine, self.engine.derivatives
-        triples = send(ids, engine.model.device)
+        triples = send(ids[rows], engine.model.device)
         if engine.modes.forward:
             at_a_time = directions_at_a_time(engine.model.config, engine.storage)
             scores, products = derivatives.along(triples, self._test.dense, at_a_time)
         else:
             scores, gradients = derivatives.of_each(triples)
             products = derivatives.products(gradients, self._test.dense)
-        return products * engine.delta(scores)[:, None]
+        return products * self._delta(scores, rows)
 
     def _meets(self, ids: Int[ndarray, "batch 3"]) -> ndarray:
         """Tell of each triple whether it reads a row that a test triple reads."""
@@ -114,7 +120,7 @@ class GradientScorer:
         """Add the products of table rows of some triples with those of the test triples, in place."""
         some, theirs = ids[rows], self._test.by_row()
         found = self.engine.derivatives.by_rows(send(some, total.device))
-        delta, gradients = self.engine.delta(found.scores)[:, None], found.by_row()
+        delta, gradients = self._delta(found.scores, rows), found.by_row()
         for train, terms in groupby(self._terms, key=lambda term: term.train):
             mine = IdVectors(ids=some[:, COLUMN[train]], vectors=gradients[train] * delta, rows=rows)
             add = add_by_relation if train == "relation" else add_where_equal

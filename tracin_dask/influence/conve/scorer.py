@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
+from functools import partial
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,6 +27,7 @@ from tracin_dask.influence.conve.terms.rows import RowTerms
 from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.losses import Loss
+from tracin_dask.influence.losses.by_row import loss_of_rows
 from tracin_dask.influence.tensors import laid_out, move, with_rows
 
 INPUT_REGIONS = frozenset({Sees.HEAD, Sees.BOTH})
@@ -105,9 +108,10 @@ class Scorer:
         else:
             pairs = runs(ids[:, 0], ids[:, 1])
             is_long = (pairs.lengths >= modes.long_run)[pairs.of_row]
-            for chosen, score in ((is_long, self._by_long_runs), (~is_long, self._by_rows)):
+            for chosen, score in ((is_long, Scorer._by_long_runs), (~is_long, Scorer._by_rows)):
                 if chosen.any():
-                    yield np.flatnonzero(chosen), score
+                    rows = np.flatnonzero(chosen)
+                    yield rows, partial(score, self.with_loss(loss_of_rows(cast(Loss, self.engine.loss), rows)))
 
     def _index(self, ids: Int[ndarray, "batch 3"]) -> Batch:
         """Find the runs of equal (head, relation); each row is a run of its own where triples share no gradients."""
