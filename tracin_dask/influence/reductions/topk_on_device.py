@@ -48,7 +48,9 @@ class DeviceTopKStream:
             best = _Best(signed=signed, rows=rows.new_empty(*signed.shape, 4))
         step = max(1, ELEMENTS_AT_A_TIME // len(batch))
         some = [slice(at, at + step) for at in range(0, self._num_tests, step)]
-        found = (_found(self._signed(batch, tests), rows, self._k) for tests in some)
+        found = (
+            _found(signed_influences(batch, tests, skips_zeros=self._skips_zeros), rows, self._k) for tests in some
+        )
         self._best = _beside([best.of(tests).merged(one, self._k) for tests, one in zip(some, found, strict=True)])
 
     def finish(self) -> TopK:
@@ -57,19 +59,20 @@ class DeviceTopKStream:
             return empty(self._k)
         signed, rows = self._best.signed.double().cpu().numpy(), self._best.rows.cpu().numpy()
         highest, lowest = (
-            _ranking(signed[side], rows[side], self._bounds[side], sign=sign) for side, sign in enumerate((1, -1))
+            ranking(signed[side], rows[side], self._bounds[side], sign=sign) for side, sign in enumerate((1, -1))
         )
         return TopK(k=self._k, highest=highest, lowest=lowest)
 
-    def _signed(self, batch: ScoredBatch, tests: slice) -> Float[Tensor, "side test row"]:
-        """Give influences so that the best ones are the highest; -inf for pairs that are not ranked."""
-        influences = batch.influences[:, tests].T
-        signed = torch.stack([influences, -influences])
-        if self._skips_zeros:
-            signed.masked_fill_(signed == 0, -math.inf)
-        if batch.is_ranked is not None:
-            signed.masked_fill_(~batch.is_ranked[:, tests].T, -math.inf)
-        return signed
+
+def signed_influences(batch: ScoredBatch, tests: slice, *, skips_zeros: bool) -> Float[Tensor, "side test row"]:
+    """Give influences so that the best ones are the highest; -inf for pairs that are not ranked."""
+    influences = batch.influences[:, tests].T
+    signed = torch.stack([influences, -influences])
+    if skips_zeros:
+        signed.masked_fill_(signed == 0, -math.inf)
+    if batch.is_ranked is not None:
+        signed.masked_fill_(~batch.is_ranked[:, tests].T, -math.inf)
+    return signed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +99,21 @@ class _Best:
 
 
 def _found(signed: Float[Tensor, "side test row"], rows: Int64[Tensor, "row 4"], k: int) -> _Best:
-    """Find the k best rows of a batch, in any order; those of equal influence by their `train_index`.
-
-    A key puts what is better than the k-th best before all others, and then what equals it by `train_index`.
-    """
-    number = min(k, len(rows))
-    least = signed.topk(number, dim=2).values[..., -1:]
-    key = torch.where(signed == least, rows[:, 0], AFTER_ALL).masked_fill_(signed > least, BEFORE_ALL)
-    place = key.topk(number, dim=2, largest=False, sorted=False).indices
+    """Find the k best rows of a batch, in any order; those of equal influence by their `train_index`."""
+    place = best_places(signed, rows[:, 0], min(k, len(rows)))
     return _Best(signed=signed.gather(2, place), rows=rows[place])
+
+
+def best_places(
+    signed: Float[Tensor, "*list row"], train_index: Int64[Tensor, "*some_list row"], number: int
+) -> Int64[Tensor, "*list best"]:
+    """Find where the best rows of each list are, in any order; those of equal influence by their `train_index`.
+
+    A key puts what is better than the worst of the best before all others, and then what equals it by `train_index`.
+    """
+    least = signed.topk(number).values[..., -1:]
+    key = torch.where(signed == least, train_index, AFTER_ALL).masked_fill_(signed > least, BEFORE_ALL)
+    return key.topk(number, largest=False, sorted=False).indices
 
 
 def _beside(parts: Sequence[_Best]) -> _Best:
@@ -113,17 +122,20 @@ def _beside(parts: Sequence[_Best]) -> _Best:
     return _Best(signed=torch.cat(signed, dim=1), rows=torch.cat(rows, dim=1))
 
 
-def _ranking(
-    signed: Float[ndarray, "test entry"], rows: Int64[ndarray, "test entry 4"], bound: Bounds, *, sign: int
+def ranking(
+    signed: Float[ndarray, "list entry"],
+    rows: Int64[ndarray, "list entry 4"],
+    bound: Bounds,
+    *,
+    sign: int,
+    lists_per_test: int = 1,
 ) -> Ranking:
-    """List the entries that are ranked and not behind the bound of their test triple."""
+    """List the entries that are ranked and not behind the bound of their list."""
     least, last = bound.signed_influence[:, None], bound.train_index[:, None]
     is_ahead = (signed > least) | ((signed == least) & (rows[..., 0] <= last))
-    test_index, place = (is_ahead & (signed > -math.inf)).nonzero()
-    kept = rows[test_index, place]
-    return Ranking(
-        test_index=test_index, influence=sign * signed[test_index, place], train_index=kept[:, 0], triples=kept[:, 1:]
-    )
+    which, place = (is_ahead & (signed > -math.inf)).nonzero()
+    kept, influence = rows[which, place], sign * signed[which, place]
+    return Ranking(test_index=which // lists_per_test, influence=influence, train_index=kept[:, 0], triples=kept[:, 1:])
 
 
 def device_bytes(k: int, sizes: Sizes) -> int:
