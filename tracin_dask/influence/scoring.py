@@ -16,7 +16,7 @@ from tracin_dask.influence.columns import Answers
 from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors, TripleScorer
 from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, Loss, LossPart, NegatedScore, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
-from tracin_dask.influence.losses.by_row import LossByRow
+from tracin_dask.influence.losses.by_row import join_parts
 from tracin_dask.influence.tiling import Tiling, tiling_of
 
 
@@ -63,24 +63,10 @@ class CorruptingScorer:
         yield BatchScores(rows=np.arange(len(ids)), influences=sums[0] if len(sums) == 1 else torch.cat(sums))
 
     def _sums(self, parts: Sequence[LossPart], rows: slice) -> Float[Tensor, "row answer"]:
-        """Add up what the triples of each row add; they are sorted, so that equal pairs are computed once."""
-        triples = np.stack([part.triples[rows] for part in parts])
-        flat, (num_parts, num_rows) = triples.reshape(-1, 3), triples.shape[:2]
-        order = np.lexsort((flat[:, 1], flat[:, 0]))
-        scorer = self._scorer.with_loss(_by_row([part.loss for part in parts], order // num_rows))
-        influences = scorer.whole(flat[order])
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        return embedding_bag(send(place.reshape(num_parts, num_rows).T, influences.device), influences, mode="sum")
-
-
-def _by_row(losses: Sequence[Loss], part: Int[ndarray, " triple"]) -> LossByRow:
-    """Give each triple the loss of its part; equal losses count once."""
-    distinct: list[Loss] = []
-    for loss in losses:
-        if loss not in distinct:
-            distinct.append(loss)
-    return LossByRow(losses=distinct, which=np.array([distinct.index(loss) for loss in losses])[part])
+        """Add up what the triples of each row add."""
+        joined = join_parts(parts, rows)
+        influences = self._scorer.with_loss(joined.loss).whole(joined.triples)
+        return embedding_bag(send(joined.place, influences.device), influences, mode="sum")
 
 
 def make_scorer(engine: Engine, factors: Factors, answers: Answers) -> BatchScorer:

@@ -1,7 +1,7 @@
 """Gradients of losses at rows of embedding tables, one by one, as curvature is made from them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch import Tensor
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.losses import CorruptingLoss, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
+from tracin_dask.influence.losses.by_row import join_parts
+from tracin_dask.influence.tiling import tiling_of
 
 if TYPE_CHECKING:
     from tracin_dask.influence.engine import Engine
@@ -58,8 +60,12 @@ def _parts(engine: "Engine", triples: Int[Tensor, "batch 3"], rows: TableRows) -
     if reads(engine.loss) != CORRUPTED_TRIPLES:
         yield from engine.table_gradients(triples, rows)
         return
-    for part in cast(CorruptingLoss, engine.loss).parts(triples.numpy(), engine.num_entities):
-        yield from engine.with_loss(part.loss).table_gradients(torch.from_numpy(part.triples), rows)
+    parts = cast(CorruptingLoss, engine.loss).parts(triples.numpy(), engine.num_entities)
+    step = tiling_of(engine.model.device).rows_to_corrupt(len(parts))
+    for start in range(0, len(triples), step):
+        joined = join_parts(parts, slice(start, start + step))
+        for found in engine.with_loss(joined.loss).table_gradients(torch.from_numpy(joined.triples), rows):
+            yield replace(found, triple=start + joined.row[found.triple])
 
 
 def _summed(parts: list[TableGradients], num_triples: int) -> TableGradients:

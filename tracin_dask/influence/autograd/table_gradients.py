@@ -1,7 +1,7 @@
 """Gradients of any model's losses at rows of its tables, one by one."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tracin_dask.influence.autograd.all_tails import AllTails
 from tracin_dask.influence.batch import send
+from tracin_dask.influence.losses import Loss
+from tracin_dask.influence.losses.by_row import loss_of_rows
 from tracin_dask.influence.table_gradients import TableGradients, TableRows, is_among
 from tracin_dask.influence.terms import COLUMN, Row
 
@@ -26,7 +28,8 @@ def table_gradients(
     """Give the gradients of losses of the triples' own scores at some rows, a piece of the batch after the other."""
     start = 0
     for piece in torch.split(triples, engine.gradients_at_a_time):
-        yield from _of_piece(engine, piece, rows, start)
+        loss = loss_of_rows(cast(Loss, engine.loss), np.arange(start, start + len(piece)))
+        yield from _of_piece(engine.with_loss(loss), piece, rows, start)
         start += len(piece)
 
 

@@ -47,7 +47,7 @@ def table_gradients(engine: PairEngine, triples: Int[Tensor, "batch 3"], rows: T
     tails = engine.model.entities.index_select(0, batch.triples[:, 2])
     delta = engine.delta(ahead, tails)[:, None]
     head_rows, relation_rows = wanted.of("head"), wanted.of("relation")
-    is_long = _in_long_runs(batch, head_rows, tails.shape[1])
+    is_long = _in_long_runs(batch, head_rows, tails.shape[1]) & engine.model.tiling.by_pair
     short = head_rows[~is_long]
     at_projection = output_factors(engine.model, ahead, tails).at_projection
     lower = _lower(engine, ahead, at_projection, heads=short, relations=relation_rows)

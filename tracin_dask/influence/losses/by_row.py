@@ -1,4 +1,4 @@
-"""A loss of its own for each row of a batch: triples under several losses are scored together."""
+"""A loss of its own for each row of a batch: triples under several losses are computed together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.losses.base import Loss
+from tracin_dask.influence.losses.base import Loss, LossPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,3 +38,33 @@ def loss_of_rows(loss: Loss, rows: Int[ndarray, " row"]) -> Loss:
     if not isinstance(loss, LossByRow):  # a loss of anyone's is the same for all rows
         return loss
     return LossByRow(losses=loss.losses, which=loss.which[rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JoinedParts:
+    """The triples of all parts of a loss together, sorted so that equal (head, relation) are computed once."""
+
+    triples: Int[ndarray, "part_and_row 3"]
+    loss: LossByRow
+    part: Int[ndarray, " part_and_row"]
+    row: Int[ndarray, " part_and_row"]
+
+    @property
+    def place(self) -> Int[ndarray, "row part"]:
+        """Where the triples of each row stand."""
+        found = np.empty((self.row.max(initial=-1) + 1, self.part.max(initial=-1) + 1), dtype=np.int64)
+        found[self.row, self.part] = np.arange(len(self.row))
+        return found
+
+
+def join_parts(parts: Sequence[LossPart], rows: slice = slice(None)) -> JoinedParts:
+    """Put the triples that the parts make from some rows together; equal losses count once."""
+    triples = np.concatenate([part.triples[rows] for part in parts])
+    order = np.lexsort((triples[:, 1], triples[:, 0]))
+    part, row = np.divmod(order, max(1, len(triples) // len(parts)))
+    losses: list[Loss] = []
+    for one in parts:
+        if one.loss not in losses:
+            losses.append(one.loss)
+    which = np.array([losses.index(one.loss) for one in parts])[part]
+    return JoinedParts(triples=triples[order], loss=LossByRow(losses=losses, which=which), part=part, row=row)

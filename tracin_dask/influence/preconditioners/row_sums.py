@@ -11,7 +11,9 @@ from torch import Tensor
 from tracin_dask.influence.batch import runs
 from tracin_dask.influence.losses import reads
 from tracin_dask.influence.losses.base import ALL_SCORES
+from tracin_dask.influence.run_products import add_squares_by_run
 from tracin_dask.influence.table_gradients import TableGradients, TableRows, summed_by_triple
+from tracin_dask.influence.tiling import tiling_of
 
 if TYPE_CHECKING:
     from tracin_dask.influence.engine import Engine
@@ -59,11 +61,9 @@ class RowSums:
 
     def _add_rows(self, table: str, found: TableGradients) -> None:
         """Add gradients that are sorted by row."""
-        cut = runs(found.ids)
-        slots = np.searchsorted(self._rows[table], found.ids[cut.starts]).tolist()
-        for slot, (start, stop) in zip(slots, cut.bounds, strict=True):
-            some = found.gradients[start:stop]
-            self._sums[table][slot] += some.mT @ some
+        cut, sums = runs(found.ids), self._sums[table]
+        slots = np.searchsorted(self._rows[table], found.ids[cut.starts])
+        add_squares_by_run(sums, slots, found.gradients, cut.lengths, tiling=tiling_of(sums.device))
 
 
 class TraceSums:
@@ -76,7 +76,7 @@ class TraceSums:
     def __init__(self, num_triples: int, num_rows: Mapping[str, int]) -> None:
         """Start without training triples, of `num_triples`; takes the number of rows of each table."""
         self._num_triples, self._num_rows = num_triples, num_rows
-        self._sampled, self._squares = 0, dict.fromkeys(num_rows, 0.0)
+        self._sampled, self._squares = 0, dict.fromkeys(num_rows, torch.zeros((), dtype=torch.float64))
 
     def add(self, engine: "Engine", triples: Int[Tensor, "batch 3"]) -> None:
         """Take in some training triples."""
@@ -88,14 +88,13 @@ class TraceSums:
             summed = summed_by_triple(engine, triples, rows)
             found = {table: iter([one.gradients]) for table, one in summed.items()}
         for table, parts in found.items():
-            self._squares[table] += sum(float(part.double().square().sum()) for part in parts)
+            for part in parts:
+                self._squares[table] = part.double().square().sum() + self._squares[table].to(part.device)
 
     def finish(self) -> "State":
         """Give the sums, and how many training triples there are, here and in all."""
         counts = {self.SAMPLED: torch.tensor(self._sampled), self.NUM_TRIPLES: torch.tensor(self._num_triples)}
-        return counts | {
-            f"{table}{self.SQUARES}": torch.tensor(one, dtype=torch.float64) for table, one in self._squares.items()
-        }
+        return counts | {f"{table}{self.SQUARES}": one.cpu() for table, one in self._squares.items()}
 
     @classmethod
     def tables(cls, state: "State") -> Sequence[str]:
