@@ -28,6 +28,7 @@ WAYS = [
     Modes(head_jacobians=True, long_run=1),
 ]
 ALL_MODES = [replace(modes, relation_table=table) for modes in WAYS for table in (False, True)]
+ALL_MODES.append(Modes(norms=True))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

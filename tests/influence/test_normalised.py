@@ -42,6 +42,7 @@ MODES = [
     Modes(),
     Modes(forward=True, relation_table=True),
     Modes(head_jacobians=True, long_run=2, relation_table=True),
+    Modes(norms=True),
 ]
 
 
@@ -208,8 +209,8 @@ def without_signs(*given):
     return replace(found, blocks=tuple(replace(block, weight=abs(block.weight)) for block in found.blocks))
 
 
-def first_rows(values: Tensor, rows: np.ndarray) -> Tensor:
-    return values[: len(rows)]
+def first_rows(lengths: Lengths, rows: np.ndarray) -> Lengths:
+    return Lengths(norms=lengths.norms[: len(rows)], shares=None)
 
 
 def ones(number: int) -> Lengths:

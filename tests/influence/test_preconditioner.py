@@ -43,6 +43,7 @@ from tracin_dask.models.conve.model import CANCELLED, ConvE
 
 WAYS = [Modes(), Modes(forward=True), Modes(head_jacobians=True), Modes(long_run=2)]
 ALL_MODES = [replace(modes, relation_table=table) for modes in WAYS for table in (False, True)]
+ALL_MODES.append(Modes(norms=True))
 FC = ["fc.weight", "fc.bias"]
 
 

@@ -11,13 +11,14 @@ from tracin_dask.influence.conve import forward_mode, jacobians, lower_factors, 
 from tracin_dask.influence.conve.jacobians import RelationTable
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.tensor_names import BN2_WEIGHT, CONVOLUTION, ENTITIES, FC_WEIGHT
-from tracin_dask.influence.conve.terms import dense, directions, long_runs
+from tracin_dask.influence.conve.terms import dense, directions, long_runs, rows
 
 WAYS = {
     "rows": Modes(),
     "heads": Modes(head_jacobians=True),
     "long runs": Modes(long_run=1),
     "forward": Modes(forward=True),
+    "norms": Modes(norms=True),
 }
 WITH_TABLE = {name: replace(modes, relation_table=True) for name, modes in WAYS.items()}
 P_ALONE = "fc.weight through P"  # where there is a preconditioner
@@ -42,6 +43,8 @@ TERMS = [
     *under("long runs", entries(long_runs, "PAIR_JACOBIANS", but=["relation table"])),
     *under("long runs", entries(long_runs, "PAIR_JACOBIANS", but=["region of the relation"]), table=True),
     *under("long runs", entries(lower_factors, "REGION_TERMS", but=["moments"])),
+    *under("norms", entries(lower_factors, "REGION_TERMS")),
+    *under("norms", entries(rows, "ROW_TERMS")),
     *under("heads", entries(own_moves, "OWN_MOVES")),
     *under("heads", entries(lower_factors, "LOWER_TERMS", but=["moments through the relations' Jacobians"])),
     *under("rows", entries(lower_factors, "LOWER_TERMS", but=["moments through the heads' Jacobians"]), table=True),

@@ -143,6 +143,8 @@ class Computing:
     """How often each training triple's own gradient is made: for its norm, and for a preconditioner's pass."""
     itemsize: int
     recompute: bool
+    divides_by_norms: bool = False
+    """Whether influences are divided by the norms of training triples' gradients."""
     tiling: Tiling = ON_CPU
     keys: Callable[[int], Keys] = Keys.all_distinct
     """Gives the most distinct heads and pairs in a batch of so many rows."""

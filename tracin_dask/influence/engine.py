@@ -29,6 +29,8 @@ class BatchScores:
 
     rows: Int[ndarray, " row"]
     influences: Float[Tensor, "row column"]
+    squares: Float[Tensor, " row"] | None = None
+    """learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of each row, in float64, where they are made with the influences."""
     num_cancelled: Int[Tensor, ""] | None = None
     """How many of them are 0 because they would be quotients of rounding errors; None where there can be none."""
 

@@ -63,16 +63,18 @@ class NormalisedScorer:
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in the parts that the scorer makes of it."""
-        lengths = training_lengths(self._engines, ids)
-        by_row = _reciprocals(lengths.norms, self._dtype)[:, None]
-        shares = None if lengths.shares is None else lengths.shares[:, None]
+        whole: Lengths | None = None
         for part in self._scorer.parts(ids):
-            is_whole = len(part.rows) == len(ids)
-            part.influences.mul_(by_row if is_whole else of_rows(by_row, part.rows))
+            if part.squares is not None:
+                lengths = Lengths(norms=roots(part.squares, self._dtype), shares=None)
+            else:
+                whole = whole or training_lengths(self._engines, ids)
+                lengths = whole if len(part.rows) == len(ids) else of_rows(whole, part.rows)
+            part.influences.mul_(_reciprocals(lengths.norms, self._dtype)[:, None])
             if self._by_test is not None:
                 part.influences.mul_(self._by_test)
-            theirs = shares if shares is None or is_whole else of_rows(shares, part.rows)
-            yield _without_cancelled(part, theirs, self._test_shares)
+            shares = None if lengths.shares is None else lengths.shares[:, None]
+            yield _without_cancelled(part, shares, self._test_shares)
 
 
 def _without_cancelled(
@@ -122,9 +124,11 @@ def question_lengths(engines: Sequence[Engine], question: Question, test: Target
     return _lengths([squared_lengths(engine, question, test) for engine in engines], engines[0].model.dtype)
 
 
-def of_rows(values: Float[Tensor, "batch 1"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row 1"]:
-    """Take the values of some rows of a batch."""
-    return values[send(rows, values.device)]
+def of_rows(lengths: Lengths, rows: Int[ndarray, " row"]) -> Lengths:
+    """Take the lengths of some rows of a batch."""
+    chosen = send(rows, lengths.norms.device)
+    shares = None if lengths.shares is None else lengths.shares.index_select(0, chosen)
+    return Lengths(norms=lengths.norms.index_select(0, chosen), shares=shares)
 
 
 def roots(squares: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:

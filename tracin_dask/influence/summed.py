@@ -27,7 +27,10 @@ class SummedScorer:
         sums, *others = (scorer.parts(ids) for scorer in self._scorers)
         for total in sums:
             for parts in others:
-                total.influences.add_(next(parts).influences)
+                other = next(parts)
+                total.influences.add_(other.influences)
+                if total.squares is not None and other.squares is not None:
+                    total.squares.add_(other.squares)
             yield total
 
 

@@ -1,7 +1,7 @@
 """Multiply-adds and bytes of a run with a ConvE, norms and preconditioner included."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.batch_memory import batch_bytes
@@ -14,6 +14,7 @@ from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioner_bytes,
 )
 from tracin_dask.influence.cost import Computing, MultiplyAdds
+from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve.model import ConvEConfig
 
 STAGES = {
@@ -37,7 +38,10 @@ class ConvECost:
         """The multiply-adds of all training triples, norms included."""
         how = self.how
         counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
-        return counted + norm_multiply_adds(self.config, how.work, how.tracked).times(how.own_passes)
+        norms = norm_multiply_adds(self.config, how.work, how.tracked)
+        if self.modes.norms:
+            return replace(counted, lower=norms.lower) + norms.times(how.own_passes - 1)
+        return counted + norms.times(how.own_passes)
 
     @property
     def stages(self) -> Mapping[str, str]:
@@ -69,7 +73,9 @@ class ConvECost:
         if number:
             total = batch_bytes(self.config, how.keys(batch_size), number, self.modes, how.storage)
         if number == 0 or how.own_passes:
-            total = max(total, norm_bytes(self.config, batch_size, how.work, how.storage))
+            norms = norm_bytes(self.config, batch_size, how.work, how.storage)
+            products = 2 * laid_out(number) * batch_size * how.itemsize
+            total = max(total, norms + (products if self.modes.norms else 0))
         if self._is_preconditioned:
             total += preconditioned_batch_bytes(self.config, batch_size, number, self.modes, how.storage)
         return total
@@ -81,4 +87,7 @@ class ConvECost:
 
 def conve_cost(config: ConvEConfig, how: Computing) -> ConvECost:
     """Choose the modes with the fewest multiply-adds, and count what they take."""
-    return ConvECost(config, how, cost.choose_modes(config, how.work, how.tracked, how.tiling))
+    modes = cost.choose_modes(config, how.work, how.tracked, how.tiling)
+    if how.divides_by_norms and not (how.tiling.by_pair or how.work.all_scores or how.work.num_negatives):
+        modes = Modes(norms=True)
+    return ConvECost(config, how, modes)

@@ -13,6 +13,9 @@ class Modes:
     row by row, and with directions made from Jacobians for a (head, relation) of at least `long_run` rows. With
     `relation_table`, the region that sees only the relation is computed once per relation for all batches.
 
+    With `norms`, for influences that are divided by the lengths of training triples' gradients, these are carried back
+    whole and row by row, and their lengths are made of the same factors.
+
     With `all_scores`, for a loss that reads the scores of all entities, each (head, relation) goes through the entity
     table, and each training triple's gradient is carried back.
     """
@@ -22,6 +25,7 @@ class Modes:
     long_run: int | None = None
     relation_table: bool = False
     all_scores: bool = False
+    norms: bool = False
 
     def __str__(self) -> str:
         """Name the ways for a plan."""
@@ -32,4 +36,5 @@ class Modes:
         if self.long_run is not None:
             ways.append(f"directions for (head, relation) of {self.long_run} rows or more")
         first = "scores of all entities per (head, relation), " if self.all_scores else ""
+        first += "with their lengths, " if self.norms else ""
         return f"pair product: {first}{', '.join(ways)}{table}"

@@ -13,17 +13,19 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, index_batch, runs, send
 from tracin_dask.influence.conve.all_scores import TrainingSide, at_output, highest_tails, moved_tails
-from tracin_dask.influence.conve.engine import PairEngine, TestFactors
+from tracin_dask.influence.conve.engine import PairEngine, TestFactors, UpperFactors
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, scores
 from tracin_dask.influence.conve.gradient_factors import LowerFactors, output_factors
 from tracin_dask.influence.conve.lower_factors import LowerRows, SharedJacobians, lower_factors
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import ENTITIES
 from tracin_dask.influence.conve.terms.all_scores import all_scores_terms
+from tracin_dask.influence.conve.terms.all_scores_norm import AllScoresNorm
 from tracin_dask.influence.conve.terms.dense import DenseTerms
 from tracin_dask.influence.conve.terms.directions import DirectionTerms
 from tracin_dask.influence.conve.terms.long_runs import LongRunTerms
 from tracin_dask.influence.conve.terms.rows import RowTerms
+from tracin_dask.influence.conve.terms.squared_norm import squares_of
 from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.losses import Loss
@@ -47,7 +49,7 @@ class Scorer:
         self._test = test = engine.along(own)
         wide = test if engine.modes.forward else with_rows(test, laid_out(len(test)))
         self._dense = DenseTerms(engine, own, wide)
-        self._rows = RowTerms(engine, test.embeddings)
+        self._rows = RowTerms(engine, test.embeddings, whole=engine.modes.norms)
         self._relation_sums = self._look_up_relations()
         self._directions = DirectionTerms(engine, test, self._dense, self._rows) if engine.modes.forward else None
         self._long_runs = None if engine.modes.long_run is None else LongRunTerms(engine, wide)
@@ -92,6 +94,10 @@ class Scorer:
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
         """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
+        if self.engine.modes.norms:
+            influences, squares = self._with_norms(self._index(ids))
+            yield BatchScores(rows=np.arange(len(ids)), influences=influences, squares=squares)
+            return
         for rows, score in self._ways(ids):
             chosen = ids if len(rows) == len(ids) else ids[rows]
             yield BatchScores(rows=rows, influences=score(self._index(chosen)))
@@ -144,6 +150,19 @@ class Scorer:
         total = self._dense.products(ahead, output, lower.moments)
         self._rows.add(total, ahead, output.at_projection, lower, needed)
         return self._scale(total, ahead, tails)
+
+    def _with_norms(self, batch: Batch) -> tuple[Float[Tensor, "batch test"], Float[Tensor, " batch"]]:
+        """Do the same with the whole gradients of all rows, and give learning_rate · ⟨∇loss_i, P ∇loss_i⟩, too."""
+        engine = self.engine
+        ahead, tails = self._forward(batch)
+        output = output_factors(engine.model, ahead, tails)
+        lower = engine.everything_below(ahead, output)
+        total = self._dense.products(ahead, output, lower.moments)
+        self._rows.add_whole(total, ahead, lower)
+        upper = UpperFactors(output=output, scale=engine.delta(ahead, tails))
+        total.mul_(upper.scale[:, None]).mul_(self._test.scale)
+        none_at_all_scores = AllScoresNorm(frozenset(), engine.preconditioner)
+        return total, squares_of(engine, ahead, upper, lower, none_at_all_scores)
 
     def _by_all_scores(self, batch: Batch) -> Float[Tensor, "batch test"]:
         """Do the same for a loss of all scores, with its gradient at x in place of the tail's embedding."""

@@ -35,7 +35,7 @@ _PLACES_PER_ENTRY = 4
 
 
 class DeviceRelationTopKStream:
-    """Keeps the best k of all batches; memory is bounded by k, the relations, the test triples and a part of a batch."""
+    """Keeps the best k of all batches; memory is bounded by k, the relations, the test triples and one batch."""
 
     def __init__(self, seen: TopK, num_tests: int, *, skips_zeros: bool) -> None:
         """Start with no rows; entries that k of their list that were `seen` surpass are left out at the end."""
@@ -93,7 +93,7 @@ class DeviceRelationTopKStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
-    """How a batch is cut into blocks of rows of one relation, and where its best entries stand when they are ordered."""
+    """How a batch is cut into blocks of rows of one relation, and where its best entries stand in order."""
 
     place: Int[ndarray, "block width"]
     """The row of each place; where a block is filled up, the number of all rows."""

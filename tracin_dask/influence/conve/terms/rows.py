@@ -37,8 +37,11 @@ ROW_TERMS: tuple[RowTerm, ...] = (
 class RowTerms:
     """The test triples' side of these terms, and the look-up of its ids."""
 
-    def __init__(self, engine: PairEngine, test: EmbeddingRows) -> None:
-        """Take P times the gradients of the test triples' rows, on the engine's device."""
+    def __init__(self, engine: PairEngine, test: EmbeddingRows, *, whole: bool = False) -> None:
+        """Take P times the gradients of the test triples' rows, on the engine's device.
+
+        They meet `whole` gradients of input rows, or factors of these side by side.
+        """
         config, ids = engine.model.config, test.triples.cpu().numpy()
         self._tracked, self._moves = engine.tracked, own_moves(engine.model, test, engine.precision)
         tails, outputs = IdIndex(ids[:, 2], config.num_entities), test.by_row()
@@ -49,6 +52,7 @@ class RowTerms:
             "tail_bias": tails,
         }
         inputs = {row: torch.cat([outputs[row], moves], dim=1) for row, moves in self._moves.items()}
+        inputs = dict(outputs) if whole else inputs
         self._theirs: dict[Row, Mapping[Row, Tensor]] = {
             "head": inputs,
             "relation": inputs,
@@ -78,6 +82,13 @@ class RowTerms:
         if len(needed.head_rows):
             self._add(total, "head", _inputs(ahead.batch, "head", needed.head_rows, lower.head, at_projection))
         self.add_relations(total, ahead.batch, at_projection, lower, needed)
+        self.add_tails(total, ahead)
+
+    def add_whole(self, total: Float[Tensor, "batch test"], ahead: Forward, lower: LowerFactors) -> None:
+        """Add all terms from the whole gradients of all rows, in place."""
+        ids = ahead.batch.ids
+        self._add(total, "head", IdVectors(ids=ids[:, 0], vectors=lower.head))
+        self._add(total, "relation", IdVectors(ids=ids[:, 1], vectors=lower.relation))
         self.add_tails(total, ahead)
 
     def add_relations(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.influence.batch import Batch
-from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.engine import PairEngine, UpperFactors
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors
 from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
@@ -35,7 +35,15 @@ def squared_norms(engine: PairEngine, batch: Batch) -> Float[Tensor, " batch"]:
     """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i, in float64."""
     all_scores = AllScoresNorm(engine.tracked, engine.preconditioner)
     ahead, upper = engine.upper_factors(batch, all_scores.sums)
-    output, lower = upper.output, engine.everything_below(ahead, upper.output)
+    lower = engine.everything_below(ahead, upper.output)
+    return squares_of(engine, ahead, upper, lower, all_scores)
+
+
+def squares_of(
+    engine: PairEngine, ahead: Forward, upper: UpperFactors, lower: LowerFactors, all_scores: AllScoresNorm
+) -> Float[Tensor, " batch"]:
+    """Compute the same from the factors of the gradients of all rows."""
+    batch, output = ahead.batch, upper.output
     dense = _Dense(
         engine=engine, ahead=ahead, output=output, along=times_output(engine.preconditioner, output), lower=lower
     )
