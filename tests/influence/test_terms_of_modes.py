@@ -44,7 +44,7 @@ TERMS = [
     *under("long runs", entries(long_runs, "PAIR_JACOBIANS", but=["region of the relation"]), table=True),
     *under("long runs", entries(lower_factors, "REGION_TERMS", but=["moments"])),
     *under("norms", entries(lower_factors, "REGION_TERMS")),
-    *under("norms", entries(rows, "ROW_TERMS")),
+    *under("norms", entries(rows, "ROW_TERMS", but=["entity bias"])),
     *under("heads", entries(own_moves, "OWN_MOVES")),
     *under("heads", entries(lower_factors, "LOWER_TERMS", but=["moments through the relations' Jacobians"])),
     *under("rows", entries(lower_factors, "LOWER_TERMS", but=["moments through the heads' Jacobians"]), table=True),

@@ -22,7 +22,7 @@ class Tiling:
     jacobian_bytes: int
     """Of Jacobians."""
     score_bytes: int
-    """Of scores of entities, or of these entities' embeddings."""
+    """Of scores of entities, or of these entities' embeddings, or of matrices of rows."""
     corrupted_triples: int
     """Triples and those that are made from them that are scored at a time."""
     move_bytes: int

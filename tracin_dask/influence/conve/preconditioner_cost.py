@@ -45,8 +45,8 @@ def preconditioned_batch_bytes(
     """Bound the bytes of a batch's products with P: some vectors, and products of one region's features.
 
     With `recompute`, these products hold the features of all regions. With test triples, the open half of one region's
-    features goes through P for some of them at a time. A loss of all scores holds one tile of the entity table's P, or
-    of squared gradients.
+    features goes through P for some of them at a time. A loss of all scores holds one tile of squared gradients, or P
+    times some test triples' outputs for every entity of a tile, and what a batch's gradients make of these.
     """
     dim, channels = config.embedding_dim, config.output_channels
     widest = max(region.num_positions for region in regions(config)) * channels
@@ -60,5 +60,8 @@ def preconditioned_batch_bytes(
         moving = [batch_size * widest]
     total += sum(move_bytes(numbers, num_tests, storage) for numbers in moving)
     if modes.all_scores:
-        total += min(storage.tiling.score_bytes, max(batch_size, dim) * config.num_entities * storage.itemsize)
+        tile = min(storage.tiling.score_bytes, max(batch_size, dim) * config.num_entities * storage.itemsize)
+        fewer, more = sorted((batch_size, tile // (max(batch_size, dim) * storage.itemsize)))
+        of_tests = move_bytes(more * dim, num_tests, storage) if num_tests else 0
+        total += max(0 if num_tests else tile, of_tests + of_tests * fewer // more)
     return total

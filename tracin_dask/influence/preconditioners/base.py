@@ -80,6 +80,10 @@ class Preconditioner(Protocol):
         """
         ...
 
+    def matrices(self, name: str) -> Float[Tensor, "row width width"]:
+        """Give the matrices, in float64, of all rows of a table that has one for each row."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:

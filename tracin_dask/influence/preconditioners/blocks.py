@@ -8,9 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-
-BYTES_AT_A_TIME = 64 * 2**20
-"""Matrices that are looked up at a time."""
+from tracin_dask.influence.tiling import tiling_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +23,7 @@ class Blocks:
     def times(self, gradients: Float[Tensor, "row width"], ids: Int[Tensor, " row"]) -> Float[Tensor, "row width"]:
         """Multiply gradients of the rows `ids`, all of them known."""
         slots = torch.searchsorted(self.ids, ids.contiguous())
-        at_a_time = max(1, BYTES_AT_A_TIME // (8 * self.matrices.shape[-1] ** 2))
+        at_a_time = max(1, tiling_of(ids.device).score_bytes // (8 * self.matrices.shape[-1] ** 2))
         parts = [
             torch.bmm(self.matrices.index_select(0, some), one.double()[:, :, None])[:, :, 0]
             for some, one in zip(torch.split(slots, at_a_time), torch.split(gradients, at_a_time), strict=True)
@@ -101,3 +99,7 @@ class BlockPreconditioner:
         """Give the numbers of a table with such rows."""
         assert self.is_diagonal(name), f"P of {name} has a matrix for each row"  # noqa: S101 - engines ask before
         return self.tables[name].matrices[:, :, 0]
+
+    def matrices(self, name: str) -> Float[Tensor, "row width width"]:
+        """Give the matrices of a table, all of whose rows are known."""
+        return self.tables[name].matrices

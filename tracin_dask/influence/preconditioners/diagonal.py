@@ -69,6 +69,16 @@ class DiagonalPreconditioner:
         lengths: Tensor = torch.linalg.vector_norm(gradients, dim=1)
         return lengths.square()
 
+    def matrices(self, name: str) -> Float[Tensor, "row width width"]:
+        """Refuse: P is diagonal.
+
+        Raises
+        ------
+        AssertionError
+            Always.
+        """
+        raise AssertionError(f"P of {name} is diagonal")
+
 
 def laid_out(numbers: Mapping[str, Tensor], layout: Layout) -> DiagonalPreconditioner:
     """Make a diagonal P from a number for each parameter, in the shapes of their tensors."""

@@ -193,7 +193,7 @@ class _Entries:
 def _in_blocks(signed: Float[Tensor, "side test row"], batch: _OnDevice, number: int) -> _Entries:
     """Find the best rows of every block, in any order; those of equal influence by their `train_index`."""
     padded = torch.nn.functional.pad(signed, (0, 1), value=-math.inf)
-    blocks = padded.index_select(2, batch.place.flatten()).unflatten(2, batch.place.shape)
+    blocks = padded.index_select(2, batch.place.flatten()).view(*padded.shape[:2], *batch.place.shape)
     in_block = best_places(blocks, batch.rows[:, 0][batch.place], number)
     row = batch.place.expand(*blocks.shape).gather(3, in_block)
     return _Entries(signed=blocks.gather(3, in_block).flatten(start_dim=2), rows=batch.rows[row.flatten(start_dim=2)])

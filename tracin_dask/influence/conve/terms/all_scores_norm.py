@@ -14,6 +14,7 @@ from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, RELA
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.tensors import dot_rows
 from tracin_dask.influence.terms import Term, counted
+from tracin_dask.influence.tiling import tiling_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +88,11 @@ class AllScoresNorm:
     def _through_matrices(
         self, x: Float[Tensor, "row dim"], squares: Float[Tensor, "row some_entity"], entities: slice
     ) -> Float[Tensor, "row 1"]:
-        """Do the same where P_e is a matrix, one entity after the other."""
-        total = x.new_zeros(len(x), 1)
-        for place, entity in enumerate(range(entities.start, entities.start + squares.shape[1])):
-            ids = torch.full((len(x),), entity, device=x.device)
-            along = self._preconditioner.times(ENTITIES, x, ids)
-            total += squares[:, place, None] * dot_rows(along, x)[:, None]
-        return total
+        """Do the same where P_e is a matrix: ⟨x, (Σ_e g[e]² P_e) x⟩, some rows at a time."""
+        matrices = self._preconditioner.matrices(ENTITIES)[entities].flatten(start_dim=1)
+        step = max(1, tiling_of(x.device).move_bytes // (matrices.shape[1] * matrices.element_size()))
+        found = []
+        for some, weights in zip(torch.split(x.double(), step), torch.split(squares.double(), step), strict=True):
+            summed = (weights @ matrices).view(-1, x.shape[1], x.shape[1])
+            found.append(torch.bmm(torch.bmm(some[:, None], summed), some[:, :, None])[:, 0])
+        return torch.cat(found).to(x.dtype)

@@ -86,27 +86,29 @@ class TermsAtAllScores:
     ) -> Float[Tensor, "row test"]:
         """Sum g[e] g_j[e] ⟨x, P_e x_j⟩."""
         side, precision = self._side, self._side.reader.precision
-        if not side.preconditioner.is_diagonal(ENTITIES):
-            return self._through_matrices(x, precision.operand(gradients), entities)
-        mine, scale = precision.operand(gradients), side.preconditioner.diagonal(ENTITIES)[entities]
-        theirs, found = side.gradients[entities], x.new_empty(len(x), len(side.rows.tail))
-        for test, tail in enumerate(side.rows.tail):
-            along = precision.product(mine, precision.operand(scale * theirs[:, test, None]))
-            found[:, test] = along.mul_(x) @ tail
-        return found
+        mine, theirs, tails = precision.operand(gradients), side.gradients[entities], side.rows.tail
+        one = x.shape[1] * max(x.shape[0], len(theirs)) * x.element_size()
+        step, found = max(1, side.reader.model.tiling.move_bytes // one), []
+        for start in range(0, len(tails), step):
+            some = slice(start, start + step)
+            weights = precision.operand(self._times_gradients(theirs[:, some], tails[some], entities))
+            along = precision.product(mine, weights.flatten(start_dim=1)).view(-1, *weights.shape[1:])
+            found.append(along.mul_(x[:, None]).sum(dim=2))
+        return torch.cat(found, dim=1)
 
-    def _through_matrices(
-        self, x: Float[Tensor, "row dim"], gradients: Float[Tensor, "row some_entity"], entities: slice
-    ) -> Float[Tensor, "row test"]:
-        """Do the same where P_e is a matrix."""
-        side, precision = self._side, self._side.reader.precision
-        theirs, found = side.gradients[entities], x.new_empty(len(x), len(side.rows.tail))
-        ids = torch.arange(entities.start, entities.start + len(theirs), device=x.device)
-        for test, tail in enumerate(side.rows.tail):
-            rows = side.preconditioner.times(ENTITIES, tail.expand(len(theirs), -1), ids)
-            along = precision.product(gradients, precision.operand(rows * theirs[:, test, None]))
-            found[:, test] = along.mul_(x).sum(dim=1)
-        return found
+    def _times_gradients(
+        self,
+        theirs: Float[Tensor, "some_entity some_test"],
+        tails: Float[Tensor, "some_test dim"],
+        entities: slice,
+    ) -> Float[Tensor, "some_entity some_test dim"]:
+        """Give g_j[e] P_e x_j."""
+        preconditioner = self._side.preconditioner
+        if preconditioner.is_diagonal(ENTITIES):
+            along = preconditioner.diagonal(ENTITIES)[entities, None] * tails
+        else:
+            along = (tails.double() @ preconditioner.matrices(ENTITIES)[entities]).to(tails.dtype)
+        return along.mul_(theirs[:, :, None])
 
 
 def _entity_bias(total: Float[Tensor, "batch test"], _: _TestSide, met: _Met) -> None:
