@@ -12,14 +12,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tracin_dask.errors import ConfigError, NonFiniteError, ResumeError
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
 from tracin_dask.models.load import load_checkpoint
-from tracin_dask.models.training.epoch import (
-    derive_seed,
-    one_to_all_loss,
-    project_recomputing,
-    shuffled_batches,
-    train_epoch,
-)
+from tracin_dask.models.training.batches import Batches, derive_seed
+from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
+from tracin_dask.models.training.step import one_to_all_loss, project_recomputing
 from tracin_dask.models.training.training import Observer, new_learner, train
 
 SIZES = ConvEConfig(
@@ -47,6 +43,10 @@ def run(graph, tmp_path):
     return run
 
 
+def shuffled(rows, seed):
+    return Batches.of(rows, SETTINGS, seed=seed, device=torch.device("cpu"))
+
+
 def weights(path):
     return torch.load(path, weights_only=True)["model_state_dict"]
 
@@ -71,7 +71,7 @@ def test_the_loss_and_its_gradient_are_those_of_binary_cross_entropy(label_smoot
 
 def test_every_triple_is_in_one_batch_of_at_least_two():
     rows = torch.from_numpy(triples(65))
-    batches = [batch for (batch,) in shuffled_batches(rows, SETTINGS, seed=1)]
+    batches = list(shuffled(rows, seed=1))
     assert [len(batch) for batch in batches] == [16, 16, 16, 17]
     assert sorted(torch.cat(batches).tolist()) == sorted(rows.tolist())
     assert torch.cat(batches).tolist() != rows.tolist()
@@ -80,7 +80,7 @@ def test_every_triple_is_in_one_batch_of_at_least_two():
 def test_each_epoch_and_seed_shuffles_differently():
     rows = torch.from_numpy(triples(65))
     orders = [
-        torch.cat([batch for (batch,) in shuffled_batches(rows, SETTINGS, seed=derive_seed(seed, epoch))]).tolist()
+        torch.cat(list(shuffled(rows, seed=derive_seed(seed, epoch)))).tolist()
         for seed, epoch in ((1, 1), (1, 2), (2, 1))
     ]
     assert orders[0] != orders[1] != orders[2] != orders[0]
@@ -97,7 +97,7 @@ def test_an_epoch_equals_plain_adam_on_the_same_batches(graph):
     seed = derive_seed(SETTINGS.random_seed, 1)
     torch.manual_seed(seed)
     losses = []
-    for (batch,) in shuffled_batches(rows, SETTINGS, seed=seed):
+    for batch in shuffled(rows, seed=seed):
         scores = other(batch[:, 0], batch[:, 1])
         labels = 0.9 * torch.nn.functional.one_hot(batch[:, 2], 20) + 0.1 / 20
         loss = binary_cross_entropy_with_logits(scores, labels)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tracin_dask.errors import CheckpointError, ResumeError
 from tracin_dask.models.checkpoints.files import read_torch_file
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.training.epoch import Learner
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
+from tracin_dask.models.training.step import Learner
 
 History = list[dict[str, Any]]
 """One entry per finished epoch, as in training_history.json."""
@@ -87,9 +89,15 @@ def restore(learner: Learner, path: Path, *, identity: Mapping[str, object]) -> 
             "give the total number of epochs, not the remaining one"
         )
     learner.model.load_state_dict(contents["model_state_dict"])
-    learner.optimizer.load_state_dict(contents["optimizer_state_dict"])
+    learner.optimizer.load_state_dict(_of_this_device(contents["optimizer_state_dict"], learner.optimizer))
     learner.scaler.load_state_dict(contents["scaler_state_dict"])
     return history
+
+
+def _of_this_device(saved: Mapping[str, Any], optimizer: torch.optim.Adam) -> dict[str, Any]:
+    """Let the device decide how Adam is computed: its state would bring this setting from the device that saved it."""
+    fused = optimizer.param_groups[0]["fused"]
+    return {**saved, "param_groups": [{**group, "fused": fused} for group in saved["param_groups"]]}
 
 
 def _check_same(before: Mapping[str, object], now: Mapping[str, object], path: Path) -> None:

@@ -16,10 +16,12 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.files import write_torch_file
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
-from tracin_dask.models.training.epoch import Learner, derive_seed, train_epoch
+from tracin_dask.models.training.batches import derive_seed, place_triples
+from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
 from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore, states_of
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
+from tracin_dask.models.training.step import Learner, make_adam
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, write_json_file
 from tracin_dask.places.registry import place_of
@@ -115,7 +117,7 @@ def new_learner(model_config: ConvEConfig, config: TrainingConfig, *, device: to
     model = first_model(model_config, config).to(device)
     return Learner(
         model=model,
-        optimizer=torch.optim.Adam(model.parameters(), lr=config.learning_rate),
+        optimizer=make_adam(model, config, device),
         scaler=torch.amp.GradScaler(device.type, enabled=config.use_mixed_precision and device.type == "cuda"),
         device=device,
         config=config,
@@ -143,7 +145,7 @@ class _Training:
 
     def run(self) -> TrainingResult:
         history = self._begin()
-        triples = torch.from_numpy(np.ascontiguousarray(self.data.train, dtype=np.int64))
+        triples = place_triples(self.data.train, self.learner.config, self.learner.device)
         for epoch in range(len(history), self.learner.config.num_epochs):
             report = self._run_epoch(epoch, triples, best=_best_so_far(history))
             history.append(_history_entry(report))
