@@ -30,15 +30,15 @@ def test_known_tails_are_found_for_every_pair(known, ranked):
 
 
 @settings(max_examples=25, deadline=None)
-@given(known=triples_lists, ranked=triples_lists, bytes_per_batch=st.sampled_from([1, 100, 10_000]))
-def test_filtered_ranks_equal_a_plain_loop_for_any_batch_size(known, ranked, bytes_per_batch):
+@given(known=triples_lists, ranked=triples_lists, block_rows=st.sampled_from([1, 3, 100]))
+def test_filtered_ranks_equal_a_plain_loop_for_any_block_size(known, ranked, block_rows):
     torch.manual_seed(0)
     config = ConvEConfig(
         num_entities=7, num_relations=3, embedding_dim=15, embedding_height=3, embedding_width=5, output_channels=2
     )
     model = ConvE(config).double().eval()
     known_tails = KnownTails.from_triples(np.array(known + ranked), num_relations=3)
-    ranks = tail_ranks(model, np.array(ranked), known_tails, score_bytes=bytes_per_batch)
+    ranks = tail_ranks(model, np.array(ranked), known_tails, block_rows=block_rows)
     for rank, triple in zip(ranks, ranked, strict=True):
         with torch.no_grad():
             scores = model(torch.tensor([triple[0]]), torch.tensor([triple[1]]))[0].tolist()

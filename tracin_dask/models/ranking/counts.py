@@ -36,14 +36,12 @@ class RankCounts:
         return 1 + self.not_lower
 
     def without(self, known: Known, scores: Float[Tensor, "row entity"], own: Int[Tensor, " row"]) -> "RankCounts":
-        """Leave known candidates out, but not the own ones, which may be among them."""
-        is_other = known.entities != own[known.rows]
-        rows, entities = known.rows[is_other], known.entities[is_other]
-        theirs, of_own = scores[rows, entities], scores[rows, own[rows]]
-        number = len(scores)
+        """Leave known candidates out, but not the own ones, which may be among them; never waits for the device."""
+        rows, of_own = known.rows, scores[known.rows, own[known.rows]]
+        theirs, is_other = scores[rows, known.entities], known.entities != own[rows]
         return RankCounts(
-            higher=self.higher - rows[~(theirs <= of_own)].bincount(minlength=number),
-            not_lower=self.not_lower - rows[~(theirs < of_own)].bincount(minlength=number),
+            higher=self.higher.scatter_add(0, rows, -(is_other & ~(theirs <= of_own)).long()),
+            not_lower=self.not_lower.scatter_add(0, rows, -(is_other & ~(theirs < of_own)).long()),
         )
 
 

@@ -8,12 +8,16 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracin_dask.models.conve.model import ConvE
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.ranking.counts import Known, rank_counts
 
 HITS_AT = (1, 3, 5, 10)
-SCORE_BYTES = 64 * 2**20
-"""Bytes that one batch of scores may take."""
+SCORE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}
+"""Bytes that a block of scores may take, by device: a GPU has the memory, and each block costs it some calls."""
+FEATURE_BYTES = {"cpu": 2**30, "cuda": 4 * 2**30}
+"""Bytes that the model's activations of a block may take: they are more than the scores where entities are few."""
+FEATURE_COPIES = 3
+"""Arrays of the feature maps' size that a block holds at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +51,12 @@ class KnownTails:
 
 
 def tail_ranks(
-    model: ConvE, triples: Int[np.ndarray, "row 3"], known: KnownTails, *, score_bytes: int = SCORE_BYTES
+    model: ConvE, triples: Int[np.ndarray, "row 3"], known: KnownTails, *, block_rows: int | None = None
 ) -> Int[np.ndarray, " row"]:
     """Rank each triple's tail among all entities that are no other known tail.
 
     The rank counts every entity whose score is not below the tail's, so ties (and NaN) count against the model:
-    one that scores all entities alike gets the worst rank, not the best.
+    one that scores all entities alike gets the worst rank, not the best. The host waits for the device once.
 
     Parameters
     ----------
@@ -62,23 +66,38 @@ def tail_ranks(
         At least one.
     known
         All true triples, those that are ranked among them or not.
-    score_bytes
-        Bound on the bytes of the scores held at a time, at least one row's.
+    block_rows
+        Triples that are ranked at a time; by default as many as `rows_per_block` gives.
     """
-    num_rows = max(1, score_bytes // (4 * model.config.num_entities))
-    batches = (triples[start : start + num_rows] for start in range(0, len(triples), num_rows))
+    size = block_rows or rows_per_block(model.config, model.device)
     with torch.inference_mode():
-        return np.concatenate([_batch_ranks(model, batch, known) for batch in batches])
-
-
-def _batch_ranks(model: ConvE, triples: NDArray[np.int64], known: KnownTails) -> NDArray[np.int64]:
-    device = model.entity_embeddings.weight.device
-    head, relation, tail = torch.as_tensor(triples, device=device).unbind(dim=1)
-    scores: Float[Tensor, "batch entity"] = model(head, relation)
-    rows, tails = (torch.as_tensor(index, device=device) for index in known.positions(triples))
-    counts = rank_counts(scores, tail).without(Known(rows=rows, entities=tails), scores, tail)
-    ranks: NDArray[np.int64] = counts.pessimistic.cpu().numpy()
+        blocks = [_block_ranks(model, triples[start : start + size], known) for start in range(0, len(triples), size)]
+        ranks: NDArray[np.int64] = torch.cat(blocks).cpu().numpy()
     return ranks
+
+
+def rows_per_block(config: ConvEConfig, device: torch.device) -> int:
+    """Count the triples that are ranked at a time, at least one: their scores and activations are bounded."""
+    itemsize = torch.float32.itemsize
+    by_scores = SCORE_BYTES[device.type] // (itemsize * config.num_entities)
+    by_features = FEATURE_BYTES[device.type] // (itemsize * FEATURE_COPIES * config.num_features)
+    return max(1, min(by_scores, by_features))
+
+
+def _block_ranks(model: ConvE, triples: NDArray[np.int64], known: KnownTails) -> Int[Tensor, " row"]:
+    """Rank some triples by as many operators as there are for one, and wait for none of them."""
+    rows, tails = known.positions(triples)
+    sent = _send(np.concatenate([triples.ravel(), rows, tails]), model.device)
+    asked, known_rows, known_tails = torch.split(sent, [triples.size, len(rows), len(tails)])
+    head, relation, tail = asked.view(-1, 3).unbind(dim=1)
+    scores: Float[Tensor, "row entity"] = model(head, relation)
+    return rank_counts(scores, tail).without(Known(rows=known_rows, entities=known_tails), scores, tail).pessimistic
+
+
+def _send(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    """Copy an array to a device, to a GPU while it computes."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def ranking_metrics(ranks: Int[np.ndarray, " row"]) -> dict[str, float]:

@@ -14,8 +14,10 @@ from torch.nn.functional import softplus
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.stacked.forward import scores_of
 from tracin_dask.models.stacked.models import StackedModels
-from tracin_dask.models.training.evaluation import SCORE_BYTES, KnownTails
+from tracin_dask.models.training.evaluation import KnownTails
 
+SCORE_BYTES = 64 * 2**20
+"""Bytes that the activations and scores of a pass may take."""
 _TESTS_AT_A_TIME = 256
 """Test triples of one pass, where memory allows: with more, fewer models would fit into a pass."""
 
