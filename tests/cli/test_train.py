@@ -75,6 +75,11 @@ def test_training_without_a_terminal_prints_one_line_per_epoch(run, graph):
     assert "left" not in lines[1]
 
 
+def test_training_says_before_it_starts_where_and_in_how_much_memory(run, graph):
+    text = run("-o", graph / "model", "--batch-size", 16).stdout
+    assert re.search(r"20 training triples, 13 entities, 5 relations; training on cpu; its arrays take about \d+ MiB\.", text)
+
+
 def test_time_left_is_the_mean_time_of_an_epoch_for_each_that_is_left(capsys):
     with show_training(5) as observer:
         for epoch, seconds in ((1, 100.0), (2, 20.0)):

@@ -12,7 +12,9 @@ from tracin_dask.cli.options.shape import shape_words
 from tracin_dask.cli.say import is_quiet, say, say_written
 from tracin_dask.cli.stopping import keeping
 from tracin_dask.cli.train import TrainFlags
+from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.graph import Graph, num_untrained, write_id_maps
+from tracin_dask.models.training.memory import count_memory, shown_bytes
 from tracin_dask.models.training.settings import TrainingConfig, TrainingFiles
 from tracin_dask.models.training.training import TrainingResult, choose_device, clear_earlier_models, train
 from tracin_dask.places.place import AnyPath
@@ -34,7 +36,7 @@ def train_conve(options: TrainFlags) -> None:
     if files.overwrite:
         clear_earlier_models(files)  # before the id maps that they belong to
     id_maps = _place_id_maps(graph, options)
-    say(_describe(graph, config))
+    say(_describe(graph, sizes, config))
     with keeping(lambda: _what_is_kept(files)), show_training(config.num_epochs) as observer:
         result = train(graph.data, sizes, config=config, files=files, observer=observer)
     if is_quiet():
@@ -87,12 +89,13 @@ def _training_files(options: TrainFlags) -> TrainingFiles:
     )
 
 
-def _describe(graph: Graph, config: TrainingConfig) -> str:
-    data = graph.data
+def _describe(graph: Graph, model_config: ConvEConfig, config: TrainingConfig) -> str:
+    data, device = graph.data, choose_device(use_gpu=config.use_gpu)
+    memory = shown_bytes(count_memory(data, model_config, config, device).total)
     sizes = (
         f"{len(data.train):,} training triples, {len(graph.entities):,} entities, {len(graph.relations):,} relations"
     )
-    lines = [f"{sizes}; training on {choose_device(use_gpu=config.use_gpu)}."]
+    lines = [f"{sizes}; training on {device}; its arrays take about {memory}."]
     untrained = num_untrained(graph)
     if untrained:
         lines.append(f"{untrained:,} entities are only in --valid or --test: no training triple has them.")

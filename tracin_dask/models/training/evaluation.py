@@ -16,7 +16,7 @@ SCORE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}
 """Bytes that a block of scores may take, by device: a GPU has the memory, and each block costs it some calls."""
 FEATURE_BYTES = {"cpu": 2**30, "cuda": 4 * 2**30}
 """Bytes that the model's activations of a block may take: they are more than the scores where entities are few."""
-FEATURE_COPIES = 3
+FEATURE_COPIES = 2
 """Arrays of the feature maps' size that a block holds at a time."""
 
 

@@ -19,6 +19,7 @@ from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.training.batches import derive_seed, place_triples
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
+from tracin_dask.models.training.memory import check_memory, count_memory
 from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore, states_of
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
 from tracin_dask.models.training.step import Learner, make_adam
@@ -84,6 +85,8 @@ def train(
         If another training writes into the same folder; the message names its process.
     WriteError
         If a file cannot be written; earlier checkpoints stay.
+    MemoryLimitError
+        If the batches do not fit into the memory of this machine, or of its GPU.
     """
     with files.reserved():
         return _train(data, model_config, config, files, observer or Observer())
@@ -93,6 +96,7 @@ def _train(
     data: TrainingData, model_config: ConvEConfig, config: TrainingConfig, files: TrainingFiles, observer: Observer
 ) -> TrainingResult:
     device = choose_device(use_gpu=config.use_gpu)
+    check_memory(count_memory(data, model_config, config, device), config, device)
     if config.num_workers:
         check_room_for_sockets("--num-workers")
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
