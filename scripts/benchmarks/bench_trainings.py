@@ -14,6 +14,7 @@ from benchmarks.settings import Settings
 from benchmarks.workloads import UMLS
 from tracin_dask import keep_freed_memory
 from tracin_dask.models.conve.model import ConvEConfig
+from tracin_dask.models.training.batches import place_triples
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph
 from tracin_dask.models.training.settings import TrainingConfig
@@ -46,7 +47,7 @@ def halves(graph: Graph, number: int) -> list[Retraining]:
 def seconds_alone(graph: Graph, retraining: Retraining, config: TrainingConfig, device: str) -> float:
     """Train one model as `tracin-dask train` does, without its files."""
     config = replace(config, random_seed=retraining.seed)
-    triples = torch.from_numpy(retraining.triples(graph.data))
+    triples = place_triples(retraining.triples(graph.data), config, torch.device(device))
     start = time.perf_counter()
     with torch.random.fork_rng():
         learner = new_learner(sizes_of(graph), config, device=torch.device(device))

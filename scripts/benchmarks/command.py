@@ -30,6 +30,7 @@ DURATIONS = {
     "calls": ("1 min", "1 min"),
     "losses": ("5 min", "1 min"),
     "models": ("3 min", "1 min"),
+    "train": ("3 min", "1 min"),
     "trainings": ("10 min", "15 s"),
     "peers": ("15 min", "3 min"),
     "claims": ("25 min", "2 min"),
@@ -46,9 +47,9 @@ EPILOG = """The first robokop, scaling or dask makes the synthetic graph (18.6 m
 --graph says where). FB15k-237 is found in the folder that TRACIN_DASK_DATA names; without it a random graph of its size
 is measured.
 
-On a GPU: scripts/bench --device cuda --json gpu.json measures the sections engine, losses, models and robokop. It also
-reports how busy the GPU is, the peak of its memory, and what the plan counts of it. The project has not measured these
-figures yet and states none; its requirements for a card like an H100 are aims. Please send that file in.
+On a GPU: scripts/bench --device cuda --json gpu.json measures the sections engine, losses, models, train and robokop.
+It also reports how busy the GPU is, the peak of its memory, and what the plan counts of it. The project has not
+measured these figures yet and states none; its requirements for a card like an H100 are aims. Please send that file in.
 """
 
 
@@ -74,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("sections", nargs="*", metavar="SECTION", help="what to measure; all of them by default")
     made.add_argument("--quick", action="store_true", help="smaller sizes and two rounds: shows that everything works")
     made.add_argument(
-        "--device", choices=["cpu", "cuda"], default="cpu", help="cuda: engine, losses, models, robokop on a GPU"
+        "--device", choices=["cpu", "cuda"], default="cpu", help="cuda: engine, losses, models, train, robokop on a GPU"
     )
     made.add_argument("--threads", type=_count, default=2, help="threads of the one process (default: 2)")
     made.add_argument("--repeats", type=_count, help="rounds (default: 5, or 2 with --quick)")

@@ -1,7 +1,7 @@
 """What a GPU did while a plan was carried out: how busy it was, and its memory's peak beside what the plan counted."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,17 @@ def watched_run(job: Scoring) -> Watched:
         job.run()
     found.peak_bytes = torch.cuda.max_memory_allocated()
     return found
+
+
+def busy_share(work: Callable[[], object]) -> float:
+    """Carry something out under the profiler; give the share of its time in which a kernel ran."""
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as trace:
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    return kernel_seconds(trace.events()) / seconds
 
 
 def kernel_seconds(events: Iterable[Any]) -> float:

@@ -12,6 +12,7 @@ SECTIONS = {
     "calls": "operator calls and waits for the device per batch, counted without a GPU",
     "losses": "the losses of training next to that of the score, and five checkpoints of one training",
     "models": "models of PyKEEN next to a per-triple autograd loop over the same model",
+    "train": "one training of a ConvE: steps, ranks of its evaluation, and the operator calls of both",
     "trainings": "many trainings of a ConvE together, next to one after the other",
     "peers": "other tools that compute gradient products, where they are installed",
     "claims": "what the existing tool's documentation says of its options, on a trained model",
@@ -23,7 +24,7 @@ SECTIONS = {
 }
 """Every section and what it measures; each is a file bench_NAME.py."""
 
-GPU_SECTIONS = ("engine", "losses", "models", "robokop")
+GPU_SECTIONS = ("engine", "losses", "models", "train", "robokop")
 """The sections that measure a GPU, too."""
 
 Device = Literal["cpu", "cuda"]

@@ -77,7 +77,7 @@ def test_training_without_a_terminal_prints_one_line_per_epoch(run, graph):
 
 def test_training_says_before_it_starts_where_and_in_how_much_memory(run, graph):
     text = run("-o", graph / "model", "--batch-size", 16).stdout
-    assert re.search(r"20 training triples, 13 entities, 5 relations; training on cpu; its arrays take about \d+ MiB\.", text)
+    assert re.search(r"20 training triples, 13 entities, .*; training on cpu; its arrays take about \d+ MiB\.", text)
 
 
 def test_time_left_is_the_mean_time_of_an_epoch_for_each_that_is_left(capsys):

@@ -41,6 +41,15 @@ def test_a_section_on_a_gpu_states_how_busy_it_is_and_what_the_plan_counts(gpu_s
     assert len(on_gpu) == (2 if section == "losses" else 0)
 
 
+@pytest.mark.usefixtures("alone", "gpu_stand_in")
+def test_the_section_train_on_a_gpu_states_its_speed_and_how_busy_it_is(tmp_path):
+    found = measured_section("train", tmp_path, repeats=1, device="cuda")
+    figures = {figure.name: figure.median for figure in found.figures}
+    for name in ("train.b256", "train.b2048", "train.ranks"):
+        assert figures[f"{name}.triples_per_second"] > 0
+        assert 0 < figures[f"{name}.busy"] < 1
+
+
 def test_overlapping_kernels_count_once_and_copies_and_the_host_do_not():
     host = event("aten::mm", 0, 90, device=gpu.DeviceType.CPU)
     kernels = [event("second", 5, 20), event("first", 0, 10), event("within", 6, 8), event("late", 30, 40)]

@@ -269,7 +269,7 @@ def test_help_names_every_section_and_asks_for_gpu_figures():
 
 def test_cuda_measures_by_default_the_sections_that_a_gpu_has(tmp_path):
     settings = [command.settings_of(command.parser().parse_args(words), tmp_path) for words in ([], ["--device=cuda"])]
-    assert [one.sections for one in settings] == [tuple(SECTIONS), ("engine", "losses", "models", "robokop")]
+    assert [one.sections for one in settings] == [tuple(SECTIONS), ("engine", "losses", "models", "train", "robokop")]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_cuda_measures_by_default_the_sections_that_a_gpu_has(tmp_path):
         (["engines"], "no section engines; there are: engine"),
         (
             ["--device", "cuda", "robokop", "dask"],
-            "--device cuda measures the sections engine, losses, models, robokop; leave dask out",
+            "--device cuda measures the sections engine, losses, models, train, robokop; leave dask out",
         ),
     ],
 )
@@ -311,6 +311,18 @@ def test_the_losses_section_measures_a_tiny_graph(tmp_path):
     figures = {figure.name for figure in section.figures}
     assert required("losses") <= figures
     assert {"losses.slcwa.t1.times_bce", "losses.one-to-all.t1.times_bce"} <= figures
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_train_section_measures_a_tiny_graph_and_counts_what_is_required(tmp_path):
+    section = measured_section("train", tmp_path, repeats=1)
+    figures = {figure.name: figure for figure in section.figures}
+    assert {"train.b256.steps_per_second", "train.ranks.triples_per_second"} <= set(figures)
+    counted = {name for name in figures if name.startswith("train.calls.")}
+    assert counted == required("train")
+    for one in REQUIREMENTS:
+        if one.figure in counted:
+            assert one.is_met(figures[one.figure], gflops=1), one.figure
 
 
 @pytest.mark.usefixtures("alone")
