@@ -29,6 +29,7 @@ class TrainFlags(GraphFlags, SettingsFlags):
     use_gradient_checkpointing: bool
     num_workers: int
     no_gpu: bool
+    cuda_graph: bool
 
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
@@ -69,6 +70,11 @@ class TrainFlags(GraphFlags, SettingsFlags):
     help="Processes that prepare batches; 0 for none. Changes no result.",
 )
 @click.option("--no-gpu", is_flag=True, help="Use the CPU even if there is a GPU.")
+@click.option(
+    "--cuda-graph",
+    is_flag=True,
+    help="Let the GPU replay steps as one graph of kernels: worth trying where batches are small.",
+)
 @with_options(*TALK_OPTIONS)
 def command(**options: Unpack[TrainFlags]) -> None:
     """Train a ConvE on a graph.

@@ -77,6 +77,7 @@ def _training_config(options: TrainFlags) -> TrainingConfig:
         use_mixed_precision=options["use_mixed_precision"],
         use_gradient_checkpointing=options["use_gradient_checkpointing"],
         use_gpu=not options["no_gpu"],
+        use_cuda_graph=options["cuda_graph"],
     )
 
 

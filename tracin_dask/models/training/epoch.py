@@ -10,6 +10,7 @@ from torch import Tensor
 from tracin_dask.errors import NonFiniteError
 from tracin_dask.models.conve.model import ConvE
 from tracin_dask.models.training.batches import Batches, derive_seed
+from tracin_dask.models.training.captured import Step
 from tracin_dask.models.training.step import Learner, train_step
 from tracin_dask.types import Progress
 
@@ -18,7 +19,9 @@ STEPS_PER_READING = {"cpu": 1, "cuda": 64}
 _ADVICE = "try a lower --learning-rate, or go without --use-mixed-precision; earlier checkpoints are as they were"
 
 
-def train_epoch(learner: Learner, train: Int[Tensor, "row 3"], *, epoch: int, on_batch: Progress) -> float:
+def train_epoch(
+    learner: Learner, train: Int[Tensor, "row 3"], *, epoch: int, on_batch: Progress, step: Step = train_step
+) -> float:
     """Train on every triple once and return the mean loss over the batches.
 
     Shuffling and dropout follow from the seed and the epoch alone, so a resumed training repeats them.
@@ -27,6 +30,8 @@ def train_epoch(learner: Learner, train: Int[Tensor, "row 3"], *, epoch: int, on
     ----------
     train
         The triples, as `place_triples` placed them.
+    step
+        How steps are carried out; the same one for all epochs.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def train_epoch(learner: Learner, train: Int[Tensor, "row 3"], *, epoch: int, on
     unread: list[Float[Tensor, ""]] = []
     batches = Batches.of(train, learner.config, seed=seed, device=learner.device)
     for done, batch in enumerate(batches, start=1):
-        unread.append(train_step(learner, batch))
+        unread.append(step(learner, batch))
         if len(unread) == STEPS_PER_READING[learner.device.type] or done == len(batches):
             losses += _read(unread, epoch=epoch, first=len(losses))
             unread.clear()

@@ -32,6 +32,8 @@ class TrainingMemory:
     weights: int
     """Weights, gradients and Adam's moments."""
     triples: int
+    graph: int
+    """What a graph of a step keeps to itself."""
     step: int
     """Activations and scores of a batch, or the entity table's gradient while it is added up."""
     evaluation: int
@@ -40,7 +42,7 @@ class TrainingMemory:
     @property
     def total(self) -> int:
         """The peak."""
-        return self.weights + self.triples + max(self.step, self.evaluation)
+        return self.weights + self.triples + self.graph + max(self.step, self.evaluation)
 
 
 def count_memory(
@@ -50,10 +52,12 @@ def count_memory(
     float32, num_entities = torch.float32.itemsize, model_config.num_entities
     table = float32 * _TABLE_COPIES * num_entities * model_config.embedding_dim
     ranked = min(rows_per_block(model_config, device), max(len(data.valid), len(data.test)))
+    step = max(table, _step_bytes(min(config.batch_size, len(data.train)), model_config, config))
     return TrainingMemory(
         weights=float32 * _WEIGHT_COPIES * Layout.of(model_config).length,
         triples=_INDEX_BYTES * len(data.train),
-        step=max(table, _step_bytes(min(config.batch_size, len(data.train)), model_config, config)),
+        graph=step if config.use_cuda_graph else 0,
+        step=step,
         evaluation=ranked * ((float32 + 2) * num_entities + FEATURE_COPIES * float32 * model_config.num_features),
     )
 
@@ -83,6 +87,7 @@ def check_memory(memory: TrainingMemory, config: TrainingConfig, device: torch.d
         "training triples": memory.triples,
         f"a batch of {config.batch_size:,}": memory.step,
         "ranking": memory.evaluation,
+        **({"the graph of a step": memory.graph} if memory.graph else {}),
     }
     shown = ", ".join(f"{shown_bytes(number)} for {name}" for name, number in parts.items())
     raise MemoryLimitError(

@@ -23,7 +23,8 @@ class TrainingConfig:
 
     `label_smoothing` is ε: labels are (1 − ε)·onehot + ε/K. `use_mixed_precision` computes in bfloat16 on a CPU
     and in float16 on a GPU. `use_gradient_checkpointing` computes activations again in the backward step instead
-    of keeping them. `num_workers` is the number of processes that prepare batches; 0 prepares them in this one.
+    of keeping them. `use_cuda_graph` lets a GPU replay steps as one graph of kernels. `num_workers` is the number of
+    processes that prepare batches; 0 prepares them in this one.
     """
 
     num_epochs: int = 100
@@ -37,6 +38,7 @@ class TrainingConfig:
     use_mixed_precision: bool = False
     use_gradient_checkpointing: bool = False
     use_gpu: bool = True
+    use_cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no training can have.
@@ -54,6 +56,11 @@ class TrainingConfig:
         ):
             _require(name, getattr(self, name), at_least=lowest)
         check_seed("random_seed", self.random_seed)
+        if self.use_cuda_graph and (self.use_mixed_precision or self.use_gradient_checkpointing):
+            raise ConfigError(
+                "use_cuda_graph goes neither with use_mixed_precision nor with use_gradient_checkpointing, whose steps "
+                "differ from one another; give only one"
+            )
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate is {self.learning_rate}; expected a number above 0")
         rates = asdict(self.dropout) | {"label_smoothing": self.label_smoothing}

@@ -17,6 +17,7 @@ from tracin_dask.models.checkpoints.files import write_torch_file
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.training.batches import derive_seed, place_triples
+from tracin_dask.models.training.captured import Step, step_of
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
 from tracin_dask.models.training.memory import check_memory, count_memory
@@ -96,6 +97,7 @@ def _train(
     data: TrainingData, model_config: ConvEConfig, config: TrainingConfig, files: TrainingFiles, observer: Observer
 ) -> TrainingResult:
     device = choose_device(use_gpu=config.use_gpu)
+    step = step_of(config, device)
     check_memory(count_memory(data, model_config, config, device), config, device)
     if config.num_workers:
         check_room_for_sockets("--num-workers")
@@ -103,6 +105,7 @@ def _train(
         learner = new_learner(model_config, config, device=device)
         return _Training(
             learner=learner,
+            step=step,
             data=data,
             files=files,
             observer=observer,
@@ -141,6 +144,7 @@ class _Training:
     """The fixed parts of one training; the learner's tensors and the history change."""
 
     learner: Learner
+    step: Step
     data: TrainingData
     files: TrainingFiles
     observer: Observer
@@ -167,7 +171,13 @@ class _Training:
 
     def _run_epoch(self, epoch: int, triples: Tensor, *, best: float) -> EpochReport:
         start = time.perf_counter()
-        loss = train_epoch(self.learner, triples, epoch=epoch, on_batch=partial(self.observer.on_batch, epoch + 1))
+        loss = train_epoch(
+            self.learner,
+            triples,
+            epoch=epoch,
+            on_batch=partial(self.observer.on_batch, epoch + 1),
+            step=self.step,
+        )
         metrics = self._evaluate(self.learner.model, self.data.valid)
         return EpochReport(
             epoch=epoch + 1,

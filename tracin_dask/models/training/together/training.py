@@ -118,7 +118,7 @@ def train_in_groups(
 def _check(
     data: TrainingData, retrainings: Sequence[Retraining], config: TrainingConfig, options: TogetherOptions
 ) -> None:
-    for name in ("use_mixed_precision", "use_gradient_checkpointing", "num_workers"):
+    for name in ("use_mixed_precision", "use_gradient_checkpointing", "use_cuda_graph", "num_workers"):
         if getattr(config, name):
             raise ConfigError(f"{name} is {getattr(config, name)}; models that are trained together cannot have it")
     if not retrainings:
