@@ -20,11 +20,11 @@ from benchmarks.settings import Settings
 from benchmarks.workloads import Graph
 from tracin_dask import keep_freed_memory
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
-from tracin_dask.models.training.batches import place_triples
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, tail_ranks
 from tracin_dask.models.training.settings import TrainingConfig
-from tracin_dask.models.training.step import Learner, make_adam, train_step
+from tracin_dask.models.training.steps.batches import place_triples
+from tracin_dask.models.training.steps.step import Learner, make_adam, train_step
 from tracin_dask.models.training.training import new_learner
 
 BATCHES = (256, 2048)

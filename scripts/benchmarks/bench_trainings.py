@@ -14,10 +14,10 @@ from benchmarks.settings import Settings
 from benchmarks.workloads import UMLS
 from tracin_dask import keep_freed_memory
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.training.batches import place_triples
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.graph import Graph, GraphFiles, read_graph
 from tracin_dask.models.training.settings import TrainingConfig
+from tracin_dask.models.training.steps.batches import place_triples
 from tracin_dask.models.training.together.trained import Retraining
 from tracin_dask.models.training.together.training import TogetherOptions, train_together
 from tracin_dask.models.training.training import new_learner

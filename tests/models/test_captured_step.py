@@ -11,13 +11,13 @@ from torch.testing import assert_close
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.conve.model import ConvEConfig
-from tracin_dask.models.training import captured
-from tracin_dask.models.training.batches import place_triples
-from tracin_dask.models.training.captured import WARM_UP_STEPS, CapturedStep, step_of
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.memory import count_memory
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
-from tracin_dask.models.training.step import train_step
+from tracin_dask.models.training.steps import captured
+from tracin_dask.models.training.steps.batches import place_triples
+from tracin_dask.models.training.steps.captured import WARM_UP_STEPS, CapturedStep, step_of
+from tracin_dask.models.training.steps.step import train_step
 from tracin_dask.models.training.training import new_learner, train
 
 SIZES = ConvEConfig(

@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 from tracin_dask.models.stacked.models import StackedModels
 from tracin_dask.models.training.evaluation import KnownTails, tail_ranks
-from tracin_dask.models.training.step import one_to_all_loss
+from tracin_dask.models.training.steps.step import one_to_all_loss
 from tracin_dask.models.training.together.measure import Measured, measure
 
 TESTS = np.array([[0, 0, 1], [6, 2, 6], [0, 0, 2], [3, 1, 3], [5, 0, 4]])

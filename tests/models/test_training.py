@@ -12,10 +12,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tracin_dask.errors import ConfigError, NonFiniteError, ResumeError
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
 from tracin_dask.models.load import load_checkpoint
-from tracin_dask.models.training.batches import Batches, derive_seed
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
-from tracin_dask.models.training.step import one_to_all_loss, project_recomputing
+from tracin_dask.models.training.steps.batches import Batches, derive_seed
+from tracin_dask.models.training.steps.step import one_to_all_loss, project_recomputing
 from tracin_dask.models.training.training import Observer, new_learner, train
 
 SIZES = ConvEConfig(

@@ -18,7 +18,6 @@ from tracin_dask.models.checkpoints.files import write_torch_file
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.models.ranking import counts
 from tracin_dask.models.training import epoch
-from tracin_dask.models.training.batches import Batches, place_triples
 from tracin_dask.models.training.evaluation import (
     FEATURE_BYTES,
     FEATURE_COPIES,
@@ -29,7 +28,8 @@ from tracin_dask.models.training.evaluation import (
 )
 from tracin_dask.models.training.resume import checkpoint_contents, identity, restore, states_of
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
-from tracin_dask.models.training.step import Learner, add_gradient, train_step
+from tracin_dask.models.training.steps.batches import Batches, place_triples
+from tracin_dask.models.training.steps.step import Learner, add_gradient, train_step
 from tracin_dask.models.training.training import new_learner
 
 SIZES = ConvEConfig(

@@ -9,11 +9,11 @@ from influence.live_bytes import LiveBytes
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training import memory as training_memory
-from tracin_dask.models.training.batches import place_triples
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, tail_ranks
 from tracin_dask.models.training.memory import check_memory, count_memory, shown_bytes
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
+from tracin_dask.models.training.steps.batches import place_triples
 from tracin_dask.models.training.training import new_learner, train
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from tracin_dask.errors import NonFiniteError
 from tracin_dask.models.conve.model import ConvE
-from tracin_dask.models.training.batches import Batches, derive_seed
-from tracin_dask.models.training.captured import Step
-from tracin_dask.models.training.step import Learner, train_step
+from tracin_dask.models.training.steps.batches import Batches, derive_seed
+from tracin_dask.models.training.steps.captured import Step
+from tracin_dask.models.training.steps.step import Learner, train_step
 from tracin_dask.types import Progress
 
 STEPS_PER_READING = {"cpu": 1, "cuda": 64}

@@ -9,7 +9,7 @@ from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.stacked.models import Layout
 from tracin_dask.models.training.evaluation import FEATURE_COPIES, rows_per_block
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
-from tracin_dask.models.training.step import rows_at_a_time
+from tracin_dask.models.training.steps.step import rows_at_a_time
 from tracin_dask.resources import memory_limit
 
 GIB = 2**30

@@ -11,7 +11,7 @@ from tracin_dask.errors import CheckpointError, ResumeError
 from tracin_dask.models.checkpoints.files import read_torch_file
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
-from tracin_dask.models.training.step import Learner
+from tracin_dask.models.training.steps.step import Learner
 
 History = list[dict[str, Any]]
 """One entry per finished epoch, as in training_history.json."""

@@ -16,14 +16,14 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.checkpoints.files import write_torch_file
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
-from tracin_dask.models.training.batches import derive_seed, place_triples
-from tracin_dask.models.training.captured import Step, step_of
 from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, ranking_metrics, tail_ranks
 from tracin_dask.models.training.memory import check_memory, count_memory
 from tracin_dask.models.training.resume import History, checkpoint_contents, identity, restore, states_of
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData, TrainingFiles
-from tracin_dask.models.training.step import Learner, make_adam
+from tracin_dask.models.training.steps.batches import derive_seed, place_triples
+from tracin_dask.models.training.steps.captured import Step, step_of
+from tracin_dask.models.training.steps.step import Learner, make_adam
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, write_json_file
 from tracin_dask.places.registry import place_of

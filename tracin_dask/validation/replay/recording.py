@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tracin_dask.errors import MemoryLimitError
 from tracin_dask.models.conve.model import ConvE
-from tracin_dask.models.training.batches import derive_seed, shuffled_rows
-from tracin_dask.models.training.step import one_to_all_loss
+from tracin_dask.models.training.steps.batches import derive_seed, shuffled_rows
+from tracin_dask.models.training.steps.step import one_to_all_loss
 from tracin_dask.models.training.training import new_learner
 from tracin_dask.validation.trainings import Material
 

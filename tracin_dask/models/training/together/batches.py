@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tracin_dask.models.conve.model import ConvEConfig, Dropout
 from tracin_dask.models.stacked.forward import Masks, Pairs
-from tracin_dask.models.training.batches import shuffled_rows
+from tracin_dask.models.training.steps.batches import shuffled_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

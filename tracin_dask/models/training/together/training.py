@@ -16,8 +16,8 @@ from tracin_dask.models.stacked.forward import Weights, project
 from tracin_dask.models.stacked.functions import one_to_all_losses
 from tracin_dask.models.stacked.models import ENTITIES, StackedModels
 from tracin_dask.models.stacked.normalization import BatchNorms
-from tracin_dask.models.training.batches import derive_seed
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
+from tracin_dask.models.training.steps.batches import derive_seed
 from tracin_dask.models.training.together.adam import StackedAdam
 from tracin_dask.models.training.together.batches import Batch, Drawing, EpochBatches
 from tracin_dask.models.training.together.group_size import group_bytes_of, models_at_a_time

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.models.training.settings import TrainingConfig
-from tracin_dask.models.training.step import Learner, train_step
+from tracin_dask.models.training.steps.step import Learner, train_step
 
 Step = Callable[[Learner, Int[Tensor, "batch 3"]], Float[Tensor, ""]]
 """Moves the weights once and gives the loss before, as `train_step` does."""
