@@ -24,6 +24,7 @@ from tracin_dask.models.training.epoch import train_epoch
 from tracin_dask.models.training.evaluation import KnownTails, tail_ranks
 from tracin_dask.models.training.settings import TrainingConfig
 from tracin_dask.models.training.steps.batches import place_triples
+from tracin_dask.models.training.steps.captured import CapturedStep, Step
 from tracin_dask.models.training.steps.step import Learner, make_adam, train_step
 from tracin_dask.models.training.training import new_learner
 
@@ -54,19 +55,22 @@ def measure_steps(
     triples = place_triples(graph.store.read(0, rows).triples, config, device)
     speeds: list[float] = []
 
-    def train() -> None:
+    def train(step: Step = train_step) -> float:
         start = time.perf_counter()
-        train_epoch(learner, triples, epoch=0, on_batch=lambda _done, _total: None)
+        train_epoch(learner, triples, epoch=0, on_batch=lambda _done, _total: None, step=step)
         synchronize(settings.device)
-        speeds.append(rows / (time.perf_counter() - start))
+        return rows / (time.perf_counter() - start)
 
-    benchmark.pedantic(train, rounds=settings.repeats, warmup_rounds=1)
+    benchmark.pedantic(lambda: speeds.append(train()), rounds=settings.repeats, warmup_rounds=1)
     prefix, about = f"train.b{batch_size}", f"batches of {batch_size:,}"
     collect.figure(f"{prefix}.triples_per_second", f"{about}: training", "triples/s", speeds[1:])
     steps = [speed / batch_size for speed in speeds[1:]]
     collect.figure(f"{prefix}.steps_per_second", f"{about}: training", "steps/s", steps)
     if settings.device == "cuda":
         collect.figure(f"{prefix}.busy", f"{about}: time in which a kernel ran, as a part", "", [busy_share(train)])
+        replayed = CapturedStep()
+        graph_speeds = [train(replayed) for _ in range(settings.repeats + 1)]
+        collect.figure(f"{prefix}.graph", f"{about}: training, --cuda-graph", "triples/s", graph_speeds[1:])
 
 
 def measure_ranks(benchmark: BenchmarkFixture, collect: Collector, graph: Graph, settings: Settings) -> None:

@@ -80,6 +80,11 @@ def test_training_says_before_it_starts_where_and_in_how_much_memory(run, graph)
     assert re.search(r"20 training triples, 13 entities, .*; training on cpu; its arrays take about \d+ MiB\.", text)
 
 
+def test_a_graph_of_steps_is_refused_on_a_cpu(run, graph):
+    with pytest.raises(ConfigError, match="--cuda-graph replays kernels of a GPU, and this training is on the CPU"):
+        run("-o", graph / "model", "--cuda-graph")
+
+
 def test_time_left_is_the_mean_time_of_an_epoch_for_each_that_is_left(capsys):
     with show_training(5) as observer:
         for epoch, seconds in ((1, 100.0), (2, 20.0)):

@@ -48,6 +48,7 @@ def test_the_section_train_on_a_gpu_states_its_speed_and_how_busy_it_is(tmp_path
     for name in ("train.b256", "train.b2048", "train.ranks"):
         assert figures[f"{name}.triples_per_second"] > 0
         assert 0 < figures[f"{name}.busy"] < 1
+    assert figures["train.b256.graph"] > 0
 
 
 def test_overlapping_kernels_count_once_and_copies_and_the_host_do_not():
