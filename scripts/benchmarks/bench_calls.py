@@ -1,4 +1,4 @@
-"""Section calls: what one more batch costs in operator calls and in waits for the device, counted without a GPU.
+"""Section calls: what one more batch costs in operator calls, copies and waits for the device, counted without a GPU.
 
 A GPU is kept busy only where a batch is few calls, however many heads it has, and where the host never waits. Counted
 are whole runs in this process, as a GPU would be given them: one over two batches beyond one over a single batch. There
@@ -162,4 +162,6 @@ def measure_calls(
     collect.figure(f"{prefix}.every_head", f"{about}: as many heads as rows", "calls", [every.operators])
     ratio = every.operators / one.operators
     collect.figure(f"{prefix}.ratio", f"{about}: as many heads as rows / one head", "×", [ratio])
+    copies = max(one.copies, every.copies)
+    collect.figure(f"{prefix}.copies", f"{about}: copies of index arrays to the device", "", [copies])
     collect.figure(f"{prefix}.waits", f"{about}: waits for the device", "", [max(one.waits, every.waits)])

@@ -1,4 +1,4 @@
-"""Operator calls of a computation, and how often it makes the host wait for its device; counted without a GPU."""
+"""Operator calls of a computation, its copies to a device, and its waits for it; counted without a GPU."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,10 +31,16 @@ class Calls:
     """Calls of operators that are no views: what a GPU is given to do, and allocations."""
     waits: int = 0
     """Calls after which the host goes on only when a device has done its work."""
+    copies: int = 0
+    """Copies of index arrays from the host to a device."""
 
     def __sub__(self, other: "Calls") -> "Calls":
         """Give what was counted beyond another count."""
-        return Calls(operators=self.operators - other.operators, waits=self.waits - other.waits)
+        return Calls(
+            operators=self.operators - other.operators,
+            waits=self.waits - other.waits,
+            copies=self.copies - other.copies,
+        )
 
 
 @contextmanager
@@ -90,7 +96,7 @@ class _Operators(TorchDispatchMode):
 
 
 class _Copies(TorchFunctionMode):
-    """Counts copies to the host, which are no operators where the tensor is there already."""
+    """Counts copies to the host and from it, which are no operators where a tensor is there already."""
 
     def __init__(self, found: Calls) -> None:
         super().__init__()
@@ -105,4 +111,5 @@ class _Copies(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401 - what the function gives
         del types
         self._found.waits += func is Tensor.cpu
+        self._found.copies += func is Tensor.to and (kwargs or {}).get("non_blocking", False)
         return func(*args, **(kwargs or {}))

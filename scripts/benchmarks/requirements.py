@@ -68,6 +68,7 @@ def _calls(name: str) -> list[Requirement]:
             for graph in ("one_head", "every_head")
         ),
         Requirement(figure=f"{prefix}.ratio", relation="at most", bound=1.05),
+        Requirement(figure=f"{prefix}.copies", relation="at most", bound=2),
         Requirement(figure=f"{prefix}.waits", relation="at most", bound=0),
     ]
 

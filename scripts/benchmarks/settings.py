@@ -9,7 +9,7 @@ import pytest
 
 SECTIONS = {
     "engine": "the engine next to a per-triple autograd loop, float32 and mixed precision",
-    "calls": "operator calls and waits for the device per batch, counted without a GPU",
+    "calls": "operator calls, copies and waits for the device per batch, counted without a GPU",
     "losses": "the losses of training next to that of the score, and five checkpoints of one training",
     "models": "models of PyKEEN next to a per-triple autograd loop over the same model",
     "train": "one training of a ConvE: steps, ranks of its evaluation, and the operator calls of both",

@@ -7,6 +7,7 @@ from functools import cache
 import oracle
 import torch
 from conftest import random_model
+from influence.indexed import parts, self_influence
 from torch import Tensor
 
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
@@ -19,7 +20,6 @@ from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 DIALECTS = {"width": {"stacking": "width"}, "height": {"stacking": "height", "has_entity_bias": True}}
@@ -79,7 +79,7 @@ def scores(engine: PairEngine, train: Tensor, test: Factors, num_tests: int | No
     num_answers = len(test) if num_tests is None else num_tests
     scorer = make_scorer(engine, test, EachItsOwn(num_answers=num_answers))
     found = engine.model.kernel.new_empty(len(train), num_answers)
-    for part in scorer.parts(train.numpy()):
+    for part in parts(scorer, train.numpy()):
         found[torch.from_numpy(part.rows)] = part.influences
     return found
 

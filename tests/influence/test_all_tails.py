@@ -7,6 +7,7 @@ import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import TailsBilinear, face
+from influence.indexed import parts, self_influence
 from influence.live_bytes import LiveBytes
 from influence.tiled import tile
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from tracin_dask.influence.losses import NegatedScore, OneToAll
 from tracin_dask.influence.normalised import question_lengths
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.whole_model import face_of
 
 MODELS = ["DistMult", "ComplEx", "RotatE", "TransE", "TuckER", "ConvE"]
@@ -108,7 +108,7 @@ def scores(engine: GradientEngine, question: Question) -> Tensor:
     factors = prepare_question(engine, question, targets, batch_size=3)
     scorer = make_scorer(engine, factors, answers_of(targets, question.num_gradients(engine.loss)))
     with torch.no_grad():
-        (part,) = scorer.parts(TRAIN.numpy())
+        (part,) = parts(scorer, TRAIN.numpy())
     return part.influences / LEARNING_RATE
 
 
@@ -167,7 +167,7 @@ def test_small_pieces_of_all_tails_give_the_same_influences(monkeypatch):
 def test_no_triples_have_no_influences_under_losses_of_all_tails():
     engine = engine_for("DistMult", ["entity_representations.0._embeddings.weight"], SoftMax())
     scorer = engine.scorer(engine.prepare(TEST, batch_size=8))
-    (part,) = scorer.parts(TRAIN[:0].numpy())
+    (part,) = parts(scorer, TRAIN[:0].numpy())
     assert part.influences.shape == (0, len(TEST))
     assert self_influence(engine, TRAIN[:0]).shape == (0,)
 
@@ -179,9 +179,9 @@ def test_a_batch_of_all_tails_takes_at_most_the_counted_bytes(name):
     engine = engine_for(name, config.parameter_names, SoftMax())
     scorer = engine.scorer(engine.prepare(TEST, batch_size=8))
     with torch.no_grad():
-        next(iter(scorer.parts(TRAIN.numpy())))
+        next(iter(parts(scorer, TRAIN.numpy())))
         with LiveBytes() as live:
-            next(iter(scorer.parts(TRAIN.numpy())))
+            next(iter(parts(scorer, TRAIN.numpy())))
     assert 0 < live.peak_bytes <= tails_cost.tails_batch_bytes(config, len(TRAIN), len(TEST), engine.storage)
 
 

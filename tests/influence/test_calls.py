@@ -9,6 +9,7 @@ from conftest import random_model
 from influence.agreement import engine_for
 from influence.any_model import Bilinear, TailsBilinear
 from influence.calls import calls_of
+from influence.indexed import parts
 from influence.test_preconditioner_cost import engine_of
 from influence.tiled import tile, tile_as_on_a_gpu
 
@@ -46,7 +47,7 @@ def calls_by_batch(engine, num_tests: int) -> list[int]:
     with torch.no_grad():
         prepared = engine.prepare(torch.from_numpy(TESTS[:num_tests]), batch_size=num_tests)
         scorer = make_scorer(engine, prepared, EachItsOwn(num_answers=num_tests))
-        return [calls_of(lambda: list(scorer.parts(triples))) for triples in BATCHES.values()]  # noqa: B023 - called at once
+        return [calls_of(lambda: list(parts(scorer, triples))) for triples in BATCHES.values()]  # noqa: B023 - called at once
 
 
 def check(numbers: list[int]) -> None:
@@ -71,8 +72,8 @@ def test_pair_products_take_as_many_calls_for_one_head_as_for_many(modes, table)
     with torch.no_grad():
         scorer = make_scorer(engine, engine.prepare(torch.from_numpy(TESTS), batch_size=16), EachItsOwn(num_answers=16))
         work = [ONE_HEAD, BATCHES["few heads"], BATCHES["as many heads as rows"]]
-        numbers = [calls_of(lambda: list(scorer.parts(triples))) for triples in work]  # noqa: B023 - called at once
-        alone = calls_of(lambda: list(scorer.parts(BATCHES["one head and relation"])))
+        numbers = [calls_of(lambda: list(parts(scorer, triples))) for triples in work]  # noqa: B023 - called at once
+        alone = calls_of(lambda: list(parts(scorer, BATCHES["one head and relation"])))
     assert max(numbers) <= 1.05 * min(numbers), numbers
     assert max(*numbers, alone) <= MOST_CALLS
 
@@ -83,7 +84,7 @@ def test_a_run_of_every_relation_is_seen_where_runs_are_multiplied_one_by_one(mo
     tile(monkeypatch, jacobian_bytes=1)
     with torch.no_grad():
         scorer = make_scorer(engine, engine.prepare(torch.from_numpy(TESTS), batch_size=16), EachItsOwn(num_answers=16))
-        assert calls_of(lambda: list(scorer.parts(BATCHES["few heads"]))) > MOST_CALLS
+        assert calls_of(lambda: list(parts(scorer, BATCHES["few heads"]))) > MOST_CALLS
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from conftest import random_model
 from influence.agreement import engine_for
 from influence.any_model import face
 from influence.calls import Calls
+from influence.indexed import parts
 from influence.tiled import tile, tile_as_on_a_gpu
 
 from tracin_dask.influence.autograd.engine import GradientEngine
@@ -55,7 +56,7 @@ def calls_of(engine, triples) -> int:
     with torch.no_grad():
         scorer = scorer_of(engine)
         with Calls() as calls:
-            assert sum(len(part.rows) for part in scorer.parts(triples)) == len(triples)
+            assert sum(len(part.rows) for part in parts(scorer, triples)) == len(triples)
     return calls.total
 
 

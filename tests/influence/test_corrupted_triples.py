@@ -11,6 +11,7 @@ import torch
 from conftest import random_model
 from influence.agreement import DIALECTS, TEST, TRAIN, Case, case_of, check_scores, engine_for
 from influence.any_model import face
+from influence.indexed import parts
 from influence.live_bytes import LiveBytes
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model
 from influence.tiled import set_tiling, tile, tile_as_on_a_gpu
@@ -75,7 +76,7 @@ def test_triples_and_those_made_from_them_are_scored_in_one_sorted_batch(monkeyp
     monkeypatch.setattr(scorer, "index_batch", lambda ids, *a, **k: scored.append(ids) or index(ids, *a, **k))
     loss = SLCWA(num_negatives=num_negatives)
     engine, train = engine_for(random_model(), ["fc.weight"], loss=loss), np.sort(np.arange(60).reshape(-1, 3) % 4)
-    next(scorer_of(engine, TEST[:2]).parts(train))
+    next(parts(scorer_of(engine, TEST[:2]), train))
     (together,) = scored
     pairs = together[:, :2].tolist()
     assert pairs == sorted(pairs)
@@ -91,9 +92,9 @@ def scorer_of(engine, test):
 def peak_of_scoring(engine, train, test) -> int:
     with torch.no_grad():
         made = scorer_of(engine, test)
-        next(made.parts(train.numpy()))
+        next(parts(made, train.numpy()))
         with LiveBytes() as live:
-            next(made.parts(train.numpy()))
+            next(parts(made, train.numpy()))
     return live.peak_bytes
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import random_model
 from influence.agreement import engine_for, scores, trained_scale_model
+from influence.indexed import parts
 from influence.live_bytes import LiveBytes
 from influence.tiled import tile_as_on_a_gpu
 from torch.utils.flop_counter import FlopCounterMode
@@ -78,7 +79,7 @@ def test_live_bytes_follow_tensors_until_they_are_freed():
 def scoring_peak(engine, test, triples=ALL_DISTINCT) -> int:
     """Measure the scoring of one batch, when the test triples' side is laid out."""
     scorer = Scorer(engine, test)
-    return peak_of(lambda: [part.influences for part in scorer.parts(triples.numpy())])
+    return peak_of(lambda: [part.influences for part in parts(scorer, triples.numpy())])
 
 
 def estimated(model, num_tests, modes, *, recompute=False) -> int:

@@ -19,6 +19,7 @@ from influence.any_model import (
     score,
     truth_of,
 )
+from influence.indexed import parts, self_influence, training_lengths
 from influence.live_bytes import LiveBytes
 from influence.tiled import tile
 from pykeen.models import model_resolver
@@ -29,9 +30,8 @@ from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.normalised import question_lengths, training_lengths
+from tracin_dask.influence.normalised import question_lengths
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.conve.dialects import PYKEEN, rename_tensors
 from tracin_dask.models.conve.load import build_model
 from tracin_dask.models.description import ModelDescription
@@ -55,7 +55,7 @@ def scores(engine, train=TRAIN, test=TEST, question=None):
     with torch.no_grad():
         prepared = prepare_question(engine, question or Question(), Targets(triples=test.numpy()), batch_size=3)
         scorer = make_scorer(engine, prepared, EachItsOwn(num_answers=len(test)))
-        (part,) = scorer.parts(train.numpy())
+        (part,) = parts(scorer, train.numpy())
     assert part.rows.tolist() == list(range(len(train)))
     return part.influences / LEARNING_RATE
 
@@ -167,7 +167,7 @@ def test_other_losses_contrasts_and_norms_agree_with_autograd(name, kind, forwar
     with torch.no_grad():
         factors = prepare_question(engine, question, targets, batch_size=3)
         scorer = make_scorer(engine, factors, EachItsOwn(num_answers=len(TEST)))
-        found = next(iter(scorer.parts(TRAIN.numpy()))).influences / LEARNING_RATE
+        found = next(iter(parts(scorer, TRAIN.numpy()))).influences / LEARNING_RATE
         lengths = training_lengths([engine, engine], TRAIN.numpy()), question_lengths([engine], question, targets)
         norms = [side.norms for side in lengths]
     check(found, truth, tracked)
@@ -203,7 +203,7 @@ def test_the_autograd_engine_allocates_nothing_as_large_as_a_table(name):
     with LiveBytes() as live, torch.no_grad():
         test = prepare_question(engine, Question(), Targets(triples=TEST.numpy()), batch_size=8)
         scorer = make_scorer(engine, test, EachItsOwn(num_answers=len(TEST)))
-        assert next(iter(scorer.parts(TRAIN.numpy()))).influences.any()
+        assert next(iter(parts(scorer, TRAIN.numpy()))).influences.any()
         assert (self_influence(engine, TRAIN) > 0).all()
     assert 0 < live.peak_bytes < table / 4
 
@@ -217,9 +217,9 @@ def test_a_batch_of_the_autograd_engine_takes_at_most_the_counted_bytes(name, fo
     with torch.no_grad():
         test = prepare_question(engine, Question(), Targets(triples=TEST.numpy()), batch_size=8)
         scorer = make_scorer(engine, test, EachItsOwn(num_answers=len(TEST)))
-        next(iter(scorer.parts(train.numpy())))
+        next(iter(parts(scorer, train.numpy())))
         with LiveBytes() as live:
-            next(iter(scorer.parts(train.numpy())))
+            next(iter(parts(scorer, train.numpy())))
     counted = gradient_cost.batch_bytes(
         model.config, len(train), len(TEST), engine.tracked, engine.modes, storage=engine.storage
     )

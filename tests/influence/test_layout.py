@@ -11,6 +11,7 @@ from tracin_dask.influence.batch import index_batch
 from tracin_dask.influence.conve.folded import fold
 from tracin_dask.influence.conve.forward_pass import forward, scores
 from tracin_dask.influence.conve.regions import Sees, feature_order, regions
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve.model import ConvEConfig
 
@@ -70,7 +71,7 @@ def test_folded_conve_features_projections_and_scores_are_those_of_the_module(co
     triples = torch.randint(3, (7, 3), generator=torch.Generator().manual_seed(seed))
     folded = fold(model)
     with torch.no_grad():
-        ahead = forward(folded, index_batch(triples.numpy(), folded.device), precision=Precision.FULL)
+        ahead = forward(folded, index_batch(triples.numpy(), IndexArrays(folded.device)), precision=Precision.FULL)
         image = model.bn0(model.image(triples[:, 0], triples[:, 1]))
         own = torch.relu(model.bn1(model.conv1(image))).flatten(start_dim=1)
         x = model.project(triples[:, 0], triples[:, 1])

@@ -3,13 +3,13 @@
 import pytest
 import torch
 from influence.agreement import engine_for
+from influence.indexed import training_lengths
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
 from tracin_dask.influence.cost import Storage, Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.normalised import training_lengths
 
 LOSSES = [BinaryCrossEntropy(), OneToAll(), SLCWA(), SLCWA(num_negatives=3)]
 

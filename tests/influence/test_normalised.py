@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import random_model
 from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, Case, case_of, engine_for, trained_scale_model
+from influence.indexed import parts, self_influence, training_lengths
 from influence.test_questions import CONTRASTED, LOSSES, SCORE
 from torch import Tensor
 
@@ -23,7 +24,6 @@ from tracin_dask.influence.normalised import (
     Lengths,
     NormalisedScorer,
     question_lengths,
-    training_lengths,
     without_powers,
 )
 from tracin_dask.influence.scoring import make_scorer
@@ -96,7 +96,7 @@ def normalised(engines: list, question, *, cosine: bool, norms_of=slice(None), t
     lengths = question_lengths(engines[norms_of], question, targets) if cosine else None
     scorer = NormalisedScorer(SummedScorer(scorers), engines, lengths, powers)
     found = torch.full((len(train), len(CONTRASTED)), torch.nan, dtype=engines[0].model.kernel.dtype)
-    for part in scorer.parts(train.numpy()):
+    for part in parts(scorer, train.numpy()):
         found[torch.from_numpy(part.rows)] = part.influences
     return found
 
@@ -209,7 +209,7 @@ def without_signs(*given):
     return replace(found, blocks=tuple(replace(block, weight=abs(block.weight)) for block in found.blocks))
 
 
-def first_rows(lengths: Lengths, rows: np.ndarray) -> Lengths:
+def first_rows(lengths: Lengths, rows: Tensor) -> Lengths:
     return Lengths(norms=lengths.norms[: len(rows)], shares=None)
 
 
@@ -263,7 +263,7 @@ def test_an_infinite_norm_is_refused_with_its_test_triple():
 def test_a_self_influence_beyond_float32_is_refused_with_its_triple():
     (engine,) = engines_of([random_model(**DIALECTS["width"]).float()], ("fc.bias",), Scaled(1e24), Modes())
     with torch.no_grad(), pytest.raises(NonFiniteError, match=r"training triple\(s\) is NaN or infinite, first"):
-        squares.self_influence(engine, TRAIN)
+        self_influence(engine, TRAIN)
 
 
 class Cancelling:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, ask, face, of_negatives, step
+from influence.indexed import parts, self_influence, training_lengths
 from influence.live_bytes import LiveBytes
 from influence.tiled import tile
 
@@ -19,10 +20,9 @@ from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.autograd.preconditioned import layout_of
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
-from tracin_dask.influence.normalised import question_lengths, training_lengths
+from tracin_dask.influence.normalised import question_lengths
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.whole_model import face_of
 
 MODELS = ["DistMult", "TuckER", "own", "dense"]
@@ -64,7 +64,7 @@ def targets():
 def scores(engine, question=None, batch_size=3):
     with torch.no_grad():
         test = prepare_question(engine, question or Question(), targets(), batch_size=batch_size)
-        (part,) = make_scorer(engine, test, EachItsOwn(num_answers=len(TEST))).parts(TRAIN.numpy())
+        (part,) = parts(make_scorer(engine, test, EachItsOwn(num_answers=len(TEST))), TRAIN.numpy())
     return part.influences / LEARNING_RATE
 
 

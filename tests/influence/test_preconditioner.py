@@ -23,6 +23,7 @@ from influence.agreement import (
     scores,
     trained_scale_model,
 )
+from influence.indexed import training_lengths
 from influence.test_no_waiting import WAITING, operators
 from influence.test_normalised import RATES, expected, normalised
 from influence.test_questions import CONTRASTED, LOSSES, SCORE
@@ -35,7 +36,6 @@ from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.losses import OneToAll
-from tracin_dask.influence.normalised import training_lengths
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.scoring import make_scorer

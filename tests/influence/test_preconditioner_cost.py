@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from influence.agreement import engine_for
+from influence.indexed import parts, training_lengths
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
 from influence.tiled import tile
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,7 +24,6 @@ from tracin_dask.influence.conve.preconditioner_cost import (
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.cost import Keys, Storage, Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
-from tracin_dask.influence.normalised import training_lengths
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU
 
@@ -60,7 +60,7 @@ def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, m
         estimate += preconditioned_layout_bytes(model.config, num_tests, FLOAT32, modes)
         assert peak <= estimate + 2 * jacobian_bytes(engine)
 
-        peak = peak_of(lambda: [part.influences for part in scorers[0].parts(ALL_DISTINCT.numpy())])  # noqa: B023 - called at once
+        peak = peak_of(lambda: [part.influences for part in parts(scorers[0], ALL_DISTINCT.numpy())])  # noqa: B023 - called at once
         estimate = batch_bytes(model.config, Keys.all_distinct(BATCH), num_tests, modes, storage)
         estimate += preconditioned_batch_bytes(model.config, BATCH, num_tests, modes, storage)
         assert peak <= estimate <= 2.7 * peak + allowance

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from influence.indexed import CPU
 
 from tracin_dask.influence import run_products
-from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal
+from tracin_dask.influence.id_join import GroupedTests, IdIndex, add_where_equal, group, join
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.run_products import products_by_run
+from tracin_dask.influence.run_products import Multiplied, index_runs, products_by_run
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
 
 LENGTHS = [[5], [1, 1, 1, 1], [0, 3, 0], [7, 0, 1, 40, 2], [0, 0], []]
@@ -16,7 +18,9 @@ WAYS = [(torch.float32, 8, 12), (torch.float64, 8, 12), (torch.float32, 5, 7)]
 
 
 def product(left, right, lengths, tiling=ON_CPU, precision=Precision.FULL):
-    return products_by_run(left, right, np.array(lengths, np.int64), precision=precision, tiling=tiling)
+    of = Multiplied(dtype=left.dtype, width=left.shape[1], tiling=tiling)
+    index = index_runs(np.array(lengths, np.int64), of, IndexArrays(CPU))
+    return products_by_run(left, right, index, precision=precision, tiling=tiling)
 
 
 def tensors(lengths, dtype, inner, columns):
@@ -61,9 +65,10 @@ def test_rows_of_relations_meet_as_those_of_any_table(num_ids, num_tests):
     index = IdIndex(of_tests, num_ids)
     theirs, vectors = torch.randn(num_tests, 6), torch.randn(200, 6)
     rows = np.random.default_rng(0).permutation(300)[:200]
-    mine = IdVectors(ids=of_rows, vectors=vectors, rows=rows)
+    arrays, of = IndexArrays(CPU), Multiplied(dtype=vectors.dtype, width=6, tiling=ON_CPU)
+    grouped, joined = group(index, of_rows, arrays, rows=rows, of=of), join(index, of_rows, arrays, rows=rows)
     start = torch.randn(300, num_tests + 3)
     found, wanted = start.clone()[:, :num_tests], start.clone()[:, :num_tests]  # views with further columns
-    add_by_relation(found, index, mine, theirs)
-    add_where_equal(wanted, index, mine, theirs)
+    GroupedTests(index, theirs).add(found, grouped, vectors)
+    add_where_equal(wanted, joined, vectors, theirs)
     torch.testing.assert_close(found, wanted)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import random_model
 from influence.agreement import DIALECTS, ROUNDING, TEST, TRAIN, engine_for
+from influence.indexed import parts
 
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve.modes import Modes
@@ -15,7 +16,7 @@ from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.engine import BatchScorer
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.summed import SummedScorer, self_scores
+from tracin_dask.influence.summed import SelfScorer, SummedScorer
 from tracin_dask.models.conve.model import ConvE
 
 SMOOTH, CORRUPTED = OneToAll(label_smoothing=0.1), SLCWA(num_negatives=1)
@@ -71,7 +72,7 @@ def scorers_of(dialect: str, tracked: tuple[str, ...], modes: Modes, loss: str) 
 
 def summed(scorers: list[BatchScorer]) -> torch.Tensor:
     total = torch.full((len(TRAIN), len(TEST)), torch.nan, dtype=torch.float64)
-    for part in SummedScorer(scorers).parts(TRAIN.numpy()):
+    for part in parts(SummedScorer(scorers), TRAIN.numpy()):
         total[torch.from_numpy(part.rows)] = part.influences
     return total
 
@@ -96,7 +97,7 @@ def test_sums_over_checkpoints_equal_the_oracle_for_every_tensor(dialect, modes,
 def test_self_influence_over_checkpoints_sums_the_squared_norms(dialect, loss):
     for tracked in tracked_sets(dialect):
         with torch.no_grad():
-            found = self_scores(engines(dialect, tracked, Modes(), loss), TRAIN.numpy())
+            (found,) = parts(SelfScorer(engines(dialect, tracked, Modes(), loss)), TRAIN.numpy())
         norms = (together(norms, tracked) for norms in truth(dialect, loss)[1])
         expected = sum(rate * norm.square() for rate, norm in zip(LEARNING_RATES, norms, strict=True))
         assert ((found.influences[:, 0] - expected).abs() <= ROUNDING * expected).all(), tracked
@@ -117,4 +118,5 @@ def test_the_sum_over_one_checkpoint_is_its_scorer():
         scorer = Scorer(engine, engine.prepare(TEST, batch_size=100))
         assert torch.equal(summed([scorer]), scorer.score(TRAIN))
         alone = engine.self_influence(TRAIN)
-        assert np.array_equal(self_scores([engine], TRAIN.numpy()).influences[:, 0], alone)
+        (own,) = parts(SelfScorer([engine]), TRAIN.numpy())
+        assert np.array_equal(own.influences[:, 0], alone)

@@ -9,6 +9,7 @@ import torch
 from conftest import random_model
 from influence.agreement import LEARNING_RATE, case_of, engine_for
 from influence.any_model import TailsBilinear
+from influence.indexed import parts, training_lengths
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -19,7 +20,6 @@ from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll, derivative
 from tracin_dask.influence.losses.base import derivative_at_all
 from tracin_dask.influence.losses.own_score import LabelledScore
-from tracin_dask.influence.normalised import training_lengths
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.models.whole_model import face_of
 
@@ -124,7 +124,7 @@ def test_triples_with_a_sure_tail_keep_their_influences_and_lengths(kind, score,
     engine = conve_engine(model, loss) if kind == "conve" else bilinear_engine(model, loss)
     with torch.no_grad():
         columns = prepare_question(engine, Question(explain="score"), Targets(triples=UNSURE.numpy()), batch_size=10)
-        (part,) = make_scorer(engine, columns, EachItsOwn(num_answers=len(UNSURE))).parts(train.numpy())
+        (part,) = parts(make_scorer(engine, columns, EachItsOwn(num_answers=len(UNSURE))), train.numpy())
         lengths = training_lengths([engine], train.numpy()).norms / LEARNING_RATE**0.5
     expected, bound = -sum(truth.products.values()), truth.bound(truth.names)
     assert ((part.influences.double() / LEARNING_RATE - expected).abs() <= DIGITS * bound).all()

@@ -7,6 +7,7 @@ import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import ask, face, of_negatives, truth_of
 from influence.dropped import drop, entries, noticed_uses
+from influence.indexed import parts, self_influence
 from influence.test_gradient_engine import engine_for
 from influence.test_preconditioned_gradients import engine_for as engine_with_preconditioner
 from influence.test_preconditioned_gradients import error, norm_errors, scores, truth_of_sums
@@ -17,7 +18,6 @@ from tracin_dask.influence.autograd.derivatives import DENSE, ENTITY, RELATION, 
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.scorer import GradientScorer
 from tracin_dask.influence.losses import SLCWA
-from tracin_dask.influence.squares import self_influence
 
 TENSORS = {
     ENTITY: ["entities"],
@@ -37,7 +37,8 @@ def scores_agree(tracked=EVERYTHING, *, forward=True, change=lambda factors: fac
     engine, truth = engine_for(face("own"), tracked, forward=forward), truth_of("own")
     with torch.no_grad():
         factors = change(engine.prepare(TEST, batch_size=8))
-        found = engine.scorer(factors).whole(TRAIN.numpy()) / LEARNING_RATE
+        (found,) = parts(engine.scorer(factors), TRAIN.numpy())
+        found = found.influences / LEARNING_RATE
     expected, bound = truth.together(tracked)
     return bool(((found - expected).abs() <= ROUNDING * bound).all())
 

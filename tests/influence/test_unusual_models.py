@@ -4,6 +4,7 @@ import pytest
 import torch
 from influence.agreement import LEARNING_RATE, ROUNDING, TEST, TRAIN
 from influence.any_model import NUM_ENTITIES, NUM_RELATIONS, Bilinear, ask, step
+from influence.indexed import parts, self_influence
 from influence.unusual_models import (
     Complex,
     OldWaves,
@@ -23,7 +24,6 @@ from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare
 from tracin_dask.influence.cost import Computing, Workload
 from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.squares import self_influence
 from tracin_dask.models.checkpoints.adam import adam_scales
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
@@ -83,7 +83,7 @@ def influences(engine):
     with torch.no_grad():
         prepared = prepare_question(engine, Question(), Targets(triples=TEST.numpy()), batch_size=3)
         scorer = make_scorer(engine, prepared, EachItsOwn(num_answers=len(TEST)))
-        return next(iter(scorer.parts(TRAIN.numpy()))).influences / LEARNING_RATE
+        return next(iter(parts(scorer, TRAIN.numpy()))).influences / LEARNING_RATE
 
 
 def test_scores_of_unusual_models_are_their_own(trained, taken):

@@ -28,6 +28,7 @@ from tracin_dask.errors import CheckpointError, ConfigError
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
+from tracin_dask.influence.engine import parts_of
 from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.models.checkpoints.adam import adam_scales
@@ -98,7 +99,7 @@ def influences(engine) -> torch.Tensor:
         prepared = prepare_question(engine, Question(), Targets(triples=TEST.numpy()), batch_size=5)
         scorer = make_scorer(engine, prepared, EachItsOwn(num_answers=len(TEST)))
         found = torch.empty(len(TRAIN), len(TEST), dtype=torch.float64)
-        for part in scorer.parts(TRAIN.numpy()):
+        for part in parts_of(scorer, TRAIN.numpy(), torch.device("cpu")):
             found[torch.from_numpy(part.rows)] = part.influences
         return found / LEARNING_RATE
 

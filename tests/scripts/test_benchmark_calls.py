@@ -4,6 +4,7 @@ import importlib
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from benchmarks.calls import Calls, as_on_a_gpu, counted
@@ -11,6 +12,7 @@ from benchmarks.requirements import CALLED
 from tiny_benchmark import measured_section, required
 
 from tracin_dask.influence import id_join
+from tracin_dask.influence.batch import send
 from tracin_dask.influence.conve import folded
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU
 
@@ -55,6 +57,12 @@ def test_the_host_does_not_wait_for_integer_indices_and_known_sizes():
         torch.repeat_interleave(places, output_size=3)
 
     assert calls_of(work).waits == 0
+
+
+def test_a_copy_that_the_host_does_not_wait_for_is_counted():
+    values, here = torch.arange(3), torch.device("cpu")
+    assert calls_of(lambda: (values.to(here, non_blocking=True), values.to(torch.int32))).copies == 1
+    assert calls_of(lambda: send(np.arange(3), here)).copies == 1
 
 
 def test_every_module_takes_the_way_of_a_gpu_within_the_context_only():

@@ -9,6 +9,8 @@ from jaxtyping import Int, Shaped
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
@@ -39,18 +41,22 @@ def runs(*ids: Int[ndarray, " row"]) -> Runs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RelationKeys:
+    """The distinct relations of a batch."""
+
+    keys: IndexArray
+    """(-1, relation) of each, ascending: [relation, 2]."""
+    of_pair: IndexArray
+    """The one of each pair: [pair]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Triples on the device, with their runs of (head, relation) and of heads.
+    """Triples with their runs of (head, relation) and of heads: found on the host, and used on the device.
 
     Equal pairs that do not stand together are runs of their own: they are computed twice, and the sums are the same.
     """
 
-    triples: Int[Tensor, "batch 3"]
-    pairs: Int[Tensor, "pair 2"]
-    pair: Int[Tensor, " batch"]
-    """The pair of each triple."""
-    heads: Int[Tensor, " head"]
-    head_of_pair: Int[Tensor, " pair"]
     ids: Int[ndarray, "batch 3"]
     """The triples on the host."""
     host_pairs: Int[ndarray, "pair 2"]
@@ -58,14 +64,48 @@ class Batch:
     pair_runs: Runs
     head_runs: Runs
     """Of the triples, not of the pairs."""
+    triples_array: IndexArray
+    pairs_array: IndexArray
+    pair_array: IndexArray
+    heads_array: IndexArray
+    head_of_pair_array: IndexArray
+    relations: RelationKeys | None
+    """None where no region's part of the forward pass is made by relation."""
 
     def __len__(self) -> int:
         """Count the triples."""
-        return len(self.triples)
+        return len(self.ids)
+
+    @property
+    def triples(self) -> Int[Tensor, "batch 3"]:
+        """The triples on the device."""
+        return self.triples_array.tensor
+
+    @property
+    def pairs(self) -> Int[Tensor, "pair 2"]:
+        """The pairs on the device."""
+        return self.pairs_array.tensor
+
+    @property
+    def pair(self) -> Int[Tensor, " batch"]:
+        """The pair of each triple, on the device."""
+        return self.pair_array.tensor
+
+    @property
+    def heads(self) -> Int[Tensor, " head"]:
+        """The head of each run of heads, on the device."""
+        return self.heads_array.tensor
+
+    @property
+    def head_of_pair(self) -> Int[Tensor, " pair"]:
+        """The run of heads of each pair, on the device."""
+        return self.head_of_pair_array.tensor
 
 
-def index_batch(ids: Int[ndarray, "batch 3"], device: torch.device, *, shares_pairs: bool = True) -> Batch:
-    """Find the runs of a batch and send all of it to a device, without waiting for its arrival.
+def index_batch(
+    ids: Int[ndarray, "batch 3"], arrays: IndexArrays, *, shares_pairs: bool = True, by_relation: bool = True
+) -> Batch:
+    """Find the runs of a batch, and its relations if something is computed by relation.
 
     Unless it `shares_pairs`, the pair of every triple is a run of its own.
     """
@@ -74,24 +114,26 @@ def index_batch(ids: Int[ndarray, "batch 3"], device: torch.device, *, shares_pa
     head_runs = runs(ids[:, 0])
     pairs = ids[pair_runs.starts, :2]
     return Batch(
-        triples=send(ids, device),
-        pairs=send(pairs, device),
-        pair=send(pair_runs.of_row, device),
-        heads=send(ids[head_runs.starts, 0], device),
-        head_of_pair=send(head_runs.of_row[pair_runs.starts], device),
         ids=ids,
         host_pairs=pairs,
         pair_runs=pair_runs,
         head_runs=head_runs,
+        triples_array=arrays.put(ids),
+        pairs_array=arrays.put(pairs),
+        pair_array=arrays.put(pair_runs.of_row),
+        heads_array=arrays.put(ids[head_runs.starts, 0]),
+        head_of_pair_array=arrays.put(head_runs.of_row[pair_runs.starts]),
+        relations=_relation_keys(pairs, arrays) if by_relation else None,
     )
 
 
-def distinct_relations(batch: Batch) -> tuple[Int[ndarray, " relation"], Int[ndarray, " pair"]]:
-    """Find a batch's relations, ascending, and which each pair has."""
-    return np.unique(batch.host_pairs[:, 1], return_inverse=True)
+def _relation_keys(pairs: Int[ndarray, "pair 2"], arrays: IndexArrays) -> RelationKeys:
+    relations, of_pair = np.unique(pairs[:, 1], return_inverse=True)
+    keys = np.stack([np.full_like(relations, -1), relations], axis=1)
+    return RelationKeys(keys=arrays.put(keys), of_pair=arrays.put(of_pair))
 
 
 def send(values: Shaped[ndarray, "..."], device: torch.device) -> Tensor:
     """Put an array on a device; to a GPU it is copied from pinned memory while the GPU computes."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)

@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.engine import Engine, Factors
 from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, NegatedScore, SeparableLoss, num_parts, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, CORRUPTED_TRIPLES, is_separable
@@ -103,6 +102,10 @@ class Answers(Protocol):
         """Give every column the value of its answer."""
         ...
 
+    def on(self, device: torch.device) -> "Answers":
+        """Bring what adds up to the device of the influences, once for all batches."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EachItsOwn:
@@ -120,23 +123,30 @@ class EachItsOwn:
         """Give every column the value of its answer."""
         return values.repeat(num_columns // max(1, self.num_answers))
 
+    def on(self, device: torch.device) -> "EachItsOwn":  # noqa: ARG002 - nothing lies on one
+        """Give the same answers."""
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
     """Columns that belong to answers in any number."""
 
-    answer_of_column: Int[ndarray, " column"]
+    answer_of_column: Int[Tensor, " column"]
     num_answers: int
 
     def add_up(self, influences: Float[Tensor, "row column"]) -> Float[Tensor, "row answer"]:
         """Add the columns of every answer up, in their order."""
         total = influences.new_zeros(len(influences), self.num_answers)
-        place = send(self.answer_of_column, influences.device)
-        return total.index_add_(1, place, influences)
+        return total.index_add_(1, self.answer_of_column, influences)
 
     def of_columns(self, values: Float[Tensor, " answer"], num_columns: int) -> Float[Tensor, " column"]:  # noqa: ARG002 - one for each it knows
         """Give every column the value of its answer."""
-        return values[send(self.answer_of_column, values.device)]
+        return values[self.answer_of_column]
+
+    def on(self, device: torch.device) -> "Together":
+        """Move the numbers of the answers to a device."""
+        return replace(self, answer_of_column=self.answer_of_column.to(device))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +176,8 @@ def answers_of(test: Targets, num_blocks: int) -> Answers:
     """Say how so many blocks of columns of test triples add up to answers."""
     if test.answers is None:
         return EachItsOwn(num_answers=len(test.triples))
-    return Together(answer_of_column=np.tile(test.answers, num_blocks), num_answers=test.num_answers)
+    of_column = torch.from_numpy(np.tile(test.answers, num_blocks))
+    return Together(answer_of_column=of_column, num_answers=test.num_answers)
 
 
 def prepare_question(engine: Engine, question: Question, test: Targets, *, batch_size: int) -> Factors:

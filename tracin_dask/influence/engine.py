@@ -15,7 +15,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.cost import Computing, EngineCost, Modes
-from tracin_dask.influence.losses import AnyLoss, Loss
+from tracin_dask.influence.index_arrays import IndexArrays
+from tracin_dask.influence.losses import AnyLoss
+from tracin_dask.influence.losses.by_row import LossByRow
 from tracin_dask.influence.precision import Precision, PrecisionName
 from tracin_dask.influence.preconditioners.base import Layout, Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import IDENTITY
@@ -31,6 +33,8 @@ class BatchScores:
     influences: Float[Tensor, "row column"]
     squares: Float[Tensor, " row"] | None = None
     """learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of each row, in float64, where they are made with the influences."""
+    place: Int[Tensor, " row"] | None = None
+    """The rows, on the device; None where they are all rows of the batch, in order."""
     num_cancelled: Int[Tensor, ""] | None = None
     """How many of them are 0 because they would be quotients of rounding errors; None where there can be none."""
 
@@ -67,23 +71,44 @@ class EngineModel(Protocol):
 
 
 @runtime_checkable
-class BatchScorer(Protocol):
-    """Scores batches of training triples against one set of test triples."""
+class Indexed(Protocol):
+    """What a scorer found in the ids of a batch, and needs no more of them to score it: each scorer has its own."""
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
-        """Score a batch in one or several parts; the device is not waited for.
+    def __len__(self) -> int:
+        """Count the triples of the batch."""
+        ...
+
+
+@runtime_checkable
+class BatchScorer(Protocol):
+    """Scores batches of training triples against one set of test triples.
+
+    All that follows from the ids of a batch is found out first, on the host: a thread of its own does so ahead.
+    """
+
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
+        """Find out all that the ids of a batch say, in any thread; its index arrays are put beside others."""
+        ...
+
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
+        """Score a batch that this scorer indexed, in one or several parts; the device is not waited for.
 
         The rows of the parts follow from the ids and the engine's modes alone.
         """
         ...
 
 
+def parts_of(scorer: BatchScorer, ids: Int[ndarray, "batch 3"], device: torch.device) -> Iterator[BatchScores]:
+    """Index a batch and score it at once, in parts."""
+    return scorer.parts(scorer.index(ids, IndexArrays(device)))
+
+
 @runtime_checkable
 class TripleScorer(BatchScorer, Protocol):
     """Scores the triples of a batch as they are, under a loss of each triple's own score or of all scores."""
 
-    def with_loss(self, loss: Loss) -> "TripleScorer":
-        """Give a scorer for another loss of the triples' own scores; both share all that is laid out."""
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays, loss: LossByRow | None = None) -> Indexed:
+        """Find out all that the ids of a batch say; its rows have losses of their own, or all of them the engine's."""
         ...
 
 
@@ -147,8 +172,20 @@ class Engine(Protocol):
         """
         ...
 
+    def index_own(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
+        """Find out what ids of training triples say, whose gradients meet themselves: in any thread."""
+        ...
+
+    def own_squares(self, indexed: Indexed, *, what: str = "training") -> Float[Tensor, " batch"]:
+        """Compute the same as `self_influence` of triples that are indexed."""
+        ...
+
+    def index_within(self, ids: Int[ndarray, "triple gradient 3"], arrays: IndexArrays) -> Indexed:
+        """Find out what ids say of several triples of one relation each: in any thread."""
+        ...
+
     def products_within(
-        self, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
+        self, indexed: Indexed, dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients.
 

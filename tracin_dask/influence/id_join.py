@@ -10,8 +10,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import send
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.run_products import products_by_run
+from tracin_dask.influence.run_products import Multiplied, RunIndex, index_runs, products_by_run
 from tracin_dask.influence.tiling import tiling_of
 
 _SHARE_OF_ITS_OWN = 8
@@ -26,11 +27,11 @@ def is_same(left: Int[Tensor, "*stack row"], right: Int[Tensor, "*stack column"]
 def products_where_equal(
     left: Float[Tensor, "triple gradient width"],
     right: Float[Tensor, "triple gradient width"],
-    left_ids: Int[ndarray, "triple gradient"],
-    right_ids: Int[ndarray, "triple gradient"],
+    left_ids: Int[Tensor, "triple gradient"],
+    right_ids: Int[Tensor, "triple gradient"],
 ) -> Float[Tensor, "triple gradient gradient"]:
     """Multiply the rows of each triple's gradients with each other where both are gradients of the same row."""
-    return (left @ right.transpose(1, 2)) * is_same(send(left_ids, left.device), send(right_ids, left.device))
+    return (left @ right.transpose(1, 2)) * is_same(left_ids, right_ids)
 
 
 class IdIndex:
@@ -109,60 +110,136 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdVectors:
-    """Gradients of embedding rows of some training triples."""
+class Joined:
+    """The rows of a batch that meet test triples, as its index arrays."""
 
-    ids: Int[ndarray, " row"]
-    vectors: Float[Tensor, "vector width"]
-    rows: Int[ndarray, " row"] | None = None
-    """The triple of each id; None if they are all triples in order."""
-    vector_of_row: Int[ndarray, " row"] | None = None
-    """The vector of each id; None if they are in the same order."""
+    vectors: IndexArray
+    """The vector of each row: [match]."""
+    rows: IndexArray
+    """The triple of each row: [match]."""
+    row_slots: IndexArray
+    tests: IndexArray
+    """The test triples that are met: [test_match]."""
+    test_slots: IndexArray
+    """A row meets a test triple where the slots are equal."""
+
+
+def join(
+    index: IdIndex,
+    ids: Int[ndarray, " row"],
+    arrays: IndexArrays,
+    *,
+    rows: Int[ndarray, " row"] | None = None,
+    vector_of_row: Int[ndarray, " row"] | None = None,
+) -> Joined | None:
+    """Find the ids of some rows that test triples hold, too; None if there are none.
+
+    `rows` are the triples of the ids, None if they are all triples in order; `vector_of_row` are their vectors, None if
+    these are in the order of the ids.
+    """
+    found = index.matches(ids)
+    if found is None:
+        return None
+    return Joined(
+        vectors=arrays.put(found.rows if vector_of_row is None else vector_of_row[found.rows]),
+        rows=arrays.put(found.rows if rows is None else rows[found.rows]),
+        row_slots=arrays.put(found.row_slots),
+        tests=arrays.put(found.tests),
+        test_slots=arrays.put(found.test_slots),
+    )
 
 
 def add_where_equal(
-    total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
+    total: Float[Tensor, "batch test"],
+    found: Joined | None,
+    vectors: Float[Tensor, "vector width"],
+    test_vectors: Float[Tensor, "test width"],
 ) -> None:
     """Add the inner products of embedding rows' gradients with those of the test triples where the ids are equal.
 
     Only rows and columns whose id occurs on the other side enter the product: its cost follows the matches.
     """
-    found = index.matches(mine.ids)
     if found is None:
         return
-    device = total.device
-    place = send(found.rows if mine.vector_of_row is None else mine.vector_of_row[found.rows], device)
-    tests = send(found.tests, device)
-    block = mine.vectors[place] @ test_vectors[tests].T
-    block *= is_same(send(found.row_slots.astype(np.int64), device), send(found.test_slots, device))
-    add_block(total, send(found.rows if mine.rows is None else mine.rows[found.rows], device), tests, block)
+    tests = found.tests.tensor
+    block = vectors[found.vectors.tensor] @ test_vectors[tests].T
+    block *= is_same(found.row_slots.tensor, found.test_slots.tensor)
+    add_block(total, found.rows.tensor, tests, block)
 
 
-def add_by_relation(
-    total: Float[Tensor, "batch test"], index: IdIndex, mine: IdVectors, test_vectors: Float[Tensor, "test width"]
-) -> None:
-    """Add the same for relations, which many rows share: rows meet only the test triples of their own relation."""
-    device, place_of_id = total.device, index.place_of_id
-    place = place_of_id[mine.ids]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouped:
+    """The rows of a batch that meet test triples, brought together by their ids."""
+
+    vectors: IndexArray
+    """The vector of each row: [match]."""
+    rows: IndexArray
+    """The triple of each row: [match]."""
+    groups: tuple["SomeRows", ...]
+    """Those of every group of the look-up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SomeRows:
+    """The rows of a batch whose ids are in one group."""
+
+    some: slice
+    """Their places among all that meet a test triple."""
+    runs: RunIndex
+    """One run for each id of the group."""
+    id_of_row: IndexArray
+    """The id of each row, numbered within the group: [some]."""
+
+
+def group(
+    index: IdIndex,
+    ids: Int[ndarray, " row"],
+    arrays: IndexArrays,
+    *,
+    rows: Int[ndarray, " row"] | None,
+    of: Multiplied,
+) -> Grouped:
+    """Bring rows together that hold the same id, if test triples hold it; takes the same `rows` as `join`."""
+    place = index.place_of_id[ids]
     order = np.flatnonzero(place >= 0)
     order = order[np.argsort(place[order], kind="stable")]
-    lengths, place = np.bincount(place[order], minlength=len(place_of_id)), place[order]
-    grouped = mine.vectors.index_select(0, send(order, device))
-    rows = send(order if mine.rows is None else mine.rows[order], device)
-    with_zero = torch.cat([test_vectors, test_vectors.new_zeros(1, test_vectors.shape[1])])
-    for group in index.groups:
-        of_ids = slice(group.first, group.first + len(group.tests))
+    lengths, place = np.bincount(place[order], minlength=len(index.place_of_id)), place[order]
+    groups = []
+    for one in index.groups:
+        of_ids = slice(one.first, one.first + len(one.tests))
         some = slice(*np.searchsorted(place, [of_ids.start, of_ids.stop]).tolist())
-        tests = send(group.tests, device)
-        matrices = with_zero.index_select(0, tests.flatten()).view(*tests.shape, -1).transpose(1, 2)
-        block = products_by_run(
-            grouped[some], matrices, lengths[of_ids], precision=Precision.FULL, tiling=tiling_of(device)
-        )
-        if len(tests) == 1:
-            add_block(total, rows[some], tests[0], block)
-        else:
-            columns = tests.index_select(0, send(place[some] - group.first, device))
-            add_at(total, rows[some], columns, block)
+        runs, id_of_row = index_runs(lengths[of_ids], of, arrays), arrays.put(place[some] - one.first)
+        groups.append(SomeRows(some=some, runs=runs, id_of_row=id_of_row))
+    return Grouped(
+        vectors=arrays.put(order),
+        rows=arrays.put(order if rows is None else rows[order]),
+        groups=tuple(groups),
+    )
+
+
+class GroupedTests:
+    """Vectors of the test triples, brought together by their ids once for all batches."""
+
+    def __init__(self, index: IdIndex, test_vectors: Float[Tensor, "test width"]) -> None:
+        """Gather them on their device: a matrix for each id, with columns of zeros where others have more."""
+        with_zero = torch.cat([test_vectors, test_vectors.new_zeros(1, test_vectors.shape[1])])
+        self._groups: list[tuple[Tensor, Tensor]] = []
+        for one in index.groups:
+            tests = send(one.tests, test_vectors.device)
+            matrices = with_zero.index_select(0, tests.flatten()).view(*tests.shape, -1)
+            self._groups.append((tests, matrices.transpose(1, 2)))
+
+    def add(self, total: Float[Tensor, "batch test"], found: Grouped, vectors: Float[Tensor, "vector width"]) -> None:
+        """Add the same as `add_where_equal` where many rows share an id: they meet the test triples of that id only."""
+        grouped, rows = vectors.index_select(0, found.vectors.tensor), found.rows.tensor
+        for mine, (tests, matrices) in zip(found.groups, self._groups, strict=True):
+            block = products_by_run(
+                grouped[mine.some], matrices, mine.runs, precision=Precision.FULL, tiling=tiling_of(total.device)
+            )
+            if len(tests) == 1:
+                add_block(total, rows[mine.some], tests[0], block)
+            else:
+                add_at(total, rows[mine.some], tests.index_select(0, mine.id_of_row.tensor), block)
 
 
 def add_at(

@@ -10,7 +10,7 @@ So landmarks are further columns, and the influence of i on j is a linear combin
 triples are landmarks, this is the exact inverse.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -55,6 +55,10 @@ class SideBySide:
         """
         raise AssertionError(f"{len(values)} values for {num_columns} columns of answers and landmarks")
 
+    def on(self, device: torch.device) -> "SideBySide":
+        """Bring both to a device."""
+        return replace(self, answers=self.answers.on(device), landmarks=self.landmarks.on(device))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThroughLandmarks:
@@ -75,6 +79,10 @@ class ThroughLandmarks:
     def of_columns(self, values: Float[Tensor, " answer"], num_columns: int) -> Float[Tensor, " column"]:
         """Refuse as `SideBySide`."""
         return self.columns.of_columns(values, num_columns)
+
+    def on(self, device: torch.device) -> "ThroughLandmarks":
+        """Bring all that adds up to a device."""
+        return replace(self, columns=self.columns.on(device), weights=self.weights.to(device))
 
 
 def through_landmarks(

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.columns import Answers, Question, Targets
-from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors
-from tracin_dask.influence.squares import CANCELLED, Squares, self_squares, squared_lengths
+from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors, Indexed
+from tracin_dask.influence.index_arrays import IndexArrays
+from tracin_dask.influence.squares import CANCELLED, Squares, SquaresIndex, index_squares, self_squares, squared_lengths
 from tracin_dask.influence.tensors import apart
 
 Normalize = Literal["none", "cosine", "relatif"]
@@ -30,6 +31,18 @@ class Lengths:
     """In float64."""
     shares: Float[Tensor, " sum"] | None
     """1 where nothing cancels, 0 where everything does; None where each is of one gradient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NormalisedIndex:
+    """A batch, to be scored and to be divided."""
+
+    own: SquaresIndex
+    scored: Indexed
+
+    def __len__(self) -> int:
+        """Count the triples."""
+        return len(self.scored)
 
 
 class NormalisedScorer:
@@ -61,20 +74,43 @@ class NormalisedScorer:
             self._by_test = self._by_test.to(self._dtype)
         self._test_shares = None if test is None or test.shares is None else test.shares.to(device)
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
+        """Find out what the ids say to the scorer, and to the gradients' own lengths."""
+        return _NormalisedIndex(
+            own=index_squares(self._engines[0], ids, arrays), scored=self._scorer.index(ids, arrays)
+        )
+
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
         """Score a batch in the parts that the scorer makes of it."""
-        whole: Lengths | None = None
-        for part in self._scorer.parts(ids):
+        batch, whole = cast(_NormalisedIndex, indexed), None
+        for part in self._scorer.parts(batch.scored):
             if part.squares is not None:
                 lengths = Lengths(norms=roots(part.squares, self._dtype), shares=None)
             else:
-                whole = whole or training_lengths(self._engines, ids)
-                lengths = whole if len(part.rows) == len(ids) else of_rows(whole, part.rows)
+                whole = whole or training_lengths(self._engines, batch.own)
+                lengths = whole if part.place is None else of_rows(whole, part.place)
             part.influences.mul_(_reciprocals(lengths.norms, self._dtype)[:, None])
             if self._by_test is not None:
                 part.influences.mul_(self._by_test)
             shares = None if lengths.shares is None else lengths.shares[:, None]
             yield _without_cancelled(part, shares, self._test_shares)
+
+
+class NormScorer:
+    """Gives the lengths of gradients of training triples, as the only column of a batch."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        """Take an engine for each checkpoint; lengths are those of all gradients side by side."""
+        self._engines = tuple(engines)
+
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
+        """Find out what the ids say."""
+        return index_squares(self._engines[0], ids, arrays)
+
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
+        """Give the lengths of a batch, in one part."""
+        norms = training_lengths(self._engines, cast(SquaresIndex, indexed)).norms
+        yield BatchScores(rows=np.arange(len(norms)), influences=norms[:, None])
 
 
 def _without_cancelled(
@@ -107,10 +143,9 @@ def without_powers(tests: Sequence[Factors], answers: Answers) -> tuple[list[Fac
     ], powers
 
 
-def training_lengths(engines: Sequence[Engine], ids: Int[ndarray, "batch 3"]) -> Lengths:
+def training_lengths(engines: Sequence[Engine], indexed: SquaresIndex) -> Lengths:
     """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_squares`."""
-    triples = torch.from_numpy(ids)
-    return _lengths([self_squares(engine, triples) for engine in engines], engines[0].model.dtype)
+    return _lengths([self_squares(engine, indexed) for engine in engines], engines[0].model.dtype)
 
 
 def question_lengths(engines: Sequence[Engine], question: Question, test: Targets) -> Lengths:
@@ -124,11 +159,10 @@ def question_lengths(engines: Sequence[Engine], question: Question, test: Target
     return _lengths([squared_lengths(engine, question, test) for engine in engines], engines[0].model.dtype)
 
 
-def of_rows(lengths: Lengths, rows: Int[ndarray, " row"]) -> Lengths:
+def of_rows(lengths: Lengths, rows: Int[Tensor, " row"]) -> Lengths:
     """Take the lengths of some rows of a batch."""
-    chosen = send(rows, lengths.norms.device)
-    shares = None if lengths.shares is None else lengths.shares.index_select(0, chosen)
-    return Lengths(norms=lengths.norms.index_select(0, chosen), shares=shares)
+    shares = None if lengths.shares is None else lengths.shares.index_select(0, rows)
+    return Lengths(norms=lengths.norms.index_select(0, rows), shares=shares)
 
 
 def roots(squares: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:

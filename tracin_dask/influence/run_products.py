@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, grouped_mm
 
 from tracin_dask.influence.batch import send
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tiling import Tiling
 from tracin_dask.turn import matmul_at
@@ -22,53 +23,94 @@ _ALIGNED = 16
 """PyTorch groups products whose rows start at multiples of so many bytes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBlocks:
+    """Runs of rows, cut into blocks of as many rows: the last one of a run is filled up with its last row."""
+
+    run: IndexArray
+    """The run of each block: [block]."""
+    rows: IndexArray
+    """The rows of each block: [block, width]."""
+    place: IndexArray
+    """Where each row lies among those of all blocks: [row]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIndex:
+    """Runs of rows whose products are made together: one of both is there."""
+
+    stops: IndexArray | None = None
+    """The row after the last of each run, where PyTorch multiplies run by run: [run]."""
+    blocks: RunBlocks | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiplied:
+    """What must be known of rows to choose how they are multiplied with the matrices of their runs."""
+
+    dtype: torch.dtype
+    """Of the working precision."""
+    width: int
+    """Numbers of a row: rows, and the columns of matrices, lie one after the other."""
+    tiling: Tiling
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether PyTorch multiplies the runs by itself."""
+        return self.tiling.groups_float32 and self.dtype == torch.float32 and self.width * 4 % _ALIGNED == 0
+
+
+def index_runs(lengths: Int[ndarray, " run"], of: Multiplied, arrays: IndexArrays) -> RunIndex:
+    """Find out how runs of neighbouring rows are multiplied: the first `lengths[0]` rows are a run, and so on.
+
+    On a CPU, PyTorch multiplies float32 run by run. Else the runs are cut into blocks.
+    """
+    if of.is_grouped:
+        return RunIndex(stops=arrays.put(np.cumsum(lengths)))
+    blocks = _blocks(lengths, _block_width(lengths))
+    rows = np.minimum(blocks.rows, blocks.last_rows[:, None])
+    return RunIndex(
+        blocks=RunBlocks(run=arrays.put(blocks.run), rows=arrays.put(rows), place=arrays.put(blocks.place_of_row))
+    )
+
+
 def products_by_run(
     left: Float[Tensor, "row inner"],
     right: Float[Tensor, "run inner column"],
-    lengths: Int[ndarray, " run"],
+    index: RunIndex,
     *,
     precision: Precision,
     tiling: Tiling,
 ) -> Float[Tensor, "row column"]:
-    """Multiply each row with the matrix of its run: the first `lengths[0]` rows with the first matrix, and so on.
+    """Multiply each row with the matrix of its run; both are operands of the precision.
 
-    Both are operands of the precision. On a CPU, PyTorch multiplies float32 run by run. Else the runs are cut
-    into blocks of as many rows, of which the last of a run is filled up, and all blocks are multiplied at once, or as
-    many as a piece of Jacobians may be large.
+    All blocks are multiplied at once, or as many as a piece of Jacobians may be large.
     """
-    if tiling.groups_float32 and _is_grouped(left, right):
-        with matmul_at("highest"):  # oneDNN prepares each new shape, which takes longer than a short run
-            return grouped_mm(left, right, offs=torch.from_numpy(np.cumsum(lengths, dtype=np.int32)))
-    return _in_blocks(left, right, lengths, precision=precision, tiling=tiling)
-
-
-def _is_grouped(left: Tensor, right: Tensor) -> bool:
-    """Tell whether PyTorch takes these rows and matrices."""
-    if left.dtype != torch.float32:
-        return False
-    return left.stride(0) * 4 % _ALIGNED == 0 and max(right.stride()[1:]) * 4 % _ALIGNED == 0
+    if index.blocks is not None:
+        return _in_blocks(left, right, index.blocks, precision=precision, tiling=tiling)
+    assert index.stops is not None  # noqa: S101 - one of both
+    with matmul_at("highest"):  # oneDNN prepares each new shape, which takes longer than a short run
+        return grouped_mm(left, right, offs=index.stops.tensor.to(torch.int32))
 
 
 def _in_blocks(
     left: Float[Tensor, "row inner"],
     right: Float[Tensor, "run inner column"],
-    lengths: Int[ndarray, " run"],
+    index: RunBlocks,
     *,
     precision: Precision,
     tiling: Tiling,
 ) -> Float[Tensor, "row column"]:
     """Multiply in blocks of rows, and with copies of the matrices of runs that have several."""
-    device, blocks = left.device, _blocks(lengths, _block_width(lengths))
-    rows = np.minimum(blocks.rows, blocks.last_rows[:, None])
-    runs_on_device, rows_on_device = send(blocks.run, device), send(rows, device)
+    run, rows, width = index.run.tensor, index.rows.tensor, index.rows.host.shape[1]
     step = max(1, tiling.jacobian_bytes // max(1, right[:1].numel() * right.element_size()))
     made = []
-    for at in range(0, max(1, len(rows)), step):
+    for at in range(0, max(1, len(run)), step):
         some = slice(at, at + step)
-        mine = left.index_select(0, rows_on_device[some].flatten()).view(-1, rows.shape[1], left.shape[1])
-        made.append(precision.product(mine, right.index_select(0, runs_on_device[some])))
+        mine = left.index_select(0, rows[some].flatten()).view(-1, width, left.shape[1])
+        made.append(precision.product(mine, right.index_select(0, run[some])))
     products = (made[0] if len(made) == 1 else torch.cat(made)).flatten(end_dim=1)
-    return products.index_select(0, send(blocks.place_of_row, device))
+    return products.index_select(0, index.place.tensor)
 
 
 def add_squares_by_run(
@@ -97,7 +139,7 @@ def _squares_by_run(
 ) -> Float[Tensor, "run width width"]:
     """Multiply the rows of each run with themselves."""
     width, device = rows.shape[1], rows.device
-    if tiling.groups_float32 and _is_grouped(rows, rows[None]):
+    if Multiplied(dtype=rows.dtype, width=width, tiling=tiling).is_grouped:
         return grouped_mm(rows.T, rows, offs=torch.from_numpy(np.cumsum(lengths, dtype=np.int32)))
     blocks = _blocks(lengths, max(_block_width(lengths), -(-len(rows) // most_blocks)))
     is_filled = blocks.rows <= blocks.last_rows[:, None]

@@ -1,7 +1,7 @@
 """Influences on answers under any loss: products with all columns, added up over columns and over parts of the loss."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -11,12 +11,12 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.columns import Answers
-from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors, TripleScorer
-from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, Loss, LossPart, NegatedScore, reads
+from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors, Indexed, TripleScorer
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
+from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, LossPart, NegatedScore, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
-from tracin_dask.influence.losses.by_row import join_parts
+from tracin_dask.influence.losses.by_row import LossByRow, join_parts
 from tracin_dask.influence.tiling import Tiling, tiling_of
 
 
@@ -24,27 +24,48 @@ class AnswerScorer:
     """Scores the triples of a batch as they are."""
 
     def __init__(self, scorer: TripleScorer, answers: Answers) -> None:
-        """Take what scores columns."""
+        """Take what scores columns, and how they add up: on the device of these."""
         self._scorer, self._answers = scorer, answers
 
-    def with_loss(self, loss: Loss) -> "AnswerScorer":
-        """Give a scorer for another loss of the triples' own scores."""
-        return AnswerScorer(self._scorer.with_loss(loss), self._answers)
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays, loss: LossByRow | None = None) -> Indexed:
+        """Find out what the ids say; rows have losses of their own, or all of them the engine's."""
+        return self._scorer.index(ids, arrays, loss)
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
         """Score a batch in the parts that the engine makes of it."""
-        for part in self._scorer.parts(ids):
+        for part in self._scorer.parts(indexed):
             yield replace(part, influences=self._answers.add_up(part.influences))
 
-    def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch answer"]:
+    def whole(self, indexed: Indexed) -> Float[Tensor, "batch answer"]:
         """Score a batch in one piece."""
-        first, *others = self.parts(ids)
+        first, *others = self.parts(indexed)
         if not others:
             return first.influences
-        total = first.influences.new_empty(len(ids), first.influences.shape[1])
+        total = first.influences.new_empty(len(indexed), first.influences.shape[1])
         for part in (first, *others):
-            total[send(part.rows, total.device)] = part.influences
+            total[part.place] = part.influences
         return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Joined:
+    """The triples of some rows of a batch and those made from them, sorted as one batch."""
+
+    triples: Indexed
+    place: IndexArray
+    """Where the triples of each row stand: [row, part]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WithCorrupted:
+    """A batch, some rows at a time."""
+
+    num_rows: int
+    pieces: tuple[_Joined, ...]
+
+    def __len__(self) -> int:
+        """Count the triples of the batch."""
+        return self.num_rows
 
 
 class CorruptingScorer:
@@ -54,24 +75,34 @@ class CorruptingScorer:
         """Take what scores single triples, and how many it scores at a time."""
         self._scorer, self._loss, self._num_entities, self._tiling = scorer, loss, num_entities, tiling
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
-        """Score the triples of a batch, of all of its rows or of some at a time, with those made from them."""
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
+        """Join the triples of a batch, of all of its rows or of some at a time, with those made from them."""
         parts = self._loss.parts(ids, self._num_entities)
         step = self._tiling.rows_to_corrupt(len(parts))
         pieces = [slice(start, start + step) for start in range(0, len(ids), step)]
-        sums = [self._sums(parts, rows) for rows in pieces]
-        yield BatchScores(rows=np.arange(len(ids)), influences=sums[0] if len(sums) == 1 else torch.cat(sums))
+        joined = tuple(self._index(parts, rows, arrays) for rows in pieces)
+        return _WithCorrupted(num_rows=len(ids), pieces=joined)
 
-    def _sums(self, parts: Sequence[LossPart], rows: slice) -> Float[Tensor, "row answer"]:
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
+        """Score the triples of a batch with those made from them."""
+        batch = cast(_WithCorrupted, indexed)
+        sums = [self._sums(piece) for piece in batch.pieces]
+        yield BatchScores(rows=np.arange(len(batch)), influences=sums[0] if len(sums) == 1 else torch.cat(sums))
+
+    def _index(self, parts: Sequence[LossPart], rows: slice, arrays: IndexArrays) -> _Joined:
+        joined = join_parts(parts, rows, arrays)
+        triples = self._scorer.index(joined.triples, arrays, joined.loss)
+        return _Joined(triples=triples, place=arrays.put(joined.place))
+
+    def _sums(self, piece: _Joined) -> Float[Tensor, "row answer"]:
         """Add up what the triples of each row add."""
-        joined = join_parts(parts, rows)
-        influences = self._scorer.with_loss(joined.loss).whole(joined.triples)
-        return embedding_bag(send(joined.place, influences.device), influences, mode="sum")
+        return embedding_bag(piece.place.tensor, self._scorer.whole(piece.triples), mode="sum")
 
 
 def make_scorer(engine: Engine, factors: Factors, answers: Answers) -> BatchScorer:
     """Make what scores batches of training triples under the engine's loss."""
     loss: AnyLoss = engine.loss
+    answers = answers.on(engine.model.device)
     if reads(loss) != CORRUPTED_TRIPLES:
         return AnswerScorer(engine.scorer(factors), answers)
     any_own = engine.with_loss(NegatedScore()).scorer(factors)  # its loss is replaced by those of the parts

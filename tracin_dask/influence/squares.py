@@ -20,9 +20,11 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.columns import Block, Columns, Question, Targets, columns_of, prepare_columns
-from tracin_dask.influence.engine import Engine
+from tracin_dask.influence.engine import Engine, Indexed
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_squares
-from tracin_dask.influence.losses import derivative
+from tracin_dask.influence.index_arrays import IndexArrays
+from tracin_dask.influence.losses import derivative, reads
+from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
 from tracin_dask.influence.scoring import AnswerScorer
 from tracin_dask.influence.tensors import apart, concatenate, scaled_squares
 
@@ -41,48 +43,87 @@ class Squares:
     """The squared lengths of the gradients, added up for each sum; None where each is of one gradient."""
 
 
-def self_squares(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Squares:
-    """Compute learning_rate · ‖∇loss_i‖² for every triple i, under any loss.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SquaresIndex:
+    """Training triples whose gradients meet themselves: one gradient of each, or those of the parts of a loss."""
+
+    ids: Int[ndarray, "batch 3"]
+    own: Indexed | None
+    """All triples, where each has one gradient."""
+    blocks: tuple[Block, ...]
+    """The parts of the loss, else."""
+    pieces: tuple[Indexed, ...]
+    """The triples of all parts, some rows at a time."""
+
+    def __len__(self) -> int:
+        """Count the triples."""
+        return len(self.ids)
+
+
+def index_squares(engine: Engine, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> SquaresIndex:
+    """Find out all that ids say of the gradients of training triples, in any thread; the same for all checkpoints."""
+    if reads(engine.loss) != CORRUPTED_TRIPLES:
+        return SquaresIndex(ids=ids, own=engine.index_own(ids, arrays), blocks=(), pieces=())
+    blocks = columns_of(Question(), engine.loss, Targets(triples=ids), engine.num_entities).blocks
+    pieces = _index_sums(engine, blocks, np.arange(len(ids)), engine.model.dtype, arrays)
+    return SquaresIndex(ids=ids, own=None, blocks=blocks, pieces=pieces)
+
+
+def self_squares(engine: Engine, indexed: SquaresIndex) -> Squares:
+    """Compute learning_rate · ‖∇loss_i‖² for every training triple i, under any loss.
 
     Raises
     ------
     NonFiniteError
         If one is NaN or infinite; the triple is named.
     """
-    return squared_lengths(engine, Question(), Targets(triples=triples.numpy()), what="training")
+    if indexed.own is not None:
+        return Squares(whole=engine.own_squares(indexed.own))
+    return _of_blocks(engine, indexed.blocks, indexed.pieces, indexed.ids, "training")
 
 
-def self_influence(engine: Engine, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+def self_influence(engine: Engine, indexed: SquaresIndex) -> Float[Tensor, " batch"]:
     """Compute the same as numbers of the model's type; raises as `self_squares`, and where one is beyond that type."""
-    found = self_squares(engine, triples).whole.to(engine.model.dtype)
-    refuse_non_finite_squares(triples.numpy(), found, what="training")
+    found = self_squares(engine, indexed).whole.to(engine.model.dtype)
+    refuse_non_finite_squares(indexed.ids, found, what="training")
     return found
 
 
-def squared_lengths(engine: Engine, question: Question, test: Targets, *, what: str = "test") -> Squares:
+def squared_lengths(engine: Engine, question: Question, test: Targets) -> Squares:
     """Compute learning_rate · ‖∇a‖² of every answer a: the square of the sum of its columns.
 
     Raises
     ------
     NonFiniteError
-        If one is NaN or infinite; the triple is named, and `what` it is for.
+        If one is NaN or infinite; the test triple is named.
     """
     if test.answers is not None:
-        return _of_answers(engine, question, test, what)
+        return _of_answers(engine, question, test)
     number = question.num_gradients(engine.loss)
     if number == 1:
         (block,) = columns_of(question, engine.loss, test, engine.num_entities).blocks
-        own = engine.with_loss(block.loss).self_influence(torch.from_numpy(block.triples), what=what)
+        own = engine.with_loss(block.loss).self_influence(torch.from_numpy(block.triples), what="test")
         return Squares(whole=own)
     if question.reads_all_scores(engine.loss):
-        return concatenate([_of_answers(engine, question, one, what) for one in _one_answer_each(test)])
+        return concatenate([_of_answers(engine, question, one) for one in _one_answer_each(test)])
     blocks = columns_of(question, engine.loss, test, engine.num_entities).blocks
-    found = _of_sums(engine, blocks, np.arange(len(test.triples)), engine.model.dtype)
-    refuse_non_finite_squares(test.triples, found.whole, what=what)
+    every, arrays = np.arange(len(test.triples)), IndexArrays(engine.model.device)
+    pieces = _index_sums(engine, blocks, every, engine.model.dtype, arrays)
+    return _of_blocks(engine, blocks, pieces, test.triples, "test")
+
+
+def _of_blocks(
+    engine: Engine, blocks: Sequence[Block], pieces: Sequence[Indexed], ids: Int[ndarray, "triple 3"], what: str
+) -> Squares:
+    """Square the sums of the columns of some triples, those that almost cancel in float64."""
+    found = _of_sums(engine, blocks, pieces, engine.model.dtype)
+    refuse_non_finite_squares(ids, found.whole, what=what)
     if engine.model.dtype != torch.float64:
         rows = _below(found, CANCELS).nonzero()[:, 0]
         if len(rows):
-            found.whole.index_copy_(0, rows, _of_sums(engine, blocks, rows.cpu().numpy(), torch.float64).whole)
+            arrays = IndexArrays(engine.model.device)
+            again = _index_sums(engine, blocks, rows.cpu().numpy(), torch.float64, arrays)
+            found.whole.index_copy_(0, rows, _of_sums(engine, blocks, again, torch.float64).whole)
     return found
 
 
@@ -92,20 +133,23 @@ def _below(found: Squares, share: float) -> Bool[Tensor, " sum"]:
     return found.whole < share * found.parts
 
 
-def _of_sums(engine: Engine, blocks: Sequence[Block], rows: Int[ndarray, " row"], dtype: torch.dtype) -> Squares:
-    """Square the sums of the columns of some triples, each a gradient at a single score, with products in a type."""
+def _index_sums(
+    engine: Engine, blocks: Sequence[Block], rows: Int[ndarray, " row"], dtype: torch.dtype, arrays: IndexArrays
+) -> tuple[Indexed, ...]:
+    """Bring the columns of some triples together, each a gradient at a single score, for products in a type."""
     step = max(1, engine.gradients_at_a_time * engine.model.dtype.itemsize // (dtype.itemsize * len(blocks)))
-    pieces = [rows[start : start + step] for start in range(0, max(1, len(rows)), step)]
-    return concatenate([_of_piece(engine, [_some(block, piece) for block in blocks], dtype) for piece in pieces])
+    starts = range(0, max(1, len(rows)), step)
+    pieces = (np.stack([block.triples[rows[at : at + step]] for block in blocks], axis=1) for at in starts)
+    return tuple(engine.index_within(piece, arrays) for piece in pieces)
 
 
-def _some(block: Block, rows: Int[ndarray, " row"]) -> Block:
-    """Take some triples of a column that has one weight."""
-    return replace(block, triples=block.triples[rows])
+def _of_sums(engine: Engine, blocks: Sequence[Block], pieces: Sequence[Indexed], dtype: torch.dtype) -> Squares:
+    """Square the sums of the columns of some triples, with products in a type."""
+    return concatenate([_of_piece(engine, blocks, piece, dtype) for piece in pieces])
 
 
-def _of_piece(engine: Engine, blocks: Sequence[Block], dtype: torch.dtype) -> Squares:
-    own, products = engine.products_within(np.stack([block.triples for block in blocks], axis=1), dtype)
+def _of_piece(engine: Engine, blocks: Sequence[Block], piece: Indexed, dtype: torch.dtype) -> Squares:
+    own, products = engine.products_within(piece, dtype)
     derivatives = [float(block.weight) * derivative(block.loss, own[:, column]) for column, block in enumerate(blocks)]
     by = torch.stack(derivatives, dim=1)
     _, powers = apart(by.abs().amax(dim=1))
@@ -122,7 +166,7 @@ def _one_answer_each(test: Targets) -> Iterator[Targets]:
         yield replace(test.take(row, row + 1), answers=np.zeros(1, dtype=np.int64))
 
 
-def _of_answers(engine: Engine, question: Question, test: Targets, what: str) -> Squares:
+def _of_answers(engine: Engine, question: Question, test: Targets) -> Squares:
     """Score the columns of every answer against the answers: ‖Σ_k ∇_k‖² = Σ_k ⟨∇_k, Σ_l ∇_l⟩."""
     assert test.answers is not None  # noqa: S101 - sets of test triples
     columns = columns_of(question, engine.loss, test, engine.num_entities)
@@ -130,27 +174,28 @@ def _of_answers(engine: Engine, question: Question, test: Targets, what: str) ->
     factors = prepare_columns(engine, columns, batch_size=step)
     total = factors.scale.new_zeros(test.num_answers)
     for block in columns.blocks:
-        scorer = AnswerScorer(engine.with_loss(block.loss).scorer(factors), columns.answers)
+        scorer = AnswerScorer(engine.with_loss(block.loss).scorer(factors), columns.answers.on(total.device))
         weight = np.broadcast_to(block.weight, len(block.triples))
         for start in range(0, len(block.triples), step):
             some = slice(start, start + step)
             answer = send(test.answers[some], total.device)
-            own = scorer.whole(block.triples[some]).gather(1, answer[:, None])[:, 0]
+            indexed = scorer.index(block.triples[some], IndexArrays(total.device))
+            own = scorer.whole(indexed).gather(1, answer[:, None])[:, 0]
             own *= torch.as_tensor(weight[some].copy(), dtype=total.dtype, device=total.device)
             total.index_add_(0, answer, own)
     first = np.unique(test.answers, return_index=True)[1]  # the test triple that stands for its set in an error
-    refuse_non_finite(test.triples[first], total[:, None], what=what)
-    found = Squares(whole=total.double(), parts=_parts(engine, columns, test, what))
+    refuse_non_finite(test.triples[first], total[:, None], what="test")
+    found = Squares(whole=total.double(), parts=_parts(engine, columns, test))
     found.whole.masked_fill_(_below(found, CANCELLED * torch.finfo(total.dtype).eps), 0)
     return found
 
 
-def _parts(engine: Engine, columns: Columns, test: Targets, what: str) -> Float[Tensor, " answer"]:
+def _parts(engine: Engine, columns: Columns, test: Targets) -> Float[Tensor, " answer"]:
     """Add up the squared lengths of the columns of every answer."""
     assert test.answers is not None  # noqa: S101 - sets of test triples
     total = torch.zeros(test.num_answers, dtype=torch.float64, device=engine.model.device)
     for block in columns.blocks:
-        own = engine.with_loss(block.loss).self_influence(torch.from_numpy(block.triples), what=what)
+        own = engine.with_loss(block.loss).self_influence(torch.from_numpy(block.triples), what="test")
         weight = torch.as_tensor(np.broadcast_to(block.weight, len(own)).copy(), device=own.device).double()
         total.index_add_(0, send(test.answers, own.device), own * weight.square())
     return total

@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import send
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import CorruptingLoss, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
 from tracin_dask.influence.losses.by_row import join_parts
@@ -63,7 +64,7 @@ def _parts(engine: "Engine", triples: Int[Tensor, "batch 3"], rows: TableRows) -
     parts = cast(CorruptingLoss, engine.loss).parts(triples.numpy(), engine.num_entities)
     step = tiling_of(engine.model.device).rows_to_corrupt(len(parts))
     for start in range(0, len(triples), step):
-        joined = join_parts(parts, slice(start, start + step))
+        joined = join_parts(parts, slice(start, start + step), IndexArrays(engine.model.device))
         for found in engine.with_loss(joined.loss).table_gradients(torch.from_numpy(joined.triples), rows):
             yield replace(found, triple=start + joined.row[found.triple])
 

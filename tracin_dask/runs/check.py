@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.influence.cost import Computing, Workload
-from tracin_dask.influence.engine import EngineSettings, engine_kind
+from tracin_dask.influence.engine import EngineSettings, engine_kind, parts_of
 from tracin_dask.influence.losses import BinaryCrossEntropy
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
@@ -150,7 +150,7 @@ def known_influences(device: torch.device) -> Float[Tensor, "train test"]:
         engine = kind.ready(known_model(), device=device, precision=Precision.FULL).engine(settings)
         scorer = engine.scorer(engine.prepare(torch.tensor(KNOWN_TESTS), batch_size=len(KNOWN_TESTS)))
         found = torch.zeros(len(KNOWN_TRAINING), len(KNOWN_TESTS), dtype=torch.float64)
-        for part in scorer.parts(np.array(KNOWN_TRAINING)):
+        for part in parts_of(scorer, np.array(KNOWN_TRAINING), device):
             found[part.rows] = part.influences.double().cpu()
     return found
 

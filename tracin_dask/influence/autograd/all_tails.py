@@ -6,6 +6,7 @@ every column v_j, and the influence is ⟨∂loss_i/∂s_q, ∂s_q/∂θ · v_j�
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -17,10 +18,12 @@ from torch.func import jvp, vmap
 
 from tracin_dask.influence.autograd.factors import WholeGradients
 from tracin_dask.influence.autograd.tails_cost import Pieces
-from tracin_dask.influence.batch import runs, send
-from tracin_dask.influence.engine import BatchScores
+from tracin_dask.influence.batch import runs
+from tracin_dask.influence.engine import BatchScores, Indexed
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses import AnyLoss, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, derivative_at_all
+from tracin_dask.influence.losses.by_row import LossByRow
 from tracin_dask.models.rowwise import RowwiseModel
 
 
@@ -89,40 +92,57 @@ class AllTailsScorer:
         """Take the columns on the device of the model."""
         self._tails, self._loss, self._columns, self._pieces = tails, loss, columns, pieces
 
-    def with_loss(self, loss: AnyLoss) -> "AllTailsScorer":
-        """Give a scorer for another loss of all scores; both share the columns."""
-        return AllTailsScorer(self._tails, loss, self._columns, self._pieces)
-
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
-        """Score a batch, in one part; triples of one (head, relation) that stand together share its scores."""
-        total = self._columns.whole.new_empty(len(ids), len(self._columns))
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays, loss: LossByRow | None = None) -> Indexed:
+        """Find the triples of one (head, relation) that stand together."""
+        assert loss is None  # noqa: S101 - no loss of corrupted triples reads all scores
         pairs = runs(ids[:, 0], ids[:, 1])
-        bounds = [*pairs.starts.tolist(), len(ids)]
-        for first in range(0, len(pairs.starts), self._pieces.pairs):
-            last = min(first + self._pieces.pairs, len(pairs.starts))
-            rows = np.arange(bounds[first], bounds[last])
-            self._write(total, ids, rows, pairs.of_row[rows] - first)
-        yield BatchScores(rows=np.arange(len(ids)), influences=total.mul_(self._columns.scale))
+        return _PairIndex(
+            bounds=[*pairs.starts.tolist(), len(ids)],
+            pairs=arrays.put(ids[pairs.starts, :2]),
+            pair=arrays.put(pairs.of_row),
+            tails=arrays.put(ids[:, 2]),
+        )
 
-    def _write(
-        self,
-        total: Float[Tensor, "batch column"],
-        ids: Int[ndarray, "batch 3"],
-        rows: Int[ndarray, " row"],
-        pair_of_row: Int[ndarray, " row"],
-    ) -> None:
-        """Score neighbouring rows, in place; their pairs are numbered from 0 in order."""
-        first_rows = rows[np.unique(pair_of_row, return_index=True)[1]]
-        pairs, step = send(ids[first_rows, :2], total.device), self._pieces.rows
-        scores = self._tails.scores(pairs)
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
+        """Score a batch, in one part; triples of one (head, relation) that stand together share its scores."""
+        batch = cast(_PairIndex, indexed)
+        total = self._columns.whole.new_empty(len(batch), len(self._columns))
+        for first in range(0, len(batch.pairs), self._pieces.pairs):
+            self._write(total, batch, slice(first, min(first + self._pieces.pairs, len(batch.pairs))))
+        yield BatchScores(rows=np.arange(len(batch)), influences=total.mul_(self._columns.scale))
+
+    def _write(self, total: Float[Tensor, "batch column"], batch: "_PairIndex", some: slice) -> None:
+        """Score the rows of some pairs, in place."""
+        pairs, step = batch.pairs.tensor[some], self._pieces.rows
+        first, last = batch.bounds[some.start], batch.bounds[some.stop]
+        scores, pair = self._tails.scores(pairs), batch.pair.tensor
         for start in range(0, len(self._columns), self._pieces.columns):
             columns = slice(start, min(start + self._pieces.columns, len(self._columns)))
             along = self._tails.along(pairs, self._columns.whole[columns])
-            for at in range(0, len(rows), step):
-                some, place = rows[at : at + step], send(pair_of_row[at : at + step], total.device)
-                at_scores = derivative_at_all(self._loss, scores[place], send(ids[some, 2], total.device))
+            for at in range(first, last, step):
+                rows = slice(at, min(at + step, last))
+                place = pair[rows] - some.start
+                at_scores = derivative_at_all(self._loss, scores[place], batch.tails.tensor[rows])
                 moved = along.index_select(1, place)
-                total[int(some[0]) : int(some[-1]) + 1, columns] = torch.einsum("re,cre->rc", at_scores, moved)
+                total[rows, columns] = torch.einsum("re,cre->rc", at_scores, moved)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PairIndex:
+    """A batch, and its runs of equal (head, relation)."""
+
+    bounds: list[int]
+    """The first row of each run, and the number of rows."""
+    pairs: IndexArray
+    """[pair, 2]."""
+    pair: IndexArray
+    """The run of each row: [batch]."""
+    tails: IndexArray
+    """[batch]."""
+
+    def __len__(self) -> int:
+        """Count the triples."""
+        return len(self.tails)
 
 
 def _at_scores(

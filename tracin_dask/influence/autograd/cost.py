@@ -108,9 +108,10 @@ def prepared_bytes(config: ScoringConfig, num_tests: int, tracked: frozenset[str
     return num_tests * (itemsize * (width + config.dense_size(tracked) + 1) + 24)
 
 
-def layout_bytes(config: ScoringConfig, num_tests: int) -> int:
-    """Count the bytes of the look-ups of test triples by their ids."""
-    return 4 * (2 * config.num_entities + config.num_relations) + 3 * 16 * num_tests
+def layout_bytes(config: ScoringConfig, num_tests: int, tracked: frozenset[str], itemsize: int) -> int:
+    """Bound the bytes of the look-ups of test triples by their ids, and of their gradients by relation."""
+    by_relation = 2 * num_tests * config.row_size("relation", tracked) * itemsize  # filled up to twice as many
+    return 4 * (2 * config.num_entities + config.num_relations) + 3 * 16 * num_tests + by_relation
 
 
 def norm_bytes(config: ScoringConfig, batch_size: int, each: int, tracked: frozenset[str], storage: Storage) -> int:

@@ -18,10 +18,10 @@ from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.autograd.table_gradients import gradients_at_rows, table_gradients
 from tracin_dask.influence.autograd.tails_cost import pieces
 from tracin_dask.influence.autograd.terms import Gradients, Groups, products_within, squares
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.cost import Storage
-from tracin_dask.influence.engine import Factors, TripleScorer
+from tracin_dask.influence.engine import Factors, Indexed, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite_factors, refuse_non_finite_squares
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses import AnyLoss, NegatedScore, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
 from tracin_dask.influence.precision import Precision
@@ -85,21 +85,35 @@ class GradientEngine:
         NonFiniteError
             If one is NaN or infinite; the triple is named, and `what` it is for.
         """
+        return self.own_squares(self.index_own(triples.numpy(), IndexArrays(self.model.device)), what=what)
+
+    def index_own(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
+        """Take the triples to the device."""
+        return arrays.put(ids)
+
+    def own_squares(self, indexed: Indexed, *, what: str = "training") -> Float[Tensor, " batch"]:
+        """Compute the same as `self_influence` of triples that are indexed."""
+        own = cast(IndexArray, indexed)
         if self.tails is not None:
-            total = self._whole_squares(self.tails, triples)
+            total = self._whole_squares(self.tails, own.tensor)
         else:
-            pieces = torch.split(triples, self.gradients_at_a_time)
+            pieces = torch.split(own.tensor, self.gradients_at_a_time)
             total = torch.cat([self._squares(piece) for piece in pieces])
-        refuse_non_finite_squares(triples.numpy(), total, what=what)
+        refuse_non_finite_squares(own.host, total, what=what)
         return total
 
+    def index_within(self, ids: Int[ndarray, "triple gradient 3"], arrays: IndexArrays) -> Indexed:
+        """Take groups of triples to the device."""
+        return arrays.put(ids)
+
     def products_within(
-        self, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
+        self, indexed: Indexed, dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of several triples of one relation each, and ⟨∇score_k, P ∇score_l⟩ of their gradients."""
+        ids = cast(IndexArray, indexed).tensor
         if self.tails is not None:
             return self._whole_products_within(self.tails, ids, dtype)
-        groups = Groups(ids=ids, gradients=self._gradients(send(ids.reshape(-1, 3), self.model.device), dtype))
+        groups = Groups(ids=ids, gradients=self._gradients(ids.flatten(end_dim=1), dtype))
         return groups.apart(groups.gradients.rows.scores[:, None])[:, :, 0], products_within(groups)
 
     def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
@@ -161,16 +175,16 @@ class GradientEngine:
     def _whole_squares(self, tails: AllTails, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
         """Compute the same of gradients by whole tensors."""
         total = torch.zeros(len(triples), dtype=self.model.dtype, device=self.model.device)
-        for row, (_, gradients) in enumerate(tails.gradients(self.loss, triples.to(self.model.device))):
+        for row, (_, gradients) in enumerate(tails.gradients(self.loss, triples)):
             total[row] = tails.whole(gradients) @ tails.whole(self._times(gradients))
         return scaled_squares(self.learning_rate * total, torch.ones_like(total, dtype=torch.float64))
 
     def _whole_products_within(
-        self, tails: AllTails, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
+        self, tails: AllTails, ids: Int[Tensor, "triple gradient 3"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Do the same as `products_within` by whole tensors."""
         scores, products = [], []
-        for triples in torch.from_numpy(ids).to(self.model.device):
+        for triples in ids:
             of_one, gradients = zip(*tails.gradients(NegatedScore(weight=-1.0), triples), strict=True)
             typed = [{name: tensor.to(dtype) for name, tensor in one.items()} for one in gradients]
             own = torch.stack([tails.whole(one) for one in typed])
@@ -222,7 +236,7 @@ class GradientEngine:
 
     def _squares(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
         """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of every triple i, in float64."""
-        gradients = self._gradients(triples.to(self.model.device), self.model.dtype)
+        gradients = self._gradients(triples, self.model.dtype)
         delta, powers = apart(self.delta(gradients.rows.scores))
         return scaled_squares(self.learning_rate * (squares(gradients) * delta.square()), powers)
 

@@ -58,7 +58,7 @@ class AutogradCost:
             # columns at single scores are written into whole tables, side by side
             return 3 * tails_cost.tails_prepared_bytes(self.config, number, self.how.tracked, self.how.itemsize)
         prepared = cost.prepared_bytes(self.config, number, self.how.tracked, self.how.itemsize)
-        return 2 * prepared + cost.layout_bytes(self.config, number)
+        return 2 * prepared + cost.layout_bytes(self.config, number, self.how.tracked, self.how.itemsize)
 
     def batch_bytes(self, batch_size: int) -> int:
         """Bound the bytes that live at once while a batch is scored."""

@@ -1,8 +1,7 @@
 """Scores batches of training triples of any model against one set of test triples."""
 
-from collections.abc import Iterator
-from copy import copy
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby
 from typing import cast
 
@@ -22,11 +21,12 @@ from tracin_dask.influence.autograd.cost import (
 from tracin_dask.influence.autograd.derivatives import ENTITY, RELATION
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.factors import GradientFactors
-from tracin_dask.influence.batch import send
-from tracin_dask.influence.engine import BatchScores
-from tracin_dask.influence.id_join import IdIndex, IdVectors, add_by_relation, add_where_equal
+from tracin_dask.influence.engine import BatchScores, Indexed
+from tracin_dask.influence.id_join import Grouped, GroupedTests, IdIndex, Joined, add_where_equal, group, join
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses import Loss, derivative
-from tracin_dask.influence.losses.by_row import loss_of_rows
+from tracin_dask.influence.losses.by_row import LossByRow
+from tracin_dask.influence.run_products import Multiplied
 from tracin_dask.influence.tensors import move
 from tracin_dask.influence.terms import COLUMN, Row, RowTerm, counted
 
@@ -37,6 +37,40 @@ ROW_TERMS: tuple[RowTerm, ...] = (
     RowTerm(name="tail row meets test tail", tensors={ENTITY}, train="tail", test="tail"),
     RowTerm(name="relation row meets test relation", tensors={RELATION}, train="relation", test="relation"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SomeRows:
+    """Some rows of a batch that read rows of tables that test triples read, too."""
+
+    rows: IndexArray
+    """[row]."""
+    loss: LossByRow | None
+    joined: Mapping[str, Joined | None]
+    """Where heads and tails meet those of test triples, by the names of the terms."""
+    relations: Grouped | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DenseRows:
+    """Neighbouring rows of a batch whose dense gradients meet those of test triples together."""
+
+    rows: slice
+    loss: LossByRow | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _GradientIndex:
+    """A batch, and the rows that meet test triples, as many at a time as are differentiated together."""
+
+    triples: IndexArray
+    """[batch, 3]."""
+    dense: tuple["_DenseRows", ...]
+    pieces: tuple[_SomeRows, ...]
+
+    def __len__(self) -> int:
+        """Count the triples."""
+        return len(self.triples)
 
 
 class GradientScorer:
@@ -53,35 +87,33 @@ class GradientScorer:
             "tail": IdIndex(ids[:, 2], config.num_entities),
         }
         self._terms = counted(ROW_TERMS, engine.derivatives.kinds)
+        self._relations = GroupedTests(self._index["relation"], self._test.relation)
 
     def __len__(self) -> int:
         """Count the test triples."""
         return len(self._test)
 
-    def with_loss(self, loss: Loss) -> "GradientScorer":
-        """Give a scorer of another loss of the training triples' own scores; it shares all that is laid out."""
-        scorer = copy(self)
-        scorer.engine = replace(self.engine, loss=loss)
-        return scorer
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays, loss: LossByRow | None = None) -> Indexed:
+        """Find the rows that meet test triples."""
+        meeting, storage = np.flatnonzero(self._meets(ids)), self.engine.storage
+        step = piece_rows(row_bytes(self.engine.model.config, self.engine.tracked, storage.itemsize), storage.tiling)
+        pieces = (meeting[start : start + step] for start in range(0, len(meeting), step))
+        return _GradientIndex(
+            triples=arrays.put(ids),
+            dense=tuple(self._index_dense(len(ids), arrays, loss)),
+            pieces=tuple(self._index_rows(ids, rows, arrays, loss) for rows in pieces),
+        )
 
-    def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
-        """Score a batch."""
-        engine, test = self.engine, self._test
-        total = torch.zeros(len(ids), len(test), dtype=engine.model.dtype, device=engine.model.device)
-        if engine.derivatives.dense:
-            for start in range(0, len(ids), self._dense_piece):
-                some = slice(start, start + self._dense_piece)
-                total[some] = self._dense_products(ids, np.arange(len(ids))[some])
-        meeting = np.flatnonzero(self._meets(ids))
-        storage = engine.storage
-        step = piece_rows(row_bytes(engine.model.config, engine.tracked, storage.itemsize), storage.tiling)
-        for start in range(0, len(meeting), step):
-            self._add_rows(total, ids, meeting[start : start + step])
-        return total.mul_(test.scale)
-
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
         """Score a batch, in one part."""
-        yield BatchScores(rows=np.arange(len(ids)), influences=self.whole(ids))
+        batch, engine, test = cast(_GradientIndex, indexed), self.engine, self._test
+        triples = batch.triples.tensor
+        total = torch.zeros(len(batch), len(test), dtype=engine.model.dtype, device=engine.model.device)
+        for some in batch.dense:
+            total[some.rows] = self._dense_products(triples[some.rows], some.loss)
+        for piece in batch.pieces:
+            self._add_rows(total, triples, piece)
+        yield BatchScores(rows=np.arange(len(batch)), influences=total.mul_(test.scale))
 
     @property
     def _dense_piece(self) -> int:
@@ -93,21 +125,20 @@ class GradientScorer:
             size = gradient_bytes(engine.model.config, engine.tracked, storage.itemsize)
         return piece_rows(size, storage.tiling)
 
-    def _delta(self, scores: Float[Tensor, " row"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row 1"]:
+    def _delta(self, scores: Float[Tensor, " row"], loss: LossByRow | None) -> Float[Tensor, "row 1"]:
         """Differentiate the losses of some rows of a batch by their own scores."""
-        return derivative(loss_of_rows(cast(Loss, self.engine.loss), rows), scores)[:, None]
+        return derivative(loss or cast(Loss, self.engine.loss), scores)[:, None]
 
-    def _dense_products(self, ids: Int[ndarray, "batch 3"], rows: Int[ndarray, " row"]) -> Float[Tensor, "row test"]:
+    def _dense_products(self, triples: Int[Tensor, "row 3"], loss: LossByRow | None) -> Float[Tensor, "row test"]:
         """Multiply the dense tensors' gradients of some rows' losses with those of the test triples' scores."""
         engine, derivatives = self.engine, self.engine.derivatives
-        triples = send(ids[rows], engine.model.device)
         if engine.modes.forward:
             at_a_time = directions_at_a_time(engine.model.config, engine.storage)
             scores, products = derivatives.along(triples, self._test.dense, at_a_time)
         else:
             scores, gradients = derivatives.of_each(triples)
             products = derivatives.products(gradients, self._test.dense)
-        return products * self._delta(scores, rows)
+        return products * self._delta(scores, loss)
 
     def _meets(self, ids: Int[ndarray, "batch 3"]) -> ndarray:
         """Tell of each triple whether it reads a row that a test triple reads."""
@@ -116,13 +147,39 @@ class GradientScorer:
             is_met |= self._index[term.test].holds(ids[:, COLUMN[term.train]])
         return is_met
 
-    def _add_rows(self, total: Float[Tensor, "batch test"], ids: Int[ndarray, "batch 3"], rows: ndarray) -> None:
+    def _index_dense(self, length: int, arrays: IndexArrays, loss: LossByRow | None) -> Iterator[_DenseRows]:
+        """Cut a batch into the rows whose dense gradients meet at a time."""
+        for start in range(0, length if self.engine.derivatives.dense else 0, self._dense_piece):
+            rows = np.arange(start, min(start + self._dense_piece, length))
+            yield _DenseRows(
+                rows=slice(start, start + len(rows)), loss=None if loss is None else loss.of_rows(rows, arrays)
+            )
+
+    def _index_rows(
+        self, ids: Int[ndarray, "batch 3"], rows: Int[ndarray, " row"], arrays: IndexArrays, loss: LossByRow | None
+    ) -> _SomeRows:
+        """Find where the table rows of some triples meet those of test triples."""
+        some, joined, relations = ids[rows], {}, None
+        for term in self._terms:
+            index, mine = self._index[term.test], some[:, COLUMN[term.train]]
+            if term.train == "relation":
+                model, storage = self.engine.model, self.engine.storage
+                of = Multiplied(dtype=model.dtype, width=self._test.relation.shape[1], tiling=storage.tiling)
+                relations = group(index, mine, arrays, rows=rows, of=of)
+            else:
+                joined[term.name] = join(index, mine, arrays, rows=rows)
+        own = None if loss is None else loss.of_rows(rows, arrays)
+        return _SomeRows(rows=arrays.put(rows), loss=own, joined=joined, relations=relations)
+
+    def _add_rows(self, total: Float[Tensor, "batch test"], triples: Int[Tensor, "batch 3"], piece: _SomeRows) -> None:
         """Add the products of table rows of some triples with those of the test triples, in place."""
-        some, theirs = ids[rows], self._test.by_row()
-        found = self.engine.derivatives.by_rows(send(some, total.device))
-        delta, gradients = self._delta(found.scores, rows), found.by_row()
+        theirs = self._test.by_row()
+        found = self.engine.derivatives.by_rows(triples.index_select(0, piece.rows.tensor))
+        delta, gradients = self._delta(found.scores, piece.loss), found.by_row()
         for train, terms in groupby(self._terms, key=lambda term: term.train):
-            mine = IdVectors(ids=some[:, COLUMN[train]], vectors=gradients[train] * delta, rows=rows)
-            add = add_by_relation if train == "relation" else add_where_equal
+            mine = gradients[train] * delta
             for term in terms:
-                add(total, self._index[term.test], mine, theirs[term.test])
+                if term.name in piece.joined:
+                    add_where_equal(total, piece.joined[term.name], mine, theirs[term.test])
+                elif piece.relations is not None:
+                    self._relations.add(total, piece.relations, mine)

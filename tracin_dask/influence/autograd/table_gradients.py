@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tracin_dask.influence.autograd.all_tails import AllTails
 from tracin_dask.influence.batch import send
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.losses.by_row import loss_of_rows
 from tracin_dask.influence.table_gradients import TableGradients, TableRows, is_among
@@ -28,7 +29,8 @@ def table_gradients(
     """Give the gradients of losses of the triples' own scores at some rows, a piece of the batch after the other."""
     start = 0
     for piece in torch.split(triples, engine.gradients_at_a_time):
-        loss = loss_of_rows(cast(Loss, engine.loss), np.arange(start, start + len(piece)))
+        rows_of_piece, arrays = np.arange(start, start + len(piece)), IndexArrays(engine.model.device)
+        loss = loss_of_rows(cast(Loss, engine.loss), rows_of_piece, arrays)
         yield from _of_piece(engine.with_loss(loss), piece, rows, start)
         start += len(piece)
 

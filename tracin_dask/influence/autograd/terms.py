@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
-from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.autograd.derivatives import DENSE, ENTITY, RELATION, Derivatives, RowGradients
@@ -63,7 +62,7 @@ def squares(of: Gradients) -> Float[Tensor, " batch"]:
 class Groups:
     """The gradients of several triples' scores for each of some triples."""
 
-    ids: Int[ndarray, "triple gradient 3"]
+    ids: Int[Tensor, "triple gradient 3"]
     gradients: Gradients
 
     def apart(self, values: Float[Tensor, "batch width"]) -> Float[Tensor, "triple gradient width"]:

@@ -13,12 +13,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import Batch, send
+from tracin_dask.influence.batch import Batch
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward
-from tracin_dask.influence.id_join import IdVectors
+from tracin_dask.influence.id_join import Joined
 from tracin_dask.influence.precision import Precision
 
 
@@ -93,6 +94,14 @@ class MovedTails:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeadsMeet:
+    """Where the heads of a batch meet the heads and the tails of test triples; None where no term asks."""
+
+    heads: Joined | None
+    tails: Joined | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSide:
     """The gradients of a batch of training triples."""
 
@@ -102,6 +111,8 @@ class TrainingSide:
     moved: MovedTails
     heads: Float[Tensor, "head_row dim"]
     """Gradients of the heads' embeddings as inputs: of all rows if the entity table is tracked, else of none."""
+    meets: tuple[HeadsMeet, ...]
+    """Where the heads meet test triples, for each kind of these."""
 
     def scores(self, reader: Reader, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
         """Give each triple's gradient at the scores of some entities."""
@@ -110,11 +121,6 @@ class TrainingSide:
     def outputs(self, test: Float[Tensor, "test dim"]) -> Float[Tensor, "batch test"]:
         """Multiply each triple's output x with vectors of test triples."""
         return (self.ahead.x @ test.T).index_select(0, self.ahead.batch.pair)
-
-    @property
-    def head_rows(self) -> IdVectors:
-        """The heads' gradients by their ids."""
-        return IdVectors(ids=self.ahead.batch.ids[:, 0], vectors=self.heads)
 
 
 def highest_tails(scores: Float[Tensor, " batch"], batch: Batch) -> Int[Tensor, " pair"]:
@@ -127,12 +133,16 @@ def highest_tails(scores: Float[Tensor, " batch"], batch: Batch) -> Int[Tensor, 
     return batch.triples[:, 2].index_select(0, first)
 
 
-def moved_tails(batch: Batch, pair_tails: Int[Tensor, " pair"]) -> MovedTails:
-    """Find the triples whose pair has several tails."""
+def moved_rows(batch: Batch) -> Int[ndarray, " moved"]:
+    """List the triples whose pair has several tails."""
     pairs, tails = batch.pair_runs, batch.ids[:, 2]
     differs = (tails != tails[pairs.starts][pairs.of_row]).astype(np.int64)
     has_several = np.bincount(pairs.of_row, weights=differs, minlength=len(pairs.starts)) > 0
-    rows = send(np.flatnonzero(has_several[pairs.of_row]), batch.triples.device)
+    return np.flatnonzero(has_several[pairs.of_row])
+
+
+def moved_tails(batch: Batch, rows: Int[Tensor, " moved"], pair_tails: Int[Tensor, " pair"]) -> MovedTails:
+    """Give the tails of the triples whose pair has several."""
     return MovedTails(
         rows=rows,
         tails=batch.triples[:, 2].index_select(0, rows),

@@ -15,7 +15,9 @@ from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve.model import ConvEConfig
 
 INDEX_BYTES = 160
-"""Of a row: ids, and where they stand in the orders by head, pair and relation."""
+"""Index arrays of a row: ids, and where they stand in the orders by head, pair and relation."""
+TEST_INDEX_BYTES = 80
+"""Those of a test triple whose ids are in a batch: its places in the joins by head, tail and relation."""
 PADDED = 1.5
 """Runs that are multiplied in blocks take about so many times their rows."""
 BLOCKS = 2
@@ -115,7 +117,7 @@ def batch_bytes(config: ConvEConfig, keys: Keys, num_tests: int, modes: Modes, s
     )
     stages = list(_moving_stages(of) if modes.forward else _row_stages(of))
     stages += _long_stages(of) if modes.long_run else []
-    return storage.itemsize * max(stages) + INDEX_BYTES * keys.rows
+    return storage.itemsize * max(stages) + INDEX_BYTES * keys.rows + TEST_INDEX_BYTES * num_tests
 
 
 def _forward_stage(of: BatchMemory) -> int:

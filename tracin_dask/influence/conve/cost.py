@@ -194,6 +194,7 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
     and features, and the relation table its last Jacobians.
     """
     vectors = config.num_features + 3 * num_moments(config) + 12 * config.embedding_dim
+    vectors += 0 if modes.forward else 4 * config.embedding_dim  # by relation, filled up to twice as many
     if modes.forward:  # moved images
         vectors += 3 * sum(num_features(config, region) for region in regions(config) if region.sees is Sees.BOTH)
     widest = max(region.num_positions for region in regions(config))

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
@@ -17,15 +16,17 @@ from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, forward, scores
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors, output_factors
 from tracin_dask.influence.conve.jacobians import RelationTable
-from tracin_dask.influence.conve.lower_factors import LowerRows, lower_factors
+from tracin_dask.influence.conve.lower_factors import lower_factors
+from tracin_dask.influence.conve.lower_rows import everything
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.separable_scores import SeparableReader
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION, CONVOLUTION_TENSORS
 from tracin_dask.influence.conve.whole_scores import WholeReader
-from tracin_dask.influence.engine import Factors, TripleScorer
+from tracin_dask.influence.engine import Factors, Indexed, TripleScorer
 from tracin_dask.influence.finite import refuse_non_finite_factors, refuse_non_finite_squares
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, SeparableLoss, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
 from tracin_dask.influence.precision import Precision
@@ -114,9 +115,17 @@ class PairEngine:
         NonFiniteError
             If one is NaN or infinite; the message calls the triple a `what` triple, and names it.
         """
+        return self.own_squares(self.index_now(triples), what=what)
+
+    def index_own(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
+        """Find the runs of a batch."""
+        return self.index(ids, arrays)
+
+    def own_squares(self, indexed: Indexed, *, what: str = "training") -> Float[Tensor, " batch"]:
+        """Compute the same as `self_influence` of triples that are indexed."""
         from tracin_dask.influence.conve.terms.squared_norm import squared_norms  # noqa: PLC0415 - takes an engine
 
-        batch = self.index(triples)
+        batch = cast(Batch, indexed)
         total = squared_norms(self, batch)
         refuse_non_finite_squares(batch.ids, total, what=what)
         return total
@@ -150,13 +159,19 @@ class PairEngine:
 
         return Scorer(self, cast(TestFactors, factors))
 
+    def index_within(self, ids: Int[ndarray, "triple gradient 3"], arrays: IndexArrays) -> Indexed:
+        """Sort groups of triples, so that equal (head, relation) share their forward pass."""
+        from tracin_dask.influence.conve.terms.products_within import index_within  # noqa: PLC0415 - a term imports its engine
+
+        return index_within(self, ids, arrays)
+
     def products_within(
-        self, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
+        self, indexed: Indexed, dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Give the scores of groups of triples of one relation each, and the products of their gradients."""
         from tracin_dask.influence.conve.terms.products_within import products_within  # noqa: PLC0415 - a term imports its engine
 
-        return products_within(self, ids, dtype)
+        return products_within(self, indexed, dtype)
 
     def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
         """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
@@ -177,9 +192,13 @@ class PairEngine:
         """How many gradients are held at a time where a triple has several."""
         return GRADIENTS_AT_A_TIME
 
-    def index(self, triples: Int[Tensor, "batch 3"]) -> Batch:
-        """Find the runs of a batch of triples on the CPU."""
-        return index_batch(triples.numpy(), self.model.device)
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Batch:
+        """Find the runs of a batch of triples."""
+        return index_batch(ids, arrays, by_relation=self.model.region(Sees.RELATION) is not None)
+
+    def index_now(self, triples: Int[Tensor, "batch 3"]) -> Batch:
+        """Find the runs of a batch of triples on the CPU, which nothing else is indexed with."""
+        return self.index(triples.numpy(), IndexArrays(self.model.device))
 
     def ahead(
         self,
@@ -217,8 +236,7 @@ class PairEngine:
 
     def everything_below(self, ahead: Forward, output: OutputFactors) -> LowerFactors:
         """Carry the gradients of all triples back through the whole model."""
-        every = np.arange(len(ahead.batch))
-        needed = LowerRows(moments=True, head_rows=every, relation_rows=every, regions=frozenset(Sees))
+        needed = everything(ahead.batch, IndexArrays(self.model.device))
         return lower_factors(self.model, ahead, output.at_projection, needed, precision=self.precision)
 
     def features(self, ahead: Forward) -> Float[Tensor, "batch feature"]:
@@ -233,7 +251,7 @@ class PairEngine:
         return torch.cat([self.model.kernel.new_zeros(self.model.kernel.numel(), 0), *maps], dim=1)
 
     def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> TestFactors:
-        batch = self.index(triples)
+        batch = self.index_now(triples)
         ahead, upper = self.upper_factors(batch)
         lower = self.everything_below(ahead, upper.output)
         prepared = TestFactors(

@@ -5,12 +5,11 @@ The score of a triple is s = x(h, r) · E[t]; the loss enters only as the factor
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.batch import Batch, distinct_relations, send
+from tracin_dask.influence.batch import Batch
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.regions import Region, Sees
 from tracin_dask.influence.precision import Precision
@@ -165,7 +164,5 @@ def _keys(region: Region, batch: Batch) -> tuple[Int[Tensor, "key 2"], Int[Tenso
         return batch.pairs, None
     if region.sees is Sees.HEAD:
         return torch.stack([batch.heads, torch.full_like(batch.heads, -1)], dim=1), batch.head_of_pair
-    relations, relation_of_pair = distinct_relations(batch)
-    keys = np.stack([np.full_like(relations, -1), relations], axis=1)
-    device = batch.triples.device
-    return send(keys, device), send(relation_of_pair, device)
+    assert batch.relations is not None  # noqa: S101 - found where such a region is computed
+    return batch.relations.keys.tensor, batch.relations.of_pair.tensor

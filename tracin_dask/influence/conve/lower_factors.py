@@ -4,56 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
-from jaxtyping import Float, Int
-from numpy import ndarray
+from jaxtyping import Float
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.conve.backward_pass import RegionGradient, backward
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward, RegionPass
 from tracin_dask.influence.conve.gradient_factors import LowerFactors
-from tracin_dask.influence.conve.jacobians import RelationTable, kernel_jacobians, key_chunks
+from tracin_dask.influence.conve.jacobians import RelationTable, kernel_jacobians
+from tracin_dask.influence.conve.lower_rows import LowerRows
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION, ENTITIES, RELATIONS
 from tracin_dask.influence.precision import Precision
-from tracin_dask.influence.run_products import products_by_run
+from tracin_dask.influence.run_products import RunIndex, products_by_run
 from tracin_dask.influence.terms import Term
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LowerRows:
-    """The rows whose gradients are needed below the projection, as ascending numbers of a batch's triples."""
-
-    moments: bool
-    """Whether the moments are needed, of all rows."""
-    head_rows: Int[ndarray, " head_row"]
-    relation_rows: Int[ndarray, " relation_row"]
-    regions: frozenset[Sees]
-    """The regions whose parts of the embeddings' gradients are needed."""
-
-    @property
-    def has_one_image(self) -> bool:
-        """Tell whether the same rows need both halves of the stacked image: what sees both is added once."""
-        return np.array_equal(self.head_rows, self.relation_rows)
-
-    def rows(self, sees: Sees) -> Int[ndarray, " row"]:
-        """List the rows whose embeddings' gradients need a region."""
-        if sees not in self.regions:
-            return self.head_rows[:0]
-        by_region = {Sees.HEAD: self.head_rows, Sees.RELATION: self.relation_rows}
-        return by_region[sees] if sees in by_region else np.union1d(self.head_rows, self.relation_rows)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedJacobians:
-    """Jacobians that rows share, and that replace the backward pass of their moments."""
-
-    heads: bool = False
-    """Whether rows of one head share one, for the region that sees only the head."""
-    relations: RelationTable | None = None
-    """One of each relation, for the region that sees only the relation, which the forward pass leaves out then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,55 +29,40 @@ class _LowerPass:
     at_projection: Float[Tensor, "batch dim"]
     """An operand."""
     needed: LowerRows
-    shared: SharedJacobians
+    relations: RelationTable | None
     precision: Precision
     moments: Float[Tensor, "batch moment"]
     head_image: Float[Tensor, "head_row height width"]
     relation_image: Float[Tensor, "relation_row height width"]
     """The same tensor where one image is enough."""
 
-    def uses_jacobians(self, part: RegionPass) -> bool:
-        """Tell whether the moments of a region come from Jacobians."""
-        return self.shared.heads and part.region.sees is Sees.HEAD
-
-    def rows_back(self, part: RegionPass) -> Int[ndarray, " row"] | None:
-        """List the rows that need the backward pass of a region; None for all."""
-        if self.needed.moments and not self.uses_jacobians(part):
-            return None
-        return self.needed.rows(part.region.sees)
-
     def by_run(
         self,
         at_projection: Float[Tensor, "row dim"],
         jacobians: Float[Tensor, "run moment dim"],
-        lengths: Int[ndarray, " run"],
+        runs: RunIndex,
     ) -> Float[Tensor, "row moment"]:
         """Multiply runs of rows with a Jacobian each."""
         matrices = jacobians.transpose(1, 2)
-        return products_by_run(at_projection, matrices, lengths, precision=self.precision, tiling=self.model.tiling)
+        return products_by_run(at_projection, matrices, runs, precision=self.precision, tiling=self.model.tiling)
 
-    def go_back(self, part: RegionPass, rows: Int[ndarray, " row"] | None) -> RegionGradient:
-        """Carry some rows back through a region; None for all."""
+    def go_back(self, part: RegionPass) -> RegionGradient:
+        """Carry rows back through a region."""
         key, at_projection = part.key_of_row(self.ahead.batch), self.at_projection
+        rows = self.needed.rows(part.region.sees)
         if rows is not None:
-            chosen = send(rows, self.model.device)
-            key, at_projection = key[chosen], at_projection[chosen]
+            key, at_projection = key[rows.tensor], at_projection[rows.tensor]
         return backward(self.model, part, key, at_projection, self.precision)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Carried:
-    """Some rows' gradients at one region; `rows` is None for all rows."""
-
-    gradient: RegionGradient
-    rows: Int[ndarray, " row"] | None
-
-    def add_to_image(self, back: _LowerPass, rows: Int[ndarray, " image_row"], image: Tensor, *, half: Sees) -> None:
-        """Add this region's part to the gradients at the images that one half of the stacked image needs."""
-        sees = self.gradient.region.sees
-        if sees in back.needed.regions and sees in {half, Sees.BOTH} and len(rows):
-            local = rows if self.rows is None else np.searchsorted(self.rows, rows)
-            self.gradient.add_to_image(back.model, send(local, back.model.device), image)
+    def add_to_image(
+        self, gradient: RegionGradient, image: Float[Tensor, "image_row height width"], *, half: Sees
+    ) -> None:
+        """Add a region's part to the gradients at the images that one half of the stacked image needs."""
+        sees = gradient.region.sees
+        if sees in self.needed.regions and sees in {half, Sees.BOTH} and len(image):
+            within = self.needed.within(sees, half)
+            is_all = within is None or len(within) == len(gradient.gradient)
+            gradient.add_to_image(self.model, None if is_all or within is None else within.tensor, image)
 
 
 def lower_factors(
@@ -123,9 +72,9 @@ def lower_factors(
     needed: LowerRows,
     *,
     precision: Precision,
-    shared: SharedJacobians | None = None,
+    relations: RelationTable | None = None,
 ) -> LowerFactors:
-    """Compute the lower factors; `shared` Jacobians replace the backward pass of the moments."""
+    """Compute the lower factors; Jacobians of `relations` replace the backward pass of their moments."""
     zeros, size = model.kernel.new_zeros, (model.config.image_height, model.config.image_width)
     head_image = zeros(len(needed.head_rows), *size)
     back = _LowerPass(
@@ -133,7 +82,7 @@ def lower_factors(
         ahead=ahead,
         at_projection=precision.operand(at_projection),
         needed=needed,
-        shared=shared or SharedJacobians(),
+        relations=relations,
         precision=precision,
         moments=zeros(len(ahead.batch), model.kernel.numel() if needed.moments else 0),
         head_image=head_image,
@@ -151,52 +100,46 @@ def lower_factors(
 def _through_heads(back: _LowerPass) -> None:
     """Add the moments of all rows through one Jacobian per head."""
     for part in back.ahead.passes:
-        if back.needed.moments and back.uses_jacobians(part):
-            lengths = back.ahead.batch.head_runs.lengths
-            stops = np.cumsum(lengths)
-            for keys in key_chunks(back.model, len(part.keys)):
-                jacobians = back.precision.operand(kernel_jacobians(back.model, part, back.precision, keys))
-                rows = slice(int(stops[keys.start] - lengths[keys.start]), int(stops[keys.stop - 1]))
-                back.moments[rows].add_(back.by_run(back.at_projection[rows], jacobians, lengths[keys]))
+        if back.needed.moments and part.region.sees is Sees.HEAD:
+            for some in back.needed.by_head or ():
+                jacobians = back.precision.operand(kernel_jacobians(back.model, part, back.precision, some.keys))
+                back.moments[some.rows].add_(back.by_run(back.at_projection[some.rows], jacobians, some.runs))
                 del jacobians  # before the next ones are made
 
 
 def _row_by_row(back: _LowerPass) -> None:
     """Carry rows back through the regions, and add up what is needed of them."""
     for part in back.ahead.passes:
-        rows = back.rows_back(part)
-        if rows is None or len(rows):
-            carried = _Carried(gradient=back.go_back(part, rows), rows=rows)
+        if back.needed.needs(part.region.sees):
+            gradient = back.go_back(part)
             for term in REGION_TERMS:
-                term.function(back, carried)
-            del carried  # before the next region
+                term.function(back, gradient)
+            del gradient  # before the next region
 
 
 def _through_relations(back: _LowerPass) -> None:
     """Add the moments of all rows through one Jacobian per relation, rows brought together by relation."""
-    table = back.shared.relations
-    if table is None or not back.needed.moments:
+    mine = back.needed.by_relation
+    if back.relations is None or mine is None or not back.needed.moments:
         return
-    relation, device = back.ahead.batch.ids[:, 1], back.model.device
-    order = np.argsort(relation, kind="stable")
-    grouped = back.at_projection.index_select(0, send(order, device))
-    found = back.by_run(grouped, table.jacobian, np.bincount(relation, minlength=len(table.jacobian)))
-    back.moments.add_(found.index_select(0, send(np.argsort(order), device)))
+    grouped = back.at_projection.index_select(0, mine.order.tensor)
+    found = back.by_run(grouped, back.relations.jacobian, mine.runs)
+    back.moments.add_(found.index_select(0, mine.place.tensor))
 
 
-def _add_moments(back: _LowerPass, carried: _Carried) -> None:
-    if back.needed.moments and carried.rows is None:
-        back.moments.add_(carried.gradient.moments())
+def _add_moments(back: _LowerPass, gradient: RegionGradient) -> None:
+    if back.needed.moments and back.needed.rows(gradient.region.sees) is None:
+        back.moments.add_(gradient.moments())
 
 
-def _add_to_head_image(back: _LowerPass, carried: _Carried) -> None:
-    carried.add_to_image(back, back.needed.head_rows, back.head_image, half=Sees.HEAD)
+def _add_to_head_image(back: _LowerPass, gradient: RegionGradient) -> None:
+    back.add_to_image(gradient, back.head_image, half=Sees.HEAD)
 
 
-def _add_to_relation_image(back: _LowerPass, carried: _Carried) -> None:
-    if back.needed.has_one_image and carried.gradient.region.sees is Sees.BOTH:
+def _add_to_relation_image(back: _LowerPass, gradient: RegionGradient) -> None:
+    if back.needed.has_one_image and gradient.region.sees is Sees.BOTH:
         return  # the image of the head is the same one
-    carried.add_to_image(back, back.needed.relation_rows, back.relation_image, half=Sees.RELATION)
+    back.add_to_image(gradient, back.relation_image, half=Sees.RELATION)
 
 
 AddBatch: TypeAlias = Callable[[_LowerPass], None]
@@ -206,7 +149,7 @@ LOWER_TERMS: tuple[Term[AddBatch], ...] = (
     Term(name="moments through the relations' Jacobians", tensors=CONVOLUTION, function=_through_relations),
 )
 
-AddRegion: TypeAlias = Callable[[_LowerPass, _Carried], None]
+AddRegion: TypeAlias = Callable[[_LowerPass, RegionGradient], None]
 REGION_TERMS: tuple[Term[AddRegion], ...] = (
     Term(name="moments", tensors=CONVOLUTION, function=_add_moments),
     Term(name="image of the head", tensors={ENTITIES}, function=_add_to_head_image),

@@ -1,22 +1,23 @@
 """Scores batches of training triples against one set of test triples."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
-from functools import partial
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import Batch, index_batch, runs, send
-from tracin_dask.influence.conve.all_scores import TrainingSide, at_output, highest_tails, moved_tails
+from tracin_dask.influence.batch import Batch, index_batch, runs
+from tracin_dask.influence.conve.all_scores import TrainingSide, at_output, highest_tails, moved_rows, moved_tails
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors, UpperFactors
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, scores
 from tracin_dask.influence.conve.gradient_factors import LowerFactors, output_factors
-from tracin_dask.influence.conve.lower_factors import LowerRows, SharedJacobians, lower_factors
+from tracin_dask.influence.conve.lower_factors import lower_factors
+from tracin_dask.influence.conve.lower_rows import LowerRows, everything, head_runs, lower_rows, relation_runs
+from tracin_dask.influence.conve.part_index import ConvEIndex, MovedIndex, PartIndex, Way
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import ENTITIES
 from tracin_dask.influence.conve.terms.all_scores import all_scores_terms
@@ -26,10 +27,11 @@ from tracin_dask.influence.conve.terms.directions import DirectionTerms
 from tracin_dask.influence.conve.terms.long_runs import LongRunTerms
 from tracin_dask.influence.conve.terms.rows import RowTerms
 from tracin_dask.influence.conve.terms.squared_norm import squares_of
-from tracin_dask.influence.engine import BatchScores
+from tracin_dask.influence.engine import BatchScores, Indexed
 from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import Loss
-from tracin_dask.influence.losses.by_row import loss_of_rows
+from tracin_dask.influence.losses.by_row import LossByRow
 from tracin_dask.influence.tensors import laid_out, move, with_rows
 
 INPUT_REGIONS = frozenset({Sees.HEAD, Sees.BOTH})
@@ -67,7 +69,7 @@ class Scorer:
         """Count the test triples."""
         return len(self._test)
 
-    def with_loss(self, loss: Loss) -> "Scorer":
+    def under(self, loss: Loss) -> "Scorer":
         """Give a scorer for another loss of the training triples' own scores; both share the layout."""
         scorer = copy(self)
         scorer.engine = replace(self.engine, loss=loss)
@@ -81,48 +83,101 @@ class Scorer:
         NonFiniteError
             If an influence is NaN or infinite; the training triple is named.
         """
-        total = self.whole(triples.numpy())
-        refuse_non_finite(triples.numpy(), total, what="training")
+        ids, total = triples.numpy(), self.engine.model.kernel.new_empty(len(triples), len(self))
+        for part in self.parts(self.index(ids, IndexArrays(total.device))):
+            total[slice(None) if part.place is None else part.place] = part.influences
+        refuse_non_finite(ids, total, what="training")
         return total
 
-    def whole(self, ids: Int[ndarray, "batch 3"]) -> Float[Tensor, "batch test"]:
-        """Score a batch in one piece; its values are not read, so the host does not wait for the device."""
-        total = self.engine.model.kernel.new_empty(len(ids), len(self))
-        for part in self.parts(ids):
-            total[send(part.rows, total.device)] = part.influences
-        return total
+    def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays, loss: LossByRow | None = None) -> ConvEIndex:
+        """Divide a batch into one or two parts, by the length of the runs of equal (head, relation), and index them."""
+        parts = []
+        for rows, way in self._ways(ids):
+            own = loss if loss is None or len(rows) == len(ids) else loss.of_rows(rows, arrays)
+            parts.append(self._index(ids, rows, way, arrays, own))
+        return ConvEIndex(num_rows=len(ids), parts=tuple(parts))
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
-        """Score a batch in one or two parts, by the length of the runs of equal (head, relation)."""
-        if self.engine.modes.norms:
-            influences, squares = self._with_norms(self._index(ids))
-            yield BatchScores(rows=np.arange(len(ids)), influences=influences, squares=squares)
-            return
-        for rows, score in self._ways(ids):
-            chosen = ids if len(rows) == len(ids) else ids[rows]
-            yield BatchScores(rows=rows, influences=score(self._index(chosen)))
+    def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
+        """Score a batch in its parts."""
+        for part in cast(ConvEIndex, indexed).parts:
+            scorer = self if part.loss is None else self.under(part.loss)
+            place = None if part.place is None else part.place.tensor
+            if part.way is Way.NORMS:
+                influences, squares = scorer.with_norms(part)
+                yield BatchScores(rows=part.rows, place=place, influences=influences, squares=squares)
+            else:
+                yield BatchScores(rows=part.rows, place=place, influences=self.ways[part.way](scorer, part))
 
-    def _ways(self, ids: Int[ndarray, "batch 3"]) -> Iterator[tuple[Int[ndarray, " row"], Callable[[Batch], Tensor]]]:
+    def _ways(self, ids: Int[ndarray, "batch 3"]) -> Iterator[tuple[Int[ndarray, " row"], Way]]:
         """Divide the rows of a batch among the ways of scoring."""
         modes, every = self.engine.modes, np.arange(len(ids))
-        if self._all_scores is not None:
-            yield every, self._by_all_scores
+        if modes.norms:
+            yield every, Way.NORMS
+        elif self._all_scores is not None:
+            yield every, Way.ALL_SCORES
         elif modes.forward:
-            yield every, self._along_directions
+            yield every, Way.DIRECTIONS
         elif modes.long_run is None:
-            yield every, self._by_rows
+            yield every, Way.ROWS
         else:
             pairs = runs(ids[:, 0], ids[:, 1])
             is_long = (pairs.lengths >= modes.long_run)[pairs.of_row]
-            for chosen, score in ((is_long, Scorer._by_long_runs), (~is_long, Scorer._by_rows)):
+            for chosen, way in ((is_long, Way.LONG_RUNS), (~is_long, Way.ROWS)):
                 if chosen.any():
-                    rows = np.flatnonzero(chosen)
-                    yield rows, partial(score, self.with_loss(loss_of_rows(cast(Loss, self.engine.loss), rows)))
+                    yield np.flatnonzero(chosen), way
 
-    def _index(self, ids: Int[ndarray, "batch 3"]) -> Batch:
-        """Find the runs of equal (head, relation); each row is a run of its own where triples share no gradients."""
-        reader = self.engine.reader
-        return index_batch(ids, self.engine.model.device, shares_pairs=reader is None or reader.shares_pairs)
+    def _index(
+        self,
+        ids: Int[ndarray, "batch 3"],
+        rows: Int[ndarray, " row"],
+        way: Way,
+        arrays: IndexArrays,
+        loss: LossByRow | None,
+    ) -> PartIndex:
+        """Index some rows of a batch; each is a run of its own where triples share no gradients."""
+        engine, is_whole = self.engine, len(rows) == len(ids)
+        batch = index_batch(
+            ids if is_whole else ids[rows],
+            arrays,
+            shares_pairs=engine.reader is None or engine.reader.shares_pairs,
+            by_relation=self._relation_sums is None and engine.model.region(Sees.RELATION) is not None,
+        )
+        needed, moved = self._needed(batch, way, arrays), None
+        if self._all_scores is not None:
+            heads = self._all_scores.index(batch, arrays)
+            moved = MovedIndex(rows=arrays.put(moved_rows(batch)), heads=heads)
+        return PartIndex(
+            rows=rows,
+            place=None if is_whole else arrays.put(rows),
+            way=way,
+            loss=loss,
+            batch=batch,
+            needed=needed,
+            meets=self._rows.index(batch, needed, arrays, tails=way is not Way.ALL_SCORES),
+            pairs=self._rows.moved_pairs(batch, arrays) if way is Way.DIRECTIONS else None,
+            moved=moved,
+        )
+
+    def _needed(self, batch: Batch, way: Way, arrays: IndexArrays) -> LowerRows:
+        """List the rows that are carried back, and those that share Jacobians instead."""
+        engine, none = self.engine, np.empty(0, np.int64)
+        if way is Way.DIRECTIONS:
+            return lower_rows(arrays, none, none, moments=False, regions=frozenset())
+        if way is Way.NORMS:
+            return everything(batch, arrays)
+        heads, relations = (self._rows.meeting(batch.ids, row) for row in ("head", "relation"))
+        regions, moments = frozenset({Sees.BOTH}), engine.tracks_convolution and way is not Way.LONG_RUNS
+        if way is Way.ALL_SCORES:
+            heads, regions = (np.arange(len(batch)) if ENTITIES in engine.tracked else none), INPUT_REGIONS
+        needed = lower_rows(arrays, heads, relations, moments=moments, regions=regions)
+        if not moments:
+            return needed
+        has_heads = engine.modes.head_jacobians and engine.model.region(Sees.HEAD) is not None
+        return replace(
+            needed,
+            by_head=tuple(head_runs(engine.model, batch, arrays)) if has_heads else None,
+            by_relation=None if engine.relations is None else relation_runs(engine.model, batch, arrays),
+        )
 
     def _look_up_relations(self) -> RelationSums | None:
         """Give the relation region's part of the forward pass from the relation table, for all batches."""
@@ -141,70 +196,77 @@ class Scorer:
         """Multiply by learning_rate · δ_i δ_j, in place."""
         return total.mul_(self.engine.delta(ahead, tails)[:, None]).mul_(self._test.scale)
 
-    def _by_rows(self, batch: Batch) -> Float[Tensor, "batch test"]:
+    def _by_rows(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's factors with those of the test triples."""
-        ahead, tails = self._forward(batch)
+        ahead, tails = self._forward(part.batch)
         output = output_factors(self.engine.model, ahead, tails)
-        needed = self._rows.needed(batch.ids, moments=self.engine.tracks_convolution)
-        lower = self._lower(ahead, output.at_projection, needed)
+        lower = self._lower(ahead, output.at_projection, part.needed)
         total = self._dense.products(ahead, output, lower.moments)
-        self._rows.add(total, ahead, output.at_projection, lower, needed)
+        self._rows.add(total, part.meets, ahead, output.at_projection, lower)
         return self._scale(total, ahead, tails)
 
-    def _with_norms(self, batch: Batch) -> tuple[Float[Tensor, "batch test"], Float[Tensor, " batch"]]:
+    def with_norms(self, part: PartIndex) -> tuple[Float[Tensor, "batch test"], Float[Tensor, " batch"]]:
         """Do the same with the whole gradients of all rows, and give learning_rate · ⟨∇loss_i, P ∇loss_i⟩, too."""
         engine = self.engine
-        ahead, tails = self._forward(batch)
+        ahead, tails = self._forward(part.batch)
         output = output_factors(engine.model, ahead, tails)
-        lower = engine.everything_below(ahead, output)
+        lower = self._lower(ahead, output.at_projection, part.needed)
         total = self._dense.products(ahead, output, lower.moments)
-        self._rows.add_whole(total, ahead, lower)
+        self._rows.add_whole(total, part.meets, ahead, lower)
         upper = UpperFactors(output=output, scale=engine.delta(ahead, tails))
         total.mul_(upper.scale[:, None]).mul_(self._test.scale)
         none_at_all_scores = AllScoresNorm(frozenset(), engine.preconditioner)
         return total, squares_of(engine, ahead, upper, lower, none_at_all_scores)
 
-    def _by_all_scores(self, batch: Batch) -> Float[Tensor, "batch test"]:
+    def _by_all_scores(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Do the same for a loss of all scores, with its gradient at x in place of the tail's embedding."""
-        assert self._all_scores is not None  # noqa: S101 - made for such losses
+        assert self._all_scores is not None and part.moved is not None  # noqa: S101, PT018 - made for such losses
+        batch = part.batch
         ahead, tails = self._forward(batch)
         pair_tails = highest_tails(scores(self.engine.model, ahead, tails), batch)
-        at_pairs, moved = self._all_scores.read(ahead, pair_tails), moved_tails(batch, pair_tails)
-        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch, moved))
-        needed = LowerRows(
-            moments=self.engine.tracks_convolution,
-            head_rows=np.arange(len(batch) if ENTITIES in self.engine.tracked else 0),
-            relation_rows=self._rows.meeting(batch.ids, "relation"),
-            regions=INPUT_REGIONS,
+        at_pairs, moved = (
+            self._all_scores.read(ahead, pair_tails),
+            moved_tails(batch, part.moved.rows.tensor, pair_tails),
         )
-        lower = self._lower(ahead, output.at_projection, needed)
+        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch, moved))
+        lower = self._lower(ahead, output.at_projection, part.needed)
         total = self._dense.products(ahead, output, lower.moments)
-        self._rows.add_relations(total, batch, output.at_projection, lower, needed)
-        self._all_scores.add(total, TrainingSide(ahead=ahead, at_pairs=at_pairs, moved=moved, heads=lower.head))
+        self._rows.add_relations(total, part.meets, output.at_projection, lower)
+        self._all_scores.add(
+            total,
+            TrainingSide(ahead=ahead, at_pairs=at_pairs, moved=moved, heads=lower.head, meets=part.moved.heads),
+        )
         return total.mul_(self._test.scale)
 
-    def _by_long_runs(self, batch: Batch) -> Float[Tensor, "batch test"]:
+    def _by_long_runs(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's tail with the directions of its pair, made from Jacobians."""
         assert self._long_runs is not None  # noqa: S101 - made where there are long runs
-        ahead, tails = self._forward(batch)
+        ahead, tails = self._forward(part.batch)
         output = output_factors(self.engine.model, ahead, tails)
         total = self._long_runs.products(ahead, output)[:, : len(self._test)]
-        needed = self._rows.needed(batch.ids, moments=False)
-        lower = self._lower(ahead, output.at_projection, needed)
+        lower = self._lower(ahead, output.at_projection, part.needed)
         self._dense.add_weights(total, ahead, output)
-        self._rows.add(total, ahead, output.at_projection, lower, needed)
+        self._rows.add(total, part.meets, ahead, output.at_projection, lower)
         return self._scale(total, ahead, tails)
 
-    def _along_directions(self, batch: Batch) -> Float[Tensor, "batch test"]:
+    def _along_directions(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's tail with its pair's derivatives along the few test triples' gradients."""
-        assert self._directions is not None  # noqa: S101 - made for forward mode
-        ahead, tails = self._forward(batch)
-        total = self._directions.products(ahead, tails)
-        self._rows.add_tails(total, ahead)
+        assert self._directions is not None and part.pairs is not None  # noqa: S101, PT018 - made for forward mode
+        ahead, tails = self._forward(part.batch)
+        total = self._directions.products(ahead, tails, part.pairs)
+        self._rows.add_tails(total, part.meets.tails, ahead)
         return self._scale(total, ahead, tails)
 
     def _lower(self, ahead: Forward, at_projection: Float[Tensor, "batch dim"], needed: LowerRows) -> LowerFactors:
         """Compute the lower factors that meet those of a test triple."""
         engine = self.engine
-        shared = SharedJacobians(heads=engine.modes.head_jacobians, relations=engine.relations)
-        return lower_factors(engine.model, ahead, at_projection, needed, precision=engine.precision, shared=shared)
+        return lower_factors(
+            engine.model, ahead, at_projection, needed, precision=engine.precision, relations=engine.relations
+        )
+
+    ways: ClassVar[Mapping[Way, Callable[["Scorer", PartIndex], Tensor]]] = {
+        Way.ROWS: _by_rows,
+        Way.LONG_RUNS: _by_long_runs,
+        Way.DIRECTIONS: _along_directions,
+        Way.ALL_SCORES: _by_all_scores,
+    }

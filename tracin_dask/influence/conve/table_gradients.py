@@ -13,9 +13,11 @@ from tracin_dask.influence.batch import Batch, runs, send
 from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import LowerFactors, output_factors
-from tracin_dask.influence.conve.lower_factors import LowerRows, lower_factors
+from tracin_dask.influence.conve.lower_factors import lower_factors
+from tracin_dask.influence.conve.lower_rows import lower_rows
 from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, RELATIONS
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.table_gradients import TableGradients, TableRows, is_among
 from tracin_dask.influence.terms import COLUMN, Row
 
@@ -42,7 +44,7 @@ class _Wanted:
 
 def table_gradients(engine: PairEngine, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
     """Give the gradients of losses of the triples' own scores at some rows; only those go back through the model."""
-    batch = engine.index(triples)
+    batch = engine.index_now(triples)
     ahead, wanted = engine.ahead(batch), _Wanted(batch, rows)
     tails = engine.model.entities.index_select(0, batch.triples[:, 2])
     delta = engine.delta(ahead, tails)[:, None]
@@ -78,7 +80,8 @@ def _lower(
     relations: Int[ndarray, " relation_row"],
 ) -> LowerFactors:
     """Carry the gradients of scores back to the rows of some heads and relations."""
-    needed = LowerRows(moments=False, head_rows=heads, relation_rows=relations, regions=frozenset(Sees))
+    arrays = IndexArrays(engine.model.device)
+    needed = lower_rows(arrays, heads, relations, moments=False, regions=frozenset(Sees))
     return lower_factors(engine.model, ahead, at_projection, needed, precision=engine.precision)
 
 
@@ -115,7 +118,7 @@ def _jacobians(engine: PairEngine, pairs: Int[ndarray, "pair 2"]) -> Float[Tenso
     """Differentiate x(h, r) by the head's embedding: [pair, of x, by head]."""
     dim = engine.model.config.embedding_dim
     ids = np.concatenate([np.repeat(pairs, dim, axis=0), np.zeros((dim * len(pairs), 1), np.int64)], axis=1)
-    batch = engine.index(torch.from_numpy(ids))
+    batch = engine.index_now(torch.from_numpy(ids))
     ahead = engine.ahead(batch)
     units = torch.eye(dim, dtype=ahead.x.dtype, device=ahead.x.device).repeat(len(pairs), 1)
     at_projection = output_factors(engine.model, ahead, units).at_projection
@@ -137,7 +140,7 @@ def _at_rows(
     engine: PairEngine, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
 ) -> Float[Tensor, "id triple width"]:
     assert engine.reader is not None  # noqa: S101 - of such losses
-    batch = engine.index(triples)
+    batch = engine.index_now(triples)
     ahead, upper = engine.upper_factors(batch)
     rows = send(ids, engine.model.device)
     x = ahead.x.index_select(0, batch.pair)

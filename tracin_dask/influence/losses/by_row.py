@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses.base import Loss, LossPart
 
 
@@ -21,23 +21,41 @@ class LossByRow:
     name: ClassVar[str] = "by row"
     losses: Sequence[Loss]
     which: Int[ndarray, " batch"]
+    numbers: Sequence[int]
+    """How many rows have each loss."""
+    order: IndexArray
+    """The rows, those of one loss together: [batch]."""
+    place: IndexArray
+    """Where each row stands in that order: [batch]."""
 
     def value(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Compute each row's loss from its score, which no other loss is given."""
-        order = np.argsort(self.which, kind="stable")
-        grouped = torch.split(
-            scores.index_select(0, send(order, scores.device)),
-            np.bincount(self.which, minlength=len(self.losses)).tolist(),
-        )
+        grouped = torch.split(scores.index_select(0, self.order.tensor), list(self.numbers))
         values = torch.cat([loss.value(some) for loss, some in zip(self.losses, grouped, strict=True)])
-        return values.index_select(0, send(np.argsort(order), scores.device))
+        return values.index_select(0, self.place.tensor)
+
+    def of_rows(self, rows: Int[ndarray, " row"], arrays: IndexArrays) -> "LossByRow":
+        """Give the losses of some rows of the batch."""
+        return loss_by_row(self.losses, self.which[rows], arrays)
 
 
-def loss_of_rows(loss: Loss, rows: Int[ndarray, " row"]) -> Loss:
+def loss_by_row(losses: Sequence[Loss], which: Int[ndarray, " batch"], arrays: IndexArrays) -> LossByRow:
+    """Bring the rows of each loss together."""
+    order = np.argsort(which, kind="stable")
+    return LossByRow(
+        losses=losses,
+        which=which,
+        numbers=np.bincount(which, minlength=len(losses)).tolist(),
+        order=arrays.put(order),
+        place=arrays.put(np.argsort(order)),
+    )
+
+
+def loss_of_rows(loss: Loss, rows: Int[ndarray, " row"], arrays: IndexArrays) -> Loss:
     """Give the loss of some rows of a batch: the same one, unless each row has its own."""
     if not isinstance(loss, LossByRow):  # a loss of anyone's is the same for all rows
         return loss
-    return LossByRow(losses=loss.losses, which=loss.which[rows])
+    return loss.of_rows(rows, arrays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +75,7 @@ class JoinedParts:
         return found
 
 
-def join_parts(parts: Sequence[LossPart], rows: slice = slice(None)) -> JoinedParts:
+def join_parts(parts: Sequence[LossPart], rows: slice, arrays: IndexArrays) -> JoinedParts:
     """Put the triples that the parts make from some rows together; equal losses count once."""
     triples = np.concatenate([part.triples[rows] for part in parts])
     order = np.lexsort((triples[:, 1], triples[:, 0]))
@@ -67,4 +85,4 @@ def join_parts(parts: Sequence[LossPart], rows: slice = slice(None)) -> JoinedPa
         if one.loss not in losses:
             losses.append(one.loss)
     which = np.array([losses.index(one.loss) for one in parts])[part]
-    return JoinedParts(triples=triples[order], loss=LossByRow(losses=losses, which=which), part=part, row=row)
+    return JoinedParts(triples=triples[order], loss=loss_by_row(losses, which, arrays), part=part, row=row)

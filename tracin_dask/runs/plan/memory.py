@@ -17,6 +17,8 @@ READ_ROWS = 131_072
 """Rows read from the store at a time, rounded down to whole batches; the next ones are read ahead."""
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
+INDEX_BYTES = 200
+"""Index arrays of a row; those of the next batch are made while one is scored."""
 PAIR_BYTES = 4
 """A pair of a training triple and an answer while masks are asked whether it is ranked."""
 MATRIX_COPIES = 3
@@ -90,7 +92,7 @@ def estimate(
         model=number * counts.model_bytes,
         test_triples=number * counts.test_bytes,
         batch=batch,
-        rows=2 * read_rows(batch_size) * ROW_BYTES,
+        rows=2 * (read_rows(batch_size) * ROW_BYTES + batch_size * INDEX_BYTES),
         audit=work.audit_bytes,
         predictions=work.prediction_bytes,
         has_device=has_device,

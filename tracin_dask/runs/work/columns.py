@@ -1,13 +1,12 @@
 """The columns of a job by one checkpoint, those of landmarks among them, and how they add up to answers."""
 
 import torch
-from jaxtyping import Float, Int
-from numpy import ndarray
+from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.columns import Answers, Question, Targets, answers_of, prepare_question
-from tracin_dask.influence.engine import BatchScorer, Engine, Factors
+from tracin_dask.influence.engine import Engine, Factors
 from tracin_dask.influence.landmarks import SideBySide, through_landmarks
 from tracin_dask.influence.losses import num_parts
 from tracin_dask.influence.scoring import make_scorer
@@ -28,16 +27,14 @@ def prepared_columns(job: ScoreJob, engine: Engine, targets: Targets) -> tuple[F
         answers=answers, num_columns=len(factors), landmarks=answers_of(landmarks, num_parts(job.scoring.loss))
     )
     both = concatenate([factors, theirs])
-    products = _products(job, make_scorer(engine, both, columns), job.landmarks.triples)
+    products = _products(job, InPieces(make_scorer(engine, both, columns), engine.model.device))
     return both, through_landmarks(columns, products, job.landmarks, learning_rate=engine.learning_rate)
 
 
-def _products(
-    job: ScoreJob, scorer: BatchScorer, triples: Int[ndarray, "row 3"]
-) -> Float[Tensor, "row answer_or_landmark"]:
-    """Multiply the gradients of some training triples with all columns, batch by batch."""
-    found: list[Tensor] = []
-    batches = InPieces(scorer.parts)
+def _products(job: ScoreJob, batches: InPieces) -> Float[Tensor, "landmark answer_or_landmark"]:
+    """Multiply the gradients of the landmarks with all columns, batch by batch."""
+    assert job.landmarks is not None  # noqa: S101 - asked where there are some
+    found, triples = list[Tensor](), job.landmarks.triples
     for start in range(0, len(triples), job.batch_size):
         some = triples[start : start + job.batch_size]
         parts = list(batches.parts(some))

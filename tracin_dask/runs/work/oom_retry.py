@@ -2,21 +2,31 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int
 from numpy import ndarray
 
 from tracin_dask.errors import MemoryLimitError
-from tracin_dask.influence.engine import BatchScores
+from tracin_dask.influence.engine import BatchScorer, BatchScores, Indexed
+from tracin_dask.influence.index_arrays import IndexArrays
 
 logger = logging.getLogger(__name__)
 
-Score = Callable[[Int[ndarray, "batch 3"]], Iterable[BatchScores]]
-"""Gives the influences of the rows of a batch, in one or several parts."""
 SMALLEST_PIECE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieces:
+    """A batch that is indexed, in pieces."""
+
+    ids: Int[ndarray, "batch 3"]
+    rows: int
+    """Of a piece."""
+    indexed: Mapping[int, Indexed]
+    """The pieces, by their first rows."""
 
 
 class InPieces:
@@ -25,32 +35,53 @@ class InPieces:
     The grid of batches does not change.
     """
 
-    def __init__(self, score: Score) -> None:
-        """Start with whole batches."""
-        self._score = score
+    def __init__(self, scorer: BatchScorer, device: torch.device) -> None:
+        """Start with whole batches; takes what scores them, and where."""
+        self._scorer, self._device = scorer, device
         self._pieces = 1
         self.halvings = 0
         """Number of times that pieces were halved."""
 
-    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
-        """Score a batch.
+    def index(self, ids: Int[ndarray, "batch 3"]) -> Pieces:
+        """Find out all that the ids of a batch say, in any thread, and pack it for the way to the device."""
+        return self._index(ids, 0)
+
+    def parts_ahead(self, batch: Pieces) -> Iterator[BatchScores]:
+        """Score a batch that is indexed; pieces that have become too large are indexed again.
 
         Raises
         ------
         MemoryLimitError
             If not even a small piece fits.
         """
-        at = 0
+        at, ids = 0, batch.ids
         while at < len(ids):
-            step = math.ceil(len(ids) / self._pieces)
+            rows = self._rows(len(ids))
+            if rows != batch.rows:
+                batch = self._index(ids, at)
             try:
-                scored = list(self._score(ids[at : at + step]))
+                scored = list(self._scorer.parts(batch.indexed[at]))
             except torch.OutOfMemoryError as error:
-                self._halve(step, error)
+                self._halve(rows, error)
                 continue
             for part in scored:
-                yield replace(part, rows=part.rows + at)
-            at += step
+                yield replace(part, rows=part.rows + at) if at else part
+            at += rows
+
+    def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
+        """Index a batch and score it at once; raises as `parts_ahead`."""
+        return self.parts_ahead(self.index(ids))
+
+    def _rows(self, length: int) -> int:
+        return math.ceil(length / self._pieces)
+
+    def _index(self, ids: Int[ndarray, "batch 3"], start: int) -> Pieces:
+        """Index the pieces of a batch from one of them on."""
+        rows, arrays = self._rows(len(ids)), IndexArrays(self._device)
+        starts = range(start, len(ids), max(1, rows))
+        indexed = {at: self._scorer.index(ids[at : at + rows], arrays) for at in starts}
+        arrays.pack()
+        return Pieces(ids=ids, rows=rows, indexed=indexed)
 
     def _halve(self, step: int, error: torch.OutOfMemoryError) -> None:
         if step <= SMALLEST_PIECE:

@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from tracin_dask.influence.columns import Targets
-from tracin_dask.influence.engine import BatchScores, Engine
-from tracin_dask.influence.normalised import Normalize, question_lengths, training_lengths
+from tracin_dask.influence.engine import Engine
+from tracin_dask.influence.normalised import Normalize, NormScorer, question_lengths
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.summed import self_scores
+from tracin_dask.influence.summed import SelfScorer
 from tracin_dask.report.result import Norms
 from tracin_dask.report.self_influences import SelfInfluences
 from tracin_dask.runs.work.columns import prepared_columns
@@ -86,7 +86,7 @@ def reported_self_influences(state: WorkerState, job: ScoreJob, targets: Targets
         engines, _ = state.engines(job, here)
         rows = min(job.batch_size, engines[0].gradients_at_a_time)  # few, for which no memory is planned
         smaller = replace(job, batch_size=rows)
-        found = _scored(smaller, InPieces(lambda ids: [self_scores(engines, ids)]), distinct)[:, 0]
+        found = _scored(smaller, InPieces(SelfScorer(engines), here.device), distinct)[:, 0]
     ends = np.cumsum([len(triples) for triples in asked])
     test, *train = (found[rows] for rows in np.split(place.ravel(), ends[:-1]))
     return SelfInfluences(test=test, train=tuple(train))
@@ -119,14 +119,14 @@ def _by_checkpoint(
     job: ScoreJob, engine: Engine, targets: Targets | None, reported: Reported
 ) -> Iterator[Float[ndarray, " entry"]]:
     if targets is None:
-        yield _scored(job, InPieces(lambda ids: [self_scores([engine], ids)]), reported[0])[:, 0]
+        yield _scored(job, InPieces(SelfScorer([engine]), engine.model.device), reported[0])[:, 0]
         return
     for start in range(0, targets.num_answers, TESTS_AT_A_TIME):
         some = targets.take(start, start + TESTS_AT_A_TIME)
         theirs = reported[start : start + TESTS_AT_A_TIME]
         scorer = make_scorer(engine, *prepared_columns(job, engine, some))
         distinct, place = np.unique(np.concatenate(theirs), axis=0, return_inverse=True)
-        scores = _scored(job, InPieces(scorer.parts), distinct)
+        scores = _scored(job, InPieces(scorer, engine.model.device), distinct)
         ends = np.cumsum([len(triples) for triples in theirs])
         for column, rows in enumerate(np.split(place.ravel(), ends[:-1])):
             yield scores[rows, column]
@@ -144,9 +144,7 @@ def _scored(job: ScoreJob, batches: InPieces, ids: Int[ndarray, "row 3"]) -> Flo
 def _training_norms(engines: Sequence[Engine], ids: Int[ndarray, "row 3"], batch_size: int) -> Float[ndarray, " row"]:
     """Compute norms in batches of the job's size."""
     found = np.zeros(len(ids))
-    batches = InPieces(
-        lambda some: [BatchScores(rows=np.arange(len(some)), influences=training_lengths(engines, some).norms[:, None])]
-    )
+    batches = InPieces(NormScorer(engines), engines[0].model.device)
     for at in range(0, len(ids), batch_size):
         for part in batches.parts(ids[at : at + batch_size]):
             found[at + part.rows] = part.influences[:, 0].cpu().numpy()

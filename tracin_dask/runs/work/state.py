@@ -10,7 +10,7 @@ from tracin_dask.influence.columns import Answers
 from tracin_dask.influence.engine import BatchScorer, Engine, EngineModel, Factors
 from tracin_dask.influence.normalised import NormalisedScorer, without_powers
 from tracin_dask.influence.scoring import make_scorer
-from tracin_dask.influence.summed import SummedScorer, self_scores
+from tracin_dask.influence.summed import SelfScorer, SummedScorer
 from tracin_dask.models.checkpoints.checkpoint_file import Contents
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import Prepared, ScoreJob
@@ -76,10 +76,10 @@ class WorkerState:
         """Lay test triples out; the tasks of a run share their job and its test triples, which are laid out once."""
         models = [engine.model for engine in engines]
         if test is None:
-            return LaidOut(job, models, InPieces(lambda ids: [self_scores(engines, ids)]))
+            return LaidOut(job, models, InPieces(SelfScorer(engines), models[0].device))
         known = self._laid_out.get(test)
         if known is None or known.job is not job or not all(map(operator.is_, known.models, models)):
-            known = self._laid_out[test] = LaidOut(job, models, InPieces(_scorer(job, engines, test).parts))
+            known = self._laid_out[test] = LaidOut(job, models, InPieces(_scorer(job, engines, test), models[0].device))
         return known
 
 

@@ -10,20 +10,22 @@ for the table, and Σ_e g_i[e] P_e g_j[e] for the bias.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum, TrainingSide
+from tracin_dask.influence.batch import Batch
+from tracin_dask.influence.conve.all_scores import AtScores, HeadsMeet, Reader, TileSum, TrainingSide
 from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.preconditioned import times_rows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS
 from tracin_dask.influence.conve.terms.at_all_scores import TermsAtAllScores
 from tracin_dask.influence.conve.terms.at_own_score import TermsAtOwnScore
-from tracin_dask.influence.id_join import IdIndex, add_where_equal
+from tracin_dask.influence.id_join import IdIndex, add_where_equal, join
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.tensors import take
 from tracin_dask.influence.terms import Term, counted
@@ -35,7 +37,6 @@ class _Inputs:
 
     reader: Reader
     along: EmbeddingRows
-    heads: IdIndex
 
 
 AddInputs: TypeAlias = Callable[[Tensor, _Inputs, TrainingSide], None]
@@ -46,7 +47,8 @@ def _scores_at_test_heads(total: Float[Tensor, "batch test"], test: _Inputs, tra
 
 
 def _head_meets_test_head(total: Float[Tensor, "batch test"], test: _Inputs, train: TrainingSide) -> None:
-    add_where_equal(total, test.heads, train.head_rows, test.along.head)
+    (meets,) = train.meets
+    add_where_equal(total, meets.heads, train.heads, test.along.head)
 
 
 INPUT_TERMS: tuple[Term[AddInputs], ...] = (
@@ -87,13 +89,23 @@ class AllScoresTerms:
         """
         self.reader, self._tracked = reader, tracked
         along = times_rows(preconditioner, test)
-        heads = IdIndex(test.triples[:, 0].cpu().numpy(), reader.model.config.num_entities)
-        self._inputs = _Inputs(reader=reader, along=along, heads=heads)
+        self._inputs = _Inputs(reader=reader, along=along)
+        ids, number = test.triples.cpu().numpy(), reader.model.config.num_entities
+        self._heads = IdIndex(ids[:, 0], number)
+        self._tails = None if all_scores else IdIndex(ids[:, 2], number)
         self._scores: _Scores | None = None
         if tracked & {ENTITIES, ENTITY_BIAS} and all_scores:
             self._scores = TermsAtAllScores(reader, tracked, test, preconditioner)
         elif tracked & {ENTITIES, ENTITY_BIAS}:
             self._scores = TermsAtOwnScore(reader, tracked, along)
+
+    def index(self, batch: Batch, arrays: IndexArrays) -> tuple[HeadsMeet, ...]:
+        """Find where the heads of a batch meet test triples."""
+        if ENTITIES not in self._tracked:
+            return (HeadsMeet(heads=None, tails=None),)
+        heads = batch.ids[:, 0]
+        tails = None if self._tails is None else join(self._tails, heads, arrays)
+        return (HeadsMeet(heads=join(self._heads, heads, arrays), tails=tails),)
 
     def read(self, ahead: Forward, pair_tails: Int[Tensor, " pair"]) -> AtScores:
         """Sum over the gradients at all scores of a batch's pairs, each with one of its tails."""
@@ -114,14 +126,19 @@ class MixedTerms:
         """Take the terms of both, and the number of the first."""
         self.reader, self._own, self._every, self._num_own = every.reader, own, every, num_own
 
+    def index(self, batch: Batch, arrays: IndexArrays) -> tuple[HeadsMeet, ...]:
+        """Find where the heads of a batch meet test triples of both kinds."""
+        return self._own.index(batch, arrays) + self._every.index(batch, arrays)
+
     def read(self, ahead: Forward, pair_tails: Int[Tensor, " pair"]) -> AtScores:
         """Sum over the gradients at all scores of a batch's pairs, each with one of its tails."""
         return self._every.read(ahead, pair_tails)
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
         """Add all terms, in place."""
-        self._own.add(total[:, : self._num_own], train)
-        self._every.add(total[:, self._num_own :], train)
+        own, every = train.meets
+        self._own.add(total[:, : self._num_own], replace(train, meets=(own,)))
+        self._every.add(total[:, self._num_own :], replace(train, meets=(every,)))
 
 
 def all_scores_terms(

@@ -13,7 +13,7 @@ from torch import Tensor
 from tracin_dask.influence.conve.all_scores import Reader, TileSum, TrainingSide
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS
-from tracin_dask.influence.id_join import IdIndex, add_where_equal
+from tracin_dask.influence.id_join import add_where_equal
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -24,7 +24,6 @@ class _AtTails:
     at_tails: Float[Tensor, "batch test"]
     """The gradients of a batch at the tails' scores."""
     along: EmbeddingRows
-    tails: IdIndex
 
 
 AddOwnScores: TypeAlias = Callable[[Tensor, _AtTails, TrainingSide], object]
@@ -42,7 +41,7 @@ OWN_SCORE_TERMS: tuple[Term[AddOwnScores], ...] = (
     Term(
         name="heads meet test tails",
         tensors={ENTITIES},
-        function=lambda total, test, train: add_where_equal(total, test.tails, train.head_rows, test.along.tail),
+        function=lambda total, test, train: add_where_equal(total, train.meets[0].tails, train.heads, test.along.tail),
     ),
 )
 
@@ -55,11 +54,10 @@ class TermsAtOwnScore:
     def __init__(self, reader: Reader, tracked: frozenset[str], along: EmbeddingRows) -> None:
         """Take P times the gradients of the test triples' rows."""
         self._reader, self._tracked, self._along = reader, tracked, along
-        self._tails = IdIndex(along.triples[:, 2].cpu().numpy(), reader.model.config.num_entities)
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
         """Add all terms, in place."""
         at_tails = train.scores(self._reader, self._along.triples[:, 2])
-        test = _AtTails(at_tails=at_tails, along=self._along, tails=self._tails)
+        test = _AtTails(at_tails=at_tails, along=self._along)
         for term in counted(OWN_SCORE_TERMS, self._tracked):
             term.function(total, test, train)

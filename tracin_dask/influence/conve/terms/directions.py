@@ -82,21 +82,23 @@ class DirectionTerms:
             weights=dense.weights,
         )
 
-    def products(self, ahead: Forward, tails: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch test"]:
+    def products(
+        self, ahead: Forward, tails: Float[Tensor, "batch dim"], pairs: MovedPairs
+    ) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's tail with its pair's derivative along each test triple's gradient."""
-        side, moving = self._side, self._moving(ahead)
+        side, moving = self._side, self._moving(ahead, pairs)
         total = tails.new_empty(len(tails), len(side.test))
         for tests in pieces_of_tests(side.engine.model, ahead, len(side.test)):
             total[:, tests] = products_by_row(tails, self._directions(moving, tests), ahead.batch.pair)
         return total
 
-    def _moving(self, ahead: Forward) -> _Moving:
+    def _moving(self, ahead: Forward, pairs: MovedPairs) -> _Moving:
         engine, weights = self._side.engine, self._side.weights
         passes = ahead.passes if engine.tracked & BELOW_PROJECTION else ()
         return _Moving(
             ahead=ahead,
             regions=[moving_region(engine.model, part) for part in passes],
-            pairs=self._side.rows.moved_pairs(ahead.batch),
+            pairs=pairs,
             features=None if weights is None else weights.share(ahead),
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -10,16 +10,33 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import index_batch, send
+from tracin_dask.influence.batch import Batch
 from tracin_dask.influence.conve.engine import PairEngine
 from tracin_dask.influence.conve.forward_pass import Forward, scores
 from tracin_dask.influence.conve.gradient_factors import LowerFactors, OutputFactors, output_factors
 from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
 from tracin_dask.influence.conve.tensor_names import BESIDE_FC, ENTITIES, ENTITY_BIAS, FC_BIAS, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.terms.dense import side_by_side
+from tracin_dask.influence.engine import Indexed
 from tracin_dask.influence.id_join import products_where_equal
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.tensors import cast_tensors
 from tracin_dask.influence.terms import COLUMN, Row, Term, counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Within:
+    """Groups of triples, sorted as one batch."""
+
+    groups: IndexArray
+    """[triple, gradient, 3]."""
+    place: IndexArray
+    """Where each gradient lies in the batch: [triple · gradient]."""
+    batch: Batch
+
+    def __len__(self) -> int:
+        """Count the groups."""
+        return len(self.groups)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +73,7 @@ class _Dense:
 class _Rows:
     """The gradients by rows of the embedding tables, and P times these."""
 
-    ids: Int[ndarray, "triple gradient 3"]
+    ids: Int[Tensor, "triple gradient 3"]
     own: dict[Row, Float[Tensor, "triple gradient _"]]
     along: dict[Row, Float[Tensor, "triple gradient _"]]
 
@@ -66,14 +83,21 @@ class _Rows:
         return products_where_equal(self.own[left], self.along[right], *ids)
 
 
+def index_within(engine: PairEngine, ids: Int[ndarray, "triple gradient 3"], arrays: IndexArrays) -> Indexed:
+    """Sort groups of triples, so that equal (head, relation) share their forward pass."""
+    flat = ids.reshape(-1, 3)
+    order = np.lexsort(flat.T[::-1])
+    return _Within(groups=arrays.put(ids), place=arrays.put(inverse(order)), batch=engine.index(flat[order], arrays))
+
+
 def products_within(
-    engine: PairEngine, ids: Int[ndarray, "triple gradient 3"], dtype: torch.dtype
+    engine: PairEngine, indexed: Indexed, dtype: torch.dtype
 ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
     """Give the scores of groups of triples of one relation each, and the products of their gradients in a type."""
-    flat, shape = ids.reshape(-1, 3), ids.shape[:2]
-    order = np.lexsort(flat.T[::-1])
-    layout = _Layout(place=send(inverse(order), engine.model.device), shape=shape)
-    ahead = engine.ahead(index_batch(flat[order], engine.model.device))
+    within = cast(_Within, indexed)
+    groups = within.groups.tensor
+    shape = (groups.shape[0], groups.shape[1])
+    layout, ahead = _Layout(place=within.place.tensor, shape=shape), engine.ahead(within.batch)
     tails = engine.model.entities[ahead.batch.triples[:, 2]]
     own_scores = layout.back(scores(engine.model, ahead, tails)[:, None])[:, :, 0]
     output = output_factors(engine.model, ahead, tails)
@@ -90,7 +114,7 @@ def products_within(
     total = own_scores.new_zeros(*shape, shape[1], dtype=dtype)
     for term in counted(DENSE_PRODUCTS, engine.tracked):
         total += term.function(dense)
-    return own_scores, total + _row_products(dense, ids)
+    return own_scores, total + _row_products(dense, groups)
 
 
 def inverse(order: Int[ndarray, " row"]) -> Int[ndarray, " row"]:
@@ -98,7 +122,7 @@ def inverse(order: Int[ndarray, " row"]) -> Int[ndarray, " row"]:
     return np.argsort(order)
 
 
-def _row_products(dense: _Dense, ids: Int[ndarray, "triple gradient 3"]) -> Float[Tensor, "triple gradient gradient"]:
+def _row_products(dense: _Dense, ids: Int[Tensor, "triple gradient 3"]) -> Float[Tensor, "triple gradient gradient"]:
     """Add up the terms of the embedding tables."""
     engine = dense.engine
     own = cast_tensors(engine.embeddings(dense.ahead, dense.lower), dense.output.at_projection.dtype)

@@ -7,7 +7,7 @@ import torch
 from tracin_dask.influence.preconditioners.base import PassPart, State
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
-from tracin_dask.runs.work.rows.stream import read_ahead
+from tracin_dask.runs.work.rows.ahead import read_ahead
 from tracin_dask.runs.work.state import WorkerState
 from tracin_dask.triples.block import TripleBlock, regroup
 from tracin_dask.triples.neighbourhood import STEP_ROWS

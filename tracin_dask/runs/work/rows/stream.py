@@ -1,11 +1,9 @@
 """Reads rows block by block, scores them batch by batch, and hands the influences to every reduction."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +19,10 @@ from tracin_dask.runs.plan.memory import read_rows
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import OnRows, ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
+from tracin_dask.runs.work.rows.ahead import one_ahead, read_ahead
 from tracin_dask.runs.work.rows.local import local_batches, local_scores, segments, whole_batch
-from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.block import TripleBlock, concatenate
 
-Block = TypeVar("Block")
 Numbers = tuple[Int[ndarray, " _"], ...]
 
 
@@ -45,10 +43,14 @@ class _Batch:
     triples: TripleBlock
     rows: Int[ndarray, " row"]
     """Where they stand in the store, ascending."""
+    ranked: Ranked
+    """Which of them are ranked."""
     numbers: Sequence[Numbers]
     """Those of each row that every reduction asked for; empty where only some rows of the store are read."""
     parts: Callable[[], Iterable[BatchScores]]
     """Gives their influences, in parts."""
+    done: int = 0
+    """Rows of the store that are done with this batch, if it is the last one of a block."""
     num_cancelled: Int[Tensor, ""] | None = None
     """Influences that are 0 because gradients cancel, and that the parts do not count."""
 
@@ -62,16 +64,9 @@ def stream(
     of rows, when these are reported as done.
     """
     kept, late, cancelled = _Kept(job, known), LateCheck(), list[Int[Tensor, ""] | None]()
-
-    def on_block(number: int) -> None:
-        late.settle()
-        if on_rows is not None:
-            on_rows(number)
-
-    for batch in _source(job, kept)(job, batches, rows, on_block):
+    for batch in _source(job, kept, batches, rows):
         cancelled.append(batch.num_cancelled)
-        ranked = job.masks.ranked(batch.triples.triples, batch.triples.train_index)
-        for part in batch.parts() if kept.wants(ranked) else ():
+        for part in batch.parts():
             scored = scored_batch(
                 part.influences,
                 triples=batch.triples.triples[part.rows],
@@ -79,59 +74,72 @@ def stream(
                 rows=batch.rows[part.rows],
                 late=late,
             )
-            kept.add(scored, ranked.take(part.rows), batch)
+            kept.add(scored, batch.ranked.take(part.rows), batch)
             cancelled.append(part.num_cancelled)
+        if batch.done:
+            late.settle()
+            if on_rows is not None:
+                on_rows(batch.done)
     counted = [number for number in cancelled if number is not None]
     return kept.finish(), int(torch.stack(counted).sum()) if counted else 0
 
 
-Source = Callable[[ScoreJob, InPieces, Rows, OnRows], Iterator[_Batch]]
-"""Reads rows in batches, and reports how many are done."""
-
-
-def _source(job: ScoreJob, kept: "_Kept") -> Source:
+def _source(job: ScoreJob, kept: "_Kept", batches: InPieces, rows: Rows) -> Iterator[_Batch]:
+    """Read rows in batches."""
     if job.neighbourhood is None:
-        return _every_row
-    return _local_among_all if kept.wants_zeros else _local
+        return one_ahead(_every_row(job, kept, batches, rows), "index-ahead")
+    if kept.wants_zeros:
+        return _local_among_all(job, kept, batches, rows)
+    return one_ahead(_local(job, kept, batches, rows), "index-ahead")
 
 
-def _every_row(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
-    """Read all rows, and score them."""
-    for batch in _grid(job, rows, on_rows):
-        yield replace(batch, parts=partial(batches.parts, batch.triples.triples))
+def _every_row(job: ScoreJob, kept: "_Kept", batches: InPieces, rows: Rows) -> Generator[_Batch, None, None]:
+    """Read all rows, and index them to be scored."""
+    for batch in _grid(job, rows):
+        yield _indexed(batch, kept, batches)
 
 
-def _local_among_all(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
+def _local(job: ScoreJob, kept: "_Kept", batches: InPieces, rows: Rows) -> Generator[_Batch, None, None]:
+    """Read only the rows that touch the test triples, if the store has an index, and index them to be scored."""
+    for start, stop in segments(job, rows):
+        for block, places in local_batches(job, (start, stop)):
+            yield _indexed(_batch(job, block, places), kept, batches)
+        none = np.empty(0, np.int64)
+        yield _batch(job, concatenate([]), none, done=stop - start)
+
+
+def _local_among_all(job: ScoreJob, kept: "_Kept", batches: InPieces, rows: Rows) -> Iterator[_Batch]:
     """Read all rows, and score only those that touch the test triples: the others have no influence."""
     for segment in segments(job, rows):
         scores = local_scores(job, batches, segment)
-        for number, batch in enumerate(_grid(job, segment, on_rows)):
+        for number, batch in enumerate(_grid(job, segment)):
             counted = scores.num_cancelled if number == 0 else None
-            yield replace(batch, parts=partial(whole_batch, job, scores, batch.rows), num_cancelled=counted)
+            parts = partial(whole_batch, job, scores, batch.rows) if kept.wants(batch.ranked) else tuple
+            yield replace(batch, parts=parts, num_cancelled=counted)
 
 
-def _local(job: ScoreJob, batches: InPieces, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
-    """Read only the rows that touch the test triples, if the store has an index."""
-    for start, stop in segments(job, rows):
-        for block, places in local_batches(job, (start, stop)):
-            yield _Batch(triples=block, rows=places, numbers=(), parts=partial(batches.parts, block.triples))
-        on_rows(stop - start)
-
-
-def _grid(job: ScoreJob, rows: Rows, on_rows: OnRows) -> Iterator[_Batch]:
+def _grid(job: ScoreJob, rows: Rows) -> Iterator[_Batch]:
     """Cut neighbouring rows into the batches of the store; their influences are still to be given."""
     first = rows[0]
     for block, numbers in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
         for at in range(0, len(block), job.batch_size):
-            some = slice(at, at + job.batch_size)
-            yield _Batch(
-                triples=block[some],
-                rows=first + np.arange(len(block))[some],
-                numbers=[tuple(of_block[some] for of_block in each) for each in numbers],
-                parts=tuple,
-            )
-        on_rows(len(block))
+            some, is_last = slice(at, at + job.batch_size), at + job.batch_size >= len(block)
+            batch = _batch(job, block[some], first + np.arange(len(block))[some], done=len(block) if is_last else 0)
+            yield replace(batch, numbers=[tuple(of_block[some] for of_block in each) for each in numbers])
         first += len(block)
+
+
+def _batch(job: ScoreJob, triples: TripleBlock, rows: Int[ndarray, " row"], *, done: int = 0) -> _Batch:
+    """Make a batch of rows that are not scored yet."""
+    ranked = job.masks.ranked(triples.triples, triples.train_index)
+    return _Batch(triples=triples, rows=rows, ranked=ranked, numbers=(), parts=tuple, done=done)
+
+
+def _indexed(batch: _Batch, kept: "_Kept", batches: InPieces) -> _Batch:
+    """Find out all that the ids of a batch say, if it has to be scored."""
+    if not kept.wants(batch.ranked):
+        return batch
+    return replace(batch, parts=partial(batches.parts_ahead, batches.index(batch.triples.triples)))
 
 
 class _Kept:
@@ -174,22 +182,6 @@ class _Kept:
         """Give the outcomes."""
         pairs = zip(self._reductions, self._streams, strict=True)
         return {reduction.name: stream.finish() for reduction, stream in pairs}
-
-
-def read_ahead(read: Callable[[int, int], Block], rows: Rows, step: int) -> Iterator[Block]:
-    """Read rows block by block, the next one in a thread of its own while this one is scored.
-
-    Reading takes a tenth of the time of one test triple, and more where the store is far away.
-    """
-    start, stop = rows
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
-        ahead = deque([reader.submit(read, start, min(start + step, stop))])
-        while ahead:
-            block = ahead.popleft().result()
-            start += step
-            if start < stop:
-                ahead.append(reader.submit(read, start, min(start + step, stop)))
-            yield block
 
 
 def _read(job: ScoreJob, start: int, stop: int) -> tuple[TripleBlock, list[Numbers]]:
