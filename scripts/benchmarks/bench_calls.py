@@ -36,6 +36,7 @@ PLANNED: Mapping[str, Any] = {"num_triples": 270_000, "num_heads": 14_000, "num_
 """The sizes for which modes are chosen; about those of FB15k-237."""
 GPU = Resources(memory_bytes=128 * 2**30, device_bytes=64 * 2**30)
 PYKEEN_SIZE = ModelSize(height=4, width=8)
+EMBEDDINGS = ("entity_embeddings.weight", "relation_embeddings.weight")
 GRAPHS = ("one_head", "every_head")
 
 
@@ -65,11 +66,47 @@ WAYS = {
     "heads": Way(title="bce, Jacobians per head", modes=modes_of(head_jacobians=True)),
     "one_to_all": Way(title="one-to-all", options={"loss": OneToAll(label_smoothing=0.1)}),
     "slcwa": Way(title="slcwa, 2 negatives", options={"loss": SLCWA(num_negatives=2)}),
+    "fc": Way(title="bce, the last layers alone", options={"last_layers": 1}),
+    "score": Way(title="score instead of the loss", options={"explain": "score"}),
     "cosine": Way(title="cosine", options={"normalize": "cosine"}),
+    "cosine_t1": Way(title="cosine", num_tests=1, options={"normalize": "cosine"}),
+    "one_to_all_cosine": Way(
+        title="one-to-all, cosine", options={"loss": OneToAll(label_smoothing=0.1), "normalize": "cosine"}
+    ),
+    "slcwa_cosine": Way(
+        title="slcwa, 2 negatives, cosine", options={"loss": SLCWA(num_negatives=2), "normalize": "cosine"}
+    ),
+    "rows_curvature": Way(title="curvature by rows", options={"curvature": "rows", "parameters": EMBEDDINGS}),
+    "one_to_all_curvature": Way(
+        title="one-to-all, curvature by rows",
+        options={"loss": OneToAll(label_smoothing=0.1), "curvature": "rows", "parameters": EMBEDDINGS},
+    ),
+    "landmarks": Way(title="curvature by landmarks", options={"curvature": "landmarks", "landmarks": 64}),
     "retraining": Way(title="preset retraining", options={"preset": "retraining"}),
     "self": Way(title="self-influence", num_tests=0, options={"mode": "self"}),
+    "one_to_all_self": Way(
+        title="one-to-all, self-influence",
+        num_tests=0,
+        options={"loss": OneToAll(label_smoothing=0.1), "mode": "self"},
+    ),
+    "slcwa_self": Way(
+        title="slcwa, 2 negatives, self-influence",
+        num_tests=0,
+        options={"loss": SLCWA(num_negatives=2), "mode": "self"},
+    ),
+    "per_relation": Way(title="bce, the best of each relation", options={"top_k_per": "relation"}),
+    "groups": Way(title="bce, sums by head and relation", options={"group_by": ("head", "relation")}),
+    "masked": Way(title="bce, pairs left out", options={"exclude_self": True, "touching": "either"}),
+    "mixed": Way(title="bce, mixed precision", options={"precision": "bf16-emulated"}),
+    "recomputed": Way(title="bce, gradient checkpointing", options={"gradient_checkpointing": True}),
     "distmult": Way(title="DistMult of PyKEEN", pykeen="DistMult"),
     "tucker": Way(title="TuckER of PyKEEN", pykeen="TuckER"),
+    "tucker_slcwa": Way(title="TuckER, slcwa, 2 negatives", pykeen="TuckER", options={"loss": SLCWA(num_negatives=2)}),
+    "tucker_cosine": Way(title="TuckER, cosine", pykeen="TuckER", options={"normalize": "cosine"}),
+    "tucker_self": Way(title="TuckER, self-influence", pykeen="TuckER", num_tests=0, options={"mode": "self"}),
+    "tucker_one_to_all": Way(
+        title="TuckER, one-to-all", pykeen="TuckER", options={"loss": OneToAll(label_smoothing=0.1)}
+    ),
 }
 """By the names of their figures."""
 

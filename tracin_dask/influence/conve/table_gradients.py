@@ -23,8 +23,6 @@ from tracin_dask.influence.terms import COLUMN, Row
 
 TABLE_OF_ROW: dict[Row, str] = {"head": ENTITIES, "relation": RELATIONS, "tail": ENTITIES, "tail_bias": ENTITY_BIAS}
 """The table of each row that a triple has a gradient at."""
-PIECE_BYTES = 64 * 2**20
-"""Gradients at many rows that are made at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,8 @@ def gradients_at_rows(
 ) -> Iterator[Float[Tensor, "id triple width"]]:
     """Give the gradients of losses of all scores at some rows of a table, a few triples at a time."""
     width = 1 if table == ENTITY_BIAS else engine.model.config.embedding_dim
-    piece = max(1, PIECE_BYTES // (max(1, len(ids)) * width * engine.model.dtype.itemsize))
+    one_triple = max(1, len(ids)) * width * engine.model.dtype.itemsize
+    piece = max(1, engine.model.tiling.score_bytes // one_triple)
     for some in torch.split(triples, piece):
         yield _at_rows(engine, some, table, ids)
 

@@ -1,0 +1,89 @@
+"""Norms and curvature take few operator calls for any batch, where pieces are a GPU's, and nothing waits within one."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_model
+from influence.agreement import engine_for
+from influence.calls import Calls, calls_of
+from influence.test_calls import BATCHES, MOST_CALLS, NUM_RELATIONS, ROWS, TESTS
+from influence.test_preconditioner_cost import engine_of
+from influence.tiled import tile_as_on_a_gpu
+
+from tracin_dask.influence import run_products
+from tracin_dask.influence.columns import EachItsOwn
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
+from tracin_dask.influence.normalised import NormalisedScorer
+from tracin_dask.influence.preconditioners import row_sums
+from tracin_dask.influence.preconditioners.row_sums import RowSums, TraceSums
+from tracin_dask.influence.scoring import make_scorer
+from tracin_dask.influence.tiling import ON_GPU
+
+TABLES = ("entity_embeddings.weight", "relation_embeddings.weight")
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_gpu(monkeypatch):
+    tile_as_on_a_gpu(monkeypatch)
+    monkeypatch.setattr(row_sums, "tiling_of", lambda _: ON_GPU)
+
+
+def model_of(num_entities: int = ROWS):
+    return random_model(num_entities=num_entities, num_relations=NUM_RELATIONS)
+
+
+def test_norms_are_made_in_the_calls_of_scoring_for_one_head_and_for_many():
+    model = model_of()
+    engine = engine_for(model, model.config.parameter_names, modes=Modes(norms=True))
+    with torch.no_grad():
+        test = engine.prepare(torch.from_numpy(TESTS), batch_size=16)
+        scorer = NormalisedScorer(make_scorer(engine, test, EachItsOwn(num_answers=len(TESTS))), [engine])
+        numbers = [calls_of(lambda: list(scorer.parts(triples))) for triples in BATCHES.values()]  # noqa: B023 - called at once
+    assert max(numbers) <= 1.05 * min(numbers), numbers
+    assert max(numbers) <= MOST_CALLS
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SLCWA(num_negatives=2)], ids=lambda loss: loss.name)
+def test_sums_for_curvature_take_as_many_calls_for_one_head_as_for_many_and_never_wait(loss):
+    model = model_of()
+    engine = engine_for(model, TABLES, loss=loss)
+    ids = {TABLES[0]: np.arange(ROWS), TABLES[1]: np.arange(NUM_RELATIONS)}
+    widths = dict.fromkeys(TABLES, model.config.embedding_dim)
+    numbers = []
+    for triples in BATCHES.values():
+        sums, trace = (
+            RowSums(0, ids, widths),
+            TraceSums(len(triples), {table: len(some) for table, some in ids.items()}),
+        )
+        with torch.no_grad(), Calls() as calls:
+            sums.add(engine, torch.from_numpy(triples))
+            trace.add(engine, torch.from_numpy(triples))
+        assert not {name for name in calls.numbers if "nonzero" in name or "local_scalar" in name}
+        numbers.append(calls.total)
+    assert max(numbers) <= 1.05 * min(numbers), numbers
+    assert max(numbers) <= MOST_CALLS
+
+
+@pytest.mark.parametrize("lengths", [[3, 1, 70, 2], [1], [5000, 1]], ids=str)
+@pytest.mark.parametrize("width", [8, 5])
+def test_squares_by_run_are_those_of_a_loop(lengths, width):
+    rows = torch.randn(sum(lengths), width, dtype=torch.float64)
+    sums, slots = torch.ones(6, width, width, dtype=torch.float64), np.arange(len(lengths))[::-1] + 1
+    expected = sums.clone()
+    for slot, some in zip(slots.tolist(), torch.split(rows, lengths), strict=True):
+        expected[slot] += some.mT @ some
+    run_products.add_squares_by_run(sums, slots.copy(), rows, np.array(lengths), tiling=ON_GPU)
+    torch.testing.assert_close(sums, expected, rtol=1e-12, atol=1e-9)
+
+
+def test_one_to_all_under_a_preconditioner_takes_as_many_calls_for_any_test_triples_and_entities():
+    numbers = []
+    for num_entities, num_tests in ((ROWS, 2), (ROWS, 16), (2 * ROWS, 16)):
+        engine = engine_of(model_of(num_entities).float(), Modes(all_scores=True))
+        with torch.no_grad():
+            test = engine.prepare(torch.from_numpy(TESTS[:num_tests]), batch_size=16)
+            scorer = make_scorer(engine, test, EachItsOwn(num_answers=num_tests))
+            numbers.append(calls_of(lambda: list(scorer.parts(BATCHES["few heads"]))))  # noqa: B023 - called at once
+    assert max(numbers) <= 1.05 * min(numbers), numbers
+    assert max(numbers) <= MOST_CALLS
