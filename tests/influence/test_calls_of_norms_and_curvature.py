@@ -15,7 +15,6 @@ from tracin_dask.influence.columns import EachItsOwn
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
 from tracin_dask.influence.normalised import NormalisedScorer
-from tracin_dask.influence.preconditioners import row_sums
 from tracin_dask.influence.preconditioners.row_sums import RowSums, TraceSums
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.influence.tiling import ON_GPU
@@ -26,7 +25,6 @@ TABLES = ("entity_embeddings.weight", "relation_embeddings.weight")
 @pytest.fixture(autouse=True)
 def as_on_a_gpu(monkeypatch):
     tile_as_on_a_gpu(monkeypatch)
-    monkeypatch.setattr(row_sums, "tiling_of", lambda _: ON_GPU)
 
 
 def model_of(num_entities: int = ROWS):
@@ -52,10 +50,8 @@ def test_sums_for_curvature_take_as_many_calls_for_one_head_as_for_many_and_neve
     widths = dict.fromkeys(TABLES, model.config.embedding_dim)
     numbers = []
     for triples in BATCHES.values():
-        sums, trace = (
-            RowSums(0, ids, widths),
-            TraceSums(len(triples), {table: len(some) for table, some in ids.items()}),
-        )
+        sums = RowSums(0, ids, widths)
+        trace = TraceSums(len(triples), {table: len(some) for table, some in ids.items()})
         with torch.no_grad(), Calls() as calls:
             sums.add(engine, torch.from_numpy(triples))
             trace.add(engine, torch.from_numpy(triples))
@@ -85,5 +81,4 @@ def test_one_to_all_under_a_preconditioner_takes_as_many_calls_for_any_test_trip
             test = engine.prepare(torch.from_numpy(TESTS[:num_tests]), batch_size=16)
             scorer = make_scorer(engine, test, EachItsOwn(num_answers=num_tests))
             numbers.append(calls_of(lambda: list(scorer.parts(BATCHES["few heads"]))))  # noqa: B023 - called at once
-    assert max(numbers) <= 1.05 * min(numbers), numbers
-    assert max(numbers) <= MOST_CALLS
+    assert numbers[1] == numbers[2] <= min(MOST_CALLS, numbers[0] + 30), numbers  # the first meet fewer relations

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
-from tracin_dask.influence import scoring
+from tracin_dask.influence import scoring, table_gradients
 from tracin_dask.influence.autograd import engine
 from tracin_dask.influence.conve import folded
+from tracin_dask.influence.conve.terms import all_scores_norm
+from tracin_dask.influence.preconditioners import blocks, row_sums
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU, Tiling
 
 
@@ -20,6 +22,6 @@ def tile_as_on_a_gpu(monkeypatch) -> Tiling:
 
 def set_tiling(monkeypatch, tiling: Tiling) -> Tiling:
     """Cut batches so."""
-    for module in (folded, scoring, engine):
+    for module in (folded, scoring, engine, table_gradients, all_scores_norm, blocks, row_sums):
         monkeypatch.setattr(module, "tiling_of", lambda _: tiling)
     return tiling
