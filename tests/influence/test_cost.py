@@ -17,6 +17,7 @@ from tracin_dask.influence.conve.batch_memory import batch_bytes
 from tracin_dask.influence.conve.folded import fold, model_bytes
 from tracin_dask.influence.conve.jacobians import relation_table
 from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.norm_cost import norm_bytes
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.cost import Keys, Storage, Workload
 from tracin_dask.influence.losses import OneToAll
@@ -27,6 +28,7 @@ from tracin_dask.models.conve.model import ConvEConfig
 
 BATCH = 64
 FLOAT32 = 4
+STORAGE = Storage(itemsize=FLOAT32)
 # All heads and all relations differ: nothing can be shared, which is what the estimates assume.
 ALL_DISTINCT = torch.stack([torch.arange(BATCH), torch.arange(BATCH), torch.arange(BATCH) + 1], dim=1)
 OTHER_MODES = [
@@ -82,9 +84,19 @@ def scoring_peak(engine, test, triples=ALL_DISTINCT) -> int:
     return peak_of(lambda: [part.influences for part in parts(scorer, triples.numpy())])
 
 
-def estimated(model, num_tests, modes, *, recompute=False) -> int:
-    keys, storage = Keys.all_distinct(BATCH), Storage(itemsize=FLOAT32, recompute=recompute)
-    return batch_bytes(model.config, keys, num_tests, modes, storage)
+def workload(num_tests: int, **sizes) -> Workload:
+    """Describe one batch in which nothing can be shared."""
+    return Workload(num_triples=BATCH, num_heads=BATCH, num_pairs=BATCH, num_tests=num_tests, **sizes)
+
+
+def estimated(model, num_tests, modes, storage=STORAGE) -> int:
+    work = workload(num_tests, all_scores=modes.all_scores)
+    return batch_bytes(model.config, Keys.all_distinct(BATCH), work, modes, storage)
+
+
+def estimated_norms(model, modes, storage=STORAGE, **sizes) -> int:
+    work = workload(0, all_scores=modes.all_scores, **sizes)
+    return norm_bytes(model.config, Keys.all_distinct(BATCH), work, storage)
 
 
 @pytest.mark.parametrize("num_tests", [1, 64, 1024])
@@ -95,13 +107,13 @@ def test_a_conve_batch_takes_about_the_estimated_bytes_at_most(dim, height, stac
     peaks = []
     for recompute in (False, True):
         engine = full_engine(model, recompute=recompute)
-        estimate = estimated(model, num_tests, Modes(), recompute=recompute)
-        alone = cost.whole_batch_bytes(model.config, BATCH, 0, Storage(itemsize=FLOAT32, recompute=recompute))
+        storage = replace(STORAGE, recompute=recompute)
+        estimate, alone = estimated(model, num_tests, Modes(), storage), estimated_norms(model, Modes(), storage)
         peaks.append(scoring_peak(engine, test))
         own = peak_of(lambda: engine.self_influence(ALL_DISTINCT))  # noqa: B023 - called at once
-        assert peaks[-1] <= estimate <= 1.7 * peaks[-1]
-        assert own <= alone + jacobian_bytes(engine)
-        assert alone <= 1.7 * own
+        # with more test triples than rows, vectors of theirs that may meet a relation's rows outweigh the batch
+        assert peaks[-1] <= estimate <= (2.8 if num_tests > BATCH else 1.7) * peaks[-1]
+        assert own <= alone <= 1.3 * own
     assert peaks[1] < 0.9 * peaks[0]
 
 
@@ -132,9 +144,9 @@ def test_moves_along_all_gradients_at_once_take_about_the_estimated_bytes_at_mos
         engine = full_engine(model, modes=modes, recompute=recompute)
         test = engine.prepare(of_one_relation[:1].expand(num_tests, -1), batch_size=BATCH)
         storage = Storage(itemsize=FLOAT32, recompute=recompute, tiling=ON_GPU)
-        estimate = batch_bytes(model.config, Keys.all_distinct(BATCH), num_tests, modes, storage)
+        estimate = estimated(model, num_tests, modes, storage)
         peak = scoring_peak(engine, test)
-        assert max(peak, scoring_peak(engine, test, of_one_relation)) <= estimate <= 2.5 * peak
+        assert max(peak, scoring_peak(engine, test, of_one_relation)) <= estimate <= 1.6 * peak
 
 
 @pytest.mark.parametrize("num_tests", [1, 64])
@@ -145,7 +157,7 @@ def test_prepared_test_triples_take_the_bytes_that_were_estimated(dim, height, s
     peak = peak_of(lambda: made.append(engine.prepare(ALL_DISTINCT[:num_tests], batch_size=BATCH)))
     estimate = cost.prepared_bytes(engine.model.config, num_tests, FLOAT32)
     assert num_bytes(made[0]) == estimate
-    assert peak <= estimated(engine.model, 0, Modes()) + 2 * estimate  # the parts, and the whole they are joined to
+    assert peak <= estimated_norms(engine.model, Modes()) + 2 * estimate  # the parts, and the whole they are joined to
 
 
 @pytest.mark.parametrize("num_tests", [1, 256])

@@ -6,7 +6,17 @@ import pytest
 import torch
 from influence.agreement import engine_for
 from influence.indexed import parts, training_lengths
-from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, jacobian_bytes, peak_of
+from influence.test_cost import (
+    ALL_DISTINCT,
+    BATCH,
+    FLOAT32,
+    estimated_norms,
+    float32_model,
+    flops_of_addmm,
+    jacobian_bytes,
+    peak_of,
+    workload,
+)
 from influence.tiled import tile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,7 +27,6 @@ from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.norm_cost import norm_multiply_adds
 from tracin_dask.influence.conve.preconditioned import layout_of
 from tracin_dask.influence.conve.preconditioner_cost import (
-    preconditioned_batch_bytes,
     preconditioned_layout_bytes,
     preconditioner_bytes,
 )
@@ -61,8 +70,8 @@ def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, m
         assert peak <= estimate + 2 * jacobian_bytes(engine)
 
         peak = peak_of(lambda: [part.influences for part in parts(scorers[0], ALL_DISTINCT.numpy())])  # noqa: B023 - called at once
-        estimate = batch_bytes(model.config, Keys.all_distinct(BATCH), num_tests, modes, storage)
-        estimate += preconditioned_batch_bytes(model.config, BATCH, num_tests, modes, storage)
+        work = workload(num_tests, all_scores=modes.all_scores, is_preconditioned=True)
+        estimate = batch_bytes(model.config, Keys.all_distinct(BATCH), work, modes, storage)
         assert peak <= estimate <= 2.7 * peak + allowance
 
 
@@ -70,9 +79,8 @@ def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, m
 def test_preconditioned_self_influence_takes_about_the_estimated_bytes_at_most(model, modes):
     engine, storage = engine_of(model, modes), Storage(itemsize=FLOAT32)
     peak = peak_of(lambda: engine.self_influence(ALL_DISTINCT))
-    estimate = cost.whole_batch_bytes(model.config, BATCH, 0, storage, all_scores=modes.all_scores)
-    estimate += preconditioned_batch_bytes(model.config, BATCH, 0, modes, storage) + 2 * jacobian_bytes(engine)
-    assert peak <= estimate <= 2.5 * peak
+    assert peak <= (estimate := estimated_norms(model, modes, storage, is_preconditioned=True)), estimate / peak
+    assert estimate <= 1.3 * peak
 
 
 def test_a_preconditioner_takes_about_the_estimated_bytes_at_most(model):

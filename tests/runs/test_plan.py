@@ -202,7 +202,7 @@ def shared(rows: int) -> Keys:
 
 def test_a_gpu_gets_batches_that_the_memory_of_the_process_does_not_hold():
     tests = {"num_triples": 2_000_000, "num_tests": 16, "gib": 2}
-    small, large = (planned(device_gib=gib, keys=shared, **tests) for gib in (16, 80))
+    small, large = (planned(device_gib=gib, keys=shared, **tests) for gib in (8, 80))
     assert planned(**tests).batch_size <= 8192 < small.batch_size < large.batch_size
     assert large.memory.batch > 2 * GIB > large.memory.total  # on the host there are rows, not batches
     assert large.memory.on_device <= 80 * GIB

@@ -1,5 +1,6 @@
 """The size of a run and the work that it takes, in numbers that every engine's cost model shares."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -35,6 +36,15 @@ class Keys:
     def all_distinct(cls, rows: int) -> "Keys":
         """Assume that no two rows share a head."""
         return cls(rows=rows, heads=rows, pairs=rows)
+
+    def with_corrupted(self, num_negatives: int) -> "Keys":
+        """Bound those of the rows and of the triples that a loss makes from each, with another head or another tail.
+
+        Which of both is drawn: more than half by six standard deviations never are.
+        """
+        made = num_negatives * self.rows
+        heads = min(made, made // 2 + math.ceil(3 * math.sqrt(made)))
+        return Keys(rows=self.rows + made, heads=self.heads + heads, pairs=self.pairs + heads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,17 +164,18 @@ class Computing:
         """On what the bytes of a batch depend."""
         return Storage(itemsize=self.itemsize, recompute=self.recompute, tiling=self.tiling)
 
-    def scoring_bytes(self, batch_size: int, batch_bytes: Callable[[int], int]) -> int:
+    def scoring_bytes(self, batch_size: int, batch_bytes: Callable[[Keys], int]) -> int:
         """Bound the bytes of scoring a batch from those of its triples as they are.
 
         A loss that corrupts triples scores some rows with the triples made from them, and holds the sums of all rows.
         """
         work = self.work
         if not (work.num_tests and work.num_negatives):
-            return batch_bytes(batch_size)
+            return batch_bytes(self.keys(batch_size))
         each = 1 + work.num_negatives
         rows = min(batch_size, self.tiling.rows_to_corrupt(each))
-        return batch_bytes(rows * each) + (batch_size + rows) * work.num_columns * self.itemsize
+        keys = self.keys(rows).with_corrupted(work.num_negatives)
+        return batch_bytes(keys) + (batch_size + rows) * work.num_columns * self.itemsize
 
 
 @runtime_checkable
@@ -210,6 +221,6 @@ class EngineCost(Protocol):
         """Bound the bytes of the test triples' factors, twice, and of all that is laid out next to them."""
         ...
 
-    def batch_bytes(self, batch_size: int) -> int:
+    def batch_bytes(self, keys: Keys) -> int:
         """Bound the bytes that live at once while the triples of a batch are scored as they are."""
         ...

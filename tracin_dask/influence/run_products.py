@@ -102,15 +102,43 @@ def _in_blocks(
     tiling: Tiling,
 ) -> Float[Tensor, "row column"]:
     """Multiply in blocks of rows, and with copies of the matrices of runs that have several."""
-    run, rows, width = index.run.tensor, index.rows.tensor, index.rows.host.shape[1]
-    step = max(1, tiling.jacobian_bytes // max(1, right[:1].numel() * right.element_size()))
-    made = []
-    for at in range(0, max(1, len(run)), step):
-        some = slice(at, at + step)
-        mine = left.index_select(0, rows[some].flatten()).view(-1, width, left.shape[1])
-        made.append(precision.product(mine, right.index_select(0, run[some])))
-    products = (made[0] if len(made) == 1 else torch.cat(made)).flatten(end_dim=1)
-    return products.index_select(0, index.place.tensor)
+    of_block, of_row, place_of_row = index.run.tensor, index.rows.tensor, index.place.tensor
+    first_rows, width = index.rows.host[:, 0], index.rows.host.shape[1]
+    pieces = _pieces(first_rows, len(left), _blocks_at_a_time(left, right, (len(first_rows), width), tiling))
+    total: Tensor | None = None
+    for some, mine in pieces:
+        filled = left.index_select(0, of_row[some].flatten()).view(-1, width, left.shape[1])
+        made = precision.product(filled, right.index_select(0, of_block[some])).flatten(end_dim=1)
+        place = place_of_row[mine] - width * some.start if some.start else place_of_row[mine]
+        found = made.index_select(0, place)
+        if len(pieces) == 1:
+            return found
+        total = made.new_empty(len(left), made.shape[1]) if total is None else total
+        total[mine] = found
+        del filled, made, found  # before the next ones are made
+    assert total is not None  # noqa: S101 - there are several pieces
+    return total
+
+
+def _blocks_at_a_time(left: Tensor, right: Tensor, blocks: tuple[int, int], tiling: Tiling) -> int:
+    """Choose of so many blocks of so many rows those whose matrices, rows and products are held at a time.
+
+    These are all of them if they take no more than a piece of Jacobians, else the ones that take half of it: the
+    products of all rows are held, too.
+    """
+    (num_blocks, width), (_, inner, columns) = blocks, right.shape
+    one = (max(inner * columns, width * columns) + width * (inner + columns)) * left.element_size()
+    if num_blocks * one <= tiling.jacobian_bytes:
+        return max(1, num_blocks)
+    return max(1, tiling.jacobian_bytes // 2 // one)
+
+
+def _pieces(start: Int[ndarray, " block"], num_rows: int, step: int) -> list[tuple[slice, slice]]:
+    """Cut blocks, of which each starts at a row, into pieces of so many, with the rows of each; at least one piece."""
+    firsts = range(0, max(1, len(start)), step)
+    stops = [*(int(start[first]) for first in firsts[1:]), num_rows]
+    begins = [0, *stops[:-1]]
+    return [(slice(at, at + step), slice(*rows)) for at, *rows in zip(firsts, begins, stops, strict=True)]
 
 
 def add_squares_by_run(

@@ -13,6 +13,9 @@ Tensors = TypeVar("Tensors")
 _COLUMNS_STEP = 16
 _PADDED_FROM = 64
 """Fewer columns would be mostly zeros."""
+_SELECTED_PARTS = 8
+_SELECTED_NUMBERS = 2**18
+"""Copies of fewer numbers are not made in parts."""
 
 
 def dot_rows(left: Float[Tensor, "batch width"], right: Float[Tensor, "batch width"]) -> Float[Tensor, " batch"]:
@@ -31,6 +34,24 @@ def select_rows(
     first_rows = stack.shape[1] * torch.arange(len(stack), device=stack.device)
     places = (first_rows[:, None] + rows).flatten()
     return stack.flatten(end_dim=1).index_select(0, places).view(len(stack), len(rows), stack.shape[2])
+
+
+def selected_at_a_time(num_rows: int, width: int) -> int:
+    """Choose how many of so many rows `add_selected` copies at a time: an eighth, or the few that take little."""
+    return max(num_rows // _SELECTED_PARTS, _SELECTED_NUMBERS // max(1, width), 1)
+
+
+def add_selected(
+    total: Float[Tensor, "row width"],
+    places: Int[Tensor, " some_row"],
+    vectors: Float[Tensor, "vector width"],
+    chosen: Int[Tensor, " some_row"],
+) -> None:
+    """Add chosen vectors at some places, in place, with copies of a part of them at a time."""
+    step = selected_at_a_time(len(total), total.shape[1])
+    for start in range(0, len(places), step):
+        some = slice(start, start + step)
+        total.index_add_(0, places[some], vectors.index_select(0, chosen[some]))
 
 
 def concatenate(parts: Sequence[Tensors]) -> Tensors:

@@ -20,7 +20,7 @@ class Tiling:
     by_pair: bool
     """Whether operators may be called for each (head, relation) that has many rows."""
     jacobian_bytes: int
-    """Of Jacobians."""
+    """Of Jacobians, and of copies of them with the rows that they are multiplied with, and the products."""
     score_bytes: int
     """Of scores of entities, or of these entities' embeddings, or of matrices of rows."""
     corrupted_triples: int

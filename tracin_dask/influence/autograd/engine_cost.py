@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tracin_dask.influence.autograd import cost, tails_cost
 from tracin_dask.influence.autograd.modes import GradientModes
-from tracin_dask.influence.cost import Computing, MultiplyAdds
+from tracin_dask.influence.cost import Computing, Keys, MultiplyAdds
 from tracin_dask.models.scoring import ScoringConfig
 
 STAGES = {
@@ -60,9 +60,9 @@ class AutogradCost:
         prepared = cost.prepared_bytes(self.config, number, self.how.tracked, self.how.itemsize)
         return 2 * prepared + cost.layout_bytes(self.config, number, self.how.tracked, self.how.itemsize)
 
-    def batch_bytes(self, batch_size: int) -> int:
+    def batch_bytes(self, keys: Keys) -> int:
         """Bound the bytes that live at once while a batch is scored."""
-        how, total = self.how, 0
+        how, total, batch_size = self.how, 0, keys.rows
         number = how.work.num_tests
         if self.modes.all_scores:
             return self._tails_batch_bytes(batch_size)

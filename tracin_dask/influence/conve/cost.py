@@ -18,7 +18,7 @@ from tracin_dask.influence.conve.tensor_names import (
     FC_WEIGHT,
     RELATIONS,
 )
-from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Storage, Workload
+from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Workload
 from tracin_dask.influence.tensors import laid_out
 from tracin_dask.influence.tiling import ON_CPU, Tiling
 from tracin_dask.models.conve.model import ConvEConfig
@@ -210,32 +210,3 @@ def layout_bytes(config: ConvEConfig, num_tests: int, itemsize: int, modes: Mode
         scores = config.num_entities * num_tests * itemsize
         total += scores + 2 * min(scores, tiling.score_bytes)
     return total
-
-
-def whole_batch_bytes(
-    config: ConvEConfig, batch_size: int, num_tests: int, storage: Storage, *, all_scores: bool = False
-) -> int:
-    """Bound the peak bytes of a batch whose gradients are carried back row by row, for a loss of all scores or norms.
-
-    Kept activations are the patches and features of all regions, or of one region at a time with `recompute`. The
-    backward pass adds one region's gradient, mask and patches by row; products add four [batch, test] blocks.
-    """
-    itemsize, tiling = storage.itemsize, storage.tiling
-    taps, channels, dim = config.num_taps + 1, config.output_channels, config.embedding_dim
-    num_tests = laid_out(num_tests)
-    widest = max(region.num_positions for region in regions(config))
-    kept = (widest if storage.recompute else config.num_positions) * (taps + channels)
-    working = widest * (taps + 2 * channels)
-    vectors = 24 * dim + 4 * taps * channels
-    blocks, tiles = 4, 0
-    if all_scores:
-        blocks += 4
-        vectors += 8 * dim
-        tiles = 2 * min(tiling.score_bytes, batch_size * config.num_entities * itemsize)
-    return batch_size * itemsize * (kept + working + vectors + blocks * max(1, num_tests)) + tiles
-
-
-def move_bytes(numbers: int, num_tests: int, storage: Storage) -> int:
-    """Bound the bytes of so many numbers for each test triple along whose gradient they move at a time."""
-    one = numbers * storage.itemsize
-    return max(one, min(storage.tiling.move_bytes, num_tests * one))

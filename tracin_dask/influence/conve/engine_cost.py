@@ -7,13 +7,12 @@ from tracin_dask.influence.conve import cost
 from tracin_dask.influence.conve.batch_memory import batch_bytes
 from tracin_dask.influence.conve.folded import model_bytes
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
+from tracin_dask.influence.conve.norm_cost import WAITING, norm_bytes, norm_multiply_adds
 from tracin_dask.influence.conve.preconditioner_cost import (
-    preconditioned_batch_bytes,
     preconditioned_layout_bytes,
     preconditioner_bytes,
 )
-from tracin_dask.influence.cost import Computing, MultiplyAdds
+from tracin_dask.influence.cost import Computing, Keys, MultiplyAdds
 from tracin_dask.influence.tensors import laid_out
 from tracin_dask.models.conve.model import ConvEConfig
 
@@ -67,17 +66,19 @@ class ConvECost:
             total += preconditioned_layout_bytes(self.config, number, itemsize, self.modes)
         return total
 
-    def batch_bytes(self, batch_size: int) -> int:
+    def batch_bytes(self, keys: Keys) -> int:
         """Bound the peak bytes of scoring a batch."""
-        how, total, number = self.how, 0, self.how.work.num_tests
-        if number:
-            total = batch_bytes(self.config, how.keys(batch_size), number, self.modes, how.storage)
-        if number == 0 or how.own_passes:
-            norms = norm_bytes(self.config, batch_size, how.work, how.storage)
-            products = 2 * laid_out(number) * batch_size * how.itemsize
-            total = max(total, norms + (products if self.modes.norms else 0))
-        if self._is_preconditioned:
-            total += preconditioned_batch_bytes(self.config, batch_size, number, self.modes, how.storage)
+        how, total = self.how, 0
+        if how.work.num_tests:
+            mine = keys if how.work.shares_pairs else replace(keys, pairs=keys.rows)
+            total = batch_bytes(self.config, mine, how.work, self.modes, how.storage)
+            total += how.own_passes * WAITING * keys.rows * how.itemsize
+        if how.work.num_tests == 0 or how.own_passes:
+            norms = norm_bytes(self.config, keys, how.work, how.storage)
+            if self.modes.norms:  # from the pass that scores: products and tails are there, too
+                columns, dim = laid_out(how.work.num_tests), self.config.embedding_dim
+                norms += how.itemsize * ((keys.rows + keys.pairs) * columns + keys.rows * dim)
+            total = max(total, norms)
         return total
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tracin_dask.influence.id_join import IdIndex
 from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
+from tracin_dask.influence.tensors import add_selected
 from tracin_dask.influence.terms import COLUMN, Row, RowTerm
 
 
@@ -56,8 +57,7 @@ class MovedPairs:
         place = found.places.tensor[first:last]
         if tests.start:
             place = place - tests.start * self._num_pairs
-        moved = moves.index_select(0, found.tests.tensor[first:last])
-        total.view(-1, total.shape[2]).index_add_(0, place, moved)
+        add_selected(total.view(-1, total.shape[2]), place, moves, found.tests.tensor[first:last])
 
 
 def equal_ids(index: IdIndex, ids: Int[ndarray, " pair"], arrays: IndexArrays) -> EqualIds:

@@ -1,13 +1,20 @@
 """Multiply-adds and bytes of the norms of training triples' gradients, counted before a run starts."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tracin_dask.influence.conve import cost
+from tracin_dask.influence.conve.all_scores_memory import reading
+from tracin_dask.influence.conve.batch_sizes import BatchSizes
 from tracin_dask.influence.conve.engine import GRADIENTS_AT_A_TIME
 from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.row_memory import lower_numbers, lower_stages
 from tracin_dask.influence.conve.tensor_names import CONVOLUTION
-from tracin_dask.influence.cost import MultiplyAdds, Storage, Workload
+from tracin_dask.influence.cost import Keys, MultiplyAdds, Storage, Workload
 from tracin_dask.models.conve.model import ConvEConfig
+
+WAITING = 10
+"""Numbers of a row: squared lengths of its gradient, in float64, and what is made of them."""
 
 
 def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> MultiplyAdds:
@@ -20,28 +27,52 @@ def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[s
     return replace(counted, lower=back + to_tensors)
 
 
-def norm_bytes(
-    config: ConvEConfig,
-    batch_size: int,
-    work: Workload,
-    storage: Storage,
-) -> int:
-    """Bound the peak bytes of the norms of a batch: two vectors per row more than scoring without test triples.
+def norm_bytes(config: ConvEConfig, keys: Keys, work: Workload, storage: Storage) -> int:
+    """Bound the peak bytes of the norms of a batch, of which some numbers per row are held until it is scored.
 
     A loss with several gradients per triple takes some triples at a time, and holds their features twice.
     """
-    waiting = 2 * (1 + config.embedding_dim) * batch_size * storage.itemsize
-    if work.num_negatives == 0:
-        return waiting + cost.whole_batch_bytes(config, batch_size, 0, storage, all_scores=work.all_scores)
+    waiting = WAITING * keys.rows
     each = 1 + work.num_negatives
-    held = min(each * batch_size, max(each, GRADIENTS_AT_A_TIME))
-    features = 2 * held * config.num_features * storage.itemsize
-    return waiting + features + cost.whole_batch_bytes(config, held, 0, storage, all_scores=work.all_scores)
+    if work.num_negatives:
+        held = min(each * keys.rows, max(each, GRADIENTS_AT_A_TIME))
+        keys, waiting = Keys.all_distinct(held), waiting + 2 * held * (config.num_features + each * each)
+    modes, alone = _modes(work), replace(work, num_tests=0)
+    of = BatchSizes.of(config, keys, 0, modes, storage, is_preconditioned=work.is_preconditioned)
+    return storage.itemsize * (waiting + max(_stages(of, alone))) + of.index_bytes
+
+
+def _stages(of: BatchSizes, work: Workload) -> Iterator[int]:
+    """Count what lives in each stage of `squared_norms`."""
+    rows, dim, pairs, parameters = of.keys.rows, of.dim, of.keys.pairs, _convolution_parameters(of.config)
+    yield of.forward_stage
+    found = of.after_forward - rows * dim
+    if work.all_scores:
+        yield found + 2 * rows * dim + reading(of, rows, 3, is_separable=work.shares_pairs)
+        found += rows * dim
+        yield found + 4 * rows * dim
+    else:
+        yield of.scores_stage + 3 * rows * dim
+    found += 3 * rows * dim
+    yield from lower_stages(of, found, every_row=True)
+    lower = found + lower_numbers(of) + 4 * rows  # sums, and δ
+    widest = max(of.num_keys(region) * of.features(region) for region in of.computed)
+    times = 3 * dim if of.is_preconditioned else 0
+    yield lower + rows * times + (rows + of.moments) * parameters
+    yield lower + rows * times + of.recomputed + widest + 3 * max(pairs, rows) * dim
+    beside = parameters + 3 * (2 * dim + parameters) + (times + parameters if of.is_preconditioned else 0)
+    yield lower + rows * beside
+    yield lower + rows * (4 * dim + (times + 5 * dim if of.is_preconditioned else 0))
 
 
 def _modes(work: Workload) -> Modes:
     """Give the modes of norms: each triple is computed by itself."""
     return Modes(all_scores=work.all_scores)
+
+
+def _convolution_parameters(config: ConvEConfig) -> int:
+    """Count the parameters of bn0, conv1 and bn1."""
+    return config.output_channels * (config.num_taps + 3) + 2
 
 
 def _moments_to_tensors(config: ConvEConfig) -> int:

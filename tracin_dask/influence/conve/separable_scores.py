@@ -43,6 +43,7 @@ class SeparableReader:
             gradients = self._tile(outputs, table, tails, entities)
             totals = [total + of_tile(x, gradients, entities) for total, of_tile in zip(totals, sums, strict=True)]
             self.precision.add_product(at_output, operand(gradients), table)
+            del gradients  # before the next ones are made
         return AtScores(at_output=at_output, sums=tuple(totals))
 
     def gradients(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"]) -> Float[Tensor, "entity row"]:

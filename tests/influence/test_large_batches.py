@@ -1,0 +1,203 @@
+"""What a plan counts for a batch of 100,000 rows on a GPU is between 1.0 and 1.3 times what lives at once."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from influence.indexed import parts, self_influence
+from influence.live_bytes import LiveBytes
+from influence.tiled import tile_as_on_a_gpu
+
+from tracin_dask.influence.batch import runs
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
+from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.engine_cost import ConvECost
+from tracin_dask.influence.conve.folded import fold
+from tracin_dask.influence.conve.jacobians import relation_table
+from tracin_dask.influence.conve.modes import Modes
+from tracin_dask.influence.conve.preconditioned import layout_of
+from tracin_dask.influence.cost import Computing, Keys, Workload
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
+from tracin_dask.influence.normalised import NormalisedScorer
+from tracin_dask.influence.precision import Precision
+from tracin_dask.influence.preconditioners.diagonal import laid_out
+from tracin_dask.influence.scoring import make_scorer
+from tracin_dask.influence.tiling import ON_GPU
+from tracin_dask.models.conve.model import ConvE, ConvEConfig
+
+ROWS = 100_000
+RELATIONS = 40
+FORWARD = Modes(forward=True, relation_table=True)
+BY_ROW = Modes(relation_table=True)
+BY_HEAD = Modes(head_jacobians=True, relation_table=True)
+ALL_SCORES = Modes(all_scores=True, relation_table=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """How a batch is scored."""
+
+    modes: Modes
+    num_tests: int
+    """0 for self-influence."""
+    channels: int
+    rows: int = ROWS
+    num_heads: int = 1
+    num_relations: int = RELATIONS
+    num_entities: int = 2000
+    num_negatives: int = 0
+    is_normalised: bool = False
+    is_preconditioned: bool = False
+    recompute: bool = False
+    stacking: str = "width"
+    seed: int = 0
+
+    @property
+    def loss(self):
+        if self.num_negatives:
+            return SLCWA(num_negatives=self.num_negatives)
+        return OneToAll() if self.modes.all_scores else BinaryCrossEntropy()
+
+    @property
+    def train(self) -> np.ndarray:
+        """Each head has as many rows; sorted as in a store, but that heads begin anew where entities end."""
+        drawn = np.random.default_rng(self.seed)
+        heads = np.arange(self.rows) * self.num_heads // self.rows
+        relations, tails = (drawn.integers(0, most, self.rows) for most in (self.num_relations, self.num_entities))
+        found = np.stack([heads, relations, tails], axis=1)
+        return found[np.lexsort(found.T[::-1])] % [self.num_entities, self.num_relations, self.num_entities]
+
+    @property
+    def test(self) -> np.ndarray:
+        drawn, number = np.random.default_rng(self.seed + 1), max(1, self.num_tests)
+        sizes = (self.num_entities, self.num_relations, self.num_entities)
+        return np.stack([drawn.integers(0, most, number) for most in sizes], axis=1)
+
+
+def keys_of(triples: np.ndarray) -> Keys:
+    heads, relations, _ = triples.T
+    return Keys(rows=len(triples), heads=len(runs(heads).starts), pairs=len(runs(heads, relations).starts))
+
+
+def live_and_planned(case: Scoring) -> tuple[int, int]:
+    """Score a batch with the sizes of pieces that a GPU has, and count what it takes."""
+    config = ConvEConfig(
+        num_entities=case.num_entities,
+        num_relations=case.num_relations,
+        embedding_dim=32,
+        embedding_height=8,
+        embedding_width=4,
+        output_channels=case.channels,
+        stacking=case.stacking,
+    )
+    model = ConvE(config)
+    model.initialize()
+    model.eval()
+    options = {}
+    if case.is_preconditioned:
+        scales = {name: torch.rand_like(weight).detach() + 1 for name, weight in model.named_parameters()}
+        options["preconditioner"] = laid_out(scales, layout_of(config))
+    folded, tracked = fold(model), frozenset(config.parameter_names)
+    modes = replace(case.modes, relation_table=case.modes.relation_table and case.num_tests > 0)
+    table = relation_table(folded, Precision.FULL) if modes.relation_table else None
+    engine = PairEngine(
+        model=folded,
+        tracked=tracked,
+        loss=case.loss,
+        learning_rate=1.0,
+        modes=modes,
+        relations=table,
+        recompute=case.recompute,
+        **options,
+    )
+    columns = prepare_question(engine, Question(), Targets(triples=case.test), batch_size=64)
+    scorer = make_scorer(engine, columns, EachItsOwn(num_answers=len(case.test)))
+    if case.is_normalised:
+        scorer = NormalisedScorer(scorer, [engine])
+    train = case.train
+    with torch.no_grad(), LiveBytes() as live:
+        if case.num_tests:
+            for _ in parts(scorer, train):
+                pass
+        else:
+            self_influence(engine, torch.from_numpy(train))
+    keys = keys_of(train)
+    work = Workload(
+        num_triples=case.rows,
+        num_heads=keys.heads,
+        num_pairs=keys.pairs,
+        num_tests=len(columns) if case.num_tests else 0,
+        num_columns=max(1, case.num_tests),
+        all_scores=modes.all_scores,
+        num_negatives=case.num_negatives,
+        is_preconditioned=case.is_preconditioned,
+    )
+    how = Computing(
+        work=work,
+        tracked=tracked,
+        own_passes=int(case.is_normalised),
+        itemsize=4,
+        recompute=case.recompute,
+        tiling=ON_GPU,
+        keys=lambda rows: replace(keys, rows=rows),
+    )
+    return live.peak_bytes, how.scoring_bytes(case.rows, ConvECost(config, how, modes).batch_bytes)
+
+
+KINDS = {
+    "forward mode": {"modes": FORWARD, "channels": 4},
+    "row by row": {"modes": BY_ROW, "channels": 16},
+    "Jacobians per head": {"modes": BY_HEAD, "channels": 16},
+    "one-to-all": {"modes": ALL_SCORES, "channels": 8},
+    "slcwa": {"modes": BY_ROW, "channels": 16, "num_negatives": 1, "num_entities": 200_000},
+    "slcwa in forward mode": {"modes": FORWARD, "channels": 4, "num_negatives": 1, "num_entities": 200_000},
+    "cosine": {"modes": BY_ROW, "channels": 16, "is_normalised": True},
+}
+HEADS = {"one head": 1, "a head per 19 rows": -(-ROWS // 19), "a head per row": ROWS}
+
+
+@pytest.mark.parametrize("num_tests", [1, 16])
+@pytest.mark.parametrize("num_heads", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_large_batch_is_planned_within_a_third_of_its_live_bytes(kind, num_heads, num_tests, monkeypatch):
+    tile_as_on_a_gpu(monkeypatch)
+    live, planned = live_and_planned(Scoring(num_tests=num_tests, num_heads=num_heads, **KINDS[kind]))
+    assert 1.0 <= planned / live <= 1.3
+
+
+@pytest.mark.parametrize("num_heads", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("modes", [Modes(), Modes(all_scores=True)], ids=["bce", "one-to-all"])
+def test_self_influence_of_a_large_batch_is_planned_within_a_third_of_its_live_bytes(modes, num_heads, monkeypatch):
+    tile_as_on_a_gpu(monkeypatch)
+    live, planned = live_and_planned(Scoring(num_tests=0, num_heads=num_heads, modes=modes, channels=8))
+    assert 1.0 <= planned / live <= 1.3
+
+
+def drawn_case(seed: int) -> Scoring:
+    """Draw sizes at random: few relations make most rows meet test triples."""
+    drawn = np.random.default_rng(seed)
+    modes = [FORWARD, BY_ROW, BY_HEAD, ALL_SCORES, Modes(forward=True), Modes()][seed % 6]
+    rows = int(drawn.integers(1, 4000))
+    is_normalised, is_preconditioned, recompute = (bool(drawn.integers(2)) for _ in range(3))
+    return Scoring(
+        modes=modes,
+        num_tests=int(drawn.choice([1, 2, 16, 63, 64, 100])),
+        channels=int(drawn.choice([1, 3, 8])),
+        rows=rows,
+        num_heads=int(drawn.integers(1, rows + 1)) if drawn.integers(2) else 1,
+        num_relations=int(drawn.choice([1, 2, 40])),
+        num_entities=int(drawn.choice([5, 300])),
+        is_normalised=is_normalised,
+        is_preconditioned=is_preconditioned,
+        recompute=recompute,
+        stacking=str(drawn.choice(["width", "height"])),
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_batch_of_any_sizes_takes_no_more_than_planned(seed, monkeypatch):
+    tile_as_on_a_gpu(monkeypatch)
+    live, planned = live_and_planned(drawn_case(seed))
+    assert live <= planned, drawn_case(seed)
