@@ -65,7 +65,7 @@ class LowerRows:
     regions: frozenset[Sees]
     """The regions whose parts of the embeddings' gradients are needed."""
     has_one_image: bool
-    """Whether the same rows need both halves of the stacked image: what sees both is added once."""
+    """Whether the same rows need the whole stacked image: what sees both halves is added once."""
     by_head: tuple[HeadRuns, ...] | None = None
     """Moments through Jacobians of heads; None where rows go back through the region that sees only the head."""
     by_relation: RelationRuns | None = None
@@ -124,7 +124,7 @@ def lower_rows(
         relation_rows=arrays.put(relations),
         both=both,
         regions=regions,
-        has_one_image=np.array_equal(heads, relations),
+        has_one_image=regions == frozenset(Sees) and np.array_equal(heads, relations),
     )
 
 
