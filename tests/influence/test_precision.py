@@ -10,6 +10,7 @@ from tracin_dask.influence.batch import index_batch
 from tracin_dask.influence.conve.folded import fold
 from tracin_dask.influence.conve.forward_pass import forward
 from tracin_dask.influence.conve.jacobians import relation_table
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.precision import Precision
 
 
@@ -131,7 +132,7 @@ def test_pytorch_rounds_the_products_that_gain_from_it(precision, large, small):
 def test_no_unit_opens_or_closes_by_rounding(precision):
     model = trained_scale_model(32, 8).float()
     triples = torch.randint(9, (200, 3), generator=torch.Generator().manual_seed(1))
-    batch, made = index_batch(triples.numpy(), CPU), []
+    batch, made = index_batch(triples.numpy(), IndexArrays(CPU)), []
     for chosen in (Precision.FULL, precision):
         folded = fold(model, precision=chosen)
         table = relation_table(folded, chosen)

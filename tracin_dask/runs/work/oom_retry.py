@@ -65,7 +65,8 @@ class InPieces:
                 self._halve(rows, error)
                 continue
             for part in scored:
-                yield replace(part, rows=part.rows + at) if at else part
+                place = None if part.place is None else part.place + at
+                yield replace(part, rows=part.rows + at, place=place) if at else part
             at += rows
 
     def parts(self, ids: Int[ndarray, "batch 3"]) -> Iterator[BatchScores]:
