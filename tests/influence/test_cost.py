@@ -13,11 +13,11 @@ from influence.tiled import tile_as_on_a_gpu
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence.conve import cost
-from tracin_dask.influence.conve.batch_memory import batch_bytes
+from tracin_dask.influence.conve.batch_memory import batch_bytes, index_bytes
 from tracin_dask.influence.conve.folded import fold, model_bytes
 from tracin_dask.influence.conve.jacobians import relation_table
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.norm_cost import norm_bytes
+from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_index_bytes
 from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.cost import Keys, Storage, Workload
 from tracin_dask.influence.losses import OneToAll
@@ -89,14 +89,14 @@ def workload(num_tests: int, **sizes) -> Workload:
     return Workload(num_triples=BATCH, num_heads=BATCH, num_pairs=BATCH, num_tests=num_tests, **sizes)
 
 
-def estimated(model, num_tests, modes, storage=STORAGE) -> int:
-    work = workload(num_tests, all_scores=modes.all_scores)
-    return batch_bytes(model.config, Keys.all_distinct(BATCH), work, modes, storage)
+def estimated(model, num_tests, modes, storage=STORAGE, **sizes) -> int:
+    work = workload(num_tests, all_scores=modes.all_scores, **sizes)
+    return sum(of(model.config, Keys.all_distinct(BATCH), work, modes, storage) for of in (batch_bytes, index_bytes))
 
 
 def estimated_norms(model, modes, storage=STORAGE, **sizes) -> int:
     work = workload(0, all_scores=modes.all_scores, **sizes)
-    return norm_bytes(model.config, Keys.all_distinct(BATCH), work, storage)
+    return sum(of(model.config, Keys.all_distinct(BATCH), work, storage) for of in (norm_bytes, norm_index_bytes))
 
 
 @pytest.mark.parametrize("num_tests", [1, 64, 1024])

@@ -7,7 +7,7 @@ from influence.indexed import training_lengths
 from influence.test_cost import ALL_DISTINCT, BATCH, FLOAT32, float32_model, flops_of_addmm, peak_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_multiply_adds
+from tracin_dask.influence.conve.norm_cost import norm_bytes, norm_index_bytes, norm_multiply_adds
 from tracin_dask.influence.cost import Keys, Storage, Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 
@@ -45,5 +45,6 @@ def test_norms_take_about_the_estimated_bytes_at_most(model, tracked, loss):
     engine = engine_for(model, tracked, loss=loss)
     with torch.no_grad():
         peak = peak_of(lambda: training_lengths([engine], ALL_DISTINCT.numpy()))
-    estimate = norm_bytes(model.config, Keys.all_distinct(BATCH), workload_of(loss), Storage(itemsize=FLOAT32))
+    sizes = (model.config, Keys.all_distinct(BATCH), workload_of(loss), Storage(itemsize=FLOAT32))
+    estimate = norm_bytes(*sizes) + norm_index_bytes(*sizes)
     assert peak <= estimate <= 2.2 * peak

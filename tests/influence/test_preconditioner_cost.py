@@ -10,19 +10,18 @@ from influence.test_cost import (
     ALL_DISTINCT,
     BATCH,
     FLOAT32,
+    estimated,
     estimated_norms,
     float32_model,
     flops_of_addmm,
     jacobian_bytes,
     peak_of,
-    workload,
 )
 from influence.tiled import tile
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracin_dask.influence.columns import Question, Targets, prepare_question
 from tracin_dask.influence.conve import cost
-from tracin_dask.influence.conve.batch_memory import batch_bytes
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.norm_cost import norm_multiply_adds
 from tracin_dask.influence.conve.preconditioned import layout_of
@@ -31,7 +30,7 @@ from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioner_bytes,
 )
 from tracin_dask.influence.conve.scorer import Scorer
-from tracin_dask.influence.cost import Keys, Storage, Workload
+from tracin_dask.influence.cost import Storage, Workload
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.preconditioners.diagonal import laid_out
 from tracin_dask.influence.tiling import ON_CPU, ON_GPU
@@ -70,8 +69,7 @@ def test_preconditioned_scoring_takes_about_the_estimated_bytes_at_most(model, m
         assert peak <= estimate + 2 * jacobian_bytes(engine)
 
         peak = peak_of(lambda: [part.influences for part in parts(scorers[0], ALL_DISTINCT.numpy())])  # noqa: B023 - called at once
-        work = workload(num_tests, all_scores=modes.all_scores, is_preconditioned=True)
-        estimate = batch_bytes(model.config, Keys.all_distinct(BATCH), work, modes, storage)
+        estimate = estimated(model, num_tests, modes, storage, is_preconditioned=True)
         assert peak <= estimate <= 2.7 * peak + allowance
 
 

@@ -23,9 +23,10 @@ def batch_bytes(
     modes: Modes,
     storage: Storage,
 ) -> int:
-    """Bound the peak bytes of scoring one batch; with `recompute`, the activations of one region are held at a time.
+    """Bound the peak bytes of scoring one batch without its index arrays.
 
-    The bound for long runs assumes as many of them as the rows allow, which may be several times too many.
+    With `recompute`, the activations of one region are held at a time. The bound for
+    long runs assumes as many of them as the rows allow, which may be several times too many.
     """
     columns = work.num_tests if modes.forward else laid_out(work.num_tests)
     of = BatchSizes.of(config, keys, columns, modes, storage, is_preconditioned=work.is_preconditioned)
@@ -34,7 +35,12 @@ def batch_bytes(
     else:
         stages = list(moving_stages(of) if modes.forward else row_stages(of))
         stages += _long_stages(of) if modes.long_run else []
-    return storage.itemsize * max(stages) + of.index_bytes
+    return storage.itemsize * max(stages)
+
+
+def index_bytes(config: ConvEConfig, keys: Keys, work: Workload, modes: Modes, storage: Storage) -> int:
+    """Bound the index arrays of one batch."""
+    return BatchSizes.of(config, keys, work.num_tests, modes, storage).index_bytes
 
 
 def _long_stages(of: BatchSizes) -> Iterator[int]:

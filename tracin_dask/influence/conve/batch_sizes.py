@@ -14,6 +14,8 @@ from tracin_dask.models.conve.model import ConvEConfig
 
 INDEX = 2
 """An int64 counts as so many numbers; they are two of float32."""
+MATCHES = 3
+"""Lists of pairs and test triples of the same id: of heads, of heads that are tails, and of relations."""
 TEST_INDEX_BYTES = 80
 """Index arrays of a test triple whose ids are in a batch: its places in the joins by head, tail and relation."""
 BLOCKS = 2
@@ -130,12 +132,14 @@ class BatchSizes:
     @property
     def index_bytes(self) -> int:
         """Bound the index arrays of a batch, all of them at a time: ids, their runs, and the orders of products."""
-        rows, pairs = self.keys.rows, self.keys.pairs
-        numbers = 4 * rows + 3 * pairs + 3 * self.keys.heads
+        rows, pairs, tests = self.keys.rows, self.keys.pairs, self.num_tests
+        numbers = 6 * rows + 4 * pairs + 4 * self.keys.heads
         if not self.modes.relation_table:
             numbers += pairs + 2 * min(self.config.num_relations, pairs)
-        if self.num_tests and not self.modes.forward:
-            numbers += 8 * rows + (5 * rows if self.modes.head_jacobians else 0)
+        if tests and self.modes.forward:  # tails, and the pairs that move along each test triple's gradient
+            numbers += 12 * rows + 2 * MATCHES * pairs * tests
+        elif tests:
+            numbers += 26 * rows + (5 * rows if self.modes.head_jacobians else 0)
         if self.modes.all_scores:
             numbers += 4 * rows + pairs
         return 8 * numbers + TEST_INDEX_BYTES * self.num_tests

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tracin_dask.influence.conve import cost
-from tracin_dask.influence.conve.batch_memory import batch_bytes
+from tracin_dask.influence.conve.batch_memory import batch_bytes, index_bytes
 from tracin_dask.influence.conve.folded import model_bytes
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.conve.norm_cost import WAITING, norm_bytes, norm_multiply_adds
+from tracin_dask.influence.conve.norm_cost import WAITING, norm_bytes, norm_index_bytes, norm_multiply_adds
 from tracin_dask.influence.conve.preconditioner_cost import (
     preconditioned_layout_bytes,
     preconditioner_bytes,
@@ -68,18 +68,21 @@ class ConvECost:
 
     def batch_bytes(self, keys: Keys) -> int:
         """Bound the peak bytes of scoring a batch."""
-        how, total = self.how, 0
+        how, total, indexed = self.how, 0, 0
         if how.work.num_tests:
             mine = keys if how.work.shares_pairs else replace(keys, pairs=keys.rows)
             total = batch_bytes(self.config, mine, how.work, self.modes, how.storage)
             total += how.own_passes * WAITING * keys.rows * how.itemsize
+            indexed = index_bytes(self.config, mine, how.work, self.modes, how.storage)
         if how.work.num_tests == 0 or how.own_passes:
             norms = norm_bytes(self.config, keys, how.work, how.storage)
             if self.modes.norms:  # from the pass that scores: products and tails are there, too
                 columns, dim = laid_out(how.work.num_tests), self.config.embedding_dim
                 norms += how.itemsize * ((keys.rows + keys.pairs) * columns + keys.rows * dim)
+            else:
+                indexed += norm_index_bytes(self.config, keys, how.work, how.storage)
             total = max(total, norms)
-        return total
+        return total + indexed
 
     @property
     def _is_preconditioned(self) -> bool:

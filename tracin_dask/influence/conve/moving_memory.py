@@ -10,9 +10,6 @@ from tracin_dask.influence.conve.regions import Region, Sees
 from tracin_dask.influence.conve.weights_memory import through_weights
 from tracin_dask.influence.tensors import selected_at_a_time
 
-MATCHES = 2
-"""Lists of the pairs that have an id of a test triple: each pair and test triple may be in so many at a time."""
-
 
 def moving_stages(of: BatchSizes) -> Iterator[int]:
     """Count what lives in each stage."""
@@ -47,5 +44,5 @@ def _region_moves(of: BatchSizes, region: Region, some: int) -> int:
 
 
 def _selected(matches: int, width: int) -> int:
-    """Count the moves of pairs that have an id of a test triple, and the numbers of these pairs."""
-    return min(matches, selected_at_a_time(matches, width)) * width + MATCHES * 2 * INDEX * matches
+    """Count the moves of pairs that have an id of a test triple, and the places of these pairs."""
+    return min(matches, selected_at_a_time(matches, width)) * width + INDEX * matches

@@ -28,7 +28,7 @@ def norm_multiply_adds(config: ConvEConfig, work: Workload, tracked: frozenset[s
 
 
 def norm_bytes(config: ConvEConfig, keys: Keys, work: Workload, storage: Storage) -> int:
-    """Bound the peak bytes of the norms of a batch, of which some numbers per row are held until it is scored.
+    """Bound the peak bytes of the norms of a batch without its index arrays; some numbers per row wait for its scores.
 
     A loss with several gradients per triple takes some triples at a time, and holds their features twice.
     """
@@ -39,7 +39,14 @@ def norm_bytes(config: ConvEConfig, keys: Keys, work: Workload, storage: Storage
         keys, waiting = Keys.all_distinct(held), waiting + 2 * held * (config.num_features + each * each)
     modes, alone = _modes(work), replace(work, num_tests=0)
     of = BatchSizes.of(config, keys, 0, modes, storage, is_preconditioned=work.is_preconditioned)
-    return storage.itemsize * (waiting + max(_stages(of, alone))) + of.index_bytes
+    return storage.itemsize * (waiting + max(_stages(of, alone)))
+
+
+def norm_index_bytes(config: ConvEConfig, keys: Keys, work: Workload, storage: Storage) -> int:
+    """Bound the index arrays of the norms of a batch, which are there while it is scored, too."""
+    if work.num_negatives:
+        keys = Keys.all_distinct((1 + work.num_negatives) * keys.rows)
+    return BatchSizes.of(config, keys, 0, _modes(work), storage).index_bytes
 
 
 def _stages(of: BatchSizes, work: Workload) -> Iterator[int]:
