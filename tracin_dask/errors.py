@@ -6,7 +6,7 @@ class TracInDaskError(Exception):
 
 
 class PlaceError(TracInDaskError, ValueError):
-    """A URL of a kind of place that is not known."""
+    """A URL of a kind of place that is not known, or a place that cannot be used."""
 
 
 class TriplesError(TracInDaskError, ValueError):

@@ -12,7 +12,8 @@ from tracin_dask.places.place import BusyError, StoreExistsError
 from tracin_dask.places.target import is_stream, refuse_device, stream
 
 PART_SUFFIX = ".part"
-_LOCK = ".writer"
+WRITER = ".writer"
+"""The lock in a folder that is not finished."""
 _OTHER = "choose another output"
 
 
@@ -79,7 +80,7 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-    (path / _LOCK).unlink(missing_ok=True)
+    (path / WRITER).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -88,7 +89,7 @@ def _locked(part: Path) -> Iterator[None]:
     part.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(hold(part / _LOCK, str(part), _OTHER))
+            stack.enter_context(hold(part / WRITER, str(part), _OTHER))
         except FileNotFoundError:
             raise BusyError(f"{part}: another process has just finished it; {_OTHER}") from None
         yield
@@ -107,7 +108,7 @@ def _clear(part: Path) -> None:
     for entry in part.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        elif entry.name != _LOCK:
+        elif entry.name != WRITER:
             entry.unlink()
 
 

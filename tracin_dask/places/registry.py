@@ -1,6 +1,7 @@
 """From a path or a URL to its place, by the scheme of the URL."""
 
 import glob
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,27 @@ def _file(url: str) -> Place:
     return LocalPlace.of("/" + unquote(url.removeprefix("file://")))
 
 
-_PLACES: dict[str, Callable[[str], Place]] = {"file": _file}
+def _object(url: str) -> Place:
+    """Give a place of an object store, whose client is slow to import.
+
+    Raises
+    ------
+    PlaceError
+        If obstore is not installed, or as `ObjectPlace.of`.
+    """
+    try:
+        objects = importlib.import_module("tracin_dask.places.objects.place")
+    except ModuleNotFoundError as error:
+        if error.name != "obstore":
+            raise
+        raise PlaceError(
+            f"{url}: object stores need obstore; install it with: pip install 'tracin-dask[objects]'"
+        ) from error
+    place: Place = objects.ObjectPlace.of(url)
+    return place
+
+
+_PLACES: dict[str, Callable[[str], Place]] = {"file": _file, "s3": _object, "gs": _object, "az": _object}
 """By the scheme; each function takes a URL `scheme://...` without a slash at its end."""
 
 

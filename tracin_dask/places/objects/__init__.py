@@ -1,0 +1,1 @@
+"""Object stores as places: `s3://`, `gs://` and `az://`, all through obstore."""

@@ -1,0 +1,87 @@
+"""A lock in an object store: an object that only one process can make, and that names it to the others."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+from tracin_dask.places.lock import Holder
+from tracin_dask.places.objects.client import Store
+from tracin_dask.places.objects.errors import explained
+from tracin_dask.places.place import BusyError
+
+
+@contextlib.contextmanager
+def hold(store: Store, key: str, url: str, what: str) -> Iterator[None]:
+    """Hold an object as a lock until the block ends, and delete it then; `what` is for the message.
+
+    The lock of a process that was killed stays. It is taken over if that process ran on this machine; else the message
+    says what to delete.
+
+    Raises
+    ------
+    BusyError
+        If another process holds it, or another thread of this one; the message names the process.
+    """
+    content = json.dumps(asdict(Holder.this_process()) | {"token": uuid.uuid4().hex}).encode()
+    with explained(url):
+        if not _made(store, key, content) and not _taken_over(store, key, content):
+            raise BusyError(_busy(store, key, url, what))
+    try:
+        yield
+    finally:
+        with explained(url), contextlib.suppress(FileNotFoundError):
+            obstore.delete(store, key)
+
+
+def _made(store: Store, key: str, content: bytes) -> bool:
+    """Make the object if there is none."""
+    try:
+        obstore.put(store, key, content, mode="create", use_multipart=False)
+    except AlreadyExistsError:
+        return _content(store, key)[0] == content  # by a first try whose answer was lost
+    return True
+
+
+def _taken_over(store: Store, key: str, content: bytes) -> bool:
+    """Replace the object of a process that has ended; only one process can replace the same version."""
+    found, tag = _content(store, key)
+    holder = _holder(found)
+    if tag is None:
+        return _made(store, key, content)
+    if holder is None or not holder.is_gone():
+        return False
+    try:
+        obstore.put(store, key, content, mode={"e_tag": tag}, use_multipart=False)
+    except PreconditionError:
+        return _content(store, key)[0] == content
+    return True
+
+
+def _content(store: Store, key: str) -> tuple[bytes, str | None]:
+    """Read the object and the tag of its version; nothing if it is gone."""
+    try:
+        found = obstore.get(store, key)
+    except FileNotFoundError:
+        return b"", None
+    return bytes(found.bytes()), found.meta["e_tag"]
+
+
+def _holder(content: bytes) -> Holder | None:
+    """Read who holds the lock; None if it does not say."""
+    try:
+        known = json.loads(content)
+        return Holder(host=known["host"], process=known["process"], started=known["started"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _busy(store: Store, key: str, url: str, what: str) -> str:
+    who = _holder(_content(store, key)[0]) or "another process"
+    return (
+        f"{what}: {who} is writing here; wait for it or choose another output (if that process has ended, delete {url})"
+    )
