@@ -2,17 +2,20 @@
 
 import os
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from tracin_dask.errors import PlaceError
 from tracin_dask.places.objects.errors import CREDENTIALS, ObjectStoreError
 
 Store: TypeAlias = S3Store | GCSStore | AzureStore
+_STORES: dict[str, Callable[..., Store]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
 LIMIT = "TRACIN_DASK_OBJECT_STORE_SECONDS"
 """The environment variable that says how long a request is tried."""
 LIMIT_SECONDS = 60.0
@@ -62,16 +65,11 @@ def client(root: str) -> Store:
             "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
         },
     }
-    try:
-        if scheme == "gs":
-            return GCSStore(bucket, **kept)
-        if scheme == "az":
-            return AzureStore(bucket, **kept)
+    if scheme == "s3":
         _refuse_without_credentials(root)
-        return S3Store(bucket, **kept)
-    except Exception as error:  # obstore raises errors of all kinds for settings that it cannot use
-        if isinstance(error, PlaceError):
-            raise
+    try:
+        return _STORES[scheme](bucket, **kept)
+    except (BaseError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise PlaceError(
             f"{root}: the settings in the environment cannot be used ({reason}); {CREDENTIALS[scheme]}"

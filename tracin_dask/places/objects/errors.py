@@ -1,12 +1,14 @@
 """Explains errors of object stores in one line: what could not be done, why, and what to do."""
 
+import errno
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from tracin_dask.errors import PlaceError
+from tracin_dask.errors import PlaceError, TracInDaskError
 
 
 class ObjectStoreError(PlaceError, OSError):
@@ -55,13 +57,13 @@ def explained(url: str) -> Iterator[None]:
     """
     try:
         yield
+    except TracInDaskError:
+        raise
     except FileNotFoundError as error:
         if _code(str(error)) in _NO_BUCKET.split("|"):
             raise ObjectStoreError(_message(url, error)) from error
-        raise FileNotFoundError(2, "No such object", url) from error
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url) from error
     except (BaseError, ValueError) as error:
-        if isinstance(error, PlaceError):
-            raise
         raise ObjectStoreError(_message(url, error)) from error
 
 

@@ -18,7 +18,7 @@ _ROOT = "zarr.json"
 """What makes a folder a Zarr group: it comes last, and goes first."""
 
 
-def keys_below(store: Store, key: str, url: str) -> Iterator[obstore.ObjectMeta]:
+def keys_below(store: Store, key: str, url: str) -> "Iterator[obstore.ObjectMeta]":
     """List the objects below a path; raises as `explained`."""
     with explained(url):
         for some in obstore.list(store, key or None):
