@@ -67,5 +67,5 @@ def test_a_url_where_nothing_lies_is_named(tool, project):
 
 
 def test_a_url_of_an_unknown_kind_is_refused(tool, project):
-    with pytest.raises(PlaceError, match=r"s3://bucket/why\.json: no place is known for s3://"):
-        tool("run", *project.options(), "--mode", "self", "--output", "s3://bucket/why.json")
+    with pytest.raises(PlaceError, match=r"ftp://bucket/why\.json: no place is known for ftp://"):
+        tool("run", *project.options(), "--mode", "self", "--output", "ftp://bucket/why.json")

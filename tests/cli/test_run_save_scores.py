@@ -117,7 +117,7 @@ class TestRefusedBeforeScoring:
         )
 
     def test_save_scores_refuses_an_unknown_kind_of_url(self, refuse):
-        refuse("no place is known for s3://", "s3://bucket/scores.zarr", PlaceError)
+        refuse("no place is known for ftp://", "ftp://bucket/scores.zarr", PlaceError)
 
 
 def test_plan_prints_size_and_memory_of_saved_scores(project, tool, path):

@@ -131,8 +131,8 @@ class TestRegistry:
             assert place_of(path) == LocalPlace(path=tmp_path / "a b")
 
     def test_an_unknown_kind_of_url_is_refused_with_the_known_ones(self):
-        for url in ("s3://bucket/graph.zarr", Path("s3://bucket/graph.zarr")):
-            with pytest.raises(PlaceError, match=r"^s3://bucket/graph\.zarr: no place is known for s3://.* file://"):
+        for url in ("ftp://bucket/graph.zarr", Path("ftp://bucket/graph.zarr")):
+            with pytest.raises(PlaceError, match=r"^ftp://bucket/graph\.zarr: no place is known for ftp://.* file://"):
                 place_of(url)
 
     def test_a_url_that_went_through_a_path_is_the_same_place(self, memory):

@@ -321,8 +321,8 @@ def test_a_scores_path_that_cannot_be_written_is_refused(make_job: MakeJob):
 
 
 def test_scores_at_an_unknown_kind_of_url_are_refused():
-    with pytest.raises(PlaceError, match=r"s3://bucket/scores\.zarr: no place is known for s3://; expected a path"):
-        RunConfig.of(save_scores="s3://bucket/scores.zarr")
+    with pytest.raises(PlaceError, match=r"ftp://bucket/scores\.zarr: no place is known for ftp://; expected a path"):
+        RunConfig.of(save_scores="ftp://bucket/scores.zarr")
 
 
 def test_workers_that_do_not_see_the_scores_path_are_named(make_job: MakeJob, client: Client, path: Path, monkeypatch):

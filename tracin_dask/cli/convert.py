@@ -8,18 +8,18 @@ import click
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.talk import TALK_OPTIONS
-from tracin_dask.cli.options.values import LOCAL_FILE
+from tracin_dask.cli.options.targets import TARGET
+from tracin_dask.cli.options.values import FILE, LOCAL_FOLDER, LocalPath
+from tracin_dask.places.place import Place
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-_NEW_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FOLDER = LocalPath(exists=True, file_okay=False, path_type=Path)
 
 
 class ConvertFlags(TypedDict):
     """The options of the command, by name."""
 
-    input: Path | None
-    output: Path | None
+    input: Place | None
+    output: Place | None
     input_dir: Path | None
     output_dir: Path | None
     pattern: str
@@ -31,11 +31,11 @@ class ConvertFlags(TypedDict):
 
 
 @click.command(context_settings={"show_default": True}, no_args_is_help=True)
-@click.option("--input", type=LOCAL_FILE, help="The checkpoint to convert.")
-@click.option("--output", "-o", type=_NEW_FILE, help="The file to write.")
+@click.option("--input", type=FILE, help="The checkpoint to convert.")
+@click.option("--output", "-o", type=TARGET, help="The file to write.")
 @click.option("--input-dir", type=_FOLDER, help="Instead of --input: a folder of checkpoints, with its subfolders.")
 @click.option(
-    "--output-dir", type=_NEW_FOLDER, help="Folder for the converted files of --input-dir, with the same names."
+    "--output-dir", type=LOCAL_FOLDER, help="Folder for the converted files of --input-dir, with the same names."
 )
 @click.option("--pattern", default="*.pt", metavar="GLOB", help="Files of --input-dir to convert.")
 @click.option(

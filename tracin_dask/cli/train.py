@@ -1,6 +1,5 @@
 """`tracin-dask train`: trains a ConvE."""
 
-from pathlib import Path
 from typing import Unpack
 
 import click
@@ -8,22 +7,22 @@ import click
 from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.talk import TALK_OPTIONS
+from tracin_dask.cli.options.targets import TARGET
 from tracin_dask.cli.options.training import READING_OPTIONS, SETTINGS_OPTIONS, GraphFlags, SettingsFlags
-from tracin_dask.cli.options.values import LOCAL_FILE, TrainingTriples
+from tracin_dask.cli.options.values import FILE, TrainingTriples
 from tracin_dask.limits import MOST_WORKERS
+from tracin_dask.places.place import Place
 from tracin_dask.seed import MOST_SEED
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class TrainFlags(GraphFlags, SettingsFlags):
     """The options of the command, by name."""
 
-    output_dir: Path
+    output_dir: Place
     random_seed: int
-    checkpoint_dir: Path | None
+    checkpoint_dir: Place | None
     checkpoint_frequency: int
-    resume_from_checkpoint: Path | None
+    resume_from_checkpoint: Place | None
     overwrite: bool
     use_mixed_precision: bool
     use_gradient_checkpointing: bool
@@ -52,14 +51,14 @@ class TrainFlags(GraphFlags, SettingsFlags):
     help="Test triples; ranked at the end, into test_results.json. Takes what --valid takes.",
 )
 @with_options(*READING_OPTIONS)
-@click.option("-o", "--output-dir", type=FOLDER, required=True, help="Folder for the models and records.")
+@click.option("-o", "--output-dir", type=TARGET, required=True, help="Folder for the models and records.")
 @with_options(*SETTINGS_OPTIONS)
 @click.option(
     "--random-seed", type=WholeNumber(0, MOST_SEED), default=42, help="Seed of initial weights, shuffling and dropout."
 )
-@click.option("--checkpoint-dir", type=FOLDER, help="Folder of checkpoints. [default: OUTPUT_DIR/checkpoints]")
+@click.option("--checkpoint-dir", type=TARGET, help="Folder of checkpoints. [default: OUTPUT_DIR/checkpoints]")
 @click.option("--checkpoint-frequency", type=WholeNumber(), default=2, help="Number of epochs between checkpoints.")
-@click.option("--resume-from-checkpoint", type=LOCAL_FILE, help="Continue exactly where this checkpoint was written.")
+@click.option("--resume-from-checkpoint", type=FILE, help="Continue exactly where this checkpoint was written.")
 @click.option("--overwrite", is_flag=True, help="Remove the models of an earlier training from these folders first.")
 @click.option("--use-mixed-precision", is_flag=True, help="Compute in bfloat16 (CPU) or float16 (GPU).")
 @click.option("--use-gradient-checkpointing", is_flag=True, help="Less memory, more time: recompute activations.")

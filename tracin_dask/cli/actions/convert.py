@@ -13,7 +13,8 @@ from tracin_dask.models.conve.convert import convert_checkpoint, counterpart
 from tracin_dask.models.conve.dialects import find_dialect
 from tracin_dask.models.conve.verify import compare_checkpoints
 from tracin_dask.places.explained import writing
-from tracin_dask.places.files import locked_file
+from tracin_dask.places.files import exists, locked_file
+from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.target import is_stream
 
@@ -22,8 +23,8 @@ from tracin_dask.places.target import is_stream
 class Job:
     """One checkpoint to read and the file to write."""
 
-    source: Path
-    target: Path
+    source: Place
+    target: Place
 
 
 def convert(options: ConvertFlags) -> None:
@@ -35,7 +36,7 @@ def convert(options: ConvertFlags) -> None:
         If options do not go together, or a file cannot be converted.
     """
     jobs = _jobs(options)
-    if options["verify"] and any(is_stream(job.target) for job in jobs):
+    if options["verify"] and any(_is_stream(job.target) for job in jobs):
         raise ConfigError("--verify reads the converted file again, which a pipe does not allow; leave it out")
     _refuse_targets(jobs, overwrite=options["overwrite"])
     tried: list[bool] = []
@@ -62,14 +63,15 @@ def _jobs_of_folder(source: Path, target: Path, pattern: str) -> list[Job]:
     found = sorted(path for path in source.rglob(pattern) if path.is_file())
     if not found:
         raise ConfigError(f"{source} has no files {pattern}; --pattern chooses others")
-    return [Job(source=path, target=target / path.relative_to(source)) for path in found]
+    return [Job(source=place_of(path), target=place_of(target / path.relative_to(source))) for path in found]
 
 
 def _refuse_targets(jobs: list[Job], *, overwrite: bool) -> None:
     for job in jobs:
-        if job.target.exists() and job.target.samefile(job.source):
+        there = exists(job.target)
+        if there and _is_same(job.source, job.target):
             raise ConfigError(f"{job.target} is the input itself; choose another output")
-        if job.target.exists() and not overwrite and not is_stream(job.target):
+        if there and not overwrite and not _is_stream(job.target):
             raise ConfigError(f"{job.target} exists already; choose another output, or --overwrite")
 
 
@@ -86,16 +88,26 @@ def _attempt(job: Job, options: ConvertFlags, *, alone: bool) -> bool:
     return True
 
 
+def _is_same(one: Place, other: Place) -> bool:
+    paths = one.local_path(), other.local_path()
+    return one == other if paths[0] is None or paths[1] is None else paths[0].samefile(paths[1])
+
+
+def _is_stream(place: Place) -> bool:
+    path = place.local_path()
+    return path is not None and is_stream(path)
+
+
 @contextmanager
-def _reserved(target: Path) -> Iterator[None]:
+def _reserved(target: Place) -> Iterator[None]:
     """Let no other command write the file until the block ends; pipes are as they are."""
-    if is_stream(target):
+    if _is_stream(target):
         yield
         return
     with ExitStack() as stack:
         with writing(target, "the checkpoint"):
-            place_of(target.parent).make_folder()
-            place_of(target).check_writable()
+            target.parent.make_folder()
+            target.check_writable()
             stack.enter_context(locked_file(target))
         yield
 

@@ -50,7 +50,8 @@ def train_conve(options: TrainFlags) -> None:
 
 def _what_is_kept(files: TrainingFiles) -> str:
     """Say where a training that was stopped goes on."""
-    last = max(files.checkpoints.glob("checkpoint_epoch_*.pt"), key=lambda path: path.stat().st_mtime, default=None)
+    found = files.checkpoints.find("checkpoint_epoch_*.pt")
+    last = max(found, key=lambda place: (len(place.name), place.name), default=None)
     if last is None:
         return "no checkpoint was written yet"
     return f"--resume-from-checkpoint {shlex.quote(str(last))} continues from there"

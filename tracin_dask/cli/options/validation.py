@@ -8,12 +8,10 @@ import click
 from tracin_dask.cli.options.numbers import MOST, WholeNumber
 from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.training import READING_OPTIONS, SETTINGS_OPTIONS, GraphFlags, SettingsFlags
-from tracin_dask.cli.options.values import FILE, TrainingTriples
+from tracin_dask.cli.options.values import FILE, LOCAL_FOLDER, TrainingTriples
 from tracin_dask.cli.options.where import WHERE_OPTIONS, WhereFlags
 from tracin_dask.places.place import Place
 from tracin_dask.seed import MOST_SEED
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class StudyFlags(GraphFlags, SettingsFlags, WhereFlags):
@@ -59,7 +57,7 @@ STUDY_OPTIONS = (
         help="Validation triples; they count as known where ranks are filtered.",
     ),
     *READING_OPTIONS,
-    click.option("-o", "--output-dir", type=FOLDER, required=True, help="Folder of the study."),
+    click.option("-o", "--output-dir", type=LOCAL_FOLDER, required=True, help="Folder of the study."),
     click.option(
         "--methods",
         type=FILE,

@@ -16,7 +16,19 @@ from tracin_dask.places.registry import place_of
 from tracin_dask.places.stream import Stream, input_place
 from tracin_dask.sizes import bytes_of
 
-LOCAL_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+class LocalPath(click.Path):
+    """A path of the file system; a URL, which would be taken for a relative path, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's signature
+        """Refuse a URL, and check the path."""
+        if place_of(value).local_path() is None:
+            self.fail(f"{value} is a URL, but this has to lie in the file system", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+LOCAL_FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)
+LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
 STREAMS = "tracin_dask.streams"
 """Where a context of click keeps the pipes that its options read."""
 Part = Literal["relation", "head", "tail"]

@@ -8,7 +8,6 @@ columns of fc by that of the feature map, and the kernels are transposed. Number
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from jaxtyping import Int
@@ -23,6 +22,7 @@ from tracin_dask.models.checkpoints.state_dict import state_of, unwrapped
 from tracin_dask.models.conve.dialects import Dialect, file_state, find_dialect, rename_tensors
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
+from tracin_dask.places.place import AnyPath
 
 _OF_THE_IMAGE = {
     "entity_embeddings.weight": 1,
@@ -38,7 +38,7 @@ _OF_THE_IMAGE = {
 
 
 def convert_checkpoint(
-    path: Path, output: Path, to: str, *, embedding_height: int | None = None, embedding_width: int | None = None
+    path: AnyPath, output: AnyPath, to: str, *, embedding_height: int | None = None, embedding_width: int | None = None
 ) -> Checkpoint[ConvE]:
     """Write a checkpoint in the dialect `to`, with the types that its weights have; give the one that was read.
 

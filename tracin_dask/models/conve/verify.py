@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 import torch
 from jaxtyping import Int
@@ -38,7 +37,7 @@ class Comparison:
     pykeen_side: str
 
 
-def compare_checkpoints(given: Checkpoint[ConvE], output: Path) -> Comparison:
+def compare_checkpoints(given: Checkpoint[ConvE], output: AnyPath) -> Comparison:
     """Score random triples with both models; PyKEEN's dialect by PyKEEN's own ConvE where PyKEEN is installed.
 
     Raises

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +114,7 @@ def num_untrained(graph: Graph) -> int:
     return len(np.setdiff1d(others[:, [0, 2]], train[:, [0, 2]]))
 
 
-def write_id_maps(graph: Graph, folder: Path, *, overwrite: bool = False) -> tuple[Path, Path]:
+def write_id_maps(graph: Graph, folder: AnyPath, *, overwrite: bool = False) -> tuple[Place, Place]:
     """Write entity_to_id.tsv and relation_to_id.tsv into the folder of the models that need them.
 
     Raises
@@ -123,9 +122,10 @@ def write_id_maps(graph: Graph, folder: Path, *, overwrite: bool = False) -> tup
     ConfigError
         If other maps are there, unless these may be replaced: the models of that folder belong to them.
     """
-    entities, relations = folder / "entity_to_id.tsv", folder / "relation_to_id.tsv"
-    with writing(folder, "the id maps"):
-        place_of(folder).make_folder()
+    place = place_of(folder)
+    entities, relations = place / "entity_to_id.tsv", place / "relation_to_id.tsv"
+    with writing(place, "the id maps"):
+        place.make_folder()
         for path, id_map in ((entities, graph.entities), (relations, graph.relations)):
             if not overwrite and exists(path) and read_bytes(path) != id_map_bytes(id_map):
                 raise ConfigError(

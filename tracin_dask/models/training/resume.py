@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from tracin_dask.models.checkpoints.files import read_torch_file
 from tracin_dask.models.conve.model import ConvEConfig
 from tracin_dask.models.training.settings import TrainingConfig, TrainingData
 from tracin_dask.models.training.steps.step import Learner
+from tracin_dask.places.place import AnyPath
 
 History = list[dict[str, Any]]
 """One entry per finished epoch, as in training_history.json."""
@@ -64,7 +64,7 @@ def checkpoint_contents(
     }
 
 
-def restore(learner: Learner, path: Path, *, identity: Mapping[str, object]) -> History:
+def restore(learner: Learner, path: AnyPath, *, identity: Mapping[str, object]) -> History:
     """Put a checkpoint's state into `learner` and return the history up to it.
 
     Raises
@@ -100,7 +100,7 @@ def _of_this_device(saved: Mapping[str, Any], optimizer: torch.optim.Adam) -> di
     return {**saved, "param_groups": [{**group, "fused": fused} for group in saved["param_groups"]]}
 
 
-def _check_same(before: Mapping[str, object], now: Mapping[str, object], path: Path) -> None:
+def _check_same(before: Mapping[str, object], now: Mapping[str, object], path: AnyPath) -> None:
     for name, value in now.items():
         if before.get(name) != value:
             raise ResumeError(

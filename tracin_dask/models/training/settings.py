@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -13,6 +12,7 @@ from tracin_dask.errors import ConfigError
 from tracin_dask.models.conve.model import Dropout
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import locked_folder
+from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.seed import check_seed
 
@@ -124,9 +124,9 @@ class TrainingData:
 class TrainingFiles:
     """Where a training writes, and the checkpoint that it resumes from, if any."""
 
-    output_dir: Path
-    checkpoint_dir: Path | None = None
-    resume_from: Path | None = None
+    output_dir: AnyPath
+    checkpoint_dir: AnyPath | None = None
+    resume_from: AnyPath | None = None
     overwrite: bool = False
     """Remove the models of an earlier training from the folders."""
 
@@ -144,19 +144,19 @@ class TrainingFiles:
             )
 
     @property
-    def best_model(self) -> Path:
+    def best_model(self) -> Place:
         """The model with the best validation metric so far."""
-        return self.output_dir / "best_model.pt"
+        return place_of(self.output_dir) / "best_model.pt"
 
     @property
-    def final_model(self) -> Path:
+    def final_model(self) -> Place:
         """The model after the last epoch."""
-        return self.output_dir / "final_model.pt"
+        return place_of(self.output_dir) / "final_model.pt"
 
     @property
-    def checkpoints(self) -> Path:
+    def checkpoints(self) -> Place:
         """The folder of the checkpoints of single epochs."""
-        return self.checkpoint_dir or self.output_dir / "checkpoints"
+        return place_of(self.checkpoint_dir or place_of(self.output_dir) / "checkpoints")
 
     @contextmanager
     def reserved(self) -> Iterator[None]:
@@ -172,7 +172,7 @@ class TrainingFiles:
         with ExitStack() as stack:
             for folder in self._folders:
                 with writing(folder, "the training"):
-                    place_of(folder).make_folder()
+                    folder.make_folder()
                     stack.enter_context(locked_folder(folder))
             yield
 
@@ -180,14 +180,21 @@ class TrainingFiles:
         """Refuse folders that cannot be written now, and leave nothing behind; raises as `reserved`."""
         for folder in self._folders:
             with writing(folder, "the training"):
-                place_of(folder).check_writable()
-                if place_of(folder).is_folder():
+                folder.check_writable()
+                if folder.is_folder():
                     with locked_folder(folder):
                         pass
 
     @property
-    def _folders(self) -> list[Path]:
-        return sorted({path.resolve() for path in (self.output_dir, self.checkpoints)})
+    def _folders(self) -> list[Place]:
+        places = (place_of(self.output_dir).absolute(), self.checkpoints.absolute())
+        return sorted({_resolved(place) for place in places}, key=str)
+
+
+def _resolved(place: Place) -> Place:
+    """Follow symbolic links, so that no folder is locked twice."""
+    path = place.local_path()
+    return place if path is None else place_of(path.resolve())
 
 
 def _require(name: str, value: int, *, at_least: int) -> None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from tracin_dask.models.training.steps.captured import Step, step_of
 from tracin_dask.models.training.steps.step import Learner, make_adam
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import exists, write_json_file
+from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import check_room_for_sockets
 
@@ -55,8 +55,8 @@ class Observer:
 class TrainingResult:
     """The files of the models, and the metrics of the last one; None where there are none."""
 
-    final_model: Path
-    best_model: Path | None
+    final_model: Place
+    best_model: Place | None
     test_metrics: Metrics | None
     history: History
 
@@ -198,11 +198,11 @@ class _Training:
         self._write_json("training_history.json", history)
 
     def _write_json(self, name: str, contents: object) -> None:
-        path = self.files.output_dir / name
+        path = place_of(self.files.output_dir) / name
         with writing(path, "the training's record", kept=lambda: "checkpoints that were written before are kept"):
             write_json_file(path, contents)
 
-    def _write_model(self, path: Path, history: History) -> None:
+    def _write_model(self, path: Place, history: History) -> None:
         contents = checkpoint_contents(
             states_of(self.learner), history, model_config=self.learner.model.config, identity=self.identity
         )
@@ -219,7 +219,7 @@ class _Training:
             final_model=self.files.final_model, best_model=best, test_metrics=test_metrics, history=history
         )
 
-    def _test_best(self, path: Path) -> dict[str, object]:
+    def _test_best(self, path: Place) -> dict[str, object]:
         best = load_conve(path)
         metrics = self._evaluate(best.model.to(self.learner.device), self.data.test)
         return {"epoch": None if best.epoch is None else best.epoch + 1, **(metrics or {})}
@@ -243,8 +243,8 @@ class _Training:
 
 def clear_earlier_models(files: TrainingFiles) -> None:
     """Remove the models of an earlier training, or refuse them: those of two trainings must not mix."""
-    found = [place for place in map(place_of, (files.best_model, files.final_model)) if exists(place)]
-    found += sorted(place_of(files.checkpoints).find("checkpoint_epoch_*.pt"), key=str)
+    found = [place for place in (files.best_model, files.final_model) if exists(place)]
+    found += sorted(files.checkpoints.find("checkpoint_epoch_*.pt"), key=str)
     if found and not files.overwrite:
         raise ConfigError(
             f"{found[0]} exists already, from an earlier training; go on from one of its checkpoints with "

@@ -39,9 +39,9 @@ _DENIED_CODES = (
 _NO_BUCKET = "NoSuchBucket|ContainerNotFound|InvalidBucketName|ContainerBeingDeleted"
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _REGION = re.compile(r"<Region>([\w-]+)</Region>|expecting '([\w-]+)'")
-_STATUS = re.compile(r"status code: (\d{3} [\w ]+)")
+_STATUS = re.compile(r"status code: (\d{3} [^:\n]*)")
 _WAITED = re.compile(r" in ([\d.]+(?:ns|µs|ms|s))(?:, after (\d+) retries)?")
-_REASON = re.compile(r"(?:HTTP error|error): ([^\n]+)")
+_REASON = re.compile(r"HTTP error: ([^\n]+)")
 
 
 @contextmanager
@@ -83,7 +83,12 @@ def _is_without_credentials(_: Exception, text: str) -> bool:
 
 def _is_denied(error: Exception, text: str) -> bool:
     is_kind = isinstance(error, PermissionDeniedError | UnauthenticatedError)
-    return is_kind or _code(text) in _DENIED_CODES.split("|")
+    return is_kind or _code(text) in _DENIED_CODES.split("|") or "status code: 401" in text
+
+
+def _is_mute(_: Exception, text: str) -> bool:
+    """Tell whether the store refuses without a word, as it must where the size of an object is asked for."""
+    return "status code: 400" in text and not _code(text)
 
 
 def _is_silent(_: Exception, text: str) -> bool:
@@ -110,6 +115,11 @@ def _denied(text: str, scheme: str) -> str:
     return f"permission denied{_code_of(text)}; ask for access to it, or give other credentials: {CREDENTIALS[scheme]}"
 
 
+def _refused(_: str, scheme: str) -> str:
+    region = "the bucket's region (AWS_REGION), and " if scheme == "s3" else ""
+    return f"the object store refuses the request (400); check {region}the credentials: {CREDENTIALS[scheme]}"
+
+
 def _silent(text: str, scheme: str) -> str:
     status, reason, waited = _STATUS.search(text), _REASON.search(text), _WAITED.search(text)
     why = f"status {status[1].strip()}" if status else (reason[1] if reason else "no answer")
@@ -132,6 +142,7 @@ _KINDS: tuple[tuple[Callable[[Exception, str], bool], Callable[[str, str], str]]
     (lambda _, text: _code(text) in _NO_BUCKET.split("|"), _no_bucket),
     (lambda _, text: any(part in text for part in _REDIRECTED), _other_region),
     (_is_denied, _denied),
+    (_is_mute, _refused),
     (_is_silent, _silent),
 )
 """Kinds of errors, the most telling first, and what is said of each."""

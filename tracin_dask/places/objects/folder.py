@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import obstore
 
-from tracin_dask.places.objects.client import Store
+from tracin_dask.places.objects.client import Store, client
 from tracin_dask.places.objects.errors import explained
 from tracin_dask.places.objects.lock import hold
 from tracin_dask.places.part import PART_SUFFIX, WRITER
@@ -23,6 +24,18 @@ def keys_below(store: Store, key: str, url: str) -> "Iterator[obstore.ObjectMeta
     with explained(url):
         for some in obstore.list(store, key or None):
             yield from some
+
+
+@cache
+def refuse_missing_bucket(root: str) -> None:
+    """Refuse a bucket that does not exist; asked once for each that does.
+
+    Raises
+    ------
+    ObjectStoreError
+        If it does not exist, or as `explained`.
+    """
+    next(keys_below(client(root), "", root), None)
 
 
 def delete_below(store: Store, keys: Sequence[str], url: str) -> None:

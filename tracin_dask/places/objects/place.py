@@ -20,7 +20,7 @@ import obstore
 
 from tracin_dask.places.objects.client import Store, client
 from tracin_dask.places.objects.errors import explained
-from tracin_dask.places.objects.folder import delete_below, keys_below, new_folder
+from tracin_dask.places.objects.folder import delete_below, keys_below, new_folder, refuse_missing_bucket
 from tracin_dask.places.objects.lock import hold
 from tracin_dask.places.objects.reader import ObjectReader
 
@@ -81,6 +81,7 @@ class ObjectPlace:
             with explained(str(self)):
                 obstore.head(self._store, self.key)
         except FileNotFoundError:
+            refuse_missing_bucket(self.root)
             return False
         return True
 

@@ -65,7 +65,7 @@ class ObjectReader(io.RawIOBase):
         stop = min(self._position + max(self._next_bytes, min(wanted_bytes, MOST_BYTES)), self._size)
         self._range = memoryview(b"")  # freed before the next one comes
         with explained(self._url):
-            options: "obstore.GetOptions" = {"range": (self._position, stop)}
+            options: obstore.GetOptions = {"range": (self._position, stop)}
             if self._tag is not None:
                 options["if_match"] = self._tag
             self._range = memoryview(obstore.get(self._store, self._key, options=options).bytes())
