@@ -9,6 +9,10 @@ class PlaceError(TracInDaskError, ValueError):
     """A URL of a kind of place that is not known, or a place that cannot be used."""
 
 
+class ObjectStoreError(TracInDaskError, OSError):
+    """An object store that refuses a request, or does not answer; the message says it all."""
+
+
 class TriplesError(TracInDaskError, ValueError):
     """A text file of triples or an id map that cannot be read as such."""
 

@@ -183,7 +183,7 @@ def test_weights_of_other_models_are_sent_to_workers_that_do_not_see_them(
     checkpoint = write(tmp_path, "RotatE", 4)
     job = make_job(model=checkpoint, precision="float64", preconditioner="adam", audit=0)
     here, dump, sent = job.carry_out(), CheckpointFile.dump, []
-    monkeypatch.setattr("tracin_dask.runs.execute.on_worker.missing", lambda paths: paths[1:])
+    monkeypatch.setattr("tracin_dask.runs.execute.on_worker.missing", lambda paths: dict.fromkeys(paths[1:], ""))
     monkeypatch.setattr(CheckpointFile, "dump", lambda file: sent.append(file) or dump(file))
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(here)
     assert [file.path for file in sent] == [checkpoint.path]  # once, for the scores and the audit

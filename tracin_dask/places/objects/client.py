@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from tracin_dask.errors import PlaceError
-from tracin_dask.places.objects.errors import CREDENTIALS, ObjectStoreError
+from tracin_dask.errors import ObjectStoreError, PlaceError
+from tracin_dask.places.objects.errors import CREDENTIALS
 
 Store: TypeAlias = S3Store | GCSStore | AzureStore
 _STORES: dict[str, Callable[..., Store]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}

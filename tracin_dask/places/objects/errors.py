@@ -8,12 +8,7 @@ from contextlib import contextmanager
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from tracin_dask.errors import PlaceError, TracInDaskError
-
-
-class ObjectStoreError(PlaceError, OSError):
-    """An object store that refuses a request, or does not answer; the message says it all."""
-
+from tracin_dask.errors import ObjectStoreError, TracInDaskError
 
 CREDENTIALS: Mapping[str, str] = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN) in the environment of this process "

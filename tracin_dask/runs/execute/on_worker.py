@@ -9,7 +9,7 @@ from distributed import get_worker
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.errors import ResumeError
+from tracin_dask.errors import ResumeError, TracInDaskError
 from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.preconditioners.base import PassPart
 from tracin_dask.influence.tensors import num_bytes
@@ -64,9 +64,17 @@ def code() -> str | None:
         return None
 
 
-def missing(paths: list[str]) -> list[str]:
-    """List the paths that this worker does not see."""
-    return [path for path in paths if not exists(path)]
+def missing(paths: list[str]) -> dict[str, str]:
+    """Tell which paths this worker does not see, and why, where there is more to say than that nothing is there."""
+    reasons = {path: _why_missing(path) for path in paths}
+    return {path: reason for path, reason in reasons.items() if reason is not None}
+
+
+def _why_missing(path: str) -> str | None:
+    try:
+        return None if exists(path) else ""
+    except TracInDaskError as error:
+        return str(error)
 
 
 def share(shared: Shared, weights: Weights, gathered: Gathered | None) -> Shared:
