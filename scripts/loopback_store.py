@@ -20,8 +20,13 @@ Answer = tuple[int, bytes]
 
 
 def environment(port: int) -> dict[str, str]:
-    """Give the variables that let obstore use the server at a port."""
+    """Give the variables that let obstore use the server at a port, as S3 and as Google's store.
+
+    The latter speaks almost the same protocol; the proxy translates the rest.
+    """
     return {
+        "GOOGLE_BASE_URL": f"http://{HOST}:{port}",
+        "GOOGLE_BEARER_TOKEN": "anything",
         "AWS_ACCESS_KEY_ID": "anybody",
         "AWS_SECRET_ACCESS_KEY": "anything",
         "AWS_REGION": "us-east-1",
@@ -142,7 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self._connection is None:
             self._connection = http.client.HTTPConnection(HOST, owner.upstream, timeout=60)
-        self._connection.request(self.command, self.path, body, dict(self.headers))
+        asked = dict(_OF_GOOGLE.get(name.lower(), (name, value)) for name, value in self.headers.items())
+        if (source := self.headers.get("x-goog-copy-source")) is not None:
+            asked["x-amz-copy-source"] = source
+        self._connection.request(self.command, self.path, body, asked)
         found = self._connection.getresponse()
         content = found.read()
         headers = {name: value for name, value in found.getheaders() if name.lower() not in _OF_ONE_CONNECTION}
@@ -163,6 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+_OF_GOOGLE = {"x-goog-if-generation-match": ("If-None-Match", "*")}
+"""What Google calls differently from S3."""
 _OF_ONE_CONNECTION = {"connection", "content-length", "transfer-encoding", "keep-alive"}
 
 

@@ -26,7 +26,7 @@ WHOLE_RUNS = {"cli", "docs", "launch", "runs", "scripts", "validation"}
 """Folders of tests that compute whole runs."""
 SHAPES_IN_ONE_OF = 5
 
-pytest_plugins = ["fault_table"]
+pytest_plugins = ["fault_table", "object_store"]
 
 
 def pytest_configure() -> None:

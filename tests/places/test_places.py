@@ -1,10 +1,12 @@
-"""Places keep their promises: the file system, and the place in memory that docs/extending.md shows."""
+"""Places keep their promises: the file system, an object store, and the place in memory of docs/extending.md."""
 
 import errno
 import hashlib
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from memory_place import documented_names
@@ -23,10 +25,22 @@ def memory() -> Callable[[str], Place]:
     return documented_names()["MemoryPlace"]
 
 
-@pytest.fixture(params=["file system", "memory"])
+OTHER = os.environ.get("TRACIN_DASK_TEST_URL")
+"""A folder of another object store to test with; the environment has the credentials, too."""
+PLACES = ["file system", "S3", "Google", "memory", *([OTHER] if OTHER else [])]
+
+
+@pytest.fixture(params=PLACES)
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A folder of each place."""
-    place = place_of(tmp_path) if request.param == "file system" else request.getfixturevalue("memory")("memory://here")
+    if request.param == "memory":
+        request.getfixturevalue("memory")
+    if request.param in {"S3", "Google"}:
+        url = request.getfixturevalue("s3_folder")
+        url = url if request.param == "S3" else url.replace("s3://", "gs://")
+    else:
+        url = {"file system": str(tmp_path), "memory": "memory://here"}.get(request.param, f"{OTHER}/{uuid4().hex}")
+    place = place_of(url)
     assert isinstance(place, Place)
     return place
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from tracin_dask.errors import StoreError, TracInDaskError, TriplesError
 from tracin_dask.places.explained import FULL, why
 from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
+from tracin_dask.places.part import WRITER
 from tracin_dask.places.place import AnyPath, Place, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
@@ -136,14 +137,14 @@ def _ingest(
 
 
 def _refuse_other_folder(target: Place) -> None:
-    """Refuse a folder of anything but a store: --overwrite would delete it.
+    """Refuse a folder of anything but a store, whole or unfinished: --overwrite would delete it.
 
     Raises
     ------
     StoreExistsError
         If it is a folder that has files, and none of a Zarr group.
     """
-    if target.is_folder() and target.find("*") and not any(target.find("zarr.json")):
+    if target.is_folder() and target.find("*") and not any(map(target.find, ("zarr.json", WRITER))):
         raise StoreExistsError(f"{target}: a folder with other files, not a store; choose another output")
 
 

@@ -306,9 +306,9 @@ def _open(path: str) -> tuple[zarr.Group, StoreInfo]:
 def _why_missing(path: Place) -> str:
     if path.is_file():
         return f"{path}: a file, not a tracin-dask store; make a store of a text file with `tracin-dask ingest`"
-    if path.is_folder():
-        return f"{path}: a directory, but not a tracin-dask store; make one with `tracin-dask ingest`"
     part = path.parent / f"{path.name}{PART_SUFFIX}"
     if exists(part):
         return f"{path}: its ingest was interrupted or is still running ({part} exists); ingest again"
+    if path.is_folder():
+        return f"{path}: a directory, but not a tracin-dask store; make one with `tracin-dask ingest`"
     return f"{path}: no such store; check the path, or make one with `tracin-dask ingest`"

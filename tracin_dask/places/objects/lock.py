@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -49,26 +50,28 @@ def _made(store: Store, key: str, content: bytes) -> bool:
 
 def _taken_over(store: Store, key: str, content: bytes) -> bool:
     """Replace the object of a process that has ended; only one process can replace the same version."""
-    found, tag = _content(store, key)
+    found, version = _content(store, key)
     holder = _holder(found)
-    if tag is None:
+    if version is None:
         return _made(store, key, content)
     if holder is None or not holder.is_gone():
         return False
     try:
-        obstore.put(store, key, content, mode={"e_tag": tag}, use_multipart=False)
+        obstore.put(store, key, content, mode=version, use_multipart=False)
     except PreconditionError:
         return _content(store, key)[0] == content
     return True
 
 
-def _content(store: Store, key: str) -> tuple[bytes, str | None]:
-    """Read the object and the tag of its version; nothing if it is gone."""
+def _content(store: Store, key: str) -> "tuple[bytes, obstore.UpdateVersion | None]":
+    """Read the object, and what tells its version; nothing if it is gone."""
     try:
         found = obstore.get(store, key)
     except FileNotFoundError:
         return b"", None
-    return bytes(found.bytes()), found.meta["e_tag"]
+    told = {name: found.meta[name] for name in ("e_tag", "version")}
+    version = cast("obstore.UpdateVersion", {name: text for name, text in told.items() if text is not None})
+    return bytes(found.bytes()), version
 
 
 def _holder(content: bytes) -> Holder | None:

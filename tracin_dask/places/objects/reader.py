@@ -1,9 +1,13 @@
 """Reads an object as a file: by ranges, which grow while it is read in order."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import obstore
+from obstore.exceptions import PreconditionError
 
+from tracin_dask.errors import ObjectStoreError
 from tracin_dask.places.objects.client import Store
 from tracin_dask.places.objects.errors import explained
 
@@ -58,13 +62,20 @@ class ObjectReader(io.RawIOBase):
         self._position += len(found)
         return len(found)
 
+    @contextmanager
+    def _refusing_another(self) -> Iterator[None]:
+        try:
+            yield
+        except PreconditionError as error:
+            raise ObjectStoreError(f"{self._url}: it was replaced while it was read; read it again") from error
+
     def _fetch(self, wanted_bytes: int) -> None:
         """Get the range that begins at the position."""
         follows = self._position == self._start + len(self._range)
         self._next_bytes = min(2 * self._next_bytes, MOST_BYTES) if follows and self._range else FIRST_BYTES
         stop = min(self._position + max(self._next_bytes, min(wanted_bytes, MOST_BYTES)), self._size)
         self._range = memoryview(b"")  # freed before the next one comes
-        with explained(self._url):
+        with explained(self._url), self._refusing_another():
             options: obstore.GetOptions = {"range": (self._position, stop)}
             if self._tag is not None:
                 options["if_match"] = self._tag

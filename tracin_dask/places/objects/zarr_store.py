@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager
-from typing import Self
 
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
@@ -21,11 +20,11 @@ class ExplainedStore(ObjectStore[Store]):
         self._root = root
 
     @classmethod
-    def of(cls, root: str) -> Self:
+    def of(cls, root: str) -> "ExplainedStore":
         """Open a bucket, e.g. `s3://bucket`; raises as `client`."""
         return cls(client(root), root=root)
 
-    def with_read_only(self, read_only: bool = False) -> Self:  # noqa: FBT001, FBT002 - Zarr's signature
+    def with_read_only(self, read_only: bool = False) -> "ExplainedStore":  # noqa: FBT001, FBT002 - Zarr's signature
         """Give the same bucket, for reading only or not."""
         return type(self)(self.store, read_only=read_only, root=self._root)
 
