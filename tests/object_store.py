@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
 from loopback_store import Proxy, environment, proxy_to, s3_server
 
-from tracin_dask.places.objects.client import LIMIT, client
+from tracin_dask.places.objects.client import LIMIT, forget_clients
 from tracin_dask.places.objects.folder import refuse_missing_bucket
 
 BUCKET = "bucket"
@@ -31,14 +31,13 @@ def s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
         for name, value in environment(proxy.port).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv(LIMIT, "5")
-        forget_clients()
+        forget()
         yield proxy
-        forget_clients()
+        forget()
 
 
-def forget_clients() -> None:
-    """Let the next request see what the environment says now."""
-    client.cache_clear()
+def forget() -> None:
+    forget_clients()
     refuse_missing_bucket.cache_clear()
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import zarr
 from loopback_store import SLOW_DOWN
-from object_store import BUCKET, forget_clients
+from object_store import BUCKET
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from tracin_dask.errors import ObjectStoreError, PlaceError, StoreError
 from tracin_dask.places.explained import why
 from tracin_dask.places.files import exists, locked_folder, read_bytes, write_bytes
-from tracin_dask.places.objects.client import LIMIT, client
+from tracin_dask.places.objects.client import LIMIT, client, forget_clients
 from tracin_dask.places.place import BusyError, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.store import open_store
@@ -65,7 +65,6 @@ class TestRetries:
     @pytest.mark.fault("an object store is gone", promised="one message within the stated time")
     def test_a_store_that_stays_away_is_an_error_within_the_limit(self, s3, s3_folder, monkeypatch):
         monkeypatch.setenv(LIMIT, "1")
-        forget_clients()
         s3.stop()
         started = time.monotonic()
         with pytest.raises(ObjectStoreError, match=r"does not answer after \d+ tries in .*check the network and AWS"):
@@ -87,9 +86,19 @@ class TestRetries:
     @pytest.mark.usefixtures("s3")
     def test_an_impossible_limit_is_refused(self, monkeypatch, seconds):
         monkeypatch.setenv(LIMIT, seconds)
-        forget_clients()
         with pytest.raises(PlaceError, match=rf"{LIMIT}={seconds}: expected a number of seconds"):
             place_of("s3://bucket/a")
+
+    def test_a_store_that_was_silent_is_not_waited_for_again(self, s3, s3_folder, monkeypatch):
+        monkeypatch.setenv(LIMIT, "3")
+        s3.stop()
+        waited = []
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(ObjectStoreError, match="does not answer"):
+                exists(f"{s3_folder}/a")
+            waited.append(time.monotonic() - started)
+        assert waited[1] < waited[0] - 0.5
 
 
 DENIED = "permission denied.*set AWS_ACCESS_KEY_ID"
@@ -133,7 +142,6 @@ class TestRefusals:
 
     def test_a_store_that_asks_to_slow_down_for_ever_is_named(self, s3, s3_folder, monkeypatch):
         monkeypatch.setenv(LIMIT, "0.5")
-        forget_clients()
         s3.answer = lambda _method, _path: (503, SLOW_DOWN)
         with pytest.raises(ObjectStoreError, match=r"tries in .* \(status 503 Service Unavailable \(SlowDown\)\)"):
             place_of(s3_folder).find("*")
@@ -203,7 +211,6 @@ class TestFolders:
     @pytest.mark.parametrize("last", ["graph/a/c/2", "graph/zarr.json"])
     def test_an_interrupted_folder_is_not_read_and_made_again(self, s3, s3_folder, monkeypatch, last):
         monkeypatch.setenv(LIMIT, "0.5")
-        forget_clients()
         url = f"{s3_folder}/graph"
         self.fill(url, 1)
         s3.dies_at = lambda method, path: method == "PUT" and path.split("?")[0].endswith(last)
@@ -222,7 +229,6 @@ class TestFolders:
 
     def test_an_old_folder_goes_only_when_the_new_one_is_whole(self, s3, s3_folder, monkeypatch):
         monkeypatch.setenv(LIMIT, "0.5")
-        forget_clients()
         url = f"{s3_folder}/graph"
         self.fill(url, 1)
         s3.dies_at = lambda method, path: method == "PUT" and path.endswith("graph.part/zarr.json")

@@ -12,13 +12,14 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from tracin_dask.errors import ObjectStoreError, PlaceError
-from tracin_dask.places.objects.errors import CREDENTIALS
+from tracin_dask.places.objects.errors import CREDENTIALS, forget_silence, is_silent
 
 Store: TypeAlias = S3Store | GCSStore | AzureStore
 _STORES: dict[str, Callable[..., Store]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
 LIMIT = "TRACIN_DASK_OBJECT_STORE_SECONDS"
 """The environment variable that says how long a request is tried."""
 LIMIT_SECONDS = 60.0
+_HASTY_SECONDS = 2.0
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "gs": ("GOOGLE_BASE_URL",),
@@ -36,12 +37,12 @@ _METADATA_ADDRESS = ("169.254.169.254", 80)
 _METADATA_SECONDS = 2.0
 
 
-@cache
 def client(root: str) -> Store:
     """Give the client of a bucket, e.g. of `s3://bucket`; nothing is sent yet.
 
     A request that fails by a lost connection, a time-out or the server's fault (429, 5xx) is sent again, with growing
-    pauses, until `limit_seconds` have passed; one attempt takes no longer than that either.
+    pauses, until `limit_seconds` have passed; one attempt takes no longer than that either. Where the store has just
+    been silent for so long, so that an error is on its way, whatever is still asked of it is tried for a short time.
 
     Raises
     ------
@@ -50,30 +51,35 @@ def client(root: str) -> Store:
     ObjectStoreError
         If there are no credentials.
     """
+    seconds = limit_seconds()
+    return _client(root, min(seconds, _HASTY_SECONDS) if is_silent(root, seconds) else seconds)
+
+
+@cache
+def _client(root: str, seconds: float) -> Store:
     scheme, _, bucket = root.partition("://")
     if not bucket:
         raise PlaceError(f"{root}: no bucket is named; expected {scheme}://BUCKET/PATH")
-    seconds = limit_seconds()
     options: dict[str, Any] = {"timeout": timedelta(seconds=seconds), "connect_timeout": timedelta(seconds=5)}
     if _endpoint(scheme).startswith("http://"):
         options["allow_http"] = True
-    kept: dict[str, Any] = {
-        "client_options": options,
-        "retry_config": {
-            "max_retries": 1000,
-            "retry_timeout": timedelta(seconds=seconds),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
-        },
-    }
+    backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2}
+    retries = {"max_retries": 1000, "retry_timeout": timedelta(seconds=seconds), "backoff": backoff}
     if scheme == "s3":
         _refuse_without_credentials(root)
     try:
-        return _STORES[scheme](bucket, **kept)
+        return _STORES[scheme](bucket, client_options=options, retry_config=retries)
     except (BaseError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise PlaceError(
             f"{root}: the settings in the environment cannot be used ({reason}); {CREDENTIALS[scheme]}"
         ) from error
+
+
+def forget_clients() -> None:
+    """Let the next request see what the environment says now."""
+    _client.cache_clear()
+    forget_silence()
 
 
 def limit_seconds() -> float:

@@ -1,8 +1,10 @@
 """Explains errors of object stores in one line: what could not be done, why, and what to do."""
 
 import errno
+import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -39,6 +41,20 @@ _WAITED = re.compile(r" in ([\d.]+(?:ns|µs|ms|s))(?:, after (\d+) retries)?")
 _REASON = re.compile(r"HTTP error: ([^\n]+)")
 
 
+_silences: dict[str, float] = {}
+"""When a bucket's store was silent last, by its URL."""
+
+
+def is_silent(root: str, seconds: float) -> bool:
+    """Tell whether a bucket's store was found silent less than so many seconds ago."""
+    return time.monotonic() - _silences.get(root, -math.inf) < seconds
+
+
+def forget_silence() -> None:
+    """Be patient with every store again."""
+    _silences.clear()
+
+
 @contextmanager
 def explained(url: str) -> Iterator[None]:
     """Explain whatever obstore raises; a missing object stays a FileNotFoundError.
@@ -64,12 +80,18 @@ def explained(url: str) -> Iterator[None]:
 
 def _message(url: str, error: Exception) -> str:
     text, scheme = str(error), url.partition(":")[0]
+    if _is_silent(error, text):
+        _silences[_root(url)] = time.monotonic()
     for is_meant, message in _KINDS:
         if is_meant(error, text):
             return f"{url}: {message(text, scheme)}"
     found = _STATUS.search(text) or _REASON.search(text)
     reason = found[1] if found else text.splitlines()[0]
     return f"{url}: the object store cannot do this: {reason}{_code_of(text)}"
+
+
+def _root(url: str) -> str:
+    return "/".join(url.split("/")[:3])
 
 
 def _is_without_credentials(_: Exception, text: str) -> bool:

@@ -7,7 +7,7 @@ from functools import cache
 
 import obstore
 
-from tracin_dask.places.objects.client import Store, client
+from tracin_dask.places.objects.client import client
 from tracin_dask.places.objects.errors import explained
 from tracin_dask.places.objects.lock import hold
 from tracin_dask.places.part import PART_SUFFIX, WRITER
@@ -15,14 +15,14 @@ from tracin_dask.places.place import StoreExistsError
 
 _AT_ONCE = 32
 """Objects that are copied at the same time."""
-_ROOT = "zarr.json"
+_GROUP = "zarr.json"
 """What makes a folder a Zarr group: it comes last, and goes first."""
 
 
-def keys_below(store: Store, key: str, url: str) -> "Iterator[obstore.ObjectMeta]":
-    """List the objects below a path; raises as `explained`."""
-    with explained(url):
-        for some in obstore.list(store, key or None):
+def keys_below(root: str, key: str) -> "Iterator[obstore.ObjectMeta]":
+    """List the objects below a path of a bucket; raises as `explained`."""
+    with explained(f"{root}/{key}"):
+        for some in obstore.list(client(root), key or None):
             yield from some
 
 
@@ -35,20 +35,20 @@ def refuse_missing_bucket(root: str) -> None:
     ObjectStoreError
         If it does not exist, or as `explained`.
     """
-    next(keys_below(client(root), "", root), None)
+    next(keys_below(root, ""), None)
 
 
-def delete_below(store: Store, keys: Sequence[str], url: str) -> None:
+def delete(root: str, keys: Sequence[str]) -> None:
     """Delete objects, those first that make a folder a Zarr group; raises as `explained`."""
-    first = [key for key in keys if _is_root(key)]
-    for some in (first, [key for key in keys if not _is_root(key)]):
+    first = [key for key in keys if _is_group(key)]
+    for some in (first, [key for key in keys if not _is_group(key)]):
         if some:
-            with explained(url), contextlib.suppress(FileNotFoundError):
-                obstore.delete(store, some)
+            with explained(f"{root}/{some[0]}"), contextlib.suppress(FileNotFoundError):
+                obstore.delete(client(root), some)
 
 
 @contextlib.contextmanager
-def new_folder(store: Store, key: str, url: str, *, overwrite: bool) -> Iterator[str]:
+def new_folder(root: str, key: str, *, overwrite: bool) -> Iterator[str]:
     """Give the path `<key>.part` to fill; its objects are copied to `key` when the block ends without an error.
 
     The store copies them itself. Between the first and the last copy, there is no `zarr.json` at `key`, so neither an
@@ -61,61 +61,60 @@ def new_folder(store: Store, key: str, url: str, *, overwrite: bool) -> Iterator
     StoreExistsError
         If `key` exists and is not to be overwritten, or is an object.
     """
-    part, part_url = f"{key}{PART_SUFFIX}", f"{url}{PART_SUFFIX}"
+    part = f"{key}{PART_SUFFIX}"
     lock = f"{part}/{WRITER}"
-    _refuse_existing(store, key, url, overwrite=overwrite)
-    with hold(store, lock, f"{part_url}/{WRITER}", part_url):
-        _refuse_existing(store, key, url, overwrite=overwrite)
-        _clear(store, part, part_url, lock)
+    _refuse_existing(root, key, overwrite=overwrite)
+    with hold(root, lock, f"{root}/{part}"):
+        _refuse_existing(root, key, overwrite=overwrite)
+        _clear(root, part, lock)
         is_taking = False
         try:
             yield part
             is_taking = True
-            _take_place(store, (part, key), url, lock)
+            _take_place(root, part, key)
         except BaseException:
             with contextlib.suppress(OSError):  # the first error says more
-                _clear(store, part, part_url, lock)
                 if is_taking:
-                    _clear(store, key, url, "")
+                    _clear(root, key)
+                _clear(root, part, lock)
             raise
-        _clear(store, part, part_url, lock)
+        _clear(root, part, lock)
 
 
-def _refuse_existing(store: Store, key: str, url: str, *, overwrite: bool) -> None:
+def _refuse_existing(root: str, key: str, *, overwrite: bool) -> None:
     """Refuse what must stay; a folder that an interrupted process has not finished is none."""
-    names = [found["path"].removeprefix(f"{key}/") for found in keys_below(store, key, url)]
+    url = f"{root}/{key}"
+    names = {found["path"].removeprefix(f"{key}/") for found in keys_below(root, key)}
     if not names:
         with explained(url), contextlib.suppress(FileNotFoundError):
-            obstore.head(store, key)
+            obstore.head(client(root), key)
             raise StoreExistsError(f"{url}: a file is here, not a folder; choose another output")
     if names and not overwrite and WRITER not in names:
         raise StoreExistsError(f"{url}: exists already; choose another output or pass --overwrite (overwrite=True)")
 
 
-def _clear(store: Store, key: str, url: str, kept: str) -> None:
-    delete_below(store, [found["path"] for found in keys_below(store, key, url) if found["path"] != kept], url)
+def _clear(root: str, key: str, kept: str = "") -> None:
+    delete(root, [found["path"] for found in keys_below(root, key) if found["path"] != kept])
 
 
-def _take_place(store: Store, paths: tuple[str, str], url: str, lock: str) -> None:
+def _take_place(root: str, part: str, key: str) -> None:
     """Copy all objects of a folder to another one, which is marked as unfinished until the last one is there."""
-    part, key = paths
     mark = f"{key}/{WRITER}"
-    with explained(url):
-        obstore.put(store, mark, b"", use_multipart=False)
-    _clear(store, key, url, mark)
-    found = [each["path"] for each in keys_below(store, part, url) if each["path"] != lock]
-    last = f"{part}/{_ROOT}"
+    with explained(f"{root}/{mark}"):
+        obstore.put(client(root), mark, b"", use_multipart=False)
+    _clear(root, key, mark)
+    names = [found["path"].removeprefix(f"{part}/") for found in keys_below(root, part)]
 
-    def copy(source: str) -> None:
-        with explained(url):
-            obstore.copy(store, source, f"{key}{source.removeprefix(part)}")
+    def copy(name: str) -> None:
+        with explained(f"{root}/{key}/{name}"):
+            obstore.copy(client(root), f"{part}/{name}", f"{key}/{name}")
 
     with ThreadPoolExecutor(_AT_ONCE) as copying:
-        list(copying.map(copy, [each for each in found if each != last]))
-    if last in found:
-        copy(last)
-    delete_below(store, [mark], url)
+        list(copying.map(copy, [name for name in names if name not in {WRITER, _GROUP}]))
+    if _GROUP in names:
+        copy(_GROUP)
+    delete(root, [mark])
 
 
-def _is_root(key: str) -> bool:
-    return key.rpartition("/")[2] == _ROOT
+def _is_group(key: str) -> bool:
+    return key.rpartition("/")[2] == _GROUP

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import socket
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,13 +13,17 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from tracin_dask.places.lock import Holder
-from tracin_dask.places.objects.client import Store
+from tracin_dask.places.objects.client import Store, client
 from tracin_dask.places.objects.errors import explained
 from tracin_dask.places.place import BusyError
 
+_TOKEN = "token"  # noqa: S105 - tells two locks of one process apart
+_held: set[str] = set()
+"""The tokens of the locks that this process holds."""
+
 
 @contextlib.contextmanager
-def hold(store: Store, key: str, url: str, what: str) -> Iterator[None]:
+def hold(root: str, key: str, what: str) -> Iterator[None]:
     """Hold an object as a lock until the block ends, and delete it then; `what` is for the message.
 
     The lock of a process that was killed stays. It is taken over if that process ran on this machine; else the message
@@ -28,15 +34,26 @@ def hold(store: Store, key: str, url: str, what: str) -> Iterator[None]:
     BusyError
         If another process holds it, or another thread of this one; the message names the process.
     """
-    content = json.dumps(asdict(Holder.this_process()) | {"token": uuid.uuid4().hex}).encode()
+    token, url = uuid.uuid4().hex, f"{root}/{key}"
+    content = json.dumps(asdict(Holder.this_process()) | {_TOKEN: token}).encode()
     with explained(url):
+        store = client(root)
         if not _made(store, key, content) and not _taken_over(store, key, content):
             raise BusyError(_busy(store, key, url, what))
+    _held.add(token)
     try:
         yield
-    finally:
-        with explained(url), contextlib.suppress(FileNotFoundError):
-            obstore.delete(store, key)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error says more
+            _let_go(root, key, token)
+        raise
+    _let_go(root, key, token)
+
+
+def _let_go(root: str, key: str, token: str) -> None:
+    _held.discard(token)
+    with explained(f"{root}/{key}"), contextlib.suppress(FileNotFoundError):
+        obstore.delete(client(root), key)
 
 
 def _made(store: Store, key: str, content: bytes) -> bool:
@@ -51,10 +68,9 @@ def _made(store: Store, key: str, content: bytes) -> bool:
 def _taken_over(store: Store, key: str, content: bytes) -> bool:
     """Replace the object of a process that has ended; only one process can replace the same version."""
     found, version = _content(store, key)
-    holder = _holder(found)
     if version is None:
         return _made(store, key, content)
-    if holder is None or not holder.is_gone():
+    if not _is_gone(found):
         return False
     try:
         obstore.put(store, key, content, mode=version, use_multipart=False)
@@ -72,6 +88,15 @@ def _content(store: Store, key: str) -> "tuple[bytes, obstore.UpdateVersion | No
     told = {name: found.meta[name] for name in ("e_tag", "version")}
     version = cast("obstore.UpdateVersion", {name: text for name, text in told.items() if text is not None})
     return bytes(found.bytes()), version
+
+
+def _is_gone(content: bytes) -> bool:
+    """Tell whether whoever made the lock has surely ended; this process holds no lock that it could not delete."""
+    holder = _holder(content)
+    if holder is None or holder.is_gone():
+        return holder is not None
+    is_mine = (holder.host, holder.process) == (socket.gethostname(), os.getpid())
+    return is_mine and json.loads(content).get(_TOKEN) not in _held
 
 
 def _holder(content: bytes) -> Holder | None:

@@ -20,12 +20,12 @@ import obstore
 
 from tracin_dask.places.objects.client import Store, client
 from tracin_dask.places.objects.errors import explained
-from tracin_dask.places.objects.folder import delete_below, keys_below, new_folder, refuse_missing_bucket
+from tracin_dask.places.objects.folder import delete, keys_below, new_folder, refuse_missing_bucket
 from tracin_dask.places.objects.lock import hold
 from tracin_dask.places.objects.reader import ObjectReader
 
 if TYPE_CHECKING:
-    from zarr.storage import StorePath
+    from zarr.storage import StoreLike
 
 _SPOOLED_BYTES = 1 << 26
 """What is written lies in memory up to so many bytes, and in a nameless temporary file beyond."""
@@ -87,7 +87,7 @@ class ObjectPlace:
 
     def is_folder(self) -> bool:
         """Tell whether any object lies below this path; raises as `explained`, also for a missing bucket."""
-        return next(keys_below(self._store, self.key, str(self)), None) is not None
+        return next(keys_below(self.root, self.key), None) is not None
 
     def num_bytes(self) -> int:
         """Return the size of the object, or of all objects below this path."""
@@ -95,7 +95,7 @@ class ObjectPlace:
             with explained(str(self)):
                 return obstore.head(self._store, self.key)["size"]
         except FileNotFoundError:
-            return sum(found["size"] for found in keys_below(self._store, self.key, str(self)))
+            return sum(found["size"] for found in keys_below(self.root, self.key))
 
     def open(self) -> BufferedReader:
         """Open the object for reading; raises as `explained`."""
@@ -117,12 +117,12 @@ class ObjectPlace:
     @contextlib.contextmanager
     def new_folder(self, *, overwrite: bool = False) -> Iterator["ObjectPlace"]:
         """Give an empty folder to fill; raises as `folder.new_folder`."""
-        with new_folder(self._store, self.key, str(self), overwrite=overwrite) as part:
+        with new_folder(self.root, self.key, overwrite=overwrite) as part:
             yield ObjectPlace(root=self.root, key=part)
 
     def lock(self, what: str) -> AbstractContextManager[None]:
         """Hold this object as a lock; raises as `hold`."""
-        return hold(self._store, self.key, str(self), what)
+        return hold(self.root, self.key, what)
 
     def find(self, pattern: str) -> list["ObjectPlace"]:
         """List what lies in this folder under a shell pattern; hidden files match only `.*`."""
@@ -139,7 +139,7 @@ class ObjectPlace:
     def _paths(self, key: str, *, is_deep: bool) -> Iterator[str]:
         """List the paths of all objects below a path, or of the objects and folders just below it."""
         if is_deep:
-            yield from (found["path"] for found in keys_below(self._store, key, str(self)))
+            yield from (found["path"] for found in keys_below(self.root, key))
             return
         with explained(str(self)):
             level = obstore.list_with_delimiter(self._store, key or None)
@@ -161,18 +161,16 @@ class ObjectPlace:
         key = f"{self.key}.{uuid.uuid4().hex}.check"
         with explained(str(self)):
             obstore.put(self._store, key, b"", use_multipart=False)
-        delete_below(self._store, [key], str(self))
+        delete(self.root, [key])
 
     def free_bytes(self) -> None:
         """Return None: nobody knows."""
 
-    def zarr_store(self) -> "StorePath":
+    def zarr_store(self) -> "StoreLike":
         """Return what Zarr reads and writes this folder through."""
-        from zarr.storage import StorePath  # noqa: PLC0415 - slow to import
+        from tracin_dask.places.objects.zarr_store import FolderStore  # noqa: PLC0415 - Zarr is slow to import
 
-        from tracin_dask.places.objects.zarr_store import ExplainedStore  # noqa: PLC0415 - for the same reason
-
-        return StorePath(ExplainedStore.of(self.root), self.key)
+        return FolderStore.of(self.root, self.key)
 
     def local_path(self) -> None:
         """Return None: the bytes lie elsewhere."""

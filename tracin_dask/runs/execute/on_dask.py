@@ -274,9 +274,12 @@ class OnDask:
         missing = self._ask(on_worker.missing, [*needed, *files])
         for worker, paths in missing.items():
             for path in needed.keys() & paths.keys():
-                remedy = "; put it on a file system that all workers share and give that path"
-                reason = f": {paths[path]}" if paths[path] else remedy
-                raise ClusterError(f"worker {worker} does not see the {needed[path]} {path}{reason}")
+                if paths[path]:
+                    raise ClusterError(f"worker {worker} cannot read the {needed[path]}: {paths[path]}")
+                raise ClusterError(
+                    f"worker {worker} does not see the {needed[path]} {path}; "
+                    "put it on a file system that all workers share and give that path"
+                )
         unseen = {path for paths in missing.values() for path in paths}
         unseen |= {str(file.path) for file in self._job.checkpoints if file.is_pickle}
         return list(missing), self._send_weights(unseen) if unseen else None
