@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractContextManager
 
-from zarr.abc.store import ByteRequest, Store
+from zarr.abc.store import ByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
 from tracin_dask.places.objects import client
 from tracin_dask.places.objects.errors import explained
+from tracin_dask.places.objects.whole_objects import WholeObjects
 
 
 class FolderStore(ObjectStore[client.Store]):
@@ -18,6 +19,7 @@ class FolderStore(ObjectStore[client.Store]):
         """Take a bucket, its URL, and the path of the folder."""
         super().__init__(store, read_only=read_only)
         self._root, self._folder = root, folder
+        self._whole = WholeObjects(store)
 
     @classmethod
     def of(cls, root: str, folder: str) -> "FolderStore":
@@ -38,9 +40,17 @@ class FolderStore(ObjectStore[client.Store]):
         return hash((self._root, self._folder))
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Read an object or a part of it; None if there is none."""
+        """Read an object or a part of it; None if there is none.
+
+        Zarr asks for the index of a shard and for its chunks one after the other: a shard is read whole.
+        """
+        path = self._path(key)
         with self._explained(key):
-            return await super().get(self._path(key), prototype, byte_range)
+            if self.read_only and isinstance(byte_range, RangeByteRequest | SuffixByteRequest):
+                whole = await self._whole.get(path)
+                if whole is not None:
+                    return prototype.buffer.from_bytes(_part(whole, byte_range))
+            return await super().get(path, prototype, byte_range)
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -104,3 +114,9 @@ class FolderStore(ObjectStore[client.Store]):
 
     def _explained(self, key: str) -> AbstractContextManager[None]:
         return explained(f"{self._root}/{self._path(key)}")
+
+
+def _part(whole: memoryview, asked: RangeByteRequest | SuffixByteRequest) -> bytes:
+    if isinstance(asked, RangeByteRequest):
+        return bytes(whole[asked.start : asked.end])
+    return bytes(whole[max(0, len(whole) - asked.suffix) :])
