@@ -18,6 +18,7 @@ from dask.utils import parse_bytes
 from tracin_dask.errors import ClusterError, ConfigError
 from tracin_dask.limits import MOST_BYTES, MOST_THREADS, MOST_WORKERS, short
 from tracin_dask.patience import Patience
+from tracin_dask.versions import refuse_other_versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,6 +27,7 @@ _LIMITS = {"workers": MOST_WORKERS, "threads_per_worker": MOST_THREADS, "memory_
 _NO_ANSWER = "Timed out trying to connect"
 """How Dask's error begins if a worker does not answer."""
 _ASK_AGAIN_SECONDS = 0.5
+_WAITS = "not all workers answer; the run waits for them"
 _CONTAINER_LIMITS = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     "/sys/fs/cgroup/memory/memory.soft_limit_in_bytes",
@@ -139,7 +141,7 @@ def ask(
     """
     from distributed.comm.core import CommClosedError  # noqa: PLC0415 - takes long, and only clusters need it
 
-    with Patience().telling("not all workers answer; the run waits for them"):
+    with Patience().telling(_WAITS):
         while True:
             check()
             try:
@@ -161,11 +163,13 @@ def of_client(client: "Client", device_limit: str = str(MEMORY_SHARE)) -> Resour
     Raises
     ------
     ClusterError
-        If there is no worker.
+        If there is no worker, or scheduler and workers have other versions of Python or packages than this process.
     """
     workers = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         raise ClusterError("the cluster has no workers; start some and try again")
+    with Patience().telling(_WAITS):
+        refuse_other_versions(client)
     per_host = Counter(worker["host"] for worker in workers.values())
     cpus = ask(client, cpu_count)
     limits = [worker["memory_limit"] or memory_limit() for worker in workers.values()]

@@ -8,6 +8,7 @@ from tracin_dask.clusters.spec_file import read_cluster
 from tracin_dask.errors import ConfigError
 
 ADDRESS_SCHEMES = ("tcp://", "tls://", "ws://", "wss://", "ucx://")
+WEB_SCHEMES = ("http://", "https://")
 
 
 def parse_cluster(text: str) -> Cluster:
@@ -24,6 +25,11 @@ def parse_cluster(text: str) -> Cluster:
         return read_cluster(text)
     if text.startswith(ADDRESS_SCHEMES) or text.endswith(".json"):
         return find_kind("address")(address=text)
+    if text.startswith(WEB_SCHEMES):
+        raise ConfigError(
+            f"{text} is the address of a web page, such as Dask's dashboard; give the scheduler's, such as "
+            "tcp://10.0.0.1:8786, or for dask-gateway a specification file (`tracin-dask cluster init gateway`)"
+        )
     if text not in KINDS:
         raise ConfigError(
             f"unknown cluster {text!r}; expected auto, {', '.join(KINDS)}, a specification file (.yaml), the address "
