@@ -3,10 +3,13 @@
 import shlex
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tracin_dask.clusters.slurm import Slurm, cluster_options, job_script
+from tracin_dask.clusters.allocation import batch_script, runner_options
+from tracin_dask.clusters.job_options import cluster_options, job_script
+from tracin_dask.clusters.slurm import Slurm
 from tracin_dask.errors import ConfigError
 from tracin_dask.resources import Machine, Resources, WorkerOptions
 
@@ -61,6 +64,40 @@ def test_the_script_of_a_slurm_job_has_the_settings_of_the_site():
     for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=64G", "#SBATCH -t 1-00:00:00", "#SBATCH --gres=gpu:4"):
         assert line in script.splitlines(), script
     assert script.index("module load cuda") < script.index("/site/python -m dask_cuda.cli tcp://10.0.0.1:8786")
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "not_asked"),
+    [
+        ({}, ["--mem=64G", "--gres=gpu:4"], ["--exclusive"]),
+        ({"memory_option": "mem-per-cpu"}, ["--mem-per-cpu=8192M"], ["--mem="]),
+        ({"memory_option": "none"}, [], ["--mem"]),
+        ({"gpu_type": "a100"}, ["--gres=gpu:a100:4"], []),
+        ({"gpu_option": "gpus-per-node", "gpu_type": "h100"}, ["--gpus-per-node=h100:4"], ["--gres"]),
+        ({"gpu_option": "gpus"}, ["--gpus=4"], ["--gres"]),
+        ({"gpu_option": "none"}, [], ["--gres", "--gpus"]),
+        ({"constraint": "a100&nvlink", "exclusive": True}, ["--constraint=a100&nvlink", "--exclusive"], []),
+        ({"directives": ("--reservation=mine", "--nice=5")}, ["--reservation=mine", "--nice=5"], []),
+    ],
+)
+def test_settings_of_a_site_are_options_of_sbatch(settings, asked, not_asked):
+    site = replace(GPUS, **{"directives": ()} | settings)
+    scripts = [job_script(site), batch_script(site, Path("site.yaml"), ["--top-k", "5"]).replace("65536M", "64G")]
+    for script in scripts:
+        options = [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
+        assert [option for option in asked if option not in options] == [], script
+        assert [option for option in options if option.startswith(tuple(not_asked))] == [], script
+
+
+def test_gpu_workers_start_even_where_sbatch_is_not_asked_for_gpus():
+    assert "-m dask_cuda.cli" in job_script(replace(GPUS, gpu_option="none"))
+
+
+def test_a_submitted_run_listens_where_its_site_says():
+    site = replace(GPUS, scheduler_interface="eth0", dashboard_address="127.0.0.1:8787")
+    options = runner_options(site)
+    assert options["scheduler_options"] == {"interface": "eth0", "dashboard_address": "127.0.0.1:8787"}
+    assert options["worker_options"]["interface"] == "ib0"
 
 
 @pytest.mark.parametrize(("site", "expected"), [(CPUS, (2, 8, 64 * GIB)), (GPUS, (8, 2, 16 * GIB))])

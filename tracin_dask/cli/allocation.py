@@ -10,7 +10,8 @@ import yaml
 
 from tracin_dask.cli.main import call
 from tracin_dask.clusters.allocation import read_site, runner_options
-from tracin_dask.clusters.slurm import Slurm, jobqueue
+from tracin_dask.clusters.job_options import jobqueue
+from tracin_dask.clusters.slurm import Slurm
 from tracin_dask.runs import TASKS
 
 WAIT_MINUTES = 5
@@ -22,7 +23,7 @@ def main() -> None:
     path, *words = sys.argv[1:]
     site = read_site(path)
     Path(site.logs).mkdir(parents=True, exist_ok=True)
-    with jobqueue().slurm.SLURMRunner(**runner_options(site, preload=[TASKS])) as runner:
+    with jobqueue(site.title).slurm.SLURMRunner(**runner_options(site, preload=[TASKS])) as runner:
         there = Path(site.logs) / f"cluster-{runner.job_id}.yaml"
         there.write_text(yaml.safe_dump(running(site, runner.scheduler_address)))
         call(["run", "--threads-per-worker", str(site.threads_per_worker), *words, "--cluster", str(there)])

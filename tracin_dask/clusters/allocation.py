@@ -46,12 +46,12 @@ def batch_script(site: Slurm, spec_path: Path, words: Sequence[str]) -> str:
         f"--nodes={site.jobs}",
         f"--ntasks={site.jobs}",
         f"--cpus-per-task={site.cpus_per_job}",
-        f"--mem={site.memory_per_job // 2**20}M",
+        *site.memory_directives,
         f"--time={site.walltime}",
         f"--output={site.logs}/run-%j.log",
         *([f"--partition={site.queue}"] if site.queue else []),
         *([f"--account={site.account}"] if site.account else []),
-        *([f"--gres=gpu:{site.gpus_per_job}"] if site.gpus_per_job else []),
+        *site.node_directives,
         *site.directives,
     ]
     num_processes = NUM_HELPERS + site.jobs * processes_per_node(site)
@@ -86,7 +86,7 @@ def runner_options(site: Slurm, preload: Sequence[str] = ()) -> dict[str, Any]:
         worker |= {"nthreads": 1, "preload": list(preload)}
     return {
         "scheduler_file": f"{site.logs}/scheduler-{{job_id}}.json",
-        "scheduler_options": site.listen | {"dashboard_address": ":8787"},
+        "scheduler_options": site.scheduler_listen | {"dashboard_address": site.dashboard_address},
         "worker_class": "dask_cuda.CUDAWorker" if site.gpus_per_job else "distributed.Nanny",
         "worker_options": worker,
     }

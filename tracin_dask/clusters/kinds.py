@@ -16,6 +16,10 @@ KINDS = {
     "local": "tracin_dask.clusters.local:Local",
     "cuda": "tracin_dask.clusters.cuda:Cuda",
     "slurm": "tracin_dask.clusters.slurm:Slurm",
+    "pbs": "tracin_dask.clusters.pbs:Pbs",
+    "lsf": "tracin_dask.clusters.lsf:Lsf",
+    "sge": "tracin_dask.clusters.sge:Sge",
+    "htcondor": "tracin_dask.clusters.htcondor:HTCondor",
     "address": "tracin_dask.clusters.address:Address",
 }
 """The kinds that come with the package; a specification file may also name your own as `package.module:Class`."""

@@ -91,11 +91,25 @@ def count(node: Node) -> int:
 
 
 def size(node: Node) -> int:
-    """Read a size in bytes."""
-    number = bytes_of(text(node))
+    """Read a size in bytes, with its unit: a number alone means MB to Slurm and bytes to Dask."""
+    written = text(node)
+    if written.isdecimal():
+        raise ValueError(f"expected a size with its unit, such as 16GiB; for Slurm's megabytes write {written}MiB")
+    number = bytes_of(written)
     if number is None:
         raise ValueError("expected a size such as 16GiB")
     return number
+
+
+def choice(*words: str) -> Callable[[Node], str]:
+    """Give the reader of one of some words."""
+
+    def read(node: Node) -> str:
+        if text(node) not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return text(node)
+
+    return read
 
 
 def yes_or_no(node: Node) -> bool:
