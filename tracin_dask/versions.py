@@ -35,6 +35,14 @@ def refuse_other_versions(client: "Client") -> None:
         raise ClusterError(f"{title} at {address}{others} has {told}; {remedy(host, here)}")
 
 
+def of_this_process() -> dict[str, str | None]:
+    """Give the versions of this process."""
+    from distributed.versions import get_versions  # noqa: PLC0415 - distributed is slow to import
+
+    answer: Any = get_versions(packages=list(PACKAGES))
+    return of_answer(answer["packages"])
+
+
 def of_answer(packages: Mapping[str, Any]) -> dict[str, str | None]:
     """Give Python's version and those of the packages, None where one is missing, from an answer of Dask."""
     return {"Python": ".".join(str(packages["python"]).split(".")[:2])} | {name: packages[name] for name in PACKAGES}

@@ -172,7 +172,7 @@ def test_what_jobs_wait_for_and_their_last_words_are_in_the_error(monkeypatch):
         pytest.raises(
             ClusterError,
             match=r"no worker after 1 minutes; jobs: 1 tracin-dask waits for nodes; 2 .*; the output of the jobs is in "
-            r"tracin-dask-logs; 1\.OU ends with: no module named torch",
+            r"tracin-dask-logs; 1\.OU says: no module named torch",
         ),
         site.open(Start()),
     ):

@@ -10,6 +10,7 @@ from typing import Any
 
 from distributed import Client, Status
 
+from tracin_dask.clusters.log_end import last_words
 from tracin_dask.errors import ClusterError
 
 logger = logging.getLogger(__name__)
@@ -23,8 +24,6 @@ MINUTE = 60
 SCRIPT = "worker.sh"
 """The script of a job, in the folder of logs."""
 MOST_LINES = 10
-END_BYTES = 4096
-"""How much of the end of a log is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,21 +122,14 @@ def _states(cluster: Any, queue: JobQueue) -> str:  # noqa: ANN401 - dask-jobque
 
 
 def _last_words(queue: JobQueue) -> str:
-    """Give the last line of the newest log of these jobs, which often says why no worker comes."""
+    """Give the last words of the newest log of these jobs, which often say why no worker comes."""
     logs = [path for path in queue.logs.glob("*") if path.suffix != ".sh" and path.is_file()]
-    ends = {path: _last_line(path) for path in logs if path.stat().st_mtime >= queue.started}
+    ends = {path: last_words(path) for path in logs if path.stat().st_mtime >= queue.started}
     said = [path for path, line in ends.items() if line]
     if not said:
         return ""
     newest = max(said, key=lambda path: path.stat().st_mtime)
-    return f"; {newest.name} ends with: {ends[newest]}"
-
-
-def _last_line(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - END_BYTES))
-        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+    return f"; {newest.name} says: {ends[newest]}"
 
 
 def _of_the_program(message: str) -> str:

@@ -20,6 +20,7 @@ KINDS = {
     "lsf": "tracin_dask.clusters.lsf:Lsf",
     "sge": "tracin_dask.clusters.sge:Sge",
     "htcondor": "tracin_dask.clusters.htcondor:HTCondor",
+    "ssh": "tracin_dask.clusters.ssh:Ssh",
     "address": "tracin_dask.clusters.address:Address",
 }
 """The kinds that come with the package; a specification file may also name your own as `package.module:Class`."""

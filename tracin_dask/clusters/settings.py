@@ -17,6 +17,7 @@ _REQUIRED: Any = object()
 
 MOST_DIGITS = 6
 """Of a whole number, such as one of jobs."""
+MOST_PORT = 65535
 _WALLTIME = re.compile(r"(?:(\d{1,4})-)?(\d{1,3}):(\d{2}):(\d{2})")
 
 
@@ -58,15 +59,16 @@ def shell(node: Node) -> str:
 
 def texts(node: Node) -> tuple[str, ...]:
     """Read a list of texts."""
-    return tuple(text(entry) for entry in _entries(node))
+    return tuple(text(entry) for entry in entries(node))
 
 
 def shell_commands(node: Node) -> tuple[str, ...]:
     """Read a list of commands, each of one or more lines."""
-    return tuple(shell(entry) for entry in _entries(node))
+    return tuple(shell(entry) for entry in entries(node))
 
 
-def _entries(node: Node) -> list[Node]:
+def entries(node: Node) -> list[Node]:
+    """Give the entries of a list."""
     if node.id != "sequence":
         raise ValueError("expected a list, one entry per line after `- `")
     return list(node.value)
@@ -80,6 +82,14 @@ def whole_number(node: Node) -> int:
     if len(written) > MOST_DIGITS:
         raise ValueError(f"expected a whole number of at most {MOST_DIGITS} digits")
     return int(written)
+
+
+def port(node: Node) -> int:
+    """Read the number of a port; 0 is any free one."""
+    number = whole_number(node)
+    if number > MOST_PORT:
+        raise ValueError(f"expected a port from 0 to {MOST_PORT}")
+    return number
 
 
 def count(node: Node) -> int:

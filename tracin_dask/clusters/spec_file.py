@@ -59,6 +59,8 @@ def _values(path: str | Path, entries: Entries, name: str, kind: Kind) -> dict[s
             raise ConfigError(f"{where}: unknown setting of kind {name}; expected one of {', '.join(known)}")
         try:
             values[setting] = known[setting].metadata["read"](node)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
         except ValueError as error:
             raise ConfigError(f"{where}: {error}, not {_shown(node)}") from None
     return values
