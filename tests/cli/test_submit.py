@@ -1,6 +1,7 @@
 """`tracin-dask submit` without Slurm: output, and refusals before anything is queued."""
 
 import pytest
+import yaml
 
 from tracin_dask.errors import ConfigError
 
@@ -25,6 +26,16 @@ def test_submit_dry_run_prints_the_script(tool, site, words):
     assert f"-m tracin_dask.cli.allocation {site} {' '.join(words)}" in told
 
 
+def test_submit_dry_run_prints_the_manifest_of_a_job_for_kubernetes(tool, tmp_path, words):
+    path = tmp_path / "pods.yaml"
+    path.write_text("kind: kubernetes\nimage: mine:1\nworkers: 2\nmemory_per_worker: 4GiB\n")
+    manifest = yaml.safe_load(tool("submit", "--dry-run", path, *words).output)
+    assert manifest["kind"] == "DaskJob"
+    assert manifest["spec"]["cluster"]["spec"]["worker"]["replicas"] == 2
+    (script,) = manifest["spec"]["job"]["spec"]["containers"][0]["args"][1:]
+    assert f"exec python -m tracin_dask run {' '.join(words)} --cluster /tmp/cluster.yaml" in script
+
+
 def test_submit_refuses_invalid_run_options_before_submitting(tool, site, words):
     told = tool("submit", "--dry-run", site, *words, "--top-k", "many")
     assert told.exit_code == 2
@@ -46,5 +57,5 @@ def test_submit_refuses_the_cluster_option(tool, site, words):
 def test_submit_refuses_a_specification_of_another_kind(tool, tmp_path, words):
     path = tmp_path / "here.yaml"
     path.write_text("kind: local\n")
-    with pytest.raises(ConfigError, match="is not of kind slurm; `tracin-dask cluster init slurm` writes such a file"):
+    with pytest.raises(ConfigError, match="is not of kind slurm or kubernetes; `tracin-dask cluster init slurm`"):
         tool("submit", path, *words)

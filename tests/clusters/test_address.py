@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from distributed import LocalCluster
 
-from tracin_dask.clusters import address
+from tracin_dask.clusters import address, attached
 from tracin_dask.clusters.cluster import Start
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.errors import ClusterError
@@ -83,7 +83,7 @@ def test_a_client_that_looks_for_a_lost_scheduler_is_closed_without_a_traceback(
 
 @pytest.mark.fault("an address where no scheduler answers", promised="one message")
 def test_an_address_without_answer_is_refused(monkeypatch):
-    monkeypatch.setattr(address, "TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr(attached, "TIMEOUT_SECONDS", 1.0)
     where = f"tcp://127.0.0.1:{free_port()}"
     with (
         pytest.raises(ClusterError, match=f"no scheduler answers at {where} within 1 s .*; start one with `dask sched"),

@@ -1,4 +1,4 @@
-"""`tracin-dask submit`: a whole run as one job of Slurm."""
+"""`tracin-dask submit`: a whole run as one job of Slurm or Kubernetes."""
 
 from pathlib import Path
 
@@ -12,14 +12,15 @@ from tracin_dask.errors import ConfigError
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, no_args_is_help=True
 )
-@click.option("--dry-run", is_flag=True, help="Print the job's script instead of submitting it.")
+@click.option("--dry-run", is_flag=True, help="Print the job's script or manifest instead of submitting it.")
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="RUN-OPTIONS...")
 def command(spec: Path, words: tuple[str, ...], *, dry_run: bool) -> None:
-    """Submit a whole run to Slurm as one job, which needs no other process to go on.
+    """Submit a whole run to Slurm or Kubernetes as one job, which needs no other process to go on.
 
-    SPEC is a file of kind slurm (`tracin-dask cluster init slurm`): `jobs` is the number of nodes. RUN-OPTIONS are
-    those of `tracin-dask run`, without --cluster. Paths are seen from the folder where this is called.
+    SPEC is a file of kind slurm (`tracin-dask cluster init slurm`), where `jobs` is the number of nodes, or of kind
+    kubernetes. RUN-OPTIONS are those of `tracin-dask run`, without --cluster. Paths are seen from the folder where this
+    is called, on Kubernetes from the pods.
 
     A run that was cut off, by its walltime for instance, goes on where it stopped when the same command is given again.
 

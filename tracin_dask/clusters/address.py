@@ -1,7 +1,6 @@
 """A cluster that somebody else started, found by the address or the file of its scheduler."""
 
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,19 +9,16 @@ from pathlib import Path
 import dask
 from distributed import Client
 from distributed.comm.addressing import normalize_address
-from distributed.versions import VersionMismatchWarning
 
 from tracin_dask.clusters import settings, tls
+from tracin_dask.clusters.attached import attached_client
 from tracin_dask.clusters.cluster import OpenCluster, Start
-from tracin_dask.clusters.scheduler_probe import refuse_no_scheduler
 from tracin_dask.clusters.settings import setting
 from tracin_dask.clusters.started import close_client
 from tracin_dask.errors import ClusterError, ConfigError
 from tracin_dask.monitor.watch import Watch
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
-TIMEOUT_SECONDS = 10.0
-"""How long a scheduler may take to say who it is, and again to take this process as a client."""
 MINUTE = 60
 """In seconds."""
 
@@ -74,15 +70,9 @@ class Address:
         """
         stated = _address_in(Path(self.address)) if self.address.endswith(".json") else self.address
         scheduler = str(normalize_address(stated))
-        try:
-            with dask.config.set(tls.dask_settings(self)):
-                self._check_certificates(scheduler)
-                refuse_no_scheduler(scheduler, TIMEOUT_SECONDS)
-                client = _client(scheduler)
-        except (OSError, TimeoutError) as error:
-            raise ClusterError(
-                f"the scheduler at {self.address} takes no clients ({error}); start it again, or look at its messages"
-            ) from error
+        with dask.config.set(tls.dask_settings(self)):
+            self._check_certificates(scheduler)
+            client = attached_client(scheduler)
         try:
             self._wait_for_workers(client)
             with Watch(client, start.patience):  # a worker that is stopped does not answer
@@ -110,13 +100,6 @@ class Address:
                 f"the scheduler at {self.address} has {there or 'no'} worker(s) after {self.wait_minutes} minute(s), "
                 f"not {self.workers}; start some with `dask worker ADDRESS --nthreads 1`"
             ) from error
-
-
-def _client(scheduler: str) -> Client:
-    """Connect without Dask's own table of versions, which are compared later."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VersionMismatchWarning)
-        return Client(scheduler, timeout=TIMEOUT_SECONDS)
 
 
 def _address_in(scheduler_file: Path) -> str:

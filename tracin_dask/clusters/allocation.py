@@ -29,7 +29,9 @@ def read_site(path: Path | str) -> Slurm:
     """
     site = parse_cluster(str(path))
     if not isinstance(site, Slurm):
-        raise ConfigError(f"{path} is not of kind slurm; `tracin-dask cluster init slurm` writes such a file")
+        raise ConfigError(
+            f"{path} is not of kind slurm or kubernetes; `tracin-dask cluster init slurm` writes such a file"
+        )
     if site.tls_cert is not None:
         raise ConfigError(f"{path}: tls_cert: a run in one job has no certificates; leave them out, or use --cluster")
     return site

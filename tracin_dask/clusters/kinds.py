@@ -21,6 +21,7 @@ KINDS = {
     "sge": "tracin_dask.clusters.sge:Sge",
     "htcondor": "tracin_dask.clusters.htcondor:HTCondor",
     "ssh": "tracin_dask.clusters.ssh:Ssh",
+    "kubernetes": "tracin_dask.clusters.kubernetes:Kubernetes",
     "address": "tracin_dask.clusters.address:Address",
 }
 """The kinds that come with the package; a specification file may also name your own as `package.module:Class`."""

@@ -1,7 +1,7 @@
 """Certificates of a cluster of several machines: stated in its specification file, or in Dask's own configuration."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from distributed.security import Security
@@ -11,6 +11,7 @@ from tracin_dask.errors import ConfigError
 Role = Literal["client", "scheduler", "worker"]
 ENCRYPTED = ("tls://", "wss://")
 """Schemes of addresses."""
+FILES = ("tls_ca_file", "tls_cert", "tls_key")
 _COMM = "distributed.comm.tls"
 
 
@@ -42,7 +43,7 @@ def refuse_half(stated: Stated) -> None:
     ConfigError
         With the settings that are missing.
     """
-    values = {name: getattr(stated, name) for name in ("tls_ca_file", "tls_cert", "tls_key")}
+    values = {name: getattr(stated, name) for name in FILES}
     missing = [name for name, value in values.items() if value is None]
     if 0 < len(missing) < len(values):
         raise ConfigError(f"{', '.join(values)} belong together, and {', '.join(missing)} is missing")
@@ -50,11 +51,15 @@ def refuse_half(stated: Stated) -> None:
 
 def dask_settings(stated: Stated) -> dict[str, str]:
     """Give the settings of Dask for what is stated; Dask's own configuration counts where nothing is."""
-    if stated.tls_ca_file is None or stated.tls_cert is None or stated.tls_key is None:
-        return {}
-    settings = {f"{_COMM}.ca-file": stated.tls_ca_file}
+    files = {name: getattr(stated, name) for name in FILES}
+    return {} if None in files.values() else dask_settings_of(files)
+
+
+def dask_settings_of(files: Mapping[str, str]) -> dict[str, str]:
+    """Give the settings of Dask for the paths of three files by their settings' names."""
+    settings = {f"{_COMM}.ca-file": files["tls_ca_file"]}
     for role in ("client", "scheduler", "worker"):
-        settings |= {f"{_COMM}.{role}.cert": stated.tls_cert, f"{_COMM}.{role}.key": stated.tls_key}
+        settings |= {f"{_COMM}.{role}.cert": files["tls_cert"], f"{_COMM}.{role}.key": files["tls_key"]}
     return settings
 
 
