@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from doubles.ports import free_port
 
 SETTINGS = """
 ListenAddress 127.0.0.1
@@ -54,7 +55,7 @@ def start_hosts(folder: Path, *names: str) -> Hosts:
         Path("/run/sshd").mkdir(exist_ok=True)  # where the server locks itself in
     servers, config = {}, folder / "config"
     for name in names:
-        port = _free_port()
+        port = free_port()
         lines = [
             f"Port {port}",
             f"HostKey {folder / 'server'}",
@@ -83,12 +84,6 @@ def stop_hosts(hosts: Hosts) -> None:
             process.kill()
         server.terminate()
         server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:

@@ -22,6 +22,7 @@ KINDS = {
     "htcondor": "tracin_dask.clusters.htcondor:HTCondor",
     "ssh": "tracin_dask.clusters.ssh:Ssh",
     "kubernetes": "tracin_dask.clusters.kubernetes:Kubernetes",
+    "gateway": "tracin_dask.clusters.gateway:Gateway",
     "address": "tracin_dask.clusters.address:Address",
 }
 """The kinds that come with the package; a specification file may also name your own as `package.module:Class`."""

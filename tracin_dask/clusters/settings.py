@@ -13,6 +13,7 @@ import yaml
 from tracin_dask.sizes import bytes_of
 
 Node: TypeAlias = yaml.Node
+Scalar: TypeAlias = str | int | float
 _REQUIRED: Any = object()
 
 MOST_DIGITS = 6
@@ -65,6 +66,16 @@ def texts(node: Node) -> tuple[str, ...]:
 def shell_commands(node: Node) -> tuple[str, ...]:
     """Read a list of commands, each of one or more lines."""
     return tuple(shell(entry) for entry in entries(node))
+
+
+def scalars(node: Node) -> tuple[tuple[str, Scalar], ...]:
+    """Read a block of names with one value each: text, a number, true or false, as YAML takes them."""
+    if node.id != "mapping":
+        raise ValueError("expected a block of lines `name: value`")
+    loaded = yaml.safe_load(yaml.serialize(node))
+    if not all(isinstance(name, str) and isinstance(value, Scalar) for name, value in loaded.items()):
+        raise ValueError("expected one text, number, true or false per name")
+    return tuple(loaded.items())
 
 
 def entries(node: Node) -> list[Node]:
