@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from distributed import LocalCluster
 
-from tracin_dask.clusters import scheduler_probe
+from tracin_dask.clusters import attached, scheduler_probe
 from tracin_dask.clusters.parse import parse_cluster
 from tracin_dask.clusters.scheduler_probe import refuse_no_scheduler
 from tracin_dask.errors import ClusterError, ConfigError
@@ -127,3 +127,8 @@ def test_a_host_that_drops_packets_is_refused_in_time():
 def test_an_address_without_host_and_port_is_refused(address):
     with pytest.raises(ConfigError, match="has no host with a port; expected the address of a scheduler"):
         refuse_no_scheduler(address, SECONDS)
+
+
+def test_the_waiting_times_for_an_address_add_up_to_less_than_half_a_minute():
+    looks = 2 * 3.0  # to connect, and for an answer
+    assert attached.TIMEOUT_SECONDS + max(looks, attached.TIMEOUT_SECONDS) < 30
