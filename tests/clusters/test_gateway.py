@@ -45,9 +45,10 @@ def _known():
 def test_a_gateway_starts_workers_that_answer_and_the_cluster_is_shut_down(site):
     with site.open(Start(all_workers=True)) as opened:
         assert opened.resources.num_workers == 2
-        assert opened.client.submit(sum, [1, 2, 3]).result() == 6
-        assert len(set(opened.client.run(os.getpid).values())) == 2
         name = opened.client.scheduler.address.rpartition("/")[2]
+        assert opened.client.submit(sum, [1, 2, 3]).result() == 6
+        assert opened.client.dashboard_link == f"{site.address}/clusters/{name}/status"
+        assert len(set(opened.client.run(os.getpid).values())) == 2
         addresses = list(opened.client.scheduler_info()["workers"])
         assert all(address.startswith("tls://") for address in addresses)
         with pytest.raises((OSError, TimeoutError, TypeError)):

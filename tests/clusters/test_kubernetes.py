@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import json
 import os
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,8 @@ def test_a_cluster_is_created_reached_by_a_forwarded_port_and_deleted(kubernetes
         assert opened.resources == Resources(num_workers=2, threads_per_worker=2, memory_bytes=GIB)
         assert set(opened.client.run(os.getenv, "FROM_SPEC").values()) == {"yes"}
         assert opened.client.submit(sum, [1, 2, 3]).result() == 6
+        with urllib.request.urlopen(opened.client.dashboard_link, timeout=30) as page:  # noqa: S310 - of this machine
+            assert page.status == 200
     (manifest,) = kubernetes.glob("*.manifest")
     assert manifest.stem.startswith("tracin-dask-")
     assert (kubernetes / f"{manifest.stem}.deleted").exists()

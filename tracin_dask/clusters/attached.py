@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 10.0
 """How long a scheduler may take to say who it is, and again to take this process as a client."""
+DASHBOARD_LINK = "distributed.dashboard.link"
+"""Dask's setting for where the dashboard is found, which the client of a remote scheduler cannot know."""
 EXPLAIN_SECONDS = 30
 """How often it is said what is waited for."""
 MINUTE = 60

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import dask
 from distributed import Client
 
 from tracin_dask.clusters import attached, settings
 from tracin_dask.clusters.attached import wait_for_attached
 from tracin_dask.clusters.cluster import OpenCluster, Start
-from tracin_dask.clusters.gateway_client import GatewayClient
+from tracin_dask.clusters.gateway_client import GatewayClient, SchedulerOfGateway
 from tracin_dask.clusters.settings import setting
 from tracin_dask.clusters.started import close_client
 from tracin_dask.errors import ClusterError, ConfigError
@@ -78,9 +79,11 @@ class Gateway:
         try:
             name = gateway.start(dict(self.options))
             try:
-                client = self._started(gateway, name)
+                scheduler = self._started(gateway, name)
+                client = self._client(scheduler)
                 try:
-                    yield OpenCluster(client=client, resources=self._when_there(client, start))
+                    with dask.config.set({attached.DASHBOARD_LINK: scheduler.dashboard}):
+                        yield OpenCluster(client=client, resources=self._when_there(client, start))
                 finally:
                     close_client(client, start.patience.stop_seconds)
             finally:
@@ -88,8 +91,8 @@ class Gateway:
         finally:
             gateway.close()
 
-    def _started(self, gateway: GatewayClient, name: str) -> Client:
-        """Wait for the scheduler, and connect."""
+    def _started(self, gateway: GatewayClient, name: str) -> SchedulerOfGateway:
+        """Wait for the scheduler, and ask for workers."""
         deadline = time.monotonic() + attached.MINUTE * self.wait_minutes
         where = f"the gateway at {self.address}"
         while (state := gateway.state(name)) != "running":
@@ -99,11 +102,16 @@ class Gateway:
                 raise ClusterError(f"{where} has no scheduler after {self.wait_minutes} minute(s)")
             time.sleep(LOOK_SECONDS)
         gateway.scale(name, self.workers)
-        address, security = gateway.scheduler(name)
+        return gateway.scheduler(name)
+
+    def _client(self, scheduler: SchedulerOfGateway) -> Client:
+        options = {"security": scheduler.security, "timeout": attached.TIMEOUT_SECONDS, "set_as_default": False}
         try:
-            return Client(address, security=security, timeout=attached.TIMEOUT_SECONDS, set_as_default=False)
+            return Client(scheduler.address, **options)
         except (OSError, TimeoutError) as error:
-            raise ClusterError(f"{where}: its proxy for schedulers does not answer at {address} ({error})") from error
+            raise ClusterError(
+                f"the gateway at {self.address}: no scheduler answers through its proxy at {scheduler.address} ({error})"
+            ) from error
 
     def _when_there(self, client: Client, start: Start) -> Resources:
         """Wait for workers, and ask those that are there for their size; the others will come."""

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from distributed.security import Security
@@ -10,6 +11,18 @@ from distributed.utils import LoopRunner
 from tracin_dask.errors import ClusterError
 
 STATES = ("pending", "running", "stopping", "stopped", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerOfGateway:
+    """How a scheduler is reached."""
+
+    address: str
+    """Of the gateway's proxy, with the name of the cluster."""
+    security: Security
+    """The certificate of the cluster."""
+    dashboard: str
+    """Its link, through the gateway."""
 
 
 class GatewayClient:
@@ -53,17 +66,18 @@ class GatewayClient:
         """Ask for so many workers; raises as `state`."""
         self._call(self._gateway.scale_cluster, name, workers)
 
-    def scheduler(self, name: str) -> tuple[str, Security]:
-        """Give the address of a running cluster's scheduler, and its certificate; raises as `state`."""
+    def scheduler(self, name: str) -> "SchedulerOfGateway":
+        """Say how a running cluster's scheduler is reached; raises as `state`."""
 
-        async def asked() -> tuple[str, Security]:
+        async def asked() -> SchedulerOfGateway:
             cluster = await self._gateway.connect(name)
             try:
-                return cluster.scheduler_address, cluster.security
+                address, security, link = cluster.scheduler_address, cluster.security, cluster.dashboard_link
             finally:
                 await cluster.close(shutdown=False)
+            return SchedulerOfGateway(address=address, security=security, dashboard=link)
 
-        found: tuple[str, Security] = self._call(asked)
+        found: SchedulerOfGateway = self._call(asked)
         return found
 
     def stop(self, name: str) -> None:

@@ -45,25 +45,20 @@ class Kubectl:
         self.call("delete", "daskcluster", name, "--wait=false")
 
     @contextmanager
-    def forwarded(self, service: str, port: int) -> Iterator[int]:
-        """Forward a port of this machine's loopback interface to a service, and give its number.
+    def forwarded(self, service: str, ports: Sequence[int]) -> Iterator[list[int]]:
+        """Forward ports of this machine's loopback interface to those of a service, and give their numbers.
 
         Raises
         ------
         ClusterError
             If the service cannot be reached.
         """
-        words = ["port-forward", "--address", "127.0.0.1", f"service/{service}", f":{port}"]
+        words = ["port-forward", "--address", "127.0.0.1", f"service/{service}", *(f":{port}" for port in ports)]
         with subprocess.Popen(  # noqa: S603 - fixed words and names of a specification file
             self._command(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         ) as process:
             try:
-                assert process.stdout is not None  # noqa: S101 - was started with a pipe
-                line = process.stdout.readline()
-                found = _FORWARDING.search(line)
-                if found is None:
-                    raise ClusterError(f"kubectl cannot forward a port to {service}: {line.strip() or 'no message'}")
-                yield int(found[1])
+                yield [_forwarded_port(process, service) for _ in ports]
             finally:
                 _end(process)
 
@@ -96,6 +91,16 @@ class Kubectl:
         context = [] if self.context is None else ["--context", self.context]
         namespace = [] if self.namespace is None else ["--namespace", self.namespace]
         return ["kubectl", *context, *namespace, *words]
+
+
+def _forwarded_port(process: "subprocess.Popen[str]", service: str) -> int:
+    """Read the line about the next port."""
+    assert process.stdout is not None  # noqa: S101 - was started with a pipe
+    line = process.stdout.readline()
+    found = _FORWARDING.search(line)
+    if found is None:
+        raise ClusterError(f"kubectl cannot forward a port to {service}: {line.strip() or 'no message'}")
+    return int(found[1])
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

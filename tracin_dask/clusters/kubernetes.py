@@ -12,10 +12,10 @@ import dask
 import yaml
 
 from tracin_dask.clusters import attached, settings, tls
-from tracin_dask.clusters.attached import attached_client, wait_for_attached
+from tracin_dask.clusters.attached import DASHBOARD_LINK, attached_client, wait_for_attached
 from tracin_dask.clusters.cluster import OpenCluster, Start
 from tracin_dask.clusters.kubectl import Kubectl
-from tracin_dask.clusters.kubernetes_manifest import SCHEDULER_PORT, cluster_manifest
+from tracin_dask.clusters.kubernetes_manifest import DASHBOARD_PORT, SCHEDULER_PORT, cluster_manifest
 from tracin_dask.clusters.settings import setting
 from tracin_dask.clusters.started import close_client
 from tracin_dask.errors import ClusterError, ConfigError
@@ -118,8 +118,10 @@ class Kubernetes:
             kubectl.create(cluster_manifest(self, name, start.preload))
             try:
                 self._wait_for_scheduler(kubectl, name)
-                with kubectl.forwarded(f"{name}-scheduler", SCHEDULER_PORT) as port:
-                    yield from self._attached(kubectl, name, port, start)
+                with kubectl.forwarded(f"{name}-scheduler", (SCHEDULER_PORT, DASHBOARD_PORT)) as (port, dashboard):
+                    link = {DASHBOARD_LINK: f"http://127.0.0.1:{dashboard}/status"}
+                    with dask.config.set(link):
+                        yield from self._attached(kubectl, name, port, start)
             finally:
                 _delete(kubectl, name)
 
