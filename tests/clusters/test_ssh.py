@@ -162,6 +162,22 @@ def test_a_cut_link_is_said_its_work_goes_elsewhere_and_the_host_comes_back(site
         assert opened.client.submit(sum, [1, 2]).result() == 3
 
 
+def test_an_interrupted_run_ends_its_workers_within_seconds(one, hosts):
+    started = time.monotonic()
+
+    def interrupt():
+        nonlocal started
+        started = time.monotonic()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), one.open(Start()):
+        interrupt()
+    assert time.monotonic() - started < 10
+    while processes(hosts):
+        assert time.monotonic() - started < 30
+        time.sleep(0.1)
+
+
 def test_cluster_check_tests_a_worker_over_ssh(site, hosts, tmp_path):
     spec = tmp_path / "site.yaml"
     spec.write_text(

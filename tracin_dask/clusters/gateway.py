@@ -110,7 +110,7 @@ class Gateway:
             return Client(scheduler.address, **options)
         except (OSError, TimeoutError) as error:
             raise ClusterError(
-                f"the gateway at {self.address}: no scheduler answers through its proxy at {scheduler.address} ({error})"
+                f"no scheduler answers through the gateway's proxy at {scheduler.address} ({error})"
             ) from error
 
     def _when_there(self, client: Client, start: Start) -> Resources:

@@ -44,7 +44,11 @@ class GatewayClient:
         async def made() -> Any:  # noqa: ANN401 - dask-gateway has no types
             return self._package.Gateway(address=address, proxy_address=proxy_address, asynchronous=True)
 
-        self._gateway = self._call(made)
+        try:
+            self._gateway = self._call(made)
+        except ClusterError:
+            self._runner.stop()
+            raise
 
     def start(self, options: dict[str, Any]) -> str:
         """Start a cluster and give its name; raises as `state`."""

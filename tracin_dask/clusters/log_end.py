@@ -8,11 +8,11 @@ END_BYTES = 16_384
 _ERROR = re.compile(r"[\w.]*(Error|Exception)\b.*")
 
 
-def last_words(path: Path) -> str:
-    """Give the reason that a log ends with; empty if it is empty, or there is no such file."""
+def last_words(path: Path, begin: int = 0) -> str:
+    """Give the reason that a log ends with; empty if nothing follows the byte `begin`, or there is no such file."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - END_BYTES))
+            file.seek(max(begin, path.stat().st_size - END_BYTES))
             return reason(file.read().decode(errors="replace"))
     except FileNotFoundError:
         return ""

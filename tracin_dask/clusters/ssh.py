@@ -135,13 +135,28 @@ class Ssh:
             options["silence_logs"] = logging.ERROR
             with started(SpecCluster, options, title=self.title, patience=start.patience) as (cluster, client):
                 connections = self._connections(answers, cluster.scheduler_address, start)
-                with RemoteWorkers(connections, _secret(security), Registered(cluster)) as remote:
-                    number = sum(self._counts(answers))
-                    self._wait(client, remote, number if start.all_workers else 1)
-                    found = of_client(client, self.device_memory_limit)
-                    threads = self.threads_per_worker or found.threads_per_worker
-                    resources = replace(found, num_workers=number, threads_per_worker=threads)
-                    yield OpenCluster(client=client, resources=resources)
+                with RemoteWorkers(connections, _secret(security), Registered(cluster), start.patience) as remote:
+                    yield from self._when_there(client, remote, answers, start)
+
+    def _when_there(
+        self, client: Client, remote: RemoteWorkers, answers: Sequence[Answer], start: Start
+    ) -> Iterator[OpenCluster]:
+        """Wait for the first worker; what the workers of all hosts have in common is known from their answers."""
+        counts = self._counts(answers)
+        self._wait(client, remote, sum(counts) if start.all_workers else 1)
+        cpus = min(answer.machine.num_cpus // count for answer, count in zip(answers, counts, strict=True))
+        resources = replace(
+            of_client(client, self.device_memory_limit),
+            num_workers=sum(counts),
+            threads_per_worker=self.threads_per_worker or max(1, cpus),
+            memory_bytes=min(self._memory_of(*one) for one in zip(self.hosts, answers, counts, strict=True)),
+        )
+        yield OpenCluster(client=client, resources=resources)
+
+    def _memory_of(self, host: Host, answer: Answer, count: int) -> int:
+        """Give the bytes of one of a host's workers."""
+        stated = host.memory_per_worker or self.memory_per_worker
+        return stated or int(MEMORY_SHARE * answer.machine.memory_bytes / count)
 
     def _scheduler(self, host: str | None, security: Security) -> dict[str, Any]:
         options = {
@@ -168,9 +183,7 @@ class Ssh:
         for number, (host, answer, count) in enumerate(zip(self.hosts, answers, self._counts(answers), strict=True)):
             if count == 0:
                 raise ClusterError(f"{host.host} has no NVIDIA GPU (`nvidia-smi` lists them there); leave out gpus")
-            memory = host.memory_per_worker or self.memory_per_worker
-            memory = memory or int(MEMORY_SHARE * answer.machine.memory_bytes / count)
-            name = f"ssh-{number}"
+            name, memory = f"ssh-{number}", self._memory_of(host, answer, count)
             script = worker_script(self, host, name=name, address=address, memory_bytes=memory, preload=start.preload)
             command = ssh_command(self, host, script)
             made.append(Connection(host=host.host, name=name, command=command, log=logs / f"{name}.log"))
@@ -195,7 +208,5 @@ class Ssh:
 def _secret(security: Security) -> bytes:
     """Give the certificate of workers as settings of Dask, in one line."""
     files = security.get_tls_config_for_role("worker")
-    worker = {"cert": files["cert"], "key": files["key"]}
-    return str(
-        dask.config.serialize({"distributed": {"comm": {"tls": {"ca-file": files["ca_file"], "worker": worker}}}})
-    ).encode()
+    encryption = {"ca-file": files["ca_file"], "worker": {"cert": files["cert"], "key": files["key"]}}
+    return str(dask.config.serialize({"distributed": {"comm": {"tls": encryption}}})).encode()

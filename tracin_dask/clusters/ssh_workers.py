@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tracin_dask.clusters.log_end import last_words
+from tracin_dask.patience import Patience
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +35,13 @@ class Connection:
     again: float = 0.0
     """When the next connection is to be made."""
     is_lost: bool = False
+    begin: int = 0
+    """Where the output of this connection begins in the log."""
 
     def start(self, secret: bytes) -> None:
         """Connect, and send the line that starts the workers."""
         with self.log.open("ab") as log:
+            self.begin = log.tell()
             self.process = subprocess.Popen(  # noqa: S603 - the command of a specification file
                 self.command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
@@ -50,6 +54,11 @@ class Connection:
             self.process.stdin.flush()
         except BrokenPipeError:  # `ssh` has ended at once: the watch sees that
             return
+
+    @property
+    def last_words(self) -> str:
+        """What was printed at the end of this connection, or of the last one."""
+        return last_words(self.log, self.begin)
 
     def has_ended(self) -> bool:
         """Tell whether `ssh` ended."""
@@ -102,13 +111,14 @@ class Registered:
 class RemoteWorkers:
     """Keeps the workers of all hosts running while the block lasts."""
 
-    def __init__(self, connections: Sequence[Connection], secret: bytes, registered: Registered) -> None:
-        """Take the connections, the line to send, and the workers that the scheduler knows."""
+    def __init__(
+        self, connections: Sequence[Connection], secret: bytes, registered: Registered, patience: Patience
+    ) -> None:
+        """Take the connections, the line to send, the workers that the scheduler knows, and how long ends may take."""
         self._connections, self._secret, self._registered = connections, secret, registered
+        self._patience = patience
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="ssh-workers", daemon=True)
-        self.close_seconds = 30.0
-        """How long workers may take to end."""
 
     def __enter__(self) -> "RemoteWorkers":
         """Connect to all hosts."""
@@ -117,21 +127,22 @@ class RemoteWorkers:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """End the workers of all hosts."""
+        is_stopped = kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit)
+        seconds = self._patience.stop_seconds if is_stopped else self._patience.close_seconds
         self._ended.set()
-        self._thread.join()
+        self._thread.join(seconds)
         for one in self._connections:
             one.hang_up()
-        deadline = time.monotonic() + self.close_seconds
+        deadline = time.monotonic() + seconds
         for one in self._connections:
             one.end(deadline - time.monotonic())
 
     @property
     def last_words(self) -> list[str]:
         """The end of every host's log, with its name."""
-        ends = {one.host: last_words(one.log) for one in self._connections}
-        return [f"{host}: {line}" for host, line in ends.items() if line]
+        return [f"{one.host}: {one.last_words}" for one in self._connections if one.last_words]
 
     @property
     def all_lost(self) -> bool:
@@ -154,7 +165,7 @@ class RemoteWorkers:
                     "the SSH connection to %s is lost (%s): its work goes to other hosts, and a new connection is "
                     "tried every %g s",
                     one.host,
-                    last_words(one.log) or "without a message",
+                    one.last_words or "without a message",
                     RETRY_SECONDS,
                 )
             one.is_lost = True
