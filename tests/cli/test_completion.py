@@ -50,7 +50,7 @@ def test_options_of_commands_are_completed():
 
 def test_values_of_choices_are_completed():
     assert completed("run", "--loss", "") == ["bce", "one-to-all", "slcwa"]
-    assert completed("cluster", "init", "s") == ["slurm"]
+    assert completed("cluster", "init", "s") == ["slurm", "sge", "ssh"]
 
 
 def test_values_of_options_that_take_many_are_completed():

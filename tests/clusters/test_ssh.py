@@ -150,7 +150,7 @@ def test_a_cut_link_is_said_its_work_goes_elsewhere_and_the_host_comes_back(site
         hosts.cut("two")
         try:
             assert opened.client.gather(tasks) == [None] * 120
-            assert told("the SSH connection to two is lost (Timeout, server 127.0.0.1 not responding.)")
+            assert told("the SSH connection to two is lost (")
             assert [str(one["name"]) for one in opened.client.scheduler_info()["workers"].values()] == ["ssh-0"]
         finally:
             hosts.heal("two")

@@ -10,7 +10,7 @@ from typing import Any
 
 from distributed import Client, Status
 
-from tracin_dask.clusters.log_end import last_words
+from tracin_dask.clusters.log_end import end_of, reason
 from tracin_dask.errors import ClusterError
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def _states(cluster: Any, queue: JobQueue) -> str:  # noqa: ANN401 - dask-jobque
 def _last_words(queue: JobQueue) -> str:
     """Give the last words of the newest log of these jobs, which often say why no worker comes."""
     logs = [path for path in queue.logs.glob("*") if path.suffix != ".sh" and path.is_file()]
-    ends = {path: last_words(path) for path in logs if path.stat().st_mtime >= queue.started}
+    ends = {path: reason(end_of(path)) for path in logs if path.stat().st_mtime >= queue.started}
     said = [path for path, line in ends.items() if line]
     if not said:
         return ""

@@ -14,7 +14,7 @@ import psutil
 from tracin_dask import versions
 from tracin_dask.clusters import ssh_question
 from tracin_dask.clusters.log_end import reason
-from tracin_dask.clusters.ssh_command import question_script, ssh_command
+from tracin_dask.clusters.ssh_command import NO_CONNECTION, question_script, ssh_command
 from tracin_dask.errors import ClusterError
 from tracin_dask.resources import Machine
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 ASK_SECONDS = 60
 """How long a host may take to answer: Python starts there, and perhaps modules are loaded."""
 AT_ONCE = 32
-NO_CONNECTION = 255
-"""Exit code of `ssh` itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

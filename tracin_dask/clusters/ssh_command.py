@@ -13,6 +13,8 @@ CONNECT_SECONDS = 15
 ALIVE_SECONDS = 5
 """`ssh` asks a silent host this often for a sign of life, and gives it up after so many questions in vain."""
 ALIVE_QUESTIONS = 3
+NO_CONNECTION = 255
+"""Exit code of `ssh` itself."""
 SETTINGS = "DASK_INTERNAL_INHERIT_CONFIG"
 """Dask reads settings from this variable; certificates travel in it, so it is sent and never part of a command."""
 WAIT_FOR_SCHEDULER_SECONDS = 60

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracin_dask.clusters.log_end import last_words
+from tracin_dask.clusters.log_end import end_of, last_line, reason
+from tracin_dask.clusters.ssh_command import NO_CONNECTION
 from tracin_dask.patience import Patience
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class Connection:
     again: float = 0.0
     """When the next connection is to be made."""
     is_lost: bool = False
+    exit_code: int | None = None
+    """Of the last `ssh` that ended."""
     begin: int = 0
     """Where the output of this connection begins in the log."""
 
@@ -57,12 +60,16 @@ class Connection:
 
     @property
     def last_words(self) -> str:
-        """What was printed at the end of this connection, or of the last one."""
-        return last_words(self.log, self.begin)
+        """Why this connection or the last one ended: in the words of `ssh` if it failed itself, else of the workers."""
+        text = end_of(self.log, self.begin)
+        return last_line(text) if self.exit_code == NO_CONNECTION else reason(text)
 
     def has_ended(self) -> bool:
         """Tell whether `ssh` ended."""
-        return self.process is not None and self.process.poll() is not None
+        if self.process is None or self.process.poll() is None:
+            return False
+        self.exit_code = self.process.returncode
+        return True
 
     def hang_up(self) -> None:
         """Close the connection: that ends the workers."""
