@@ -174,7 +174,7 @@ def test_an_interrupted_run_ends_its_workers_within_seconds(one, hosts):
         interrupt()
     assert time.monotonic() - started < 10
     while processes(hosts):
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 90  # a worker looks for its scheduler for half a minute
         time.sleep(0.1)
 
 
