@@ -6,6 +6,7 @@ import torch
 from conftest import random_model
 from influence.agreement import engine_for
 from influence.calls import Calls, calls_of
+from influence.indexed import parts
 from influence.test_calls import BATCHES, MOST_CALLS, NUM_RELATIONS, ROWS, TESTS
 from influence.test_preconditioner_cost import engine_of
 from influence.tiled import tile_as_on_a_gpu
@@ -37,7 +38,7 @@ def test_norms_are_made_in_the_calls_of_scoring_for_one_head_and_for_many():
     with torch.no_grad():
         test = engine.prepare(torch.from_numpy(TESTS), batch_size=16)
         scorer = NormalisedScorer(make_scorer(engine, test, EachItsOwn(num_answers=len(TESTS))), [engine])
-        numbers = [calls_of(lambda: list(scorer.parts(triples))) for triples in BATCHES.values()]  # noqa: B023 - called at once
+        numbers = [calls_of(lambda: list(parts(scorer, triples))) for triples in BATCHES.values()]  # noqa: B023 - called at once
     assert max(numbers) <= 1.05 * min(numbers), numbers
     assert max(numbers) <= MOST_CALLS
 
@@ -80,5 +81,5 @@ def test_one_to_all_under_a_preconditioner_takes_as_many_calls_for_any_test_trip
         with torch.no_grad():
             test = engine.prepare(torch.from_numpy(TESTS[:num_tests]), batch_size=16)
             scorer = make_scorer(engine, test, EachItsOwn(num_answers=num_tests))
-            numbers.append(calls_of(lambda: list(scorer.parts(BATCHES["few heads"]))))  # noqa: B023 - called at once
+            numbers.append(calls_of(lambda: list(parts(scorer, BATCHES["few heads"]))))  # noqa: B023 - called at once
     assert numbers[1] == numbers[2] <= min(MOST_CALLS, numbers[0] + 30), numbers  # the first meet fewer relations
