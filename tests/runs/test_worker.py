@@ -1,6 +1,7 @@
 """What a worker does, done here: worker processes are out of reach of the checks of shapes."""
 
 import pickle
+import threading
 from dataclasses import replace
 from functools import partial
 
@@ -183,6 +184,17 @@ def test_blocks_are_read_one_ahead_and_in_order(job: ScoreJob, monkeypatch: pyte
     assert len(started) <= 3  # never more than the next one
     triples = np.concatenate([block.triples for block in [*taken, *blocks]])
     assert np.array_equal(triples, read(job.store, 64, NUM_ROWS).triples)
+
+
+def test_blocks_of_a_store_far_away_are_read_at_the_same_time_and_come_in_order():
+    together = threading.Barrier(3, timeout=60)
+
+    def read(start: int, stop: int) -> tuple[int, int]:
+        together.wait()  # passes only if three blocks are being read
+        return start, stop
+
+    blocks = stream.read_ahead(read, (0, 900), 100, ahead=3)
+    assert list(blocks) == [(start, start + 100) for start in range(0, 900, 100)]
 
 
 def test_entries_below_the_bounds_of_a_worker_are_dropped_without_changing_the_merged_result(

@@ -79,6 +79,8 @@ class Workload:
     """Triples whose head is known to be that of a test triple, or its tail: their gradients are carried back to it."""
     num_rows: int = 0
     """All rows of the store, where not all of them are scored; 0 where they are."""
+    is_far: bool = False
+    """Whether the rows come from an object store, which takes its time for each request."""
     matrix_bytes: int = 0
     """Of the matrices that a preconditioner has for rows of tables."""
     audit_bytes: int = 0

@@ -141,6 +141,7 @@ class PreparedRun:
             pairs = min(pairs, near.num_tails + min(meeting, len(near.entities) * info.num_relations))
         return Workload(
             num_rows=info.num_triples,
+            is_far=self.store.is_far,
             num_triples=scored,
             num_meeting=meeting,
             num_heads=min(scored, pairs, info.num_distinct_heads),

@@ -129,6 +129,11 @@ class TripleStore:
         """Return the number of training triples."""
         return self.info.num_triples
 
+    @property
+    def is_far(self) -> bool:
+        """Whether the store lies elsewhere than in the file system, where each request takes its time."""
+        return place_of(self.path).local_path() is None
+
     def read(self, start: int, stop: int) -> TripleBlock:
         """Read the rows start ≤ row < stop.
 

@@ -15,6 +15,10 @@ PROCESS_BYTES = 420 * 2**20
 """A Python process with torch, Dask and Zarr loaded, before any data."""
 READ_ROWS = 131_072
 """Rows read from the store at a time, rounded down to whole batches; the next ones are read ahead."""
+FAR_ROWS = 524_288
+"""Rows that are read at the same time from an object store."""
+FAR_SHARDS_BYTES = 36 * 2**20
+"""Six shards of an object store, which are kept whole while parts of them are read."""
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
 INDEX_BYTES = 200
@@ -79,6 +83,21 @@ def read_rows(batch_size: int) -> int:
     return max(1, READ_ROWS // batch_size) * batch_size
 
 
+def blocks_ahead(block_rows: int, *, is_far: bool) -> int:
+    """Count the blocks of rows that are read at a time while others are scored.
+
+    A store that is far away answers a request after a tenth of a second or more, so several are under way.
+    """
+    return max(1, FAR_ROWS // block_rows) if is_far else 1
+
+
+def _rows_bytes(batch_size: int, *, is_far: bool) -> int:
+    """Count the bytes of the blocks that are scored and read, and of shards that are kept whole."""
+    step = read_rows(batch_size)
+    blocks = (1 + blocks_ahead(step, is_far=is_far)) * step * ROW_BYTES
+    return blocks + FAR_SHARDS_BYTES if is_far else blocks
+
+
 def estimate(
     counts: EngineCost, work: Workload, config: RunConfig, *, batch_size: int, outcomes: int, has_device: bool
 ) -> MemoryEstimate:
@@ -92,7 +111,7 @@ def estimate(
         model=number * counts.model_bytes,
         test_triples=number * counts.test_bytes,
         batch=batch,
-        rows=2 * (read_rows(batch_size) * ROW_BYTES + batch_size * INDEX_BYTES),
+        rows=_rows_bytes(batch_size, is_far=work.is_far) + 2 * batch_size * INDEX_BYTES,
         audit=work.audit_bytes,
         predictions=work.prediction_bytes,
         has_device=has_device,

@@ -1,8 +1,10 @@
 """Makes what is needed next in a thread of its own, while the thread that scores uses what is there."""
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from typing import TypeVar
 
 from tracin_dask.runs.plan.plan import Rows
@@ -19,10 +21,21 @@ def one_ahead(items: Generator[Item, None, None], thread: str) -> Iterator[Item]
             yield item
 
 
-def read_ahead(read: Callable[[int, int], Item], rows: Rows, step: int) -> Iterator[Item]:
-    """Read rows block by block, the next one in a thread of its own while this one is scored.
+def read_ahead(read: Callable[[int, int], Item], rows: Rows, step: int, ahead: int = 1) -> Iterator[Item]:
+    """Read rows block by block, the next ones in threads of their own while this one is scored.
 
-    Reading takes a tenth of the time of one test triple, and more where the store is far away.
+    Reading takes a tenth of the time of one test triple, and more where the store is far away: `ahead` blocks are then
+    read at the same time.
     """
     start, stop = rows
-    return one_ahead((read(at, min(at + step, stop)) for at in range(start, stop, step)), "read-ahead")
+    starts = iter(range(start, stop, step))
+    with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="read-ahead") as reader:
+
+        def begin(number: int) -> list[Future[Item]]:
+            return [reader.submit(read, at, min(at + step, stop)) for at in islice(starts, number)]
+
+        blocks = deque(begin(ahead))
+        while blocks:
+            block = blocks.popleft().result()
+            blocks.extend(begin(1))
+            yield block

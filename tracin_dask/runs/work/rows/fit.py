@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 
 from tracin_dask.influence.preconditioners.base import PassPart, State
+from tracin_dask.runs.plan.memory import blocks_ahead
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
 from tracin_dask.runs.work.rows.ahead import read_ahead
@@ -66,7 +67,8 @@ def _blocks(job: ScoreJob, part: PassPart) -> Iterator[TripleBlock]:
     """Read the training triples that a part looks at, the next ones while these are."""
     for start, stop in part.rows:
         if part.entities is None:
-            yield from read_ahead(job.store.read, (start, stop), STEP_ROWS)
+            ahead = blocks_ahead(STEP_ROWS, is_far=job.store.is_far)
+            yield from read_ahead(job.store.read, (start, stop), STEP_ROWS, ahead)
         else:
             assert job.neighbourhood is not None  # noqa: S101 - belongs to such a scope
             yield from (block for block, _ in job.neighbourhood.among(part.entities).read(job.store, start, stop))

@@ -15,7 +15,7 @@ from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.finite import LateCheck
 from tracin_dask.influence.masks.base import Ranked
 from tracin_dask.influence.reductions.base import ScoredBatch, Start, ranked_part, scored_batch
-from tracin_dask.runs.plan.memory import read_rows
+from tracin_dask.runs.plan.memory import blocks_ahead, read_rows
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import OnRows, ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
@@ -120,8 +120,8 @@ def _local_among_all(job: ScoreJob, kept: "_Kept", batches: InPieces, rows: Rows
 
 def _grid(job: ScoreJob, rows: Rows) -> Iterator[_Batch]:
     """Cut neighbouring rows into the batches of the store; their influences are still to be given."""
-    first = rows[0]
-    for block, numbers in read_ahead(partial(_read, job), rows, read_rows(job.batch_size)):
+    first, step = rows[0], read_rows(job.batch_size)
+    for block, numbers in read_ahead(partial(_read, job), rows, step, blocks_ahead(step, is_far=job.store.is_far)):
         for at in range(0, len(block), job.batch_size):
             some, is_last = slice(at, at + job.batch_size), at + job.batch_size >= len(block)
             batch = _batch(job, block[some], first + np.arange(len(block))[some], done=len(block) if is_last else 0)
