@@ -1,7 +1,7 @@
 """What follows from the ids of a batch is found out in a thread of its own, while the batch before is scored."""
 
 import threading
-from collections import defaultdict
+from weakref import WeakKeyDictionary
 
 import pytest
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
@@ -29,15 +29,15 @@ def test_no_index_array_is_made_by_the_thread_that_scores(make_job: MakeJob, mon
     job, state = _job(planned.prepared, planned.plan, planned.prepared.reductions()), WorkerState()
     targets = planned.prepared.targets
     test = None if targets is None else prepare_test(state, job, targets)
-    makers, packed = defaultdict[int, set[int]](set), list[int]()
+    packed, makers = list[int](), WeakKeyDictionary[IndexArrays, set[int]]()
     put, pack = IndexArrays.put, IndexArrays.pack
 
     def noted_put(self, values):
-        makers[id(self)].add(threading.get_ident())
+        makers.setdefault(self, set()).add(threading.get_ident())
         return put(self, values)
 
     def noted_pack(self):
-        packed.extend({threading.get_ident(), *makers[id(self)]})
+        packed.extend({threading.get_ident(), *makers.get(self, ())})
         pack(self)
 
     monkeypatch.setattr(IndexArrays, "put", noted_put)

@@ -81,7 +81,8 @@ class RowTerms:
         inputs = dict(outputs) if whole else inputs
         self._width = inputs["relation"].shape[1]
         self._theirs: dict[Row, Mapping[Row, Tensor]] = {"head": inputs, "tail": outputs, "tail_bias": outputs}
-        has_relations = any(self._of("relation")) and not engine.modes.forward
+        takes_rows = engine.reader is not None or not engine.modes.forward  # else relations move along directions
+        has_relations = takes_rows and any(self._of("relation"))
         self._relations = GroupedTests(self._index["relation"], inputs["relation"]) if has_relations else None
 
     def index(self, batch: Batch, needed: LowerRows, arrays: IndexArrays, *, tails: bool) -> RowIndex:
