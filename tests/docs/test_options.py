@@ -13,9 +13,9 @@ from tracin_dask.cli.main import group
 from tracin_dask.cli.options.values import GroupBy, ModelFiles
 
 NOT_OURS = {"--help", "--version", "--nthreads", "--preload", "--scheduler-file", "--no-deps"} | {
-    *("--snakefile", "--configfile", "--cores")
+    *("--snakefile", "--configfile", "--cores", "--triples", "--task-rows", "--triples-per-second")
 }
-"""Options of click, dask, pip and Snakemake."""
+"""Options of click, dask, pip and Snakemake, and of scripts/simulate_cluster."""
 OF_SCRIPTS = ("benchmarks.md", "development.md", "evidence.md", "peers.md", "synthetic-graphs.md")
 """Pages about scripts, whose options are none of the command's."""
 
@@ -100,6 +100,6 @@ def _parse(command: click.Command, words: list[str], *, is_cut: bool) -> None:
 
 
 def test_the_scripts_that_the_readme_names_exist_and_can_be_run():
-    named = re.findall(r"^    \./(scripts/\w+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    named = re.findall(r"^\./(scripts/\w+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     assert named == ["scripts/quickstart", "scripts/test"]
     assert all((ROOT / name).stat().st_mode & 0o100 for name in named)

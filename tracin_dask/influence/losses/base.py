@@ -1,5 +1,7 @@
 """What a loss must offer, by the scores that it reads; and its derivative.
 
+Examples
+--------
 A loss of your own that reads the triple's own score is any object with a `name` and a `value`:
 
 >>> import torch
