@@ -16,9 +16,9 @@ def need(*programs: str, root: bool = False) -> None:
 
 
 def need_packages(*modules: str) -> None:
-    """Skip where a package of the extra `bench` is not installed; its modules are named."""
+    """Skip where a package of the dependency group `bench` is not installed; its modules are named."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    _skip_or_fail([f"{module}, which the extra `bench` installs" for module in missing])
+    _skip_or_fail([f"{module}, which the dependency group `bench` installs" for module in missing])
 
 
 def _skip_or_fail(missing: list[str]) -> None:

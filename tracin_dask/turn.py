@@ -159,7 +159,6 @@ class _Settings:
 
 
 def _backends() -> list[Any]:
-    """Give the parts of PyTorch that have a precision of their own, which the common one sets, too; none before 2.9."""
-    both = (torch.backends.cuda, torch.backends.mkldnn)
-    found: list[Any] = [getattr(backend, "matmul", None) for backend in both]
-    return [matmul for matmul in found if hasattr(matmul, "fp32_precision")]
+    """Give the parts of PyTorch that have a precision of their own, which the common one sets, too."""
+    both: tuple[Any, ...] = (torch.backends.cuda, torch.backends.mkldnn)
+    return [backend.matmul for backend in both]

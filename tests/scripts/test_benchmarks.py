@@ -23,7 +23,7 @@ from tiny_benchmark import measured, measured_section, required
 
 @pytest.fixture(scope="module")
 def plots() -> ModuleType:
-    """The module that draws; only the extra `bench` installs what it draws with."""
+    """The module that draws; only the group `bench` installs what it draws with."""
     need_packages("matplotlib")
     return importlib.import_module("benchmarks.plots")
 

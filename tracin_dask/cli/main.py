@@ -18,6 +18,7 @@ from tracin_dask.errors import TracInDaskError
 from tracin_dask.places.explained import why
 
 COMMANDS = {
+    "example": "Write a small real graph to try the other commands on.",
     "graph": "Show what is in a graph, and what will hurt.",
     "split": "Split a graph into training, validation and test triples.",
     "ingest": "Turn a text file of triples into a sorted Zarr store.",
