@@ -30,8 +30,8 @@ def lowest(requirement: Requirement) -> Version:
 
 def test_the_lowest_versions_that_are_tested_are_the_lower_bounds_of_the_package_and_its_extras():
     extras = PROJECT["optional-dependencies"]
-    with_tests = [extras[name] for name in ("gateway", "jobqueue", "objects", "pykeen", "safetensors")]
-    stated = [*PROJECT["dependencies"], *sum(with_tests, [])]
+    with_tests = ("gateway", "jobqueue", "objects", "pykeen", "safetensors")
+    stated = [*PROJECT["dependencies"], *(one for name in with_tests for one in extras[name])]
     bounds = {requirement.name: lowest(requirement) for requirement in map(Requirement, stated)}
     tested = pins("constraints-lowest.txt")
     assert tested.keys() == bounds.keys()
