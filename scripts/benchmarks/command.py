@@ -38,6 +38,7 @@ DURATIONS = {
     "scaling": ("30 min", "2 min"),
     "dask": ("15 min", "1 min"),
     "start": ("1 min", "30 s"),
+    "stores": ("2 min", "1 min"),
     "clusters": ("30 s", "15 s"),
 }
 """How long each section takes on two cores: in full, and with --quick."""

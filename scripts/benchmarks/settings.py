@@ -20,6 +20,7 @@ SECTIONS = {
     "scaling": "cost against training triples and test triples",
     "dask": "what Dask takes of a run, and what a second worker gives",
     "start": "from the shell to the first result",
+    "stores": "an object store that answers after 100 ms, next to the file system",
     "clusters": "how long clusters take to start: --cluster names them",
 }
 """Every section and what it measures; each is a file bench_NAME.py."""
