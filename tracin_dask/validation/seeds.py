@@ -8,7 +8,7 @@ import numpy as np
 def seed_for(base: int, purpose: str, *numbers: int) -> int:
     """Give the seed of a purpose, such as the 3rd subset."""
     words = (base, zlib.crc32(purpose.encode()), *numbers)
-    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator_for(base: int, purpose: str, *numbers: int) -> np.random.Generator:

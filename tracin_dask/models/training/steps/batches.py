@@ -78,4 +78,4 @@ def shuffled_rows(num_rows: int, batch_size: int, generator: torch.Generator) ->
 
 def derive_seed(random_seed: int, purpose: int) -> int:
     """Give an independent seed for each purpose: 0 draws the first weights, n serves the n-th epoch."""
-    return int(np.random.SeedSequence((random_seed, purpose)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence((random_seed, purpose)).generate_state(1, np.uint64)[0]) >> 1
