@@ -10,12 +10,14 @@ import pytest
 from pages import PAGES, ROOT, commands, name_of
 
 from tracin_dask.cli.main import group
-from tracin_dask.cli.options.values import GroupBy, ModelFiles
+from tracin_dask.cli.options.values import GroupBy, ModelFiles, PlaceType
+from tracin_dask.places.registry import place_of
 
 NOT_OURS = {"--help", "--version", "--nthreads", "--preload", "--scheduler-file", "--no-deps"} | {
-    *("--snakefile", "--configfile", "--cores", "--triples", "--task-rows", "--triples-per-second")
+    *("--snakefile", "--configfile", "--cores", "--triples", "--task-rows", "--triples-per-second"),
+    *("--format", "--in", "--skip"),  # --inMemoryPersistence and --skipApiVersionCheck, up to their capitals
 }
-"""Options of click, dask, pip and Snakemake, and of scripts/simulate_cluster."""
+"""Options of click, dask, pip, Snakemake, aws and azurite, and of scripts/simulate_cluster."""
 OF_SCRIPTS = ("benchmarks.md", "development.md", "evidence.md", "peers.md", "synthetic-graphs.md")
 """Pages about scripts, whose options are none of the command's."""
 
@@ -78,6 +80,7 @@ def _take_files_as_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for kind in (click.Path, ModelFiles, GroupBy):
         monkeypatch.setattr(kind, "convert", convert)
+    monkeypatch.setattr(PlaceType, "convert", lambda _self, value, *_: place_of(value))
 
 
 def _parse(command: click.Command, words: list[str], *, is_cut: bool) -> None:
