@@ -1,7 +1,7 @@
 """A real S3 server on loopback for tests, behind a proxy that is slow, fails, or is gone when a test says so."""
 
-import re
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,4 +45,4 @@ def forget() -> None:
 def s3_folder(s3: Proxy, request: pytest.FixtureRequest) -> str:
     """The URL of an empty folder of the bucket, of this test alone."""
     assert s3.is_up
-    return f"s3://{BUCKET}/{re.sub(r'[^A-Za-z0-9_.]+', '-', request.node.nodeid)}"
+    return f"s3://{BUCKET}/{zlib.crc32(request.node.nodeid.encode()):08x}"
