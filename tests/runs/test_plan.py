@@ -195,6 +195,11 @@ def test_an_automatic_batch_takes_no_more_than_a_quarter_of_the_memory():
     assert tight.memory.batch <= GIB / 4 < roomy.memory.batch <= GIB
 
 
+def test_a_rounded_copy_of_the_projection_is_planned():
+    full, rounded = (planned(precision=name).memory.model for name in ("float32", "bf16-emulated"))
+    assert rounded - full == 4 * FB15K.embedding_dim * FB15K.num_features
+
+
 def shared(rows: int) -> Keys:
     """Share heads and pairs as FB15k-237's rows do."""
     return Keys(rows=rows, heads=rows // 19, pairs=rows // 3)

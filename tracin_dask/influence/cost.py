@@ -155,6 +155,8 @@ class Computing:
     """How often each training triple's own gradient is made: for its norm, and for a preconditioner's pass."""
     itemsize: int
     recompute: bool
+    rounds: bool = False
+    """Whether operands of products are rounded to tensors of their own."""
     divides_by_norms: bool = False
     """Whether influences are divided by the norms of training triples' gradients."""
     tiling: Tiling = ON_CPU

@@ -51,7 +51,7 @@ class ConvECost:
     def model_bytes(self) -> int:
         """Bound the bytes of the model, while it is loaded."""
         how = self.how
-        weights = model_bytes(self.config, how.itemsize)
+        weights = model_bytes(self.config, how.itemsize, rounds=how.rounds)
         return weights + (
             preconditioner_bytes(self.config, how.tracked, how.itemsize) if self._is_preconditioned else 0
         )

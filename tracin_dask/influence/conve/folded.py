@@ -96,15 +96,15 @@ def fold(model: ConvE, *, device: torch.device | str = "cpu", precision: Precisi
     )
 
 
-def model_bytes(config: ConvEConfig, itemsize: int) -> int:
+def model_bytes(config: ConvEConfig, itemsize: int, *, rounds: bool = False) -> int:
     """Bound the bytes of the weights while they are folded, the peak of their life.
 
-    The checkpoint's projection, two reordered copies and one that may be rounded are held together. The maps from the
-    moments to the gradients of bn0, conv1 and bn1 are made in float64, with a little over three tables of moments by
-    moments at a time.
+    The checkpoint's projection and two reordered copies are held together, and another one where operands are rounded.
+    The maps from the moments to the gradients of bn0, conv1 and bn1 are made in float64, with a little over three
+    tables of moments by moments at a time.
     Embedding tables are shared with the checkpoint.
     """
     tables = (config.num_entities + config.num_relations) * config.embedding_dim + config.num_entities
     moments = (config.num_taps + 1) * config.output_channels
     maps = 3 * 8 * moments * (moments + config.output_channels)
-    return itemsize * (tables + 4 * config.embedding_dim * config.num_features) + maps
+    return itemsize * (tables + (3 + rounds) * config.embedding_dim * config.num_features) + maps

@@ -168,6 +168,7 @@ def _counts(model: ModelConfig, work: Workload, config: RunConfig, tiling: Tilin
         own_passes=(config.scoring.normalize != "none") + (method is not None and method.needs_pass),
         itemsize=working_dtype(config.computing.precision).itemsize,
         recompute=config.computing.gradient_checkpointing,
+        rounds=config.computing.precision not in {"float64", "float32", "tf32"},
         divides_by_norms=config.scoring.normalize != "none",
         tiling=tiling,
         keys=work.most_keys() if tiling is ON_GPU and work.most_keys is not None else Keys.all_distinct,
