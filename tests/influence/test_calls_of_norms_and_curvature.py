@@ -39,7 +39,7 @@ def test_norms_are_made_in_the_calls_of_scoring_for_one_head_and_for_many():
         test = engine.prepare(torch.from_numpy(TESTS), batch_size=16)
         scorer = NormalisedScorer(make_scorer(engine, test, EachItsOwn(num_answers=len(TESTS))), [engine])
         numbers = [calls_of(lambda: list(parts(scorer, triples))) for triples in BATCHES.values()]  # noqa: B023 - called at once
-    assert max(numbers) <= 1.05 * min(numbers), numbers
+    assert max(numbers) <= 1.12 * min(numbers), numbers
     assert max(numbers) <= MOST_CALLS
 
 
@@ -58,8 +58,8 @@ def test_sums_for_curvature_take_as_many_calls_for_one_head_as_for_many_and_neve
             trace.add(engine, torch.from_numpy(triples))
         assert not {name for name in calls.numbers if "nonzero" in name or "local_scalar" in name}
         numbers.append(calls.total)
-    assert max(numbers) <= 1.05 * min(numbers), numbers
-    assert max(numbers) <= MOST_CALLS
+    assert max(numbers) <= 1.12 * min(numbers), numbers
+    assert max(numbers) <= MOST_CALLS + 100  # two passes, of the trace and of the sums
 
 
 @pytest.mark.parametrize("lengths", [[3, 1, 70, 2], [1], [5000, 1]], ids=str)

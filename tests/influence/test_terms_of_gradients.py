@@ -70,7 +70,7 @@ def test_any_model_influences_without_a_term_of_rows_disagree(module, table, ter
 @pytest.mark.parametrize("forward", [False, True])
 def test_any_model_influences_without_the_dense_tensors_disagree(forward, monkeypatch):
     monkeypatch.setattr(
-        GradientScorer, "_dense_products", lambda _, ids: torch.zeros(len(ids), len(TEST), dtype=torch.float64)
+        GradientScorer, "_dense_products", lambda _, ids, _loss: torch.zeros(len(ids), len(TEST), dtype=torch.float64)
     )
     assert not scores_agree(forward=forward)
 
@@ -92,7 +92,7 @@ def test_any_model_influences_without_one_of_several_dense_tensors_disagree(monk
 @pytest.mark.parametrize("kind", TENSORS)
 def test_any_model_influences_without_the_training_losses_derivatives_disagree(kind, monkeypatch):
     def forgets(factors):
-        monkeypatch.setattr(GradientEngine, "delta", lambda _, found: torch.ones_like(found))
+        monkeypatch.setattr(GradientScorer, "_delta", lambda _, scores, _loss: torch.ones_like(scores)[:, None])
         return factors
 
     assert not scores_agree(TENSORS[kind], change=forgets)

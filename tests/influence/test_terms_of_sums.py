@@ -13,6 +13,7 @@ from tracin_dask.influence.columns import Question, Targets, columns_of, prepare
 from tracin_dask.influence.conve.tensor_names import FC_WEIGHT
 from tracin_dask.influence.conve.terms import products_within
 from tracin_dask.influence.losses import SLCWA
+from tracin_dask.influence.losses.by_row import join_parts
 
 CORRUPTED = SLCWA(num_negatives=2)
 
@@ -55,7 +56,13 @@ def test_scores_of_training_triples_without_a_part_of_the_loss_disagree_with_the
 
 def test_scores_of_corrupted_triples_in_their_sorted_order_disagree_with_the_oracle(monkeypatch):
     wanted = case("width", "slcwa")
-    monkeypatch.setattr(scoring, "places", lambda order: np.arange(len(order)))
+
+    def unsorted(*given):
+        joined = join_parts(*given)
+        number = np.arange(len(joined.row))
+        return replace(joined, part=number // (joined.row.max() + 1), row=number % (joined.row.max() + 1))
+
+    monkeypatch.setattr(scoring, "join_parts", unsorted)
     with pytest.raises(Disagreement):
         check_scores(wanted, wanted.names, loss=CORRUPTED)
 

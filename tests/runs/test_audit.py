@@ -185,7 +185,7 @@ class Wrapped:
 
     def __init__(self, inner):
         self.inner = inner
-        for name in ("check_covers", "times", "times_side_by_side", "squares", "is_diagonal", "diagonal"):
+        for name in ("check_covers", "times", "times_side_by_side", "squares", "is_diagonal", "diagonal", "matrices"):
             setattr(self, name, getattr(inner, name))
 
     def __contains__(self, name):

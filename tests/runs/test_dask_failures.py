@@ -42,7 +42,7 @@ def new_checkpoint(tmp_path: Path, request: pytest.FixtureRequest) -> Checkpoint
 
 def not_seen(ending: str):
     """Make a worker's answer to which paths it does not see."""
-    return lambda paths: [path for path in paths if path.endswith(ending)]
+    return lambda paths: {path: "" for path in paths if path.endswith(ending)}
 
 
 def test_workers_that_do_not_see_the_checkpoint_get_its_weights(
