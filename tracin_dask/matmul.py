@@ -1,5 +1,6 @@
 """What PyTorch's setting for products of float32 does on this CPU: it rounds, or only takes another library."""
 
+import os
 from collections.abc import Mapping
 from functools import cache
 
@@ -7,6 +8,8 @@ import torch
 
 from tracin_dask.turn import MatmulPrecision, Turn
 
+_SHAPES = "32"
+"""Products whose code oneDNN keeps in this process, about 0.6 MB for each shape; it would keep 1,024."""
 _WIDTH = 256
 """Rows and columns of the matrices that show whether operands are rounded."""
 
@@ -31,6 +34,8 @@ def cpu_rounds_to_bf16() -> bool:
     Seen from products with the identity, which give float32 back unless it was rounded. CPUs that have bf16
     instructions, but no units for matrices (AMX), round nothing.
     """
+    for capacity in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # read at the first product
+        os.environ.setdefault(capacity, _SHAPES)
     values = 1 + torch.arange(_WIDTH * _WIDTH, dtype=torch.float32).view(_WIDTH, _WIDTH) / 2**18
     with Turn(torch.get_num_threads(), "medium"):
         return not torch.equal(torch.eye(_WIDTH) @ values, values)
