@@ -158,7 +158,7 @@ def test_workers_get_the_weights_of_checkpoints_that_they_do_not_see(
         return dump(file)
 
     monkeypatch.setattr(CheckpointFile, "dump", note)
-    monkeypatch.setattr(on_worker, "missing", lambda paths: [path for path in paths if path.endswith(unseen)])
+    monkeypatch.setattr(on_worker, "missing", lambda paths: {path: "" for path in paths if path.endswith(unseen)})
     job = make_job(model=files, audit=0)
     assert bits(job.carry_out(client, **SMALL_TASKS)) == bits(job.carry_out())
     assert sent == [f.path.name for f in files if f.path.name.endswith(unseen)]
