@@ -285,7 +285,9 @@ def test_invalid_groupings_are_refused(sources, monkeypatch):
 
 
 def test_workers_that_do_not_see_the_groups_are_named(make_job: MakeJob, client: Client, sources, monkeypatch):
-    monkeypatch.setattr(on_worker, "missing", lambda paths: {path: "" for path in paths if path.endswith("sources.zarr")})
+    monkeypatch.setattr(
+        on_worker, "missing", lambda paths: {path: "" for path in paths if path.endswith("sources.zarr")}
+    )
     with pytest.raises(ClusterError, match=r"worker tcp://.* does not see the groups .*sources.zarr; put it on a file"):
         make_job(group_by=(sources,)).carry_out(client)
 
