@@ -1,4 +1,4 @@
-"""Clusters that a Dask gateway starts for its users; who they are is told by Dask's own configuration."""
+"""Clusters that a Dask gateway starts for its users; it learns who they are from Dask's configuration."""
 
 import logging
 import time

@@ -11,7 +11,7 @@ from tracin_dask.influence.conve.weights_memory import weights_stage
 from tracin_dask.influence.conve.whole_scores import HELD
 
 MET = 5
-"""Blocks [batch, test] of what gradients at scores meet in test triples."""
+"""Blocks [batch, test] held at a time while gradients at scores are multiplied with those of test triples."""
 AT_TAILS = 12
 """Numbers of a row of a tile while the gradients at tails are put in place."""
 
