@@ -24,7 +24,7 @@ MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(tls.Certificates):
     """A cluster that somebody else started."""
 
     address: str = setting(settings.text)
@@ -35,13 +35,6 @@ class Address:
     """How long to wait for them."""
     device_memory_limit: str = setting(settings.device_memory, "0.8")
     """Memory of a GPU that a run may use: a part of it, or a size."""
-    tls_ca_file: str | None = setting(settings.text, None)
-    tls_cert: str | None = setting(settings.text, None)
-    tls_key: str | None = setting(settings.text, None)
-
-    def __post_init__(self) -> None:
-        """Refuse certificates that are half given; raises as `tls.refuse_half`."""
-        tls.refuse_half(self)
 
     @property
     def title(self) -> str:

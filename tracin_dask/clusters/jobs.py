@@ -32,7 +32,7 @@ ALLOWED_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Jobs(ABC):
+class Jobs(tls.Certificates, ABC):
     """Jobs of a batch system, each with one worker or one per GPU."""
 
     title: ClassVar[str]
@@ -67,9 +67,6 @@ class Jobs(ABC):
     scratch: str | None = setting(settings.text, None)
     wait_minutes: int = setting(settings.count, 60)
     """How long to wait for the first worker while jobs are pending."""
-    tls_ca_file: str | None = setting(settings.text, None)
-    tls_cert: str | None = setting(settings.text, None)
-    tls_key: str | None = setting(settings.text, None)
 
     def __post_init__(self) -> None:
         """Refuse settings that do not go together.
@@ -84,7 +81,7 @@ class Jobs(ABC):
             texts = value if isinstance(value, tuple) else (value,)
             if found.name != "setup" and not all(text.isprintable() for text in texts if isinstance(text, str)):
                 raise ConfigError(f"{found.name}: a line break or control character would change the script of the job")
-        tls.refuse_half(self)
+        tls.Certificates.__post_init__(self)  # super() does not know a class with slots
         if self.host and (self.interface or self.scheduler_interface):
             raise ConfigError("host and interface both say where scheduler and workers listen; state only one of them")
         if self.lifetime_seconds < 1:

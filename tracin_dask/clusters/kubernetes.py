@@ -29,7 +29,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kubernetes:
+class Kubernetes(tls.Certificates):
     """Pods of a Kubernetes cluster: a scheduler and workers, each worker with one GPU if any is asked for."""
 
     title: ClassVar[str] = "Kubernetes"
@@ -64,9 +64,6 @@ class Kubernetes:
     """How long to wait for the scheduler and the first worker: images are pulled, and nodes added."""
     tls_secret: str | None = setting(settings.text, None)
     """A secret with ca.crt, tls.crt and tls.key, for the pods."""
-    tls_ca_file: str | None = setting(settings.text, None)
-    tls_cert: str | None = setting(settings.text, None)
-    tls_key: str | None = setting(settings.text, None)
 
     def __post_init__(self) -> None:
         """Refuse settings that do not go together, or that a manifest cannot hold.
@@ -81,7 +78,7 @@ class Kubernetes:
                 if mark not in text[1:]:
                     form = {"env": "NAME=VALUE", "node_selector": "LABEL=VALUE", "volume_claims": "CLAIM:/PATH"}[name]
                     raise ConfigError(f"{name}: expected {form}, not {text!r}")
-        tls.refuse_half(self)
+        tls.Certificates.__post_init__(self)  # super() does not know a class with slots
         if self.tls_cert is not None and self.tls_secret is None:
             raise ConfigError("tls_cert is stated for this process, and tls_secret is missing, the same for the pods")
 

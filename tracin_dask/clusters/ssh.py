@@ -30,7 +30,7 @@ LOOK_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ssh:
+class Ssh(tls.Certificates):
     """Workers on hosts that SSH reaches."""
 
     title: ClassVar[str] = "SSH hosts"
@@ -63,9 +63,6 @@ class Ssh:
     logs: str = setting(settings.text, "tracin-dask-logs")
     wait_minutes: int = setting(settings.count, 2)
     """How long to wait for the first worker."""
-    tls_ca_file: str | None = setting(settings.text, None)
-    tls_cert: str | None = setting(settings.text, None)
-    tls_key: str | None = setting(settings.text, None)
 
     def __post_init__(self) -> None:
         """Refuse settings that do not go together.
@@ -79,7 +76,7 @@ class Ssh:
             raise ConfigError("hosts: expected at least one host")
         if self.scheduler_host and self.scheduler_interface:
             raise ConfigError("scheduler_host and scheduler_interface both say where the scheduler listens; state one")
-        tls.refuse_half(self)
+        tls.Certificates.__post_init__(self)  # super() does not know a class with slots
 
     def has_gpus(self, host: Host) -> bool:
         """Tell whether a host has one worker per GPU."""

@@ -2,10 +2,13 @@
 
 import ssl
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal
 
 from distributed.security import Security
 
+from tracin_dask.clusters import settings
+from tracin_dask.clusters.settings import setting
 from tracin_dask.errors import ConfigError
 
 Role = Literal["client", "scheduler", "worker"]
@@ -15,57 +18,50 @@ FILES = ("tls_ca_file", "tls_cert", "tls_key")
 _COMM = "distributed.comm.tls"
 
 
-@runtime_checkable
-class Stated(Protocol):
-    """Settings of a kind of cluster: paths of PEM files that all its machines see, or None."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """Settings of a kind of cluster: paths of PEM files that all its machines see; all three or none."""
 
-    @property
-    def tls_ca_file(self) -> str | None:
-        """Certificate of the authority that signed the others."""
-        ...
+    tls_ca_file: str | None = setting(settings.text, None)
+    """Certificate of the authority that signed the others."""
+    tls_cert: str | None = setting(settings.text, None)
+    """Certificate of client, scheduler and workers."""
+    tls_key: str | None = setting(settings.text, None)
 
-    @property
-    def tls_cert(self) -> str | None:
-        """Certificate of client, scheduler and workers."""
-        ...
+    def __post_init__(self) -> None:
+        """Refuse a certificate without its key, and the like.
 
-    @property
-    def tls_key(self) -> str | None:
-        """Its key."""
-        ...
-
-
-def refuse_half(stated: Stated) -> None:
-    """Refuse certificates without a key, and the like.
-
-    Raises
-    ------
-    ConfigError
-        With the settings that are missing.
-    """
-    values = {name: getattr(stated, name) for name in FILES}
-    missing = [name for name, value in values.items() if value is None]
-    if 0 < len(missing) < len(values):
-        raise ConfigError(f"{', '.join(values)} belong together, and {', '.join(missing)} is missing")
+        Raises
+        ------
+        ConfigError
+            With the settings that are missing.
+        """
+        missing = [name for name, path in _paths(self).items() if path is None]
+        if 0 < len(missing) < len(FILES):
+            raise ConfigError(f"{', '.join(FILES)} belong together, and {', '.join(missing)} is missing")
 
 
-def dask_settings(stated: Stated) -> dict[str, str]:
+def _paths(stated: Certificates) -> dict[str, str | None]:
+    return {name: getattr(stated, name) for name in FILES}
+
+
+def dask_settings(stated: Certificates) -> dict[str, str]:
     """Give the settings of Dask for what is stated; Dask's own configuration counts where nothing is."""
-    files = {name: getattr(stated, name) for name in FILES}
-    return {} if None in files.values() else dask_settings_of(files)
+    files = {name: path for name, path in _paths(stated).items() if path is not None}
+    return dask_settings_of(files) if files else {}
 
 
 def dask_settings_of(files: Mapping[str, str]) -> dict[str, str]:
     """Give the settings of Dask for the paths of three files by their settings' names."""
-    settings = {f"{_COMM}.ca-file": files["tls_ca_file"]}
+    found = {f"{_COMM}.ca-file": files["tls_ca_file"]}
     for role in ("client", "scheduler", "worker"):
-        settings |= {f"{_COMM}.{role}.cert": files["tls_cert"], f"{_COMM}.{role}.key": files["tls_key"]}
-    return settings
+        found |= {f"{_COMM}.{role}.cert": files["tls_cert"], f"{_COMM}.{role}.key": files["tls_key"]}
+    return found
 
 
-def exports(settings: dict[str, str]) -> dict[str, str]:
+def exports(of_dask: dict[str, str]) -> dict[str, str]:
     """Give settings of Dask as variables, for the processes of a job."""
-    return {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": value for name, value in settings.items()}
+    return {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": value for name, value in of_dask.items()}
 
 
 def encrypts(*roles: Role) -> bool:
