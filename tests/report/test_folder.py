@@ -1,6 +1,7 @@
 """Folders of results: files of an earlier result are never mixed with new ones, and no other files are touched."""
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from made_results import made_groups, made_result, ranked
 from result_bits import result_bits
 
 from tracin_dask.errors import ResultError
+from tracin_dask.report import folder
 from tracin_dask.report.folder import RECORDS
 from tracin_dask.report.formats import read_result
 
@@ -101,3 +103,31 @@ def test_groups_of_another_result_are_refused(tmp_path):
     (tmp_path / "a" / "all_groups.parquet").write_bytes(b"PAR1")
     with pytest.raises(ResultError, match=r"all_groups\.parquet: no totals of groups, or damaged ones"):
         read_result(tmp_path / "a")
+
+
+def at_the_same_time(do, number=2):
+    """Give `do` as a function whose calls end together: calls that come one after another are an error."""
+    together = threading.Barrier(number, timeout=20)
+
+    def wait(*given):
+        together.wait()
+        return do(*given)
+
+    return wait
+
+
+def test_files_of_answers_are_written_and_read_at_the_same_time(tmp_path, monkeypatch):
+    both, _ = two_results()
+    write, read = at_the_same_time(folder.write_json_file), at_the_same_time(folder.read_contents)
+
+    def write_file(place, contents):
+        (folder_write if place.name == folder.SUMMARY else write)(place, contents)
+
+    def read_file(place):
+        return (folder_read if place.name == folder.SUMMARY else read)(place)
+
+    folder_write, folder_read = folder.write_json_file, folder.read_contents
+    monkeypatch.setattr(folder, "write_json_file", write_file)
+    monkeypatch.setattr(folder, "read_contents", read_file)
+    both.write_directory(tmp_path)
+    assert result_bits(read_result(tmp_path)) == result_bits(both)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tracin_dask.errors import ResultError
+from tracin_dask.places.at_once import at_once
 from tracin_dask.places.files import exists, write_json_file
 from tracin_dask.places.place import Place
 from tracin_dask.report.group_file import write_groups
@@ -51,13 +52,17 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
     if result.groups:
         beside = directory / GROUPS
         write_groups(result, beside)
-    summaries = []
-    for index, stem in enumerate(answer_stems(result)):
+
+    def write(answer: tuple[int, str]) -> dict[str, Any]:
+        """Write the file of an answer, and give what the summary says of it."""
+        index, stem = answer
         name = f"{stem}.json"
         contents = with_groups(to_dict(result, index), beside, index)
         write_json_file(directory / name, contents)
         summary = {"index": index, "file": name, "num_influences": len(result.rankings[index])}
-        summaries.append(summary | {key: contents[key] for key in SUMMARISED if key in contents})
+        return summary | {key: contents[key] for key in SUMMARISED if key in contents}
+
+    summaries = list(at_once(write, enumerate(answer_stems(result))))
     about: dict[str, Any] = {
         "num_results": len(summaries),
         "top_k": result.top_k,
@@ -68,8 +73,7 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
         about["specificity"] = specificity.to_dict()
     write_json_file(directory / SUMMARY, about | {"results": summaries, "run": dict(result.run)})
     written = {SUMMARY, *(str(summary["file"]) for summary in summaries), *([GROUPS] if result.groups else [])}
-    for name in earlier.keys() - written:
-        earlier[name].delete()
+    list(at_once(operator.methodcaller("delete"), [earlier[name] for name in earlier.keys() - written]))
     return directory / SUMMARY
 
 
@@ -88,7 +92,7 @@ def read_directory(
     summary = read_contents(directory / SUMMARY)
     with explained(directory / SUMMARY):
         files = [directory / about["file"] for about in summary["results"]]
-    contents = [read_contents(file) for file in files]
+    contents = list(at_once(read_contents, files))
     for file, one in zip(files, contents, strict=True):
         if not is_same(summary["run"], one["run"]):
             raise ResultError(f"{file}: is of another run than {SUMMARY}; run again into an empty folder")
