@@ -1,7 +1,8 @@
 """Section stores: how much of an object store's latency a run feels, on a server of this machine.
 
 Each request to the server waits as long as to a store that is far away. What is read is compared with the same store in
-the file system: rows at the pace of an engine, which is stood for by a pause after each block, and the whole command.
+the file system: rows at the pace of an engine, which is stood for by a pause after each block, the whole command, and
+what is written: a folder of answers.
 """
 
 import time
@@ -18,6 +19,7 @@ from benchmarks.figures import Collector
 from benchmarks.processes import Measured, run_measured, tracin_dask
 from benchmarks.settings import Settings
 from benchmarks.workloads import Graph
+from tracin_dask import InfluenceResult, RunConfig, read_result, run
 from tracin_dask.places.files import write_bytes
 from tracin_dask.runs.plan.memory import READ_ROWS as BLOCK_ROWS
 from tracin_dask.runs.plan.memory import blocks_ahead
@@ -30,6 +32,8 @@ BUCKET = "s3://benchmark"
 PACE = 2_000_000
 """Training triples per second that an engine takes."""
 READ_ROWS, QUICK_READ_ROWS = 3_000_000, 600_000
+ANSWERS = 661
+"""As many as UMLS has test triples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,13 @@ def places(graph: Graph, settings: Settings) -> Iterator[Places]:
         write_bytes(f"{BUCKET}/model.pt", Path(graph.checkpoint.path).read_bytes())
         proxy.latency_seconds = LATENCY_SECONDS
         yield Places(graph=graph, long=long, proxy=proxy, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def result(graph: Graph) -> InfluenceResult:
+    """Give the answers of many test triples."""
+    config = RunConfig.of(parameters=("fc.bias",), top_k=100)  # cheap: what they say does not matter
+    return run(graph.store, graph.checkpoint, graph.tests(ANSWERS), config=config)
 
 
 def _long_store(settings: Settings) -> TripleStore:
@@ -109,6 +120,27 @@ def measure_run(benchmark: BenchmarkFixture, collect: Collector, places: Places,
     benchmark.pedantic(lambda: rounds.append(run_measured(command)), rounds=settings.repeats)
     title = f"the whole command, {len(graph.store):,} training triples"
     collect.figure(f"stores.run.{where}", f"{title}: {_place(where)}", "s", [done.seconds for done in rounds])
+
+
+@pytest.mark.parametrize("where", ["local", "far"])
+def measure_answers(
+    benchmark: BenchmarkFixture, collect: Collector, places: Places, result: InfluenceResult, where: str
+) -> None:
+    """Write a folder with a file per test triple, and read it."""
+    written, read = list[float](), list[float]()
+    folder = f"{BUCKET}/answers" if where == "far" else places.settings.scratch / "answers"
+
+    def write_and_read() -> None:
+        started = time.perf_counter()
+        result.write_directory(folder, overwrite=True)
+        written.append(time.perf_counter() - started)
+        read_result(folder)
+        read.append(time.perf_counter() - started - written[-1])
+
+    benchmark.pedantic(write_and_read, rounds=places.settings.repeats)
+    title = f"answers of {ANSWERS} test triples"
+    collect.figure(f"stores.answers.written.{where}", f"{title}, written: {_place(where)}", "s", written)
+    collect.figure(f"stores.answers.read.{where}", f"{title}, read: {_place(where)}", "s", read)
 
 
 def _place(where: str) -> str:
