@@ -222,7 +222,7 @@ LEFT_OUT = {
     "the training triples' norms": (normalised_scores, "training_lengths", lambda _, ids: ones(len(ids))),
     "the order of rows": (normalised_scores, "of_rows", first_rows),
     "the signs": (squares, "columns_of", without_signs),
-    "the roots": (normalised_scores, "roots", lambda squares, _: squares),
+    "the roots": (normalised_scores, "roots", lambda squares: squares),
 }
 
 

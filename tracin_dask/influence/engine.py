@@ -15,6 +15,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.cost import Computing, EngineCost, Modes
+from tracin_dask.influence.grouped import Squares
 from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import AnyLoss
 from tracin_dask.influence.losses.by_row import LossByRow
@@ -31,8 +32,8 @@ class BatchScores:
 
     rows: Int[ndarray, " row"]
     influences: Float[Tensor, "row column"]
-    squares: Float[Tensor, " row"] | None = None
-    """learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of each row, in float64, where they are made with the influences."""
+    squares: Squares | None = None
+    """learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of each row, where they are made with the influences."""
     place: Int[Tensor, " row"] | None = None
     """The rows, on the device; None where they are all rows of the batch, in order."""
     num_cancelled: Int[Tensor, ""] | None = None
@@ -144,6 +145,11 @@ class Engine(Protocol):
     @property
     def gradients_at_a_time(self) -> int:
         """How many gradients are held whole, where several of a triple meet each other."""
+        ...
+
+    @property
+    def scores_with_squares(self) -> bool:
+        """Whether the squared lengths of training triples' gradients are made with their influences."""
         ...
 
     def with_loss(self, loss: AnyLoss) -> "Engine":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Literal, cast
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import Tensor
 
 from tracin_dask.influence.columns import Answers, Question, Targets
 from tracin_dask.influence.engine import BatchScorer, BatchScores, Engine, Factors, Indexed
+from tracin_dask.influence.grouped import Squares
 from tracin_dask.influence.index_arrays import IndexArrays
-from tracin_dask.influence.squares import CANCELLED, Squares, SquaresIndex, index_squares, self_squares, squared_lengths
+from tracin_dask.influence.squares import CANCELLED, SquaresIndex, index_squares, self_squares, squared_lengths
 from tracin_dask.influence.tensors import apart
 
 Normalize = Literal["none", "cosine", "relatif"]
@@ -37,7 +39,8 @@ class Lengths:
 class _NormalisedIndex:
     """A batch, to be scored and to be divided."""
 
-    own: SquaresIndex
+    own: SquaresIndex | None
+    """None where lengths come with the influences."""
     scored: Indexed
 
     def __len__(self) -> int:
@@ -76,17 +79,17 @@ class NormalisedScorer:
 
     def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
         """Find out what the ids say to the scorer, and to the gradients' own lengths."""
-        return _NormalisedIndex(
-            own=index_squares(self._engines[0], ids, arrays), scored=self._scorer.index(ids, arrays)
-        )
+        own = None if self._engines[0].scores_with_squares else index_squares(self._engines[0], ids, arrays)
+        return _NormalisedIndex(own=own, scored=self._scorer.index(ids, arrays))
 
     def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
         """Score a batch in the parts that the scorer makes of it."""
         batch, whole = cast(_NormalisedIndex, indexed), None
         for part in self._scorer.parts(batch.scored):
             if part.squares is not None:
-                lengths = Lengths(norms=roots(part.squares, self._dtype), shares=None)
+                lengths = _lengths([part.squares])
             else:
+                assert batch.own is not None  # noqa: S101 - else lengths come with the influences
                 whole = whole or training_lengths(self._engines, batch.own)
                 lengths = whole if part.place is None else of_rows(whole, part.place)
             part.influences.mul_(_reciprocals(lengths.norms, self._dtype)[:, None])
@@ -145,7 +148,7 @@ def without_powers(tests: Sequence[Factors], answers: Answers) -> tuple[list[Fac
 
 def training_lengths(engines: Sequence[Engine], indexed: SquaresIndex) -> Lengths:
     """Compute √(Σ over checkpoints of learning_rate · ‖∇loss_i‖²) for every triple i; raises as `self_squares`."""
-    return _lengths([self_squares(engine, indexed) for engine in engines], engines[0].model.dtype)
+    return _lengths([self_squares(engine, indexed) for engine in engines])
 
 
 def question_lengths(engines: Sequence[Engine], question: Question, test: Targets) -> Lengths:
@@ -156,7 +159,7 @@ def question_lengths(engines: Sequence[Engine], question: Question, test: Target
     NonFiniteError
         If one is NaN or infinite; the triple is named.
     """
-    return _lengths([squared_lengths(engine, question, test) for engine in engines], engines[0].model.dtype)
+    return _lengths([squared_lengths(engine, question, test) for engine in engines])
 
 
 def of_rows(lengths: Lengths, rows: Int[Tensor, " row"]) -> Lengths:
@@ -165,20 +168,18 @@ def of_rows(lengths: Lengths, rows: Int[Tensor, " row"]) -> Lengths:
     return Lengths(norms=lengths.norms.index_select(0, rows), shares=shares)
 
 
-def roots(squares: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:
-    """Take roots in a type where squares are numbers of it, else in float64; sums that cancel to below 0 count as 0."""
-    typed = squares.to(dtype)
-    is_number = (typed >= torch.finfo(dtype).tiny) & (typed <= torch.finfo(dtype).max)
-    return torch.where(is_number, typed.sqrt().double(), squares.clamp(min=0).sqrt())
+def roots(squares: Float[Tensor, " triple"]) -> Float[Tensor, " triple"]:
+    """Take roots in float64; sums that cancel to below 0 count as 0."""
+    return squares.clamp(min=0).sqrt()
 
 
-def _lengths(squares: Sequence[Squares], dtype: torch.dtype) -> Lengths:
+def _lengths(squares: Sequence[Squares]) -> Lengths:
     """Put the gradients of several checkpoints side by side."""
-    norms = roots(torch.stack([one.whole for one in squares]).sum(dim=0), dtype)
+    norms = roots(reduce(torch.add, [one.whole for one in squares]))
     parts = [one.parts for one in squares if one.parts is not None]
     if not parts:
         return Lengths(norms=norms, shares=None)
-    added = roots(torch.stack(parts).sum(dim=0), dtype)
+    added = roots(reduce(torch.add, parts))
     return Lengths(norms=norms, shares=torch.where(added > 0, norms / added, 1))
 
 
@@ -186,4 +187,4 @@ def _reciprocals(norms: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[T
     """Invert norms as numbers of a type: 0 where one is 0 or below these numbers, NaN where it is beyond or NaN."""
     typed = norms.to(dtype)
     found = torch.where(typed >= torch.finfo(dtype).tiny, typed.reciprocal(), 0)
-    return found.masked_fill(~torch.isfinite(typed), torch.nan)
+    return torch.where(typed < torch.inf, found, torch.nan)

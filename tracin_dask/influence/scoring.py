@@ -6,9 +6,8 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
-from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from tracin_dask.influence.columns import Answers
@@ -17,6 +16,7 @@ from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses import AnyLoss, CorruptingLoss, LossPart, NegatedScore, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
 from tracin_dask.influence.losses.by_row import LossByRow, join_parts
+from tracin_dask.influence.tensors import concatenate
 from tracin_dask.influence.tiling import Tiling, tiling_of
 
 
@@ -36,15 +36,15 @@ class AnswerScorer:
         for part in self._scorer.parts(indexed):
             yield replace(part, influences=self._answers.add_up(part.influences))
 
-    def whole(self, indexed: Indexed) -> Float[Tensor, "batch answer"]:
+    def whole(self, indexed: Indexed) -> BatchScores:
         """Score a batch in one piece."""
         first, *others = self.parts(indexed)
         if not others:
-            return first.influences
+            return first
         total = first.influences.new_empty(len(indexed), first.influences.shape[1])
         for part in (first, *others):
             total[part.place] = part.influences
-        return total
+        return BatchScores(rows=np.arange(len(indexed)), influences=total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,10 @@ class _Joined:
     triples: Indexed
     place: IndexArray
     """Where the triples of each row stand: [row, part]."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +90,25 @@ class CorruptingScorer:
     def parts(self, indexed: Indexed) -> Iterator[BatchScores]:
         """Score the triples of a batch with those made from them."""
         batch = cast(_WithCorrupted, indexed)
-        sums = [self._sums(piece) for piece in batch.pieces]
-        yield BatchScores(rows=np.arange(len(batch)), influences=sums[0] if len(sums) == 1 else torch.cat(sums))
+        pieces = [self._sums(piece) for piece in batch.pieces]
+        squares = [piece.squares for piece in pieces if piece.squares is not None]
+        yield BatchScores(
+            rows=np.arange(len(batch)),
+            influences=pieces[0].influences if len(pieces) == 1 else torch.cat([one.influences for one in pieces]),
+            squares=(squares[0] if len(squares) == 1 else concatenate(squares)) if squares else None,
+        )
 
     def _index(self, parts: Sequence[LossPart], rows: slice, arrays: IndexArrays) -> _Joined:
         joined = join_parts(parts, rows, arrays)
-        triples = self._scorer.index(joined.triples, arrays, joined.loss)
-        return _Joined(triples=triples, place=arrays.put(joined.place))
+        place = arrays.put(joined.place)
+        triples = self._scorer.index(joined.triples, arrays, replace(joined.loss, sums=place))
+        return _Joined(triples=triples, place=place)
 
-    def _sums(self, piece: _Joined) -> Float[Tensor, "row answer"]:
+    def _sums(self, piece: _Joined) -> BatchScores:
         """Add up what the triples of each row add."""
-        return embedding_bag(piece.place.tensor, self._scorer.whole(piece.triples), mode="sum")
+        found = self._scorer.whole(piece.triples)
+        influences = embedding_bag(piece.place.tensor, found.influences, mode="sum")
+        return BatchScores(rows=np.arange(len(piece)), influences=influences, squares=found.squares)
 
 
 def make_scorer(engine: Engine, factors: Factors, answers: Answers) -> BatchScorer:

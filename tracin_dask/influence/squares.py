@@ -11,6 +11,7 @@ sets of test triples are scored instead, which cannot be made anew: they count a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,15 +19,18 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence import devices
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.columns import Block, Columns, Question, Targets, columns_of, prepare_columns
 from tracin_dask.influence.engine import Engine, Indexed
 from tracin_dask.influence.finite import refuse_non_finite, refuse_non_finite_squares
+from tracin_dask.influence.grouped import Squares, squares_of_groups
 from tracin_dask.influence.index_arrays import IndexArrays
-from tracin_dask.influence.losses import derivative, reads
+from tracin_dask.influence.losses import Loss, derivative, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
+from tracin_dask.influence.losses.by_row import LossByRow, losses_of_parts
 from tracin_dask.influence.scoring import AnswerScorer
-from tracin_dask.influence.tensors import apart, concatenate, scaled_squares
+from tracin_dask.influence.tensors import concatenate
 
 CANCELS = 0.03
 """Sums whose square is less than this part of the squares of what they add are made anew in float64."""
@@ -34,13 +38,19 @@ CANCELLED = 3e4
 """In units of rounding: what is left of a sum with less than this part of what it adds is rounding errors."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Squares:
-    """Squared lengths of sums of gradients, times the learning rate."""
+FEW = 256
+"""Gradients of test triples, or of sums that are made anew, that are held at a time: no memory is planned for them."""
 
-    whole: Float[Tensor, " sum"]
-    parts: Float[Tensor, " sum"] | None = None
-    """The squared lengths of the gradients, added up for each sum; None where each is of one gradient."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Groups:
+    """The gradients of some sums, each at a single score."""
+
+    triples: Indexed
+    loss: LossByRow
+    """Of the scores, sum by sum."""
+    weight: Float[ndarray, "sum gradient"] | None
+    """None where all are 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +62,7 @@ class SquaresIndex:
     """All triples, where each has one gradient."""
     blocks: tuple[Block, ...]
     """The parts of the loss, else."""
-    pieces: tuple[Indexed, ...]
+    pieces: tuple[_Groups, ...]
     """The triples of all parts, some rows at a time."""
 
     def __len__(self) -> int:
@@ -65,7 +75,7 @@ def index_squares(engine: Engine, ids: Int[ndarray, "batch 3"], arrays: IndexArr
     if reads(engine.loss) != CORRUPTED_TRIPLES:
         return SquaresIndex(ids=ids, own=engine.index_own(ids, arrays), blocks=(), pieces=())
     blocks = columns_of(Question(), engine.loss, Targets(triples=ids), engine.num_entities).blocks
-    pieces = _index_sums(engine, blocks, np.arange(len(ids)), engine.model.dtype, arrays)
+    pieces = _index_sums(engine, blocks, np.arange(len(ids)), engine.gradients_at_a_time, arrays)
     return SquaresIndex(ids=ids, own=None, blocks=blocks, pieces=pieces)
 
 
@@ -108,23 +118,31 @@ def squared_lengths(engine: Engine, question: Question, test: Targets) -> Square
         return concatenate([_of_answers(engine, question, one) for one in _one_answer_each(test)])
     blocks = columns_of(question, engine.loss, test, engine.num_entities).blocks
     every, arrays = np.arange(len(test.triples)), IndexArrays(engine.model.device)
-    pieces = _index_sums(engine, blocks, every, engine.model.dtype, arrays)
+    pieces = _index_sums(engine, blocks, every, _few(engine), arrays)
     return _of_blocks(engine, blocks, pieces, test.triples, "test")
 
 
 def _of_blocks(
-    engine: Engine, blocks: Sequence[Block], pieces: Sequence[Indexed], ids: Int[ndarray, "triple 3"], what: str
+    engine: Engine, blocks: Sequence[Block], pieces: Sequence[_Groups], ids: Int[ndarray, "triple 3"], what: str
 ) -> Squares:
-    """Square the sums of the columns of some triples, those that almost cancel in float64."""
-    found = _of_sums(engine, blocks, pieces, engine.model.dtype)
+    """Square the sums of the columns of some triples, those that almost cancel in float64.
+
+    On a device that the host would wait for, all of them are.
+    """
+    device, dtype = engine.model.device, engine.model.dtype
+    dtype = torch.float64 if devices.computes_ahead(device) else dtype
+    found = _of_sums(engine, pieces, dtype)
     refuse_non_finite_squares(ids, found.whole, what=what)
-    if engine.model.dtype != torch.float64:
+    if dtype != torch.float64:
         rows = _below(found, CANCELS).nonzero()[:, 0]
         if len(rows):
-            arrays = IndexArrays(engine.model.device)
-            again = _index_sums(engine, blocks, rows.cpu().numpy(), torch.float64, arrays)
-            found.whole.index_copy_(0, rows, _of_sums(engine, blocks, again, torch.float64).whole)
+            again = _index_sums(engine, blocks, rows.numpy(), _few(engine) // 2, IndexArrays(device))
+            found.whole.index_copy_(0, rows, _of_sums(engine, again, torch.float64).whole)
     return found
+
+
+def _few(engine: Engine) -> int:
+    return min(engine.gradients_at_a_time, FEW)
 
 
 def _below(found: Squares, share: float) -> Bool[Tensor, " sum"]:
@@ -134,30 +152,38 @@ def _below(found: Squares, share: float) -> Bool[Tensor, " sum"]:
 
 
 def _index_sums(
-    engine: Engine, blocks: Sequence[Block], rows: Int[ndarray, " row"], dtype: torch.dtype, arrays: IndexArrays
-) -> tuple[Indexed, ...]:
-    """Bring the columns of some triples together, each a gradient at a single score, for products in a type."""
-    step = max(1, engine.gradients_at_a_time * engine.model.dtype.itemsize // (dtype.itemsize * len(blocks)))
-    starts = range(0, max(1, len(rows)), step)
-    pieces = (np.stack([block.triples[rows[at : at + step]] for block in blocks], axis=1) for at in starts)
-    return tuple(engine.index_within(piece, arrays) for piece in pieces)
+    engine: Engine, blocks: Sequence[Block], rows: Int[ndarray, " row"], most: int, arrays: IndexArrays
+) -> tuple[_Groups, ...]:
+    """Bring the columns of some triples together, so many at a time, each a gradient at a single score."""
+    step = max(1, most // len(blocks))
+    return tuple(
+        _index_groups(engine, blocks, rows[at : at + step], arrays) for at in range(0, max(1, len(rows)), step)
+    )
 
 
-def _of_sums(engine: Engine, blocks: Sequence[Block], pieces: Sequence[Indexed], dtype: torch.dtype) -> Squares:
+def _index_groups(engine: Engine, blocks: Sequence[Block], rows: Int[ndarray, " row"], arrays: IndexArrays) -> _Groups:
+    triples = np.stack([block.triples[rows] for block in blocks], axis=1)
+    weight = np.stack([np.broadcast_to(block.weight, len(block.triples))[rows] for block in blocks], axis=1)
+    part = np.tile(np.arange(len(blocks)), len(rows))
+    return _Groups(
+        triples=engine.index_within(triples, arrays),
+        loss=losses_of_parts([cast(Loss, block.loss) for block in blocks], part, arrays),
+        weight=None if (weight == 1).all() else weight,
+    )
+
+
+def _of_sums(engine: Engine, pieces: Sequence[_Groups], dtype: torch.dtype) -> Squares:
     """Square the sums of the columns of some triples, with products in a type."""
-    return concatenate([_of_piece(engine, blocks, piece, dtype) for piece in pieces])
+    found = [_of_groups(engine, piece, dtype) for piece in pieces]
+    return found[0] if len(found) == 1 else concatenate(found)
 
 
-def _of_piece(engine: Engine, blocks: Sequence[Block], piece: Indexed, dtype: torch.dtype) -> Squares:
-    own, products = engine.products_within(piece, dtype)
-    derivatives = [float(block.weight) * derivative(block.loss, own[:, column]) for column, block in enumerate(blocks)]
-    by = torch.stack(derivatives, dim=1)
-    _, powers = apart(by.abs().amax(dim=1))
-    by = (by / powers[:, None].to(by.dtype)).to(dtype)[:, :, None]
-    weighted = by * products * by.transpose(1, 2)
-    whole, parts = weighted.sum(dim=(1, 2)), weighted.diagonal(dim1=1, dim2=2).sum(dim=1)
-    rate = engine.learning_rate
-    return Squares(whole=scaled_squares(whole.mul_(rate), powers), parts=scaled_squares(parts.mul_(rate), powers))
+def _of_groups(engine: Engine, groups: _Groups, dtype: torch.dtype) -> Squares:
+    own, products = engine.products_within(groups.triples, dtype)
+    derivatives = derivative(groups.loss, own.flatten()).view(own.shape)
+    if groups.weight is not None:
+        derivatives *= torch.from_numpy(groups.weight).to(derivatives)
+    return squares_of_groups(derivatives, products, engine.learning_rate)
 
 
 def _one_answer_each(test: Targets) -> Iterator[Targets]:
@@ -170,7 +196,7 @@ def _of_answers(engine: Engine, question: Question, test: Targets) -> Squares:
     """Score the columns of every answer against the answers: ‖Σ_k ∇_k‖² = Σ_k ⟨∇_k, Σ_l ∇_l⟩."""
     assert test.answers is not None  # noqa: S101 - sets of test triples
     columns = columns_of(question, engine.loss, test, engine.num_entities)
-    step = engine.gradients_at_a_time
+    step = _few(engine)
     factors = prepare_columns(engine, columns, batch_size=step)
     total = factors.scale.new_zeros(test.num_answers)
     for block in columns.blocks:
@@ -180,7 +206,7 @@ def _of_answers(engine: Engine, question: Question, test: Targets) -> Squares:
             some = slice(start, start + step)
             answer = send(test.answers[some], total.device)
             indexed = scorer.index(block.triples[some], IndexArrays(total.device))
-            own = scorer.whole(indexed).gather(1, answer[:, None])[:, 0]
+            own = scorer.whole(indexed).influences.gather(1, answer[:, None])[:, 0]
             own *= torch.as_tensor(weight[some].copy(), dtype=total.dtype, device=total.device)
             total.index_add_(0, answer, own)
     first = np.unique(test.answers, return_index=True)[1]  # the test triple that stands for its set in an error

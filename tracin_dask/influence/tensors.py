@@ -59,6 +59,11 @@ def concatenate(parts: Sequence[Tensors]) -> Tensors:
     return _mapped(lambda *values: torch.cat(values), *parts)
 
 
+def select(tensors: Tensors, rows: Int[Tensor, " row"]) -> Tensors:
+    """Copy some rows of every tensor."""
+    return _mapped(lambda value: value.index_select(0, rows), tensors)
+
+
 def take(tensors: Tensors, rows: slice) -> Tensors:
     """Take some neighbouring rows of every tensor, as views."""
     return _mapped(lambda value: value[rows], tensors)
@@ -81,7 +86,7 @@ def apart(numbers: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Fl
     return mantissas, torch.where(mantissas == 0, 1, powers)
 
 
-def scaled_squares(squares: Float[Tensor, " row"], powers: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
+def scaled_squares(squares: Float[Tensor, "*stack row"], powers: Float[Tensor, " row"]) -> Float[Tensor, "*stack row"]:
     """Multiply squares with those of powers of two, in float64; those below the normal numbers have lost digits."""
     lost = squares.abs() < torch.finfo(squares.dtype).tiny
     return squares.masked_fill(lost, 0).double().mul_(powers.square())

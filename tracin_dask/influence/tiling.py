@@ -25,6 +25,8 @@ class Tiling:
     """Of scores of entities, or of these entities' embeddings, or of matrices of rows."""
     corrupted_triples: int
     """Triples and those that are made from them that are scored at a time."""
+    gradients: int
+    """Of which several belong to one triple, and whose features are held at a time; at least one triple's."""
     move_bytes: int
     """Of what test triples' gradients move: features, or vectors of rows; at least along one gradient at a time."""
     value_bytes: int
@@ -47,6 +49,7 @@ ON_CPU = Tiling(
     jacobian_bytes=8 * 2**20,
     score_bytes=64 * 2**20,
     corrupted_triples=8192,
+    gradients=256,
     move_bytes=8 * 2**20,
     value_bytes=256 * 2**20,
     rows=2048,
@@ -60,6 +63,7 @@ ON_GPU = Tiling(
     jacobian_bytes=256 * 2**20,
     score_bytes=4 * 2**30,
     corrupted_triples=2**18,
+    gradients=2**18,
     move_bytes=2**30,
     value_bytes=2**31,
     rows=2**20,

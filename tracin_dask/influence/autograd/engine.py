@@ -162,6 +162,11 @@ class GradientEngine:
         most = sum(size(config, self.tracked, storage.itemsize) for size in (row_bytes, gradient_bytes))
         return piece_rows(most, storage.tiling)
 
+    @property
+    def scores_with_squares(self) -> bool:
+        """Say that they never are."""
+        return False
+
     def _prepare_whole(self, tails: AllTails, triples: Int[Tensor, "test 3"]) -> WholeGradients:
         """Compute gradients by whole tensors, times P."""
         placed, size = triples.to(self.model.device), sum(tensor.numel() for tensor in tails.tracked.values())

@@ -8,12 +8,9 @@ from torch import Tensor
 
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import RegionPass, relu_derivative
-from tracin_dask.influence.conve.regions import Region, add_patches_to_image
+from tracin_dask.influence.conve.regions import Region, add_by_tap, add_folded, image_span
 from tracin_dask.influence.precision import Precision
 from tracin_dask.models.conve.model import ConvEConfig
-
-_FEW_NUMBERS = 2**18
-"""So many are always held at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,26 +32,26 @@ class RegionGradient:
 
         Rows are distinct and ascend, so that as many as there are gradients are all of them.
         """
-        chosen = None if rows is None or len(rows) == len(self.gradient) else rows
-        step = len(image) if model.tiling.by_tap else image_rows(model.config, self.region, len(self.gradient))
+        add = add_by_tap if model.tiling.by_tap else add_folded
         kernel = (model.config.kernel_height, model.config.kernel_width)
-        for start in range(0, len(image), max(1, step)):
+        if rows is None or len(rows) == len(self.gradient):
+            add(self.region, self.gradient, model.kernel[:-1], image, kernel)
+            return
+        step = len(image) if model.tiling.by_tap else copied_rows(len(self.gradient))
+        for start in range(0, len(image), step):
             some = slice(start, start + step)
-            gradient = self.gradient[some] if chosen is None else self.gradient[chosen[some]]
-            patches = model.kernel[:-1] @ gradient.flatten(end_dim=1).T
-            by_tap = patches.view(len(patches), *gradient.shape[:2])
-            add_patches_to_image(self.region, by_tap, image[some], kernel, by_tap=model.tiling.by_tap)
+            add(self.region, self.gradient[rows[some]], model.kernel[:-1], image[some], kernel)
 
 
-def image_rows(config: ConvEConfig, region: Region, num_rows: int) -> int:
-    """Choose the rows that are added to images at a time, so that they take no more than the moments of all rows."""
-    moments = (config.num_taps + 1) * config.output_channels
-    return max(1, max(num_rows * moments, _FEW_NUMBERS) // image_numbers(config, region))
+def copied_rows(num_rows: int) -> int:
+    """Choose how many of some of so many rows are copied at a time before they are added to images: half of all."""
+    return -(-num_rows // 2)
 
 
 def image_numbers(config: ConvEConfig, region: Region) -> int:
-    """Count what is made of one row that is added to an image: its gradient, that at patches twice, and an image."""
-    return region.num_positions * (config.output_channels + 2 * config.num_taps) + 2 * config.embedding_dim
+    """Count what is made of one row whose gradient is added to an image at once: that at patches, and an image."""
+    height, width = image_span(region, (config.kernel_height, config.kernel_width))
+    return region.num_positions * config.num_taps + height * width
 
 
 def backward(

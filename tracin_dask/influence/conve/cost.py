@@ -87,7 +87,7 @@ def _own_products(config: ConvEConfig, work: Workload, tracked: frozenset[str]) 
     if FC_WEIGHT in tracked:
         width += config.num_features * (config.embedding_dim if work.is_preconditioned else 1)
     if ENTITIES in tracked:
-        width += 3 * config.embedding_dim
+        width += 4 * config.embedding_dim
     if RELATIONS in tracked:
         width += config.embedding_dim
     return work.num_triples * (1 + work.num_negatives) ** 2 * width

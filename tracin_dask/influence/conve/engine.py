@@ -35,9 +35,6 @@ from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditione
 from tracin_dask.influence.table_gradients import TableGradients, TableRows
 from tracin_dask.influence.tensors import concatenate
 
-GRADIENTS_AT_A_TIME = 256
-"""Gradients whose features are held at a time where a triple has several; never fewer than one triple's."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestFactors:
@@ -190,7 +187,12 @@ class PairEngine:
     @property
     def gradients_at_a_time(self) -> int:
         """How many gradients are held at a time where a triple has several."""
-        return GRADIENTS_AT_A_TIME
+        return self.model.tiling.gradients
+
+    @property
+    def scores_with_squares(self) -> bool:
+        """Whether the squared lengths of training triples' gradients are made with their influences."""
+        return self.modes.norms
 
     def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Batch:
         """Find the runs of a batch of triples."""

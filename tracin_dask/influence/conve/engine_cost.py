@@ -39,7 +39,8 @@ class ConvECost:
         counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
         norms = norm_multiply_adds(self.config, how.work, how.tracked)
         if self.modes.norms:
-            return replace(counted, lower=norms.lower) + norms.times(how.own_passes - 1)
+            products = counted.products + (norms.products if how.work.num_negatives else 0)
+            return replace(counted, lower=norms.lower, products=products) + norms.times(how.own_passes - 1)
         return counted + norms.times(how.own_passes)
 
     @property
@@ -92,6 +93,6 @@ class ConvECost:
 def conve_cost(config: ConvEConfig, how: Computing) -> ConvECost:
     """Choose the modes with the fewest multiply-adds, and count what they take."""
     modes = cost.choose_modes(config, how.work, how.tracked, how.tiling)
-    if how.divides_by_norms and not (how.tiling.by_pair or how.work.all_scores or how.work.num_negatives):
+    if how.divides_by_norms and not (how.tiling.by_pair or how.work.all_scores):
         modes = Modes(norms=True)
     return ConvECost(config, how, modes)

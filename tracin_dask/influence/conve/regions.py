@@ -68,27 +68,41 @@ def feature_order(config: ConvEConfig) -> Int[Tensor, " feature"]:
     return (ordered[:, None] + channels[None, :]).reshape(-1)
 
 
-def add_patches_to_image(
+def image_span(region: Region, kernel: tuple[int, int]) -> tuple[int, int]:
+    """Give the rows and columns of the part of the stacked image that a region's patches are cut from."""
+    return len(region.rows) + kernel[0] - 1, len(region.columns) + kernel[1] - 1
+
+
+def add_by_tap(
     region: Region,
-    patches: Float[Tensor, "tap batch position"],
+    gradient: Float[Tensor, "batch position channel"],
+    taps: Float[Tensor, "tap channel"],
     image: Float[Tensor, "batch height width"],
     kernel: tuple[int, int],
-    *,
-    by_tap: bool,
 ) -> None:
-    """Add each patch entry to the image place it was cut from (the transpose of cutting patches), in place.
+    """Add the gradient at each patch entry to the image place it was cut from, in place.
 
-    An operator for each tap saves a copy of the patches, in which each image is a channel of one folded image.
+    That is the transpose of cutting patches: an operator for each tap, which saves a CPU a copy.
     """
-    (down, right), (rows, columns) = kernel, (region.rows, region.columns)
-    if not by_tap:
-        size = (len(rows) + down - 1, len(columns) + right - 1)
-        folded = fold(patches.transpose(0, 1).reshape(1, -1, patches.shape[2]), size, kernel)[0]
-        image[:, rows.start : rows.start + size[0], columns.start : columns.start + size[1]].add_(folded)
-        return
-    for tap, values in enumerate(patches.view(*patches.shape[:2], len(rows), len(columns))):
+    (_, right), (rows, columns) = kernel, (region.rows, region.columns)
+    patches = (taps @ gradient.flatten(end_dim=1).T).view(len(taps), len(gradient), len(rows), len(columns))
+    for tap, values in enumerate(patches):
         top, left = rows.start + tap // right, columns.start + tap % right
         image[:, top : top + len(rows), left : left + len(columns)].add_(values)
+
+
+def add_folded(
+    region: Region,
+    gradient: Float[Tensor, "batch position channel"],
+    taps: Float[Tensor, "tap channel"],
+    image: Float[Tensor, "batch height width"],
+    kernel: tuple[int, int],
+) -> None:
+    """Do the same in three operators: each image is a channel of one folded image."""
+    size, (top, left) = image_span(region, kernel), (region.rows.start, region.columns.start)
+    patches = torch.bmm(taps.expand(len(gradient), -1, -1), gradient.transpose(1, 2))
+    folded = fold(patches.view(1, -1, patches.shape[2]), size, kernel)[0]
+    image[:, top : top + size[0], left : left + size[1]].add_(folded)
 
 
 def _rectangles(config: ConvEConfig) -> Iterator[tuple[Sees, range, range]]:

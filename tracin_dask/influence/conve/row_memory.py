@@ -5,7 +5,7 @@ Letters as in `batch_sizes`.
 
 from collections.abc import Iterator
 
-from tracin_dask.influence.conve.backward_pass import image_numbers, image_rows
+from tracin_dask.influence.conve.backward_pass import copied_rows, image_numbers
 from tracin_dask.influence.conve.batch_sizes import BLOCKS, INDEX, LONG_RUN, BatchSizes
 from tracin_dask.influence.conve.regions import Region, Sees
 from tracin_dask.influence.conve.weights_memory import weights_stage
@@ -65,11 +65,12 @@ def _back(of: BatchSizes, region: Region, *, every_row: bool) -> int:
 
 
 def _to_image(of: BatchSizes, region: Region, *, every_row: bool) -> int:
-    """Count what some rows at a time add to gradients at images: of some of all rows, gradients are copied first."""
-    rows = of.keys.rows
+    """Count what rows add to gradients at images; gradients of some of all rows are copied first."""
+    rows, copied = of.keys.rows, of.features(region)
     if of.storage.tiling.by_tap:
-        return rows * (region.num_positions * of.taps + (0 if every_row else of.features(region)))
-    return min(rows, image_rows(of.config, region, rows)) * image_numbers(of.config, region)
+        return rows * (region.num_positions * of.taps + (0 if every_row else copied))
+    added = image_numbers(of.config, region)
+    return max(rows * added, 0 if every_row else copied_rows(rows) * (added + copied))
 
 
 def meeting(of: BatchSizes) -> int:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import ClassVar, cast
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
@@ -25,10 +26,12 @@ from tracin_dask.influence.conve.terms.all_scores_norm import AllScoresNorm
 from tracin_dask.influence.conve.terms.dense import DenseTerms
 from tracin_dask.influence.conve.terms.directions import DirectionTerms
 from tracin_dask.influence.conve.terms.long_runs import LongRunTerms
+from tracin_dask.influence.conve.terms.products_within import products_of
 from tracin_dask.influence.conve.terms.rows import RowTerms
 from tracin_dask.influence.conve.terms.squared_norm import squares_of
 from tracin_dask.influence.engine import BatchScores, Indexed
 from tracin_dask.influence.finite import refuse_non_finite
+from tracin_dask.influence.grouped import Squares, squares_of_groups
 from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import Loss
 from tracin_dask.influence.losses.by_row import LossByRow
@@ -205,8 +208,11 @@ class Scorer:
         self._rows.add(total, part.meets, ahead, output.at_projection, lower)
         return self._scale(total, ahead, tails)
 
-    def with_norms(self, part: PartIndex) -> tuple[Float[Tensor, "batch test"], Float[Tensor, " batch"]]:
-        """Do the same with the whole gradients of all rows, and give learning_rate · ⟨∇loss_i, P ∇loss_i⟩, too."""
+    def with_norms(self, part: PartIndex) -> tuple[Float[Tensor, "batch test"], Squares]:
+        """Do the same with the whole gradients of all rows, and give learning_rate · ⟨∇loss_i, P ∇loss_i⟩, too.
+
+        Where the rows' losses are parts of sums, these are the squares of the sums.
+        """
         engine = self.engine
         ahead, tails = self._forward(part.batch)
         output = output_factors(engine.model, ahead, tails)
@@ -215,8 +221,13 @@ class Scorer:
         self._rows.add_whole(total, part.meets, ahead, lower)
         upper = UpperFactors(output=output, scale=engine.delta(ahead, tails))
         total.mul_(upper.scale[:, None]).mul_(self._test.scale)
+        if part.loss is not None and part.loss.sums is not None:
+            place = part.loss.sums.tensor
+            products = products_of(engine, ahead, output, lower, place=place, dtype=torch.float64)
+            derivatives = upper.scale.index_select(0, place.flatten()).view(place.shape)
+            return total, squares_of_groups(derivatives, products, engine.learning_rate)
         none_at_all_scores = AllScoresNorm(frozenset(), engine.preconditioner)
-        return total, squares_of(engine, ahead, upper, lower, none_at_all_scores)
+        return total, Squares(whole=squares_of(engine, ahead, upper, lower, none_at_all_scores))
 
     def _by_all_scores(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Do the same for a loss of all scores, with its gradient at x in place of the tail's embedding."""

@@ -27,6 +27,8 @@ class LossByRow:
     """The rows, those of one loss together: [batch]."""
     place: IndexArray
     """Where each row stands in that order: [batch]."""
+    sums: IndexArray | None = None
+    """The rows that are added up for each training triple: [sum, part]; None where each row is one of its own."""
 
     def value(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Compute each row's loss from its score, which no other loss is given."""
@@ -49,6 +51,15 @@ def loss_by_row(losses: Sequence[Loss], which: Int[ndarray, " batch"], arrays: I
         order=arrays.put(order),
         place=arrays.put(np.argsort(order)),
     )
+
+
+def losses_of_parts(losses: Sequence[Loss], part: Int[ndarray, " row"], arrays: IndexArrays) -> LossByRow:
+    """Give each row the loss of its part; equal losses count once."""
+    distinct: list[Loss] = []
+    for loss in losses:
+        if loss not in distinct:
+            distinct.append(loss)
+    return loss_by_row(distinct, np.array([distinct.index(loss) for loss in losses])[part], arrays)
 
 
 def loss_of_rows(loss: Loss, rows: Int[ndarray, " row"], arrays: IndexArrays) -> Loss:
@@ -76,13 +87,9 @@ class JoinedParts:
 
 
 def join_parts(parts: Sequence[LossPart], rows: slice, arrays: IndexArrays) -> JoinedParts:
-    """Put the triples that the parts make from some rows together; equal losses count once."""
+    """Put the triples that the parts make from some rows together."""
     triples = np.concatenate([part.triples[rows] for part in parts])
     order = np.lexsort((triples[:, 1], triples[:, 0]))
     part, row = np.divmod(order, max(1, len(triples) // len(parts)))
-    losses: list[Loss] = []
-    for one in parts:
-        if one.loss not in losses:
-            losses.append(one.loss)
-    which = np.array([losses.index(one.loss) for one in parts])[part]
-    return JoinedParts(triples=triples[order], loss=loss_by_row(losses, which, arrays), part=part, row=row)
+    loss = losses_of_parts([one.loss for one in parts], part, arrays)
+    return JoinedParts(triples=triples[order], loss=loss, part=part, row=row)

@@ -12,6 +12,7 @@ from tracin_dask.influence.columns import Targets
 from tracin_dask.influence.engine import Engine
 from tracin_dask.influence.normalised import Normalize, NormScorer, question_lengths
 from tracin_dask.influence.scoring import make_scorer
+from tracin_dask.influence.squares import FEW
 from tracin_dask.influence.summed import SelfScorer
 from tracin_dask.report.result import Norms
 from tracin_dask.report.self_influences import SelfInfluences
@@ -84,7 +85,7 @@ def reported_self_influences(state: WorkerState, job: ScoreJob, targets: Targets
     distinct, place = np.unique(np.concatenate(asked), axis=0, return_inverse=True)
     with computing(job) as here, torch.no_grad():
         engines, _ = state.engines(job, here)
-        rows = min(job.batch_size, engines[0].gradients_at_a_time)  # few, for which no memory is planned
+        rows = min(job.batch_size, engines[0].gradients_at_a_time, FEW)
         smaller = replace(job, batch_size=rows)
         found = _scored(smaller, InPieces(SelfScorer(engines), here.device), distinct)[:, 0]
     ends = np.cumsum([len(triples) for triples in asked])
