@@ -107,6 +107,17 @@ WAYS = {
     "tucker_one_to_all": Way(
         title="TuckER, one-to-all", pykeen="TuckER", options={"loss": OneToAll(label_smoothing=0.1)}
     ),
+    "tucker_one_to_all_cosine": Way(
+        title="TuckER, one-to-all, cosine",
+        pykeen="TuckER",
+        options={"loss": OneToAll(label_smoothing=0.1), "normalize": "cosine"},
+    ),
+    "tucker_one_to_all_self": Way(
+        title="TuckER, one-to-all, self-influence",
+        pykeen="TuckER",
+        num_tests=0,
+        options={"loss": OneToAll(label_smoothing=0.1), "mode": "self"},
+    ),
 }
 """By the names of their figures."""
 

@@ -195,16 +195,8 @@ class RowwiseModel(nn.Module):
         """The reason why all tails cannot be scored in one call; empty if they can, which a few pairs show."""
         if self.face.score_tails is None:
             return f"{self.face.name} has no method score_tails(pairs): it scores one triple at a time"
-        check = TailCheck(
-            trained={name: tensor.detach() for name, tensor in self.trained().items()},
-            score=self.score_with,
-            score_tails=self.score_all_tails,
-            num_entities=self.num_rows("entity"),
-            relation_tables=frozenset(name for name, role in self.tables.items() if role == "relation"),
-            tolerance=tolerance_of(self.dtype),
-        )
         with one_at_a_time:
-            problem = check.problem(self.some_triples(_NUM_PAIRS_CHECKED))
+            problem = self._tail_check.problem(self.some_triples(_NUM_PAIRS_CHECKED))
         return problem and f"{self.face.name}: its method {self.face.score_tails} {problem}"
 
     @property
@@ -219,7 +211,7 @@ class RowwiseModel(nn.Module):
             return self._described()
 
     def config_with_tails(self) -> ScoringConfig:
-        """Describe the model with what the scores of all tails take.
+        """Describe the model with what the scores of all tails take, and in which ways these can be differentiated.
 
         Raises
         ------
@@ -228,7 +220,24 @@ class RowwiseModel(nn.Module):
         """
         if not self.can_score_tails:
             raise CheckpointError(self.why_no_tails)
-        return replace(self.config, tails_effort=self._tails_effort)
+        ways = DerivativeWays(is_mapped=self._tails_are_mapped)
+        return replace(self.config, tails_effort=self._tails_effort, ways=ways)
+
+    @property
+    def _tail_check(self) -> TailCheck:
+        return TailCheck(
+            trained={name: tensor.detach() for name, tensor in self.trained().items()},
+            score=self.score_with,
+            score_tails=self.score_all_tails,
+            num_entities=self.num_rows("entity"),
+            relation_tables=frozenset(name for name, role in self.tables.items() if role == "relation"),
+            tolerance=tolerance_of(self.dtype),
+        )
+
+    @cached_property
+    def _tails_are_mapped(self) -> bool:
+        with one_at_a_time:
+            return self._tail_check.are_mapped(self.some_triples(_NUM_PAIRS_CHECKED))
 
     @cached_property
     def _tails_effort(self) -> Effort:

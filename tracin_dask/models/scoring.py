@@ -96,6 +96,7 @@ class ScoringConfig:
     tails_effort: Effort | None = None
     """Of the scores of all entities as the tail of one (head, relation), where a loss reads these."""
     ways: DerivativeWays = EVERY_WAY
+    """Of single scores; of those of all tails, where a loss reads these."""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

@@ -7,14 +7,16 @@ for relations of length 1, as training keeps them, but not in the derivatives by
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.func import jvp, vjp
+from torch.func import jvp, vjp, vmap
 
 Tensors: TypeAlias = Mapping[str, Tensor]
+_RAISED = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+"""What `torch.func` raises, and code of a model that it calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class TailCheck:
             expected, expected_along = _along(lambda own: self._one_by_one(own, triples), trained, direction)
             weights = _like(scores, generator)
             (gradients,) = vjp(lambda tensors: self._all_tails(tensors, triples), trained)[1](weights)
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        except _RAISED as error:
             return f"cannot be differentiated with torch.func: {error}"
         tails = triples[:, 2]
         if not self._are_equal(scores[:, tails], expected):
@@ -52,6 +54,24 @@ class TailCheck:
         if not is_adjoint or not self._are_equal(along[:, tails], expected_along):
             return "gives scores with other derivatives than those of single triples"
         return ""
+
+    def are_mapped(self, triples: Int[Tensor, "batch 3"]) -> bool:
+        """Tell whether gradients of several pairs can be made in one call (`torch.func.vmap`)."""
+
+        def back(pair: Tensor, weights: Tensor) -> Tensors:
+            (found,) = vjp(lambda tensors: self.score_tails(tensors, pair[None])[0], self.trained)[1](weights)
+            return cast(Tensors, found)
+
+        pairs, generator = triples[:, :2], torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            scores = self.score_tails(self.trained, pairs)
+        weights = _like(scores, generator)
+        try:
+            found = vmap(back)(pairs, weights)
+        except _RAISED:
+            return False
+        alone = [back(*one) for one in zip(pairs, weights, strict=True)]
+        return all(self._are_equal(part, torch.stack([one[name] for one in alone])) for name, part in found.items())
 
     def _direction(self, name: str, tensor: Tensor, generator: torch.Generator) -> Tensor:
         return torch.zeros_like(tensor) if name in self.relation_tables else _like(tensor, generator)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
-from torch.func import jvp, vmap
+from torch.func import jvp, vjp, vmap
 
 from tracin_dask.influence.autograd.factors import WholeGradients
 from tracin_dask.influence.autograd.tails_cost import Pieces
@@ -30,10 +30,10 @@ from tracin_dask.models.rowwise import RowwiseModel
 class AllTails:
     """A model's scores of all tails, and their derivatives by the tracked tensors."""
 
-    def __init__(self, model: RowwiseModel, tracked: frozenset[str]) -> None:
-        """Tell tracked tensors from the others."""
+    def __init__(self, model: RowwiseModel, tracked: frozenset[str], *, is_mapped: bool = True) -> None:
+        """Tell tracked tensors from the others; `is_mapped` says whether gradients of several pairs take one call."""
         tensors = {name: tensor.detach() for name, tensor in model.tensors().items()}
-        self._model, self.config = model, model.config_with_tails()
+        self._model, self._is_mapped, self.config = model, is_mapped, model.config_with_tails()
         self.tracked = {name: tensors[name] for name in model.config.parameter_names if name in tracked}
         self._fixed = {name: tensor for name, tensor in tensors.items() if name not in self.tracked}
 
@@ -47,7 +47,8 @@ class AllTails:
         """Differentiate the scores of all tails of some pairs along directions (forward mode)."""
 
         def moved(direction: Tensor) -> Tensor:
-            _, derivative = jvp(lambda at: self._score(at, pairs), (self.tracked,), (self.apart(direction),))[:2]
+            one = {name: part.view_as(self.tracked[name]) for name, part in self.apart(direction).items()}
+            _, derivative = jvp(lambda at: self._score(at, pairs), (self.tracked,), (one,))[:2]
             return cast(Tensor, derivative)
 
         found: Tensor = vmap(moved)(directions)
@@ -55,31 +56,40 @@ class AllTails:
 
     def gradients(
         self, loss: AnyLoss, triples: Int[Tensor, "triple 3"]
-    ) -> Iterator[tuple[Float[Tensor, ""], dict[str, Float[Tensor, "..."]]]]:
-        """Give each triple's score, and its loss differentiated by the tracked tensors, one triple after the other."""
-        for row in range(len(triples)):
-            triple = triples[row : row + 1]
-            variables = {name: tensor.clone().requires_grad_() for name, tensor in self.tracked.items()}
-            with torch.enable_grad():
-                scores = self._score(variables, triple[:, :2])
-                found = torch.autograd.grad(
-                    scores,
-                    list(variables.values()),
-                    _at_scores(loss, scores, triple[:, 2]),
-                    allow_unused=True,
-                    materialize_grads=True,
-                )
-            yield scores.detach()[0, triple[0, 2]], dict(zip(variables, found, strict=True))
+    ) -> tuple[Float[Tensor, " triple"], dict[str, Float[Tensor, "triple _"]]]:
+        """Give the triples' scores, and the loss of each differentiated by every tracked tensor, flattened.
 
-    def whole(self, gradients: Mapping[str, Tensor]) -> Float[Tensor, " parameter"]:
-        """Put the parts of a gradient side by side."""
-        return torch.cat([gradients[name].flatten() for name in self.tracked])
+        All of them are held at once: see `gradients_at_a_time` of the costs.
+        """
+        pairs, tails = triples[:, :2], triples[:, 2]
+        scores = self.scores(pairs)
+        back = vmap(self._back) if self._is_mapped and len(triples) else self._back_one_by_one
+        found = back(pairs, _at_scores(loss, scores, tails))
+        flat = {name: part.reshape(len(triples), self.tracked[name].numel()) for name, part in found.items()}
+        return scores.gather(1, tails[:, None])[:, 0], flat
 
-    def apart(self, direction: Float[Tensor, " parameter"]) -> dict[str, Tensor]:
-        """Cut a direction into the parts of each tracked tensor, in their shapes."""
-        parts = torch.split(direction, [tensor.numel() for tensor in self.tracked.values()])
-        pairs = zip(self.tracked.items(), parts, strict=True)
-        return {name: part.view_as(tensor) for (name, tensor), part in pairs}
+    def whole(self, gradients: Mapping[str, Float[Tensor, "triple _"]]) -> Float[Tensor, "triple parameter"]:
+        """Put the parts of gradients side by side."""
+        return torch.cat([gradients[name] for name in self.tracked], dim=1)
+
+    def apart(self, directions: Float[Tensor, "*stack parameter"]) -> dict[str, Float[Tensor, "*stack _"]]:
+        """Cut directions into the parts of each tracked tensor, flattened."""
+        parts = torch.split(directions, [tensor.numel() for tensor in self.tracked.values()], dim=-1)
+        return dict(zip(self.tracked, parts, strict=True))
+
+    def _back(self, pair: Tensor, at_scores: Tensor) -> dict[str, Tensor]:
+        """Carry a gradient [entity] at all scores of one pair [2] back to the tracked tensors."""
+        _, back = vjp(lambda tracked: self._score(tracked, pair[None])[0], self.tracked)[:2]
+        (found,) = back(at_scores)
+        return cast(dict[str, Tensor], found)
+
+    def _back_one_by_one(self, pairs: Tensor, at_scores: Tensor) -> dict[str, Tensor]:
+        """Do the same for one pair after the other, where `vmap` cannot."""
+        found = [self._back(*one) for one in zip(pairs, at_scores, strict=True)]
+        return {
+            name: torch.stack([one[name] for one in found]) if found else tensor.new_empty(0, *tensor.shape)
+            for name, tensor in self.tracked.items()
+        }
 
     def _score(self, tracked: Mapping[str, Tensor], pairs: Tensor) -> Tensor:
         return self._model.score_all_tails({**self._fixed, **tracked}, pairs)

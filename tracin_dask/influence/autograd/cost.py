@@ -14,7 +14,7 @@ IDS_PER_ENTITY = 8
 def choose_modes(config: ScoringConfig, work: Workload, tracked: frozenset[str]) -> GradientModes:
     """Choose the way with the fewest multiply-adds to the products of the dense tensors' gradients."""
     if work.all_scores:
-        return GradientModes(all_scores=True)
+        return GradientModes(all_scores=True, ways=config.ways)
     if config.dense_size(tracked) == 0:
         return GradientModes()
     ways = config.ways
@@ -142,4 +142,9 @@ def batch_bytes(
     if modes.forward:
         per_call *= 1 + min(num_tests, directions_at_a_time(config, storage))
     piece = max(min(batch_size, piece_rows(size, storage.tiling)) * size for size in pieces)
-    return batch_size * (4 * max(1, num_tests) * itemsize + 64) + piece + per_call
+    return influence_bytes(batch_size, num_tests, itemsize) + piece + per_call
+
+
+def influence_bytes(batch_size: int, num_columns: int, itemsize: int) -> int:
+    """Bound the bytes of the influences of a batch, and of the products that are added to them."""
+    return batch_size * (4 * max(1, num_columns) * itemsize + 64)

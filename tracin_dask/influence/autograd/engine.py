@@ -16,7 +16,7 @@ from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
 from tracin_dask.influence.autograd.factors import GradientFactors, WholeGradients
 from tracin_dask.influence.autograd.modes import GradientModes
 from tracin_dask.influence.autograd.table_gradients import gradients_at_rows, table_gradients
-from tracin_dask.influence.autograd.tails_cost import pieces
+from tracin_dask.influence.autograd.tails_cost import pieces, whole_gradients_at_a_time
 from tracin_dask.influence.autograd.terms import Gradients, Groups, products_within, squares
 from tracin_dask.influence.cost import Storage
 from tracin_dask.influence.engine import Factors, Indexed, TripleScorer
@@ -62,7 +62,8 @@ class GradientEngine:
         derivatives = Derivatives(self.model, self.tracked, is_mapped=self.modes.ways.is_mapped)
         object.__setattr__(self, "derivatives", derivatives)
         if self.tails is None and reads(self.loss) == ALL_SCORES:
-            object.__setattr__(self, "tails", AllTails(self.model, self.tracked))
+            tails = AllTails(self.model, self.tracked, is_mapped=self.modes.ways.is_mapped)
+            object.__setattr__(self, "tails", tails)
 
     def prepare(self, test_triples: Int[Tensor, "test 3"], *, batch_size: int) -> GradientFactors | WholeGradients:
         """Compute the columns of the test triples, some at a time.
@@ -94,11 +95,7 @@ class GradientEngine:
     def own_squares(self, indexed: Indexed, *, what: str = "training") -> Float[Tensor, " batch"]:
         """Compute the same as `self_influence` of triples that are indexed."""
         own = cast(IndexArray, indexed)
-        if self.tails is not None:
-            total = self._whole_squares(self.tails, own.tensor)
-        else:
-            pieces = torch.split(own.tensor, self.gradients_at_a_time)
-            total = torch.cat([self._squares(piece) for piece in pieces])
+        total = torch.cat([self._own_squares(piece) for piece in torch.split(own.tensor, self.gradients_at_a_time)])
         refuse_non_finite_squares(own.host, total, what=what)
         return total
 
@@ -113,8 +110,33 @@ class GradientEngine:
         ids = cast(IndexArray, indexed).tensor
         if self.tails is not None:
             return self._whole_products_within(self.tails, ids, dtype)
-        groups = Groups(ids=ids, gradients=self._gradients(ids.flatten(end_dim=1), dtype))
+        groups = Groups(ids=ids, gradients=self.gradients(ids.flatten(end_dim=1), dtype))
         return groups.apart(groups.gradients.rows.scores[:, None])[:, :, 0], products_within(groups)
+
+    def gradients(self, triples: Int[Tensor, "batch 3"], dtype: torch.dtype) -> Gradients:
+        """Differentiate the scores of some triples by the rows that they read, and by all dense tensors.
+
+        As many as `gradients_at_a_time`; products are made in a type.
+        """
+        rows = cast_tensors(self.derivatives.by_rows(triples), dtype)
+        return Gradients(
+            kinds=self.derivatives.kinds,
+            preconditioner=self.preconditioner,
+            rows=rows,
+            along=self._along(triples, rows),
+            dense=self.derivatives.of_each(triples)[1] if self.derivatives.dense else {},
+        )
+
+    def squares(self, gradients: Gradients, delta: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        """Compute learning_rate · δ_i² ⟨∇score_i, P ∇score_i⟩ of every triple i, in float64."""
+        mantissas, powers = apart(delta)
+        return scaled_squares(self.learning_rate * (squares(gradients) * mantissas.square()), powers)
+
+    def whole_squares(self, gradients: Mapping[str, Float[Tensor, "batch _"]]) -> Float[Tensor, " batch"]:
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of gradients by whole tensors, in float64."""
+        products = [torch.bmm(own[:, None], self._times(name, own)[:, :, None]) for name, own in gradients.items()]
+        total = torch.cat(products, dim=1).sum(dim=(1, 2))
+        return scaled_squares(self.learning_rate * total, torch.ones_like(total, dtype=torch.float64))
 
     def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
         """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
@@ -123,7 +145,7 @@ class GradientEngine:
     def gradients_at_rows(
         self, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
     ) -> Iterator[Float[Tensor, "id triple width"]]:
-        """Give the gradients of losses of all scores at some rows of a tracked table, one triple after the other."""
+        """Give the gradients of losses of all scores at some rows of a tracked table, some triples at a time."""
         assert self.tails is not None  # noqa: S101 - of such losses
         return gradients_at_rows(self.tails, self, triples, table, ids)
 
@@ -143,10 +165,13 @@ class GradientEngine:
     def scorer(self, factors: Factors) -> TripleScorer:
         """Put the gradients of test triples on the device, once for all batches."""
         from tracin_dask.influence.autograd.scorer import GradientScorer  # noqa: PLC0415 - a scorer holds its engine
+        from tracin_dask.influence.autograd.whole_scorer import WholeScorer  # noqa: PLC0415 - it does so, too
 
         if self.tails is None:
             return GradientScorer(self, cast(GradientFactors, factors))
         columns = cast(WholeGradients, move(factors, self.model.device))
+        if self.modes.norms:
+            return WholeScorer(self, self.tails, columns)
         sizes = pieces(self.tails.config, len(columns), self.storage)
         return AllTailsScorer(self.tails, self.loss, columns, sizes)
 
@@ -156,9 +181,17 @@ class GradientEngine:
         return Storage(itemsize=self.model.dtype.itemsize, tiling=tiling_of(self.model.device))
 
     @property
+    def rows_at_a_time(self) -> int:
+        """How many triples are differentiated by the rows that they read at a time."""
+        storage = self.storage
+        return piece_rows(row_bytes(self.model.config, self.tracked, storage.itemsize), storage.tiling)
+
+    @property
     def gradients_at_a_time(self) -> int:
         """How many gradients are made whole at a time."""
         config, storage = self.model.config, self.storage
+        if self.tails is not None:
+            return whole_gradients_at_a_time(self.tails.config, self.tracked, storage)
         most = sum(size(config, self.tracked, storage.itemsize) for size in (row_bytes, gradient_bytes))
         return piece_rows(most, storage.tiling)
 
@@ -171,43 +204,43 @@ class GradientEngine:
         """Compute gradients by whole tensors, times P."""
         placed, size = triples.to(self.model.device), sum(tensor.numel() for tensor in tails.tracked.values())
         whole = torch.empty(len(triples), size, dtype=self.model.dtype, device=self.model.device)
-        for row, (_, gradients) in enumerate(tails.gradients(self.loss, placed)):
-            whole[row] = tails.whole(self._times(gradients))
+        step = self.gradients_at_a_time
+        for some, piece in zip(torch.split(whole, step), torch.split(placed, step), strict=True):
+            gradients = tails.gradients(self.loss, piece)[1]
+            some.copy_(tails.whole({name: self._times(name, gradients.pop(name)) for name in tails.tracked}))
         prepared = WholeGradients(scale=torch.full_like(whole[:, 0], self.learning_rate), whole=whole)
         refuse_non_finite_factors(triples.numpy(), prepared)
         return prepared
 
-    def _whole_squares(self, tails: AllTails, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Compute the same of gradients by whole tensors."""
-        total = torch.zeros(len(triples), dtype=self.model.dtype, device=self.model.device)
-        for row, (_, gradients) in enumerate(tails.gradients(self.loss, triples)):
-            total[row] = tails.whole(gradients) @ tails.whole(self._times(gradients))
-        return scaled_squares(self.learning_rate * total, torch.ones_like(total, dtype=torch.float64))
+    def _own_squares(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of as many triples i as are differentiated at a time."""
+        if self.tails is not None:
+            return self.whole_squares(self.tails.gradients(self.loss, triples)[1])
+        gradients = self.gradients(triples, self.model.dtype)
+        return self.squares(gradients, self.delta(gradients.rows.scores))
 
     def _whole_products_within(
         self, tails: AllTails, ids: Int[Tensor, "triple gradient 3"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "triple gradient"], Float[Tensor, "triple gradient gradient"]]:
         """Do the same as `products_within` by whole tensors."""
-        scores, products = [], []
-        for triples in ids:
-            of_one, gradients = zip(*tails.gradients(NegatedScore(weight=-1.0), triples), strict=True)
-            typed = [{name: tensor.to(dtype) for name, tensor in one.items()} for one in gradients]
-            own = torch.stack([tails.whole(one) for one in typed])
-            along = torch.stack([tails.whole(self._times(one)) for one in typed])
-            scores.append(torch.stack(of_one))
-            products.append(own @ along.T)
-        return torch.stack(scores), torch.stack(products)
+        scores, gradients = tails.gradients(NegatedScore(weight=-1.0), ids.flatten(end_dim=1))
+        products = scores.new_zeros(*ids.shape[:2], ids.shape[1], dtype=dtype)
+        for name in tails.tracked:
+            own = gradients.pop(name).to(dtype)
+            left, right = (one.view(*ids.shape[:2], one.shape[1]) for one in (own, self._times(name, own)))
+            products.baddbmm_(left, right.mT)
+        return scores.view(ids.shape[:2]), products
 
-    def _times(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Multiply whole gradients with P."""
-        return {name: self.preconditioner.times(name, one) for name, one in self._laid_out(gradients).items()}
-
-    def _laid_out(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Give gradients of tensors the shapes that a preconditioner has: tables row by row, others one row."""
-        tables = {table.name for table in self.model.config.tables}
-        return {
-            name: gradient.reshape(len(gradient) if name in tables else 1, -1) for name, gradient in gradients.items()
-        }
+    def _times(self, name: str, gradients: Float[Tensor, "triple size"]) -> Float[Tensor, "triple size"]:
+        """Multiply whole gradients of a tensor with P, which has all of its rows."""
+        if name not in self.preconditioner:
+            return gradients
+        if self.preconditioner.is_diagonal(name):
+            return (gradients * self.preconditioner.diagonal(name).flatten()).to(gradients.dtype)
+        matrices = self.preconditioner.matrices(name)
+        rows = gradients.unflatten(1, (len(matrices), -1)).permute(1, 2, 0)
+        found = torch.bmm(matrices, rows.double()).permute(2, 0, 1)
+        return found.to(gradients.dtype).reshape(gradients.shape)
 
     def _along(self, triples: Int[Tensor, "batch 3"], rows: RowGradients) -> RowGradients:
         """Multiply rows' gradients with P."""
@@ -238,20 +271,3 @@ class GradientEngine:
         )
         refuse_non_finite_factors(triples.numpy(), prepared)
         return prepared
-
-    def _squares(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
-        """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of every triple i, in float64."""
-        gradients = self._gradients(triples, self.model.dtype)
-        delta, powers = apart(self.delta(gradients.rows.scores))
-        return scaled_squares(self.learning_rate * (squares(gradients) * delta.square()), powers)
-
-    def _gradients(self, triples: Int[Tensor, "batch 3"], dtype: torch.dtype) -> Gradients:
-        """Differentiate the scores of some triples by the rows that they read; products are made in a type."""
-        rows = cast_tensors(self.derivatives.by_rows(triples), dtype)
-        return Gradients(
-            derivatives=self.derivatives,
-            preconditioner=self.preconditioner,
-            triples=triples,
-            rows=rows,
-            along=self._along(triples, rows),
-        )

@@ -1,7 +1,7 @@
 """What a run of any model takes in multiply-adds and bytes, norms and preconditioner included."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracin_dask.influence.autograd import cost, tails_cost
 from tracin_dask.influence.autograd.modes import GradientModes
@@ -34,6 +34,8 @@ class AutogradCost:
         else:
             counted = cost.multiply_adds(self.config, how.work, how.tracked, self.modes)
             own = cost.own_multiply_adds
+        if self.modes.norms:  # the gradients whose lengths are counted below give the products, too
+            counted = replace(counted, forward=0, lower=0)
         return counted + own(self.config, how.work, how.tracked).times(how.own_passes)
 
     @property
@@ -66,7 +68,9 @@ class AutogradCost:
         number = how.work.num_tests
         if self.modes.all_scores:
             return self._tails_batch_bytes(batch_size)
-        if number:
+        if self.modes.norms:
+            total = cost.influence_bytes(batch_size, number, how.itemsize)
+        elif number:
             total = cost.batch_bytes(self.config, batch_size, number, how.tracked, self.modes, storage=how.storage)
         if number == 0 or how.own_passes:
             each = 1 + how.work.num_negatives
@@ -76,13 +80,18 @@ class AutogradCost:
     def _tails_batch_bytes(self, batch_size: int) -> int:
         """Bound the bytes of a batch whose loss reads the scores of all entities."""
         how, total = self.how, 0
-        if how.work.num_tests:
+        if self.modes.norms:
+            total = cost.influence_bytes(batch_size, how.work.num_tests, how.itemsize)
+        elif how.work.num_tests:
             total = tails_cost.tails_batch_bytes(self.config, batch_size, how.work.num_tests, how.storage)
         if how.work.num_tests == 0 or how.own_passes:
-            total += tails_cost.tails_norm_bytes(self.config, batch_size, how.tracked, how.itemsize)
+            total += tails_cost.tails_norm_bytes(self.config, batch_size, how.tracked, how.storage)
         return total
 
 
 def autograd_cost(config: ScoringConfig, how: Computing) -> AutogradCost:
     """Choose the modes with the fewest multiply-adds, and count what they take."""
-    return AutogradCost(config, how, cost.choose_modes(config, how.work, how.tracked))
+    modes = cost.choose_modes(config, how.work, how.tracked)
+    if how.divides_by_norms and not how.work.num_negatives:
+        modes = replace(modes, forward=False, norms=True)
+    return AutogradCost(config, how, modes)

@@ -39,13 +39,13 @@ class ReadyRowwise:
             learning_rate=settings.learning_rate,
             modes=settings.modes,
             preconditioner=settings.preconditioner,
-            tails=self._all_tails(settings.tracked) if settings.modes.all_scores else None,
+            tails=self._all_tails(settings.tracked, settings.modes) if settings.modes.all_scores else None,
         )
 
-    def _all_tails(self, tracked: frozenset[str]) -> AllTails:
+    def _all_tails(self, tracked: frozenset[str], modes: GradientModes) -> AllTails:
         """Give what scores all tails, which is measured once."""
         if self._tails is None or self._tails.tracked.keys() != tracked:
-            self._tails = AllTails(self.model, tracked)
+            self._tails = AllTails(self.model, tracked, is_mapped=modes.ways.is_mapped)
         return self._tails
 
 

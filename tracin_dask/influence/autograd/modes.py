@@ -18,24 +18,28 @@ class GradientModes:
     """Whether the loss reads the scores of all entities: those of a pair move along every column, for all tensors."""
     has_dense: bool = False
     forward: bool = False
+    norms: bool = False
+    """Whether influences are divided by the lengths of training triples' gradients: then each triple's own gradient by
+    all tensors is made, and gives both."""
     ways: DerivativeWays = EVERY_WAY
     """In which ways the model's scores can be differentiated."""
 
     def __str__(self) -> str:
         """Say what is done per training triple."""
+        if self.norms:
+            return f"automatic differentiation: {self._of_each} by all tensors, with their lengths"
         if self.all_scores:
             return "automatic differentiation: scores of all entities per (head, relation), forward mode per column"
         if not self.has_dense:
             return "automatic differentiation: gradients of rows that test triples share"
-        way = "forward mode along each test triple's gradient" if self.forward else self._of_each
+        why = "" if self.ways.has_forward_mode else " (operations of the model have no forward-mode derivatives)"
+        way = "forward mode along each test triple's gradient" if self.forward else self._of_each + why
         return f"automatic differentiation: {way}, and of rows that test triples share"
 
     @property
     def _of_each(self) -> str:
-        """Say how the gradient of each triple is made, and why."""
+        """Say how the gradient of each triple is made."""
         how = "gradients of each triple"
         if not self.ways.is_mapped:
             how += ", one triple after the other since torch.func.vmap cannot differentiate the model"
-        if not self.ways.has_forward_mode:
-            how += " (operations of the model have no forward-mode derivatives)"
         return how

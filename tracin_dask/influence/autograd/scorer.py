@@ -16,9 +16,8 @@ from tracin_dask.influence.autograd.cost import (
     directions_at_a_time,
     gradient_bytes,
     piece_rows,
-    row_bytes,
 )
-from tracin_dask.influence.autograd.derivatives import ENTITY, RELATION
+from tracin_dask.influence.autograd.derivatives import ENTITY, RELATION, RowGradients
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.factors import GradientFactors
 from tracin_dask.influence.engine import BatchScores, Indexed
@@ -41,7 +40,7 @@ ROW_TERMS: tuple[RowTerm, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SomeRows:
-    """Some rows of a batch that read rows of tables that test triples read, too."""
+    """Some rows of a batch: those that read rows of tables that test triples read, too, or neighbours."""
 
     rows: IndexArray
     """[row]."""
@@ -95,12 +94,13 @@ class GradientScorer:
 
     def index(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays, loss: LossByRow | None = None) -> Indexed:
         """Find the rows that meet test triples."""
-        meeting, storage = np.flatnonzero(self._meets(ids)), self.engine.storage
-        step = piece_rows(row_bytes(self.engine.model.config, self.engine.tracked, storage.itemsize), storage.tiling)
-        pieces = (meeting[start : start + step] for start in range(0, len(meeting), step))
+        engine, has_norms = self.engine, self.engine.modes.norms
+        chosen = np.arange(len(ids)) if has_norms else np.flatnonzero(self._meets(ids))
+        step = engine.gradients_at_a_time if has_norms else engine.rows_at_a_time
+        pieces = (chosen[start : start + step] for start in range(0, len(chosen), step))
         return _GradientIndex(
             triples=arrays.put(ids),
-            dense=tuple(self._index_dense(len(ids), arrays, loss)),
+            dense=() if has_norms else tuple(self._index_dense(len(ids), arrays, loss)),
             pieces=tuple(self._index_rows(ids, rows, arrays, loss) for rows in pieces),
         )
 
@@ -109,11 +109,16 @@ class GradientScorer:
         batch, engine, test = cast(_GradientIndex, indexed), self.engine, self._test
         triples = batch.triples.tensor
         total = torch.zeros(len(batch), len(test), dtype=engine.model.dtype, device=engine.model.device)
-        for some in batch.dense:
-            total[some.rows] = self._dense_products(triples[some.rows], some.loss)
-        for piece in batch.pieces:
-            self._add_rows(total, triples, piece)
-        yield BatchScores(rows=np.arange(len(batch)), influences=total.mul_(test.scale))
+        squares = None
+        if engine.modes.norms:
+            squares = torch.cat([self._add_whole(total, triples, piece) for piece in batch.pieces])
+        else:
+            for some in batch.dense:
+                total[some.rows] = self._dense_products(triples[some.rows], some.loss)
+            for piece in batch.pieces:
+                found = engine.derivatives.by_rows(triples.index_select(0, piece.rows.tensor))
+                self._add_rows(total, piece, found, self._delta(found.scores, piece.loss))
+        yield BatchScores(rows=np.arange(len(batch)), influences=total.mul_(test.scale), squares=squares)
 
     @property
     def _dense_piece(self) -> int:
@@ -171,11 +176,27 @@ class GradientScorer:
         own = None if loss is None else loss.of_rows(rows, arrays)
         return _SomeRows(rows=arrays.put(rows), loss=own, joined=joined, relations=relations)
 
-    def _add_rows(self, total: Float[Tensor, "batch test"], triples: Int[Tensor, "batch 3"], piece: _SomeRows) -> None:
+    def _add_whole(
+        self, total: Float[Tensor, "batch test"], triples: Int[Tensor, "batch 3"], piece: _SomeRows
+    ) -> Float[Tensor, " row"]:
+        """Write the products of whole gradients of some neighbours with those of the test triples, in place.
+
+        Gives learning_rate · ⟨∇loss_i, P ∇loss_i⟩ of each.
+        """
+        engine, first = self.engine, int(piece.rows.host[0])
+        mine = slice(first, first + len(piece.rows))
+        found = engine.gradients(triples[mine], engine.model.dtype)
+        delta = self._delta(found.rows.scores, piece.loss)
+        if found.dense:
+            torch.mul(engine.derivatives.products(found.dense, self._test.dense), delta, out=total[mine])
+        self._add_rows(total, piece, found.rows, delta)
+        return engine.squares(found, delta[:, 0])
+
+    def _add_rows(
+        self, total: Float[Tensor, "batch test"], piece: _SomeRows, found: RowGradients, delta: Float[Tensor, "row 1"]
+    ) -> None:
         """Add the products of table rows of some triples with those of the test triples, in place."""
-        theirs = self._test.by_row()
-        found = self.engine.derivatives.by_rows(triples.index_select(0, piece.rows.tensor))
-        delta, gradients = self._delta(found.scores, piece.loss), found.by_row()
+        theirs, gradients = self._test.by_row(), found.by_row()
         for train, terms in groupby(self._terms, key=lambda term: term.train):
             mine = gradients[train] * delta
             for term in terms:

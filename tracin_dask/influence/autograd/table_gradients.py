@@ -56,11 +56,11 @@ def _of_piece(
 def gradients_at_rows(
     tails: AllTails, engine: "GradientEngine", triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
 ) -> Iterator[Float[Tensor, "id triple width"]]:
-    """Give the gradients of losses of all scores at some rows of a table, one triple after the other."""
+    """Give the gradients of losses of all scores at some rows of a table, some triples at a time."""
     placed, rows = triples.to(engine.model.device), send(ids, engine.model.device)
-    for _, gradients in tails.gradients(engine.loss, placed):
-        whole = gradients[table]
-        yield whole.reshape(len(whole), -1).index_select(0, rows)[:, None, :]
+    for piece in torch.split(placed, engine.gradients_at_a_time):
+        whole = tails.gradients(engine.loss, piece)[1][table]
+        yield whole.unflatten(1, (len(tails.tracked[table]), -1)).index_select(1, rows).transpose(0, 1)
 
 
 def _apart(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tracin_dask.influence.autograd.cost import influence_bytes, piece_rows
 from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Storage, Workload
 from tracin_dask.models.scoring import Effort, ScoringConfig
 
@@ -70,19 +71,26 @@ def tails_batch_bytes(config: ScoringConfig, batch_size: int, num_columns: int, 
     return (
         moving
         + (3 + size.columns) * size.rows * config.num_entities * itemsize
-        + _influences(batch_size, num_columns, itemsize)
+        + influence_bytes(batch_size, num_columns, itemsize)
     )
 
 
-def tails_norm_bytes(config: ScoringConfig, batch_size: int, tracked: frozenset[str], itemsize: int) -> int:
-    """Bound the bytes that live at once for the norms of a batch: one gradient, its variables, and P times it."""
+def whole_gradients_at_a_time(config: ScoringConfig, tracked: frozenset[str], storage: Storage) -> int:
+    """Tell how many gradients by whole tensors are made in one call: at least one."""
+    return piece_rows(_whole_bytes(config, tracked, storage.itemsize), storage.tiling)
+
+
+def tails_norm_bytes(config: ScoringConfig, batch_size: int, tracked: frozenset[str], storage: Storage) -> int:
+    """Bound the bytes that live at once for the norms of a batch: a piece of its gradients, and P times these."""
+    made = min(batch_size, whole_gradients_at_a_time(config, tracked, storage))
+    return made * _whole_bytes(config, tracked, storage.itemsize) + 16 * batch_size
+
+
+def _whole_bytes(config: ScoringConfig, tracked: frozenset[str], itemsize: int) -> int:
+    """Bound the bytes of one triple's gradient by whole tensors: on its way back through the scores, and times P."""
     effort = _effort(config)
-    one = 4 * config.tracked_size(tracked) + 3 * (config.num_entities + effort.values + effort.values_per_call)
-    return itemsize * (one + 2 * batch_size)
-
-
-def _influences(batch_size: int, num_columns: int, itemsize: int) -> int:
-    return batch_size * (4 * max(1, num_columns) * itemsize + 64)
+    values = config.num_entities + effort.values + effort.values_per_call
+    return itemsize * (4 * config.tracked_size(tracked) + 3 * values)
 
 
 def _effort(config: ScoringConfig) -> Effort:

@@ -1,6 +1,6 @@
 """The terms of gradients' products with themselves, and with other gradients of the same triple."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.autograd.derivatives import DENSE, ENTITY, RELATION, Derivatives, RowGradients
+from tracin_dask.influence.autograd.derivatives import DENSE, ENTITY, RELATION, RowGradients
 from tracin_dask.influence.id_join import products_where_equal
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.tensors import dot_rows
@@ -17,18 +17,20 @@ from tracin_dask.influence.terms import COLUMN, Row, Term, counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gradients:
-    """The gradients of some scores; those of dense tensors are large, and made when a term uses them."""
+    """The gradients of some scores."""
 
-    derivatives: Derivatives
+    kinds: frozenset[str]
+    """What the tracked tensors are."""
     preconditioner: Preconditioner
-    triples: Int[Tensor, "batch 3"]
     rows: RowGradients
     along: RowGradients
     """P times the rows' gradients."""
+    dense: Mapping[str, Float[Tensor, "batch _"]]
+    """By the tensors that all scores share, flattened."""
 
 
 def _add_dense_squares(total: Float[Tensor, " batch"], of: Gradients) -> None:
-    for name, gradient in of.derivatives.of_each(of.triples)[1].items():
+    for name, gradient in of.dense.items():
         total += of.preconditioner.squares(name, gradient)
 
 
@@ -53,7 +55,7 @@ SQUARES: tuple[Term[AddSquares], ...] = (
 def squares(of: Gradients) -> Float[Tensor, " batch"]:
     """Multiply each gradient with P times itself."""
     total = torch.zeros_like(of.rows.scores)
-    for term in counted(SQUARES, of.derivatives.kinds):
+    for term in counted(SQUARES, of.kinds):
         term.function(total, of)
     return total
 
@@ -84,7 +86,7 @@ class Groups:
 
 def _add_dense_products(total: Float[Tensor, "triple gradient gradient"], groups: Groups) -> None:
     of = groups.gradients
-    for name, gradient in of.derivatives.of_each(of.triples)[1].items():
+    for name, gradient in of.dense.items():
         own = gradient.to(total.dtype)
         total += groups.gram(own, of.preconditioner.times(name, own))
 
@@ -116,6 +118,6 @@ PRODUCTS_WITHIN: tuple[Term[AddProducts], ...] = (
 def products_within(groups: Groups) -> Float[Tensor, "triple gradient gradient"]:
     """Multiply the gradients of each triple with each other."""
     total = groups.gradients.rows.scores.new_zeros(*groups.ids.shape[:2], groups.ids.shape[1])
-    for term in counted(PRODUCTS_WITHIN, groups.gradients.derivatives.kinds):
+    for term in counted(PRODUCTS_WITHIN, groups.gradients.kinds):
         term.function(total, groups)
     return total
