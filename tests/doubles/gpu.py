@@ -64,5 +64,6 @@ def gpu_on_this_cpu() -> Iterator[None]:
         "get_device_name": "a stand-in",
     }
     given = {name: lambda *_, value=value: value for name, value in answers.items()}
-    with patch.multiple(torch.cuda, **given), _OnThisCpu():
+    no_accelerator = patch.object(torch.accelerator, "current_accelerator", lambda **_: None)  # optimizers would ask it
+    with patch.multiple(torch.cuda, **given), no_accelerator, _OnThisCpu():
         yield
