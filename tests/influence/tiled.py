@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tracin_dask.influence import scoring, table_gradients
+from tracin_dask.influence import devices, scoring, table_gradients
 from tracin_dask.influence.autograd import engine
 from tracin_dask.influence.conve import folded
 from tracin_dask.influence.conve.terms import all_scores_norm
@@ -17,6 +17,7 @@ def tile(monkeypatch, **sizes: int) -> Tiling:
 
 def tile_as_on_a_gpu(monkeypatch) -> Tiling:
     """Cut batches as on a GPU, where the host reads no values."""
+    monkeypatch.setattr(devices, "computes_ahead", lambda _: True)
     return set_tiling(monkeypatch, ON_GPU)
 
 

@@ -68,6 +68,7 @@ class Batch:
     pairs_array: IndexArray
     pair_array: IndexArray
     heads_array: IndexArray
+    """(head, -1) of each run of heads: [head, 2]."""
     head_of_pair_array: IndexArray
     relations: RelationKeys | None
     """None where no region's part of the forward pass is made by relation."""
@@ -92,8 +93,8 @@ class Batch:
         return self.pair_array.tensor
 
     @property
-    def heads(self) -> Int[Tensor, " head"]:
-        """The head of each run of heads, on the device."""
+    def heads(self) -> Int[Tensor, "head 2"]:
+        """(head, -1) of each run of heads, on the device."""
         return self.heads_array.tensor
 
     @property
@@ -112,7 +113,7 @@ def index_batch(
     every = np.arange(len(ids))
     pair_runs = runs(ids[:, 0], ids[:, 1]) if shares_pairs else Runs(of_row=every, starts=every)
     head_runs = runs(ids[:, 0])
-    pairs = ids[pair_runs.starts, :2]
+    pairs, heads = ids[pair_runs.starts, :2], ids[head_runs.starts, 0]
     return Batch(
         ids=ids,
         host_pairs=pairs,
@@ -121,7 +122,7 @@ def index_batch(
         triples_array=arrays.put(ids),
         pairs_array=arrays.put(pairs),
         pair_array=arrays.put(pair_runs.of_row),
-        heads_array=arrays.put(ids[head_runs.starts, 0]),
+        heads_array=arrays.put(np.stack([heads, np.full_like(heads, -1)], axis=1)),
         head_of_pair_array=arrays.put(head_runs.of_row[pair_runs.starts]),
         relations=_relation_keys(pairs, arrays) if by_relation else None,
     )

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from tracin_dask.influence.tensors import apart, scaled_squares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +24,11 @@ class Squares:
 def squares_of_groups(
     derivatives: Float[Tensor, "sum gradient"], products: Float[Tensor, "sum gradient gradient"], learning_rate: float
 ) -> Squares:
-    """Compute learning_rate · Σ_kl δ_k δ_l ⟨∇score_k, P ∇score_l⟩ of every sum, and the same of k = l alone."""
-    _, powers = apart(derivatives.abs().amax(dim=1))
-    by = (derivatives / powers[:, None].to(derivatives.dtype)).to(products.dtype)
-    weighted = by[:, :, None] * products * by[:, None]
-    found = torch.stack([weighted.sum(dim=(1, 2)), weighted.diagonal(dim1=1, dim2=2).sum(dim=1)])
-    whole, parts = scaled_squares(found.mul_(learning_rate), powers)
-    return Squares(whole=whole, parts=parts)
+    """Compute learning_rate · Σ_kl δ_k δ_l ⟨∇score_k, P ∇score_l⟩ of every sum, and the same of k = l alone.
+
+    That is done in float64, where no square of a number of float32 is denormal.
+    """
+    by = derivatives.double()
+    weighted = (by[:, :, None] * products).mul_(by[:, None])
+    whole, parts = weighted.sum(dim=(1, 2)), weighted.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return Squares(whole=whole.mul_(learning_rate), parts=parts.mul_(learning_rate))

@@ -86,10 +86,10 @@ def apart(numbers: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Fl
     return mantissas, torch.where(mantissas == 0, 1, powers)
 
 
-def scaled_squares(squares: Float[Tensor, "*stack row"], powers: Float[Tensor, " row"]) -> Float[Tensor, "*stack row"]:
-    """Multiply squares with those of powers of two, in float64; those below the normal numbers have lost digits."""
+def scaled_squares(squares: Float[Tensor, " row"], by: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
+    """Multiply squares with those of numbers of float64; squares below the normal numbers have lost digits."""
     lost = squares.abs() < torch.finfo(squares.dtype).tiny
-    return squares.masked_fill(lost, 0).double().mul_(powers.square())
+    return squares.masked_fill(lost, 0).double().mul_(by.square())
 
 
 def leaves(tensors: object) -> Iterator[Tensor]:

@@ -49,9 +49,13 @@ def copied_rows(num_rows: int) -> int:
 
 
 def image_numbers(config: ConvEConfig, region: Region) -> int:
-    """Count what is made of one row whose gradient is added to an image at once: that at patches, and an image."""
+    """Count what is made of one row whose gradient is added to an image at once: that at patches, and an image.
+
+    PyTorch makes room for as many numbers of the image.
+    """
     height, width = image_span(region, (config.kernel_height, config.kernel_width))
-    return region.num_positions * config.num_taps + height * width
+    patches = region.num_positions * config.num_taps
+    return patches + max(patches, height * width)
 
 
 def backward(

@@ -163,6 +163,6 @@ def _keys(region: Region, batch: Batch) -> tuple[Int[Tensor, "key 2"], Int[Tenso
     if region.sees is Sees.BOTH:
         return batch.pairs, None
     if region.sees is Sees.HEAD:
-        return torch.stack([batch.heads, torch.full_like(batch.heads, -1)], dim=1), batch.head_of_pair
+        return batch.heads, batch.head_of_pair
     assert batch.relations is not None  # noqa: S101 - found where such a region is computed
     return batch.relations.keys.tensor, batch.relations.of_pair.tensor

@@ -52,11 +52,12 @@ def _held(keys: Keys, work: Workload, storage: Storage) -> tuple[int, Keys]:
     each = 1 + work.num_negatives
     if each == 1:
         return keys.rows, keys
-    rows = keys.rows // each if work.num_tests else keys.rows
     most = max(1, storage.tiling.gradients // each)
-    if rows > most:
-        return rows, Keys.all_distinct(each * most)
-    return rows, keys if work.num_tests else keys.with_corrupted(work.num_negatives)
+    if work.num_tests:
+        rows = keys.rows // each
+        return rows, keys if rows <= most else Keys.all_distinct(each * most)
+    some = Keys(rows=min(keys.rows, most), heads=min(keys.heads, most), pairs=min(keys.pairs, most))
+    return keys.rows, some.with_corrupted(work.num_negatives)
 
 
 def _stages(of: BatchSizes, work: Workload) -> Iterator[int]:

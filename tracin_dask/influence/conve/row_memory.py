@@ -69,8 +69,8 @@ def _to_image(of: BatchSizes, region: Region, *, every_row: bool) -> int:
     rows, copied = of.keys.rows, of.features(region)
     if of.storage.tiling.by_tap:
         return rows * (region.num_positions * of.taps + (0 if every_row else copied))
-    added = image_numbers(of.config, region)
-    return max(rows * added, 0 if every_row else copied_rows(rows) * (added + copied))
+    added, is_copied = image_numbers(of.config, region), of.num_tests > 0 and region.sees is Sees.BOTH
+    return max(rows * added, copied_rows(rows) * (added + copied) if is_copied else 0)
 
 
 def meeting(of: BatchSizes) -> int:

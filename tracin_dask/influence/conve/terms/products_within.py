@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -123,10 +124,7 @@ def products_of(
         along_rows=times_rows(preconditioner, rows),
         projections=gram(at.at_projection, at.at_projection, place),
     )
-    total = torch.zeros_like(groups.projections)
-    for term in counted(PRODUCTS, engine.tracked):
-        total += term.function(groups)
-    return total
+    return reduce(torch.add, [term.function(groups) for term in counted(PRODUCTS, engine.tracked)])
 
 
 def inverse(order: Int[ndarray, " row"]) -> Int[ndarray, " row"]:
@@ -139,14 +137,14 @@ def _fc_weight(of: _Groups) -> Float[Tensor, "triple gradient gradient"]:
     if FC_WEIGHT in of.engine.preconditioner:
         return _fc_weight_through_preconditioner(of)
     pair = of.ahead.batch.pair.index_select(0, of.rows_in_batch)
-    total = torch.zeros_like(of.projections)
+    products = []
     for part in of.ahead.passes:
         features = of.engine.precision.operand(part.activations(of.engine.model)[1])
         key = pair if part.key_of_pair is None else part.key_of_pair.index_select(0, pair)
-        mine = features.index_select(0, key).to(total.dtype)
-        total += of.gram(mine, mine)
+        mine = features.index_select(0, key).to(of.projections.dtype)
+        products.append(of.gram(mine, mine))
         del mine  # before the next region
-    return total.mul_(of.projections)
+    return reduce(torch.add, products) * of.projections
 
 
 def _fc_weight_through_preconditioner(of: _Groups) -> Float[Tensor, "triple gradient gradient"]:

@@ -140,7 +140,8 @@ class RowTerms:
     def add_tails(self, total: Float[Tensor, "batch test"], found: Meetings, ahead: Forward) -> None:
         """Add the terms of the tails' rows, whose gradients are the outputs x, and of their biases, in place."""
         self._add(total, "tail", found, ahead.x)
-        self._add(total, "tail_bias", found, total.new_ones(1, 1))
+        if any(self._of("tail_bias")):
+            self._add(total, "tail_bias", found, total.new_ones(1, 1))
 
     def moved_pairs(self, batch: Batch, arrays: IndexArrays) -> MovedPairs:
         """Find the pairs whose head or relation moves along the test triples' gradients."""

@@ -16,7 +16,7 @@ from tracin_dask.influence.conve.preconditioned import times_convolution, times_
 from tracin_dask.influence.conve.tensor_names import BESIDE_FC, ENTITIES, ENTITY_BIAS, FC, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.terms.all_scores_norm import AllScoresNorm
 from tracin_dask.influence.conve.terms.dense import projection_weight, side_by_side
-from tracin_dask.influence.tensors import apart, dot_rows, scaled_squares
+from tracin_dask.influence.tensors import dot_rows, scaled_squares
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -58,8 +58,7 @@ def squares_of(
         total += all_scores.total(own, along, upper.at_scores, at_heads)
     else:
         total += row_squares(engine.tracked, own, along)
-    scale, powers = apart(upper.scale)
-    return scaled_squares(total.mul_(engine.learning_rate * scale.square()), powers)
+    return scaled_squares(total, upper.scale.double()).mul_(engine.learning_rate)
 
 
 def row_squares(tracked: frozenset[str], own: EmbeddingRows, along: EmbeddingRows) -> Float[Tensor, " row"]:
