@@ -1,5 +1,7 @@
 """Norms and curvature take few operator calls for any batch, where pieces are a GPU's, and nothing waits within one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,15 +11,16 @@ from influence.calls import Calls, calls_of
 from influence.indexed import parts
 from influence.test_calls import BATCHES, MOST_CALLS, NUM_RELATIONS, ROWS, TESTS
 from influence.test_preconditioner_cost import engine_of
-from influence.tiled import tile_as_on_a_gpu
+from influence.tiled import set_tiling, tile_as_on_a_gpu
 
 from tracin_dask.influence import run_products
-from tracin_dask.influence.columns import EachItsOwn
+from tracin_dask.influence.columns import EachItsOwn, Question, Targets, prepare_question
 from tracin_dask.influence.conve.modes import Modes
-from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy
+from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.normalised import NormalisedScorer
 from tracin_dask.influence.preconditioners.row_sums import RowSums, TraceSums
 from tracin_dask.influence.scoring import make_scorer
+from tracin_dask.influence.summed import SelfScorer
 from tracin_dask.influence.tiling import ON_GPU
 
 TABLES = ("entity_embeddings.weight", "relation_embeddings.weight")
@@ -32,15 +35,54 @@ def model_of(num_entities: int = ROWS):
     return random_model(num_entities=num_entities, num_relations=NUM_RELATIONS)
 
 
-def test_norms_are_made_in_the_calls_of_scoring_for_one_head_and_for_many():
-    model = model_of()
-    engine = engine_for(model, model.config.parameter_names, modes=Modes(norms=True))
+def counted_without_waits(scorer) -> list[int]:
+    """Count the calls of every batch; none of them may read a value or make a tensor whose size depends on values."""
+    numbers = []
+    for triples in BATCHES.values():
+        with torch.no_grad(), Calls() as calls:
+            list(parts(scorer, triples))
+        assert not {name for name in calls.numbers if "nonzero" in name or "local_scalar" in name}
+        numbers.append(calls.total)
+    assert max(numbers) <= 1.05 * min(numbers), numbers
+    return numbers
+
+
+def normalised(engine) -> NormalisedScorer:
     with torch.no_grad():
-        test = engine.prepare(torch.from_numpy(TESTS), batch_size=16)
-        scorer = NormalisedScorer(make_scorer(engine, test, EachItsOwn(num_answers=len(TESTS))), [engine])
-        numbers = [calls_of(lambda: list(parts(scorer, triples))) for triples in BATCHES.values()]  # noqa: B023 - called at once
-    assert max(numbers) <= 1.12 * min(numbers), numbers
-    assert max(numbers) <= MOST_CALLS
+        test = prepare_question(engine, Question(), Targets(triples=TESTS), batch_size=16)
+        return NormalisedScorer(make_scorer(engine, test, EachItsOwn(num_answers=len(TESTS))), [engine])
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SLCWA(num_negatives=2)], ids=lambda loss: loss.name)
+def test_norms_are_made_in_the_calls_of_scoring_for_one_head_and_for_many(loss):
+    model = model_of().float()
+    engine = engine_for(model, model.config.parameter_names, loss=loss, modes=Modes(norms=True))
+    assert max(counted_without_waits(normalised(engine))) <= MOST_CALLS
+
+
+def test_norms_under_a_loss_of_all_scores_take_as_many_calls_for_one_head_as_for_many():
+    model = model_of().float()
+    engine = engine_for(model, model.config.parameter_names, loss=OneToAll(), modes=Modes(all_scores=True))
+    assert counted_without_waits(normalised(engine))
+
+
+LOSSES = [BinaryCrossEntropy(), OneToAll(), SLCWA(num_negatives=2), SLCWA(num_negatives=9)]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=["bce", "one-to-all", "slcwa", "slcwa, 9 negatives"])
+def test_self_influence_takes_few_calls_for_one_head_and_for_many(loss):
+    model = model_of().float()
+    modes = Modes(all_scores=isinstance(loss, OneToAll))
+    engine = engine_for(model, model.config.parameter_names, loss=loss, modes=modes)
+    assert max(counted_without_waits(SelfScorer([engine]))) <= MOST_CALLS
+
+
+def test_gradients_of_few_triples_at_a_time_take_more_calls(monkeypatch):
+    set_tiling(monkeypatch, replace(ON_GPU, gradients=256))
+    model = model_of().float()
+    engine = engine_for(model, model.config.parameter_names, loss=SLCWA(num_negatives=2))
+    with torch.no_grad():
+        assert calls_of(lambda: list(parts(SelfScorer([engine]), BATCHES["few heads"]))) > MOST_CALLS
 
 
 @pytest.mark.parametrize("loss", [BinaryCrossEntropy(), SLCWA(num_negatives=2)], ids=lambda loss: loss.name)
