@@ -124,7 +124,8 @@ def products_of(
         along_rows=times_rows(preconditioner, rows),
         projections=gram(at.at_projection, at.at_projection, place),
     )
-    return reduce(torch.add, [term.function(groups) for term in counted(PRODUCTS, engine.tracked)])
+    products = [term.function(groups) for term in counted(PRODUCTS, engine.tracked)]
+    return reduce(torch.add, products or [torch.zeros_like(groups.projections)])
 
 
 def inverse(order: Int[ndarray, " row"]) -> Int[ndarray, " row"]:
