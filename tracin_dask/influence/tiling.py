@@ -31,6 +31,11 @@ class Tiling:
     """Of what test triples' gradients move: features, or vectors of rows; at least along one gradient at a time."""
     value_bytes: int
     """Of intermediate values of any other model's scores, or of their derivatives."""
+    gradient_bytes: int
+    """Of gradients of any other model's losses of all scores by whole tensors; at least one gradient at a time.
+
+    On a CPU a call for several takes longer than one for each, and leaves the caches.
+    """
     rows: int
     """Rows that any other model is differentiated at."""
     directions: int
@@ -52,6 +57,7 @@ ON_CPU = Tiling(
     gradients=256,
     move_bytes=8 * 2**20,
     value_bytes=256 * 2**20,
+    gradient_bytes=0,
     rows=2048,
     directions=16,
 )
@@ -66,6 +72,7 @@ ON_GPU = Tiling(
     gradients=2**18,
     move_bytes=2**30,
     value_bytes=2**31,
+    gradient_bytes=2**31,
     rows=2**20,
     directions=1024,
 )

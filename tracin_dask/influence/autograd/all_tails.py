@@ -61,12 +61,10 @@ class AllTails:
 
         All of them are held at once: see `gradients_at_a_time` of the costs.
         """
-        pairs, tails = triples[:, :2], triples[:, 2]
-        scores = self.scores(pairs)
-        back = vmap(self._back) if self._is_mapped and len(triples) else self._back_one_by_one
-        found = back(pairs, _at_scores(loss, scores, tails))
-        flat = {name: part.reshape(len(triples), self.tracked[name].numel()) for name, part in found.items()}
-        return scores.gather(1, tails[:, None])[:, 0], flat
+        make = self._mapped if self._is_mapped and len(triples) > 1 else self._one_by_one
+        scores, found = make(loss, triples)
+        own = scores.gather(1, triples[:, 2:])[:, 0]
+        return own, {name: part.reshape(len(triples), self.tracked[name].numel()) for name, part in found.items()}
 
     def whole(self, gradients: Mapping[str, Float[Tensor, "triple _"]]) -> Float[Tensor, "triple parameter"]:
         """Put the parts of gradients side by side."""
@@ -77,19 +75,37 @@ class AllTails:
         parts = torch.split(directions, [tensor.numel() for tensor in self.tracked.values()], dim=-1)
         return dict(zip(self.tracked, parts, strict=True))
 
-    def _back(self, pair: Tensor, at_scores: Tensor) -> dict[str, Tensor]:
-        """Carry a gradient [entity] at all scores of one pair [2] back to the tracked tensors."""
-        _, back = vjp(lambda tracked: self._score(tracked, pair[None])[0], self.tracked)[:2]
-        (found,) = back(at_scores)
-        return cast(dict[str, Tensor], found)
+    def _mapped(self, loss: AnyLoss, triples: Int[Tensor, "triple 3"]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give the scores [triple, entity], and the gradients of all triples in one call."""
 
-    def _back_one_by_one(self, pairs: Tensor, at_scores: Tensor) -> dict[str, Tensor]:
-        """Do the same for one pair after the other, where `vmap` cannot."""
-        found = [self._back(*one) for one in zip(pairs, at_scores, strict=True)]
-        return {
-            name: torch.stack([one[name] for one in found]) if found else tensor.new_empty(0, *tensor.shape)
-            for name, tensor in self.tracked.items()
-        }
+        def back(pair: Tensor, at_scores: Tensor) -> dict[str, Tensor]:
+            _, carry = vjp(lambda tracked: self._score(tracked, pair[None])[0], self.tracked)[:2]
+            (found,) = carry(at_scores)
+            return cast(dict[str, Tensor], found)
+
+        scores = self.scores(triples[:, :2])
+        return scores, vmap(back)(triples[:, :2], _at_scores(loss, scores, triples[:, 2]))
+
+    def _one_by_one(self, loss: AnyLoss, triples: Int[Tensor, "triple 3"]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Do the same by plain autograd for one triple after the other: for a single one, or where `vmap` cannot."""
+        first = next(iter(self.tracked.values()))
+        scores = [first.new_empty(0, self.config.num_entities)]
+        found: dict[str, list[Tensor]] = {name: [] for name in self.tracked}
+        for triple in torch.split(triples, 1) if len(triples) else ():
+            variables = {name: tensor.detach().requires_grad_() for name, tensor in self.tracked.items()}
+            with torch.enable_grad():
+                own = self._score(variables, triple[:, :2])
+            gradients = torch.autograd.grad(
+                own,
+                list(variables.values()),
+                _at_scores(loss, own, triple[:, 2]),
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            scores.append(own.detach())
+            for name, gradient in zip(variables, gradients, strict=True):
+                found[name].append(gradient[None])
+        return torch.cat(scores), {name: _joined(parts, self.tracked[name]) for name, parts in found.items()}
 
     def _score(self, tracked: Mapping[str, Tensor], pairs: Tensor) -> Tensor:
         return self._model.score_all_tails({**self._fixed, **tracked}, pairs)
@@ -163,3 +179,10 @@ def _at_scores(
         return derivative_at_all(loss, scores, tails)
     own = derivative(loss, scores.detach().gather(1, tails[:, None])[:, 0])
     return torch.zeros_like(scores).scatter_(1, tails[:, None], own[:, None])
+
+
+def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
+    """Put gradients [1, ...] of one tensor one after the other; a single one is not copied."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat(parts) if parts else like.new_empty(0, *like.shape)

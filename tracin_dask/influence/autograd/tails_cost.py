@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tracin_dask.influence.autograd.cost import influence_bytes, piece_rows
+from tracin_dask.influence.autograd.cost import influence_bytes
 from tracin_dask.influence.cost import ELEMENTWISE, MultiplyAdds, Storage, Workload
 from tracin_dask.models.scoring import Effort, ScoringConfig
 
@@ -77,7 +77,9 @@ def tails_batch_bytes(config: ScoringConfig, batch_size: int, num_columns: int, 
 
 def whole_gradients_at_a_time(config: ScoringConfig, tracked: frozenset[str], storage: Storage) -> int:
     """Tell how many gradients by whole tensors are made in one call: at least one."""
-    return piece_rows(_whole_bytes(config, tracked, storage.itemsize), storage.tiling)
+    return max(
+        1, min(storage.tiling.rows, storage.tiling.gradient_bytes // _whole_bytes(config, tracked, storage.itemsize))
+    )
 
 
 def tails_norm_bytes(config: ScoringConfig, batch_size: int, tracked: frozenset[str], storage: Storage) -> int:
