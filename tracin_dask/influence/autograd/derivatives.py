@@ -117,7 +117,7 @@ class Derivatives:
         return found, torch.cat(scores)
 
     def products(
-        self, gradients: dict[str, Float[Tensor, "batch _"]], directions: Float[Tensor, "test dense"]
+        self, gradients: Mapping[str, Float[Tensor, "batch _"]], directions: Float[Tensor, "test dense"]
     ) -> Float[Tensor, "batch test"]:
         """Multiply gradients of each with directions."""
         parts = self._apart(directions)

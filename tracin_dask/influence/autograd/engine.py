@@ -238,7 +238,7 @@ class GradientEngine:
         if self.preconditioner.is_diagonal(name):
             return (gradients * self.preconditioner.diagonal(name).flatten()).to(gradients.dtype)
         matrices = self.preconditioner.matrices(name)
-        rows = gradients.unflatten(1, (len(matrices), -1)).permute(1, 2, 0)
+        rows = gradients.view(len(gradients), *matrices.shape[:2]).permute(1, 2, 0)
         found = torch.bmm(matrices, rows.double()).permute(2, 0, 1)
         return found.to(gradients.dtype).reshape(gradients.shape)
 

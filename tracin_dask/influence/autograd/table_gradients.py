@@ -60,7 +60,8 @@ def gradients_at_rows(
     placed, rows = triples.to(engine.model.device), send(ids, engine.model.device)
     for piece in torch.split(placed, engine.gradients_at_a_time):
         whole = tails.gradients(engine.loss, piece)[1][table]
-        yield whole.unflatten(1, (len(tails.tracked[table]), -1)).index_select(1, rows).transpose(0, 1)
+        number = len(tails.tracked[table])
+        yield whole.view(len(whole), number, whole.shape[1] // number).index_select(1, rows).transpose(0, 1)
 
 
 def _apart(
