@@ -58,7 +58,7 @@ CALLED = (
     *("cosine", "cosine_t1", "one_to_all_cosine", "slcwa_cosine", "rows_curvature"),
     *("one_to_all_curvature", "landmarks", "retraining", "self", "one_to_all_self", "slcwa_self"),
     *("per_relation", "groups", "masked", "mixed", "recomputed", "distmult", "tucker", "tucker_slcwa"),
-    *("tucker_cosine", "tucker_self", "tucker_one_to_all"),
+    *("tucker_cosine", "tucker_self", "tucker_one_to_all", "tucker_one_to_all_cosine", "tucker_one_to_all_self"),
 )
 """The ways of computing whose calls are counted, by the names of their figures."""
 
