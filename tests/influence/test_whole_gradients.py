@@ -73,7 +73,7 @@ def scorer_of(engine, test=TEST):
 def scored(engine):
     with torch.no_grad():
         (part,) = parts(scorer_of(engine), TRAIN.numpy())
-    return part.influences / LEARNING_RATE, part.squares / LEARNING_RATE
+    return part.influences / LEARNING_RATE, part.squares.whole / LEARNING_RATE
 
 
 @pytest.mark.parametrize("sizes", [{}, SPLIT], ids=["whole", "in pieces"])

@@ -21,6 +21,7 @@ from tracin_dask.influence.autograd.derivatives import ENTITY, RELATION, RowGrad
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.factors import GradientFactors
 from tracin_dask.influence.engine import BatchScores, Indexed
+from tracin_dask.influence.grouped import Squares
 from tracin_dask.influence.id_join import Grouped, GroupedTests, IdIndex, Joined, add_where_equal, group, join
 from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses import Loss, derivative
@@ -111,7 +112,7 @@ class GradientScorer:
         total = torch.zeros(len(batch), len(test), dtype=engine.model.dtype, device=engine.model.device)
         squares = None
         if engine.modes.norms:
-            squares = torch.cat([self._add_whole(total, triples, piece) for piece in batch.pieces])
+            squares = Squares(whole=torch.cat([self._add_whole(total, triples, piece) for piece in batch.pieces]))
         else:
             for some in batch.dense:
                 total[some.rows] = self._dense_products(triples[some.rows], some.loss)

@@ -17,6 +17,7 @@ from tracin_dask.influence.autograd.all_tails import AllTails
 from tracin_dask.influence.autograd.engine import GradientEngine
 from tracin_dask.influence.autograd.factors import WholeGradients
 from tracin_dask.influence.engine import BatchScores, Indexed
+from tracin_dask.influence.grouped import Squares
 from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses.by_row import LossByRow
 
@@ -44,7 +45,9 @@ class WholeScorer:
         pieces = [self._score(piece) for piece in torch.split(triples, self._engine.gradients_at_a_time)]
         influences, squares = (torch.cat(parts) for parts in zip(*pieces, strict=True))
         yield BatchScores(
-            rows=np.arange(len(triples)), influences=influences.mul_(self._columns.scale), squares=squares
+            rows=np.arange(len(triples)),
+            influences=influences.mul_(self._columns.scale),
+            squares=Squares(whole=squares),
         )
 
     def _score(self, triples: Int[Tensor, "row 3"]) -> tuple[Float[Tensor, "row column"], Float[Tensor, " row"]]:
