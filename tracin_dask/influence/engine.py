@@ -22,7 +22,7 @@ from tracin_dask.influence.losses.by_row import LossByRow
 from tracin_dask.influence.precision import Precision, PrecisionName
 from tracin_dask.influence.preconditioners.base import Layout, Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import IDENTITY
-from tracin_dask.influence.table_gradients import TableGradients, TableRows
+from tracin_dask.influence.table_gradients import TableIndex, TableRows
 from tracin_dask.models.config import ModelConfig
 
 
@@ -199,14 +199,25 @@ class Engine(Protocol):
         """
         ...
 
-    def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
-        """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
+    def index_tables(
+        self, ids: Int[ndarray, "batch 3"], rows: TableRows, arrays: IndexArrays, loss: LossByRow | None = None
+    ) -> TableIndex:
+        """Find out which triples have gradients at some rows of tracked tables: in any thread.
+
+        Triples have losses of their own, or all of them the engine's, of their own scores.
+        """
         ...
 
-    def gradients_at_rows(
-        self, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
-    ) -> Iterator[Float[Tensor, "id triple width"]]:
-        """Give the gradients of losses of all scores at some rows of a tracked table, a few triples at a time."""
+    def table_gradients(self, indexed: TableIndex) -> dict[str, Float[Tensor, "entry _"]]:
+        """Give the gradients of losses at rows of tables, in the order of the `entries` of each table."""
+        ...
+
+    def index_at_rows(self, ids: Int[ndarray, "batch 3"], rows: TableRows, arrays: IndexArrays) -> Indexed:
+        """Find out what the ids of triples say whose losses are of all scores: in any thread."""
+        ...
+
+    def gradients_at_rows(self, indexed: Indexed) -> Iterator[tuple[str, Float[Tensor, "id triple width"]]]:
+        """Give the gradients of losses of all scores at the rows of each table, a few triples at a time."""
         ...
 
     def scorer(self, factors: Factors) -> TripleScorer:

@@ -1,4 +1,4 @@
-"""Products of runs of rows, with a matrix of each run or with themselves, in a few operators for any number of runs."""
+"""Products of runs of rows with a matrix of each run, in a few operators for any number of runs."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
-from torch.nn.functional import embedding_bag, grouped_mm
+from torch.nn.functional import grouped_mm
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tiling import Tiling
@@ -67,7 +66,7 @@ def index_runs(lengths: Int[ndarray, " run"], of: Multiplied, arrays: IndexArray
     """
     if of.is_grouped:
         return RunIndex(stops=arrays.put(np.cumsum(lengths)))
-    blocks = _blocks(lengths, _block_width(lengths))
+    blocks = cut_runs(lengths, block_width(lengths))
     rows = np.minimum(blocks.rows, blocks.last_rows[:, None])
     return RunIndex(
         blocks=RunBlocks(run=arrays.put(blocks.run), rows=arrays.put(rows), place=arrays.put(blocks.place_of_row))
@@ -141,47 +140,8 @@ def _pieces(start: Int[ndarray, " block"], num_rows: int, step: int) -> list[tup
     return [(slice(at, at + step), slice(*rows)) for at, *rows in zip(firsts, begins, stops, strict=True)]
 
 
-def add_squares_by_run(
-    sums: Float[Tensor, "slot width width"],
-    slots: Int[ndarray, " run"],
-    rows: Float[Tensor, "row width"],
-    lengths: Int[ndarray, " run"],
-    *,
-    tiling: Tiling,
-) -> None:
-    """Add vᵀ v of the rows v of each run to the sum in a slot of its own, in place; as many as a piece may be large.
-
-    As `products_by_run`, but that what blocks are filled up with is 0. The blocks of a run are added up in order.
-    """
-    step = max(1, tiling.jacobian_bytes // (sums[:1].numel() * sums.element_size()))
-    stops = np.cumsum(lengths)
-    for at in range(0, len(lengths), step):
-        some = slice(at, at + step)
-        first, stop = int(stops[at] - lengths[at]), int(stops[some][-1])
-        found = _squares_by_run(rows[first:stop], lengths[some], step, tiling)
-        sums.index_add_(0, send(slots[some], sums.device), found.to(sums.dtype))
-
-
-def _squares_by_run(
-    rows: Float[Tensor, "row width"], lengths: Int[ndarray, " run"], most_blocks: int, tiling: Tiling
-) -> Float[Tensor, "run width width"]:
-    """Multiply the rows of each run with themselves."""
-    width, device = rows.shape[1], rows.device
-    if Multiplied(dtype=rows.dtype, width=width, tiling=tiling).is_grouped:
-        return grouped_mm(rows.T, rows, offs=torch.from_numpy(np.cumsum(lengths, dtype=np.int32)))
-    blocks = _blocks(lengths, max(_block_width(lengths), -(-len(rows) // most_blocks)))
-    is_filled = blocks.rows <= blocks.last_rows[:, None]
-    padded = torch.cat([rows, rows.new_zeros(1, width)])
-    mine = padded.index_select(0, send(np.where(is_filled, blocks.rows, len(rows)).flatten(), device))
-    mine = mine.view(*blocks.rows.shape, width)
-    products = torch.bmm(mine.mT, mine).flatten(start_dim=1)
-    every, starts = np.arange(len(products)), np.searchsorted(blocks.run, np.arange(len(lengths)))
-    found = embedding_bag(send(every, device), products, send(starts, device), mode="sum")
-    return found.view(-1, width, width)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Blocks:
+class CutRuns:
     """Runs of rows, cut into blocks of as many rows; the last block of a run goes beyond it."""
 
     run: Int[ndarray, " block"]
@@ -192,13 +152,13 @@ class _Blocks:
     """Where each row stands in the flattened blocks."""
 
 
-def _blocks(lengths: Int[ndarray, " run"], width: int) -> _Blocks:
+def cut_runs(lengths: Int[ndarray, " run"], width: int) -> CutRuns:
     """Cut runs into blocks."""
     num_blocks = -(-lengths // width)
     first_row, first_block = (np.cumsum(numbers) - numbers for numbers in (lengths, num_blocks))
     run, row = np.repeat(np.arange(len(lengths)), num_blocks), np.repeat(np.arange(len(lengths)), lengths)
     start = first_row[run] + width * (np.arange(len(run)) - first_block[run])
-    return _Blocks(
+    return CutRuns(
         run=run,
         rows=start[:, None] + np.arange(width),
         last_rows=(first_row + lengths)[run] - 1,
@@ -206,7 +166,7 @@ def _blocks(lengths: Int[ndarray, " run"], width: int) -> _Blocks:
     )
 
 
-def _block_width(lengths: Int[ndarray, " run"]) -> int:
+def block_width(lengths: Int[ndarray, " run"]) -> int:
     """Choose the rows of a block so that filled-up rows and copied matrices take the least time together."""
     num_blocks = -(-lengths[:, None] // _WIDTHS)
     time = (num_blocks * (_WIDTHS + _ROWS_PER_COPY)).sum(axis=0)

@@ -1,8 +1,8 @@
 """Gradients of losses at rows of embedding tables, one by one, as curvature is made from them."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import CorruptingLoss, reads
 from tracin_dask.influence.losses.base import CORRUPTED_TRIPLES
 from tracin_dask.influence.losses.by_row import join_parts
+from tracin_dask.influence.run_squares import SummedRows
 from tracin_dask.influence.tiling import tiling_of
 
 if TYPE_CHECKING:
@@ -25,27 +25,80 @@ TableRows = Mapping[str, Int[ndarray, " id"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableGradients:
-    """Gradients of some triples' losses at rows of one table; a triple has one at its head's row, one at its tail's."""
+class Entries:
+    """Gradients of some triples' losses at rows of one table: a triple has one at its head's row, one at its tail's."""
 
-    table: str
     ids: Int[ndarray, " entry"]
     """The row of each."""
     triple: Int[ndarray, " entry"]
     """The place of its triple in the batch."""
-    gradients: Float[Tensor, "entry width"]
+
+    @classmethod
+    def joined(cls, parts: "list[Entries]") -> "Entries":
+        """Put entries one after the other."""
+        ids, triple = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "triple"))
+        return cls(ids=ids, triple=triple)
 
 
-def summed_by_triple(engine: "Engine", triples: Int[Tensor, "batch 3"], rows: TableRows) -> dict[str, TableGradients]:
-    """Give the gradients of losses of single scores at some rows, one for each triple and row, sorted by row.
+@runtime_checkable
+class TableIndex(Protocol):
+    """What an engine found in the ids of triples whose gradients at rows of tables are wanted: each has its own."""
+
+    @property
+    def entries(self) -> Mapping[str, Entries]:
+        """The gradients that there are, by tables; only tables with any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummedGradients:
+    """What the ids of a batch say of gradients at rows, one for each triple and row."""
+
+    pieces: tuple[TableIndex, ...]
+    """Of the triples as they are; or of some at a time, with those that the loss makes from them."""
+    tables: Mapping[str, "SummedEntries"]
+
+    def gradients(self, engine: "Engine") -> dict[str, Float[Tensor, "entry _"]]:
+        """Give the gradients of losses of single scores by tables, in the order of their entries."""
+        parts = [engine.table_gradients(piece) for piece in self.pieces]
+        found = {table: [part[table] for part in parts if table in part] for table in self.tables}
+        return {table: some[0] if len(some) == 1 else torch.cat(some) for table, some in found.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummedEntries:
+    """Sums of entries of one table, one for each triple and row, sorted by row."""
+
+    ids: Int[ndarray, " sum"]
+    """The row of each."""
+    rows: SummedRows
+    """The entries of each."""
+
+
+def index_gradients(
+    engine: "Engine", ids: Int[ndarray, "batch 3"], rows: TableRows, arrays: IndexArrays
+) -> SummedGradients:
+    """Find out which triples have gradients at some rows, in any thread.
 
     A loss of corrupted triples is a sum: its parts' gradients at one row are added up, as those of a triple whose head
     is its tail.
     """
-    found: dict[str, list[TableGradients]] = {}
-    for one in _parts(engine, triples, rows):
-        found.setdefault(one.table, []).append(one)
-    return {table: _summed(parts, len(triples)) for table, parts in found.items()}
+    if reads(engine.loss) != CORRUPTED_TRIPLES:
+        only = engine.index_tables(ids, rows, arrays)
+        return SummedGradients(
+            pieces=(only,), tables={table: _summed(entries, len(ids)) for table, entries in only.entries.items()}
+        )
+    parts = cast(CorruptingLoss, engine.loss).parts(ids, engine.num_entities)
+    step, pieces = tiling_of(engine.model.device).rows_to_corrupt(len(parts)), list[TableIndex]()
+    found: dict[str, list[Entries]] = {}
+    for start in range(0, len(ids), step):
+        joined = join_parts(parts, slice(start, start + step), arrays)
+        pieces.append(engine.index_tables(joined.triples, rows, arrays, joined.loss))
+        for table, one in pieces[-1].entries.items():
+            mine = Entries(ids=one.ids, triple=start + joined.row[one.triple])
+            found.setdefault(table, []).append(mine)
+    tables = {table: _summed(Entries.joined(some), len(ids)) for table, some in found.items()}
+    return SummedGradients(pieces=tuple(pieces), tables=tables)
 
 
 def is_among(ids: Int[ndarray, " row"], some: Int[ndarray, " id"]) -> Bool[ndarray, " row"]:
@@ -57,28 +110,9 @@ def is_among(ids: Int[ndarray, " row"], some: Int[ndarray, " id"]) -> Bool[ndarr
     return found
 
 
-def _parts(engine: "Engine", triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
-    if reads(engine.loss) != CORRUPTED_TRIPLES:
-        yield from engine.table_gradients(triples, rows)
-        return
-    parts = cast(CorruptingLoss, engine.loss).parts(triples.numpy(), engine.num_entities)
-    step = tiling_of(engine.model.device).rows_to_corrupt(len(parts))
-    for start in range(0, len(triples), step):
-        joined = join_parts(parts, slice(start, start + step), IndexArrays(engine.model.device))
-        for found in engine.with_loss(joined.loss).table_gradients(torch.from_numpy(joined.triples), rows):
-            yield replace(found, triple=start + joined.row[found.triple])
-
-
-def _summed(parts: list[TableGradients], num_triples: int) -> TableGradients:
-    """Add up what belongs to one triple and one row."""
-    ids, triple = (np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "triple"))
-    keys = ids * num_triples + triple
+def _summed(entries: Entries, num_triples: int) -> SummedEntries:
+    """Bring together what belongs to one triple and one row."""
+    keys = entries.ids * num_triples + entries.triple
     order = np.argsort(keys, kind="stable")
-    is_first = np.append(True, np.diff(keys[order]) > 0)
-    gradients = torch.cat([part.gradients for part in parts])
-    gradients = gradients.index_select(0, send(order, gradients.device))
-    if not is_first.all():
-        total = gradients.new_zeros(int(is_first.sum()), gradients.shape[1])
-        gradients = total.index_add_(0, send(np.cumsum(is_first) - 1, total.device), gradients)
-    place = order[is_first[: len(order)]]
-    return TableGradients(table=parts[0].table, ids=ids[place], triple=triple[place], gradients=gradients)
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    return SummedEntries(ids=entries.ids[order[starts]], rows=SummedRows(order=order, starts=starts))

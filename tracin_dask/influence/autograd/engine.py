@@ -15,7 +15,14 @@ from tracin_dask.influence.autograd.cost import gradient_bytes, piece_rows, row_
 from tracin_dask.influence.autograd.derivatives import Derivatives, RowGradients
 from tracin_dask.influence.autograd.factors import GradientFactors, WholeGradients
 from tracin_dask.influence.autograd.modes import GradientModes
-from tracin_dask.influence.autograd.table_gradients import gradients_at_rows, table_gradients
+from tracin_dask.influence.autograd.table_gradients import (
+    AnyAtRows,
+    AnyTables,
+    gradients_at_rows,
+    index_at_rows,
+    index_tables,
+    table_gradients,
+)
 from tracin_dask.influence.autograd.tails_cost import pieces, whole_gradients_at_a_time
 from tracin_dask.influence.autograd.terms import Gradients, Groups, products_within, squares
 from tracin_dask.influence.cost import Storage
@@ -24,10 +31,11 @@ from tracin_dask.influence.finite import refuse_non_finite_factors, refuse_non_f
 from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.losses import AnyLoss, NegatedScore, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES
+from tracin_dask.influence.losses.by_row import LossByRow
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
-from tracin_dask.influence.table_gradients import TableGradients, TableRows
+from tracin_dask.influence.table_gradients import TableIndex, TableRows
 from tracin_dask.influence.tensors import apart, cast_tensors, concatenate, move, scaled_squares
 from tracin_dask.influence.tiling import tiling_of
 from tracin_dask.models.rowwise import RowwiseModel
@@ -138,16 +146,24 @@ class GradientEngine:
         total = torch.cat(products, dim=1).sum(dim=(1, 2))
         return scaled_squares(self.learning_rate * total, torch.ones_like(total, dtype=torch.float64))
 
-    def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
-        """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
-        return table_gradients(self, triples, rows)
+    def index_tables(
+        self, ids: Int[ndarray, "batch 3"], rows: TableRows, arrays: IndexArrays, loss: LossByRow | None = None
+    ) -> TableIndex:
+        """Find out which triples have gradients at some rows of tracked tables."""
+        return index_tables(self, ids, rows, arrays, loss)
 
-    def gradients_at_rows(
-        self, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
-    ) -> Iterator[Float[Tensor, "id triple width"]]:
-        """Give the gradients of losses of all scores at some rows of a tracked table, some triples at a time."""
+    def table_gradients(self, indexed: TableIndex) -> dict[str, Float[Tensor, "entry _"]]:
+        """Give the gradients of losses of the triples' own scores at rows of tables, in the order of their entries."""
+        return table_gradients(self, cast(AnyTables, indexed))
+
+    def index_at_rows(self, ids: Int[ndarray, "batch 3"], rows: TableRows, arrays: IndexArrays) -> Indexed:
+        """Take triples to the device whose losses are of all scores."""
+        return index_at_rows(ids, rows, arrays)
+
+    def gradients_at_rows(self, indexed: Indexed) -> Iterator[tuple[str, Float[Tensor, "id triple width"]]]:
+        """Give the gradients of losses of all scores at the rows of each table, some triples at a time."""
         assert self.tails is not None  # noqa: S101 - of such losses
-        return gradients_at_rows(self.tails, self, triples, table, ids)
+        return gradients_at_rows(self.tails, self, cast(AnyAtRows, indexed))
 
     def delta(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Differentiate the loss of each triple by its own score."""

@@ -29,10 +29,11 @@ from tracin_dask.influence.finite import refuse_non_finite_factors, refuse_non_f
 from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import AllScoresLoss, AnyLoss, SeparableLoss, derivative, reads
 from tracin_dask.influence.losses.base import ALL_SCORES, is_separable
+from tracin_dask.influence.losses.by_row import LossByRow
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.preconditioners.base import Preconditioner
 from tracin_dask.influence.preconditioners.diagonal import DiagonalPreconditioner
-from tracin_dask.influence.table_gradients import TableGradients, TableRows
+from tracin_dask.influence.table_gradients import TableIndex, TableRows
 from tracin_dask.influence.tensors import concatenate
 
 
@@ -170,19 +171,31 @@ class PairEngine:
 
         return products_within(self, indexed, dtype)
 
-    def table_gradients(self, triples: Int[Tensor, "batch 3"], rows: TableRows) -> Iterator[TableGradients]:
-        """Give the gradients of losses of the triples' own scores at some rows of tracked tables."""
-        from tracin_dask.influence.conve.table_gradients import table_gradients  # noqa: PLC0415 - takes an engine
+    def index_tables(
+        self, ids: Int[ndarray, "batch 3"], rows: TableRows, arrays: IndexArrays, loss: LossByRow | None = None
+    ) -> TableIndex:
+        """Find out which triples have gradients at some rows of tracked tables."""
+        from tracin_dask.influence.conve.table_gradients import index_tables  # noqa: PLC0415 - takes an engine
 
-        return table_gradients(self, triples, rows)
+        return index_tables(self, ids, rows, arrays, loss)
 
-    def gradients_at_rows(
-        self, triples: Int[Tensor, "batch 3"], table: str, ids: Int[ndarray, " id"]
-    ) -> Iterator[Float[Tensor, "id triple width"]]:
-        """Give the gradients of losses of all scores at some rows of a tracked table, a few triples at a time."""
-        from tracin_dask.influence.conve.table_gradients import gradients_at_rows  # noqa: PLC0415 - takes an engine
+    def table_gradients(self, indexed: TableIndex) -> dict[str, Float[Tensor, "entry _"]]:
+        """Give the gradients of losses of the triples' own scores at rows of tables, in the order of their entries."""
+        from tracin_dask.influence.conve.table_gradients import ConvETables, table_gradients  # noqa: PLC0415 - takes an engine
 
-        return gradients_at_rows(self, triples, table, ids)
+        return table_gradients(self, cast(ConvETables, indexed))
+
+    def index_at_rows(self, ids: Int[ndarray, "batch 3"], rows: TableRows, arrays: IndexArrays) -> Indexed:
+        """Find the runs of triples whose losses are of all scores, a few triples at a time."""
+        from tracin_dask.influence.conve.gradients_at_rows import index_at_rows  # noqa: PLC0415 - takes an engine
+
+        return index_at_rows(self, ids, rows, arrays)
+
+    def gradients_at_rows(self, indexed: Indexed) -> Iterator[tuple[str, Float[Tensor, "id triple width"]]]:
+        """Give the gradients of losses of all scores at the rows of each table, a few triples at a time."""
+        from tracin_dask.influence.conve.gradients_at_rows import AtRows, gradients_at_rows  # noqa: PLC0415 - takes an engine
+
+        return gradients_at_rows(self, cast(AtRows, indexed))
 
     @property
     def gradients_at_a_time(self) -> int:

@@ -9,10 +9,11 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.models.scoring import Role
 
 if TYPE_CHECKING:
-    from tracin_dask.influence.engine import Engine
+    from tracin_dask.influence.engine import Engine, Indexed
     from tracin_dask.models.checkpoints.checkpoint import Checkpoint
 
 State: TypeAlias = Mapping[str, Tensor]
@@ -123,8 +124,12 @@ class Scope:
 class TrainingPass(Protocol):
     """What a method gathers in a part of a pass over the training triples, before anything is scored."""
 
-    def add(self, engine: "Engine", triples: Int[Tensor, "batch 3"]) -> None:
-        """Take in the gradients of some training triples; the engine has no preconditioner yet."""
+    def index(self, engine: "Engine", ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> "Indexed":
+        """Find out all that the ids of some training triples say, for the engine of every checkpoint, in any thread."""
+        ...
+
+    def add(self, engine: "Engine", indexed: "Indexed") -> None:
+        """Take in the gradients of training triples that are indexed; the engine has no preconditioner yet."""
         ...
 
     def finish(self) -> State:

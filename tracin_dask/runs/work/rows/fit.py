@@ -1,14 +1,16 @@
 """The pass over the training triples that some preconditioners need before anything is scored."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import torch
 
-from tracin_dask.influence.preconditioners.base import PassPart, State
+from tracin_dask.influence.engine import Engine, Indexed
+from tracin_dask.influence.index_arrays import IndexArrays
+from tracin_dask.influence.preconditioners.base import PassPart, State, TrainingPass
 from tracin_dask.runs.plan.memory import blocks_ahead
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
-from tracin_dask.runs.work.rows.ahead import read_ahead
+from tracin_dask.runs.work.rows.ahead import one_ahead, read_ahead
 from tracin_dask.runs.work.state import WorkerState
 from tracin_dask.triples.block import TripleBlock, regroup
 from tracin_dask.triples.neighbourhood import STEP_ROWS
@@ -31,10 +33,9 @@ def gather(state: WorkerState, job: ScoreJob, part: PassPart) -> Gathered:
         engines, _ = state.engines(job, here)
         passes = [part.start() for _ in engines]
         with torch.no_grad():
-            for block in regroup(_blocks(job, part), job.batch_size):
-                triples = torch.from_numpy(block.triples)
+            for batch in one_ahead(_indexed(job, part, engines[0], passes[0]), "index-ahead"):
                 for engine, one in zip(engines, passes, strict=True):
-                    one.add(engine, triples)
+                    one.add(engine, batch)
         return tuple(one.finish() for one in passes)
 
 
@@ -61,6 +62,15 @@ def merged_in_tree(job: ScoreJob, parts: Iterable[Gathered]) -> Gathered:
     for level in waiting:
         rest = [merge_gathered(job, [*level, *rest])] if level or rest else []
     return rest[0]
+
+
+def _indexed(job: ScoreJob, part: PassPart, engine: Engine, one: TrainingPass) -> Generator[Indexed, None, None]:
+    """Read training triples in batches, and find out all that their ids say: the same for every checkpoint."""
+    for block in regroup(_blocks(job, part), job.batch_size):
+        arrays = IndexArrays(engine.model.device)
+        batch = one.index(engine, block.triples, arrays)
+        arrays.pack()
+        yield batch
 
 
 def _blocks(job: ScoreJob, part: PassPart) -> Iterator[TripleBlock]:
