@@ -1,5 +1,8 @@
 """The index arrays of a batch travel to the device together, in one copy, and nothing else does."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -115,3 +118,30 @@ def test_index_arrays_are_views_of_one_buffer_in_their_shapes():
     assert len({one.tensor.untyped_storage().data_ptr() for one in given}) == 1
     with pytest.raises(AssertionError):
         arrays.put(values[0])
+
+
+def test_truth_values_share_the_buffer_of_index_arrays():
+    arrays = IndexArrays(CPU)
+    for shape in [(3, 5), (8,), (0, 4)]:
+        wanted = np.random.default_rng(0).random(shape) < 0.5
+        flags = arrays.put_flags(wanted)
+        number, array = arrays.put(np.arange(3)), flags.numbers
+        assert flags.tensor.tolist() == wanted.tolist()
+        assert number.tensor.untyped_storage().data_ptr() == array.tensor.untyped_storage().data_ptr()
+        arrays = IndexArrays(CPU)
+
+
+def test_index_arrays_are_freed_with_the_last_of_them():
+    arrays = IndexArrays(CPU)
+    one, other = arrays.put(np.arange(3)), arrays.put(np.arange(4))
+    freed = weakref.ref(arrays)
+    arrays.pack()
+    assert other.tensor.tolist() == [0, 1, 2, 3]
+    gc.disable()
+    try:
+        del arrays, other
+        assert freed() is not None
+        del one
+        assert freed() is None
+    finally:
+        gc.enable()

@@ -12,7 +12,8 @@ from tracin_dask.influence.masks.base import Masks
 from tracin_dask.influence.masks.candidates import CandidateMask
 from tracin_dask.influence.masks.relations import RelationMask
 from tracin_dask.influence.masks.touching import ExcludeSelfMask, TouchingMask
-from tracin_dask.influence.reductions.base import ranked_part, scored_batch
+from tracin_dask.influence.reductions.base import scored_batch
+from tracin_dask.influence.reductions.ranked import ranked_part
 from tracin_dask.influence.reductions.topk_on_host import TopKStream
 
 TARGETS = Targets(triples=np.array([[0, 0, 1], [2, 1, 0]]))

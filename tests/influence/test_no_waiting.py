@@ -23,10 +23,11 @@ from tracin_dask.influence.conve.scorer import Scorer
 from tracin_dask.influence.finite import LateCheck
 from tracin_dask.influence.losses import SLCWA, BinaryCrossEntropy, OneToAll
 from tracin_dask.influence.reductions import group_totals
-from tracin_dask.influence.reductions.base import Reduction, Start, ranked_part, scored_batch
+from tracin_dask.influence.reductions.base import Reduction, Start, scored_batch
 from tracin_dask.influence.reductions.exact_ranks import ExactRanksReduction
 from tracin_dask.influence.reductions.group_totals import GroupTotalsReduction
 from tracin_dask.influence.reductions.num_ranked import NumRankedReduction
+from tracin_dask.influence.reductions.ranked import ranked_part
 from tracin_dask.influence.reductions.topk_reduction import TopKReduction
 from tracin_dask.influence.scoring import make_scorer
 from tracin_dask.runs.inputs.groupings import PartGroups

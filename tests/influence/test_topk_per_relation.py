@@ -13,7 +13,8 @@ from influence.live_bytes import LiveBytes
 
 from tracin_dask.influence import devices
 from tracin_dask.influence.reductions import topk, topk_per_relation_on_device
-from tracin_dask.influence.reductions.base import ScoredBatch, Sizes, Start, ranked_part, scored_batch
+from tracin_dask.influence.reductions.base import ScoredBatch, Sizes, Start, scored_batch
+from tracin_dask.influence.reductions.ranked import ranked_part
 from tracin_dask.influence.reductions.topk_per_relation import RelationTopKReduction
 from tracin_dask.influence.reductions.topk_per_relation_on_device import DeviceRelationTopKStream
 from tracin_dask.influence.reductions.topk_per_relation_on_host import RelationTopKStream

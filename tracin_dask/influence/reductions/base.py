@@ -1,22 +1,37 @@
 """What is kept of the influences of a run: the protocol of a reduction, and the values that it is given."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
-import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.identity import Json
 from tracin_dask.influence import devices
-from tracin_dask.influence.batch import send
 from tracin_dask.influence.finite import LateCheck, refuse_non_finite
+from tracin_dask.influence.index_arrays import IndexArrays
 
 Arrays: TypeAlias = Mapping[str, ndarray]
 """An outcome as it is recorded on disk."""
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowIds:
+    """What is known of some training triples of one batch before they are scored."""
+
+    triples: Int[ndarray, "row 3"]
+    train_index: Int[ndarray, " row"]
+    rows: Int[ndarray, " row"]
+    """Where they stand in the store."""
+    numbers: tuple[Int[ndarray, " row"], ...] = ()
+    """What the reduction asked for with `Needs.numbers`."""
+
+    def __len__(self) -> int:
+        """Count the training triples."""
+        return len(self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +55,19 @@ class ScoredBatch:
     """Which pairs are ranked, of a reduction with `Needs.ranked`; None for all. `lowest` and `highest` are of these."""
     numbers: tuple[Int[ndarray, " row"], ...] = ()
     """What the reduction asked for with `Needs.numbers`."""
+    indexed: Any = None
+    """What `Needs.index` found out ahead of these rows; None where nothing did."""
 
     def __len__(self) -> int:
         """Count the training triples."""
         return len(self.rows)
+
+    def indexed_by(self, index: Callable[[RowIds, IndexArrays], Found]) -> Found:
+        """Give what a function found out ahead of the rows, or let it find it out now."""
+        if self.indexed is not None:
+            return cast(Found, self.indexed)
+        ids = RowIds(triples=self.triples, train_index=self.train_index, rows=self.rows, numbers=self.numbers)
+        return index(ids, IndexArrays(self.influences.device))
 
 
 def scored_batch(
@@ -69,44 +93,6 @@ def scored_batch(
     return ScoredBatch(
         influences=influences, lowest=lowest, highest=highest, triples=triples, train_index=train_index, rows=rows
     )
-
-
-def ranked_part(
-    batch: ScoredBatch, rows: Bool[ndarray, " row"], pairs: Bool[ndarray, "row column"] | None
-) -> ScoredBatch | None:
-    """Leave the rows that are ranked, and say which pairs of these are; None if there is no such row."""
-    chosen = np.flatnonzero(rows)
-    if len(chosen) == 0:
-        return None
-    if pairs is not None and pairs[chosen].all():
-        pairs = None
-    if len(chosen) == len(batch) and pairs is None:
-        return batch
-    influences = batch.influences
-    if len(chosen) < len(batch):
-        influences = influences[send(chosen, influences.device)]
-    lowest, highest, is_ranked = influences, influences, None
-    if pairs is not None:
-        is_ranked = send(pairs[chosen], influences.device)
-        lowest, highest = (influences.masked_fill(~is_ranked, sign * math.inf) for sign in (1, -1))
-    return ScoredBatch(
-        influences=influences,
-        lowest=lowest.amin(dim=0),
-        highest=highest.amax(dim=0),
-        triples=batch.triples[chosen],
-        train_index=batch.train_index[chosen],
-        rows=batch.rows[chosen],
-        is_ranked=is_ranked,
-    )
-
-
-def without_zeros(batch: ScoredBatch) -> ScoredBatch:
-    """Leave the pairs whose influence is 0 out of those that are ranked."""
-    is_ranked = batch.influences != 0
-    if batch.is_ranked is not None:
-        is_ranked &= batch.is_ranked
-    lowest, highest = (batch.influences.masked_fill(~is_ranked, sign * math.inf) for sign in (1, -1))
-    return replace(batch, lowest=lowest.amin(dim=0), highest=highest.amax(dim=0), is_ranked=is_ranked)
 
 
 Outcome = TypeVar("Outcome")
@@ -177,6 +163,12 @@ class Needs:
     """Rows of the store whose influences it must know before it starts: their batches are scored once more."""
     numbers: tuple[RowNumbers, ...] = ()
     """Numbers of each row."""
+    index: Callable[[RowIds, IndexArrays], Any] | None = None
+    """Finds out what a stream on a device has to know of rows: called ahead, in the thread that reads.
+
+    What it gives comes with the rows as `ScoredBatch.indexed`. Index arrays that it adds share a copy to the device
+    with all others of a batch.
+    """
     zeros: bool = True
     """Also the rows whose influences are known to be 0, without a gradient."""
     why_unusable: Callable[[], str | None] | None = None

@@ -17,7 +17,8 @@ from torch import Tensor
 from tracin_dask.identity import Json
 from tracin_dask.influence import devices
 from tracin_dask.influence.batch import send
-from tracin_dask.influence.reductions.base import Arrays, Held, Needs, ScoredBatch, Sizes, Start
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
+from tracin_dask.influence.reductions.base import Arrays, Held, Needs, RowIds, ScoredBatch, Sizes, Start
 from tracin_dask.influence.reductions.topk import RankBy
 
 NAME = "rank_of"
@@ -30,6 +31,8 @@ ELEMENT_BYTES = 48
 """Of each while it is compared: its size twice, and where it falls."""
 LISTED_BYTES = 80
 """Of each influence of a listed training triple: sorted, with its order, its count and its ties."""
+ROW_BYTES = 8
+"""Of each row of a batch: its place among the listed ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +65,19 @@ class ExactRanksReduction:
     @property
     def needs(self) -> Needs:
         """Only what is ranked, and the influences of the listed training triples before the pass."""
-        return Needs(ranked=True, influences_of=self.rows)
+        return Needs(ranked=True, influences_of=self.rows, index=self.places.index)
+
+    @property
+    def places(self) -> "ListedPlaces":
+        """Where listed training triples stand in the store, to look for them among others."""
+        return ListedPlaces(rows=np.sort(self.rows), order=np.argsort(self.rows), train_index=np.sort(self.train_index))
 
     def held(self, sizes: Sizes) -> Held:
         """Count what is known of the listed training triples, and the influences that are compared at a time."""
         listed = len(self.rows) * sizes.num_columns
         stream, on_device = (
             LISTED_BYTES * listed
+            + ROW_BYTES * sizes.batch_size
             + ELEMENT_BYTES * min(sizes.batch_size * sizes.num_columns, max(elements, sizes.num_columns))
             for elements in (ELEMENTS_AT_A_TIME, ON_DEVICE)
         )
@@ -93,6 +102,35 @@ class ExactRanksReduction:
         return RankCounts(influence=arrays["influence"], not_behind=arrays["not_behind"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankIndex:
+    """What the place and the `train_index` of some rows say of listed training triples."""
+
+    tie: IndexArray
+    """How many of the listed ones have a lower `train_index` than each row: [row]."""
+    place: IndexArray
+    """The rows that are listed, ascending: [found]."""
+    listed: IndexArray
+    """The listed training triple of each: [found]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPlaces:
+    """The listed training triples, sorted."""
+
+    rows: Int[ndarray, " listed"]
+    order: Int[ndarray, " listed"]
+    """The listed one that stands at each of these rows."""
+    train_index: Int[ndarray, " listed"]
+
+    def index(self, ids: RowIds, arrays: IndexArrays) -> RankIndex:
+        """Look for them among some rows, in any thread."""
+        place = np.flatnonzero(np.isin(ids.rows, self.rows))
+        listed = self.order[np.searchsorted(self.rows, ids.rows[place])]
+        tie = np.searchsorted(self.train_index, ids.train_index)
+        return RankIndex(tie=arrays.put(tie), place=arrays.put(place), listed=arrays.put(listed))
+
+
 class RankStream:
     """Finds between which listed training triples each row falls, column by column, and counts.
 
@@ -104,8 +142,8 @@ class RankStream:
         """Start with no rows; takes the influences of the listed training triples."""
         self._listed, self._influence = listed, influence
         self._sorted = _sorted(_cost(torch.from_numpy(influence), listed.rank_by).numpy(), listed.train_index)
-        self._train_index = np.sort(listed.train_index)
-        self._by_row = np.argsort(listed.rows)
+        self._places = listed.places
+        self._known: Tensor | None = None
         self._device: _OnDevice | None = None
 
     def add(self, batch: ScoredBatch) -> None:
@@ -113,12 +151,14 @@ class RankStream:
         num_columns, device = batch.influences.shape[1], batch.influences.device
         if self._device is None:
             self._device = _OnDevice(self._sorted, device)
-        tie = send(np.searchsorted(self._train_index, batch.train_index), device)
+        indexed = batch.indexed_by(self._places.index)
         step = max(1, (ON_DEVICE if devices.computes_ahead(device) else ELEMENTS_AT_A_TIME) // num_columns)
         for start in range(0, len(batch), step):
             rows = slice(start, start + step)
-            cost = self._costs(batch.influences[rows], batch.rows[rows])
-            self._device.count(cost, tie[rows], None if batch.is_ranked is None else batch.is_ranked[rows].T)
+            cost = self._costs(batch.influences[rows], indexed, start)
+            self._device.count(
+                cost, indexed.tie.tensor[rows], None if batch.is_ranked is None else batch.is_ranked[rows].T
+            )
 
     def finish(self) -> RankCounts:
         """Count for each listed training triple what falls before it."""
@@ -129,14 +169,15 @@ class RankStream:
         return RankCounts(influence=self._influence, not_behind=counted)
 
     def _costs(
-        self, influences: Float[Tensor, "row column"], rows: Int[ndarray, " row"]
+        self, influences: Float[Tensor, "row column"], indexed: "RankIndex", start: int
     ) -> Float[Tensor, "column row"]:
         """Take the known influences of listed training triples: on a GPU a sum may differ in its last bit."""
-        place = np.flatnonzero(np.isin(rows, self._listed.rows))
-        if len(place):
-            listed = self._by_row[np.searchsorted(self._listed.rows, rows[place], sorter=self._by_row)]
-            known = send(self._influence[listed], influences.device).to(influences.dtype)
-            influences = influences.index_copy(0, send(place, influences.device), known)
+        some = slice(*np.searchsorted(indexed.place.host, [start, start + len(influences)]).tolist())
+        if some.start < some.stop:
+            if self._known is None:
+                self._known = send(self._influence, influences.device).to(influences.dtype)
+            known = self._known.index_select(0, indexed.listed.tensor[some])
+            influences = influences.index_copy(0, indexed.place.tensor[some] - start, known)
         return _cost(influences, self._listed.rank_by).T.contiguous()
 
 

@@ -17,11 +17,12 @@ from torch import Tensor
 from tracin_dask.errors import NonFiniteError
 from tracin_dask.identity import Json
 from tracin_dask.influence import devices
-from tracin_dask.influence.batch import send
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.reductions.base import (
     Arrays,
     Held,
     Needs,
+    RowIds,
     RowNumbers,
     ScoredBatch,
     Sizes,
@@ -124,7 +125,7 @@ class GroupTotalsReduction:
     @property
     def needs(self) -> Needs:
         """The group of every row."""
-        return Needs(numbers=self.groupings)
+        return Needs(numbers=self.groupings, index=index_groups)
 
     def held(self, sizes: Sizes) -> Held:
         """Count the sums, which are held together with the influences, and the totals."""
@@ -155,6 +156,11 @@ class GroupTotalsReduction:
         )
 
 
+def index_groups(ids: RowIds, arrays: IndexArrays) -> tuple[IndexArray, ...]:
+    """Put the group of each row in every grouping among the index arrays: [row] each."""
+    return tuple(arrays.put(numbers) for numbers in ids.numbers)
+
+
 class GroupSums:
     """Adds up batch after batch, by one or several groupings; memory is bounded by groups and test triples."""
 
@@ -177,7 +183,7 @@ class GroupSums:
         self._uncarried += len(influences)
         for num_triples, numbers in zip(self._num_triples, groups, strict=True):
             np.add.at(num_triples, numbers, 1)
-        sent = [send(numbers, influences.device) for numbers in groups]
+        sent = [numbers.tensor for numbers in batch.indexed_by(index_groups)]
         is_ahead = devices.computes_ahead(influences.device)
         step = max(1, (ON_DEVICE if is_ahead else ELEMENTS_AT_A_TIME) // self._num_tests)
         for start in range(0, len(influences), step):

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
-from tracin_dask.influence.reductions.base import ScoredBatch, Sizes
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
+from tracin_dask.influence.reductions.base import RowIds, ScoredBatch, Sizes
 from tracin_dask.influence.reductions.topk import Bounds, Ranking, TopK, bounds, empty
 
 ELEMENTS_AT_A_TIME = 1 << 26
@@ -29,6 +29,11 @@ BEFORE_ALL, AFTER_ALL = -1, torch.iinfo(torch.int64).max
 """Keys that are no `train_index`."""
 
 
+def index_rows(ids: RowIds, arrays: IndexArrays) -> IndexArray:
+    """Put the `train_index` and the triple of each row among the index arrays: [row, 4]."""
+    return arrays.put(np.column_stack([ids.train_index, ids.triples]))
+
+
 class DeviceTopKStream:
     """Keeps the best k of all batches; memory is bounded by k, the test triples and a part of one batch."""
 
@@ -41,7 +46,7 @@ class DeviceTopKStream:
     def add(self, batch: ScoredBatch) -> None:
         """Take in one batch."""
         influences = batch.influences
-        rows = send(np.column_stack([batch.train_index, batch.triples]), influences.device)
+        rows = batch.indexed_by(index_rows).tensor
         best = self._best
         if best is None:
             signed = influences.new_empty(2, self._num_tests, 0)

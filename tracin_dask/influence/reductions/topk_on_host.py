@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from tracin_dask.influence.reductions.base import ScoredBatch, without_zeros
+from tracin_dask.influence.reductions.base import ScoredBatch
+from tracin_dask.influence.reductions.ranked import without_zeros
 from tracin_dask.influence.reductions.topk import Bounds, Ranking, TopK, best_of, bounds, empty, joined, raised
 
 

@@ -9,7 +9,11 @@ from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, Sizes, Start
 from tracin_dask.influence.reductions.stream_by_device import StreamByDevice
 from tracin_dask.influence.reductions.topk import TopK
-from tracin_dask.influence.reductions.topk_per_relation_on_device import DeviceRelationTopKStream, device_bytes
+from tracin_dask.influence.reductions.topk_per_relation_on_device import (
+    DeviceRelationTopKStream,
+    device_bytes,
+    index_blocks,
+)
 from tracin_dask.influence.reductions.topk_per_relation_on_host import PAIR_BYTES, RelationTopKStream
 
 
@@ -35,7 +39,8 @@ class RelationTopKReduction:
     @property
     def needs(self) -> Needs:
         """Only what is ranked; and what other rows surpass need not be returned."""
-        return Needs(ranked=True, seen=True, zeros=not self.skips_zeros)
+        index = partial(index_blocks, num_relations=self.num_relations, k=self.k)
+        return Needs(ranked=True, seen=True, zeros=not self.skips_zeros, index=index)
 
     def held(self, sizes: Sizes) -> Held:
         """Count best and waiting entries of every list, and what lies next to a batch."""

@@ -7,6 +7,7 @@ so where each relation's best k are.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from jaxtyping import Float, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import send
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.reductions import topk
-from tracin_dask.influence.reductions.base import ScoredBatch, Sizes
+from tracin_dask.influence.reductions.base import RowIds, ScoredBatch, Sizes
 from tracin_dask.influence.reductions.topk import TopK, bounds
 from tracin_dask.influence.reductions.topk_on_device import best_places, ranking, signed_influences
 
@@ -45,14 +46,8 @@ class DeviceRelationTopKStream:
 
     def add(self, batch: ScoredBatch) -> None:
         """Take in one batch."""
-        blocks, device = blocks_of(batch.triples[:, 1], self._num_relations, self._k), batch.influences.device
-        rows = np.column_stack([batch.train_index, batch.triples])
-        on_device = _OnDevice(
-            rows=send(np.concatenate([rows, rows[:1]]), device),
-            place=send(blocks.place, device),
-            list_of_entry=send(blocks.list_of_entry, device),
-            kept=send(blocks.kept, device),
-        )
+        indexed = batch.indexed_by(partial(index_blocks, num_relations=self._num_relations, k=self._k))
+        blocks, on_device = indexed.blocks, indexed.on_device()
         best = self._best or self._nothing(batch.influences)
         step = blocks.tests_at_a_time
         some = [slice(at, at + step) for at in range(0, self._num_tests, step)]
@@ -109,6 +104,40 @@ class Blocks:
     def tests_at_a_time(self) -> int:
         """How many test triples' entries are found at a time."""
         return max(1, PIECE_BYTES // bytes_per_test(self.num_rows, self.place.size, len(self.list_of_entry)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedBlocks:
+    """The blocks of a batch, with their index arrays."""
+
+    blocks: Blocks
+    rows: IndexArray
+    """The `train_index` and the triple of each row; any at last: [row_and_one, 4]."""
+    place: IndexArray
+    list_of_entry: IndexArray
+    kept: IndexArray
+
+    def on_device(self) -> "_OnDevice":
+        """Give the arrays on the device."""
+        return _OnDevice(
+            rows=self.rows.tensor,
+            place=self.place.tensor,
+            list_of_entry=self.list_of_entry.tensor,
+            kept=self.kept.tensor,
+        )
+
+
+def index_blocks(ids: RowIds, arrays: IndexArrays, *, num_relations: int, k: int) -> IndexedBlocks:
+    """Cut a batch into blocks, in any thread."""
+    blocks = blocks_of(ids.triples[:, 1], num_relations, k)
+    rows = np.column_stack([ids.train_index, ids.triples])
+    return IndexedBlocks(
+        blocks=blocks,
+        rows=arrays.put(np.concatenate([rows, rows[:1]])),
+        place=arrays.put(blocks.place),
+        list_of_entry=arrays.put(blocks.list_of_entry),
+        kept=arrays.put(blocks.kept),
+    )
 
 
 def blocks_of(relations: Int[ndarray, " row"], num_relations: int, k: int) -> Blocks:

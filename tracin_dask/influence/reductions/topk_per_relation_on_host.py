@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import send
 from tracin_dask.influence.reductions import topk
-from tracin_dask.influence.reductions.base import ScoredBatch, without_zeros
+from tracin_dask.influence.reductions.base import ScoredBatch
+from tracin_dask.influence.reductions.ranked import without_zeros
 from tracin_dask.influence.reductions.topk import Bounds, Ranking, TopK
 
 PAIR_BYTES = 24

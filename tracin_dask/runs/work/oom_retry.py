@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +16,8 @@ from tracin_dask.influence.index_arrays import IndexArrays
 logger = logging.getLogger(__name__)
 
 SMALLEST_PIECE = 16
+Beside = Callable[[slice, IndexArrays], None]
+"""Adds index arrays of some rows of a batch to those that a scorer needs of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +44,17 @@ class InPieces:
         self.halvings = 0
         """Number of times that pieces were halved."""
 
-    def index(self, ids: Int[ndarray, "batch 3"]) -> Pieces:
-        """Find out all that the ids of a batch say, in any thread, and pack it for the way to the device."""
-        return self._index(ids, 0)
+    @property
+    def device(self) -> torch.device:
+        """Where batches are scored."""
+        return self._device
+
+    def index(self, ids: Int[ndarray, "batch 3"], beside: Beside | None = None) -> Pieces:
+        """Find out all that the ids of a batch say, in any thread, and pack it for the way to the device.
+
+        What is added `beside` it, piece by piece, takes the same way.
+        """
+        return self._index(ids, 0, beside)
 
     def parts_ahead(self, batch: Pieces) -> Iterator[BatchScores]:
         """Score a batch that is indexed; pieces that have become too large are indexed again.
@@ -76,11 +86,14 @@ class InPieces:
     def _rows(self, length: int) -> int:
         return math.ceil(length / self._pieces)
 
-    def _index(self, ids: Int[ndarray, "batch 3"], start: int) -> Pieces:
+    def _index(self, ids: Int[ndarray, "batch 3"], start: int, beside: Beside | None = None) -> Pieces:
         """Index the pieces of a batch from one of them on."""
         rows, arrays = self._rows(len(ids)), IndexArrays(self._device)
         starts = range(start, len(ids), max(1, rows))
         indexed = {at: self._scorer.index(ids[at : at + rows], arrays) for at in starts}
+        if beside is not None:
+            for at in starts:
+                beside(slice(at, at + rows), arrays)
         arrays.pack()
         return Pieces(ids=ids, rows=rows, indexed=indexed)
 

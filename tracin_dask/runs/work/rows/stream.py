@@ -11,10 +11,13 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
+from tracin_dask.influence import devices
 from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.finite import LateCheck
+from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.masks.base import Ranked
-from tracin_dask.influence.reductions.base import ScoredBatch, Start, ranked_part, scored_batch
+from tracin_dask.influence.reductions.base import RowIds, ScoredBatch, Start, scored_batch
+from tracin_dask.influence.reductions.ranked import RankedRows, index_ranked
 from tracin_dask.runs.plan.memory import blocks_ahead, read_rows
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import OnRows, ScoreJob
@@ -51,8 +54,17 @@ class _Batch:
     """Gives their influences, in parts."""
     done: int = 0
     """Rows of the store that are done with this batch, if it is the last one of a block."""
+    kept: Mapping[int, "_KeptIndex"] = field(default_factory=dict)
+    """What reductions need to know of the rows of each part, ahead, by the first of them."""
     num_cancelled: Int[Tensor, ""] | None = None
     """Influences that are 0 because gradients cancel, and that the parts do not count."""
+
+    def ids(self, rows: Int[ndarray, " row"], numbers: Numbers) -> RowIds:
+        """Give what is known of some rows, with the numbers that a reduction asked for."""
+        block = self.triples
+        return RowIds(
+            triples=block.triples[rows], train_index=block.train_index[rows], rows=self.rows[rows], numbers=numbers
+        )
 
 
 def stream(
@@ -63,7 +75,7 @@ def stream(
     It also counts the influences that are 0 because gradients cancel, at the end. A device is waited for once per block
     of rows, when these are reported as done.
     """
-    kept, late, cancelled = _Kept(job, known), LateCheck(), list[Int[Tensor, ""] | None]()
+    kept, late, cancelled = _Kept(job, known, batches.device), LateCheck(), list[Int[Tensor, ""] | None]()
     for batch in _source(job, kept, batches, rows):
         cancelled.append(batch.num_cancelled)
         for part in batch.parts():
@@ -74,7 +86,7 @@ def stream(
                 rows=batch.rows[part.rows],
                 late=late,
             )
-            kept.add(scored, batch.ranked.take(part.rows), batch)
+            kept.add(scored, batch, part.rows)
             cancelled.append(part.num_cancelled)
         if batch.done:
             late.settle()
@@ -136,17 +148,37 @@ def _batch(job: ScoreJob, triples: TripleBlock, rows: Int[ndarray, " row"], *, d
 
 
 def _indexed(batch: _Batch, kept: "_Kept", batches: InPieces) -> _Batch:
-    """Find out all that the ids of a batch say, if it has to be scored."""
+    """Find out all that the ids of a batch say, if it has to be scored: to its scorer, and to the reductions."""
     if not kept.wants(batch.ranked):
         return batch
-    return replace(batch, parts=partial(batches.parts_ahead, batches.index(batch.triples.triples)))
+    found = dict[int, _KeptIndex]()
+
+    def index_kept(rows: slice, arrays: IndexArrays) -> None:
+        found[rows.start] = kept.index(batch, np.arange(len(batch.rows))[rows], arrays)
+
+    pieces = batches.index(batch.triples.triples, index_kept)
+    return replace(batch, parts=partial(batches.parts_ahead, pieces), kept=found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _KeptIndex:
+    """What reductions need to know of some rows of a batch before they take them in."""
+
+    num_rows: int
+    ranked: RankedRows | None
+    """None where all are ranked."""
+    numbers: Sequence[Numbers]
+    """Those of each row that every reduction asked for."""
+    indexed: Sequence[Any]
+    """What every reduction found out; None of one that did not want to."""
 
 
 class _Kept:
     """All reductions at work on the rows of a task."""
 
-    def __init__(self, job: ScoreJob, known: Known) -> None:
-        self._reductions = job.reductions
+    def __init__(self, job: ScoreJob, known: Known, device: torch.device) -> None:
+        self._reductions, self._device = job.reductions, device
+        self._index = [one.needs.index if devices.computes_ahead(device) else None for one in job.reductions]
         self._ranked_only = [reduction.needs.ranked for reduction in job.reductions]
         self._streams = [
             reduction.start(
@@ -168,15 +200,30 @@ class _Kept:
         """Whether rows without influence are kept, too."""
         return any(reduction.needs.zeros for reduction in self._reductions)
 
-    def add(self, scored: ScoredBatch, ranked: Ranked, batch: _Batch) -> None:
+    def index(self, batch: _Batch, rows: Int[ndarray, " row"], arrays: IndexArrays) -> _KeptIndex:
+        """Find out what reductions need to know of some rows of a batch, in any thread."""
+        ranked = batch.ranked.take(rows)
+        left = None if ranked.rows is None else index_ranked(ranked.rows, ranked.pairs, arrays)
+        numbers, indexed = list[Numbers](), list[Any]()
+        for place, (index, ranked_only) in enumerate(zip(self._index, self._ranked_only, strict=True)):
+            some = rows[left.chosen] if ranked_only and left is not None else rows
+            asked = batch.numbers[place] if batch.numbers else ()
+            numbers.append(tuple(of_batch[some] for of_batch in asked))
+            found = None if index is None or len(some) == 0 else index(batch.ids(some, numbers[-1]), arrays)
+            indexed.append(found)
+        return _KeptIndex(num_rows=len(rows), ranked=left, numbers=numbers, indexed=indexed)
+
+    def add(self, scored: ScoredBatch, batch: _Batch, rows: Int[ndarray, " row"]) -> None:
         """Give some rows of a batch to every reduction, or what is ranked of them to those that want no more."""
-        few = scored if ranked.rows is None else ranked_part(scored, ranked.rows, ranked.pairs)
-        for place, (stream, ranked_only) in enumerate(zip(self._streams, self._ranked_only, strict=True)):
+        known = batch.kept.get(int(rows[0]))
+        if known is None or known.num_rows != len(rows):  # rows that are not a piece as it was indexed ahead
+            known = self.index(batch, rows, IndexArrays(self._device))
+        few = scored if known.ranked is None else known.ranked.part(scored)
+        each = zip(self._streams, self._ranked_only, known.numbers, known.indexed, strict=True)
+        for stream, ranked_only, numbers, indexed in each:
             given = few if ranked_only else scored
             if given is not None:
-                asked = batch.numbers[place] if batch.numbers else ()
-                mine = tuple(of_batch[np.searchsorted(batch.rows, given.rows)] for of_batch in asked)
-                stream.add(replace(given, numbers=mine) if mine else given)
+                stream.add(replace(given, numbers=numbers, indexed=indexed))
 
     def finish(self) -> dict[str, Any]:
         """Give the outcomes."""
