@@ -50,6 +50,8 @@ class Scoring:
     is_normalised: bool = False
     is_preconditioned: bool = False
     recompute: bool = False
+    is_open: bool = False
+    """Whether all features are above 0, as the bound for a preconditioner assumes of those of test triples."""
     stacking: str = "width"
     seed: int = 0
 
@@ -94,6 +96,8 @@ def live_and_planned(case: Scoring) -> tuple[int, int]:
     model = ConvE(config)
     model.initialize()
     model.eval()
+    if case.is_open:
+        torch.nn.init.constant_(model.bn1.bias, 10)
     options = {}
     if case.is_preconditioned:
         scales = {name: torch.rand_like(weight).detach() + 1 for name, weight in model.named_parameters()}

@@ -173,9 +173,9 @@ def test_batches_with_nothing_to_rank_are_not_scored(make_job: MakeJob, graph: G
     job = make_job(candidates=lines, audit=0)
     index = InPieces.index
 
-    def counted(self, ids):
+    def counted(self, ids, *beside):
         scored.append(len(ids))
-        return index(self, ids)
+        return index(self, ids, *beside)
 
     monkeypatch.setattr(InPieces, "index", counted)
     job.carry_out()

@@ -25,6 +25,11 @@ class IndexArrays:
         self._buffer: Tensor | None = None
         self._on_device: list[Tensor] = []
 
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays are used."""
+        return self._device
+
     def put(self, values: ndarray) -> "IndexArray":
         """Add an array of whole numbers, of any shape."""
         assert self._buffer is None  # noqa: S101 - what was packed is on its way

@@ -60,7 +60,7 @@ class Ranked:
         """Whether no pair is ranked."""
         return self.rows is not None and not self.rows.any()
 
-    def take(self, chosen: Int[ndarray, " some"]) -> "Ranked":
+    def take(self, chosen: slice | Int[ndarray, " some"]) -> "Ranked":
         """Choose some of the training triples."""
         return Ranked(
             rows=None if self.rows is None else self.rows[chosen],

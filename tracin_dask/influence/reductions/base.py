@@ -164,7 +164,7 @@ class Needs:
     numbers: tuple[RowNumbers, ...] = ()
     """Numbers of each row."""
     index: Callable[[RowIds, IndexArrays], Any] | None = None
-    """Finds out what a stream on a device has to know of rows: called ahead, in the thread that reads.
+    """Finds out what a stream has to know of rows: called ahead, in the thread that reads.
 
     What it gives comes with the rows as `ScoredBatch.indexed`. Index arrays that it adds share a copy to the device
     with all others of a batch.

@@ -1,10 +1,12 @@
 """A reduction at work in one of two ways: on the host, or on a device that is not waited for."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic
 
 from tracin_dask.influence import devices
-from tracin_dask.influence.reductions.base import Outcome, ScoredBatch, Stream
+from tracin_dask.influence.index_arrays import IndexArrays
+from tracin_dask.influence.reductions.base import Found, Outcome, RowIds, ScoredBatch, Stream
 
 
 class StreamByDevice(Generic[Outcome]):
@@ -25,3 +27,14 @@ class StreamByDevice(Generic[Outcome]):
     def finish(self) -> Outcome:
         """Give the outcome of all batches."""
         return (self._chosen or self._on_host()).finish()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexOnDevice(Generic[Found]):
+    """Finds out what only the stream on a device has to know of rows."""
+
+    index: Callable[[RowIds, IndexArrays], Found]
+
+    def __call__(self, ids: RowIds, arrays: IndexArrays) -> Found | None:
+        """Find it out, if that stream is chosen."""
+        return self.index(ids, arrays) if devices.computes_ahead(arrays.device) else None

@@ -7,7 +7,7 @@ from functools import partial
 from tracin_dask.identity import Json
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, Sizes, Start
-from tracin_dask.influence.reductions.stream_by_device import StreamByDevice
+from tracin_dask.influence.reductions.stream_by_device import IndexOnDevice, StreamByDevice
 from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.influence.reductions.topk_per_relation_on_device import (
     DeviceRelationTopKStream,
@@ -40,7 +40,7 @@ class RelationTopKReduction:
     def needs(self) -> Needs:
         """Only what is ranked; and what other rows surpass need not be returned."""
         index = partial(index_blocks, num_relations=self.num_relations, k=self.k)
-        return Needs(ranked=True, seen=True, zeros=not self.skips_zeros, index=index)
+        return Needs(ranked=True, seen=True, zeros=not self.skips_zeros, index=IndexOnDevice(index=index))
 
     def held(self, sizes: Sizes) -> Held:
         """Count best and waiting entries of every list, and what lies next to a batch."""

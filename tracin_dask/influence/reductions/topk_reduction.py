@@ -7,7 +7,7 @@ from functools import partial
 from tracin_dask.identity import Json
 from tracin_dask.influence.reductions import topk
 from tracin_dask.influence.reductions.base import Arrays, Held, Needs, Sizes, Start
-from tracin_dask.influence.reductions.stream_by_device import StreamByDevice
+from tracin_dask.influence.reductions.stream_by_device import IndexOnDevice, StreamByDevice
 from tracin_dask.influence.reductions.topk import TopK
 from tracin_dask.influence.reductions.topk_on_device import DeviceTopKStream, device_bytes, index_rows
 from tracin_dask.influence.reductions.topk_on_host import TopKStream
@@ -34,7 +34,7 @@ class TopKReduction:
     @property
     def needs(self) -> Needs:
         """Only what is ranked; and what other rows surpass need not be returned."""
-        return Needs(ranked=True, seen=True, zeros=not self.skips_zeros, index=index_rows)
+        return Needs(ranked=True, seen=True, zeros=not self.skips_zeros, index=IndexOnDevice(index=index_rows))
 
     def held(self, sizes: Sizes) -> Held:
         """Count best and waiting entries; outcomes that wait to be merged are as small."""

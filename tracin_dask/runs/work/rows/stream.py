@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence import devices
 from tracin_dask.influence.engine import BatchScores
 from tracin_dask.influence.finite import LateCheck
 from tracin_dask.influence.index_arrays import IndexArrays
@@ -27,6 +26,8 @@ from tracin_dask.runs.work.rows.local import local_batches, local_scores, segmen
 from tracin_dask.triples.block import TripleBlock, concatenate
 
 Numbers = tuple[Int[ndarray, " _"], ...]
+Chosen = slice | Int[ndarray, " row"]
+"""Some rows of a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class _Batch:
     num_cancelled: Int[Tensor, ""] | None = None
     """Influences that are 0 because gradients cancel, and that the parts do not count."""
 
-    def ids(self, rows: Int[ndarray, " row"], numbers: Numbers) -> RowIds:
+    def ids(self, rows: Chosen, numbers: Numbers) -> RowIds:
         """Give what is known of some rows, with the numbers that a reduction asked for."""
         block = self.triples
         return RowIds(
@@ -154,7 +155,7 @@ def _indexed(batch: _Batch, kept: "_Kept", batches: InPieces) -> _Batch:
     found = dict[int, _KeptIndex]()
 
     def index_kept(rows: slice, arrays: IndexArrays) -> None:
-        found[rows.start] = kept.index(batch, np.arange(len(batch.rows))[rows], arrays)
+        found[rows.start] = kept.index(batch, rows, arrays)
 
     pieces = batches.index(batch.triples.triples, index_kept)
     return replace(batch, parts=partial(batches.parts_ahead, pieces), kept=found)
@@ -178,7 +179,7 @@ class _Kept:
 
     def __init__(self, job: ScoreJob, known: Known, device: torch.device) -> None:
         self._reductions, self._device = job.reductions, device
-        self._index = [one.needs.index if devices.computes_ahead(device) else None for one in job.reductions]
+        self._index = [one.needs.index for one in job.reductions]
         self._ranked_only = [reduction.needs.ranked for reduction in job.reductions]
         self._streams = [
             reduction.start(
@@ -200,18 +201,18 @@ class _Kept:
         """Whether rows without influence are kept, too."""
         return any(reduction.needs.zeros for reduction in self._reductions)
 
-    def index(self, batch: _Batch, rows: Int[ndarray, " row"], arrays: IndexArrays) -> _KeptIndex:
+    def index(self, batch: _Batch, rows: Chosen, arrays: IndexArrays) -> _KeptIndex:
         """Find out what reductions need to know of some rows of a batch, in any thread."""
-        ranked = batch.ranked.take(rows)
+        ranked, every = batch.ranked.take(rows), np.arange(len(batch.rows))
         left = None if ranked.rows is None else index_ranked(ranked.rows, ranked.pairs, arrays)
         numbers, indexed = list[Numbers](), list[Any]()
         for place, (index, ranked_only) in enumerate(zip(self._index, self._ranked_only, strict=True)):
-            some = rows[left.chosen] if ranked_only and left is not None else rows
+            some = rows if left is None or not ranked_only else every[rows][left.chosen]
             asked = batch.numbers[place] if batch.numbers else ()
             numbers.append(tuple(of_batch[some] for of_batch in asked))
-            found = None if index is None or len(some) == 0 else index(batch.ids(some, numbers[-1]), arrays)
-            indexed.append(found)
-        return _KeptIndex(num_rows=len(rows), ranked=left, numbers=numbers, indexed=indexed)
+            ids = batch.ids(some, numbers[-1])
+            indexed.append(None if index is None or len(ids) == 0 else index(ids, arrays))
+        return _KeptIndex(num_rows=len(every[rows]), ranked=left, numbers=numbers, indexed=indexed)
 
     def add(self, scored: ScoredBatch, batch: _Batch, rows: Int[ndarray, " row"]) -> None:
         """Give some rows of a batch to every reduction, or what is ranked of them to those that want no more."""
