@@ -22,7 +22,8 @@ FAR_SHARDS_BYTES = 36 * 2**20
 ROW_BYTES = 56
 """One row while it is read: stored ids, int64 ids, train_index, and the tensor."""
 INDEX_BYTES = 200
-"""Index arrays of a row; those of the next batch are made while one is scored."""
+"""Index arrays of a row. Those of the next batch are made while one is scored; its own are counted with its batch, and
+lie in the host's memory, too, where the batch is on a GPU."""
 PAIR_BYTES = 4
 """A pair of a training triple and an answer while masks are asked whether it is ranked."""
 MATRIX_COPIES = 3
@@ -111,7 +112,7 @@ def estimate(
         model=number * counts.model_bytes,
         test_triples=number * counts.test_bytes,
         batch=batch,
-        rows=_rows_bytes(batch_size, is_far=work.is_far) + 2 * batch_size * INDEX_BYTES,
+        rows=_rows_bytes(batch_size, is_far=work.is_far) + (2 if has_device else 1) * batch_size * INDEX_BYTES,
         audit=work.audit_bytes,
         predictions=work.prediction_bytes,
         has_device=has_device,
