@@ -2,16 +2,20 @@
 
 A GPU is kept busy only where a batch is few calls, however many heads it has, and where the host never waits. Counted
 are whole runs in this process, as a GPU would be given them: one over two batches beyond one over a single batch. There
-is one checkpoint; each further one has the same calls again.
+is one checkpoint; each further one has the same calls again. A curvature by rows goes through batches before they are
+scored, once for each group of rows: its figures are means of all of these.
 """
 
+import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -24,6 +28,7 @@ from benchmarks.workloads import Graph, graph_of_ids
 from tracin_dask import SLCWA, OneToAll, RunConfig
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.models.checkpoints.checkpoint import Checkpoint
+from tracin_dask.models.load import load_checkpoint
 from tracin_dask.resources import Resources
 from tracin_dask.runs.plan.plan import Plan, make_plan
 from tracin_dask.runs.prepare import PreparedRun, prepare
@@ -45,6 +50,16 @@ def modes_of(**chosen: Any) -> Callable[[Modes], Modes]:  # noqa: ANN401 - field
     return lambda planned: Modes(relation_table=planned.relation_table, **chosen)
 
 
+def listed(graph: Graph) -> Mapping[str, Any]:
+    """Ask for the ranks of some training triples, which stand in the first batch."""
+    return {"rank_of": graph.store.read(0, TOP_K).triples.tolist()}
+
+
+def saved(graph: Graph) -> Mapping[str, Any]:
+    """Save all scores in a place of their own."""
+    return {"save_scores": graph.text.parent / f"{time.monotonic_ns()}.zarr"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """One way of computing influences; the plan's own, unless `modes` replaces it."""
@@ -52,6 +67,8 @@ class Way:
     title: str
     num_tests: int = 16
     options: Mapping[str, Any] = field(default_factory=dict)
+    of_graph: Callable[[Graph], Mapping[str, Any]] = lambda _: {}
+    """Gives options that name training triples or files of a graph."""
     modes: Callable[[Modes], Modes] | None = None
     pykeen: str | None = None
     """The model, where it is not a ConvE."""
@@ -97,6 +114,9 @@ WAYS = {
     "per_relation": Way(title="bce, the best of each relation", options={"top_k_per": "relation"}),
     "groups": Way(title="bce, sums by head and relation", options={"group_by": ("head", "relation")}),
     "masked": Way(title="bce, pairs left out", options={"exclude_self": True, "touching": "either"}),
+    "ranks": Way(title="bce, exact ranks", of_graph=listed),
+    "saved": Way(title="bce, all scores saved", of_graph=saved),
+    "adam": Way(title="bce, preconditioned by Adam", options={"preconditioner": "adam"}),
     "mixed": Way(title="bce, mixed precision", options={"precision": "bf16-emulated"}),
     "recomputed": Way(title="bce, gradient checkpointing", options={"gradient_checkpointing": True}),
     "distmult": Way(title="DistMult of PyKEEN", pykeen="DistMult"),
@@ -140,7 +160,10 @@ def graphs(settings: Settings) -> dict[str, Counted]:
         "one_head": np.stack([same + NUM_ENTITIES - 1, same, every], axis=1),
         "every_head": np.stack([every, random.integers(0, NUM_RELATIONS, NUM_ENTITIES), tails], axis=1),
     }
-    return {name: _counted(settings, settings.scratch / "calls" / name, rows[name]) for name in GRAPHS}
+    made = {name: _counted(settings, settings.scratch / "calls" / name, rows[name]) for name in GRAPHS}
+    first = made["one_head"].one
+    calls_of(WAYS["bce_t1"], first, first.checkpoint)  # the first run of a process has calls of its own
+    return made
 
 
 def _counted(settings: Settings, folder: Path, triples: NDArray[np.int64]) -> Counted:
@@ -171,7 +194,7 @@ def planned(way: Way, prepared: PreparedRun) -> Plan:
 
 def calls_of(way: Way, graph: Graph, checkpoint: Checkpoint) -> tuple[Calls, Plan]:
     """Count a whole run."""
-    config = RunConfig.of(device="cpu", batch_size=BATCH, top_k=TOP_K, audit=0, **way.options)
+    config = RunConfig.of(device="cpu", batch_size=BATCH, top_k=TOP_K, audit=0, **way.options, **way.of_graph(graph))
     tests = tests_of(way.num_tests) if way.num_tests else None
     prepared = prepare(graph.store, checkpoint, tests, config=config)
     job = Scoring(prepared=prepared, plan=planned(way, prepared))
@@ -186,8 +209,22 @@ def calls_per_batch(way: Way, graphs: Counted, settings: Settings) -> tuple[Call
     if way.pykeen is not None:
         small = replace(settings, sizes=replace(settings.sizes, model=PYKEEN_SIZE))
         checkpoint = checkpoint_of(way.pykeen, graphs.two, small, settings.scratch)
+    if way.options.get("preconditioner") == "adam":
+        checkpoint = with_adam(checkpoint, settings.scratch / "adam.pt")
     (one, _), (two, plan) = (calls_of(way, graph, checkpoint) for graph in (graphs.one, graphs.two))
     return two - one, plan
+
+
+def with_adam(checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """Save a ConvE with an optimiser that has made a step along random gradients."""
+    model = deepcopy(checkpoint.model)
+    optimizer = torch.optim.Adam(model.parameters())
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    contents = torch.load(checkpoint.path, weights_only=True)
+    torch.save(contents | {"optimizer_state_dict": optimizer.state_dict()}, path)
+    return load_checkpoint(path)
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -206,10 +243,11 @@ def measure_calls(
     about = f"{way.title}, T = {way.num_tests}" if way.num_tests else way.title
     one, every = (found[graph] for graph in GRAPHS)
     prefix = f"calls.{name}"
-    collect.figure(f"{prefix}.one_head", f"{about}: one head", "calls", [one.operators])
-    collect.figure(f"{prefix}.every_head", f"{about}: as many heads as rows", "calls", [every.operators])
-    ratio = every.operators / one.operators
+    calls = {graph: found[graph].operators / found[graph].batches for graph in GRAPHS}
+    collect.figure(f"{prefix}.one_head", f"{about}: one head", "calls", [calls["one_head"]])
+    collect.figure(f"{prefix}.every_head", f"{about}: as many heads as rows", "calls", [calls["every_head"]])
+    ratio = calls["every_head"] / calls["one_head"]
     collect.figure(f"{prefix}.ratio", f"{about}: as many heads as rows / one head", "×", [ratio])
-    copies = max(one.copies, every.copies)
+    copies = max(one.copies / one.batches, every.copies / every.batches)
     collect.figure(f"{prefix}.copies", f"{about}: copies of index arrays to the device", "", [copies])
     collect.figure(f"{prefix}.waits", f"{about}: waits for the device", "", [max(one.waits, every.waits)])

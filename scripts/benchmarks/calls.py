@@ -13,7 +13,9 @@ from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tracin_dask.influence.preconditioners.row_sums import RowSums, TraceSums
 from tracin_dask.influence.tiling import ON_GPU
+from tracin_dask.runs.work.oom_retry import InPieces
 
 OF_A_GPU: Mapping[str, Callable[[torch.device], object]] = {
     "tiling_of": lambda _: ON_GPU,
@@ -21,6 +23,8 @@ OF_A_GPU: Mapping[str, Callable[[torch.device], object]] = {
 }
 """What the package asks of a device, by the functions' names, and what they say of a GPU."""
 PACKAGE = "tracin_dask."
+TAKE_A_BATCH = ((InPieces, "parts_ahead"), (RowSums, "add"), (TraceSums, "add"))
+"""What goes through a batch: a scorer, and the passes for the curvature."""
 
 
 @dataclass(slots=True)
@@ -33,6 +37,8 @@ class Calls:
     """Calls after which the host goes on only when a device has done its work."""
     copies: int = 0
     """Copies of index arrays from the host to a device."""
+    batches: int = 0
+    """Batches that were gone through: scored, or taken in by a pass for the curvature."""
 
     def __sub__(self, other: "Calls") -> "Calls":
         """Give what was counted beyond another count."""
@@ -40,6 +46,7 @@ class Calls:
             operators=self.operators - other.operators,
             waits=self.waits - other.waits,
             copies=self.copies - other.copies,
+            batches=self.batches - other.batches,
         )
 
 
@@ -47,8 +54,25 @@ class Calls:
 def counted() -> Iterator[Calls]:
     """Count what this thread calls within the context."""
     found = Calls()
-    with _Copies(found), _Operators(found):
+    with _Copies(found), _Operators(found), _batches(found):
         yield found
+
+
+@contextmanager
+def _batches(found: Calls) -> Iterator[None]:
+    """Count batches where they are taken in."""
+    with ExitStack() as stack:
+        for owner, name in TAKE_A_BATCH:
+            stack.enter_context(patch.object(owner, name, _noting(getattr(owner, name), found)))
+        yield
+
+
+def _noting(method: Callable[..., Any], found: Calls) -> Callable[..., Any]:
+    def noted(*arguments: Any) -> Any:  # noqa: ANN401 - the method's own
+        found.batches += 1
+        return method(*arguments)
+
+    return noted
 
 
 @contextmanager

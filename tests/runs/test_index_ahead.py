@@ -10,6 +10,7 @@ from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.runs.execute.driver import _job
 from tracin_dask.runs.work.rows.ahead import one_ahead
+from tracin_dask.runs.work.rows.fit import gather, pass_parts
 from tracin_dask.runs.work.score import prepare_test, score_rows
 from tracin_dask.runs.work.state import WorkerState
 
@@ -44,6 +45,22 @@ def test_no_index_array_is_made_by_the_thread_that_scores(make_job: MakeJob, mon
     monkeypatch.setattr(IndexArrays, "pack", noted_pack)
     score_rows(state, job, test, (0, NUM_ROWS))
     assert len(packed) == -(-NUM_ROWS // BATCH_SIZE)
+    assert threading.get_ident() not in packed
+
+
+def test_the_pass_for_a_curvature_makes_index_arrays_ahead(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch):
+    planned = make_job(curvature="rows", parameters=("*_embeddings.weight",))
+    job, state = _job(planned.prepared, planned.plan, planned.prepared.reductions()), WorkerState()
+    packed, pack = list[int](), IndexArrays.pack
+
+    def noted_pack(self):
+        packed.append(threading.get_ident())
+        pack(self)
+
+    monkeypatch.setattr(IndexArrays, "pack", noted_pack)
+    for part in pass_parts(job):
+        gather(state, job, part)
+    assert len(packed) == len(pass_parts(job)) * -(-NUM_ROWS // BATCH_SIZE)
     assert threading.get_ident() not in packed
 
 
