@@ -67,7 +67,7 @@ CALLED = (
 WAITS = {"saved": 2}
 """Waits of a way that hands every influence to the host: all scores are looked at there, and written."""
 RATIOS = {"retraining": 1.1}
-"""Of a way whose passes have other batches in both graphs: only training triples that touch test triples are in them."""
+"""Of a way whose passes have other batches in both graphs: those of training triples that touch test triples."""
 
 
 def _calls(name: str) -> list[Requirement]:
