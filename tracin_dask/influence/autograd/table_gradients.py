@@ -116,7 +116,7 @@ def gradients_at_rows(
     for piece in torch.split(indexed.triples.tensor, engine.gradients_at_a_time):
         gradients = tails.gradients(engine.loss, piece)[1]
         for table, ids in indexed.rows.items():
-            whole = gradients[table].unflatten(1, (len(tails.tracked[table]), -1))
+            whole = gradients[table].reshape(len(piece), len(tails.tracked[table]), -1)
             yield table, whole.index_select(1, ids.tensor).transpose(0, 1)
 
 
