@@ -157,12 +157,17 @@ def live_and_planned(case: Scoring) -> tuple[int, int]:
 KINDS = {
     "forward mode": {"modes": FORWARD, "channels": 4},
     "row by row": {"modes": BY_ROW, "channels": 16},
-    "Jacobians per head": {"modes": BY_HEAD, "channels": 16},
+    "Jacobians per head": {"modes": BY_HEAD, "channels": 20},
     "one-to-all": {"modes": ALL_SCORES, "channels": 8},
     "slcwa": {"modes": BY_ROW, "channels": 16, "num_negatives": 1, "num_entities": 200_000},
     "slcwa in forward mode": {"modes": FORWARD, "channels": 4, "num_negatives": 1, "num_entities": 200_000},
     "cosine": {"modes": BY_ROW, "channels": 16, "is_normalised": True},
     "cosine in one pass": {"modes": Modes(norms=True), "channels": 16, "is_normalised": True},
+    "one-to-all, cosine in one pass": {
+        "modes": Modes(norms=True, all_scores=True),
+        "channels": 8,
+        "is_normalised": True,
+    },
     "slcwa, cosine in one pass": {
         "modes": Modes(norms=True),
         "channels": 16,

@@ -123,7 +123,7 @@ def test_norms_and_normalised_influences_agree_with_the_oracle(dialect, loss, qu
 
 
 @pytest.mark.parametrize("modes", MODES, ids=str)
-@pytest.mark.parametrize("loss", ["bce", "slcwa"])
+@pytest.mark.parametrize("loss", ["bce", "slcwa", "one-to-all"])
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_normalised_influences_agree_with_the_oracle_in_every_mode(dialect, loss, modes):
     cases = [case(dialect, loss, "loss", 0)]

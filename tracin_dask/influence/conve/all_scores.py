@@ -79,6 +79,15 @@ class Reader(Protocol):
         """Give each triple's gradient at the scores of some entities."""
         ...
 
+    def moved_squares(
+        self, x: Float[Tensor, "moved dim"], entities: Int[Tensor, "side moved"]
+    ) -> Float[Tensor, "side moved"]:
+        """Give by how much g[e]² grows where c leaves the score of an entity e; it falls as much where c comes to e.
+
+        There are none where triples of one pair do not share gradients.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedTails:
@@ -123,6 +132,33 @@ class TrainingSide:
         return (self.ahead.x @ test.T).index_select(0, self.ahead.batch.pair)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairGradients:
+    """The gradients at all scores of a batch: sums for its pairs, and what its triples change."""
+
+    at_pairs: AtScores
+    moved: MovedTails
+
+    def at_output(self, reader: Reader, batch: Batch) -> Float[Tensor, "batch dim"]:
+        """Give each triple's gradient at x from that of its pair."""
+        vectors = self.at_pairs.at_output.index_select(0, batch.pair)
+        moves = self.moved.difference(reader.model.entities)
+        return vectors.index_add_(0, self.moved.rows, moves, alpha=-reader.lower_at_tail)
+
+
+def pair_gradients(
+    reader: Reader,
+    ahead: Forward,
+    scores: Float[Tensor, " batch"],
+    moved: Int[Tensor, " moved"],
+    sums: Sequence[TileSum],
+) -> PairGradients:
+    """Sum over the gradients at all scores of a batch's pairs, from the triples' own scores and `moved_rows`."""
+    batch = ahead.batch
+    pair_tails = highest_tails(scores, batch)
+    return PairGradients(at_pairs=reader.read(ahead.x, pair_tails, sums), moved=moved_tails(batch, moved, pair_tails))
+
+
 def highest_tails(scores: Float[Tensor, " batch"], batch: Batch) -> Int[Tensor, " pair"]:
     """Give each pair's tail of the highest score, of ties the first; the device is not waited for."""
     num_pairs, every = len(batch.pairs), torch.arange(len(batch), device=scores.device)
@@ -148,9 +184,3 @@ def moved_tails(batch: Batch, rows: Int[Tensor, " moved"], pair_tails: Int[Tenso
         tails=batch.triples[:, 2].index_select(0, rows),
         pair_tails=pair_tails.index_select(0, batch.pair.index_select(0, rows)),
     )
-
-
-def at_output(reader: Reader, at_pairs: AtScores, batch: Batch, moved: MovedTails) -> Float[Tensor, "batch dim"]:
-    """Give each triple's gradient at x from that of its pair."""
-    vectors = at_pairs.at_output.index_select(0, batch.pair)
-    return vectors.index_add_(0, moved.rows, moved.difference(reader.model.entities), alpha=-reader.lower_at_tail)

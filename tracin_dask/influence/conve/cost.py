@@ -96,12 +96,12 @@ def _own_products(config: ConvEConfig, work: Workload, tracked: frozenset[str]) 
 def _through_entities(config: ConvEConfig, work: Workload, tracked: frozenset[str]) -> int:
     """Count the work on the scores of all entities, for a loss that reads them.
 
-    To the scores and back, once per (head, relation), or once per triple for self-influence; products with the test
+    To the scores and back, once per (head, relation) or, where these share nothing, per triple; products with the test
     triples' gradients at all scores, with the entity table's preconditioner between them if there is one; and the
     terms of heads and outputs with the entity table.
     """
     dim, tests = config.embedding_dim, work.num_tests
-    rows = work.num_pairs if tests and work.shares_pairs else work.num_triples
+    rows = work.num_pairs if work.shares_pairs else work.num_triples
     total = rows * config.num_entities * 2 * dim
     columns = tests if work.tests_at_all_scores else 0
     if ENTITIES in tracked and work.is_preconditioned:

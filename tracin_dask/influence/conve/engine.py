@@ -1,6 +1,6 @@
 """The engine for ConvE: factors of gradients in closed form, of test triples and of batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.batch import Batch, index_batch
-from tracin_dask.influence.conve.all_scores import AtScores, Reader, TileSum
+from tracin_dask.influence.conve.all_scores import Reader
 from tracin_dask.influence.conve.folded import FoldedConvE
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, forward, scores
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors, output_factors
@@ -65,7 +65,6 @@ class UpperFactors:
     output: OutputFactors
     scale: Float[Tensor, " batch"]
     """δ, or 1 for a loss of all scores, whose factors hold the whole gradient."""
-    at_scores: AtScores | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,19 +112,21 @@ class PairEngine:
         NonFiniteError
             If one is NaN or infinite; the message calls the triple a `what` triple, and names it.
         """
-        return self.own_squares(self.index_now(triples), what=what)
+        return self.own_squares(self.index_own(triples.numpy(), IndexArrays(self.model.device)), what=what)
 
     def index_own(self, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> Indexed:
-        """Find the runs of a batch."""
-        return self.index(ids, arrays)
+        """Find the runs of a batch, and which of its tails are not those of their pairs."""
+        from tracin_dask.influence.conve.terms.squared_norm import index_norms  # noqa: PLC0415 - takes an engine
+
+        return index_norms(self, ids, arrays)
 
     def own_squares(self, indexed: Indexed, *, what: str = "training") -> Float[Tensor, " batch"]:
         """Compute the same as `self_influence` of triples that are indexed."""
-        from tracin_dask.influence.conve.terms.squared_norm import squared_norms  # noqa: PLC0415 - takes an engine
+        from tracin_dask.influence.conve.terms.squared_norm import NormIndex, squared_norms  # noqa: PLC0415 - takes an engine
 
-        batch = cast(Batch, indexed)
-        total = squared_norms(self, batch)
-        refuse_non_finite_squares(batch.ids, total, what=what)
+        own = cast(NormIndex, indexed)
+        total = squared_norms(self, own)
+        refuse_non_finite_squares(own.batch.ids, total, what=what)
         return total
 
     def along(self, test: TestFactors) -> TestFactors:
@@ -232,16 +233,13 @@ class PairEngine:
             test_features=test_features,
         )
 
-    def upper_factors(self, batch: Batch, sums: Sequence[TileSum] = ()) -> tuple[Forward, UpperFactors]:
-        """Give the forward pass without the relation table, and the upper factors of the losses' gradients.
-
-        `sums` are sums over the gradients at all scores, for a loss that reads these.
-        """
+    def upper_factors(self, batch: Batch) -> tuple[Forward, UpperFactors]:
+        """Give the forward pass without the relation table, and the upper factors of the losses' gradients."""
         ahead = self.ahead(batch)
         if self.reader is not None:
-            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.triples[:, 2], sums)
+            at_scores = self.reader.read(ahead.x.index_select(0, batch.pair), batch.triples[:, 2])
             output = output_factors(self.model, ahead, at_scores.at_output)
-            return ahead, UpperFactors(output=output, scale=ahead.x.new_ones(len(batch)), at_scores=at_scores)
+            return ahead, UpperFactors(output=output, scale=ahead.x.new_ones(len(batch)))
         tails = self.model.entities[batch.triples[:, 2]]
         return ahead, UpperFactors(output=output_factors(self.model, ahead, tails), scale=self.delta(ahead, tails))
 

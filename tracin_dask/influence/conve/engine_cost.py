@@ -93,6 +93,6 @@ class ConvECost:
 def conve_cost(config: ConvEConfig, how: Computing) -> ConvECost:
     """Choose the modes with the fewest multiply-adds, and count what they take."""
     modes = cost.choose_modes(config, how.work, how.tracked, how.tiling)
-    if how.divides_by_norms and not (how.tiling.by_pair or how.work.all_scores):
-        modes = Modes(norms=True)
+    if how.divides_by_norms and (how.work.all_scores or not how.tiling.by_pair):
+        modes = Modes(norms=True, all_scores=how.work.all_scores)
     return ConvECost(config, how, modes)

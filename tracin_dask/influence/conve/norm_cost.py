@@ -14,6 +14,8 @@ from tracin_dask.models.conve.model import ConvEConfig
 
 WAITING = 10
 """Numbers of a row: squared lengths of its gradient, in float64, and what is made of them."""
+MOVED = 4
+"""Numbers of the ids of a tail that is not its pair's, and of the pair's."""
 GROUPED = 6
 """Numbers of the ids of a gradient of a group; and its places in index arrays."""
 
@@ -33,7 +35,7 @@ def norm_bytes(config: ConvEConfig, keys: Keys, work: Workload, storage: Storage
 
     `keys` are those of the batch; where test triples are scored, too, those of the triples made from it included.
     """
-    rows, held = _held(keys, work, storage)
+    rows, held = _held(keys if work.shares_pairs else replace(keys, pairs=keys.rows), work, storage)
     modes, alone = _modes(work), replace(work, num_tests=0)
     of = BatchSizes.of(config, held, 0, modes, storage, is_preconditioned=work.is_preconditioned)
     return storage.itemsize * (WAITING * rows + max(_stages(of, alone)))
@@ -62,12 +64,13 @@ def _held(keys: Keys, work: Workload, storage: Storage) -> tuple[int, Keys]:
 
 def _stages(of: BatchSizes, work: Workload) -> Iterator[int]:
     """Count what lives in each stage of `squared_norms`, or of `products_within`."""
-    rows, dim = of.keys.rows, of.dim
+    rows, dim, pairs = of.keys.rows, of.dim, of.keys.pairs
     yield of.forward_stage
     found = of.after_forward - rows * dim
     if work.all_scores:
-        yield found + 2 * rows * dim + reading(of, rows, 3, is_separable=work.shares_pairs)
-        found += rows * dim
+        yield of.scores_stage
+        yield found + (rows + pairs) * dim + reading(of, pairs, 3, is_separable=work.shares_pairs)
+        found += pairs * dim + MOVED * rows
         yield found + 4 * rows * dim
     else:
         yield of.scores_stage + 3 * rows * dim
@@ -86,7 +89,7 @@ def _squares(of: BatchSizes, lower: int) -> Iterator[int]:
     yield lower + rows * times + of.recomputed + widest + 3 * max(of.keys.pairs, rows) * dim
     beside = parameters + 3 * (2 * dim + parameters) + (times + parameters if of.is_preconditioned else 0)
     yield lower + rows * beside
-    yield lower + rows * (4 * dim + (times + 5 * dim if of.is_preconditioned else 0))
+    yield lower + rows * (5 * dim + (times + 5 * dim if of.is_preconditioned else 0))
 
 
 def _groups(of: BatchSizes, lower: int, each: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """Scores batches of training triples against one set of test triples."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import ClassVar, cast
@@ -12,10 +12,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, index_batch, runs
-from tracin_dask.influence.conve.all_scores import TrainingSide, at_output, highest_tails, moved_rows, moved_tails
+from tracin_dask.influence.conve.all_scores import PairGradients, TileSum, TrainingSide, moved_rows, pair_gradients
 from tracin_dask.influence.conve.engine import PairEngine, TestFactors, UpperFactors
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, scores
-from tracin_dask.influence.conve.gradient_factors import LowerFactors, output_factors
+from tracin_dask.influence.conve.gradient_factors import LowerFactors, OutputFactors, output_factors
 from tracin_dask.influence.conve.lower_factors import lower_factors
 from tracin_dask.influence.conve.lower_rows import LowerRows, everything, head_runs, lower_rows, relation_runs
 from tracin_dask.influence.conve.part_index import ConvEIndex, MovedIndex, PartIndex, Way
@@ -28,7 +28,7 @@ from tracin_dask.influence.conve.terms.directions import DirectionTerms
 from tracin_dask.influence.conve.terms.long_runs import LongRunTerms
 from tracin_dask.influence.conve.terms.products_within import products_of
 from tracin_dask.influence.conve.terms.rows import RowTerms
-from tracin_dask.influence.conve.terms.squared_norm import squares_of
+from tracin_dask.influence.conve.terms.squared_norm import AtAllScores, squares_of
 from tracin_dask.influence.engine import BatchScores, Indexed
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.grouped import Squares, squares_of_groups
@@ -156,7 +156,7 @@ class Scorer:
             loss=loss,
             batch=batch,
             needed=needed,
-            meets=self._rows.index(batch, needed, arrays, tails=way is not Way.ALL_SCORES),
+            meets=self._rows.index(batch, needed, arrays, tails=self._all_scores is None),
             pairs=self._rows.moved_pairs(batch, arrays) if way is Way.DIRECTIONS else None,
             moved=moved,
         )
@@ -213,6 +213,8 @@ class Scorer:
 
         Where the rows' losses are parts of sums, these are the squares of the sums.
         """
+        if self._all_scores is not None:
+            return self._with_norms_by_all_scores(part)
         engine = self.engine
         ahead, tails = self._forward(part.batch)
         output = output_factors(engine.model, ahead, tails)
@@ -226,28 +228,55 @@ class Scorer:
             products = products_of(engine, ahead, output, lower, place=place, dtype=torch.float64)
             derivatives = upper.scale.index_select(0, place.flatten()).view(place.shape)
             return total, squares_of_groups(derivatives, products, engine.learning_rate)
-        none_at_all_scores = AllScoresNorm(frozenset(), engine.preconditioner)
-        return total, Squares(whole=squares_of(engine, ahead, upper, lower, none_at_all_scores))
+        return total, Squares(whole=squares_of(engine, ahead, upper, lower, None))
 
     def _by_all_scores(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Do the same for a loss of all scores, with its gradient at x in place of the tail's embedding."""
-        assert self._all_scores is not None and part.moved is not None  # noqa: S101, PT018 - made for such losses
-        batch = part.batch
-        ahead, tails = self._forward(batch)
-        pair_tails = highest_tails(scores(self.engine.model, ahead, tails), batch)
-        at_pairs, moved = (
-            self._all_scores.read(ahead, pair_tails),
-            moved_tails(batch, part.moved.rows.tensor, pair_tails),
-        )
-        output = output_factors(self.engine.model, ahead, at_output(self._all_scores.reader, at_pairs, batch, moved))
+        assert self._all_scores is not None  # noqa: S101 - made for such losses
+        ahead, found, output = self._at_all_scores(part, self._all_scores.sums)
         lower = self._lower(ahead, output.at_projection, part.needed)
         total = self._dense.products(ahead, output, lower.moments)
         self._rows.add_relations(total, part.meets, output.at_projection, lower)
-        self._all_scores.add(
-            total,
-            TrainingSide(ahead=ahead, at_pairs=at_pairs, moved=moved, heads=lower.head, meets=part.moved.heads),
-        )
+        self._add_all_scores(total, part, ahead, found, lower)
         return total.mul_(self._test.scale)
+
+    def _with_norms_by_all_scores(self, part: PartIndex) -> tuple[Float[Tensor, "batch test"], Squares]:
+        """Do the same with the whole gradients of all rows, and give their squares, too."""
+        assert self._all_scores is not None  # noqa: S101 - made for such losses
+        engine, sums = self.engine, self._all_scores.sums
+        norm = AllScoresNorm(engine.tracked, engine.preconditioner)
+        ahead, found, output = self._at_all_scores(part, [*sums, *norm.sums])
+        lower = self._lower(ahead, output.at_projection, part.needed)
+        total = self._dense.products(ahead, output, lower.moments)
+        self._rows.add_whole_relations(total, part.meets, lower)
+        self._add_all_scores(total, part, ahead, found, lower)
+        upper = UpperFactors(output=output, scale=ahead.x.new_ones(len(part.batch)))
+        at_all = AtAllScores(norm=norm, found=found, sums=found.at_pairs.sums[len(sums) :])
+        return total.mul_(self._test.scale), Squares(whole=squares_of(engine, ahead, upper, lower, at_all))
+
+    def _at_all_scores(self, part: PartIndex, sums: Sequence[TileSum]) -> tuple[Forward, PairGradients, OutputFactors]:
+        """Sum over the gradients at all scores."""
+        assert self._all_scores is not None and part.moved is not None  # noqa: S101, PT018 - made for such losses
+        ahead, tails = self._forward(part.batch)
+        own = scores(self.engine.model, ahead, tails)
+        found = pair_gradients(self._all_scores.reader, ahead, own, part.moved.rows.tensor, sums)
+        vectors = found.at_output(self._all_scores.reader, part.batch)
+        return ahead, found, output_factors(self.engine.model, ahead, vectors)
+
+    def _add_all_scores(
+        self,
+        total: Float[Tensor, "batch test"],
+        part: PartIndex,
+        ahead: Forward,
+        found: PairGradients,
+        lower: LowerFactors,
+    ) -> None:
+        """Add the terms of the gradients at all scores, in place."""
+        assert self._all_scores is not None and part.moved is not None  # noqa: S101, PT018 - made for such losses
+        side = TrainingSide(
+            ahead=ahead, at_pairs=found.at_pairs, moved=found.moved, heads=lower.head, meets=part.moved.heads
+        )
+        self._all_scores.add(total, side)
 
     def _by_long_runs(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Multiply each training triple's tail with the directions of its pair, made from Jacobians."""

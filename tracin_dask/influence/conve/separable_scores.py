@@ -73,6 +73,17 @@ class SeparableReader:
         gradients = self.elsewhere(ahead.x, entities).index_select(0, ahead.batch.pair)
         return put_where(gradients, tails[:, None] == entities, at_tail[:, None])
 
+    def moved_squares(
+        self, x: Float[Tensor, "moved dim"], entities: Int[Tensor, "side moved"]
+    ) -> Float[Tensor, "side moved"]:
+        """Give P[e]² − (P[e] − c)² = c (2 P[e] − c)."""
+        rows = self.model.entities.index_select(0, entities.flatten()).view(*entities.shape, x.shape[1])
+        found = rows.mul_(x).sum(dim=2)
+        if self.model.entity_bias is not None:
+            found += self.model.entity_bias[entities]
+        gradients = self.loss.derivative_elsewhere(found, self.model.config.num_entities)
+        return gradients.mul_(2).sub_(self.lower_at_tail).mul_(self.lower_at_tail)
+
     def elsewhere(self, x: Float[Tensor, "row dim"], entities: Int[Tensor, " entity"]) -> Float[Tensor, "row entity"]:
         """Give P at the scores of some entities."""
         found = x @ self.model.entities.index_select(0, entities).T

@@ -69,6 +69,12 @@ class WholeReader:
             found.append(gradients.index_select(1, entities))
         return torch.cat(found)
 
+    def moved_squares(
+        self, x: Float[Tensor, "moved dim"], entities: Int[Tensor, "side moved"]
+    ) -> Float[Tensor, "side moved"]:
+        """Give nothing: every triple has gradients of its own."""
+        return x.new_zeros(entities.shape)
+
     def _pieces(
         self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"]
     ) -> Iterator[tuple[slice, Float[Tensor, "some_row entity"]]]:

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.influence.batch import Batch
-from tracin_dask.influence.conve.all_scores import AtScores, HeadsMeet, Reader, TileSum, TrainingSide
-from tracin_dask.influence.conve.forward_pass import Forward
+from tracin_dask.influence.conve.all_scores import HeadsMeet, Reader, TileSum, TrainingSide
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.preconditioned import times_rows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS
@@ -107,9 +106,10 @@ class AllScoresTerms:
         tails = None if self._tails is None else join(self._tails, heads, arrays)
         return (HeadsMeet(heads=join(self._heads, heads, arrays), tails=tails),)
 
-    def read(self, ahead: Forward, pair_tails: Int[Tensor, " pair"]) -> AtScores:
-        """Sum over the gradients at all scores of a batch's pairs, each with one of its tails."""
-        return self.reader.read(ahead.x, pair_tails, () if self._scores is None else self._scores.sums)
+    @property
+    def sums(self) -> Sequence[TileSum]:
+        """The sums over all scores that these terms need of each pair: the first ones of `TrainingSide.at_pairs`."""
+        return () if self._scores is None else self._scores.sums
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
         """Add all terms, in place."""
@@ -130,9 +130,10 @@ class MixedTerms:
         """Find where the heads of a batch meet test triples of both kinds."""
         return self._own.index(batch, arrays) + self._every.index(batch, arrays)
 
-    def read(self, ahead: Forward, pair_tails: Int[Tensor, " pair"]) -> AtScores:
-        """Sum over the gradients at all scores of a batch's pairs, each with one of its tails."""
-        return self._every.read(ahead, pair_tails)
+    @property
+    def sums(self) -> Sequence[TileSum]:
+        """The sums over all scores that the others need."""
+        return self._every.sums
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
         """Add all terms, in place."""

@@ -1,14 +1,15 @@
 """The terms of the embedding tables in the squared norm of a gradient under a loss of all scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from tracin_dask.influence.conve.all_scores import AtScores, TileSum
+from tracin_dask.influence.conve.all_scores import PairGradients, Reader, TileSum
+from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, RELATIONS
 from tracin_dask.influence.preconditioners.base import Preconditioner
@@ -60,16 +61,49 @@ class AllScoresNorm:
             self.sums += (self._outer_squares,)
 
     def total(
-        self, rows: EmbeddingRows, along: EmbeddingRows, at_scores: AtScores, at_heads: Float[Tensor, " row"]
+        self,
+        rows: EmbeddingRows,
+        along: EmbeddingRows,
+        sums: Sequence[Float[Tensor, "row 1"]],
+        at_heads: Float[Tensor, " row"],
     ) -> Float[Tensor, " row"]:
         """Add up the terms from each gradient and P times it; `at_heads` are the gradients at the heads' scores."""
-        squares, *outer = (found[:, 0] for found in at_scores.sums)
+        squares, *outer = (found[:, 0] for found in sums)
         outer_squares = outer[0] if outer else squares * dot_rows(rows.tail, rows.tail)
         own = _Own(rows=rows, along=along, squares=squares, outer_squares=outer_squares, at_heads=at_heads)
         total = torch.zeros_like(at_heads)
         for term in counted(ALL_SCORES_SQUARES, self._tracked):
             total += term.function(own)
         return total
+
+    def of_rows(
+        self, reader: Reader, ahead: Forward, found: PairGradients, sums: Sequence[Float[Tensor, "pair 1"]]
+    ) -> tuple[Float[Tensor, "row 1"], ...]:
+        """Give these sums for each triple of a batch, from those for its pairs.
+
+        What a triple takes from the sum is at its own score, and it adds at least as much at its pair's highest one:
+        nothing cancels.
+        """
+        pair, moved = ahead.batch.pair, found.moved
+        rows = tuple(one.index_select(0, pair) for one in sums)
+        x = ahead.x.index_select(0, pair.index_select(0, moved.rows))
+        entities = torch.stack([moved.tails, moved.pair_tails])
+        changes = reader.moved_squares(x, entities)
+        changes[0].neg_()
+        for one, weights in zip(rows, self._weights(x, entities), strict=True):
+            change = changes if weights is None else changes * weights
+            one.index_add_(0, moved.rows, change.sum(dim=0)[:, None])
+        return rows
+
+    def _weights(
+        self, x: Float[Tensor, "moved dim"], entities: Int[Tensor, "side moved"]
+    ) -> Iterator[Float[Tensor, "side moved"] | None]:
+        """Give what the sums multiply g[e]² with at some entities e; None is 1."""
+        preconditioner = self._preconditioner
+        yield preconditioner.diagonal(ENTITY_BIAS)[entities, 0] if ENTITY_BIAS in preconditioner else None
+        if ENTITIES in preconditioner:
+            both = torch.cat([x, x])
+            yield dot_rows(both, preconditioner.times(ENTITIES, both, entities.flatten())).view(entities.shape)
 
     def _squares(self, _: Tensor, gradients: Float[Tensor, "row some_entity"], entities: slice) -> Tensor:
         """Sum P_e g[e]², P that of the bias."""

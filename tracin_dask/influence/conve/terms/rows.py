@@ -121,9 +121,13 @@ class RowTerms:
     ) -> None:
         """Add all terms from the whole gradients of all rows, in place."""
         self._add(total, "head", found.heads, lower.head)
+        self.add_whole_relations(total, found, lower)
+        self.add_tails(total, found.tails, ahead)
+
+    def add_whole_relations(self, total: Float[Tensor, "batch test"], found: RowIndex, lower: LowerFactors) -> None:
+        """Add the terms of the relations' rows from the whole gradients of all rows, in place."""
         if self._relations is not None and found.relations is not None:
             self._relations.add(total, found.relations, lower.relation)
-        self.add_tails(total, found.tails, ahead)
 
     def add_relations(
         self,

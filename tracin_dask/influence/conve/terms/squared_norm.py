@@ -1,21 +1,26 @@
 """The terms of ⟨∇loss_i, P ∇loss_i⟩, the squared norm of each triple's own gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
-from tracin_dask.influence.batch import Batch
+from tracin_dask.influence.batch import Batch, index_batch
+from tracin_dask.influence.conve.all_scores import PairGradients, moved_rows, pair_gradients
 from tracin_dask.influence.conve.engine import PairEngine, UpperFactors
-from tracin_dask.influence.conve.forward_pass import Forward
-from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors
+from tracin_dask.influence.conve.forward_pass import Forward, scores
+from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors, output_factors
 from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
+from tracin_dask.influence.conve.regions import Sees
 from tracin_dask.influence.conve.tensor_names import BESIDE_FC, ENTITIES, ENTITY_BIAS, FC, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.terms.all_scores_norm import AllScoresNorm
 from tracin_dask.influence.conve.terms.dense import projection_weight, side_by_side
+from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
 from tracin_dask.influence.tensors import dot_rows, scaled_squares
 from tracin_dask.influence.terms import Term, counted
 
@@ -31,16 +36,56 @@ class _Dense:
     lower: LowerFactors
 
 
-def squared_norms(engine: PairEngine, batch: Batch) -> Float[Tensor, " batch"]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormIndex:
+    """A batch whose gradients meet themselves."""
+
+    batch: Batch
+    moved: IndexArray
+    """The triples whose pair has several tails: [moved]. None under a loss of the triples' own scores."""
+
+    def __len__(self) -> int:
+        """Count the triples."""
+        return len(self.batch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtAllScores:
+    """What squares need of gradients at all scores: those of a batch's pairs, and the sums that a norm asked for."""
+
+    norm: AllScoresNorm
+    found: PairGradients
+    sums: Sequence[Float[Tensor, "pair 1"]]
+
+
+def index_norms(engine: PairEngine, ids: Int[ndarray, "batch 3"], arrays: IndexArrays) -> NormIndex:
+    """Find the runs of a batch, and which of its tails are not those of their pairs."""
+    shares_pairs = engine.reader is None or engine.reader.shares_pairs
+    batch = index_batch(
+        ids, arrays, shares_pairs=shares_pairs, by_relation=engine.model.region(Sees.RELATION) is not None
+    )
+    moved = np.empty(0, np.int64) if engine.reader is None else moved_rows(batch)
+    return NormIndex(batch=batch, moved=arrays.put(moved))
+
+
+def squared_norms(engine: PairEngine, indexed: NormIndex) -> Float[Tensor, " batch"]:
     """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i, in float64."""
-    all_scores = AllScoresNorm(engine.tracked, engine.preconditioner)
-    ahead, upper = engine.upper_factors(batch, all_scores.sums)
+    at_all = None
+    if engine.reader is None:
+        ahead, upper = engine.upper_factors(indexed.batch)
+    else:
+        ahead, norm = engine.ahead(indexed.batch), AllScoresNorm(engine.tracked, engine.preconditioner)
+        own = scores(engine.model, ahead, engine.model.entities.index_select(0, indexed.batch.triples[:, 2]))
+        found = pair_gradients(engine.reader, ahead, own, indexed.moved.tensor, norm.sums)
+        at_all = AtAllScores(norm=norm, found=found, sums=found.at_pairs.sums)
+        output = output_factors(engine.model, ahead, found.at_output(engine.reader, indexed.batch))
+        upper = UpperFactors(output=output, scale=ahead.x.new_ones(len(indexed)))
     lower = engine.everything_below(ahead, upper.output)
-    return squares_of(engine, ahead, upper, lower, all_scores)
+    return squares_of(engine, ahead, upper, lower, at_all)
 
 
 def squares_of(
-    engine: PairEngine, ahead: Forward, upper: UpperFactors, lower: LowerFactors, all_scores: AllScoresNorm
+    engine: PairEngine, ahead: Forward, upper: UpperFactors, lower: LowerFactors, at_all: AtAllScores | None
 ) -> Float[Tensor, " batch"]:
     """Compute the same from the factors of the gradients of all rows."""
     batch, output = ahead.batch, upper.output
@@ -52,10 +97,11 @@ def squares_of(
         total += term.function(dense)
     own = engine.embeddings(ahead, lower)
     along = times_rows(engine.preconditioner, own)
-    if engine.reader is not None and upper.at_scores is not None:
+    if engine.reader is not None and at_all is not None:
         heads, _, tails = batch.triples.T
         at_heads = engine.reader.at_heads(own.tail, tails, heads)
-        total += all_scores.total(own, along, upper.at_scores, at_heads)
+        sums = at_all.norm.of_rows(engine.reader, ahead, at_all.found, at_all.sums)
+        total += at_all.norm.total(own, along, sums, at_heads)
     else:
         total += row_squares(engine.tracked, own, along)
     return scaled_squares(total, upper.scale.double()).mul_(engine.learning_rate)
