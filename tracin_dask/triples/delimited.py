@@ -22,6 +22,7 @@ from tracin_dask.triples.lines import (
 )
 from tracin_dask.triples.misfit import PLURALS, misfit, no_such_column, split_or_nothing
 from tracin_dask.triples.opening import OnBytes
+from tracin_dask.triples.parts import WHOLE, Part
 from tracin_dask.triples.shape import ROLES, Shape
 
 _SEEN_LINES = 1000
@@ -39,6 +40,7 @@ class Delimited:
     has_header: bool = False
     count: int | None = None
     description: str = ""
+    part: Part = WHOLE
 
     @property
     def lines_before(self) -> int:
@@ -55,9 +57,10 @@ class Delimited:
         TriplesError
             If the file is no text, a quoted field goes on in the next line, or the lines are not as many as announced.
         """
-        invalid.lines_before, number = self.lines_before, 0
-        for block in read_blocks(self.path, block_bytes=block_bytes, on_bytes=on_bytes, skip_lines=self.lines_before):
-            number += block.num_lines
+        invalid.lines_before = self.lines_before
+        reading = {"block_bytes": block_bytes, "skip_lines": self.lines_before}
+        for block in read_blocks(self.path, on_bytes=on_bytes, part=self.part, **reading):
+            invalid.num_lines += block.num_lines
             try:
                 yield read_columns(
                     block, len(self.fields.used), invalid, allow_spaces=self.allow_spaces, fields=self.fields
@@ -67,7 +70,16 @@ class Delimited:
                     f"{self.path}, line {error.index + 1 + self.lines_before}: a quoted field does not end in this "
                     "line; expected one row per line: take the line breaks out of the fields"
                 ) from error
-        refuse_other_count(self.path, self.count, number)
+        if self.part == WHOLE:
+            self.refuse_other_count(invalid.num_lines)
+
+    def between(self, part: Part) -> "Delimited":
+        """Read only a part of the file."""
+        return replace(self, part=part)
+
+    def refuse_other_count(self, num_lines: int) -> None:
+        """Refuse a file that has not as many lines as it announces; raises as `lines.refuse_other_count`."""
+        refuse_other_count(self.path, self.count, num_lines)
 
 
 def find_delimited(

@@ -8,6 +8,7 @@ from tracin_dask.places.place import Place
 from tracin_dask.triples.delimited import find_delimited
 from tracin_dask.triples.lines import BLOCK_BYTES, InvalidLines, Table
 from tracin_dask.triples.opening import OnBytes, head_of
+from tracin_dask.triples.parts import Part
 from tracin_dask.triples.records import PARQUET, find_json_lines, find_parquet
 from tracin_dask.triples.shape import PLAIN, ROLES, Shape
 
@@ -30,6 +31,20 @@ class TableFormat(Protocol):
         """Read the file in bounded memory; rows that cannot be used go to `invalid`.
 
         Rows are numbered from 0 in `line_index`. `on_bytes` is given all bytes of the file, in order.
+        """
+        ...
+
+    def between(self, part: Part) -> "TableFormat | None":
+        """Read only a part of the file, which is not compressed; None where the format is read as a whole."""
+        ...
+
+    def refuse_other_count(self, num_lines: int) -> None:
+        """Refuse a file, read part by part, that announces another number of lines.
+
+        Raises
+        ------
+        TriplesError
+            With both numbers.
         """
         ...
 

@@ -29,7 +29,6 @@ from tracin_dask.triples.ingest import Meter, StageProgress, disk_explained, fil
 from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import (
     BLOCK_BYTES,
-    MAX_LINE_BYTES,
     SHOWN_LINES,
     Block,
     InvalidLines,
@@ -37,6 +36,7 @@ from tracin_dask.triples.lines import (
     read_blocks,
     read_columns,
 )
+from tracin_dask.triples.parts import MAX_LINE_BYTES
 from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import MISSING_ID, SHARD_ROWS, Source, TripleStore
 from tracin_dask.triples.suggestions import meant_in

@@ -24,8 +24,9 @@ from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.entity_rows import FOLDER, write_entity_rows
 from tracin_dask.triples.idmap import IdMap, Kind, MapColumns, id_map_bytes, read_id_map, say_nothing
 from tracin_dask.triples.integers import maps_of
-from tracin_dask.triples.lines import BLOCK_BYTES, MAX_LINE_BYTES, InvalidLines
+from tracin_dask.triples.lines import BLOCK_BYTES, InvalidLines
 from tracin_dask.triples.names import read_edge_map, read_names
+from tracin_dask.triples.parts import MAX_LINE_BYTES
 from tracin_dask.triples.shape import PLAIN, Shape
 from tracin_dask.triples.sort import KeyLayout, sort_triples
 from tracin_dask.triples.store import FORMAT_VERSION, Source, TripleStore, open_store

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 
 import numpy as np
@@ -25,9 +25,9 @@ from tracin_dask.triples.fields import (
 )
 from tracin_dask.triples.foreign import conversion
 from tracin_dask.triples.opening import BYTE_ORDER_MARK, OnBytes, head_of, open_text
+from tracin_dask.triples.parts import MAX_LINE_BYTES, WHOLE, Part, line_too_long
 
 BLOCK_BYTES = 64 << 20
-MAX_LINE_BYTES = 1 << 20
 SHOWN_LINES = 5
 SHOWN_CHARACTERS = 200
 _COUNT_BYTES = 100
@@ -54,6 +54,8 @@ class InvalidLines:
     """Lines in front of the first row: a header, a count."""
     unit: str = "line"
     """What the file counts: lines, or the rows of a table."""
+    num_lines: int = 0
+    """Lines that were read, whether they can be used or not."""
 
     def add(self, kind: str, line_index: Sequence[int], texts: Sequence[str]) -> None:
         """Count one line per index (from 0, ascending); `texts` may cover only the first few."""
@@ -61,6 +63,17 @@ class InvalidLines:
         shown = zip(line_index, texts[:SHOWN_LINES], strict=False)
         found = [InvalidLine(int(index) + 1, kind, text[:SHOWN_CHARACTERS]) for index, text in shown]
         self.first = sorted(self.first + found, key=lambda line: line.number)[:SHOWN_LINES]
+
+    def followed_by(self, part: "InvalidLines") -> "InvalidLines":
+        """Add those of the next part of the file, whose lines are counted from 0."""
+        shown = [replace(line, number=line.number + self.num_lines) for line in part.first]
+        return InvalidLines(
+            counts=self.counts + part.counts,
+            first=(self.first + shown)[:SHOWN_LINES],
+            lines_before=part.lines_before,
+            unit=part.unit,
+            num_lines=self.num_lines + part.num_lines,
+        )
 
     def describe(self, path: AnyPath, explain: Callable[[InvalidLine], str] | None = None) -> str:
         """Describe the number of invalid lines by kind, and show the first few; `explain` adds to each of them."""
@@ -111,8 +124,9 @@ def read_blocks(
     block_bytes: int = BLOCK_BYTES,
     on_bytes: OnBytes | None = None,
     skip_lines: int = 0,
+    part: Part = WHOLE,
 ) -> Iterator[Block]:
-    """Cut a file into blocks of whole lines, in bounded memory; what is compressed is decompressed.
+    """Cut a file, or a part of it, into blocks of whole lines, in bounded memory; what is compressed is decompressed.
 
     A byte order mark and `skip_lines` lines at the start, and one blank line at the end are left out. `on_bytes` is
     given all bytes of the file, in order.
@@ -122,13 +136,13 @@ def read_blocks(
     TriplesError
         If the file cannot be read or is no text, or a line is longer than a block.
     """
-    with open_text(path, on_bytes) as file:
-        if file.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
+    with open_text(path, on_bytes, part) as file:
+        if part.is_first and file.peek(len(BYTE_ORDER_MARK)).startswith(BYTE_ORDER_MARK):
             file.read(len(BYTE_ORDER_MARK))
-        for _ in range(skip_lines):
+        for _ in range(skip_lines if part.is_first else 0):
             file.readline(MAX_LINE_BYTES)
-        first_line = 0
-        for data in _cut(file, path, block_bytes):
+        first_line = part.first_line
+        for data in _cut(file, path, block_bytes, is_last=part.stop is None):
             if data:
                 num_lines = data.count(b"\n") + (not data.endswith(b"\n"))
                 yield Block(data=data, first_line=first_line, num_lines=num_lines)
@@ -205,7 +219,7 @@ def refuse_other_count(path: AnyPath, count: int | None, number: int) -> None:
         )
 
 
-def _cut(file: BufferedReader, path: AnyPath, block_bytes: int) -> Iterator[bytes]:
+def _cut(file: BufferedReader, path: AnyPath, block_bytes: int, *, is_last: bool) -> Iterator[bytes]:
     rest, at_end = b"", False
     while not at_end:
         chunk, at_end = file.read(block_bytes), not file.peek(1)
@@ -213,8 +227,8 @@ def _cut(file: BufferedReader, path: AnyPath, block_bytes: int) -> Iterator[byte
         end = len(data) if at_end else data.rfind(b"\n") + 1
         rest = data[end:]
         if len(rest) > max(block_bytes, MAX_LINE_BYTES):
-            raise TriplesError(f"{path}: a line has more than {MAX_LINE_BYTES:,} bytes; expected a text file of lines")
-        yield _without_blank_end(data) if at_end else data[:end]
+            raise line_too_long(path)
+        yield _without_blank_end(data) if at_end and is_last else data[:end]
 
 
 def _without_blank_end(data: bytes) -> bytes:

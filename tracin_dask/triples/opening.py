@@ -16,6 +16,7 @@ from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.stream import input_place
 from tracin_dask.triples.foreign import refuse_foreign
+from tracin_dask.triples.parts import WHOLE, Part, lines_of_part
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 18
@@ -27,8 +28,10 @@ OnBytes = Callable[[bytes], object]
 
 
 @contextlib.contextmanager
-def open_text(path: AnyPath, on_bytes: OnBytes | None = None) -> Iterator[_Reader]:
+def open_text(path: AnyPath, on_bytes: OnBytes | None = None, part: Part = WHOLE) -> Iterator[_Reader]:
     """Open a file, decompressed; `on_bytes` is given the bytes of the file itself.
+
+    A part is opened as it is, unobserved: the file is known to be text that is not compressed.
 
     Raises
     ------
@@ -38,6 +41,9 @@ def open_text(path: AnyPath, on_bytes: OnBytes | None = None) -> Iterator[_Reade
     place = input_place(path)
     try:
         with place.open() as file:
+            if part != WHOLE:
+                yield lines_of_part(file, part, place)
+                return
             source: _Reader = file if on_bytes is None else io.BufferedReader(_Observed(file, on_bytes), _BUFFER_BYTES)
             text = _decompressed(source, place)
             refuse_foreign(place, text.peek(_BUFFER_BYTES))
@@ -56,6 +62,12 @@ def head_of(path: AnyPath, num_bytes: int) -> bytes:
         head = text.read(num_bytes)
         is_cut = bool(text.peek(1))
     return head.removeprefix(BYTE_ORDER_MARK)[: head.rfind(b"\n") + 1 if is_cut else None]
+
+
+def is_compressed(place: Place) -> bool:
+    """Tell whether a file is compressed, by its first bytes."""
+    with place.open() as file:
+        return _decompressor(file) is not None
 
 
 def _damaged(path: AnyPath, error: Exception) -> TriplesError:

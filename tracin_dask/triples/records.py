@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,7 @@ from tracin_dask.triples.lines import (
 )
 from tracin_dask.triples.misfit import no_such_column
 from tracin_dask.triples.opening import OnBytes
+from tracin_dask.triples.parts import WHOLE, Part
 from tracin_dask.triples.shape import Shape
 
 _ARROW_BLOCK_BYTES = 4 << 20
@@ -50,6 +51,7 @@ class JsonLines:
 
     path: Place
     keys: tuple[str, ...]
+    part: Part = WHOLE
 
     @property
     def description(self) -> str:
@@ -60,8 +62,16 @@ class JsonLines:
         self, invalid: InvalidLines, *, block_bytes: int = BLOCK_BYTES, on_bytes: OnBytes | None = None
     ) -> Iterator[Table]:
         """Read the objects in blocks."""
-        for block in read_blocks(self.path, block_bytes=block_bytes, on_bytes=on_bytes):
+        for block in read_blocks(self.path, block_bytes=block_bytes, on_bytes=on_bytes, part=self.part):
+            invalid.num_lines += block.num_lines
             yield self._read(block, invalid)
+
+    def between(self, part: Part) -> "JsonLines":
+        """Read only a part of the file."""
+        return replace(self, part=part)
+
+    def refuse_other_count(self, num_lines: int) -> None:
+        """Do nothing: these files announce no number."""
 
     def _read(self, block: Block, invalid: InvalidLines) -> Table:
         columns = None if self._is_irregular(block.data) else self._parse(block.data)
@@ -171,6 +181,7 @@ class Parquet:
                         column.validate(full=True)  # it is UTF-8
                     yield _usable_rows(columns, start, invalid)
                     start += len(batch)
+                    invalid.num_lines = start
             except (*_DAMAGED, OSError) as error:
                 raise TriplesError(f"{self.path}: a damaged Parquet file: {error}; write it again") from error
         if start != whole.metadata.num_rows:
@@ -178,6 +189,12 @@ class Parquet:
                 f"{self.path}: a damaged Parquet file: it states {whole.metadata.num_rows:,} rows, but {start:,} were "
                 "read; write it again"
             )
+
+    def between(self, part: Part) -> None:
+        """Return None: it is read as a whole."""
+
+    def refuse_other_count(self, num_lines: int) -> None:
+        """Do nothing: reading compares the rows with their number."""
 
 
 def find_parquet(path: Place, shape: Shape) -> Parquet:
