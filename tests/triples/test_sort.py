@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracin_dask.errors import StoreError
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock, concatenate, regroup
+from tracin_dask.triples.runs import KeyedRows, SortedRuns, sort_rows, write_run
 from tracin_dask.triples.sort import SORT_BYTES_PER_ROW, KeyLayout, sort_triples
 
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3)), max_size=60)
@@ -48,10 +51,41 @@ def test_a_head_with_more_rows_than_the_memory_budget_is_sorted_within_it(tmp_pa
     found = sort_triples(blocks, layout, memory_bytes=500 * SORT_BYTES_PER_ROW, scratch=tmp_path)
     pieces = list(found.blocks)
     assert max(map(len, pieces)) <= 500
-    assert len(list(tmp_path.iterdir())) == 20
+    assert len(list(tmp_path.iterdir())) == 10
     joined = concatenate(pieces)
     assert joined.triples[:, 2].tolist() == sorted(rows[:, 2].tolist())
     assert joined.train_index.tolist() == np.argsort(rows[:, 2], kind="stable").tolist()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=20), min_size=1, max_size=6),
+    st.integers(1, 5),
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=8),
+)
+def test_any_range_of_sorted_runs_is_that_of_one_stable_sort(tmp_path_factory, parts, sample_rows, ranges):
+    folder, first_line, runs = place_of(tmp_path_factory.mktemp("runs")), [], []
+    for number, keys in enumerate(parts):
+        rows = KeyedRows(keys=np.array(keys), train_index=np.arange(len(keys)))
+        runs.append(write_run(folder / str(number), sort_rows([rows]), sample_rows))
+        first_line.append(sum(map(len, parts[:number])))
+    joined = SortedRuns.of(runs, sample_rows, first_line)
+    expected = sorted((key, number) for number, key in enumerate(itertools.chain.from_iterable(parts)))
+    assert len(joined) == len(expected)
+    for ends in ranges:
+        start, stop = sorted(int(end * (len(joined) - 1)) for end in ends)
+        found = joined.read(start, stop + 1)
+        assert list(zip(found.keys.tolist(), found.train_index.tolist(), strict=True)) == expected[start : stop + 1]
+        starts, stops = joined._bounds(start, stop + 1)
+        assert (stops - starts).sum() <= stop + 1 - start + joined.further_rows
+
+
+def test_a_run_that_was_cut_short_is_named(tmp_path):
+    rows = KeyedRows(keys=np.arange(9), train_index=np.arange(9))
+    run = write_run(place_of(tmp_path / "0.rows"), rows)
+    (tmp_path / "0.rows").write_bytes((tmp_path / "0.rows").read_bytes()[:-8])
+    with pytest.raises(StoreError, match=r"0\.rows: sorted rows are missing"):
+        SortedRuns.of([run]).read(0, 9)
 
 
 @pytest.mark.parametrize(("num_entities", "num_relations"), [(1, 1), (2**28, 2**7), (2**28, 2**7 + 1), (2**62, 2**62)])

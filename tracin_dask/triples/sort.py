@@ -1,7 +1,7 @@
 """Sort any number of triples by (head, relation, tail) in bounded memory, ties by train_index.
 
-While all rows fit the budget they are sorted at once. Beyond it they are sorted in runs on disk, and the runs are
-merged; that needs no knowledge of how skewed the heads are.
+While all rows fit the budget they are sorted at once. Beyond it they are sorted in runs on disk, and ranges of the
+common order of all runs are read one after the other; that needs no knowledge of how skewed the heads are.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from tracin_dask.places.registry import place_of
 from tracin_dask.triples.block import TripleBlock
+from tracin_dask.triples.runs import SAMPLE_ROWS, KeyedRows, Run, SortedRuns, sort_rows, write_run
 
 SORT_BYTES_PER_ROW = 48
 """Key and train_index (16), both once more while joined or reordered (16), the order itself (8), and slack."""
 
 _UNPACK_ROWS = 1 << 20
+_SAMPLES_OF_MEMORY = 64
+"""The samples of rows that fill a small memory are at least so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +70,6 @@ class KeyLayout:
         return np.stack([pair >> self.relation_bits, relation, tail], axis=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """Keys in ascending order with their train_index; equal keys are in the order of the file."""
-
-    keys: np.ndarray
-    train_index: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __getitem__(self, rows: slice) -> "_Run":
-        return _Run(keys=self.keys[rows], train_index=self.train_index[rows])
-
-
 def sort_triples(
     blocks: Iterable[TripleBlock], layout: KeyLayout, *, memory_bytes: int, scratch: Path
 ) -> SortedTriples:
@@ -92,75 +82,37 @@ def sort_triples(
     scratch
         A directory for runs that do not fit; it must stay until the sorted blocks are taken.
     """
-    runs: list[_Run] = []
-    pending: list[_Run] = []
+    runs: list[Run] = []
+    pending: list[KeyedRows] = []
     max_rows = memory_bytes // SORT_BYTES_PER_ROW
+    sample_rows = max(1, min(SAMPLE_ROWS, max_rows // _SAMPLES_OF_MEMORY))
+
+    def spill() -> None:
+        runs.append(write_run(place_of(scratch / f"{len(runs)}.rows"), sort_rows(pending), sample_rows))
+
     num_triples = 0
     for block in filter(len, blocks):
         if pending and sum(map(len, pending)) + len(block) > max_rows:
-            runs.append(_spill(_sort(pending), scratch / str(len(runs))))
-        pending.append(_Run(keys=layout.pack(block.triples), train_index=block.train_index))
+            spill()
+        pending.append(KeyedRows(keys=layout.pack(block.triples), train_index=block.train_index))
         num_triples += len(block)
     if not runs:
-        merged = iter([_sort(pending)] if pending else [])
+        merged = iter([sort_rows(pending)] if pending else [])
     else:
-        runs.append(_spill(_sort(pending), scratch / str(len(runs))))
-        merged = _merge(runs, max_rows=max_rows)
+        spill()
+        merged = _merged(SortedRuns.of(runs, sample_rows), max_rows)
     return SortedTriples(num_triples=num_triples, blocks=_unpack(merged, layout))
 
 
-def _sort(pending: list[_Run]) -> _Run:
-    """Join runs and sort them stably; empty the list, so that memory does not hold both parts and result."""
-    keys = np.concatenate([run.keys for run in pending])
-    train_index = np.concatenate([run.train_index for run in pending])
-    pending.clear()
-    order = np.argsort(keys, kind="stable")
-    return _Run(keys=keys[order], train_index=train_index[order])
+def _merged(runs: SortedRuns, max_rows: int) -> Iterator[KeyedRows]:
+    """Read the rows of runs in order, no more at a time than fit."""
+    step = max(1, max_rows - runs.further_rows)
+    for start in range(0, len(runs), step):
+        yield runs.read(start, min(start + step, len(runs)))
 
 
-def _spill(run: _Run, path: Path) -> _Run:
-    return _Run(
-        keys=_to_disk(run.keys, path.with_suffix(".keys")),
-        train_index=_to_disk(run.train_index, path.with_suffix(".train_index")),
-    )
-
-
-def _to_disk(values: np.ndarray, path: Path) -> np.ndarray:
-    with path.open("wb") as file:
-        file.write(values.view(np.uint8).data)  # ndarray.tofile does not say that a disk is full
-    return np.memmap(path, dtype=values.dtype, mode="r")
-
-
-def _merge(runs: list[_Run], *, max_rows: int) -> Iterator[_Run]:
-    """Merge sorted runs, which are in file order, with one window of each in memory."""
-    window_rows = max(1, max_rows // len(runs))
-    while runs:
-        windows = [run[:window_rows] for run in runs]
-        taken = _safe_rows(windows, [len(run) > window_rows for run in runs])
-        yield _sort([window[:rows] for window, rows in zip(windows, taken, strict=True)])
-        rests = [run[rows:] for run, rows in zip(runs, taken, strict=True)]
-        runs = [rest for rest in rests if len(rest)]
-
-
-def _safe_rows(windows: list[_Run], has_more: list[bool]) -> list[int]:
-    """Count the rows of each window that no row outside the windows can precede.
-
-    The first of the smallest last keys among the runs that go on is the bound: runs before it may give rows up to and
-    including the bound, runs behind it only smaller ones, because equal keys keep the order of the file.
-    """
-    open_runs = [run for run, more in enumerate(has_more) if more]
-    if not open_runs:
-        return [len(window) for window in windows]
-    limit = min(open_runs, key=lambda run: windows[run].keys[-1])
-    bound = windows[limit].keys[-1:]
-    return [
-        int(np.searchsorted(window.keys, bound, side="right" if run <= limit else "left")[0])
-        for run, window in enumerate(windows)
-    ]
-
-
-def _unpack(runs: Iterator[_Run], layout: KeyLayout) -> Iterator[TripleBlock]:
-    for run in runs:
-        for start in range(0, len(run), _UNPACK_ROWS):
-            piece = run[start : start + _UNPACK_ROWS]
+def _unpack(merged: Iterator[KeyedRows], layout: KeyLayout) -> Iterator[TripleBlock]:
+    for rows in merged:
+        for start in range(0, len(rows), _UNPACK_ROWS):
+            piece = rows[start : start + _UNPACK_ROWS]
             yield TripleBlock(triples=layout.unpack(piece.keys), train_index=np.asarray(piece.train_index))
