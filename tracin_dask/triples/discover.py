@@ -1,18 +1,46 @@
 """Id maps made from the triples, for graphs without id maps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracin_dask.errors import TriplesError
-from tracin_dask.triples.idmap import IdMap
-from tracin_dask.triples.lines import InvalidLines
+from tracin_dask.triples.idmap import IdMap, Kind
+from tracin_dask.triples.lines import InvalidLines, Table
 from tracin_dask.triples.text import TripleText, integer_triples
 
 _NO_LIMIT = 1 << 62
 _MOST_UNUSED_IDS = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """What id maps are made from: all labels of a text, or its largest ids."""
+
+    entities: pa.StringArray = field(default_factory=lambda: pa.array([], pa.string()))
+    relations: pa.StringArray = field(default_factory=lambda: pa.array([], pa.string()))
+    num_rows: int = 0
+    largest: tuple[int, int, int] = (-1, -1, -1)
+    """Of heads, relations and tails, in a text of ids."""
+    num_lines: int = 0
+
+    def joined(self, others: "Iterable[Found]") -> "Found":
+        """Join what was found in other parts of the text."""
+        found = [self, *others]
+        return Found(
+            entities=pc.unique(pa.chunked_array([one.entities for one in found])),
+            relations=pc.unique(pa.chunked_array([one.relations for one in found])),
+            num_rows=sum(one.num_rows for one in found),
+            largest=(
+                max(one.largest[0] for one in found),
+                max(one.largest[1] for one in found),
+                max(one.largest[2] for one in found),
+            ),
+            num_lines=sum(one.num_lines for one in found),
+        )
 
 
 def discover_id_maps(text: TripleText, on_bytes: Callable[[bytes], object] | None = None) -> tuple[IdMap, IdMap]:
@@ -26,37 +54,46 @@ def discover_id_maps(text: TripleText, on_bytes: Callable[[bytes], object] | Non
     TriplesError
         If the ids of a file are so large that most would be unused.
     """
-    return _from_ids(text, on_bytes) if text.has_ids else _from_labels(text, on_bytes)
+    return id_maps_of(text, find(text, on_bytes))
 
 
-def _from_labels(text: TripleText, on_bytes: Callable[[bytes], object] | None) -> tuple[IdMap, IdMap]:
-    entities = relations = pa.array([], pa.string())
-    for table in text.tables(InvalidLines(), on_bytes):
-        head, relation, tail = table.columns
-        entities = pc.unique(pa.chunked_array([entities, head, tail]))
-        relations = pc.unique(pa.chunked_array([relations, relation]))
-    return _sorted_map(entities), _sorted_map(relations)
+def find(text: TripleText, on_bytes: Callable[[bytes], object] | None = None) -> Found:
+    """Find the labels or the largest ids of a text, or of a part of it."""
+    invalid, found = InvalidLines(), Found()
+    for table in text.tables(invalid, on_bytes):
+        found = found.joined([_ids_of(table) if text.has_ids else _labels_of(table)])
+    return replace(found, num_lines=invalid.num_lines)
+
+
+def id_maps_of(text: TripleText, found: Found) -> tuple[IdMap, IdMap]:
+    """Make the maps of entities and relations from all that was found; raises as `discover_id_maps`."""
+    if not text.has_ids:
+        return _sorted_map(found.entities), _sorted_map(found.relations)
+    head, relation, tail = found.largest
+    numbers: dict[Kind, int] = {"entity": max(head, tail) + 1, "relation": relation + 1}
+    for kind, number in numbers.items():
+        if number > 2 * found.num_rows + _MOST_UNUSED_IDS:
+            raise TriplesError(
+                f"{text.path}: the largest {kind} id is {number - 1:,} in a file of {found.num_rows:,} triples; "
+                f"give the ids a map (--{kind}-to-id), or pass --labels if the numbers are labels"
+            )
+    return _numbered_map(numbers["entity"]), _numbered_map(numbers["relation"])
+
+
+def _labels_of(table: Table) -> Found:
+    head, relation, tail = table.columns
+    return Found(entities=pc.unique(pa.chunked_array([head, tail])), relations=pc.unique(relation))
+
+
+def _ids_of(table: Table) -> Found:
+    triples = integer_triples(table, (_NO_LIMIT,) * 3)
+    valid = triples[(triples >= 0).all(axis=1)]
+    head, relation, tail = valid.max(axis=0, initial=-1).tolist()
+    return Found(num_rows=len(valid), largest=(head, relation, tail))
 
 
 def _sorted_map(labels: pa.StringArray) -> IdMap:
     return IdMap(labels=labels.take(pc.sort_indices(labels)))
-
-
-def _from_ids(text: TripleText, on_bytes: Callable[[bytes], object] | None) -> tuple[IdMap, IdMap]:
-    num_rows, largest = 0, np.full(3, -1)
-    for table in text.tables(InvalidLines(), on_bytes):
-        triples = integer_triples(table, (_NO_LIMIT,) * 3)
-        valid = triples[(triples >= 0).all(axis=1)]
-        num_rows += len(valid)
-        largest = np.maximum(largest, valid.max(axis=0, initial=-1))
-    num_entities, num_relations = int(max(largest[0], largest[2])) + 1, int(largest[1]) + 1
-    for kind, number in (("entity", num_entities), ("relation", num_relations)):
-        if number > 2 * num_rows + _MOST_UNUSED_IDS:
-            raise TriplesError(
-                f"{text.path}: the largest {kind} id is {number - 1:,} in a file of {num_rows:,} triples; "
-                f"give the ids a map (--{kind}-to-id), or pass --labels if the numbers are labels"
-            )
-    return _numbered_map(num_entities), _numbered_map(num_relations)
 
 
 def _numbered_map(number: int) -> IdMap:

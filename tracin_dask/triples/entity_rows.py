@@ -6,6 +6,7 @@ Rows are sorted by head, so the rows of a head are neighbours. The rows of a tai
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import zarr
@@ -15,18 +16,19 @@ from numpy import ndarray
 from tracin_dask.errors import StoreError
 from tracin_dask.places.place import Place, StoreExistsError
 from tracin_dask.places.registry import place_of
-from tracin_dask.triples.arrays import Arrays, damage_explained, open_group
+from tracin_dask.triples.arrays import Arrays, damage_explained, find_array, open_group
 from tracin_dask.triples.digests import (
     DIGEST_ROWS,
-    RowDigester,
     chunk_range,
     first_other,
     is_as_written,
     num_chunks,
     numbers_sha256,
+    row_digests,
     with_digest,
 )
 from tracin_dask.triples.store import MISSING_ID, SHARD_ROWS, TripleStore
+from tracin_dask.triples.tally import count_ids
 from tracin_dask.triples.write import WHOLE, create_array
 
 FOLDER = "entity_rows"
@@ -37,6 +39,8 @@ BYTES_PER_ROW = 32
 """Of a row while tails are sorted: its key, once more in order, and slack."""
 DEFAULT_MEMORY_BYTES = 2**30
 HEAD_START, TAIL_START, TAIL_ROWS, DIGESTS = "head_start", "tail_start", "tail_rows", "row_digest"
+Counts: TypeAlias = tuple[Int64[ndarray, " entity"], Int64[ndarray, " entity"]]
+"""The rows of each head, and of each tail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +158,7 @@ def counted_degrees(store: TripleStore) -> Int64[ndarray, " entity"]:
     StoreError
         If the store is damaged.
     """
-    heads, tails = _count(store, lambda _: None)
+    heads, tails = _count(store)
     total: Int64[ndarray, " entity"] = heads + tails
     return total
 
@@ -162,77 +166,89 @@ def counted_degrees(store: TripleStore) -> Int64[ndarray, " entity"]:
 def write_entity_rows(
     folder: Place,
     store: TripleStore,
+    counts: Counts | None = None,
     *,
     memory_bytes: int = DEFAULT_MEMORY_BYTES,
     on_rows: Callable[[int], object] = lambda _: None,
 ) -> None:
     """Fill an empty folder with the index of a store.
 
-    The store is read once to count, and then once for every so many rows as can be sorted in the memory.
+    The store is read once to count where `counts` are not known, and then once for every so many rows as can be sorted
+    in the memory.
     """
-    heads, tails = _count(store, on_rows)
-    group = zarr.create_group(folder.zarr_store(), zarr_format=3)
-    starts = {HEAD_START: _starts(heads), TAIL_START: _starts(tails)}
-    for name, numbers in starts.items():
+    start_index(folder, *(counts or _count(store)))
+    digests = []
+    for start, stop in shard_ranges(len(store), memory_bytes // BYTES_PER_ROW):
+        digests.append(write_tail_rows(folder, store, start, stop))
+        on_rows(stop - start)
+    finish_index(folder, store, np.concatenate(digests))
+
+
+def shard_ranges(num_rows: int, most_rows: int) -> list[tuple[int, int]]:
+    """Cut rows into ranges of whole shards: of one, or of no more rows than stated."""
+    step = max(1, most_rows // SHARD_ROWS) * SHARD_ROWS
+    return [(start, min(start + step, num_rows)) for start in range(0, num_rows, step)]
+
+
+def start_index(folder: Place, heads: Int64[ndarray, " entity"], tails: Int64[ndarray, " entity"]) -> None:
+    """Make the arrays of an index in an empty folder, and write where the rows of each entity begin."""
+    group, num_rows = zarr.create_group(folder.zarr_store(), zarr_format=3), int(tails.sum())
+    for name, counts in ((HEAD_START, heads), (TAIL_START, tails)):
+        numbers = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
         create_array(group, name, numbers.shape, numbers.dtype, fill_value=MISSING_ID, chunks=WHOLE)[:] = numbers
-    digests = _write_tail_rows(group, store, starts[TAIL_START], memory_bytes)
+    create_array(group, TAIL_ROWS, (num_rows,), np.min_scalar_type(-num_rows), fill_value=MISSING_ID)
+
+
+def write_tail_rows(folder: Place, store: TripleStore, start: int, stop: int) -> Int64[ndarray, " chunk"]:
+    """Write whole shards of the list of rows by tail: start ≤ place < stop; gives the digests of their chunks.
+
+    No other process may write the same shards.
+    """
+    group = zarr.open_group(folder.zarr_store(), mode="r+", zarr_format=3)
+    array, starts = find_array(group, TAIL_ROWS), find_array(group, TAIL_START)
+    assert array is not None, "the index is begun first"  # noqa: S101 - an impossible state
+    assert starts is not None, "the index is begun first"  # noqa: S101 - an impossible state
+    rows = _rows_of_tails(store, np.asarray(starts[:]), start, stop)
+    array[start:stop] = rows.astype(array.dtype)
+    return row_digests(rows)
+
+
+def finish_index(folder: Place, store: TripleStore, digests: Int64[ndarray, " chunk"]) -> None:
+    """Write the digests of an index whose rows are all there."""
+    group = zarr.open_group(folder.zarr_store(), mode="r+", zarr_format=3)
+    found = [find_array(group, name) for name in (HEAD_START, TAIL_START)]
+    starts = [np.asarray(array[:]) for array in found if array is not None]
     create_array(group, DIGESTS, digests.shape, digests.dtype, fill_value=MISSING_ID)[:] = digests
-    digest = numbers_sha256(*starts.values(), digests)
-    stated = {"fingerprint": store.info.fingerprint, "numbers_sha256": digest}
+    stated = {"fingerprint": store.info.fingerprint, "numbers_sha256": numbers_sha256(*starts, digests)}
     group.attrs.put(with_digest({**FORMAT, **stated}))
 
 
-def _count(
-    store: TripleStore, on_rows: Callable[[int], object]
-) -> tuple[Int64[ndarray, " entity"], Int64[ndarray, " entity"]]:
+def _count(store: TripleStore) -> Counts:
     """Count the rows of each head and of each tail."""
     number = store.info.num_entities
     heads, tails = np.zeros(number, np.int64), np.zeros(number, np.int64)
     for start in range(0, len(store), SHARD_ROWS):
         triples = store.read(start, min(start + SHARD_ROWS, len(store))).triples
-        heads += np.bincount(triples[:, 0], minlength=number)
-        tails += np.bincount(triples[:, 2], minlength=number)
-        on_rows(len(triples))
+        count_ids(heads, triples[:, 0])
+        count_ids(tails, triples[:, 2])
     return heads, tails
 
 
-def _starts(counts: Int64[ndarray, " entity"]) -> Int64[ndarray, " entity_or_end"]:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-
-
-def _write_tail_rows(
-    group: zarr.Group, store: TripleStore, tail_start: Int64[ndarray, " entity_or_end"], memory_bytes: int
-) -> Int64[ndarray, " chunk"]:
-    """Write the rows of all tails, tail by tail; gives the digests of their chunks."""
-    row_type = np.min_scalar_type(-len(store))
-    array = create_array(group, TAIL_ROWS, (len(store),), row_type, fill_value=MISSING_ID)
-    digester, pending, written = RowDigester(), np.empty(0, np.int64), 0
-    for first, last in _buckets(tail_start, max(SHARD_ROWS, memory_bytes // BYTES_PER_ROW)):
-        pending = np.concatenate([pending, _rows_of_tails(store, first, last)])
-        whole = len(pending) if last == len(tail_start) - 1 else len(pending) // SHARD_ROWS * SHARD_ROWS
-        array[written : written + whole] = pending[:whole].astype(row_type)
-        digester.add(pending[:whole])
-        written, pending = written + whole, pending[whole:]
-    return digester.finish()
-
-
-def _buckets(tail_start: Int64[ndarray, " entity_or_end"], most_rows: int) -> list[tuple[int, int]]:
-    """Cut the tails into ranges of at most so many rows, or of one tail."""
-    buckets, first, end = [], 0, len(tail_start) - 1
-    while first < end:
-        last = int(np.searchsorted(tail_start, tail_start[first] + most_rows, side="right")) - 1
-        last = min(max(last, first + 1), end)
-        buckets.append((first, last))
-        first = last
-    return buckets
-
-
-def _rows_of_tails(store: TripleStore, first: int, last: int) -> Int64[ndarray, " row"]:
-    """List the rows of the tails first ≤ tail < last, tail by tail, ascending within each."""
-    keys = []
-    for start in range(0, len(store), SHARD_ROWS):
-        tails = store.read(start, min(start + SHARD_ROWS, len(store))).triples[:, 2]
-        chosen = np.flatnonzero((tails >= first) & (tails < last))
-        keys.append((tails[chosen] - first) * len(store) + (start + chosen))
-    rows: Int64[ndarray, " row"] = np.sort(np.concatenate(keys)) % len(store)
-    return rows
+def _rows_of_tails(
+    store: TripleStore, tail_start: Int64[ndarray, " entity_or_end"], start: int, stop: int
+) -> Int64[ndarray, " row"]:
+    """Give a part of the list of rows by tail: those at start ≤ place < stop."""
+    first, last = (np.searchsorted(tail_start, [start, stop - 1], side="right") - 1).tolist()
+    keys, next_place = [], {tail: int(tail_start[tail]) for tail in (first, last)}
+    for at in range(0, len(store), SHARD_ROWS):
+        tails = store.read(at, min(at + SHARD_ROWS, len(store))).triples[:, 2]
+        is_chosen = (tails >= first) & (tails <= last)
+        for tail, place in next_place.items():  # whose rows may lie in other parts, too
+            rows = np.flatnonzero(tails == tail)
+            places = place + np.arange(len(rows))
+            is_chosen[rows] = (places >= start) & (places < stop)
+            next_place[tail] = place + len(rows)
+        chosen = np.flatnonzero(is_chosen)
+        keys.append((tails[chosen] - first) * len(store) + (at + chosen))
+    rows_by_tail: Int64[ndarray, " row"] = np.sort(np.concatenate(keys)) % len(store)
+    return rows_by_tail

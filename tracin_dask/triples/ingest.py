@@ -266,7 +266,7 @@ def _fill(part: Place, text: TripleText, texts: StoreTexts, options: IngestOptio
         name=text.path.name, size_bytes=size_bytes, sha256=digest.hexdigest(), read_as=text.format.description
     )
     rows = Meter(options.progress, "writing store", triples.num_triples * _ROW_BYTES)
-    info = write_store(
+    info, tallied = write_store(
         part,
         triples,
         texts,
@@ -278,6 +278,7 @@ def _fill(part: Place, text: TripleText, texts: StoreTexts, options: IngestOptio
     write_entity_rows(
         part / FOLDER,
         TripleStore(path=str(part), info=info),
+        (tallied.heads, tallied.tails),
         memory_bytes=options.memory_bytes,
         on_rows=lambda number: index.add(number * _ROW_BYTES),
     )

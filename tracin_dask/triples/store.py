@@ -36,6 +36,7 @@ FORMAT_NAME = "tracin-dask triples"
 SORT_ORDER = "head, relation, tail, train_index"
 SHARD_ROWS = 262_144
 CHUNK_ROWS = 32_768
+TRIPLES, TRAIN_INDEX = "triples", "train_index"
 UNUSED = "unused_entity"
 DUPLICATES, SELF_LOOPS = "duplicates", "self-loops"
 UNUSED_ENTITIES, UNUSED_RELATIONS = "unused entities", "unused relations"
@@ -146,8 +147,8 @@ class TripleStore:
             raise StoreError(f"{self.path}: rows {start}:{stop} of a store with {len(self):,} rows")
         first, last = chunk_range(start, stop, len(self))
         whole = TripleBlock(
-            triples=self._arrays.read("triples", first, last).astype(np.int64),
-            train_index=self._arrays.read("train_index", first, last),
+            triples=self._arrays.read(TRIPLES, first, last).astype(np.int64),
+            train_index=self._arrays.read(TRAIN_INDEX, first, last),
         )
         if self._row_digests is None:
             self._check_ids(whole, first)
@@ -269,14 +270,14 @@ class TripleStore:
         """
         info, arrays = self.info, self._arrays
         expected = {
-            "triples": (info.num_triples, 3),
-            "train_index": (info.num_triples,),
+            TRIPLES: (info.num_triples, 3),
+            TRAIN_INDEX: (info.num_triples,),
             "entity_label": (info.num_entities,),
             "relation_label": (info.num_relations,),
             "entity_name": (info.num_entities,),
             "relation_name": (info.num_relations,),
         }
-        found = {name: arrays.open(name).shape for name in ("triples", "train_index")}
+        found = {name: arrays.open(name).shape for name in (TRIPLES, TRAIN_INDEX)}
         found |= {name: (count_texts(arrays, name),) for name in self._text_names()}
         for name, shape in found.items():
             if shape != expected[name]:

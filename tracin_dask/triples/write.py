@@ -15,22 +15,22 @@ from jaxtyping import Int64
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from tracin_dask.places.place import Place
+from tracin_dask.triples.arrays import find_array
 from tracin_dask.triples.block import TripleBlock, regroup
-from tracin_dask.triples.digests import ROW_DIGEST, RowDigester, numbers_sha256, texts_sha256
+from tracin_dask.triples.digests import ROW_DIGEST, numbers_sha256, texts_sha256
 from tracin_dask.triples.idmap import IdMap, id_maps_sha256
 from tracin_dask.triples.sort import SortedTriples
 from tracin_dask.triples.store import (
     CHUNK_ROWS,
-    DUPLICATES,
     MISSING_ID,
-    SELF_LOOPS,
     SHARD_ROWS,
+    TRAIN_INDEX,
+    TRIPLES,
     UNUSED,
-    UNUSED_ENTITIES,
-    UNUSED_RELATIONS,
     Source,
     StoreInfo,
 )
+from tracin_dask.triples.tally import Tallied, Tally
 from tracin_dask.triples.texts import ENDS, MISSING_BYTE
 
 _OF_BYTES = (2**20, 2**24)
@@ -58,6 +58,10 @@ class StoreTexts:
         }
         return {name: values for name, values in texts.items() if values is not None}
 
+    def tally(self) -> Tally:
+        """Begin to count the rows of this graph."""
+        return Tally(num_entities=len(self.entities), num_relations=len(self.relations))
+
 
 def smallest_integer_type(largest: int) -> np.dtype[Any]:
     """Choose the smallest signed integer type that holds the ids 0 to `largest`."""
@@ -72,30 +76,64 @@ def write_store(
     source: Source,
     skipped: Mapping[str, int],
     on_rows: Callable[[int], object],
-) -> StoreInfo:
+) -> tuple[StoreInfo, Tallied]:
     """Fill an empty directory with a store; `on_rows` gets the number of rows of each written shard."""
+    group = start_store(folder, texts)
+    create_rows(group, triples.num_triples, texts)
+    tally, starts = texts.tally(), itertools.count(step=SHARD_ROWS)
+    for start, block in zip(starts, regroup(triples.blocks, SHARD_ROWS), strict=False):
+        write_rows(group, start, block)
+        tally.add(block)
+        on_rows(len(block))
+    tallied = tally.finish()
+    return finish_store(group, texts, tallied, source=source, skipped=skipped), tallied
+
+
+def start_store(folder: Place, texts: StoreTexts) -> zarr.Group:
+    """Make the group of a store in an empty directory, and write its texts."""
     group = zarr.create_group(folder.zarr_store(), zarr_format=3)
     for name, values in texts.arrays().items():
         write_texts(group, name, values)
-    tally = _write_rows(group, triples, texts, on_rows)
-    unused, of_rows = tally.unused_entities(), tally.row_digests()
+    return group
+
+
+def create_rows(group: zarr.Group, num_triples: int, texts: StoreTexts) -> None:
+    """Make the arrays of all rows, which hold nothing yet."""
+    id_type = smallest_integer_type(max(len(texts.entities), len(texts.relations)) - 1)
+    create_array(group, TRIPLES, (num_triples, 3), id_type, fill_value=MISSING_ID)
+    create_array(group, TRAIN_INDEX, (num_triples,), np.dtype(np.int64), fill_value=MISSING_ID)
+
+
+def write_rows(group: zarr.Group, start: int, block: TripleBlock) -> None:
+    """Write a whole shard of rows, or the last rows; no other process may write the same shard."""
+    for name, rows in ((TRIPLES, block.triples), (TRAIN_INDEX, block.train_index)):
+        array = find_array(group, name)
+        assert array is not None, "the arrays are made first"  # noqa: S101 - an impossible state
+        array[start : start + len(block)] = rows.astype(array.dtype)
+
+
+def finish_store(
+    group: zarr.Group, texts: StoreTexts, tallied: Tallied, *, source: Source, skipped: Mapping[str, int]
+) -> StoreInfo:
+    """Write what is known of the rows, now that all of them are there."""
+    unused = tallied.unused_entities
     _write_unused(group, unused)
-    write_row_digests(group, of_rows)
+    write_row_digests(group, tallied.row_digests)
     maps_sha256 = id_maps_sha256(texts.entities, texts.relations)
-    content = [triples.num_triples, len(texts.entities), len(texts.relations), maps_sha256, *tally.sha256()]
+    content = [tallied.num_triples, len(texts.entities), len(texts.relations), maps_sha256, *tallied.sha256]
     info = StoreInfo(
-        num_triples=triples.num_triples,
+        num_triples=tallied.num_triples,
         num_entities=len(texts.entities),
         num_relations=len(texts.relations),
-        num_distinct_heads=tally.num_distinct_heads,
-        num_distinct_head_relations=tally.num_distinct_head_relations,
-        skipped=dict(skipped),
+        num_distinct_heads=tallied.num_distinct_heads,
+        num_distinct_head_relations=tallied.num_distinct_head_relations,
+        skipped=dict(sorted(skipped.items())),
         source=source,
         id_maps_sha256=maps_sha256,
         fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
-        counts=tally.counts(),
+        counts=tallied.counts(),
         digests={name: texts_sha256(values) for name, values in texts.arrays().items()}
-        | {ROW_DIGEST: numbers_sha256(of_rows), UNUSED: numbers_sha256(unused)},
+        | {ROW_DIGEST: numbers_sha256(tallied.row_digests), UNUSED: numbers_sha256(unused)},
     )
     group.attrs.put(info.attributes())
     return info
@@ -118,22 +156,6 @@ def _write_unused(group: zarr.Group, ids: Int64[np.ndarray, " entity"]) -> None:
 def write_row_digests(group: zarr.Group, digests: Int64[np.ndarray, " chunk"]) -> None:
     """Write the digests of all chunks of rows."""
     create_array(group, ROW_DIGEST, digests.shape, digests.dtype, fill_value=MISSING_ID)[:] = digests
-
-
-def _write_rows(
-    group: zarr.Group, triples: SortedTriples, texts: StoreTexts, on_rows: Callable[[int], object]
-) -> "_Tally":
-    id_type = smallest_integer_type(max(len(texts.entities), len(texts.relations)) - 1)
-    ids = create_array(group, "triples", (triples.num_triples, 3), id_type, fill_value=MISSING_ID)
-    train_index = create_array(group, "train_index", (triples.num_triples,), np.dtype(np.int64), fill_value=MISSING_ID)
-    tally = _Tally(num_entities=len(texts.entities), num_relations=len(texts.relations))
-    starts = itertools.count(step=SHARD_ROWS)
-    for start, block in zip(starts, regroup(triples.blocks, SHARD_ROWS), strict=False):
-        ids[start : start + len(block)] = block.triples.astype(id_type)
-        train_index[start : start + len(block)] = block.train_index
-        tally.add(block)
-        on_rows(len(block))
-    return tally
 
 
 def create_array(
@@ -159,55 +181,3 @@ def create_array(
         compressors=[ZstdCodec(level=1), Crc32cCodec()],
         fill_value=fill_value,
     )
-
-
-class _Tally:
-    """Counts and hashes of the rows, updated block by block in store order."""
-
-    def __init__(self, *, num_entities: int, num_relations: int) -> None:
-        self._is_used_entity = np.zeros(num_entities, dtype=bool)
-        self._is_used_relation = np.zeros(num_relations, dtype=bool)
-        self._num_duplicates = 0
-        self._num_self_loops = 0
-        self.num_distinct_heads = 0
-        self.num_distinct_head_relations = 0
-        self._last = np.full((1, 3), MISSING_ID)
-        self._triples_sha256 = hashlib.sha256()
-        self._train_index_sha256 = hashlib.sha256()
-        self._digester = RowDigester()
-
-    def add(self, block: TripleBlock) -> None:
-        rows = np.concatenate([self._last, block.triples])
-        is_new = rows[1:] != rows[:-1]
-        self.num_distinct_heads += int(is_new[:, 0].sum())
-        self.num_distinct_head_relations += int(is_new[:, :2].any(axis=1).sum())
-        self._num_duplicates += int((~is_new.any(axis=1)).sum())
-        self._last = rows[-1:]
-        heads, relations, tails = block.triples.T
-        self._num_self_loops += int((heads == tails).sum())
-        self._is_used_entity[heads] = self._is_used_entity[tails] = True
-        self._is_used_relation[relations] = True
-        self._triples_sha256.update(np.ascontiguousarray(block.triples, dtype="<i8").data)
-        self._train_index_sha256.update(np.ascontiguousarray(block.train_index, dtype="<i8").data)
-        self._digester.add(block.triples, block.train_index)
-
-    def row_digests(self) -> Int64[np.ndarray, " chunk"]:
-        """Return the digests of all chunks of rows."""
-        return self._digester.finish()
-
-    def unused_entities(self) -> Int64[np.ndarray, " entity"]:
-        """Give the entities that no triple has."""
-        return np.flatnonzero(~self._is_used_entity)
-
-    def counts(self) -> dict[str, int]:
-        """Count what a user may want to know of the triples."""
-        return {
-            DUPLICATES: self._num_duplicates,
-            SELF_LOOPS: self._num_self_loops,
-            UNUSED_ENTITIES: len(self.unused_entities()),
-            UNUSED_RELATIONS: int((~self._is_used_relation).sum()),
-        }
-
-    def sha256(self) -> tuple[str, str]:
-        """Return the hashes of the content, which do not depend on the blocks."""
-        return self._triples_sha256.hexdigest(), self._train_index_sha256.hexdigest()
