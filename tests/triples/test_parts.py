@@ -33,9 +33,8 @@ def assert_parts_are_the_whole(found: TableFormat, num_bytes: int, part_bytes: i
     whole, joined, rows = InvalidLines(), InvalidLines(), []
     expected = rows_of(found, whole)
     for part in cut(num_bytes, part_bytes):
-        invalid, one = InvalidLines(), found.between(part)
-        assert one is not None
-        rows += rows_of(one, invalid, joined.num_lines)
+        invalid = InvalidLines()
+        rows += rows_of(found.at(found.path, part), invalid, joined.num_lines)
         joined = joined.followed_by(invalid)
     assert rows == expected
     assert joined == whole
@@ -62,7 +61,7 @@ def test_a_line_that_is_too_long_for_any_block_is_refused_while_its_end_is_looke
     monkeypatch.setattr(parts_module, "_LONGEST_LINE_BYTES", 1 << 10)
     monkeypatch.setattr(parts_module, "_PIECE_BYTES", 1 << 8)
     path = write("train.txt", "a\tr\tb\n" * 20 + "x" * 4096)
-    part = find_format(place_of(path)).between(Part(start=200, stop=300))
+    part = find_format(place_of(path)).at(place_of(path), Part(start=200, stop=300))
     with pytest.raises(TriplesError, match=r"train.txt: a line has more than 1,048,576 bytes"):
         list(part.tables(InvalidLines()))
 
@@ -70,7 +69,7 @@ def test_a_line_that_is_too_long_for_any_block_is_refused_while_its_end_is_looke
 def test_an_announced_number_is_compared_with_the_lines_of_all_parts(write):
     path = write("train.txt", "3\na\tr\tb\nb\tr\ta\n")
     found = find_format(place_of(path), Shape(columns=("1", "2", "3"), delimiter="\t"))
-    first, second = (found.between(part) for part in cut(path.stat().st_size, 8))
+    first, second = (found.at(found.path, part) for part in cut(path.stat().st_size, 8))
     assert [len(rows_of(part, InvalidLines())) for part in (first, second)] == [1, 1]
     with pytest.raises(TriplesError, match="3 lines are announced, but 2 follow"):
         found.refuse_other_count(2)

@@ -73,9 +73,14 @@ class Delimited:
         if self.part == WHOLE:
             self.refuse_other_count(invalid.num_lines)
 
-    def between(self, part: Part) -> "Delimited":
-        """Read only a part of the file."""
-        return replace(self, part=part)
+    @property
+    def is_lines(self) -> bool:
+        """Return True."""
+        return True
+
+    def at(self, path: Place, part: Part = WHOLE) -> "Delimited":
+        """Read a part of the same file, by another path to it."""
+        return replace(self, path=path, part=part)
 
     def refuse_other_count(self, num_lines: int) -> None:
         """Refuse a file that has not as many lines as it announces; raises as `lines.refuse_other_count`."""

@@ -8,7 +8,7 @@ from tracin_dask.places.place import Place
 from tracin_dask.triples.delimited import find_delimited
 from tracin_dask.triples.lines import BLOCK_BYTES, InvalidLines, Table
 from tracin_dask.triples.opening import OnBytes, head_of
-from tracin_dask.triples.parts import Part
+from tracin_dask.triples.parts import WHOLE, Part
 from tracin_dask.triples.records import PARQUET, find_json_lines, find_parquet
 from tracin_dask.triples.shape import PLAIN, ROLES, Shape
 
@@ -34,8 +34,13 @@ class TableFormat(Protocol):
         """
         ...
 
-    def between(self, part: Part) -> "TableFormat | None":
-        """Read only a part of the file, which is not compressed; None where the format is read as a whole."""
+    @property
+    def is_lines(self) -> bool:
+        """Whether parts of the file can be read on their own, where it is not compressed."""
+        ...
+
+    def at(self, path: Place, part: Part = WHOLE) -> "TableFormat":
+        """Read the same file by another path to it, or a part of it."""
         ...
 
     def refuse_other_count(self, num_lines: int) -> None:

@@ -25,7 +25,8 @@ from tracin_dask.triples.digests import ROW_DIGEST, RowDigester, numbers_sha256,
 from tracin_dask.triples.group_lines import Fault, LineFinder
 from tracin_dask.triples.groups import FORMAT_VERSION, LABELS, GroupInfo, GroupStore, open_groups
 from tracin_dask.triples.idmap import bare_integers
-from tracin_dask.triples.ingest import Meter, StageProgress, disk_explained, file_sha256, no_progress
+from tracin_dask.triples.ingest import Meter, StageProgress, no_progress
+from tracin_dask.triples.ingest_errors import disk_explained, file_sha256
 from tracin_dask.triples.integers import are_ids, maps_of
 from tracin_dask.triples.lines import (
     BLOCK_BYTES,

@@ -1,19 +1,18 @@
 """Ingests a text file of triples into a store: reading, sorting and writing."""
 
-import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from tracin_dask.errors import StoreError, TracInDaskError, TriplesError
-from tracin_dask.places.explained import FULL, why
-from tracin_dask.places.files import exists, read_bytes, sha256_of, write_bytes
+from tracin_dask.errors import TriplesError
+from tracin_dask.places.files import exists, read_bytes, write_bytes
 from tracin_dask.places.part import WRITER
 from tracin_dask.places.place import AnyPath, Place, StoreExistsError
 from tracin_dask.places.registry import place_of
@@ -23,12 +22,13 @@ from tracin_dask.triples.cached import Say, made_once
 from tracin_dask.triples.discover import discover_id_maps
 from tracin_dask.triples.entity_rows import FOLDER, write_entity_rows
 from tracin_dask.triples.idmap import IdMap, Kind, MapColumns, id_map_bytes, read_id_map, say_nothing
+from tracin_dask.triples.ingest_errors import disk_explained, file_sha256
 from tracin_dask.triples.integers import maps_of
 from tracin_dask.triples.lines import BLOCK_BYTES, InvalidLines
 from tracin_dask.triples.names import read_edge_map, read_names
 from tracin_dask.triples.parts import MAX_LINE_BYTES
 from tracin_dask.triples.shape import PLAIN, Shape
-from tracin_dask.triples.sort import KeyLayout, sort_triples
+from tracin_dask.triples.sort import sort_triples
 from tracin_dask.triples.store import FORMAT_VERSION, Source, TripleStore, open_store
 from tracin_dask.triples.suggestions import meant_in
 from tracin_dask.triples.text import TripleText, open_triples
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 StageProgress = Callable[[str, int, int], object]
 """Called with (stage, done, total): bytes of text while reading, rows while writing."""
 
-_ROW_BYTES = 32  # three ids and a train_index in memory
+ROW_BYTES = 32  # three ids and a train_index in memory
 
 
 def no_progress(_stage: str, _done: int, _total: int) -> None:
@@ -95,6 +95,19 @@ class Meter:
         self.progress(self.stage, self.done, self.total)
 
 
+@runtime_checkable
+class Stages(Protocol):
+    """Carries out what takes long in an ingest: in this process, or on workers."""
+
+    def id_maps(self, text: TripleText, options: IngestOptions) -> tuple[IdMap, IdMap]:
+        """Make the maps of entities and relations from a text; raises as `discover_id_maps`."""
+        ...
+
+    def fill(self, part: Place, text: TripleText, texts: StoreTexts, options: IngestOptions) -> None:
+        """Read and sort the triples, and fill an empty folder with their store; raises as `ingest`."""
+        ...
+
+
 def ingest(
     train: AnyPath,
     output: AnyPath,
@@ -102,11 +115,13 @@ def ingest(
     entity_to_id: AnyPath | None = None,
     relation_to_id: AnyPath | None = None,
     options: IngestOptions | None = None,
+    stages: Stages | None = None,
 ) -> TripleStore:
     """Turn a text file of training triples into a store, sorted by (head, relation, tail).
 
     Id maps are used as they are. One that is not given is made from the data and written next to the store as
-    `<store>.entity_to_id.tsv` or `<store>.relation_to_id.tsv`. A failed ingest leaves no store behind.
+    `<store>.entity_to_id.tsv` or `<store>.relation_to_id.tsv`. A failed ingest leaves no store behind. The stages are
+    carried out in this process unless stated.
 
     Raises
     ------
@@ -117,11 +132,15 @@ def ingest(
     """
     target, options = place_of(output), options or IngestOptions()
     _refuse_other_folder(target)
-    return _ingest(input_place(train), target, (entity_to_id, relation_to_id), options)
+    return _ingest(input_place(train), target, (entity_to_id, relation_to_id), options, stages or InProcess())
 
 
 def _ingest(
-    text_file: Place, target: Place, maps: tuple[AnyPath | None, AnyPath | None], options: IngestOptions
+    text_file: Place,
+    target: Place,
+    maps: tuple[AnyPath | None, AnyPath | None],
+    options: IngestOptions,
+    stages: Stages,
 ) -> TripleStore:
     with disk_explained(text_file, target), target.new_folder(overwrite=options.overwrite) as part:
         given = (
@@ -129,9 +148,8 @@ def _ingest(
             _read_map(maps[1], "relation", options),
         )
         text = _text(text_file, given, options)
-        texts, made = _texts(text, given, target, options)
-        with scratch_folder(part) as scratch:
-            _fill(part, text, texts, options, scratch)
+        texts, made = _texts(text, given, target, options, stages)
+        stages.fill(part, text, texts, options)
         for path, id_map in made.items():
             write_bytes(path, id_map_bytes(id_map))
     return open_store(target)
@@ -179,7 +197,7 @@ def ingest_cached(
         output,
         open_store,
         lambda overwrite: _ingest(
-            place_of(train), output, (entity_to_id, relation_to_id), replace(options, overwrite=overwrite)
+            place_of(train), output, (entity_to_id, relation_to_id), replace(options, overwrite=overwrite), InProcess()
         ),
         say,
     )
@@ -201,14 +219,17 @@ def _input(path: AnyPath | None) -> Place | None:
 
 
 def _texts(
-    text: TripleText, given: tuple[IdMap | None, IdMap | None], output: Place, options: IngestOptions
+    text: TripleText,
+    given: tuple[IdMap | None, IdMap | None],
+    output: Place,
+    options: IngestOptions,
+    stages: Stages,
 ) -> tuple[StoreTexts, dict[Place, IdMap]]:
     """Read or make the id maps and names; return maps that were made with the paths to write them to."""
     made: dict[Place, IdMap] = {}
     entities, relations = given
     if entities is None or relations is None:
-        meter = Meter(options.progress, "reading labels", text.path.num_bytes())
-        found_entities, found_relations = discover_id_maps(text, lambda data: meter.add(len(data)))
+        found_entities, found_relations = stages.id_maps(text, options)
         if entities is None:
             entities = made[id_map_path(output, "entity")] = found_entities
         if relations is None:
@@ -239,75 +260,74 @@ def _refuse_other_map(made: Mapping[Place, IdMap]) -> None:
             )
 
 
-def _fill(part: Place, text: TripleText, texts: StoreTexts, options: IngestOptions, scratch: Path) -> None:
-    """Read, sort and write; the store is written only after the whole text was found valid."""
-    invalid, digest, size_bytes = InvalidLines(), hashlib.sha256(), text.path.num_bytes()
-    meter = Meter(options.progress, "reading triples", size_bytes)
+class InProcess:
+    """Carries out the stages in this process, one after the other."""
 
-    def on_bytes(data: bytes) -> None:
-        digest.update(data)
-        meter.add(len(data))
+    def id_maps(self, text: TripleText, options: IngestOptions) -> tuple[IdMap, IdMap]:
+        """Read the text once for its labels."""
+        meter = Meter(options.progress, "reading labels", text.path.num_bytes())
+        return discover_id_maps(text, lambda data: meter.add(len(data)))
 
-    triples = sort_triples(
-        text.blocks(texts.entities, texts.relations, invalid=invalid, on_bytes=on_bytes),
-        KeyLayout(num_entities=len(texts.entities), num_relations=len(texts.relations)),
-        memory_bytes=options.memory_bytes,
-        scratch=scratch,
-    )
-    if not options.skip_invalid:
-        hint = ", or pass --skip-invalid to leave such lines out and have them counted"
-        text.refuse(invalid, hint=hint, explain=partial(meant_in, texts))
-    if not triples.num_triples:
-        raise TriplesError(
-            f"{text.path}: no triples in {size_bytes:,} bytes ({invalid.counts.total():,} lines skipped); "
-            "expected lines of `head TAB relation TAB tail`"
+    def fill(self, part: Place, text: TripleText, texts: StoreTexts, options: IngestOptions) -> None:
+        """Read, sort and write; the store is written only after the whole text was found valid."""
+        invalid, digest = InvalidLines(), hashlib.sha256()
+        meter = Meter(options.progress, "reading triples", text.path.num_bytes())
+
+        def on_bytes(data: bytes) -> None:
+            digest.update(data)
+            meter.add(len(data))
+
+        with scratch_folder(part) as scratch:
+            triples = sort_triples(
+                text.blocks(texts.entities, texts.relations, invalid=invalid, on_bytes=on_bytes),
+                texts.key_layout,
+                memory_bytes=options.memory_bytes,
+                scratch=scratch,
+            )
+            refuse_unusable(text, texts, triples.num_triples, invalid, options)
+            rows = Meter(options.progress, "writing store", triples.num_triples * ROW_BYTES)
+            info, tallied = write_store(
+                part,
+                triples,
+                texts,
+                source=source_of(text, digest.hexdigest()),
+                skipped=invalid.counts,
+                on_rows=lambda number: rows.add(number * ROW_BYTES),
+            )
+        index = Meter(options.progress, "indexing entities", triples.num_triples * ROW_BYTES)
+        write_entity_rows(
+            part / FOLDER,
+            TripleStore(path=str(part), info=info),
+            (tallied.heads, tallied.tails),
+            memory_bytes=options.memory_bytes,
+            on_rows=lambda number: index.add(number * ROW_BYTES),
         )
-    source = Source(
-        name=text.path.name, size_bytes=size_bytes, sha256=digest.hexdigest(), read_as=text.format.description
-    )
-    rows = Meter(options.progress, "writing store", triples.num_triples * _ROW_BYTES)
-    info, tallied = write_store(
-        part,
-        triples,
-        texts,
-        source=source,
-        skipped=invalid.counts,
-        on_rows=lambda number: rows.add(number * _ROW_BYTES),
-    )
-    index = Meter(options.progress, "indexing entities", triples.num_triples * _ROW_BYTES)
-    write_entity_rows(
-        part / FOLDER,
-        TripleStore(path=str(part), info=info),
-        (tallied.heads, tallied.tails),
-        memory_bytes=options.memory_bytes,
-        on_rows=lambda number: index.add(number * _ROW_BYTES),
-    )
 
 
-@contextlib.contextmanager
-def disk_explained(train: Place, output: Place) -> Iterator[None]:
-    """Explain errors of an output path; for a full disk, with the free bytes and the bytes of store and sort.
+def refuse_unusable(
+    text: TripleText, texts: StoreTexts, num_triples: int, invalid: InvalidLines, options: IngestOptions
+) -> None:
+    """Refuse a text that has lines that cannot be used, unless these are skipped, or that has no triple.
 
     Raises
     ------
-    StoreError
-        In place of the file system's error.
+    TriplesError
+        With the first such lines, and their number by kind.
     """
-    free_bytes: int | None = None
-    try:
-        free_bytes = output.free_bytes()
-        yield
-    except TracInDaskError:
-        raise
-    except OSError as error:
-        if error.errno not in FULL:
-            raise StoreError(f"{output}: cannot be written: {why(error)}") from error
-        found = "" if free_bytes is None else f"{free_bytes:,} bytes were free, "
-        needed_bytes = 2 * train.num_bytes()
-        raise StoreError(
-            f"{output}: the disk is full: {found}up to {needed_bytes:,} are needed; "
-            "no store was left behind; make room or choose another output"
-        ) from error
+    if not options.skip_invalid:
+        hint = ", or pass --skip-invalid to leave such lines out and have them counted"
+        text.refuse(invalid, hint=hint, explain=partial(meant_in, texts))
+    if not num_triples:
+        raise TriplesError(
+            f"{text.path}: no triples in {text.path.num_bytes():,} bytes ({invalid.counts.total():,} lines skipped); "
+            "expected lines of `head TAB relation TAB tail`"
+        )
+
+
+def source_of(text: TripleText, sha256: str) -> Source:
+    """Describe the text that a store is made from."""
+    path = text.path
+    return Source(name=path.name, size_bytes=path.num_bytes(), sha256=sha256, read_as=text.format.description)
 
 
 def _content_key(
@@ -317,19 +337,3 @@ def _content_key(
     stated = (options.labels, options.ids, options.map_columns, options.skip_invalid, options.shape.identity)
     key = [FORMAT_VERSION, *stated, *map(file_sha256, files)]
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-
-
-def file_sha256(path: AnyPath | None) -> str | None:
-    """Hash the content of a file, if one is given.
-
-    Raises
-    ------
-    TriplesError
-        If it cannot be read.
-    """
-    if path is None:
-        return None
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise TriplesError(f"{path}: cannot be read: {error.strerror}; check the path") from error

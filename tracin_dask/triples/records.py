@@ -66,9 +66,14 @@ class JsonLines:
             invalid.num_lines += block.num_lines
             yield self._read(block, invalid)
 
-    def between(self, part: Part) -> "JsonLines":
-        """Read only a part of the file."""
-        return replace(self, part=part)
+    @property
+    def is_lines(self) -> bool:
+        """Return True."""
+        return True
+
+    def at(self, path: Place, part: Part = WHOLE) -> "JsonLines":
+        """Read a part of the same file, by another path to it."""
+        return replace(self, path=path, part=part)
 
     def refuse_other_count(self, num_lines: int) -> None:
         """Do nothing: these files announce no number."""
@@ -190,8 +195,14 @@ class Parquet:
                 "read; write it again"
             )
 
-    def between(self, part: Part) -> None:
-        """Return None: it is read as a whole."""
+    @property
+    def is_lines(self) -> bool:
+        """Return False: it is read as a whole."""
+        return False
+
+    def at(self, path: Place, part: Part = WHOLE) -> "Parquet":  # noqa: ARG002 - the signature of a format; there are no parts
+        """Read the same file by another path to it."""
+        return replace(self, path=path)
 
     def refuse_other_count(self, num_lines: int) -> None:
         """Do nothing: reading compares the rows with their number."""

@@ -83,25 +83,27 @@ def sort_triples(
         A directory for runs that do not fit; it must stay until the sorted blocks are taken.
     """
     runs: list[Run] = []
-    pending: list[KeyedRows] = []
     max_rows = memory_bytes // SORT_BYTES_PER_ROW
     sample_rows = max(1, min(SAMPLE_ROWS, max_rows // _SAMPLES_OF_MEMORY))
+    for rows, is_last in sorted_parts(blocks, layout, max_rows):
+        if is_last and not runs:
+            return SortedTriples(num_triples=len(rows), blocks=_unpack(iter([rows]), layout))
+        runs.append(write_run(place_of(scratch / f"{len(runs)}.rows"), rows, sample_rows))
+    if not runs:
+        return SortedTriples(num_triples=0, blocks=iter([]))
+    joined = SortedRuns.of(runs, sample_rows)
+    return SortedTriples(num_triples=len(joined), blocks=_unpack(_merged(joined, max_rows), layout))
 
-    def spill() -> None:
-        runs.append(write_run(place_of(scratch / f"{len(runs)}.rows"), sort_rows(pending), sample_rows))
 
-    num_triples = 0
+def sorted_parts(blocks: Iterable[TripleBlock], layout: KeyLayout, max_rows: int) -> Iterator[tuple[KeyedRows, bool]]:
+    """Sort so many rows at a time, or a single block, and tell with each part whether it is the last one."""
+    pending: list[KeyedRows] = []
     for block in filter(len, blocks):
         if pending and sum(map(len, pending)) + len(block) > max_rows:
-            spill()
+            yield sort_rows(pending), False
         pending.append(KeyedRows(keys=layout.pack(block.triples), train_index=block.train_index))
-        num_triples += len(block)
-    if not runs:
-        merged = iter([sort_rows(pending)] if pending else [])
-    else:
-        spill()
-        merged = _merged(SortedRuns.of(runs, sample_rows), max_rows)
-    return SortedTriples(num_triples=num_triples, blocks=_unpack(merged, layout))
+    if pending:
+        yield sort_rows(pending), True
 
 
 def _merged(runs: SortedRuns, max_rows: int) -> Iterator[KeyedRows]:

@@ -19,7 +19,7 @@ from tracin_dask.triples.arrays import find_array
 from tracin_dask.triples.block import TripleBlock, regroup
 from tracin_dask.triples.digests import ROW_DIGEST, numbers_sha256, texts_sha256
 from tracin_dask.triples.idmap import IdMap, id_maps_sha256
-from tracin_dask.triples.sort import SortedTriples
+from tracin_dask.triples.sort import KeyLayout, SortedTriples
 from tracin_dask.triples.store import (
     CHUNK_ROWS,
     MISSING_ID,
@@ -57,6 +57,11 @@ class StoreTexts:
             "relation_name": self.relation_names,
         }
         return {name: values for name, values in texts.items() if values is not None}
+
+    @property
+    def key_layout(self) -> KeyLayout:
+        """How triples of this graph are packed into keys."""
+        return KeyLayout(num_entities=len(self.entities), num_relations=len(self.relations))
 
     def tally(self) -> Tally:
         """Begin to count the rows of this graph."""
