@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from tracin_dask.cli.options.numbers import WholeNumber
 from tracin_dask.cli.options.sections import with_options
 from tracin_dask.cli.options.shape import ShapeFlags, shape_options
 from tracin_dask.cli.options.talk import TALK_OPTIONS
 from tracin_dask.cli.options.targets import TARGET
 from tracin_dask.cli.options.values import FILE, ByteSize, PykeenDataset, TrainingTriples
+from tracin_dask.limits import MOST_WORKERS
 from tracin_dask.places.place import Place
 
 if TYPE_CHECKING:
@@ -29,6 +31,10 @@ class IngestArguments(ShapeFlags):
     entity_names: Place | None
     edge_map: Place | None
     memory: int
+    cluster: str | None
+    workers: int | None
+    memory_per_worker: int | None
+    scratch: Place | None
     overwrite: bool
 
 
@@ -57,7 +63,20 @@ class IngestArguments(ShapeFlags):
     type=ByteSize(),
     default="1GiB",
     show_default=True,
-    help="Memory for sorting; larger graphs are sorted on disk.",
+    help="Memory for sorting; larger graphs are sorted on disk. With --cluster: of each worker, at most half of it.",
+)
+@click.option(
+    "--cluster",
+    metavar="WHERE",
+    help="Let workers read, sort and write: auto or local (this machine); a file (.yaml, see `tracin-dask cluster "
+    "init`); tcp://HOST:PORT; or a scheduler file (.json). All must see TRAIN and the store. [default: this process]",
+)
+@click.option("--workers", type=WholeNumber(most=MOST_WORKERS), help="With --cluster: workers on this machine.")
+@click.option("--memory-per-worker", type=ByteSize(), help="With --cluster: memory of each worker, e.g. 4GiB.")
+@click.option(
+    "--scratch",
+    type=TARGET,
+    help="With --cluster: folder for sorted rows that all workers share, 16 bytes per triple. [default: the store's]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing store.")
 @with_options(*TALK_OPTIONS)
@@ -73,6 +92,9 @@ def command(**options: Unpack[IngestArguments]) -> None:
     TRAIN may also be a folder training_triples that PyKEEN wrote, or pykeen:DATASET, a dataset of PyKEEN;
     pykeen:DATASET+inverses adds its inverse triples. They have id maps of their own.
 
+    With --cluster, each worker reads a part of TRAIN, and all write the same store as one process would, bit for bit.
+    A compressed file is read by one of them.
+
     A malformed line, or a label that is not in the id maps, stops the command. The message shows the first few such
     lines and their number by kind.
 
@@ -81,6 +103,7 @@ def command(**options: Unpack[IngestArguments]) -> None:
       tracin-dask ingest train.txt --entity-to-id node_dict.txt --relation-to-id rel_dict.txt -o graph.zarr
       tracin-dask ingest train.txt -o graph.zarr          (makes id maps next to graph.zarr)
       tracin-dask ingest kg.csv --columns x_index,relation,y_index --delimiter , -o graph.zarr
+      tracin-dask ingest /shared/train.txt --cluster slurm.yaml --memory 4GiB -o /shared/graph.zarr
     """
     from tracin_dask.cli.actions.ingest import write_store  # noqa: PLC0415 - Zarr is slow to import
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tracin_dask.places.lock import hold, locked_file
-from tracin_dask.places.place import BusyError, StoreExistsError
+from tracin_dask.places.place import BusyError, Place, StoreExistsError
 from tracin_dask.places.target import is_stream, refuse_device, stream
 
 PART_SUFFIX = ".part"
@@ -81,6 +81,13 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
             raise
     (path / WRITER).unlink(missing_ok=True)
+
+
+def delete_cut_off_files(folder: Place) -> None:
+    """Delete what processes that were killed left of files of Zarr, which get their names when they are whole."""
+    local = folder.local_path()
+    for file in local.rglob("*.partial") if local is not None else ():
+        file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tracin_dask.errors import ConfigError
+from tracin_dask.places.files import locked_file
 from tracin_dask.places.place import Place
 
 _MOST_BYTES_OF_SOCKETS_FOLDER = 75
@@ -29,6 +30,37 @@ def scratch_folder(beneath: Place) -> Iterator[Path]:
     scratch.mkdir()
     yield scratch
     shutil.rmtree(scratch)
+
+
+@contextlib.contextmanager
+def shared_scratch(folder: Place) -> Iterator[Place]:
+    """Give an empty folder of files that other machines see, too; it is deleted afterwards.
+
+    What an interrupted process left there is deleted first.
+
+    Raises
+    ------
+    BusyError
+        If another process uses it.
+    """
+    folder.parent.make_folder()
+    with locked_file(folder):
+        _delete(folder)
+        folder.make_folder()
+        try:
+            yield folder
+        except BaseException:
+            with contextlib.suppress(OSError):  # tasks may still write; the next use deletes that
+                _delete(folder)
+            raise
+        _delete(folder)
+
+
+def _delete(folder: Place) -> None:
+    for file in folder.find("*"):
+        file.delete()
+    if folder.is_folder():
+        folder.delete()
 
 
 def check_room_for_sockets(what: str) -> None:

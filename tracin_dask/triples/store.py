@@ -37,6 +37,7 @@ SORT_ORDER = "head, relation, tail, train_index"
 SHARD_ROWS = 262_144
 CHUNK_ROWS = 32_768
 TRIPLES, TRAIN_INDEX = "triples", "train_index"
+ENTITY_LABEL, RELATION_LABEL = "entity_label", "relation_label"
 UNUSED = "unused_entity"
 DUPLICATES, SELF_LOOPS = "duplicates", "self-loops"
 UNUSED_ENTITIES, UNUSED_RELATIONS = "unused entities", "unused relations"
@@ -173,12 +174,12 @@ class TripleStore:
     @cached_property
     def entities(self) -> IdMap:
         """The labels of the entities."""
-        return IdMap(labels=self._texts("entity_label"))
+        return IdMap(labels=self._texts(ENTITY_LABEL))
 
     @cached_property
     def relations(self) -> IdMap:
         """The labels of the relations."""
-        return IdMap(labels=self._texts("relation_label"))
+        return IdMap(labels=self._texts(RELATION_LABEL))
 
     @cached_property
     def entity_names(self) -> pa.StringArray | None:
@@ -222,7 +223,7 @@ class TripleStore:
 
     def _text_names(self) -> list[str]:
         """Name the arrays of texts; names of entities and relations are optional."""
-        names = ["entity_label", "relation_label", "entity_name", "relation_name"]
+        names = [ENTITY_LABEL, RELATION_LABEL, "entity_name", "relation_name"]
         if self.info.digests:
             return [name for name in names if name in self.info.digests]
         with damage_explained(self.path, "damaged", AGAIN):
@@ -272,8 +273,8 @@ class TripleStore:
         expected = {
             TRIPLES: (info.num_triples, 3),
             TRAIN_INDEX: (info.num_triples,),
-            "entity_label": (info.num_entities,),
-            "relation_label": (info.num_relations,),
+            ENTITY_LABEL: (info.num_entities,),
+            RELATION_LABEL: (info.num_relations,),
             "entity_name": (info.num_entities,),
             "relation_name": (info.num_relations,),
         }

@@ -22,7 +22,9 @@ from tracin_dask.triples.idmap import IdMap, id_maps_sha256
 from tracin_dask.triples.sort import KeyLayout, SortedTriples
 from tracin_dask.triples.store import (
     CHUNK_ROWS,
+    ENTITY_LABEL,
     MISSING_ID,
+    RELATION_LABEL,
     SHARD_ROWS,
     TRAIN_INDEX,
     TRIPLES,
@@ -51,8 +53,8 @@ class StoreTexts:
     def arrays(self) -> dict[str, pa.StringArray]:
         """Name the string arrays of the store."""
         texts = {
-            "entity_label": self.entities.labels,
-            "relation_label": self.relations.labels,
+            ENTITY_LABEL: self.entities.labels,
+            RELATION_LABEL: self.relations.labels,
             "entity_name": self.entity_names,
             "relation_name": self.relation_names,
         }

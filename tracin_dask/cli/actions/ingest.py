@@ -2,7 +2,9 @@
 
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from tracin_dask.cli.actions.training_sources import (
     MAPS,
     PYKEENS_ORDER,
     SHAPE,
+    is_given,
     kind_of,
     refuse_options_of_text,
     training_text,
@@ -23,12 +26,17 @@ from tracin_dask.cli.actions.training_sources import (
 from tracin_dask.cli.ingest import IngestArguments
 from tracin_dask.cli.say import is_quiet, say, say_written
 from tracin_dask.cli.stopping import keeping
+from tracin_dask.errors import ConfigError
 from tracin_dask.places.place import Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.stream import Stream
+from tracin_dask.resources import WorkerOptions
 from tracin_dask.triples.idmap import Kind, bare_integers
 from tracin_dask.triples.ingest import StageProgress, id_map_path, ingest
 from tracin_dask.triples.store import TripleStore
+
+_OF_WORKERS = ("workers", "memory_per_worker", "scratch")
+"""Options that only an ingest on workers has."""
 
 
 def write_store(options: IngestArguments) -> None:
@@ -59,15 +67,29 @@ def _written(options: IngestArguments) -> list[Place]:
 
 
 def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
-    refuse_options_of_text(options, options["train"], (*MAPS, *INTEGERS, "skip_invalid", *SHAPE))
+    refuse_options_of_text(options, options["train"], (*MAPS, *INTEGERS, "skip_invalid", *SHAPE, "cluster"))
+    given = [f"--{name.replace('_', '-')}" for name in _OF_WORKERS if is_given(name, options[name])]
+    if given and options["cluster"] is None:
+        raise ConfigError(f"{', '.join(given)}: only with --cluster, which says where the workers are")
     with training_text(options, progress) as text:
-        return ingest(
+        read = replace(text.options, overwrite=options["overwrite"], memory_bytes=options["memory"])
+        carry_out = ingest if options["cluster"] is None else _on(options["cluster"], options)
+        return carry_out(
             text.train,
             options["output"],
             entity_to_id=text.entity_to_id,
             relation_to_id=text.relation_to_id,
-            options=replace(text.options, overwrite=options["overwrite"], memory_bytes=options["memory"]),
+            options=read,
         )
+
+
+def _on(cluster: str, options: IngestArguments) -> Callable[..., TripleStore]:
+    """Give the ingest on workers."""
+    from tracin_dask.clusters.parse import parse_cluster  # noqa: PLC0415 - Dask is slow to import
+    from tracin_dask.launch.ingest import IngestPlace, ingest_on  # noqa: PLC0415 - Dask is slow to import
+
+    asked = WorkerOptions(workers=options["workers"], memory_per_worker=options["memory_per_worker"])
+    return partial(ingest_on, IngestPlace(cluster=parse_cluster(cluster), workers=asked, scratch=options["scratch"]))
 
 
 def _next_command(store: TripleStore, options: IngestArguments) -> str:

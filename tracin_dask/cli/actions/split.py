@@ -17,7 +17,7 @@ from tracin_dask.places.files import exists
 from tracin_dask.places.place import Place, StoreExistsError
 from tracin_dask.triples.block import TripleBlock
 from tracin_dask.triples.idmap import IdMap
-from tracin_dask.triples.ingest import disk_explained
+from tracin_dask.triples.ingest_errors import disk_explained
 from tracin_dask.triples.preparing.kept import distinct_kept, explained_by_line, read_kept
 from tracin_dask.triples.preparing.lines_out import refuse_line_marks
 from tracin_dask.triples.preparing.split import Split, SplitOptions, UntrainedError, split_graph
