@@ -11,7 +11,7 @@ from typing import TypedDict, Unpack
 import click
 from simulated_cluster.hosts import simulated_cluster
 from simulated_cluster.measure import Figures, measured_run, planned
-from simulated_cluster.sizes import Sizes, prepared_run
+from simulated_cluster.sizes import Sizes, prepared_run, write_files
 from simulated_cluster.work import SimulatedWork
 
 
@@ -29,6 +29,7 @@ class Options(TypedDict):
     task_rows: int | None
     processes: int
     output: Path | None
+    files: Path | None
 
 
 _COUNT = click.IntRange(min=1)
@@ -50,6 +51,11 @@ _COUNT = click.IntRange(min=1)
 @click.option("--task-rows", type=_COUNT, help="Triples of a task, instead of what the plan chooses.")
 @click.option("--processes", type=_COUNT, default=4, help="Processes that share the simulated workers.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures as JSON, too.")
+@click.option(
+    "--files",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Only write graph.zarr, model.pt and test.txt of these sizes here, for `tracin-dask plan`; no row exists.",
+)
 def command(**options: Unpack[Options]) -> None:
     """Simulate a run on many workers on this machine, and measure what its orchestration costs.
 
@@ -57,6 +63,10 @@ def command(**options: Unpack[Options]) -> None:
     gives an outcome of real size. Everything shares this machine's CPUs, so look at the machine's CPU share: above
     0.9 or so, the figures are those of the machine and not of the scheduler.
     """
+    if options["files"] is not None:
+        options["files"].mkdir(parents=True)
+        write_files(_sizes(options), options["files"])
+        return
     with tempfile.TemporaryDirectory() as name:
         figures = simulate(options, Path(name))
     show(figures)
@@ -66,13 +76,7 @@ def command(**options: Unpack[Options]) -> None:
 
 def simulate(options: Options, folder: Path) -> Figures:
     """Make the run and the cluster, and measure the one on the other."""
-    sizes = Sizes(
-        num_triples=options["triples"],
-        num_tests=options["tests"],
-        top_k=options["top_k"],
-        embedding_dim=options["embedding_dim"],
-    )
-    prepared = prepared_run(sizes, folder)
+    prepared = prepared_run(_sizes(options), folder)
     plan = planned(prepared, options["workers"], options["task_rows"])
     work = SimulatedWork(
         triples_per_second=options["triples_per_second"] or plan.num_triples / plan.worker_seconds,
@@ -84,6 +88,15 @@ def simulate(options: Options, folder: Path) -> Figures:
     with simulated_cluster(options["workers"], num_processes, folder) as cluster:
         click.echo(f"{options['workers']} workers started in {time.perf_counter() - started:.1f} s", err=True)
         return measured_run(prepared, plan, work, cluster, folder)
+
+
+def _sizes(options: Options) -> Sizes:
+    return Sizes(
+        num_triples=options["triples"],
+        num_tests=options["tests"],
+        top_k=options["top_k"],
+        embedding_dim=options["embedding_dim"],
+    )
 
 
 def statement(figures: Figures) -> dict[str, float]:

@@ -37,6 +37,10 @@ class Figures:
     tasks: int
     task_rows: int
     groups: int
+    plan_seconds: float
+    """CPU seconds of planning: choosing tasks, and cutting the rows into them."""
+    record_bytes: int
+    """Of the records of all groups, on disk at the end."""
     graph_messages: int
     graph_bytes: int
     submit_seconds: float
@@ -95,13 +99,15 @@ def measured_run(
     cluster.on_hosts(work.install, simulated)
     cluster.on_hosts(work.take_finished)
     idle = _idle_shares(cluster)
+    plan_seconds = _plan_seconds(prepared, plan)
+    records = folder / "records"
     progress = _Calls()
     with _messages(cluster.client) as messages:
         asked = time.time()
         of_client(cluster.client)
         before, started = _cpu_seconds(cluster), time.time()
         psutil.cpu_percent()
-        execution = Execution(resources=plan.resources, record_directory=folder / "records", progress=progress)
+        execution = Execution(resources=plan.resources, record_directory=records, progress=progress)
         result = carry_out(prepared, plan, client=cluster.client, execution=execution)
         ended, machine = time.time(), psutil.cpu_percent() / 100
     used = _cpu_seconds(cluster) - before
@@ -116,6 +122,8 @@ def measured_run(
         tasks=len(intervals),
         task_rows=plan.task_rows,
         groups=sum(1 for _ in plan.groups()),
+        plan_seconds=plan_seconds,
+        record_bytes=sum(file.stat().st_size for file in records.iterdir()),
         graph_messages=len(messages.sizes),
         graph_bytes=sum(messages.sizes),
         submit_seconds=messages.seconds,
@@ -136,6 +144,13 @@ def measured_run(
         machine_cpu_share=machine,
         others_cpu_share=machine - used.total / (ended - started) / (os.cpu_count() or 1),
     )
+
+
+def _plan_seconds(prepared: PreparedRun, plan: Plan) -> float:
+    started = time.process_time()
+    make_plan(prepared.model_config, prepared.workload, prepared.config, plan.resources)
+    list(plan.groups())
+    return time.process_time() - started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

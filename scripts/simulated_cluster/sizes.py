@@ -1,19 +1,19 @@
-"""A prepared run of any size without its data: a tiny store that states another number of triples."""
+"""A prepared run of any size without its data: a store whose rows are missing, a checkpoint, and test triples."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-import tracin_dask
+from simulated_cluster.sparse_store import sparse_store
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 from tracin_dask.runs.config import RunConfig
 from tracin_dask.runs.prepare import PreparedRun, prepare
+from tracin_dask.triples.store import TripleStore
 
 NUM_ENTITIES, NUM_RELATIONS = 1_000, 20
-TRIPLES_PER_HEAD, TRIPLES_PER_PAIR = 60, 6
 IMAGE_HEIGHT = 4
 
 
@@ -29,31 +29,34 @@ class Sizes:
 
 def prepared_run(sizes: Sizes, folder: Path) -> PreparedRun:
     """Prepare a run that has these sizes for the planner and for the driver; only its rows do not exist."""
+    files = write_files(sizes, folder)
+    config = RunConfig.of(top_k=sizes.top_k, device="cpu", audit=0)
+    return prepare(
+        files.store, load_conve(files.model), np.loadtxt(files.tests, dtype=np.int64, ndmin=2), config=config
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The inputs of a run without rows."""
+
+    store: TripleStore
+    model: Path
+    tests: Path
+    """Lines of ids."""
+
+
+def write_files(sizes: Sizes, folder: Path) -> Files:
+    """Write a store without rows, a checkpoint, and test triples."""
+    counts = {"num_entities": NUM_ENTITIES, "num_relations": NUM_RELATIONS}
     random = np.random.default_rng(0)
     triples = random.integers((NUM_ENTITIES, NUM_RELATIONS, NUM_ENTITIES), size=(sizes.num_tests, 3))
-    np.savetxt(folder / "train.txt", triples[:1], fmt="%d", delimiter="\t")
-    maps = {f"{kind}_to_id": _id_map(folder, kind, n) for kind, n in _COUNTS.items()}
-    store = tracin_dask.ingest(folder / "train.txt", folder / "graph.zarr", **maps)
-    checkpoint = load_conve(_checkpoint(folder / "model.pt", sizes.embedding_dim))
-    prepared = prepare(store, checkpoint, triples, config=RunConfig.of(top_k=sizes.top_k, device="cpu", audit=0))
-    info = replace(
-        store.info,
-        num_triples=sizes.num_triples,
-        num_distinct_heads=max(1, sizes.num_triples // TRIPLES_PER_HEAD),
-        num_distinct_head_relations=max(1, sizes.num_triples // TRIPLES_PER_PAIR),
+    np.savetxt(folder / "test.txt", triples, fmt="%d", delimiter="\t")
+    return Files(
+        store=sparse_store(folder / "graph.zarr", num_triples=sizes.num_triples, **counts),
+        model=_checkpoint(folder / "model.pt", sizes.embedding_dim),
+        tests=folder / "test.txt",
     )
-    stated = replace(store, info=info)
-    vars(stated).update(entities=store.entities, relations=store.relations)  # read before it states another number
-    return replace(prepared, store=stated)
-
-
-_COUNTS = {"entity": NUM_ENTITIES, "relation": NUM_RELATIONS}
-
-
-def _id_map(folder: Path, kind: str, count: int) -> Path:
-    path = folder / f"{kind}_to_id.tsv"
-    path.write_text("".join(f"{kind} {number}\t{number}\n" for number in range(count)))
-    return path
 
 
 def _checkpoint(path: Path, dim: int) -> Path:
