@@ -2,9 +2,10 @@
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -68,9 +69,8 @@ def _written(options: IngestArguments) -> list[Place]:
 
 def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
     refuse_options_of_text(options, options["train"], (*MAPS, *INTEGERS, "skip_invalid", *SHAPE, "cluster"))
-    given = [f"--{name.replace('_', '-')}" for name in _OF_WORKERS if is_given(name, options[name])]
-    if given and options["cluster"] is None:
-        raise ConfigError(f"{', '.join(given)}: only with --cluster, which says where the workers are")
+    if options["cluster"] is None:
+        _refuse_options_of_workers(options)
     with training_text(options, progress) as text:
         read = replace(text.options, overwrite=options["overwrite"], memory_bytes=options["memory"])
         carry_out = ingest if options["cluster"] is None else _on(options["cluster"], options)
@@ -81,6 +81,12 @@ def _ingest(options: IngestArguments, progress: StageProgress) -> TripleStore:
             relation_to_id=text.relation_to_id,
             options=read,
         )
+
+
+def _refuse_options_of_workers(options: Mapping[str, Any]) -> None:
+    given = [f"--{name.replace('_', '-')}" for name in _OF_WORKERS if is_given(name, options[name])]
+    if given:
+        raise ConfigError(f"{', '.join(given)}: only with --cluster, which says where the workers are")
 
 
 def _on(cluster: str, options: IngestArguments) -> Callable[..., TripleStore]:
