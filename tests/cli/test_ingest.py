@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from tracin_dask.cli.ingest import command
 from tracin_dask.cli.main import main
-from tracin_dask.errors import TriplesError
+from tracin_dask.errors import ConfigError, TriplesError
 from tracin_dask.triples.store import open_store
 
 
@@ -104,3 +104,19 @@ def test_the_summary_says_that_integers_were_taken_for_ids(tool, tmp_path, text,
     (tmp_path / "train.txt").write_text(text)
     said = tool("ingest", tmp_path / "train.txt", *words, "-o", tmp_path / "graph.zarr").output
     assert ("all are integers, taken for ids (--labels: they are labels)" in said) == is_said
+
+
+@pytest.mark.parametrize("option", [("--scratch", "s"), ("--workers", "2"), ("--memory-per-worker", "1GiB")])
+def test_options_of_workers_need_a_cluster(option):
+    with pytest.raises(ConfigError, match=f"^{option[0]}: only with --cluster"):
+        run("train.txt", "-o", "graph.zarr", *option)
+
+
+def test_workers_cannot_ingest_a_dataset_of_pykeen():
+    with pytest.raises(ConfigError, match="--cluster: only for a text file; pykeen:nations has ids"):
+        run("pykeen:nations", "-o", "graph.zarr", "--cluster", "local")
+
+
+def test_a_cluster_that_is_not_known_is_refused_before_the_text_is_read():
+    with pytest.raises(ConfigError, match="unknown cluster 'moon'"):
+        run("train.txt", "-o", "graph.zarr", "--cluster", "moon")

@@ -1,6 +1,7 @@
 """A text that workers ingest gives the store of one process, byte for byte, and the same messages."""
 
 import bz2
+import contextlib
 import functools
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import dask
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -177,6 +179,7 @@ def test_unknown_labels_are_named_with_their_lines(threads, tmp_path):
     assert message(lambda: ingest_on(threads, train, tmp_path / "g.zarr", **maps)) == expected
 
 
+@pytest.mark.fault("a worker does not see the text of an ingest", promised="one message that names the worker")
 def test_a_worker_that_does_not_see_the_files_is_named(threads, tmp_path, monkeypatch):
     (tmp_path / "train.txt").write_text("a\tr\tb\n")
     monkeypatch.setattr(ingest_module, "why_unusable", lambda *_: "does not see them")
@@ -187,6 +190,7 @@ def test_a_worker_that_does_not_see_the_files_is_named(threads, tmp_path, monkey
     assert "the folder" in why_unusable(place_of(tmp_path / "train.txt"), 6, place_of(tmp_path / "scratch" / "mark"))
 
 
+@pytest.mark.fault("too little memory for the text of an ingest on workers", promised="one message, before any work")
 def test_too_little_memory_for_a_text_is_refused_before_it_is_read(threads, tmp_path):
     (tmp_path / "train.txt").write_text(numbered(300))
     with pytest.raises(MemoryLimitError, match=r"train.txt: 3.12 kiB of a worker's memory .* give about \d+"):
@@ -223,7 +227,8 @@ def test_a_store_and_sorted_rows_in_an_object_store_are_the_same(threads, tmp_pa
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Client]:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    with local_client(2) as client:
+    impatient = {"distributed.comm.timeouts.connect": "2s"}  # a worker that another one asks may be dead
+    with dask.config.set(impatient), local_client(2) as client:
         yield client
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
@@ -231,13 +236,14 @@ def processes() -> Iterator[Client]:
 def killed_once(function: Callable[..., Any], flag: str, *arguments: Any) -> Any:
     """Carry out a task, and kill its worker before the outcome is known, once; a piece of a file is left."""
     outcome = function(*arguments)
-    if not Path(flag).exists():
-        Path(flag).touch()
+    with contextlib.suppress(FileExistsError):
+        Path(flag).touch(exist_ok=False)
         (Path(flag).parent / "many" / "graph.zarr.part" / "triples.1f.partial").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return outcome
 
 
+@pytest.mark.fault("workers are killed during an ingest", promised="the same store, byte for byte")
 def test_workers_killed_during_an_ingest_change_no_byte(processes, tmp_path, monkeypatch):
     processes.wait_for_workers(2, timeout=60)
     (tmp_path / "train.txt").write_text(numbered(3_000))
@@ -249,6 +255,7 @@ def test_workers_killed_during_an_ingest_change_no_byte(processes, tmp_path, mon
     assert all((tmp_path / name).exists() for name in names)
 
 
+@pytest.mark.fault("workers die again and again during an ingest", promised="one message; no store")
 def test_workers_that_die_again_and_again_are_told(processes, tmp_path, monkeypatch):
     processes.wait_for_workers(2, timeout=60)
     (tmp_path / "train.txt").write_text("a\tr\tb\n")
@@ -265,6 +272,7 @@ def allow_failures(number: int, dask_scheduler: Any = None) -> int:
     return before
 
 
+@pytest.mark.fault("a pipe for an ingest on workers", promised="one message with the remedy")
 def test_a_pipe_is_refused_because_workers_cannot_read_it(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     where = ingest_module.IngestPlace(cluster=ingest_module.Auto())

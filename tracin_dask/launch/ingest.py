@@ -4,7 +4,7 @@ The store is that of one process, bit for bit, whatever the workers and the part
 sorted by key and line, and no two tasks write one shard.
 """
 
-import operator
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ from tracin_dask.triples.entity_rows import (
 from tracin_dask.triples.idmap import IdMap
 from tracin_dask.triples.ingest import ROW_BYTES, IngestOptions, Meter, ingest, refuse_unusable, source_of
 from tracin_dask.triples.ingest_parts import (
-    Reading,
+    Lines,
     find_in_part,
     join_found,
     join_runs,
@@ -125,7 +125,8 @@ class OnWorkers:
         plan = self._planned(text, options)
         self._look(plan, None)
         found = [self._tasks.submit(find_in_part, part) for part in plan.parts]
-        lines, joined = self._num_lines(found), self._joined(found)
+        lines = [self._tasks.submit(Lines.of, one, first=True) for one in found]
+        joined = self._joined(found)
         found.clear()  # each is kept until it is joined
         self._wait(plan, lines, Meter(options.progress, "reading labels", plan.num_bytes))
         labels: Found = self._tasks.result(joined)
@@ -142,13 +143,13 @@ class OnWorkers:
         with shared_scratch(folder.absolute()) as scratch:
             self._look(plan, scratch)
             how = (maps, scratch, plan.max_rows, plan.sample_rows)
-            runs = [self._tasks.submit(write_part_runs, one, *how) for one in plan.parts]
-            self._wait(plan, self._num_lines(runs), Meter(options.progress, "reading triples", plan.num_bytes))
-            reading: Reading = self._tasks.result(self._tasks.submit(sum_up, runs))
+            futures = [self._tasks.submit(write_part_runs, one, *how) for one in plan.parts]
+            runs = self._wait(plan, futures, Meter(options.progress, "reading triples", plan.num_bytes))
+            reading = sum_up(runs)
             text.format.refuse_other_count(reading.invalid.num_lines)
             refuse_unusable(text, texts, reading.num_triples, reading.invalid, options)
             create_rows(group, reading.num_triples, texts)
-            joined = self._tasks.submit(join_runs, runs, plan.sample_rows)
+            joined = self._tasks.send(join_runs(runs, plan.sample_rows))
             rows = plan.rows_of_task(reading.num_triples, SORT_BYTES_PER_ROW, plan.further_rows(reading.num_runs))
             ranges = shard_ranges(reading.num_triples, rows)
             writing = Meter(options.progress, "writing store", reading.num_triples * ROW_BYTES)
@@ -192,10 +193,6 @@ class OnWorkers:
             if why is not None:
                 raise ClusterError(f"worker {worker} {why}; give paths on a file system that all workers share")
 
-    def _num_lines(self, parts: "Sequence[Future[Any]]") -> "list[Future[Any]]":
-        """Let workers count the lines of each part, as soon as it is read."""
-        return [self._tasks.submit(operator.attrgetter("num_lines"), part, first=True) for part in parts]
-
     def _joined(self, found: "Sequence[Future[Any]]") -> "Future[Any]":
         """Join what was found in a tree, as soon as it is there."""
         level = list(found)
@@ -204,25 +201,33 @@ class OnWorkers:
             level = [self._tasks.submit(join_found, some, first=True) for some in cut]
         return level[0]
 
-    def _wait(self, plan: IngestPlan, num_lines: "list[Future[Any]]", meter: Meter) -> None:
-        """Wait for all parts; raise for the first one that cannot be read, with its line in the whole file."""
-        for number, _ in enumerate(self._tasks.finished(num_lines), start=1):
+    def _wait(self, plan: IngestPlan, futures: "Sequence[Future[Any]]", meter: Meter) -> list[Any]:
+        """Wait for what is known of all parts, and fetch it at once: a lost worker would have to read them again.
+
+        Raises
+        ------
+        TriplesError
+            For the first part that cannot be read, with its line in the whole file.
+        """
+        place, found = {future: number for number, future in enumerate(futures)}, dict[int, Any]()
+        for number, future in enumerate(self._tasks.finished(futures), start=1):
+            with contextlib.suppress(TriplesError):  # raised below, for the first part
+                found[place[future]] = self._tasks.fetch(future)
             meter.add(plan.num_bytes * number // len(plan.parts) - meter.done)
-        first_line = 0
-        for part, lines in zip(plan.parts, num_lines, strict=True):
-            try:
-                first_line += self._tasks.result(lines)
-            except TriplesError:
-                part.refuse_here(first_line)
-                raise
+        for number, part in enumerate(plan.parts):
+            if number not in found:
+                part.refuse_here(sum(found[before].num_lines for before in range(number)))
+                self._tasks.result(futures[number])
+        return [found[number] for number in range(len(futures))]
 
     def _in_ranges(
         self, ranges: Sequence[tuple[int, int]], meter: Meter, function: Callable[..., Any], *arguments: object
     ) -> list[Any]:
         """Call a function for ranges of rows, and give what it gives in their order."""
         rows = {self._tasks.submit(function, *arguments, *each): each for each in ranges}
+        found = dict[tuple[int, int], Any]()
         for future in self._tasks.finished(list(rows)):
-            self._tasks.result(future)  # an error ends the waiting
             start, stop = rows[future]
+            found[start, stop] = self._tasks.fetch(future)
             meter.add((stop - start) * ROW_BYTES)
-        return [self._tasks.result(future) for future in rows]
+        return [found[each] for each in ranges]

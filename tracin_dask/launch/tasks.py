@@ -5,13 +5,15 @@ import concurrent.futures
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import dask
 from distributed import Client, Future, KilledWorker, as_completed
 
 from tracin_dask.errors import ClusterError, TracInDaskError
 from tracin_dask.monitor.watch import Watch
 
+OutT = TypeVar("OutT")
 _CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
 """Dask raises the one or the other for tasks that are lost with their scheduler."""
 _WAIT_SECONDS = 0.5
@@ -33,6 +35,11 @@ class Tasks:
         Calls that go first do so before all others whose arguments are there.
         """
         return self.client.submit(function, *arguments, pure=False, priority=int(first))
+
+    def send(self, value: object) -> "Future[Any]":
+        """Put a value into a call, which can be repeated: what is scattered is lost with the workers that hold it."""
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+            return self.submit(_same, value)
 
     def finished(self, futures: "Sequence[Future[Any]]") -> "Iterator[Future[Any]]":
         """Give each call when it has ended, whatever came of it.
@@ -65,6 +72,12 @@ class Tasks:
         with self._explained():
             return future.result()
 
+    def fetch(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever the function gives
+        """Wait as `result`, and let the workers forget it: it is not computed again where they are lost."""
+        found = self.result(future)
+        future.release()
+        return found
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
@@ -81,3 +94,7 @@ class Tasks:
             if isinstance(error, _CANCELLED) or self.client.status != "running":  # Dask raises this and that then
                 raise ClusterError(f"the cluster is lost; {self.remedy}") from error
             raise
+
+
+def _same(value: OutT) -> OutT:
+    return value

@@ -65,6 +65,18 @@ def find_in_part(part: TextPart) -> Found:
     return find(part.lines())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """The lines of a part."""
+
+    num_lines: int
+
+    @classmethod
+    def of(cls, found: Found) -> "Lines":
+        """Keep only their number."""
+        return cls(num_lines=found.num_lines)
+
+
 def join_found(found: Sequence[Found]) -> Found:
     """Join what was found in several parts."""
     return found[0].joined(found[1:])
