@@ -14,16 +14,8 @@ from tracin_dask.cli.options.values import GroupBy, ModelFiles, PlaceType
 from tracin_dask.places.registry import place_of
 
 NOT_OURS = {"--help", "--version", "--nthreads", "--preload", "--scheduler-file", "--no-deps"} | {
-    *(
-        "--snakefile",
-        "--configfile",
-        "--cores",
-        "--triples",
-        "--task-rows",
-        "--triples-per-second",
-        "--tests",
-        "--files",
-    ),
+    *("--snakefile", "--configfile", "--cores", "--triples", "--task-rows", "--triples-per-second"),
+    *("--tests", "--files"),
     *("--format", "--in", "--skip"),  # --inMemoryPersistence and --skipApiVersionCheck, up to their capitals
 }
 """Options of click, dask, pip, Snakemake, aws and azurite, and of scripts/simulate_cluster."""

@@ -17,6 +17,9 @@ MEMORY_SHARE = 0.5
 """Part of a worker's memory that sorting may take: the labels need room, too."""
 _PARTS_OF_MEMORY = 8
 """A part is so many times smaller than the memory: a line has six bytes or more, and its row takes 48."""
+_PARTS_PER_WORKER = 4
+"""Parts are smaller where workers would have fewer, but not smaller than this:"""
+_LEAST_PART_BYTES = 1 << 20
 _RUN_BYTES_PER_ROW = 16
 LEAST_SAMPLE_ROWS = 64
 """More samples would take as much memory as the rows."""
@@ -72,9 +75,9 @@ def plan_ingest(text: TripleText, resources: Resources, memory_bytes: int) -> In
     MemoryLimitError
         If the text has too many parts of that size to put them in order in that memory.
     """
-    memory = min(memory_bytes, int(MEMORY_SHARE * resources.memory_bytes))
-    parts = tuple(parts_of(text, max(1, memory // _PARTS_OF_MEMORY)))
-    size = text.path.num_bytes()
+    memory, size = min(memory_bytes, int(MEMORY_SHARE * resources.memory_bytes)), text.path.num_bytes()
+    share = max(_LEAST_PART_BYTES, size // (_PARTS_PER_WORKER * resources.num_workers))
+    parts = tuple(parts_of(text, max(1, min(memory // _PARTS_OF_MEMORY, share))))
     plan = IngestPlan(
         parts=parts,
         num_bytes=size,
