@@ -4,6 +4,7 @@ import bz2
 import contextlib
 import functools
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -133,6 +134,31 @@ def test_other_formats_give_the_same_store(threads, tmp_path):
     assert_same_store(threads, tmp_path / "csv", csv, options=options)
     assert_same_store(threads, tmp_path / "packed", packed)
     assert_same_store(threads, tmp_path / "table", table)
+
+
+def test_every_worker_gets_parts_and_the_plan_is_said_before_anything_is_read(threads, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest_plan, "_LEAST_PART_BYTES", 1)
+    (tmp_path / "train.txt").write_text(numbered(300))
+    said: list[str] = []
+    options = IngestOptions(say=said.append, progress=lambda *_: said.append("reading"))
+    ingest_on(threads, tmp_path / "train.txt", tmp_path / "graph.zarr", 1 << 20, options=options)
+    assert re.match(
+        r"ingest of 1.8\d kiB in 13 part\(s\) on 3 worker\(s\): each sorts up to 1.00 MiB at a time", said[0]
+    )
+    assert re.search(r"16 bytes per triple of the scratch folder \(about 4.\d\d kiB\)", said[0])
+    assert set(said[1:]) == {"reading"}
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_what_an_interrupted_ingest_left_is_deleted(threads, tmp_path):
+    train, scratch = tmp_path / "train.txt", tmp_path / "scratch"
+    train.write_text(numbered(100))
+    stray_shard = tmp_path / "many" / "graph.zarr.part" / "triples" / "c" / "9" / "0"
+    for left in (stray_shard, scratch / "graph.zarr.part.sort" / "0.rows"):
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"left")
+    assert_same_store(threads, tmp_path, train, scratch=place_of(scratch))
+    assert list(scratch.iterdir()) == []
 
 
 def test_more_workers_than_lines_give_the_same_store(threads, tmp_path):
