@@ -94,7 +94,7 @@ ENDS = st.tuples(st.sampled_from(["\n", "\r\n"]), st.sampled_from(["", "\n", "\n
 
 
 @pytest.mark.usefixtures("small_parts")
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LINES, ENDS)
 def test_any_text_gives_the_same_store_as_in_one_process(threads, tmp_path_factory, lines, ends):
     folder = tmp_path_factory.mktemp("ingest")

@@ -40,7 +40,7 @@ def assert_parts_are_the_whole(found: TableFormat, num_bytes: int, part_bytes: i
     assert joined == whole
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(TEXTS, st.integers(1, 40), st.sampled_from(["", "\ufeff", "head\trelation\ttail\n"]))
 def test_parts_of_a_text_give_the_lines_and_faults_of_the_whole(tmp_path_factory, text, part_bytes, before):
     path = tmp_path_factory.mktemp("parts") / "train.txt"
