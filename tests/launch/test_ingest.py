@@ -1,23 +1,20 @@
 """A text that workers ingest gives the store of one process, byte for byte, and the same messages."""
 
 import bz2
-import contextlib
 import functools
 import os
 import re
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import dask
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from distributed import Client, LocalCluster
+from dying import killed, killed_once
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_graph import local_client
@@ -252,21 +249,9 @@ def test_a_store_and_sorted_rows_in_an_object_store_are_the_same(threads, tmp_pa
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Client]:
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     impatient = {"distributed.comm.timeouts.connect": "2s"}  # a worker that another one asks may be dead
     with dask.config.set(impatient), local_client(2) as client:
         yield client
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
-def killed_once(function: Callable[..., Any], flag: str, *arguments: Any) -> Any:
-    """Carry out a task, and kill its worker before the outcome is known, once; a piece of a file is left."""
-    outcome = function(*arguments)
-    with contextlib.suppress(FileExistsError):
-        Path(flag).touch(exist_ok=False)
-        (Path(flag).parent / "many" / "graph.zarr.part" / "triples.1f.partial").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return outcome
 
 
 @pytest.mark.fault("workers are killed during an ingest", promised="the same store, byte for byte")
@@ -275,7 +260,8 @@ def test_workers_killed_during_an_ingest_change_no_byte(processes, tmp_path, mon
     (tmp_path / "train.txt").write_text(numbered(3_000))
     names = ("write_part_runs", "write_sorted")
     for name in names:
-        task = functools.partial(killed_once, getattr(ingest_module, name), str(tmp_path / name))
+        files = str(tmp_path / name), str(tmp_path / "many" / "graph.zarr.part" / "triples.1f.partial")
+        task = functools.partial(killed_once, getattr(ingest_module, name), *files)
         monkeypatch.setattr(ingest_module, name, task)
     assert_same_store(processes, tmp_path, tmp_path / "train.txt", memory_bytes=1 << 17)
     assert all((tmp_path / name).exists() for name in names)
@@ -285,7 +271,7 @@ def test_workers_killed_during_an_ingest_change_no_byte(processes, tmp_path, mon
 def test_workers_that_die_again_and_again_are_told(processes, tmp_path, monkeypatch):
     processes.wait_for_workers(2, timeout=60)
     (tmp_path / "train.txt").write_text("a\tr\tb\n")
-    monkeypatch.setattr(ingest_module, "find_in_part", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(ingest_module, "find_in_part", killed)
     before = processes.run_on_scheduler(allow_failures, 0)
     with pytest.raises(ClusterError, match=r"workers died repeatedly .* try again"):
         ingest_on(processes, tmp_path / "train.txt", tmp_path / "graph.zarr")
