@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path += [str(HERE.parent / "runs"), str(HERE)]  # last: `conftest` is the one of all rooms
+sys.path.append(str(Path(__file__).parents[1] / "runs"))  # last: `conftest` is the one of all rooms
+sys.path.append(str(Path(__file__).parent))
 
 from small_graph import Graph, ingest_graph, save_checkpoint, small_model, write_graph
 
