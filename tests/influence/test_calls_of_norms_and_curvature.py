@@ -64,8 +64,9 @@ def test_norms_are_made_in_the_calls_of_scoring_for_one_head_and_for_many(loss):
 
 def test_norms_under_a_loss_of_all_scores_take_as_many_calls_for_one_head_as_for_many():
     model = model_of().float()
-    engine = engine_for(model, model.config.parameter_names, loss=OneToAll(), modes=Modes(all_scores=True))
-    assert counted_without_waits(normalised(engine))
+    modes = Modes(norms=True, all_scores=True)
+    engine = engine_for(model, model.config.parameter_names, loss=OneToAll(), modes=modes)
+    assert max(counted_without_waits(normalised(engine))) <= MOST_CALLS
 
 
 LOSSES = [BinaryCrossEntropy(), OneToAll(), SLCWA(num_negatives=2), SLCWA(num_negatives=9)]

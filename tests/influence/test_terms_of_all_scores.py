@@ -10,10 +10,11 @@ from conftest import random_model
 from influence.agreement import DIALECTS, Case, Disagreement, case_of, check_scores, check_self_influence
 from influence.dropped import drop, entries, skip
 
-from tracin_dask.influence.conve import scorer, separable_scores
+from tracin_dask.influence.conve import all_scores, scorer, separable_scores
 from tracin_dask.influence.conve.all_scores import MovedTails
 from tracin_dask.influence.conve.modes import Modes
 from tracin_dask.influence.conve.regions import Sees
+from tracin_dask.influence.conve.separable_scores import SeparableReader
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, FC_WEIGHT, RELATIONS
 from tracin_dask.influence.conve.terms import all_scores as input_terms
 from tracin_dask.influence.conve.terms import all_scores_norm, at_all_scores, at_own_score, rows
@@ -72,10 +73,18 @@ def test_scores_under_all_scores_without_the_relation_rows_disagree_with_the_ora
 
 
 @pytest.mark.parametrize("tensor", [ENTITY_BIAS, FC_WEIGHT])  # in the products of gradients at scores; at the output
-def test_scores_with_one_tail_for_all_triples_of_a_pair_disagree_with_the_oracle(tensor, monkeypatch):
+@pytest.mark.parametrize("check", [check_scores, check_self_influence])
+def test_scores_with_one_tail_for_all_triples_of_a_pair_disagree_with_the_oracle(check, tensor, monkeypatch):
     none = torch.empty(0, dtype=torch.int64)
-    monkeypatch.setattr(scorer, "moved_tails", lambda *_: MovedTails(rows=none, tails=none, pair_tails=none))
-    refuse(check_scores, {tensor})
+    moved = MovedTails(rows=none, pairs=none, tails=none, pair_tails=none)
+    monkeypatch.setattr(all_scores, "moved_tails", lambda *_: moved)
+    refuse(check, {tensor})
+
+
+@pytest.mark.parametrize("tensor", [ENTITY_BIAS, ENTITIES])
+def test_self_influences_with_the_squares_of_pairs_disagree_with_the_oracle(tensor, monkeypatch):
+    monkeypatch.setattr(SeparableReader, "moved_squares", lambda _, x, entities: x.new_zeros(entities.shape))
+    refuse(check_self_influence, {tensor})
 
 
 @pytest.mark.parametrize(

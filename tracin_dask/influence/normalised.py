@@ -186,5 +186,5 @@ def _lengths(squares: Sequence[Squares]) -> Lengths:
 def _reciprocals(norms: Float[Tensor, " triple"], dtype: torch.dtype) -> Float[Tensor, " triple"]:
     """Invert norms as numbers of a type: 0 where one is 0 or below these numbers, NaN where it is beyond or NaN."""
     typed = norms.to(dtype)
-    found = torch.where(typed >= torch.finfo(dtype).tiny, typed.reciprocal(), 0)
-    return torch.where(typed < torch.inf, found, torch.nan)
+    found = typed.reciprocal().masked_fill_(typed < torch.finfo(dtype).tiny, 0)
+    return found.masked_fill_(typed == torch.inf, torch.nan)

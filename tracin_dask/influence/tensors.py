@@ -1,6 +1,6 @@
 """Frozen dataclasses of tensors that share their first axis: join, move and measure them whole."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -86,10 +86,22 @@ def apart(numbers: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Fl
     return mantissas, torch.where(mantissas == 0, 1, powers)
 
 
+def wide_squares(squares: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
+    """Give squares as numbers of float64; those below the normal numbers have lost digits, and become 0."""
+    return squares.masked_fill(squares.abs() < torch.finfo(squares.dtype).tiny, 0).double()
+
+
 def scaled_squares(squares: Float[Tensor, " row"], by: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
-    """Multiply squares with those of numbers of float64; squares below the normal numbers have lost digits."""
-    lost = squares.abs() < torch.finfo(squares.dtype).tiny
-    return squares.masked_fill(lost, 0).double().mul_(by.square())
+    """Multiply squares with those of numbers of float64."""
+    return wide_squares(squares).mul_(by.square())
+
+
+def add_up(parts: Iterable[Float[Tensor, " row"]], like: Float[Tensor, " row"]) -> Float[Tensor, " row"]:
+    """Add tensors; zeros, of another tensor's shape and type, where there are none."""
+    total = None
+    for part in parts:
+        total = part if total is None else total + part
+    return torch.zeros_like(like) if total is None else total
 
 
 def leaves(tensors: object) -> Iterator[Tensor]:

@@ -75,8 +75,10 @@ class Reader(Protocol):
         """Give each row's gradient at the score of its own head."""
         ...
 
-    def at_entities(self, ahead: Forward, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
-        """Give each triple's gradient at the scores of some entities."""
+    def at_entities(
+        self, ahead: Forward, scores: Float[Tensor, " batch"], entities: Int[Tensor, " test"]
+    ) -> Float[Tensor, "batch test"]:
+        """Give each triple's gradient at the scores of some entities; `scores` are the triples' own."""
         ...
 
     def moved_squares(
@@ -94,6 +96,7 @@ class MovedTails:
     """The triples of pairs with several tails: each moves c from the tail of its pair to its own."""
 
     rows: Int[Tensor, " moved"]
+    pairs: Int[Tensor, " moved"]
     tails: Int[Tensor, " moved"]
     pair_tails: Int[Tensor, " moved"]
 
@@ -115,6 +118,7 @@ class TrainingSide:
     """The gradients of a batch of training triples."""
 
     ahead: Forward
+    own_scores: Float[Tensor, " batch"]
     at_pairs: AtScores
     """Sums for the pairs, each with its tail of the highest score."""
     moved: MovedTails
@@ -125,7 +129,7 @@ class TrainingSide:
 
     def scores(self, reader: Reader, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
         """Give each triple's gradient at the scores of some entities."""
-        return reader.at_entities(self.ahead, entities)
+        return reader.at_entities(self.ahead, self.own_scores, entities)
 
     def outputs(self, test: Float[Tensor, "test dim"]) -> Float[Tensor, "batch test"]:
         """Multiply each triple's output x with vectors of test triples."""
@@ -136,6 +140,7 @@ class TrainingSide:
 class PairGradients:
     """The gradients at all scores of a batch: sums for its pairs, and what its triples change."""
 
+    own_scores: Float[Tensor, " batch"]
     at_pairs: AtScores
     moved: MovedTails
 
@@ -156,7 +161,11 @@ def pair_gradients(
     """Sum over the gradients at all scores of a batch's pairs, from the triples' own scores and `moved_rows`."""
     batch = ahead.batch
     pair_tails = highest_tails(scores, batch)
-    return PairGradients(at_pairs=reader.read(ahead.x, pair_tails, sums), moved=moved_tails(batch, moved, pair_tails))
+    return PairGradients(
+        own_scores=scores,
+        at_pairs=reader.read(ahead.x, pair_tails, sums),
+        moved=moved_tails(batch, moved, pair_tails),
+    )
 
 
 def highest_tails(scores: Float[Tensor, " batch"], batch: Batch) -> Int[Tensor, " pair"]:
@@ -179,8 +188,10 @@ def moved_rows(batch: Batch) -> Int[ndarray, " moved"]:
 
 def moved_tails(batch: Batch, rows: Int[Tensor, " moved"], pair_tails: Int[Tensor, " pair"]) -> MovedTails:
     """Give the tails of the triples whose pair has several."""
+    pairs = batch.pair.index_select(0, rows)
     return MovedTails(
         rows=rows,
+        pairs=pairs,
         tails=batch.triples[:, 2].index_select(0, rows),
-        pair_tails=pair_tails.index_select(0, batch.pair.index_select(0, rows)),
+        pair_tails=pair_tails.index_select(0, pairs),
     )

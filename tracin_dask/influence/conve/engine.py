@@ -261,7 +261,7 @@ class PairEngine:
     def jacobian(self) -> Float[Tensor, "moment parameter"]:
         """Give L: the maps from moments to the tracked gradients of bn0, conv1 and bn1, side by side."""
         maps = [self.model.convolution_jacobian[name] for name in CONVOLUTION_TENSORS if name in self.tracked]
-        return torch.cat([self.model.kernel.new_zeros(self.model.kernel.numel(), 0), *maps], dim=1)
+        return torch.cat(maps, dim=1) if maps else self.model.kernel.new_zeros(self.model.kernel.numel(), 0)
 
     def _prepare_batch(self, triples: Int[Tensor, "batch 3"]) -> TestFactors:
         batch = self.index_now(triples)

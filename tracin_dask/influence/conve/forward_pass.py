@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tracin_dask.influence.batch import Batch
 from tracin_dask.influence.conve.folded import FoldedConvE
@@ -155,7 +156,7 @@ def source_of(model: FoldedConvE, region: Region, keys: Int[Tensor, "key 2"]) ->
         seen.append(model.entities.index_select(0, keys[:, 0]))
     if region.sees is not Sees.HEAD:
         seen.append(model.relations.index_select(0, keys[:, 1]))
-    return torch.cat([*seen, model.kernel.new_ones(len(keys), 1)], dim=1)
+    return pad(seen[0] if len(seen) == 1 else torch.cat(seen, dim=1), (0, 1), value=1.0)
 
 
 def _keys(region: Region, batch: Batch) -> tuple[Int[Tensor, "key 2"], Int[Tensor, " pair"] | None]:

@@ -91,7 +91,7 @@ def lower_factors(
     for term in LOWER_TERMS:
         term.function(back)
     head, relation = (
-        image.chunk(2, dim=2 if model.config.stacking == "width" else 1)[half].flatten(start_dim=1)
+        image.chunk(2, dim=2 if model.config.stacking == "width" else 1)[half].contiguous().flatten(start_dim=1)
         for half, image in enumerate((back.head_image, back.relation_image))
     )
     return LowerFactors(moments=back.moments, head=head, relation=relation)

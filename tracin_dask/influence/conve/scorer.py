@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, index_batch, runs
 from tracin_dask.influence.conve.all_scores import PairGradients, TileSum, TrainingSide, moved_rows, pair_gradients
-from tracin_dask.influence.conve.engine import PairEngine, TestFactors, UpperFactors
+from tracin_dask.influence.conve.engine import PairEngine, TestFactors
 from tracin_dask.influence.conve.forward_pass import Forward, RelationSums, scores
 from tracin_dask.influence.conve.gradient_factors import LowerFactors, OutputFactors, output_factors
 from tracin_dask.influence.conve.lower_factors import lower_factors
@@ -28,7 +28,7 @@ from tracin_dask.influence.conve.terms.directions import DirectionTerms
 from tracin_dask.influence.conve.terms.long_runs import LongRunTerms
 from tracin_dask.influence.conve.terms.products_within import products_of
 from tracin_dask.influence.conve.terms.rows import RowTerms
-from tracin_dask.influence.conve.terms.squared_norm import AtAllScores, squares_of
+from tracin_dask.influence.conve.terms.squared_norm import AtAllScores, squares_at_all_scores, squares_at_own_scores
 from tracin_dask.influence.engine import BatchScores, Indexed
 from tracin_dask.influence.finite import refuse_non_finite
 from tracin_dask.influence.grouped import Squares, squares_of_groups
@@ -221,14 +221,14 @@ class Scorer:
         lower = self._lower(ahead, output.at_projection, part.needed)
         total = self._dense.products(ahead, output, lower.moments)
         self._rows.add_whole(total, part.meets, ahead, lower)
-        upper = UpperFactors(output=output, scale=engine.delta(ahead, tails))
-        total.mul_(upper.scale[:, None]).mul_(self._test.scale)
+        delta = engine.delta(ahead, tails)
+        total.mul_(delta[:, None]).mul_(self._test.scale)
         if part.loss is not None and part.loss.sums is not None:
             place = part.loss.sums.tensor
             products = products_of(engine, ahead, output, lower, place=place, dtype=torch.float64)
-            derivatives = upper.scale.index_select(0, place.flatten()).view(place.shape)
+            derivatives = delta.index_select(0, place.flatten()).view(place.shape)
             return total, squares_of_groups(derivatives, products, engine.learning_rate)
-        return total, Squares(whole=squares_of(engine, ahead, upper, lower, None))
+        return total, Squares(whole=squares_at_own_scores(engine, ahead, output, lower, delta))
 
     def _by_all_scores(self, part: PartIndex) -> Float[Tensor, "batch test"]:
         """Do the same for a loss of all scores, with its gradient at x in place of the tail's embedding."""
@@ -250,9 +250,8 @@ class Scorer:
         total = self._dense.products(ahead, output, lower.moments)
         self._rows.add_whole_relations(total, part.meets, lower)
         self._add_all_scores(total, part, ahead, found, lower)
-        upper = UpperFactors(output=output, scale=ahead.x.new_ones(len(part.batch)))
         at_all = AtAllScores(norm=norm, found=found, sums=found.at_pairs.sums[len(sums) :])
-        return total.mul_(self._test.scale), Squares(whole=squares_of(engine, ahead, upper, lower, at_all))
+        return total.mul_(self._test.scale), Squares(whole=squares_at_all_scores(engine, ahead, output, lower, at_all))
 
     def _at_all_scores(self, part: PartIndex, sums: Sequence[TileSum]) -> tuple[Forward, PairGradients, OutputFactors]:
         """Sum over the gradients at all scores."""
@@ -274,7 +273,12 @@ class Scorer:
         """Add the terms of the gradients at all scores, in place."""
         assert self._all_scores is not None and part.moved is not None  # noqa: S101, PT018 - made for such losses
         side = TrainingSide(
-            ahead=ahead, at_pairs=found.at_pairs, moved=found.moved, heads=lower.head, meets=part.moved.heads
+            ahead=ahead,
+            own_scores=found.own_scores,
+            at_pairs=found.at_pairs,
+            moved=found.moved,
+            heads=lower.head,
+            meets=part.moved.heads,
         )
         self._all_scores.add(total, side)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tracin_dask.influence.conve.all_scores import AtScores, TileSum
 from tracin_dask.influence.conve.folded import FoldedConvE
-from tracin_dask.influence.conve.forward_pass import Forward, scores
+from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.losses import SeparableLoss
 from tracin_dask.influence.precision import Precision
 from tracin_dask.influence.tensors import dot_rows
@@ -36,12 +36,13 @@ class SeparableReader:
 
     def read(self, x: Float[Tensor, "row dim"], tails: Int[Tensor, " row"], sums: Sequence[TileSum] = ()) -> AtScores:
         """Sum over the gradients at all scores, tile by tile."""
-        at_output, operand, totals = torch.zeros_like(x), self.precision.operand, [x.new_zeros(()) for _ in sums]
+        at_output, operand, totals = torch.zeros_like(x), self.precision.operand, list[Tensor]()
         outputs = operand(x)
         for entities in self.tiles(len(x)):
             table = operand(self.model.entities[entities])
             gradients = self._tile(outputs, table, tails, entities)
-            totals = [total + of_tile(x, gradients, entities) for total, of_tile in zip(totals, sums, strict=True)]
+            found = [of_tile(x, gradients, entities) for of_tile in sums]
+            totals = [total + one for total, one in zip(totals, found, strict=True)] if totals else found
             self.precision.add_product(at_output, operand(gradients), table)
             del gradients  # before the next ones are made
         return AtScores(at_output=at_output, sums=tuple(totals))
@@ -65,11 +66,12 @@ class SeparableReader:
         at_tail = self.loss.derivative_at_tail(of_heads.clone(), number)
         return put_where(self.loss.derivative_elsewhere(of_heads, number), heads == tails, at_tail)
 
-    def at_entities(self, ahead: Forward, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
+    def at_entities(
+        self, ahead: Forward, scores: Float[Tensor, " batch"], entities: Int[Tensor, " test"]
+    ) -> Float[Tensor, "batch test"]:
         """Give each triple's gradient at the scores of some entities."""
         tails = ahead.batch.triples[:, 2]
-        own = scores(self.model, ahead, self.model.entities.index_select(0, tails))
-        at_tail = self.loss.derivative_at_tail(own, self.model.config.num_entities)
+        at_tail = self.loss.derivative_at_tail(scores.clone(), self.model.config.num_entities)
         gradients = self.elsewhere(ahead.x, entities).index_select(0, ahead.batch.pair)
         return put_where(gradients, tails[:, None] == entities, at_tail[:, None])
 
@@ -81,8 +83,8 @@ class SeparableReader:
         found = rows.mul_(x).sum(dim=2)
         if self.model.entity_bias is not None:
             found += self.model.entity_bias[entities]
-        gradients = self.loss.derivative_elsewhere(found, self.model.config.num_entities)
-        return gradients.mul_(2).sub_(self.lower_at_tail).mul_(self.lower_at_tail)
+        gradients, lower = self.loss.derivative_elsewhere(found, self.model.config.num_entities), self.lower_at_tail
+        return gradients.mul_(2 * lower).sub_(lower**2)
 
     def elsewhere(self, x: Float[Tensor, "row dim"], entities: Int[Tensor, " entity"]) -> Float[Tensor, "row entity"]:
         """Give P at the scores of some entities."""
@@ -109,19 +111,21 @@ class SeparableReader:
         found = self.precision.product(outputs, table.T)
         if model.entity_bias is not None:
             found += model.entity_bias[entities]
-        place = tails[:, None] - entities.start
-        own = found.gather(1, place.clamp(0, found.shape[1] - 1))
+        place = tails[:, None] - entities.start  # outside of the tile where the tail is
+        column = place.clamp(0, found.shape[1] - 1)
+        at_tail = self.loss.derivative_at_tail(found.gather(1, column), number)
         gradients = self.loss.derivative_elsewhere(found, number)
-        put_at_tails(gradients, place, self.loss.derivative_at_tail(own, number))
+        put_at_tails(gradients, column, place == column, at_tail)
         return gradients
 
 
 def put_at_tails(
-    gradients: Float[Tensor, "row some_entity"], place: Int[Tensor, "row 1"], at_tail: Float[Tensor, "row 1"]
+    gradients: Float[Tensor, "row some_entity"],
+    column: Int[Tensor, "row 1"],
+    is_here: Bool[Tensor, "row 1"],
+    at_tail: Float[Tensor, "row 1"],
 ) -> None:
-    """Put the gradients at the tails in a tile, in place; tails of other tiles have a place outside of it."""
-    is_here = (place >= 0) & (place < gradients.shape[1])
-    column = place.clamp(0, gradients.shape[1] - 1)
+    """Put the gradients at the tails in a tile that has them, in place."""
     gradients.scatter_(1, column, put_where(gradients.gather(1, column), is_here, at_tail))
 
 

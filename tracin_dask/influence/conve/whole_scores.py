@@ -62,7 +62,12 @@ class WholeReader:
             found.append(gradients.gather(1, heads[rows, None])[:, 0])
         return torch.cat(found)
 
-    def at_entities(self, ahead: Forward, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
+    def at_entities(
+        self,
+        ahead: Forward,
+        scores: Float[Tensor, " batch"],  # noqa: ARG002 - those of all entities are made anyway
+        entities: Int[Tensor, " test"],
+    ) -> Float[Tensor, "batch test"]:
         """Give each triple's gradient at the scores of some entities."""
         batch, found = ahead.batch, [ahead.x.new_zeros(0, len(entities))]
         for _, gradients in self._pieces(ahead.x.index_select(0, batch.pair), batch.triples[:, 2]):

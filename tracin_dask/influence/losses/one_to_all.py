@@ -55,7 +55,7 @@ class OneToAll:
     def derivative_at_tail(self, scores: Float[Tensor, "*scores"], num_entities: int) -> Float[Tensor, "*scores"]:
         """Differentiate by scores of the tail, in place: (ε − ε/K − σ(−s)) / K; σ(s) − 1 would lose its digits."""
         smoothed = self.label_smoothing - self.label_smoothing / num_entities
-        return scores.neg_().sigmoid_().neg_().add_(smoothed).div_(num_entities)
+        return scores.neg_().sigmoid_().sub_(smoothed).div_(-num_entities)
 
     def lower_at_tail(self, num_entities: int) -> float:
         """Give by how much the derivative is lower at the tail than it would be elsewhere: (1 − ε) / K."""

@@ -13,7 +13,7 @@ from tracin_dask.influence.conve.forward_pass import Forward
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows
 from tracin_dask.influence.conve.tensor_names import ENTITIES, ENTITY_BIAS, RELATIONS
 from tracin_dask.influence.preconditioners.base import Preconditioner
-from tracin_dask.influence.tensors import dot_rows
+from tracin_dask.influence.tensors import add_up, dot_rows
 from tracin_dask.influence.terms import Term, counted
 from tracin_dask.influence.tiling import tiling_of
 
@@ -71,10 +71,7 @@ class AllScoresNorm:
         squares, *outer = (found[:, 0] for found in sums)
         outer_squares = outer[0] if outer else squares * dot_rows(rows.tail, rows.tail)
         own = _Own(rows=rows, along=along, squares=squares, outer_squares=outer_squares, at_heads=at_heads)
-        total = torch.zeros_like(at_heads)
-        for term in counted(ALL_SCORES_SQUARES, self._tracked):
-            total += term.function(own)
-        return total
+        return add_up((term.function(own) for term in counted(ALL_SCORES_SQUARES, self._tracked)), at_heads)
 
     def of_rows(
         self, reader: Reader, ahead: Forward, found: PairGradients, sums: Sequence[Float[Tensor, "pair 1"]]
@@ -86,13 +83,12 @@ class AllScoresNorm:
         """
         pair, moved = ahead.batch.pair, found.moved
         rows = tuple(one.index_select(0, pair) for one in sums)
-        x = ahead.x.index_select(0, pair.index_select(0, moved.rows))
+        x = ahead.x.index_select(0, moved.pairs)
         entities = torch.stack([moved.tails, moved.pair_tails])
         changes = reader.moved_squares(x, entities)
-        changes[0].neg_()
         for one, weights in zip(rows, self._weights(x, entities), strict=True):
-            change = changes if weights is None else changes * weights
-            one.index_add_(0, moved.rows, change.sum(dim=0)[:, None])
+            at_tails, at_pair_tails = changes if weights is None else changes * weights
+            one.index_add_(0, moved.rows, (at_pair_tails - at_tails)[:, None])
         return rows
 
     def _weights(

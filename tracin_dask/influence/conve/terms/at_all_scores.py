@@ -125,8 +125,8 @@ def _scores_meet_scores(total: Float[Tensor, "batch test"], side: _TestSide, met
 
 def _moved_tails_through_preconditioner(total: Float[Tensor, "batch test"], side: _TestSide, met: _Met) -> None:
     if ENTITIES in side.preconditioner:
-        moved, pair = met.train.moved, met.train.ahead.batch.pair
-        x = met.train.ahead.x.index_select(0, pair.index_select(0, moved.rows))
+        moved = met.train.moved
+        x = met.train.ahead.x.index_select(0, moved.pairs)
         side.move(total, moved, side.outer(x, moved.tails) - side.outer(x, moved.pair_tails))
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tracin_dask.influence.batch import Batch, index_batch
 from tracin_dask.influence.conve.all_scores import PairGradients, moved_rows, pair_gradients
-from tracin_dask.influence.conve.engine import PairEngine, UpperFactors
-from tracin_dask.influence.conve.forward_pass import Forward, scores
+from tracin_dask.influence.conve.engine import PairEngine
+from tracin_dask.influence.conve.forward_pass import Forward, RegionPass, scores
 from tracin_dask.influence.conve.gradient_factors import EmbeddingRows, LowerFactors, OutputFactors, output_factors
 from tracin_dask.influence.conve.preconditioned import times_convolution, times_output, times_rows
 from tracin_dask.influence.conve.regions import Sees
@@ -21,7 +21,7 @@ from tracin_dask.influence.conve.tensor_names import BESIDE_FC, ENTITIES, ENTITY
 from tracin_dask.influence.conve.terms.all_scores_norm import AllScoresNorm
 from tracin_dask.influence.conve.terms.dense import projection_weight, side_by_side
 from tracin_dask.influence.index_arrays import IndexArray, IndexArrays
-from tracin_dask.influence.tensors import dot_rows, scaled_squares
+from tracin_dask.influence.tensors import add_up, dot_rows, scaled_squares, wide_squares
 from tracin_dask.influence.terms import Term, counted
 
 
@@ -70,49 +70,58 @@ def index_norms(engine: PairEngine, ids: Int[ndarray, "batch 3"], arrays: IndexA
 
 def squared_norms(engine: PairEngine, indexed: NormIndex) -> Float[Tensor, " batch"]:
     """Compute learning_rate · ⟨∇loss_i, P ∇loss_i⟩ for every triple i, in float64."""
-    at_all = None
+    ahead = engine.ahead(indexed.batch)
+    tails = engine.model.entities.index_select(0, indexed.batch.triples[:, 2])
     if engine.reader is None:
-        ahead, upper = engine.upper_factors(indexed.batch)
-    else:
-        ahead, norm = engine.ahead(indexed.batch), AllScoresNorm(engine.tracked, engine.preconditioner)
-        own = scores(engine.model, ahead, engine.model.entities.index_select(0, indexed.batch.triples[:, 2]))
-        found = pair_gradients(engine.reader, ahead, own, indexed.moved.tensor, norm.sums)
-        at_all = AtAllScores(norm=norm, found=found, sums=found.at_pairs.sums)
-        output = output_factors(engine.model, ahead, found.at_output(engine.reader, indexed.batch))
-        upper = UpperFactors(output=output, scale=ahead.x.new_ones(len(indexed)))
-    lower = engine.everything_below(ahead, upper.output)
-    return squares_of(engine, ahead, upper, lower, at_all)
+        output, delta = output_factors(engine.model, ahead, tails), engine.delta(ahead, tails)
+        del tails
+        return squares_at_own_scores(engine, ahead, output, engine.everything_below(ahead, output), delta)
+    norm, own = AllScoresNorm(engine.tracked, engine.preconditioner), scores(engine.model, ahead, tails)
+    del tails
+    found = pair_gradients(engine.reader, ahead, own, indexed.moved.tensor, norm.sums)
+    output = output_factors(engine.model, ahead, found.at_output(engine.reader, indexed.batch))
+    at_all = AtAllScores(norm=norm, found=found, sums=found.at_pairs.sums)
+    return squares_at_all_scores(engine, ahead, output, engine.everything_below(ahead, output), at_all)
 
 
-def squares_of(
-    engine: PairEngine, ahead: Forward, upper: UpperFactors, lower: LowerFactors, at_all: AtAllScores | None
+def squares_at_own_scores(
+    engine: PairEngine, ahead: Forward, output: OutputFactors, lower: LowerFactors, delta: Float[Tensor, " batch"]
 ) -> Float[Tensor, " batch"]:
-    """Compute the same from the factors of the gradients of all rows."""
-    batch, output = ahead.batch, upper.output
+    """Compute the same from the factors of the gradients of all rows, and the losses' derivatives by their scores."""
+    total = _dense_squares(engine, ahead, output, lower)
+    own = engine.embeddings(ahead, lower)
+    total += row_squares(engine.tracked, own, times_rows(engine.preconditioner, own))
+    return scaled_squares(total, delta.double()).mul_(engine.learning_rate)
+
+
+def squares_at_all_scores(
+    engine: PairEngine, ahead: Forward, output: OutputFactors, lower: LowerFactors, at_all: AtAllScores
+) -> Float[Tensor, " batch"]:
+    """Do the same for a loss of all scores."""
+    assert engine.reader is not None  # noqa: S101 - of such losses
+    total = _dense_squares(engine, ahead, output, lower)
+    own = engine.embeddings(ahead, lower)
+    heads, _, tails = ahead.batch.triples.T
+    at_heads = engine.reader.at_heads(own.tail, tails, heads)
+    sums = at_all.norm.of_rows(engine.reader, ahead, at_all.found, at_all.sums)
+    total += at_all.norm.total(own, times_rows(engine.preconditioner, own), sums, at_heads)
+    return wide_squares(total).mul_(engine.learning_rate)
+
+
+def _dense_squares(
+    engine: PairEngine, ahead: Forward, output: OutputFactors, lower: LowerFactors
+) -> Float[Tensor, " batch"]:
+    """Add up the terms of the tensors that every score shares."""
     dense = _Dense(
         engine=engine, ahead=ahead, output=output, along=times_output(engine.preconditioner, output), lower=lower
     )
-    total = ahead.x.new_zeros(len(batch))
-    for term in counted(DENSE_SQUARES, engine.tracked):
-        total += term.function(dense)
-    own = engine.embeddings(ahead, lower)
-    along = times_rows(engine.preconditioner, own)
-    if engine.reader is not None and at_all is not None:
-        heads, _, tails = batch.triples.T
-        at_heads = engine.reader.at_heads(own.tail, tails, heads)
-        sums = at_all.norm.of_rows(engine.reader, ahead, at_all.found, at_all.sums)
-        total += at_all.norm.total(own, along, sums, at_heads)
-    else:
-        total += row_squares(engine.tracked, own, along)
-    return scaled_squares(total, upper.scale.double()).mul_(engine.learning_rate)
+    parts = (term.function(dense) for term in counted(DENSE_SQUARES, engine.tracked))
+    return add_up((part for part in parts if part is not None), output.at_projection[:, 0])
 
 
 def row_squares(tracked: frozenset[str], own: EmbeddingRows, along: EmbeddingRows) -> Float[Tensor, " row"]:
     """Add up the terms of the embedding tables, from a gradient and P times it."""
-    total = torch.zeros_like(own.tail_bias)
-    for term in counted(ROW_SQUARES, tracked):
-        total += term.function(own, along)
-    return total
+    return add_up((term.function(own, along) for term in counted(ROW_SQUARES, tracked)), own.tail_bias)
 
 
 def is_loop(rows: EmbeddingRows) -> Float[Tensor, " row"]:
@@ -121,16 +130,18 @@ def is_loop(rows: EmbeddingRows) -> Float[Tensor, " row"]:
 
 
 def _fc(of: _Dense) -> Float[Tensor, " batch"]:
-    squares, engine = torch.zeros_like(of.output.at_projection[:, :1]), of.engine
+    engine = of.engine
     if FC_WEIGHT in engine.tracked and FC_WEIGHT not in engine.preconditioner:
         squares = _feature_squares(engine, of.ahead)[:, None]
+    else:
+        squares = torch.zeros_like(of.output.at_projection[:, :1])
     weight = projection_weight(engine.tracked, squares)[:, 0]
     return weight * dot_rows(of.output.at_projection, of.along.at_projection)
 
 
-def _fc_weight_through_preconditioner(of: _Dense) -> Float[Tensor, " batch"]:
+def _fc_weight_through_preconditioner(of: _Dense) -> Float[Tensor, " batch"] | None:
     if FC_WEIGHT not in of.engine.preconditioner:
-        return torch.zeros_like(of.output.at_projection[:, 0])
+        return None
     squares = _scaled_feature_squares(of.engine, of.ahead, of.engine.preconditioner.diagonal(FC_WEIGHT))
     return dot_rows(of.output.at_projection.square(), squares.index_select(0, of.ahead.batch.pair))
 
@@ -138,16 +149,19 @@ def _fc_weight_through_preconditioner(of: _Dense) -> Float[Tensor, " batch"]:
 def _beside_fc(of: _Dense) -> Float[Tensor, " batch"]:
     tracked, gradients = of.engine.tracked, of.lower.moments @ of.engine.jacobian()
     times = times_convolution(of.engine.preconditioner, tracked, gradients)
-    return dot_rows(side_by_side(tracked, of.output, gradients), side_by_side(tracked, of.along, times))
+    own = side_by_side(tracked, of.output, gradients)
+    is_plain = not any(name in of.engine.preconditioner for name in BESIDE_FC)
+    return dot_rows(own, own if is_plain else side_by_side(tracked, of.along, times))
 
 
 def _feature_squares(engine: PairEngine, ahead: Forward) -> Float[Tensor, " batch"]:
     """Give ‖features‖² of each triple."""
-    total = ahead.x.new_zeros(len(ahead.batch))
-    for part in ahead.passes:
-        features = engine.precision.operand(part.activations(engine.model)[1]).to(total.dtype)
-        total += dot_rows(features, features)[part.key_of_row(ahead.batch)]
-    return total
+
+    def of_pairs(part: RegionPass) -> Float[Tensor, " pair"]:
+        features = engine.precision.operand(part.activations(engine.model)[1]).to(ahead.x.dtype)
+        return part.by_pair(dot_rows(features, features)[:, None])[:, 0]
+
+    return add_up(map(of_pairs, ahead.passes), ahead.x[:, 0]).index_select(0, ahead.batch.pair)
 
 
 def _scaled_feature_squares(
@@ -161,7 +175,8 @@ def _scaled_feature_squares(
     return total
 
 
-DenseSquare: TypeAlias = Callable[[_Dense], Tensor]
+DenseSquare: TypeAlias = Callable[[_Dense], Tensor | None]
+"""None where another term has its part."""
 DENSE_SQUARES: tuple[Term[DenseSquare], ...] = (
     Term(name="fc", tensors=FC, function=_fc),
     Term(name="fc.weight through P", tensors={FC_WEIGHT}, function=_fc_weight_through_preconditioner),
