@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bench_peers.bergson_fc import Bergson
 from bench_peers.captum_all import CaptumTracInCP
 from bench_peers.captum_fast import CaptumTracInCPFast
+from bench_peers.dattri_products import Dattri
 from bench_peers.kronfluence_identity import Kronfluence
 from bench_peers.peer import Peer, Scorer
 from bench_peers.pydvl_identity import PyDVL
@@ -18,6 +20,8 @@ PEERS: Mapping[str, Peer] = MappingProxyType(
         "captum-fast": CaptumTracInCPFast(),
         "kronfluence": Kronfluence(),
         "pydvl": PyDVL(),
+        "dattri": Dattri(),
+        "bergson": Bergson(),
         "torch-func": TorchFunc(),
     }
 )

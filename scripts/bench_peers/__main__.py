@@ -18,7 +18,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from bench_peers import PEERS
-from bench_peers.measure import Measured, PeerError, installed, interpreter, measure
+from bench_peers.environments import interpreter
+from bench_peers.measure import Measured, installed, measure
+from bench_peers.process import PeerError
 from bench_peers.timing import Timing
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
@@ -55,7 +57,8 @@ def _results(options: argparse.Namespace, timing: Timing) -> Iterator[Measured |
         return
     for peer in options.peers:
         if versions[peer] is None:
-            yield PeerError(f"{PEERS[peer].name} is not installed in {interpreter()}: see docs/peers.md")
+            python = interpreter(PEERS[peer].requirement)
+            yield PeerError(f"{PEERS[peer].name} is not installed in {python}: see docs/peers.md")
             continue
         for num_tests in options.tests:
             test = triples[np.random.default_rng(num_tests).choice(len(triples), num_tests, replace=False)]

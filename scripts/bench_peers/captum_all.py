@@ -27,6 +27,7 @@ class CaptumTracInCP:
     tracks: tuple[str, ...] = ("*",)
     requirement: str = "captum>=0.9,<0.10"
     prepares_tests: bool = True
+    relative_error: float = 1e-9
     batch_size: int | None = None
 
     def is_installed(self) -> bool:

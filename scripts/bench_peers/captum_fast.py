@@ -20,6 +20,7 @@ class CaptumTracInCPFast:
     tracks: tuple[str, ...] = ("fc.weight",)
     requirement: str = "captum>=0.9,<0.10"
     prepares_tests: bool = False
+    relative_error: float = 1e-9
     batch_size: int = 512
 
     def is_installed(self) -> bool:

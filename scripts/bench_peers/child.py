@@ -1,25 +1,29 @@
-"""The process that runs one peer; `measure` starts it. Its standard output is one JSON text."""
+"""The process that runs one peer; `process` starts it. Its standard output is one JSON text."""
 
 import contextlib
 import json
 import resource
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from bench_peers import PEERS
+from bench_peers import PEERS, Peer
 from bench_peers.peer import installed_version
 from bench_peers.timing import Timing, time_scorer
 from tracin_dask.models.conve.model import ConvE, ConvEConfig
 
 
 def main(arguments: list[str]) -> None:
-    """Answer `versions`, or `measure FOLDER`."""
+    """Answer `versions`, `measure FOLDER` or `products FOLDER`."""
+    command, *folders = arguments
+    answers = {"measure": measure, "products": products}
     with contextlib.redirect_stdout(sys.stderr):  # libraries may print
-        answer = versions() if arguments == ["versions"] else measure(Path(arguments[1]))
+        answer = answers[command](Path(folders[0])) if folders else versions()
     print(json.dumps(answer))
 
 
@@ -28,28 +32,55 @@ def versions() -> dict[str, str | None]:
     return {key: installed_version(peer.requirement) for key, peer in PEERS.items()}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a folder asks: the peer, and the model with the triples."""
+
+    peer: Peer
+    version: str
+    model: ConvE
+    train: Tensor
+    test: Tensor
+    timing: Timing
+
+    @classmethod
+    def read(cls, folder: Path) -> "Request":
+        """Read it; the process ends where the peer is not installed."""
+        request = json.loads((folder / "request.json").read_text())
+        peer = PEERS[request["peer"]]
+        version = installed_version(peer.requirement)
+        if version is None:
+            sys.exit(f"{peer.name} is not installed here: pip install '{peer.requirement}' (docs/peers.md says how)")
+        tensors = torch.load(folder / "tensors.pt", weights_only=True)
+        model = ConvE(ConvEConfig(**request["config"])).to(tensors["state"]["fc.weight"].dtype).eval()
+        model.load_state_dict(tensors["state"])
+        timing = Timing(**request["timing"])
+        torch.set_num_threads(timing.threads)
+        return cls(peer=peer, version=version, model=model, train=tensors["train"], test=tensors["test"], timing=timing)
+
+
 def measure(folder: Path) -> dict[str, Any]:
-    """Do what the folder's request says."""
-    request = json.loads((folder / "request.json").read_text())
-    timing, peer = Timing(**request["timing"]), PEERS[request["peer"]]
-    version = installed_version(peer.requirement)
-    if version is None:
-        sys.exit(f"{peer.name} is not installed here: pip install '{peer.requirement}' (docs/peers.md says how)")
-    torch.set_num_threads(timing.threads)
-    tensors = torch.load(folder / "tensors.pt", weights_only=True)
-    model = ConvE(ConvEConfig(**request["config"])).to(tensors["state"]["fc.weight"].dtype).eval()
-    model.load_state_dict(tensors["state"])
+    """Time the peer, as the folder's request says."""
+    request = Request.read(folder)
     start = time.perf_counter()
-    score = peer.prepare(model, tensors["test"], folder)
+    score = request.peer.prepare(request.model, request.test, folder)
     prepare_seconds = time.perf_counter() - start
-    runs = time_scorer(score, tensors["train"], timing)
+    runs = time_scorer(score, request.train, request.timing)
     return {
-        "version": version,
+        "version": request.version,
         "rows": runs.rows,
         "seconds": list(runs.seconds),
         "prepare_seconds": prepare_seconds,
         "peak_bytes": peak_bytes(),
     }
+
+
+def products(folder: Path) -> dict[str, str]:
+    """Write the peer's products beside the request."""
+    request = Request.read(folder)
+    found = request.peer.prepare(request.model, request.test, folder)(request.train)
+    torch.save(found.detach(), folder / "products.pt")
+    return {"version": request.version}
 
 
 def peak_bytes() -> int:

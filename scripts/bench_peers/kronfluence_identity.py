@@ -6,9 +6,8 @@ from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from bench_peers.peer import Scorer, TripleLosses, installed_version
+from bench_peers.peer import Scorer, TripleLosses, Triples, installed_version
 from tracin_dask.models.conve.model import ConvE
 
 NAME = "peer"
@@ -22,6 +21,7 @@ class Kronfluence:
     tracks: tuple[str, ...] = ("conv1.*", "fc.*")
     requirement: str = "kronfluence>=1.0,<2"
     prepares_tests: bool = False
+    relative_error: float = 1e-9
     batch_size: int = 256
     test_batch_size: int = 256
 
@@ -58,26 +58,6 @@ class Kronfluence:
             return found["all_modules"].T
 
         return score
-
-
-class Triples(Dataset[Tensor]):
-    """Triples that are taken by the batch: collecting them one by one would cost as much as the scoring."""
-
-    def __init__(self, triples: Int[Tensor, "rows 3"]) -> None:
-        """Keep the triples."""
-        self.triples = triples
-
-    def __len__(self) -> int:
-        """Count them."""
-        return len(self.triples)
-
-    def __getitem__(self, index: int) -> Int[Tensor, "3"]:
-        """Take one."""
-        return self.triples[index]
-
-    def __getitems__(self, indices: list[int]) -> Int[Tensor, "batch 3"]:
-        """Take a batch."""
-        return self.triples[indices]
 
 
 def _as_it_is(batch: Tensor) -> Tensor:

@@ -1,32 +1,25 @@
 """Training triples per second and peak memory of a peer, measured in a process of its own."""
 
 import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench_peers import PEERS
+from bench_peers.environments import interpreter
+from bench_peers.process import PeerError, run_child
 from bench_peers.timing import Timing
 from tracin_dask.models.conve.model import ConvE
 
-PYTHON_VARIABLE = "TRACIN_DASK_PEERS_PYTHON"
-"""Names the interpreter of an environment in which the peers are installed; without it, this one is taken."""
-
-SCRIPTS = Path(__file__).resolve().parents[1]
 LIST_TIMEOUT_SECONDS = 120.0
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-"""Let glibc use freed memory again: peers that make whole gradients are up to twice as fast for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,25 +53,20 @@ class Measured:
     peak_bytes: int
 
 
-class PeerError(RuntimeError):
-    """A peer could not be measured."""
-
-
-def interpreter() -> Path:
-    """Give the interpreter that runs the peers."""
-    return Path(os.environ.get(PYTHON_VARIABLE) or sys.executable)
-
-
-def installed(python: Path | None = None) -> Mapping[str, str | None]:
+def installed() -> Mapping[str, str | None]:
     """Give the installed version of every peer's library; None where none, or none of the range, is installed.
 
     Raises
     ------
     PeerError
-        If the interpreter cannot be asked.
+        If an interpreter cannot be asked.
     """
-    versions: dict[str, str | None] = _run(["versions"], python, timeout_seconds=LIST_TIMEOUT_SECONDS, threads=1)
-    return versions
+    pythons = {key: interpreter(peer.requirement) for key, peer in PEERS.items()}
+    answers = {
+        python: run_child("child", ["versions"], python, timeout_seconds=LIST_TIMEOUT_SECONDS, threads=1)
+        for python in dict.fromkeys(pythons.values())
+    }
+    return {key: answers[python][key] for key, python in pythons.items()}
 
 
 def measure(
@@ -99,24 +87,16 @@ def measure(
     train
         Training triples to draw the runs' rows from, from the first one on.
     python
-        The interpreter that runs the peer; by default `interpreter()`.
+        The interpreter that runs the peer; by default that of its environment.
 
     Raises
     ------
     PeerError
         If the peer is unknown or not installed, fails, takes too long, or is killed, as for want of memory.
     """
-    if peer not in PEERS:
-        raise PeerError(f"no peer {peer!r}; there are: {', '.join(PEERS)}")
     timing = timing or Timing()
-    with tempfile.TemporaryDirectory(prefix="tracin-dask-peer-") as name:
-        folder = Path(name)
-        torch.save({"state": model.state_dict(), "train": train, "test": test}, folder / "tensors.pt")
-        request = {"peer": peer, "config": asdict(model.config), "timing": asdict(timing)}
-        (folder / "request.json").write_text(json.dumps(request))
-        found = _run(
-            ["measure", str(folder)], python, timeout_seconds=timing.timeout_seconds, threads=timing.threads, peer=peer
-        )
+    with _requested(peer, model, train=train, test=test, timing=timing) as folder:
+        found = _asked("measure", peer, folder, timing, python)
     speeds = [found["rows"] / seconds for seconds in found["seconds"]]
     return Measured(
         peer=peer,
@@ -131,32 +111,33 @@ def measure(
     )
 
 
-def _run(
-    arguments: Sequence[str], python: Path | None, *, timeout_seconds: float, threads: int, peer: str = "the peers"
-) -> Any:  # noqa: ANN401 - JSON
-    command = [str(python or interpreter()), "-P", "-m", "bench_peers.child", *arguments]
-    try:
-        done = subprocess.run(
-            command, env=_environment(threads), capture_output=True, text=True, timeout=timeout_seconds, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PeerError(
-            f"{peer}: not done after {timeout_seconds:g} seconds; ask for shorter runs or allow more time"
-        ) from error
-    except OSError as error:
-        raise PeerError(f"{peer}: {command[0]} does not run: {error}; {PYTHON_VARIABLE} may name it") from error
-    if done.returncode != 0:
-        raise PeerError(f"{peer}: {_what_happened(done.returncode)} in {command[0]}\n{done.stderr[-2_000:].strip()}")
-    return json.loads(done.stdout)
+def products(
+    peer: str, model: ConvE, *, train: Int[Tensor, "rows 3"], test: Int[Tensor, "test 3"]
+) -> Float[Tensor, "rows test"]:
+    """Let a peer compute its products in a process of its own; raises as `measure`."""
+    timing = Timing()
+    with _requested(peer, model, train=train, test=test, timing=timing) as folder:
+        _asked("products", peer, folder, timing, None)
+        found: Tensor = torch.load(folder / "products.pt", weights_only=True)
+    return found
 
 
-def _what_happened(code: int) -> str:
-    if code == -signal.SIGKILL:
-        return "killed, most often because memory ran out; take fewer test triples,"
-    return f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
+@contextmanager
+def _requested(peer: str, model: ConvE, *, train: Tensor, test: Tensor, timing: Timing) -> Iterator[Path]:
+    """Write a request into a folder that lasts until the block ends."""
+    if peer not in PEERS:
+        raise PeerError(f"no peer {peer!r}; there are: {', '.join(PEERS)}")
+    with tempfile.TemporaryDirectory(prefix="tracin-dask-peer-") as name:
+        folder = Path(name)
+        torch.save({"state": model.state_dict(), "train": train, "test": test}, folder / "tensors.pt")
+        request = {"peer": peer, "config": asdict(model.config), "timing": asdict(timing)}
+        (folder / "request.json").write_text(json.dumps(request))
+        yield folder
 
 
-def _environment(threads: int) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")]))
-    counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
-    return os.environ | KEEP_FREED_MEMORY | counts | {"PYTHONPATH": path}
+def _asked(command: str, peer: str, folder: Path, timing: Timing, python: Path | None) -> Any:  # noqa: ANN401 - JSON
+    python = python or interpreter(PEERS[peer].requirement)
+    arguments = [command, str(folder)]
+    return run_child(
+        "child", arguments, python, timeout_seconds=timing.timeout_seconds, threads=timing.threads, peer=peer
+    )

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from packaging.requirements import Requirement
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from tracin_dask.models.conve.model import ConvE
 
@@ -33,6 +33,8 @@ class Peer(Protocol):
         What to give to pip.
     prepares_tests
         True where `prepare` does the work on the test triples; False where the library repeats it in every call.
+    relative_error
+        How far from the products its values may be, relative to them, for a model of float64.
     """
 
     @property
@@ -43,6 +45,8 @@ class Peer(Protocol):
     def requirement(self) -> str: ...  # noqa: D102 - the class's Attributes describe it
     @property
     def prepares_tests(self) -> bool: ...  # noqa: D102 - the class's Attributes describe it
+    @property
+    def relative_error(self) -> float: ...  # noqa: D102 - the class's Attributes describe it
 
     def is_installed(self) -> bool:
         """Tell whether a version that `requirement` allows is installed for this interpreter."""
@@ -81,6 +85,26 @@ class TripleLosses(TripleScores):
         """Give every triple's binary cross-entropy with label 1."""
         scores = super().forward(triples)
         return binary_cross_entropy_with_logits(scores, torch.ones_like(scores), reduction="none")
+
+
+class Triples(Dataset[Tensor]):
+    """Triples that are taken by the batch: collecting them one by one would cost as much as the scoring."""
+
+    def __init__(self, triples: Int[Tensor, "rows 3"]) -> None:
+        """Keep the triples."""
+        self.triples = triples
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.triples)
+
+    def __getitem__(self, index: int) -> Int[Tensor, "3"]:
+        """Take one."""
+        return self.triples[index]
+
+    def __getitems__(self, indices: list[int]) -> Int[Tensor, "batch 3"]:
+        """Take a batch."""
+        return self.triples[indices]
 
 
 def with_labels(model: ConvE, triples: Int[Tensor, "rows 3"]) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ class PyDVL:
     tracks: tuple[str, ...] = ("*",)
     requirement: str = "pydvl[influence]>=0.10,<0.11"
     prepares_tests: bool = True
+    relative_error: float = 1e-9
     batch_size: int = 16
 
     def is_installed(self) -> bool:

@@ -20,6 +20,7 @@ class TorchFunc:
     tracks: tuple[str, ...] = ("*",)
     requirement: str = "torch>=2.5"
     prepares_tests: bool = True
+    relative_error: float = 1e-9
     batch_size: int = 128
 
     def is_installed(self) -> bool:

@@ -1,7 +1,7 @@
 """Section peers: other libraries on the model and the triples of the engine's section, the engine on the same tensors.
 
-A library that cannot track all parameters is compared with the engine tracking what it tracks. The libraries may be
-installed in an environment of their own; docs/peers.md says how.
+A library that cannot track all parameters is compared with the engine tracking what it tracks. Each library is
+installed in an environment of its own; docs/peers.md says how.
 """
 
 import itertools

@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+import json
 import stat
 import sys
 from dataclasses import FrozenInstanceError
@@ -11,14 +12,17 @@ import oracle
 import pytest
 import torch
 from conftest import random_model
+from packaging.requirements import Requirement
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from bench_peers import PEERS
 from bench_peers.child import peak_bytes
-from bench_peers.measure import PYTHON_VARIABLE, PeerError, installed, measure
+from bench_peers.environments import ENVIRONMENTS, FOLDER_VARIABLE, folder, interpreter, main
+from bench_peers.measure import installed, measure, products
 from bench_peers.peer import installed_version
+from bench_peers.process import PeerError
 from bench_peers.timing import Timing, choose_rows, time_scorer
 
 # Other people's libraries warn on import and in use; what they compute is what is tested.
@@ -54,7 +58,19 @@ def test_a_peer_gives_the_oracles_products_of_the_tensors_that_it_tracks(peer, s
     found = peer.prepare(model, TEST, tmp_path)(train)
     expected = oracle_influences(model, train, TEST, peer.tracks)
     assert found.shape == (37, 5)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found, expected, rtol=peer.relative_error, atol=1e-12)
+
+
+@pytest.mark.parametrize("key", PEERS)
+def test_a_peer_in_an_environment_of_its_own_gives_the_oracles_products(key):
+    peer, model, train = PEERS[key], random_model(), train_triples(37)
+    if peer.is_installed() and key != "torch-func":
+        pytest.skip(f"{peer.name} is installed here, where other tests use it")
+    if not peer.is_installed() and interpreter(peer.requirement) == Path(sys.executable):
+        pytest.skip(f"{peer.name} has no environment: python -P -m bench_peers.environments")
+    found = products(key, model, train=train, test=TEST)
+    expected = oracle_influences(model, train, TEST, peer.tracks)
+    torch.testing.assert_close(found, expected, rtol=peer.relative_error, atol=1e-12)
 
 
 def test_a_prepared_peer_scores_one_batch_after_another(peer, tmp_path):
@@ -62,13 +78,14 @@ def test_a_prepared_peer_scores_one_batch_after_another(peer, tmp_path):
     score = peer.prepare(random_model(), TEST, tmp_path)
     whole = score(train)
     parts = [score(part) for part in train.split([1, 5, 3])]
-    torch.testing.assert_close(torch.cat(parts), whole, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(torch.cat(parts), whole, rtol=peer.relative_error, atol=1e-12)
 
 
 def test_a_peer_scores_against_a_single_test_triple(peer, tmp_path):
     model, train = random_model(), train_triples(3)
     found = peer.prepare(model, TEST[2:3], tmp_path)(train)
-    torch.testing.assert_close(found, oracle_influences(model, train, TEST[2:3], peer.tracks), rtol=1e-9, atol=1e-12)
+    expected = oracle_influences(model, train, TEST[2:3], peer.tracks)
+    torch.testing.assert_close(found, expected, rtol=peer.relative_error, atol=1e-12)
 
 
 def test_a_peer_leaves_the_model_as_it_was(peer, tmp_path):
@@ -84,7 +101,7 @@ def test_a_peer_scores_a_model_in_training_mode_in_eval_mode(peer, tmp_path):
     model, train = random_model(), train_triples(4)
     expected = oracle_influences(model, train, TEST, peer.tracks)
     found = peer.prepare(model.train(), TEST, tmp_path)(train)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found, expected, rtol=peer.relative_error, atol=1e-12)
     assert model.training
 
 
@@ -147,12 +164,65 @@ def test_a_peer_is_measured_in_a_process_of_its_own():
     assert found.peak_bytes > 2**24
 
 
-def test_an_interpreter_lists_its_installed_peers(monkeypatch):
-    monkeypatch.setenv(PYTHON_VARIABLE, sys.executable)
-    assert installed() == {key: installed_version(peer.requirement) for key, peer in PEERS.items()}
+def python_in(environments: Path, name: str, script: str) -> Path:
+    """Put a shell script where an environment has its interpreter."""
+    python = environments / name / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    return python
 
 
-def test_a_peer_that_is_not_installed_names_its_pip_line():
+def test_each_library_is_asked_in_its_environment_or_here(monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    answer = json.dumps(dict.fromkeys(PEERS, "9.9"))
+    python = python_in(tmp_path, "captum", f"echo '{answer}'")
+    assert interpreter(PEERS["captum-fast"].requirement) == python
+    assert interpreter(PEERS["torch-func"].requirement) == Path(sys.executable)
+    theirs = {key: "9.9" for key, peer in PEERS.items() if peer.requirement.startswith("captum")}
+    assert len(theirs) == 2
+    assert installed() == {key: installed_version(peer.requirement) for key, peer in PEERS.items()} | theirs
+
+
+def test_every_library_has_an_environment_and_environments_are_of_the_projects_folder_by_default(monkeypatch):
+    needed = {peer.requirement for peer in PEERS.values()} - {PEERS["torch-func"].requirement}
+    assert {one.requirement for one in ENVIRONMENTS.values()} == needed
+    assert all(Requirement(one.requirement).name == name for name, one in ENVIRONMENTS.items())
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    assert folder() == Path(__file__).parents[2] / ".peers"
+
+
+def test_an_environment_gets_torch_first_then_the_library_and_loses_what_cannot_be_loaded(monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    log = tmp_path / "log"
+    monkeypatch.setattr(
+        "bench_peers.environments.venv.create",
+        lambda place, **_: python_in(place.parent, place.name, f'echo "$@" >> {log}'),
+    )
+    assert main(["bergson", "pydvl"]) == 0
+    torch_first, library, without, _, pydvl = log.read_text().splitlines()
+    assert torch_first.endswith("/constraints.txt torch")
+    assert library.endswith("jaxtyping numpy packaging bergson>=2.5,<2.6")
+    assert without.endswith("uninstall --quiet --yes torchvision torchaudio")
+    assert "constraints-pydvl.txt" in pydvl
+    for one in ENVIRONMENTS.values():
+        assert "torch==" in (Path(__file__).parents[2] / one.constraints).read_text()
+
+
+def test_an_environment_that_cannot_be_made_is_an_error_that_names_its_command(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(
+        "bench_peers.environments.venv.create", lambda place, **_: python_in(place.parent, place.name, "exit 1")
+    )
+    assert main(["dattri"]) == 1
+    assert "Error: dattri could not be installed: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["datri"])
+    assert "no library 'datri'; there are: captum," in capsys.readouterr().err
+
+
+def test_a_peer_that_is_not_installed_names_its_pip_line(monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     absent = [key for key, peer in PEERS.items() if not peer.is_installed()]
     if not absent:
         pytest.skip("all peers are installed")
@@ -175,9 +245,7 @@ def test_an_unknown_peer_is_refused_with_the_known_ones():
     ],
 )
 def test_a_peer_process_that_dies_is_reported_with_its_reason(tmp_path, script, timeout, message):
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{script}\n")
-    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    python = python_in(tmp_path, "captum", script)
     with pytest.raises(PeerError, match=message):
         measure(
             "captum",
@@ -189,7 +257,9 @@ def test_a_peer_process_that_dies_is_reported_with_its_reason(tmp_path, script, 
         )
 
 
-def test_a_missing_peer_interpreter_is_reported(monkeypatch, tmp_path):
-    monkeypatch.setenv(PYTHON_VARIABLE, str(tmp_path / "no-python"))
-    with pytest.raises(PeerError, match=f"no-python does not run: .*; {PYTHON_VARIABLE} may name it"):
+def test_an_interpreter_that_does_not_run_is_reported(monkeypatch, tmp_path):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    python = python_in(tmp_path, "dattri", "")
+    python.chmod(stat.S_IRUSR)
+    with pytest.raises(PeerError, match=f"dattri/bin/python does not run: .*; {FOLDER_VARIABLE} may name"):
         installed()
