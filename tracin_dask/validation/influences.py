@@ -25,6 +25,7 @@ from tracin_dask.runs.sinks.score_writer import INFLUENCE, SELF_INFLUENCE
 from tracin_dask.triples.store import TripleStore
 from tracin_dask.validation.baselines import BASELINES, BaselineScores, Situation
 from tracin_dask.validation.folder import digest_of_json
+from tracin_dask.validation.given import GivenScores, write_question
 from tracin_dask.validation.methods import Method
 from tracin_dask.validation.models import Bench
 from tracin_dask.validation.rows import STRATUM_ROWS
@@ -94,16 +95,32 @@ class Explained:
         """Find the influences by a method, with runs where they are not saved yet; raises as `tracin_dask.run`."""
         if method.baseline is not None:
             return BaselineScores(baseline=BASELINES[method.baseline], situation=self._situation())
+        if method.scores is not None:
+            return GivenScores.of(self.bench.folder.path / method.scores, (self._num_tests, len(self.store)))
         if method.trainings > len(self.trainings):
             raise ConfigError(f"the method {method.name!r} needs {method.trainings} trainings on all triples")
         paths = tuple(self._saved(method, training) for training in self.trainings[: method.trainings])
         return SavedScores(paths=paths, name=SELF_INFLUENCE if self.tests is None else INFLUENCE)
+
+    def write_question(self) -> None:
+        """Tell other tools what is explained, and by which model: the first one; raises as `given.write_question`."""
+        assert self.tests is not None  # noqa: S101 - other tools compare with test triples
+        write_question(
+            self.bench.folder.path,
+            training=self.bench.material.triples[: len(self.store)],
+            tests=self.tests,
+            checkpoints=self.bench.checkpoints(self.trainings[0]),
+        )
 
     def model(self, index: int = 0) -> ConvE:
         """Load the last model of a training."""
         model = load_checkpoint(self.bench.checkpoints(self.trainings[index])[-1]).model
         assert isinstance(model, ConvE)  # noqa: S101 - the trainer trains no other
         return model
+
+    @property
+    def _num_tests(self) -> int:
+        return 1 if self.tests is None else len(self.tests)
 
     def _situation(self) -> Situation:
         nothing = np.zeros((1, 3), dtype=np.int64)

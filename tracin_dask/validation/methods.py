@@ -1,4 +1,4 @@
-"""Methods: names with options of a run, from a YAML file; or baselines, which need no influences."""
+"""Methods: names with options of a run, from a YAML file; or baselines and numbers from elsewhere, which need none."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -20,6 +20,8 @@ DEFAULT = "methods.yaml"
 _OF_STUDIES = ("ranking", "masking", "saving")
 """Groups of options that a study sets itself."""
 _SET = ("mode", "contrast", "together", "audit")
+OWN = ("baseline", "scores", "checkpoints", "trainings")
+"""What a method says besides options of a run."""
 NUMBERS = ("damping", "learning_rate")
 """Options that YAML may give as whole numbers."""
 _TEXT, _YES = ((str,), "a word"), ((bool,), "true or false")
@@ -50,6 +52,9 @@ class Method:
         Options of `RunConfig.of`; the loss by its name.
     baseline
         Name of a baseline in place of these; None for influences.
+    scores
+        Numbers from another tool in place of both: a NumPy file [test, training triple]; a relative path starts in
+        the folder of the study.
     checkpoints
         `last`, `all`, or epochs, counted from 1.
     trainings
@@ -59,6 +64,7 @@ class Method:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     baseline: str | None = None
+    scores: str | None = None
     checkpoints: str | tuple[int, ...] = "last"
     trainings: int = 1
 
@@ -99,7 +105,14 @@ class Method:
     @property
     def identity(self) -> Json:
         """What tells the numbers of this method from others: all but its name and its trainings."""
+        if self.scores is not None:
+            return {"scores": self.scores}
         return [dict(self.options), self.baseline, self.checkpoints]
+
+    @property
+    def is_run(self) -> bool:
+        """Tell whether its numbers are influences that runs compute."""
+        return self.baseline is None and self.scores is None
 
 
 def read_methods(path: AnyPath | None = None) -> tuple[Method, ...]:
@@ -132,10 +145,13 @@ def _method(name: str, settings: object, source: str) -> Method:
         raise ConfigError(f"{where}: expected options, such as {{normalize: cosine}}, not {settings!r}")
     settings = dict(settings)  # an alias in YAML is the same dictionary
     _refuse_unknown(settings, where)
-    own = {key: settings.pop(key) for key in ("baseline", "checkpoints", "trainings") if key in settings}
+    own = {key: settings.pop(key) for key in OWN if key in settings}
     if isinstance(own.get("checkpoints"), list):
         own["checkpoints"] = tuple(own["checkpoints"])
     _refuse_wrong(own, where)
+    others = [*settings, *(key for key in own if key != "scores")]
+    if own.get("scores") is not None and others:
+        raise ConfigError(f"{where}: scores are made elsewhere, and have no options; leave out {', '.join(others)}")
     _refuse_types(settings, where)
     if own.get("baseline") is not None and settings:
         raise ConfigError(f"{where}: a baseline has no options of a run; leave out {', '.join(settings)}")
@@ -154,7 +170,7 @@ def known_options() -> tuple[str, ...]:
 
 
 def _refuse_unknown(settings: Mapping[Any, object], where: str) -> None:
-    known = (*known_options(), "baseline", "checkpoints", "trainings")
+    known = (*known_options(), *OWN)
     for key in settings:
         if key not in known:
             meant = difflib.get_close_matches(str(key), known, 1)
@@ -163,6 +179,9 @@ def _refuse_unknown(settings: Mapping[Any, object], where: str) -> None:
 
 
 def _refuse_wrong(own: Mapping[str, Any], where: str) -> None:
+    scores = own.get("scores")
+    if scores is not None and not isinstance(scores, str):
+        raise ConfigError(f"{where}: scores is {scores!r}; expected the path of a NumPy file")
     baseline, checkpoints, trainings = own.get("baseline"), own.get("checkpoints", "last"), own.get("trainings", 1)
     if baseline is not None and baseline not in tuple(BASELINES):  # a list of YAML has no hash
         raise ConfigError(f"{where}: there is no baseline {baseline!r}; known are {', '.join(BASELINES)}")

@@ -86,7 +86,7 @@ class Study:
         """
         kept = self.checkpoint_epochs or spread_epochs(self.settings.num_epochs)
         for method in self.methods:
-            if method.baseline is not None:
+            if not method.is_run:
                 continue
             method.epochs(kept)
             try:

@@ -152,6 +152,7 @@ def ranked_first(study: Study, pool: Int[ndarray, "pool 3"], number: int) -> Pre
     drawn = generator_for(study.seed, "test triples").permutation(len(first))[:number]
     places = np.sort(first[drawn])
     explained = Explained(bench=bench, store=study.graph.store, tests=pool[places], trainings=full, seed=study.seed)
+    explained.write_question()
     return Predicted(bench=bench, explained=explained, places=places, quality=explained_model.quality())
 
 

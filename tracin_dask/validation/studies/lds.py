@@ -122,6 +122,7 @@ def lds(study: Study, plan: SubsetPlan | None = None) -> StudyTable:
     full = full_trainings(study.num_explained, study.seed, study.settings.num_epochs, study.checkpoint_epochs)
     bench.measured([*full, *plan.every_training(study.seed)])
     explained = Explained(bench=bench, store=study.graph.store, tests=tests, trainings=full, seed=study.seed)
+    explained.write_question()
     return table_of(study, plan, explained, [(method.name, explained.by(method)) for method in study.methods])
 
 

@@ -83,7 +83,7 @@ def applicable(study: Study) -> tuple[list[Method], list[str]]:
 
 
 def _is_applicable(method: Method) -> bool:
-    if method.baseline is not None:
+    if not method.is_run:
         return method.baseline in OF_TRAINING_TRIPLES
     options = dict(method.options)
     return bool(options.get("normalize", "none") == "none" and options.get("explain", "loss") == "loss")

@@ -49,6 +49,7 @@ def replay_study(study: Study, plan: SubsetPlan | None = None, *, quantity: str 
     replayed = Replayed(material=bench.material, seed=full[0].seed, quantity=quantity)
     effects = _all_effects(bench, replayed, tests)
     explained = Explained(bench=bench, store=study.graph.store, tests=tests, trainings=full, seed=study.seed)
+    explained.write_question()
     found = [(method.name, explained.by(method)) for method in study.methods]
     table = table_of(study, plan, explained, [(REPLAY, Kept(effects=effects.effects)), *found])
     note = (

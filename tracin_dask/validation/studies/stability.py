@@ -74,12 +74,15 @@ def stability(study: Study, plan: StabilityPlan | None = None) -> StudyTable:
         f"of {plan.num_seeds} seeds, or of one checkpoint and the last; random lists would share {chance:.2g}; 95 % "
         "intervals by a bootstrap over test triples"
     )
-    notes = (note, "baselines that read no model are left out: their lists are always equal")
+    notes = (
+        note,
+        "baselines that read no model, and scores made elsewhere, are left out: their lists are always equal",
+    )
     return StudyTable(title="Overlap of top lists", rows=tuple(rows), notes=notes, about=study.about())
 
 
 def _reads_models(method: Method) -> bool:
-    return method.baseline is None or method.baseline in OF_MODELS
+    return method.is_run or method.baseline in OF_MODELS
 
 
 def _lists(study: Study, plan: StabilityPlan, bench: Bench, method: Method, trainings: list[Training]) -> list[ndarray]:
@@ -104,7 +107,7 @@ def _between_checkpoints(
     study: Study, plan: StabilityPlan, bench: Bench, method: Method, training: Training
 ) -> dict[str, Float[ndarray, " test"]]:
     """Compare each checkpoint with the last one, where a method takes the last one of a single training."""
-    if method.baseline is not None or method.checkpoints != "last" or method.trainings > 1:
+    if not method.is_run or method.checkpoints != "last" or method.trainings > 1:
         return {}
     *others, last = [
         (epoch, _lists(study, plan, bench, replace(method, checkpoints=(epoch,)), [training]))
