@@ -1,18 +1,19 @@
 """bergson's hooks on the last linear layer: gradients of single triples, multiplied while they are collected."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from bench_peers.peer import Scorer, TripleLosses, installed_version
+from bench_peers.peer import Scorer, TripleLosses, TripleScores, installed_version
 from tracin_dask.models.conve.model import ConvE
 
-FC = "conve.fc.linear"
+Loss: TypeAlias = Callable[[Int[Tensor, "batch 3"]], Float[Tensor, " batch"]]
+FC = "losses.conve.fc.linear"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Bergson:
     requirement: str = "bergson>=2.5,<2.6"
     prepares_tests: bool = True
     relative_error: float = 1e-5
-    batch_size: int = 32
+    batch_size: int = 128
 
     def is_installed(self) -> bool:
         """Tell whether bergson is there."""
@@ -39,7 +40,7 @@ class Bergson:
         from bergson import Scorer as ProductScorer  # noqa: PLC0415 - bergson may be absent
         from bergson.score.score_writer import InMemorySequenceScoreWriter  # noqa: PLC0415 - bergson may be absent
 
-        losses = LossesOfSequences(model)
+        losses = OfSequences(TripleLosses(model))
         tests = collect(losses, test, folder, self.batch_size).gradients
         dtype = model.fc.weight.dtype
 
@@ -51,14 +52,19 @@ class Bergson:
         return score
 
 
-class LossesOfSequences(TripleLosses):
-    """Losses of a ConvE whose fc gets a sequence of one place for each triple, and alone is differentiated."""
+class OfSequences(nn.Module):
+    """A module of a ConvE whose fc gets a sequence of one place for each triple, and alone is differentiated."""
 
-    def __init__(self, model: ConvE) -> None:
-        """Copy the model."""
-        super().__init__(model)
-        self.requires_grad_(requires_grad=False)
-        self.conve.fc = OfOnePlace(self.conve.fc.requires_grad_())
+    def __init__(self, losses: TripleScores) -> None:
+        """Take the module, and change it."""
+        super().__init__()
+        self.losses = losses.requires_grad_(requires_grad=False)
+        losses.conve.fc = OfOnePlace(losses.conve.fc.requires_grad_())
+
+    def forward(self, triples: Int[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+        """Compute what the module does."""
+        found: Tensor = self.losses(triples)
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -80,7 +86,7 @@ class OfOnePlace(nn.Module):
         return outputs[:, 0]
 
 
-def collect(losses: LossesOfSequences, triples: Int[Tensor, "rows 3"], folder: Path, size: int, **more: Any) -> Any:  # noqa: ANN401 - bergson may be absent
+def collect(losses: OfSequences, triples: Int[Tensor, "rows 3"], folder: Path, size: int, **more: Any) -> Any:  # noqa: ANN401 - bergson may be absent
     """Go through triples with an `InMemoryCollector`, which then has their gradients, or their scores."""
     from bergson import GradientProcessor, IndexConfig, InMemoryCollector  # noqa: PLC0415 - bergson may be absent
     from datasets import Dataset  # noqa: PLC0415 - bergson may be absent
@@ -89,19 +95,20 @@ def collect(losses: LossesOfSequences, triples: Int[Tensor, "rows 3"], folder: P
         model=losses,
         data=Dataset.from_dict({"row": range(len(triples))}),
         cfg=IndexConfig(run_path=str(folder)),
-        **{"processor": GradientProcessor(include_bias=True), "target_modules": {FC}} | more,
+        target_modules={FC},
+        **{"processor": GradientProcessor(include_bias=True)} | more,
     )
     run(collector, losses, triples, size)
     return collector
 
 
-def run(collector: Any, losses: LossesOfSequences, triples: Int[Tensor, "rows 3"], size: int) -> None:  # noqa: ANN401 - bergson may be absent
+def run(collector: Any, losses: Loss, triples: Int[Tensor, "rows 3"], size: int) -> None:  # noqa: ANN401 - bergson may be absent
     """Go forward and backward through triples, as bergson does through the documents of a language model."""
     for indices, batch in _batches(triples, size):
         with collector.with_batch(torch.ones(len(batch), 1, dtype=torch.bool)):
             found = losses(batch)
             found.sum().backward()
-        losses.zero_grad()
+        collector.model.zero_grad()
         collector.process_batch(indices, losses=found)
     collector.teardown()
 

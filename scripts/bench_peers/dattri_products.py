@@ -30,7 +30,7 @@ class Dattri:
     requirement: str = "dattri>=0.3,<0.4"
     prepares_tests: bool = True
     relative_error: float = 1e-9
-    batch_size: int = 8
+    batch_size: int = 32
 
     def is_installed(self) -> bool:
         """Tell whether dattri is there in a version whose method below is overridden."""
