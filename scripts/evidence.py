@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from evidence_tables.document import write_table
 from evidence_tables.lists import lists_table
+from evidence_tables.peers import peers_table
 from evidence_tables.studies import SMALL_GRAPH, STUDIES, Place, Study, graphs_of, study_table
 
 DATA = os.environ.get("TRACIN_DASK_DATA", "data")
@@ -15,7 +16,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.group(context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Measure what influences are worth on several graphs. Each command makes one table of docs/evidence.md.
+    """Measure what influences are worth on several graphs. Each command makes one table of the documentation.
 
     A folder of graphs (default: $TRACIN_DASK_DATA) holds a folder for each, with train.txt, valid.txt and test.txt.
     UMLS comes with the project. Finished trainings and runs are kept in the output folder: give the same command
@@ -66,6 +67,19 @@ for _study in STUDIES.values():
 def lists(data: Path, output_dir: Path, markdown: Path | None) -> None:
     """How specific top-10 lists are: 75 test triples of a part of Hetionet, by several options; some minutes."""
     _show("lists", lists_table(Place(data=data, output=output_dir / "lists")), markdown)
+
+
+@command.command()
+@_places
+@click.option("--seed", "seeds", type=int, multiple=True, default=(1, 2, 3), show_default=True)
+@click.option("--only", "wanted", multiple=True, metavar="TEXT", help="Of theirs, only methods with this in the name.")
+@click.option("--small", "is_small", is_flag=True, help=f"A small version: {SMALL_GRAPH}.")
+def peers(
+    data: Path, output_dir: Path, markdown: Path | None, seeds: Sequence[int], wanted: Sequence[str], *, is_small: bool
+) -> None:
+    """What the methods of other libraries (docs/peers.md) are worth beside ours: LDS on UMLS; about half an hour."""
+    place = Place(data=data, output=output_dir / ("peers-small" if is_small else "peers"))
+    _show("peers", peers_table(place, seeds, wanted, is_small=is_small), markdown)
 
 
 def _show(name: str, table: str, markdown: Path | None) -> None:

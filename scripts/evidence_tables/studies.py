@@ -123,15 +123,23 @@ def study_table(study: Study, graphs: Mapping[str, str], place: Place, seeds: Se
     for graph, options in graphs.items():
         folders = [place.output / f"{graph}-{seed}" for seed in seeds]
         for folder, seed in zip(folders, seeds, strict=True):
-            _validate(study, place.graph(graph), f"{TRAININGS[graph]} {options}", folder, seed)
-        found[graph] = (combined(folders), [_quality(folder) for folder in folders])
-    tables = [_table(columns, found) for columns in study.tables]
+            validate(study, place.graph(graph), f"{TRAININGS[graph]} {options}", folder, seed)
+        found[graph] = (combined(folders), [quality_of(folder) for folder in folders])
+    tables = [side_by_side(columns, found) for columns in study.tables]
     return "\n\n".join(markdown(header, rows) for header, rows in tables if len(header) > 1)
 
 
-def _validate(study: Study, graph: Path, options: str, folder: Path, seed: int) -> None:
+def validate(study: Study, graph: Path, options: str, folder: Path, seed: int, *, methods: Path | None = None) -> None:
+    """Carry out a study on a graph with a seed; what it prints goes into a file beside its folder.
+
+    Raises
+    ------
+    click.ClickException
+        If it fails, with what it printed.
+    """
+    methods = methods or study.methods(graph.name)
     files = [word for name in ("train", "valid", "test") for word in (f"--{name}", str(graph / f"{name}.txt"))]
-    words = ["validate", study.name, *files, "-o", str(folder), "--methods", str(study.methods(graph.name))]
+    words = ["validate", study.name, *files, "-o", str(folder), "--methods", str(methods)]
     words += [*shlex.split(options), "--seed", str(seed)]
     click.echo(f"$ {shlex.join(['tracin-dask', *words])}")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -145,14 +153,14 @@ def _validate(study: Study, graph: Path, options: str, folder: Path, seed: int) 
     click.echo(f"{time.perf_counter() - start:,.0f} s")
 
 
-def _quality(folder: Path) -> float:
+def quality_of(folder: Path) -> float:
     """Give the MRR of the explained models, as the summary states it."""
     about: Mapping[str, Any] = json.loads((folder / "summary.json").read_text())
     stated = about.get("models of all training triples") or about["explained model"]
     return float(stated["MRR"])
 
 
-def _table(
+def side_by_side(
     columns: Columns, found: Mapping[str, tuple[Mapping[Key, Combined], Sequence[float]]]
 ) -> tuple[list[str], list[list[str]]]:
     """Make a column for each graph and measure, where there are such numbers, and a row for each method."""
