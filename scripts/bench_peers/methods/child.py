@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def main(folder: Path) -> None:
     )
     torch.set_num_threads(request["threads"])
     paths = {}
-    for name in request["methods"]:
+    for index, name in enumerate(request["methods"]):
         requirement = METHODS[name].requirement
         version = installed_version(requirement)
         if version is None:
@@ -39,7 +40,9 @@ def main(folder: Path) -> None:
         label = f"{library} {version} {method}"
         path = Path(request["into"]) / f"{label}.npy"
         if not path.exists():
-            _write(path, name, question)
+            own = folder / str(index)  # libraries take up what they find
+            own.mkdir()
+            _write(path, name, replace(question, folder=own))
         paths[label] = str(path)
     print(json.dumps(paths))
 
