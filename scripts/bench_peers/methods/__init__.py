@@ -12,12 +12,12 @@ LOSSES: tuple[LossName, ...] = ("bce", "one-to-all")
 
 
 def _all() -> Iterator[Method]:
-    for loss in LOSSES:
-        yield captum_methods.TracInCP(loss=loss)
-        yield captum_methods.TracInCP(loss=loss, sums_checkpoints=True)
     yield captum_methods.TracInCPFast()
     for loss in LOSSES:
+        yield captum_methods.TracInCP(loss=loss)
+    for loss in LOSSES:
         yield captum_methods.Arnoldi(loss=loss)
+    yield captum_methods.TracInCP(sums_checkpoints=True)
     for strategy in ("identity", "diagonal", "kfac", "ekfac"):
         for loss in LOSSES:
             yield kronfluence_methods.Factors(strategy=strategy, loss=loss)

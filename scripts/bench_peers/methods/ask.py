@@ -17,7 +17,7 @@ from bench_peers.process import PeerError, run_child
 from tracin_dask.models.conve.model import ConvE
 
 TIMEOUT_SECONDS = 4 * 3600.0
-THREADS = 2
+THREADS = 1
 
 
 def ask(
