@@ -15,7 +15,7 @@ from bench_peers.peer import TripleScores
 
 REQUIREMENT = "dattri>=0.3,<0.4"
 BATCH, HESSIAN_ROWS = 256, 512
-PROJECTED = 512
+PROJECTED, TESTS_AT_A_TIME = 512, 16
 Values: TypeAlias = dict[str, Tensor]
 HessianName: TypeAlias = Literal["CG", "Arnoldi", "DataInf", "EK-FAC"]
 HESSIANS: tuple[HessianName, ...] = ("EK-FAC", "DataInf", "Arnoldi", "CG")
@@ -88,7 +88,7 @@ class InfluenceFunction:
         from dattri import algorithm  # noqa: PLC0415 - dattri may be absent
 
         losses = question.losses(self.loss)
-        task, (train, test) = _task(losses), _loaders(question)
+        task, (train, _) = _task(losses), _loaders(question)
         if self.hessian == "EK-FAC":
             attributor = algorithm.IFAttributorEKFAC(task, ["conve.fc"])
             attributor.cache(train)
@@ -101,8 +101,19 @@ class InfluenceFunction:
                 "DataInf": algorithm.IFAttributorDataInf,
             }[self.hessian](task, regularization=damping)
             attributor.cache(as_batches(question.some_rows(HESSIAN_ROWS), HESSIAN_ROWS))
-        found: Tensor = attributor.attribute(as_batches(question.train, len(question.train)), test)
-        return found.detach().T
+        with torch.no_grad():  # torch.func differentiates all the same, and nothing is kept
+            return _inner_products(attributor, question)
+
+
+def _inner_products(attributor: Any, question: Question) -> Float[Tensor, "test row"]:  # noqa: ANN401 - dattri may be absent
+    """Multiply what `attribute` does, which would apply the inverse Hessian anew for each batch of rows."""
+    tests = attributor.generate_test_rep(0, (question.test[None],))
+    applied = [attributor.transform_test_rep(0, some) for some in tests.split(TESTS_AT_A_TIME)]
+    rows = [
+        attributor.transform_train_rep(0, attributor.generate_train_rep(0, (some[None],)))
+        for some in question.train.split(BATCH)
+    ]
+    return torch.cat(applied) @ torch.cat(rows).T
 
 
 def _loaders(question: Question) -> tuple[Any, Any]:
