@@ -37,7 +37,8 @@ def peers_table(place: Place, seeds: Sequence[int], wanted: Sequence[str], *, is
     options = f"{TRAININGS[graph]} {study.small if is_small else study.graphs[graph]}"
     folders = [place.output / f"{graph}-{seed}" for seed in seeds]
     for folder, seed in zip(folders, seeds, strict=True):
-        validate(study, place.graph(graph), options, folder, seed, methods=OURS)
+        if not (folder / "explained.npz").is_file():
+            validate(study, place.graph(graph), options, folder, seed, methods=OURS)
         methods = _with_theirs(folder, wanted, _label_smoothing(TRAININGS[graph]))
         validate(study, place.graph(graph), options, folder, seed, methods=methods)
     header, rows = side_by_side(COLUMNS, {graph: (combined(folders), [quality_of(folder) for folder in folders])})

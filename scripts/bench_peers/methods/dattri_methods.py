@@ -17,8 +17,8 @@ REQUIREMENT = "dattri>=0.3,<0.4"
 BATCH, HESSIAN_ROWS = 256, 512
 PROJECTED, TESTS_AT_A_TIME = 512, 16
 Values: TypeAlias = dict[str, Tensor]
-HessianName: TypeAlias = Literal["CG", "Arnoldi", "DataInf", "EK-FAC"]
-HESSIANS: tuple[HessianName, ...] = ("EK-FAC", "DataInf", "Arnoldi", "CG")
+HessianName: TypeAlias = Literal["EK-FAC", "DataInf", "CG"]
+HESSIANS: tuple[HessianName, ...] = ("EK-FAC", "DataInf", "CG")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,6 @@ class InfluenceFunction:
             damping = _second_moment(losses, question.train) / 10
             attributor = {
                 "CG": algorithm.IFAttributorCG,
-                "Arnoldi": algorithm.IFAttributorArnoldi,
                 "DataInf": algorithm.IFAttributorDataInf,
             }[self.hessian](task, regularization=damping)
             attributor.cache(as_batches(question.some_rows(HESSIAN_ROWS), HESSIAN_ROWS))
