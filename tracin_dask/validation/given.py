@@ -55,9 +55,10 @@ class GivenScores:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise ScoresError(f"{path} is no NumPy file ({error}); {asked} that it needs numbers for") from error
-        if not isinstance(array, ndarray) or array.shape != shape or array.dtype.kind not in "fiu":
-            found = f"{array.dtype} {list(array.shape)}" if isinstance(array, ndarray) else "several arrays"
-            raise ScoresError(f"{path} has {found}; expected numbers {list(shape)}: {asked}")
+        if not isinstance(array, ndarray):  # np.load opens .npz files, too
+            raise ScoresError(f"{path} has several arrays; expected one of {list(shape)}: {asked}")
+        if array.shape != shape or array.dtype.kind not in "fiu":
+            raise ScoresError(f"{path} has {array.dtype} {list(array.shape)}; expected numbers {list(shape)}: {asked}")
         return cls(path=path, array=array)
 
     def read(self, start: int, stop: int) -> Float[ndarray, "test row"]:

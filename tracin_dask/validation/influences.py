@@ -96,7 +96,7 @@ class Explained:
         if method.baseline is not None:
             return BaselineScores(baseline=BASELINES[method.baseline], situation=self._situation())
         if method.scores is not None:
-            return GivenScores.of(self.bench.folder.path / method.scores, (self._num_tests, len(self.store)))
+            return GivenScores.of(self.bench.folder.path / method.scores, (len(self._asked), len(self.store)))
         if method.trainings > len(self.trainings):
             raise ConfigError(f"the method {method.name!r} needs {method.trainings} trainings on all triples")
         paths = tuple(self._saved(method, training) for training in self.trainings[: method.trainings])
@@ -104,11 +104,10 @@ class Explained:
 
     def write_question(self) -> None:
         """Tell other tools what is explained, and by which model: the first one; raises as `given.write_question`."""
-        assert self.tests is not None  # noqa: S101 - other tools compare with test triples
         write_question(
             self.bench.folder.path,
             training=self.bench.material.triples[: len(self.store)],
-            tests=self.tests,
+            tests=self._asked,
             checkpoints=self.bench.checkpoints(self.trainings[0]),
         )
 
@@ -119,8 +118,9 @@ class Explained:
         return model
 
     @property
-    def _num_tests(self) -> int:
-        return 1 if self.tests is None else len(self.tests)
+    def _asked(self) -> Int[ndarray, "test 3"]:
+        assert self.tests is not None  # noqa: S101 - studies of self-influence leave numbers from elsewhere out
+        return self.tests
 
     def _situation(self) -> Situation:
         nothing = np.zeros((1, 3), dtype=np.int64)
