@@ -58,4 +58,4 @@ def test_every_study_has_a_command_on_the_page():
 def test_the_methods_of_the_page_are_read(tmp_path):
     (example,) = blocks(PAGE.read_text(), "yaml")
     (tmp_path / "methods.yaml").write_text(example)
-    assert len(read_methods(tmp_path / "methods.yaml")) == 6
+    assert len(read_methods(tmp_path / "methods.yaml")) == 7
