@@ -152,13 +152,17 @@ class Counted:
 
 @pytest.fixture(scope="module")
 def graphs(settings: Settings) -> dict[str, Counted]:
-    """Make the graphs: all rows of one head and relation, and each row with a head of its own."""
+    """Make the graphs: all rows of one head and relation, and each row with a head of its own.
+
+    In both, the last batch meets the first test triple by its head, its tail and its relation.
+    """
     random = np.random.default_rng(0)
     every, tails = np.arange(NUM_ENTITIES), random.permutation(NUM_ENTITIES)
-    same = np.zeros_like(every)
+    same, relations = np.zeros_like(every), random.integers(0, NUM_RELATIONS, NUM_ENTITIES)
+    relations[-1], tails = 0, np.roll(tails, -1 - int(tails.argmax()))
     rows = {
         "one_head": np.stack([same + NUM_ENTITIES - 1, same, every], axis=1),
-        "every_head": np.stack([every, random.integers(0, NUM_RELATIONS, NUM_ENTITIES), tails], axis=1),
+        "every_head": np.stack([every, relations, tails], axis=1),
     }
     made = {name: _counted(settings, settings.scratch / "calls" / name, rows[name]) for name in GRAPHS}
     first = made["one_head"].one
