@@ -171,8 +171,10 @@ def test_a_model_class_of_the_user_is_explained(own_module, files, explained, tm
 def test_plan_prints_the_method_for_other_models(models, files, tool, tmp_path):
     torch.save(models["TuckER"].state_dict(), tmp_path / "model.pt")
     words = ["--model-path", tmp_path / "model.pt", "--model-description", describe(tmp_path, "TuckER")]
-    shown = tool("plan", *files[0], *words, "--test-triple", *files[1][0], "--normalize", "cosine", "--verbose").output
-    assert "forward mode along each test triple's gradient, and of rows" in " ".join(shown.split())
+    asked = ["plan", *files[0], *words, "--test-triple", *files[1][0], "--verbose"]
+    plain, cosine = (" ".join(tool(*asked, *more).output.split()) for more in ([], ["--normalize", "cosine"]))
+    assert "forward mode along each test triple's gradient, and of rows" in plain
+    assert "with their lengths" in cosine
 
 
 @pytest.mark.usefixtures("own_module")

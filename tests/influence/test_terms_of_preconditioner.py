@@ -35,8 +35,8 @@ USES = {
     (check_self_influence, "bce", "conv1.weight"): 1,
     (check_self_influence, "bce", ENTITIES): 2,
     (check_self_influence, "bce", RELATIONS): 1,
-    (check_self_influence, "one-to-all", ENTITIES): 2,  # scores and heads
-    (check_self_influence, "one-to-all", ENTITY_BIAS): 1,
+    (check_self_influence, "one-to-all", ENTITIES): 3,  # scores, moved tails and heads
+    (check_self_influence, "one-to-all", ENTITY_BIAS): 2,  # scores and moved tails
     (check_self_influence, "slcwa", "bn2.weight"): 1,
     (check_self_influence, "slcwa", FC_WEIGHT): 1,
     (check_self_influence, "slcwa", "conv1.weight"): 1,

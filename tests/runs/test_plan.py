@@ -327,5 +327,4 @@ def test_norms_of_training_triples_are_planned_for_every_checkpoint(loss):
     assert once.multiply_adds.total > 1.5 * plain.multiply_adds.total
     assert twice.multiply_adds.total == 2 * once.multiply_adds.total
     assert once.worker_seconds > plain.worker_seconds
-    assert once.memory.batch >= plain.memory.batch
-    assert (once.memory.batch > 2 * plain.memory.batch) == isinstance(loss, SLCWA)
+    assert once.memory.batch > 1.5 * plain.memory.batch

@@ -20,10 +20,13 @@ class Squares:
     def __init__(self) -> None:
         self.total, self.number = torch.zeros((), dtype=torch.float64), 0
 
-    def add(self, engine, triples) -> None:
+    def index(self, engine, ids, arrays):
+        return engine.index_own(ids, arrays)
+
+    def add(self, engine, indexed) -> None:
         assert not engine.preconditioner.scales
-        self.total += engine.self_influence(triples).double().sum() / engine.learning_rate
-        self.number += len(triples)
+        self.total += engine.own_squares(indexed).sum() / engine.learning_rate
+        self.number += len(indexed)
 
     def finish(self) -> dict[str, torch.Tensor]:
         return {"total": self.total, "number": torch.tensor(self.number)}

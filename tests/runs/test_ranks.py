@@ -227,7 +227,7 @@ def test_training_triples_of_another_store_are_refused(make_job: MakeJob, graph:
 def test_the_memory_of_ranks_is_planned(make_job: MakeJob, graph: Graph, monkeypatch):
     planned, without = make_job(rank_of=graph.lines.tolist()).plan.memory, make_job().plan.memory
     listed = NUM_ROWS * 3
-    compared = exact_ranks.ELEMENT_BYTES * BATCH_SIZE * 3
+    compared = exact_ranks.ELEMENT_BYTES * BATCH_SIZE * 3 + exact_ranks.ROW_BYTES * BATCH_SIZE
     assert planned.on_device - without.on_device == exact_ranks.LISTED_BYTES * listed + compared
     assert planned.total - without.total == (exact_ranks.LISTED_BYTES + 3 * 16) * listed + compared
     monkeypatch.setattr(exact_ranks, "LISTED_BYTES", 10**7)
