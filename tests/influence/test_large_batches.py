@@ -184,7 +184,7 @@ OWN = {
 HEADS = {"one head": 1, "a head per 19 rows": -(-ROWS // 19), "a head per row": ROWS}
 
 
-@pytest.mark.parametrize("num_tests", [1, 16])
+@pytest.mark.parametrize("num_tests", [pytest.param(1, marks=pytest.mark.slow), 16])
 @pytest.mark.parametrize("num_heads", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_large_batch_is_planned_within_a_third_of_its_live_bytes(kind, num_heads, num_tests, monkeypatch):

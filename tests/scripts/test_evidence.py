@@ -42,6 +42,7 @@ def tables(data, tmp_path_factory) -> dict[str, dict[str, list[float]]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_preset_predicts_models_of_random_halves_and_random_numbers_do_not(tables):
     """Bounds are loose: 16 subsets of one seed tell a score within about 0.15."""
     margin = {method: values[0] for method, values in tables["lds"].items()}
@@ -51,11 +52,13 @@ def test_the_preset_predicts_models_of_random_halves_and_random_numbers_do_not(t
     assert margin[PRESET] < margin[CEILING] + 0.15 < 1.15
 
 
+@pytest.mark.slow
 def test_predictions_fall_further_without_the_proponents_of_the_preset_than_without_random_neighbours(tables):
     chance = tables["deletion"]["a random training triple that touches the test triple"]
     assert all(ours > theirs for ours, theirs in zip(tables["deletion"][PRESET], chance, strict=True))
 
 
+@pytest.mark.slow
 def test_every_method_is_in_the_tables(tables):
     for name, study in STUDIES.items():
         lines = study.methods(SMALL_GRAPH).read_text().splitlines()[1:]

@@ -102,6 +102,7 @@ def soak(*words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_runs_whose_worker_and_client_are_killed_give_the_same_bits_and_leave_nothing():
     """Takes a minute."""
     names = ("a worker is killed", "the client is killed")
