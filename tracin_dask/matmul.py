@@ -14,8 +14,9 @@ _WIDTH = 256
 """Rows and columns of the matrices that show whether operands are rounded."""
 
 
-def exact_matmul(device: torch.device) -> MatmulPrecision:
-    """Choose the setting at which nothing is rounded, and with which this process multiplies large matrices fastest.
+@cache
+def exact_matmul() -> MatmulPrecision:
+    """Choose the setting at which nothing is rounded, and with which this CPU multiplies large matrices fastest.
 
     On a CPU PyTorch multiplies with MKL, and at `medium` with oneDNN, which uses bf16 if the CPU has units that make
     products of float32 with it. On AMD's CPUs with AVX-512, which have none, oneDNN sums float32 as MKL does, in about
@@ -23,7 +24,7 @@ def exact_matmul(device: torch.device) -> MatmulPrecision:
     bits.
     """
     is_amd = str(_capabilities().get("cpu_name", "")).startswith("AMD")
-    is_faster = device.type == "cpu" and is_amd and bool(_capabilities().get("avx512_f")) and not cpu_rounds_to_bf16()
+    is_faster = is_amd and bool(_capabilities().get("avx512_f")) and not cpu_rounds_to_bf16()
     return "medium" if is_faster else "highest"
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tracin_dask.errors import ConfigError
-from tracin_dask.matmul import cpu_rounds_to_bf16
+from tracin_dask.matmul import cpu_rounds_to_bf16, exact_matmul
 from tracin_dask.turn import matmul_at
 
 PrecisionName = Literal["float64", "float32", "mixed", "tf32", "bf16", "bf16-emulated", "fp16"]
@@ -24,6 +24,8 @@ WorkingPrecision = Literal["float64", "float32"]
 
 _LEAST_ROUNDED_ON_CPU = 64
 """Rows, inner and outer columns of a product that a CPU makes in bf16: with fewer, rounding takes the time it saves."""
+_LEAST_FOR_ONEDNN = 2**27
+"""Multiply-adds from which a product is worth the half millisecond that oneDNN takes for each shape it has not seen."""
 
 
 class Precision(Enum):
@@ -117,6 +119,8 @@ class Precision(Enum):
             return matmul_at("high")
         if self is Precision.CPU_BF16 and min(*left.shape[-2:], right.shape[-1]) >= _LEAST_ROUNDED_ON_CPU:
             return matmul_at("medium")
+        if self is Precision.FULL and not left.is_cuda and left.numel() * right.shape[-1] >= _LEAST_FOR_ONEDNN:
+            return matmul_at(exact_matmul())
         return nullcontext()
 
 

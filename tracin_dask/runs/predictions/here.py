@@ -20,7 +20,10 @@ def candidates_here(prepared: PreparedRun) -> Iterator[Candidates]:
     """Take a turn at this process with the model of the last checkpoint; raises as `resolve_device`."""
     computing = prepared.config.computing
     device = resolve_device(computing.device)
-    with Turn(of_this_process().threads_per_worker, exact_matmul(device)), torch.no_grad():
+    with (
+        Turn(of_this_process().threads_per_worker, exact_matmul() if device.type == "cpu" else "highest"),
+        torch.no_grad(),
+    ):
         yield Candidates.of(placed(prepared.checkpoints[-1].model, device))
 
 

@@ -8,7 +8,6 @@ import torch
 
 from tracin_dask.errors import ConfigError
 from tracin_dask.influence.precision import Precision
-from tracin_dask.matmul import exact_matmul
 from tracin_dask.runs.options.computing import Device
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.turn import Turn
@@ -35,7 +34,7 @@ def computing(job: ScoreJob) -> Iterator[ThisProcess]:
     options = job.computing
     device = resolve_device(options.device)
     precision = Precision.named(options.precision, device)
-    with Turn(job.threads, exact_matmul(device)) as turn:
+    with Turn(job.threads, "highest") as turn:
         yield ThisProcess(device=device, precision=precision, turn=turn)
 
 

@@ -7,6 +7,9 @@ from contextlib import closing
 from itertools import islice
 from typing import TypeVar
 
+import torch
+
+from tracin_dask.influence import devices
 from tracin_dask.runs.plan.plan import Rows
 
 Item = TypeVar("Item")
@@ -19,6 +22,14 @@ def one_ahead(items: Generator[Item, None, None], thread: str) -> Iterator[Item]
         while (item := ahead.result()) is not None:
             ahead = maker.submit(next, items, None)
             yield item
+
+
+def indexed_ahead(items: Generator[Item, None, None], device: torch.device) -> Iterator[Item]:
+    """Make what batches need in a thread while a GPU scores the one before.
+
+    On a CPU it is made in turn: a thread more than cores would hold up all threads that share a product.
+    """
+    return one_ahead(items, "index-ahead") if devices.computes_ahead(device) else items
 
 
 def read_ahead(read: Callable[[int, int], Item], rows: Rows, step: int, ahead: int = 1) -> Iterator[Item]:

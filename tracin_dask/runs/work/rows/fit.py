@@ -10,7 +10,7 @@ from tracin_dask.influence.preconditioners.base import PassPart, State, Training
 from tracin_dask.runs.plan.memory import blocks_ahead
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.process import computing
-from tracin_dask.runs.work.rows.ahead import one_ahead, read_ahead
+from tracin_dask.runs.work.rows.ahead import indexed_ahead, read_ahead
 from tracin_dask.runs.work.state import WorkerState
 from tracin_dask.triples.block import TripleBlock, regroup
 from tracin_dask.triples.neighbourhood import STEP_ROWS
@@ -33,7 +33,7 @@ def gather(state: WorkerState, job: ScoreJob, part: PassPart) -> Gathered:
         engines, _ = state.engines(job, here)
         passes = [part.start() for _ in engines]
         with torch.no_grad():
-            for batch in one_ahead(_indexed(job, part, engines[0], passes[0]), "index-ahead"):
+            for batch in indexed_ahead(_indexed(job, part, engines[0], passes[0]), engines[0].model.device):
                 for engine, one in zip(engines, passes, strict=True):
                     one.add(engine, batch)
         return tuple(one.finish() for one in passes)

@@ -19,7 +19,7 @@ from tracin_dask.influence.engine import BatchScores
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
-from tracin_dask.runs.work.rows.ahead import one_ahead
+from tracin_dask.runs.work.rows.ahead import indexed_ahead
 from tracin_dask.triples.block import TripleBlock, concatenate
 from tracin_dask.triples.neighbourhood import Found
 
@@ -68,7 +68,7 @@ def local_scores(job: ScoreJob, batches: InPieces, segment: Rows) -> LocalScores
     """Score all rows of a segment that touch the test triples."""
     parts, places, cancelled = list[Tensor](), [np.empty(0, np.int64)], list[Tensor]()
     indexed = ((batches.index(block.triples), rows) for block, rows in local_batches(job, segment))
-    for batch, rows in one_ahead(indexed, "index-ahead"):
+    for batch, rows in indexed_ahead(indexed, batches.device):
         for part in batches.parts_ahead(batch):
             parts.append(part.influences)
             places.append(rows[part.rows])

@@ -21,7 +21,7 @@ from tracin_dask.runs.plan.memory import blocks_ahead, read_rows
 from tracin_dask.runs.plan.plan import Rows
 from tracin_dask.runs.work.job import OnRows, ScoreJob
 from tracin_dask.runs.work.oom_retry import InPieces
-from tracin_dask.runs.work.rows.ahead import one_ahead, read_ahead
+from tracin_dask.runs.work.rows.ahead import indexed_ahead, read_ahead
 from tracin_dask.runs.work.rows.local import local_batches, local_scores, segments, whole_batch
 from tracin_dask.triples.block import TripleBlock, concatenate
 
@@ -100,10 +100,10 @@ def stream(
 def _source(job: ScoreJob, kept: "_Kept", batches: InPieces, rows: Rows) -> Iterator[_Batch]:
     """Read rows in batches."""
     if job.neighbourhood is None:
-        return one_ahead(_every_row(job, kept, batches, rows), "index-ahead")
+        return indexed_ahead(_every_row(job, kept, batches, rows), batches.device)
     if kept.wants_zeros:
         return _local_among_all(job, kept, batches, rows)
-    return one_ahead(_local(job, kept, batches, rows), "index-ahead")
+    return indexed_ahead(_local(job, kept, batches, rows), batches.device)
 
 
 def _every_row(job: ScoreJob, kept: "_Kept", batches: InPieces, rows: Rows) -> Generator[_Batch, None, None]:
