@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 import pytest
 from small_graph import BATCH_SIZE, NUM_ROWS, MakeJob
 
+from tracin_dask.influence import devices
 from tracin_dask.influence.index_arrays import IndexArrays
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.runs.execute.driver import _job
@@ -24,8 +25,11 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("on_gpu", [True, False], ids=["as on a GPU", "on a CPU"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_index_array_is_made_by_the_thread_that_scores(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, kind):
+def test_index_arrays_are_made_by_a_thread_ahead_on_a_gpu_alone(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, kind, on_gpu
+):
     planned = make_job(**KINDS[kind])
     job, state = _job(planned.prepared, planned.plan, planned.prepared.reductions()), WorkerState()
     targets = planned.prepared.targets
@@ -43,9 +47,10 @@ def test_no_index_array_is_made_by_the_thread_that_scores(make_job: MakeJob, mon
 
     monkeypatch.setattr(IndexArrays, "put", noted_put)
     monkeypatch.setattr(IndexArrays, "pack", noted_pack)
+    monkeypatch.setattr(devices, "computes_ahead", lambda _: on_gpu)
     score_rows(state, job, test, (0, NUM_ROWS))
     assert len(packed) == -(-NUM_ROWS // BATCH_SIZE)
-    assert threading.get_ident() not in packed
+    assert (threading.get_ident() not in packed) == on_gpu
 
 
 def test_the_pass_for_a_curvature_makes_index_arrays_ahead(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch):
@@ -58,6 +63,7 @@ def test_the_pass_for_a_curvature_makes_index_arrays_ahead(make_job: MakeJob, mo
         pack(self)
 
     monkeypatch.setattr(IndexArrays, "pack", noted_pack)
+    monkeypatch.setattr(devices, "computes_ahead", lambda _: True)
     for part in pass_parts(job):
         gather(state, job, part)
     assert len(packed) == len(pass_parts(job)) * -(-NUM_ROWS // BATCH_SIZE)
