@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import torch
 
-from tracin_dask.matmul import exact_matmul
 from tracin_dask.models.ranking.candidates import Candidates
 from tracin_dask.resources import of_this_process
 from tracin_dask.runs.predictions.compute import placed, scored
@@ -20,10 +19,7 @@ def candidates_here(prepared: PreparedRun) -> Iterator[Candidates]:
     """Take a turn at this process with the model of the last checkpoint; raises as `resolve_device`."""
     computing = prepared.config.computing
     device = resolve_device(computing.device)
-    with (
-        Turn(of_this_process().threads_per_worker, exact_matmul() if device.type == "cpu" else "highest"),
-        torch.no_grad(),
-    ):
+    with Turn(of_this_process().threads_per_worker, "highest"), torch.no_grad():
         yield Candidates.of(placed(prepared.checkpoints[-1].model, device))
 
 
