@@ -70,7 +70,9 @@ def conve(loss, num_entities: int = 240):
 def test_calls_of_a_batch_are_as_many_for_one_head_and_for_many(monkeypatch, loss):
     tile_as_on_a_gpu(monkeypatch)
     numbers = [calls_of(conve(LOSSES[loss]), triples) for triples in BATCHES.values()]
-    assert max(numbers) <= 1.05 * min(numbers)
+    assert max(numbers) <= max(
+        1.05 * min(numbers), min(numbers) + 8
+    )  # where all rows are carried back, none are copied
 
 
 @pytest.mark.parametrize("loss", ["one-to-all", "softmax"])

@@ -87,7 +87,11 @@ def _squares(of: BatchSizes, lower: int) -> Iterator[int]:
     times = 3 * dim if of.is_preconditioned else 0
     yield lower + rows * times + (rows + of.moments) * parameters
     yield lower + rows * times + of.recomputed + widest + 3 * max(of.keys.pairs, rows) * dim
-    beside = parameters + 3 * (2 * dim + parameters) + (times + parameters if of.is_preconditioned else 0)
+    beside = (
+        parameters
+        + (3 if of.is_preconditioned else 2) * (2 * dim + parameters)
+        + (times + parameters if of.is_preconditioned else 0)
+    )
     yield lower + rows * beside
     yield lower + rows * (5 * dim + (times + 5 * dim if of.is_preconditioned else 0))
 
