@@ -76,7 +76,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def products(folder: Path) -> dict[str, str]:
-    """Write the peer's products beside the request."""
+    """Compute the peer's products, and save them in the folder of the request."""
     request = Request.read(folder)
     found = request.peer.prepare(request.model, request.test, folder)(request.train)
     torch.save(found.detach(), folder / "products.pt")

@@ -130,7 +130,7 @@ def study_table(study: Study, graphs: Mapping[str, str], place: Place, seeds: Se
 
 
 def validate(study: Study, graph: Path, options: str, folder: Path, seed: int, *, methods: Path | None = None) -> None:
-    """Carry out a study on a graph with a seed; what it prints goes into a file beside its folder.
+    """Run a study on a graph with a seed, and write its output to a log file next to its folder.
 
     Raises
     ------

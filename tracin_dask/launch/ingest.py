@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from distributed import Future
 
 TASKS = "tracin_dask.triples.ingest_parts"
-"""The module of what tasks call: workers import it while they start."""
+"""The module whose functions tasks call. Workers import it at their start, so that no task waits for it."""
 _REMEDY = "no store was left behind; ingest again, perhaps with less --memory, or with more memory for each worker"
 _FAN_IN = 8
 """What was found in so many parts is joined by one task."""
