@@ -1,23 +1,17 @@
 """Functions that the workers of a Dask client call: submitted, and waited for as long as there is hope."""
 
-import asyncio
-import concurrent.futures
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future
 
-from tracin_dask.errors import ClusterError, TracInDaskError
+from tracin_dask.errors import ClusterError
+from tracin_dask.monitor.hope import explained, finished
 from tracin_dask.monitor.watch import Watch
 
 OutT = TypeVar("OutT")
-_CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
-"""Dask raises the one or the other for tasks that are lost with their scheduler."""
-_WAIT_SECONDS = 0.5
-"""How long to wait for tasks before looking whether the cluster is still there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +43,7 @@ class Tasks:
         ClusterError
             If the cluster is lost.
         """
-        waiting = as_completed(futures, loop=self.client.loop)
-        while not waiting.is_empty():
-            if waiting.has_ready():
-                yield next(waiting)
-                continue
-            with waiting.thread_condition:
-                waiting.thread_condition.wait(timeout=_WAIT_SECONDS)
-            with self._explained():
-                self.watch.check()
+        yield from finished(self.client, futures, self._look)
 
     def result(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever the function gives
         """Wait for what a call gives, and raise what it raises.
@@ -69,7 +55,7 @@ class Tasks:
         """
         for _ in self.finished([future]):
             pass
-        with self._explained():
+        with explained(self.client, self.remedy, lambda: ClusterError(f"the cluster is lost; {self.remedy}")):
             return future.result()
 
     def fetch(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - whatever the function gives
@@ -78,22 +64,11 @@ class Tasks:
         future.release()
         return found
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _look(self) -> None:
         try:
-            yield
-        except KilledWorker as error:
-            raise ClusterError(
-                f"workers died repeatedly at the same task ({error}); most often they ran out of memory: {self.remedy}"
-            ) from error
+            self.watch.check()
         except ClusterError as error:
             raise ClusterError(f"the scheduler or all workers are gone; {self.remedy}") from error
-        except TracInDaskError:
-            raise
-        except (*_CANCELLED, Exception) as error:
-            if isinstance(error, _CANCELLED) or self.client.status != "running":  # Dask raises this and that then
-                raise ClusterError(f"the cluster is lost; {self.remedy}") from error
-            raise
 
 
 def _same(value: OutT) -> OutT:

@@ -1,22 +1,22 @@
 """Carries out a plan on the workers of a Dask client."""
 
-import asyncio
-import concurrent.futures
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dask
 import numpy as np
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from tracin_dask.errors import ClusterError, TracInDaskError
+from tracin_dask.errors import ClusterError
 from tracin_dask.influence.columns import Targets
 from tracin_dask.monitor.events import progress_topic
+from tracin_dask.monitor.hope import CANCELLED, explained, finished
 from tracin_dask.monitor.watch import Watch, lost
 from tracin_dask.report.result import Norms
 from tracin_dask.report.self_influences import SelfInfluences
@@ -38,11 +38,6 @@ from tracin_dask.runs.work.job import (
 )
 from tracin_dask.runs.work.reported import Contributions, Reported
 from tracin_dask.runs.work.rows import fit
-
-CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
-"""Dask raises the one or the other for tasks that are lost with their scheduler."""
-WAIT_SECONDS = 0.5
-"""How long to wait for tasks before looking whether the cluster is still there."""
 
 
 class OnDask:
@@ -215,17 +210,10 @@ class OnDask:
 
     def _finished(self, futures: "Collection[Future[Any]]") -> "Iterator[tuple[Future[Any], Any]]":
         """Give each task that is finished with its outcome, as long as there is hope for the others."""
-        finished = as_completed(futures, with_results=True, loop=self._client.loop)
-        while not finished.is_empty():
-            if finished.has_ready():
-                future, outcome = next(finished)
-                if isinstance(outcome, CANCELLED):
-                    raise outcome
-                yield future, outcome
-            else:
-                with finished.thread_condition:
-                    finished.thread_condition.wait(timeout=WAIT_SECONDS)
-                self._watch.check()
+        for future, outcome in finished(self._client, futures, self._watch.check, with_results=True):
+            if isinstance(outcome, CANCELLED):
+                raise outcome
+            yield future, outcome
 
     def _result(self, future: "Future[Any]") -> Any:  # noqa: ANN401 - as `_submit`
         """Wait for the result of a task, as long as there is hope for it.
@@ -235,22 +223,10 @@ class OnDask:
         [(_, result)] = self._finished([future])
         return result
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> AbstractContextManager[None]:
         """Say in words what happened to the cluster."""
-        try:
-            yield
-        except KilledWorker as error:
-            raise ClusterError(
-                f"workers died repeatedly at the same task ({error}); most often they ran out of memory: "
-                "give a smaller --batch-size, or fewer --workers with more memory each"
-            ) from error
-        except TracInDaskError:
-            raise
-        except (*CANCELLED, Exception) as error:
-            if isinstance(error, CANCELLED) or self._client.status != "running":  # Dask raises this and that then
-                raise lost(self._client) from error
-            raise
+        remedy = "give a smaller --batch-size, or fewer --workers with more memory each"
+        return explained(self._client, remedy, partial(lost, self._client))
 
     def _ask(self, function: Any, *arguments: object) -> dict[str, Any]:  # noqa: ANN401 - as `_submit`
         """Ask all workers, and again if one is stopped or restarts: the watch says so."""
