@@ -5,6 +5,10 @@ from collections.abc import Callable
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tracin_dask.matmul import exact_matmul
+
+exact_matmul()  # asks the CPU by a product, once per process
+
 
 class Calls(TorchDispatchMode):
     """Counts the operators that make or change values, by their names; views of tensors cost a GPU nothing."""

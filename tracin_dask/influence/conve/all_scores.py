@@ -114,34 +114,12 @@ class HeadsMeet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSide:
-    """The gradients of a batch of training triples."""
-
-    ahead: Forward
-    own_scores: Float[Tensor, " batch"]
-    at_pairs: AtScores
-    """Sums for the pairs, each with its tail of the highest score."""
-    moved: MovedTails
-    heads: Float[Tensor, "head_row dim"]
-    """Gradients of the heads' embeddings as inputs: of all rows if the entity table is tracked, else of none."""
-    meets: tuple[HeadsMeet, ...]
-    """Where the heads meet test triples, for each kind of these."""
-
-    def scores(self, reader: Reader, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
-        """Give each triple's gradient at the scores of some entities."""
-        return reader.at_entities(self.ahead, self.own_scores, entities)
-
-    def outputs(self, test: Float[Tensor, "test dim"]) -> Float[Tensor, "batch test"]:
-        """Multiply each triple's output x with vectors of test triples."""
-        return (self.ahead.x @ test.T).index_select(0, self.ahead.batch.pair)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PairGradients:
     """The gradients at all scores of a batch: sums for its pairs, and what its triples change."""
 
     own_scores: Float[Tensor, " batch"]
     at_pairs: AtScores
+    """Sums for the pairs, each with its tail of the highest score."""
     moved: MovedTails
 
     def at_output(self, reader: Reader, batch: Batch) -> Float[Tensor, "batch dim"]:
@@ -149,6 +127,26 @@ class PairGradients:
         vectors = self.at_pairs.at_output.index_select(0, batch.pair)
         moves = self.moved.difference(reader.model.entities)
         return vectors.index_add_(0, self.moved.rows, moves, alpha=-reader.lower_at_tail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSide:
+    """The gradients of a batch of training triples."""
+
+    ahead: Forward
+    found: PairGradients
+    heads: Float[Tensor, "head_row dim"]
+    """Gradients of the heads' embeddings as inputs: of all rows if the entity table is tracked, else of none."""
+    meets: tuple[HeadsMeet, ...]
+    """Where the heads meet test triples, for each kind of these."""
+
+    def scores(self, reader: Reader, entities: Int[Tensor, " test"]) -> Float[Tensor, "batch test"]:
+        """Give each triple's gradient at the scores of some entities."""
+        return reader.at_entities(self.ahead, self.found.own_scores, entities)
+
+    def outputs(self, test: Float[Tensor, "test dim"]) -> Float[Tensor, "batch test"]:
+        """Multiply each triple's output x with vectors of test triples."""
+        return (self.ahead.x @ test.T).index_select(0, self.ahead.batch.pair)
 
 
 def pair_gradients(

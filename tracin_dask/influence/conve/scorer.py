@@ -274,9 +274,7 @@ class Scorer:
         assert self._all_scores is not None and part.moved is not None  # noqa: S101, PT018 - made for such losses
         side = TrainingSide(
             ahead=ahead,
-            own_scores=found.own_scores,
-            at_pairs=found.at_pairs,
-            moved=found.moved,
+            found=found,
             heads=lower.head,
             meets=part.moved.heads,
         )

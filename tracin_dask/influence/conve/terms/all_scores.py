@@ -108,7 +108,7 @@ class AllScoresTerms:
 
     @property
     def sums(self) -> Sequence[TileSum]:
-        """The sums over all scores that these terms need of each pair: the first ones of `TrainingSide.at_pairs`."""
+        """The sums over all scores that these terms need of each pair: the first ones of `PairGradients.at_pairs`."""
         return () if self._scores is None else self._scores.sums
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:

@@ -67,8 +67,8 @@ class TermsAtAllScores:
 
     def add(self, total: Float[Tensor, "batch test"], train: TrainingSide) -> None:
         """Add all terms, in place."""
-        side, moved = self._side, train.moved
-        products = train.at_pairs.sums[0].index_select(0, train.ahead.batch.pair)
+        side, moved = self._side, train.found.moved
+        products = train.found.at_pairs.sums[0].index_select(0, train.ahead.batch.pair)
         side.move(products, moved, moved.difference(side.along))
         met = _Met(train=train, products=products)
         for term in counted(ALL_SCORES_TERMS, self._tracked):
@@ -118,14 +118,14 @@ def _entity_bias(total: Float[Tensor, "batch test"], _: _TestSide, met: _Met) ->
 def _scores_meet_scores(total: Float[Tensor, "batch test"], side: _TestSide, met: _Met) -> None:
     train = met.train
     if ENTITIES in side.preconditioner:
-        total += train.at_pairs.sums[1].index_select(0, train.ahead.batch.pair)
+        total += train.found.at_pairs.sums[1].index_select(0, train.ahead.batch.pair)
     else:
         total.addcmul_(met.products, train.outputs(side.rows.tail))
 
 
 def _moved_tails_through_preconditioner(total: Float[Tensor, "batch test"], side: _TestSide, met: _Met) -> None:
     if ENTITIES in side.preconditioner:
-        moved = met.train.moved
+        moved = met.train.found.moved
         x = met.train.ahead.x.index_select(0, moved.pairs)
         side.move(total, moved, side.outer(x, moved.tails) - side.outer(x, moved.pair_tails))
 
