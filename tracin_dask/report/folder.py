@@ -62,7 +62,7 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
         summary = {"index": index, "file": name, "num_influences": len(result.rankings[index])}
         return summary | {key: contents[key] for key in SUMMARISED if key in contents}
 
-    summaries = list(at_once(write, enumerate(answer_stems(result))))
+    summaries = list(at_once(write, enumerate(answer_stems(result)), directory))
     about: dict[str, Any] = {
         "num_results": len(summaries),
         "top_k": result.top_k,
@@ -73,7 +73,8 @@ def write_directory(result: InfluenceResult, directory: Place, *, overwrite: boo
         about["specificity"] = specificity.to_dict()
     write_json_file(directory / SUMMARY, about | {"results": summaries, "run": dict(result.run)})
     written = {SUMMARY, *(str(summary["file"]) for summary in summaries), *([GROUPS] if result.groups else [])}
-    list(at_once(operator.methodcaller("delete"), [earlier[name] for name in earlier.keys() - written]))
+    left = [earlier[name] for name in earlier.keys() - written]
+    list(at_once(operator.methodcaller("delete"), left, directory))
     return directory / SUMMARY
 
 
@@ -92,7 +93,7 @@ def read_directory(
     summary = read_contents(directory / SUMMARY)
     with explained(directory / SUMMARY):
         files = [directory / about["file"] for about in summary["results"]]
-    contents = list(at_once(read_contents, files))
+    contents = list(at_once(read_contents, files, directory))
     for file, one in zip(files, contents, strict=True):
         if not is_same(summary["run"], one["run"]):
             raise ResultError(f"{file}: is of another run than {SUMMARY}; run again into an empty folder")
