@@ -116,7 +116,7 @@ def at_the_same_time(do, number=2):
     return wait
 
 
-def test_files_of_answers_are_written_and_read_at_the_same_time(tmp_path, monkeypatch):
+def test_files_of_answers_in_an_object_store_are_written_and_read_at_the_same_time(s3_folder, monkeypatch):
     both, _ = two_results()
     write, read = at_the_same_time(folder.write_json_file), at_the_same_time(folder.read_contents)
 
@@ -129,5 +129,5 @@ def test_files_of_answers_are_written_and_read_at_the_same_time(tmp_path, monkey
     folder_write, folder_read = folder.write_json_file, folder.read_contents
     monkeypatch.setattr(folder, "write_json_file", write_file)
     monkeypatch.setattr(folder, "read_contents", read_file)
-    both.write_directory(tmp_path)
-    assert result_bits(read_result(tmp_path)) == result_bits(both)
+    both.write_directory(s3_folder)
+    assert result_bits(read_result(s3_folder)) == result_bits(both)
