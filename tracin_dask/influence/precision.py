@@ -24,7 +24,7 @@ WorkingPrecision = Literal["float64", "float32"]
 
 _LEAST_ROUNDED_ON_CPU = 64
 """Rows, inner and outer columns of a product that a CPU makes in bf16: with fewer, rounding takes the time it saves."""
-_LEAST_FOR_ONEDNN = 2**27
+_LEAST_FOR_ONEDNN = 2**29
 """Multiply-adds from which a product is worth the half millisecond that oneDNN takes for each shape it has not seen."""
 
 
