@@ -1,14 +1,16 @@
-"""The folder that the pages' examples run in."""
+"""The folders that the examples of the pages and of the help texts run in."""
 
 import shutil
 import sys
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 
 sys.path.append(str(Path(__file__).parent))  # last: `conftest` is the one of all rooms
 
+from made_folder import make_folder
 from pages import ROOT
 
 import tracin_dask
@@ -42,3 +44,26 @@ def _save_checkpoints(folder: Path) -> None:
         model.initialize()
         contents = {"model_state_dict": model.state_dict(), "model_config": SIZES, "epoch": epoch}
         torch.save(contents, folder / "checkpoints" / f"checkpoint_epoch_{epoch + 1}.pt")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the files once."""
+    folder = tmp_path_factory.mktemp("made") / "folder"
+    folder.mkdir()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the calls are those of the tests
+        make_folder(folder)
+    return folder
+
+
+@pytest.fixture
+def page_folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change to a copy of the files, with a cache of its own."""
+    folder = tmp_path / "folder"
+    shutil.copytree(made, folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # other tests check the shapes of the same calls
+    monkeypatch.chdir(folder)
+    return folder

@@ -37,6 +37,11 @@ def blocks(text: str, language: str) -> list[str]:
     return [block.code for block in all_blocks(text) if block.language == language and block.reason is None]
 
 
+def lines_run(page: Path) -> list[str]:
+    """Return the lines of a page's bash blocks that tests run."""
+    return [line for code in blocks(page.read_text(), "bash") for line in lines_of(code)]
+
+
 def prose(page: Path) -> str:
     """Return a page without its fenced code blocks."""
     return _BLOCK.sub("", page.read_text())

@@ -29,7 +29,7 @@ def run_line(line: str, *, as_it_is: bool = False) -> str:
     result = CliRunner().invoke(group, words[1:])
     if result.exception and not (isinstance(result.exception, SystemExit) and result.exit_code == 0):
         raise AssertionError(f"{line}\n{result.output}") from result.exception
-    missing = [path for path in _outputs(words) if not path.exists()]
+    missing = [path for path in outputs_of(line) if not path.exists()]
     assert missing == [], f"{line}\n{result.output}"
     return result.output
 
@@ -49,8 +49,9 @@ def _in_bash(line: str) -> str:
     return done.stdout
 
 
-def _outputs(words: list[str]) -> list[Path]:
-    return [Path(value) for option, value in itertools.pairwise(words) if _OUTPUT.fullmatch(option)]
+def outputs_of(line: str) -> list[Path]:
+    """Return the files and folders that a line says that it writes."""
+    return [Path(value) for option, value in itertools.pairwise(_words(line)) if _OUTPUT.fullmatch(option)]
 
 
 def form_of(text: str) -> str:

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import jaxtyping
 import pytest
 import torch
 import yaml
-from made_folder import DISEASES, DRUGS, GENES, RELATIONS, make_folder
+from made_folder import DISEASES, DRUGS, GENES, RELATIONS
 from pages import PAGES, ROOT, all_blocks, blocks, lines_of, name_of
 from run_lines import form_of, run_line
 
@@ -22,29 +21,6 @@ PAGES_OF_THEIR_OWN = ("docs/validation.md", "docs/tutorial.md")
 """test_validation.py and test_tutorial.py run their commands."""
 COMMAND_PAGES = [name_of(page) for page in PAGES if blocks(page.read_text(), "bash")]
 RUN_HERE = [name for name in COMMAND_PAGES if name not in PAGES_OF_THEIR_OWN]
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the files once."""
-    folder = tmp_path_factory.mktemp("made") / "folder"
-    folder.mkdir()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the calls are those of the tests
-        make_folder(folder)
-    return folder
-
-
-@pytest.fixture
-def page_folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Change to a copy of the files, with a cache of its own."""
-    folder = tmp_path / "folder"
-    shutil.copytree(made, folder)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # other tests check the shapes of the same calls
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def prepare_pykeen() -> None:

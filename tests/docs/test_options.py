@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from help_texts import HELP_EXAMPLES, all_commands
 from pages import PAGES, ROOT, commands, name_of
 
 from tracin_dask.cli.main import group
@@ -21,18 +22,6 @@ NOT_OURS = {"--help", "--version", "--nthreads", "--preload", "--scheduler-file"
 """Options of click, dask, pip, Snakemake, aws and azurite, and of scripts/simulate_cluster."""
 OF_SCRIPTS = ("benchmarks.md", "development.md", "evidence.md", "peers.md", "synthetic-graphs.md")
 """Pages about scripts, whose options are none of the command's."""
-
-
-def all_commands(command: click.Command = group, name: str = "tracin-dask") -> Iterator[tuple[str, click.Command]]:
-    """Yield all commands that have no subcommands, with their full names."""
-    if not isinstance(command, click.Group):
-        yield name, command
-        return
-    context = click.Context(command)
-    for word in command.list_commands(context):
-        found = command.get_command(context, word)
-        assert found is not None
-        yield from all_commands(found, f"{name} {word}")
 
 
 def spellings(command: click.Command) -> Iterator[list[str]]:
@@ -60,11 +49,16 @@ def test_every_option_that_a_page_names_exists(page):
     assert options_in(page.read_text()) - known - NOT_OURS == set()
 
 
-EXAMPLES = [(page, number, line) for page in PAGES for number, line in enumerate(commands(page), start=1)]
+EXAMPLES = {name_of(page): list(commands(page)) for page in PAGES} | HELP_EXAMPLES
 
 
 @pytest.mark.parametrize(
-    "line", [pytest.param(line, id=f"{name_of(page)} {number}: {line[:60]}") for page, number, line in EXAMPLES]
+    "line",
+    [
+        pytest.param(line, id=f"{name} {number}: {line[:60]}")
+        for name, lines in EXAMPLES.items()
+        for number, line in enumerate(lines, start=1)
+    ],
 )
 def test_documented_commands_parse(line, monkeypatch):
     _take_files_as_they_are_named(monkeypatch)

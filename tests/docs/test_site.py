@@ -12,11 +12,11 @@ from pathlib import Path
 import click
 import pytest
 from browser import open_browser, severe_messages
+from help_texts import all_commands
 from needs import need_packages
 from pages import PAGES, ROOT
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from test_options import all_commands
 
 import tracin_dask
 

@@ -19,7 +19,13 @@ def command() -> None:
 @click.argument("kind", type=click.Choice(list(KINDS)))
 @click.option("--output", type=click.Path(path_type=Path), help="The file to write. [default: KIND.yaml]")
 def init(kind: str, output: Path | None) -> None:
-    """Write a commented specification file of a kind of cluster, for you to edit."""
+    """Write a commented specification file of a kind of cluster, for you to edit.
+
+    \b
+    Examples:
+      tracin-dask cluster init slurm
+      tracin-dask cluster init kubernetes --output pods.yaml
+    """
     path = output or Path(f"{kind}.yaml")
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -35,6 +41,11 @@ def show(spec: str) -> None:
     """Print what a cluster specification would start or submit, without doing so.
 
     SPEC is a value of --cluster: auto, a kind, an address or a file.
+
+    \b
+    Examples:
+      tracin-dask cluster show auto
+      tracin-dask cluster show slurm.yaml
     """
     from tracin_dask.clusters.parse import parse_cluster  # noqa: PLC0415 - Dask is slow to import
 
@@ -48,6 +59,11 @@ def check(spec: str) -> None:
 
     Says of each worker whether its influences are right, which device it has, and how fast products, memory and
     network are. SPEC is a value of --cluster: a kind, an address or a file.
+
+    \b
+    Examples:
+      tracin-dask cluster check local
+      tracin-dask cluster check slurm.yaml
     """
     from tracin_dask.cli.actions.check import check_cluster  # noqa: PLC0415 - torch is slow to import
 

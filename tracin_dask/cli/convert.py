@@ -82,7 +82,7 @@ def command(**options: Unpack[ConvertFlags]) -> None:
     \b
     Examples:
       tracin-dask convert --input best_model.pt --output pykeen.pt --to pykeen --verify
-      tracin-dask convert --input-dir checkpoints --output-dir converted --to train_pytorch --pattern '*_00*.pt'
+      tracin-dask convert --input-dir checkpoints --output-dir converted --to pykeen --pattern '*_epoch_*.pt'
 
     \b
     In PyKEEN, for a model with the sizes in model_config:

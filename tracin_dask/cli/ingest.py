@@ -101,7 +101,7 @@ def command(**options: Unpack[IngestArguments]) -> None:
     \b
     Examples:
       tracin-dask ingest train.txt --entity-to-id node_dict.txt --relation-to-id rel_dict.txt -o graph.zarr
-      tracin-dask ingest train.txt -o graph.zarr          (makes id maps next to graph.zarr)
+      tracin-dask ingest train.txt -o graph.zarr          # makes id maps next to graph.zarr
       tracin-dask ingest kg.csv --columns x_index,relation,y_index --delimiter , -o graph.zarr
       tracin-dask ingest /shared/train.txt --cluster slurm.yaml --memory 4GiB -o /shared/graph.zarr
     """

@@ -82,6 +82,10 @@ def group() -> None:
     """Which training triples made a knowledge-graph model predict this?
 
     Exact TracIn over all parameters and all training triples: ingest the graph once, then run.
+
+    \b
+    Example:
+      tracin-dask example umls    # a small graph, and what to do with it
     """
 
 

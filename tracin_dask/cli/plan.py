@@ -21,6 +21,12 @@ def command(*, verbose: bool, **options: Unpack[JobFlags]) -> None:
 
     A text file given as --train is ingested and cached, as `run` does. Nothing is scored. A running cluster is asked
     for its size; no other cluster is started.
+
+    \b
+    Examples:
+      tracin-dask plan --model-path model.pt --train graph.zarr --test test.txt
+      tracin-dask plan --model-path model.pt --train graph.zarr \\
+          --test test.txt --cluster slurm.yaml --verbose
     """
     from tracin_dask.cli.actions.plan import show_plan  # noqa: PLC0415 - torch is slow to import
 

@@ -121,9 +121,9 @@ def command(**options: Unpack[PredictFlags]) -> None:
 
     \b
     Examples:
-      tracin-dask predict --model-path model.pt --train graph.zarr
+      tracin-dask predict --model-path model.pt --train graph.zarr \\
           --test test.txt --output scores.csv
-      tracin-dask predict --model-path model.pt --train graph.zarr
+      tracin-dask predict --model-path model.pt --train graph.zarr \\
           --tails-of aspirin treats --top 20 --candidates-type MONDO
     """
     from tracin_dask.cli.actions.predict import predict  # noqa: PLC0415 - torch is slow to import

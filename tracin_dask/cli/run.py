@@ -22,20 +22,26 @@ def command(**options: Unpack[RunFlags]) -> None:
 
     \b
     Examples:
-      tracin-dask run --model-path model.pt --train graph.zarr
+      tracin-dask run --model-path model.pt --train graph.zarr \\
           --test-triple aspirin treats headache --output why.json
-      tracin-dask run --model-path model.pt --train train.txt
-          --entity-to-id node_dict.txt --relation-to-id rel_dict.txt
+      tracin-dask run --model-path model.pt --train train.txt \\
+          --entity-to-id node_dict.txt --relation-to-id rel_dict.txt \\
           --test test.txt --top-k 100 --output-dir why/
-      tracin-dask run --model-path model.pt --train graph.zarr
+      tracin-dask run --model-path model.pt --train graph.zarr \\
           --mode self --output surprising.json
-      tracin-dask run --model-path state.pt --model-description model.json
-          --train graph.zarr --test test.txt --output-dir why/   (not a ConvE)
-      tracin-dask run ... --parameters 'fc.*' 'bn2.*'     (some tensors only)
-      tracin-dask run --model-path model/checkpoints/ ... (all of a training)
-      tracin-dask run ... --group-by relation --group-by sources.tsv.gz
-      tracin-dask run ... --cluster slurm.yaml            (on jobs of Slurm)
-      tracin-dask run ... --cluster tcp://10.0.0.1:8786   (on a Dask cluster)
+      tracin-dask run --model-path state.pt --model-description model.json \\
+          --train graph.zarr --test test.txt --output-dir why/  # not a ConvE
+      tracin-dask run --model-path model.pt --train graph.zarr \\
+          --test test.txt --output-dir why/ \\
+          --parameters 'fc.*' 'bn2.*'     # some tensors only
+      tracin-dask run --model-path model/checkpoints/ --train graph.zarr \\
+          --test test.txt --output-dir why/  # all checkpoints of a training
+      tracin-dask run --model-path model.pt --train graph.zarr \\
+          --test test.txt --output-dir why/ \\
+          --group-by relation --group-by sources.tsv.gz
+      tracin-dask run --model-path model.pt --train graph.zarr \\
+          --test test.txt --output-dir why/ \\
+          --cluster slurm.yaml            # or tcp://10.0.0.1:8786
     """
     from tracin_dask.cli.actions.run import explain  # noqa: PLC0415 - torch is slow to import
 

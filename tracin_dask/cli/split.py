@@ -89,7 +89,7 @@ def command(**options: Unpack[SplitFlags]) -> None:
     Examples:
       tracin-dask split kg.txt -o split/
       tracin-dask split kg.txt -o split/ --of-relation treats --valid 250 --test 750
-      tracin-dask split kg.txt -o split/ --of-relation treats --by tail      (new diseases)
+      tracin-dask split kg.txt -o split/ --of-relation treats --by tail      # new diseases
     """
     from tracin_dask.cli.actions.split import write_parts  # noqa: PLC0415 - pyarrow is slow to import
 

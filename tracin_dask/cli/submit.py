@@ -26,7 +26,7 @@ def command(spec: Path, words: tuple[str, ...], *, dry_run: bool) -> None:
 
     \b
     Example:
-      tracin-dask submit slurm.yaml --model-path model.pt --train graph.zarr
+      tracin-dask submit slurm.yaml --model-path model.pt --train graph.zarr \\
           --test test.txt --output-dir why/
     """
     if any(word == "--cluster" or word.startswith("--cluster=") for word in words):
