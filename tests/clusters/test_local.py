@@ -30,8 +30,8 @@ GIB = 2**30
 
 
 def listening(pid: int) -> set[str]:
-    connections = psutil.Process(pid).net_connections(kind="inet")
-    return {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
+    found = [one for one in psutil.net_connections(kind="inet") if one.pid == pid]  # of a process: only since psutil 6
+    return {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
 
 
 def sized(num_workers: int, memory_bytes: int) -> Start:

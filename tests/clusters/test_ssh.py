@@ -96,8 +96,8 @@ def test_hosts_that_see_this_machine_on_its_loopback_interface_get_a_scheduler_t
     assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
     listening = {
         connection.laddr.ip
-        for connection in psutil.Process().net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
+        for connection in psutil.net_connections(kind="inet")
+        if connection.pid == os.getpid() and connection.status == psutil.CONN_LISTEN
     }
     assert listening == {"127.0.0.1"}
 

@@ -3,11 +3,14 @@
 import subprocess
 from pathlib import Path
 
+from needs import need_packages
+
 SOURCE = Path(__file__).with_name("nvml.c")
 
 
 def nvml_environment(tmp_path_factory) -> dict[str, str]:
     """Give what a process's environment must have for it to see two GPUs of 16 GiB."""
+    need_packages("dask_cuda", "pynvml")
     folder = tmp_path_factory.mktemp("nvml")
     name = "libnvidia-ml.so.1"
     subprocess.run(["cc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", folder / name, SOURCE], check=True)

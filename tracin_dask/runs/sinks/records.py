@@ -104,7 +104,7 @@ class Records:
         """
         buffer = io.BytesIO()
         packed = {_IDENTITY: np.array(self._identity), **_pack(rows, scored, self._reductions)}
-        np.savez(buffer, allow_pickle=False, **packed)
+        np.savez(buffer, **packed)
         with writing(self._directory, _WHAT, kept=lambda: what_is_kept(self._directory)):
             write_bytes(self._directory / f"rows-{rows[0]:012d}-{rows[1]:012d}.npz", buffer.getvalue())
 
