@@ -53,9 +53,10 @@ def test_the_derivative_of_one_to_all_at_the_tail_keeps_its_digits_up_to_a_score
     ],
     ids=str,
 )
-def test_derivatives_of_single_scores_keep_their_digits_up_to_a_score_of_80(loss, sign, weight):
+@pytest.mark.parametrize(("dtype", "digits"), [(torch.float32, 1e-6), (torch.float64, 1e-14)])
+def test_derivatives_of_single_scores_keep_their_digits_up_to_a_score_of_80(loss, sign, weight, dtype, digits):
     expected = sign * weight * sigmoid(sign * UP_TO_80)
-    torch.testing.assert_close(derivative(loss, UP_TO_80).double(), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(derivative(loss, UP_TO_80.to(dtype)).double(), expected, rtol=digits, atol=0)
 
 
 def one_to_all(values: Tensor, tails: Tensor) -> Tensor:

@@ -26,9 +26,11 @@ from small_graph import (
 )
 from test_any_model import write
 
+import tracin_dask
 from tracin_dask.errors import ConfigError, MemoryLimitError
 from tracin_dask.influence.losses import SLCWA, OneToAll
 from tracin_dask.influence.preconditioners import rows as rows_method
+from tracin_dask.models.conve.dialects import file_state, find_dialect
 from tracin_dask.models.load import load_checkpoint
 from tracin_dask.resources import Resources
 from tracin_dask.runs.execute.driver import Execution
@@ -36,7 +38,8 @@ from tracin_dask.runs.work.rows import fit
 from tracin_dask.triples import neighbourhood
 
 ENTITIES, RELATIONS = "entity_embeddings.weight", "relation_embeddings.weight"
-COUNTS = {ENTITIES: NUM_ENTITIES, RELATIONS: NUM_RELATIONS}
+BIAS = "entity_bias"
+COUNTS = {ENTITIES: NUM_ENTITIES, RELATIONS: NUM_RELATIONS, BIAS: NUM_ENTITIES}
 FLOAT64 = {"precision": "float64", "curvature": "rows", "audit": 4}
 SMOOTHED = OneToAll(label_smoothing=0.1)
 
@@ -118,6 +121,31 @@ def test_influences_equal_dense_inverses_under_every_loss(make_job: MakeJob, gra
     assert result.run["damping"] == rows_method.DAMPING
 
 
+@pytest.fixture(scope="module")
+def biased(tmp_path_factory: pytest.TempPathFactory):
+    """A model in which entities have biases, in the number types of its runs."""
+    model = small_model(5, stacking="height", embedding_height=6, embedding_width=4, has_entity_bias=True)
+    path = tmp_path_factory.mktemp("biased") / "model.pt"
+    state = file_state(model.state_dict(), find_dialect("pykeen"))
+    torch.save({"model_state_dict": state, "learning_rate": LEARNING_RATE}, path)
+    size = {"embedding_height": 6, "embedding_width": 4}
+    return {name: load_checkpoint(path, dtype=getattr(torch, name), **size) for name in ("float32", "float64")}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("tables", [(ENTITIES, BIAS), (BIAS,)])
+def test_biases_of_entities_have_a_curvature_of_their_own(make_job: MakeJob, graph, biased, name, tables):
+    options, loss = LOSSES[name]
+    plain, scale = truth([biased["float64"]], graph, loss, tables=tables)
+    lengths = truth([biased["float64"]], graph, loss, tables=tables, tests=graph.lines)[0].diagonal()
+    by = {"none": 1, "relatif": 1 / np.sqrt(lengths)[:, None]}
+    for precision, tolerance in (("float64", 1e-8), ("float32", 1e-4)):
+        asked = options | {"model": biased[precision], "curvature": "rows", "precision": precision, "audit": 4}
+        for normalize, factor in by.items():
+            result = make_job(**asked, parameters=tables, normalize=normalize).carry_out()
+            assert_equal(result, (plain * factor, scale * factor), tolerance=tolerance)
+
+
 @pytest.mark.parametrize("damping", [0.1, 10.0])
 @pytest.mark.parametrize("name", ["bce", "one-to-all"])
 def test_damping_is_in_units_of_the_mean_part_of_the_trace(make_job: MakeJob, graph, models, name, damping):
@@ -173,6 +201,19 @@ def test_lists_leave_out_triples_without_influence(make_job: MakeJob, graph, mod
         test = graph.test_triples[index]
         touches = np.isin(graph.lines[:, [0, 2]], test[[0, 2]]).any(axis=1)
         assert set(ranking.train_index) == set(np.flatnonzero(touches & (influence[:, index] != 0)))
+
+
+@pytest.mark.parametrize("options", [{"preset": "retraining"}, {"parameters": (ENTITIES,)}])
+def test_a_test_triple_whose_entities_are_in_no_training_triple_has_an_empty_list(graph, checkpoint, tmp_path, options):
+    lines = (graph.folder / "train.txt").read_text().splitlines(keepends=True)[:5]
+    (tmp_path / "few.txt").write_text("".join(lines))
+    maps = {f"{kind}_to_id": graph.folder / f"{kind}_to_id.tsv" for kind in ("entity", "relation")}
+    store = tracin_dask.ingest(tmp_path / "few.txt", tmp_path / "few.zarr", **maps)
+    new = np.setdiff1d(np.arange(NUM_ENTITIES), graph.lines[:5, [0, 2]]).tolist()
+    config = tracin_dask.RunConfig.of(**options, group_by=("relation",), audit=2)
+    result = tracin_dask.run(store, checkpoint, [(new[0], 0, new[1])], config=config)
+    assert [len(ranking) for ranking in result.rankings] == [0]
+    assert (result.groups[0].net == 0).all()
 
 
 @pytest.mark.parametrize("options", [{}, {"curvature": "rows"}, {"curvature": "rows", "normalize": "cosine"}])

@@ -169,6 +169,17 @@ def test_one_worker_gets_tasks_of_one_size():
     assert len(sizes) <= 2  # the last may end where the rows end
 
 
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_rows_of_which_none_is_scored_are_cut_into_tasks(num_workers):
+    plan = replace(
+        planned(num_triples=1_000_000, num_workers=num_workers),
+        num_scored=0,
+        multiply_adds=MultiplyAdds(forward=0, lower=0, products=0),
+    )
+    tasks = [task for group in plan.groups() for task in group]
+    assert (tasks[0][0], tasks[-1][1]) == (0, 1_000_000)
+
+
 @pytest.mark.parametrize("num_workers", [10, 100, 1000])
 def test_no_more_tasks_end_in_a_second_than_a_scheduler_can_hand_out(num_workers):
     plan = planned(num_triples=1_000_000_000, num_workers=num_workers)

@@ -105,7 +105,7 @@ def table_gradients(engine: PairEngine, indexed: ConvETables) -> dict[str, Float
         "head": lambda: _with_long_runs(engine, indexed, lower.head),
         "relation": lambda: lower.relation,
         "tail": lambda: ahead.x.index_select(0, indexed.tails.tensor),
-        "tail_bias": lambda: delta.new_ones(len(indexed.tails), 1),
+        "tail_bias": lambda: delta.new_ones(len(indexed.tables[ENTITY_BIAS].triple), 1),
     }
     return {
         table: torch.cat([found[row]() for row in one.rows]) * delta.index_select(0, one.triple.tensor)

@@ -7,6 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+LINEAR_FROM = 40.0
+"""From here on σ is 1 in float64. PyTorch's softplus is linear from 20 on, where σ is 1 in float32 only."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BinaryCrossEntropy:
@@ -29,7 +32,7 @@ class LabelledScore:
 
     def value(self, scores: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         """Compute each triple's loss from its score."""
-        return self.weight * softplus(-scores if self.is_positive else scores)
+        return self.weight * softplus(-scores if self.is_positive else scores, threshold=LINEAR_FROM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,7 @@ class BlockPreconditioner:
         """Multiply gradients of those of some rows that are known, and give 0 for the others."""
         found, place = torch.zeros_like(gradients), torch.isin(ids, self.tables[name].ids)
         known = gradients[place]
-        found[place] = self.times(name, known.flatten(start_dim=1), ids[place]).view_as(known)
+        found[place] = self.times(name, known[:, None].flatten(start_dim=1), ids[place]).view_as(known)
         return found
 
     def squares(self, name: str, gradients: Float[Tensor, "row parameter"]) -> Float[Tensor, " row"]:

@@ -72,9 +72,12 @@ class Plan:
     def last_task_rows(self) -> int:
         """Rows of the smallest tasks, which are the last."""
         num_workers = self.resources.num_workers
+        if num_workers == 1:
+            return self.task_rows
         seconds = max(LEAST_TASK_SECONDS, num_workers / MOST_TASKS_PER_SECOND)
-        rows = max(self.task_rows / LAST_TASKS, self.num_triples * seconds / self.worker_seconds)
-        return self.task_rows if num_workers == 1 else min(self.task_rows, _whole_batches(rows, self.segment_rows))
+        in_time = self.num_triples * seconds / max(seconds, self.worker_seconds)  # 0 seconds where no row is scored
+        rows = max(self.task_rows / LAST_TASKS, in_time)
+        return min(self.task_rows, _whole_batches(rows, self.segment_rows))
 
     @property
     def worker_seconds(self) -> float:

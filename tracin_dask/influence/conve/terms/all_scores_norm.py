@@ -88,7 +88,7 @@ class AllScoresNorm:
         changes = reader.moved_squares(x, entities)
         for one, weights in zip(rows, self._weights(x, entities), strict=True):
             at_tails, at_pair_tails = changes if weights is None else changes * weights
-            one.index_add_(0, moved.rows, (at_pair_tails - at_tails)[:, None])
+            one.index_add_(0, moved.rows, (at_pair_tails - at_tails).to(one.dtype)[:, None])
         return rows
 
     def _weights(
@@ -104,7 +104,7 @@ class AllScoresNorm:
     def _squares(self, _: Tensor, gradients: Float[Tensor, "row some_entity"], entities: slice) -> Tensor:
         """Sum P_e g[e]², P that of the bias."""
         if ENTITY_BIAS in self._preconditioner:
-            return gradients.square() @ self._preconditioner.diagonal(ENTITY_BIAS)[entities]
+            return _weighted(gradients.square(), self._preconditioner.diagonal(ENTITY_BIAS)[entities])
         norms: Tensor = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
         return norms.square_()
 
@@ -112,7 +112,7 @@ class AllScoresNorm:
         """Sum g[e]² ⟨x, P_e x⟩."""
         if not self._preconditioner.is_diagonal(ENTITIES):
             return self._through_matrices(x, gradients.square(), entities)
-        along = gradients.square() @ self._preconditioner.diagonal(ENTITIES)[entities]
+        along = _weighted(gradients.square(), self._preconditioner.diagonal(ENTITIES)[entities])
         return dot_rows(along, x.square())[:, None]
 
     def _through_matrices(
@@ -126,3 +126,10 @@ class AllScoresNorm:
             summed = (weights @ matrices).view(-1, x.shape[1], x.shape[1])
             found.append(torch.bmm(torch.bmm(some[:, None], summed), some[:, :, None])[:, 0])
         return torch.cat(found).to(x.dtype)
+
+
+def _weighted(
+    squares: Float[Tensor, "row some_entity"], diagonal: Float[Tensor, "some_entity width"]
+) -> Float[Tensor, "row width"]:
+    """Sum squares with the numbers of a diagonal P, which can be of a wider type."""
+    return (squares.to(diagonal.dtype) @ diagonal).to(squares.dtype)

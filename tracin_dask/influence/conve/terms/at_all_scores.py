@@ -56,7 +56,9 @@ class TermsAtAllScores:
     ) -> None:
         """Hold the test triples' gradients at all scores."""
         gradients = reader.gradients(test.tail, test.triples[:, 2])
-        along = preconditioner.times(ENTITY_BIAS, gradients) if ENTITY_BIAS in tracked else gradients
+        along = gradients
+        if ENTITY_BIAS in tracked and ENTITY_BIAS in preconditioner:
+            along = (gradients * preconditioner.diagonal(ENTITY_BIAS)).to(gradients.dtype)
         self._tracked = tracked
         self._side = _TestSide(
             reader=reader, rows=test, preconditioner=preconditioner, gradients=gradients, along=along
@@ -105,7 +107,7 @@ class TermsAtAllScores:
         """Give g_j[e] P_e x_j."""
         preconditioner = self._side.preconditioner
         if preconditioner.is_diagonal(ENTITIES):
-            along = preconditioner.diagonal(ENTITIES)[entities, None] * tails
+            along = (preconditioner.diagonal(ENTITIES)[entities, None] * tails).to(tails.dtype)
         else:
             along = (tails.double() @ preconditioner.matrices(ENTITIES)[entities]).to(tails.dtype)
         return along.mul_(theirs[:, :, None])
