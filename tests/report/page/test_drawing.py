@@ -72,6 +72,23 @@ def test_entities_on_paths_stand_between_head_and_tail():
     assert x_of["aspirin (CHEBI:0)"] < x_of["CHEBI:3"] < x_of["pain (CHEBI:2)"]
 
 
+@pytest.mark.parametrize("inner", [1, 2, 3])
+def test_triples_from_head_to_tail_and_their_marks_keep_off_the_boxes_between(inner):
+    paths = [triple for n in range(3, 3 + inner) for triple in ((0, 0, n), (n, 0, 2))]
+    direct = [(0, relation, 2) for relation in range(3)]
+    picture = drawn(result_of(paths + direct, [3.0 - n / 10 for n in range(len(paths) + len(direct))]))
+    boxes = [box for box in picture.boxes if not box.kind]
+    lines = [curve(arrow.path) for arrow in picture.arrows]
+    crossing = [line for line in lines if abs(line[0, 0] - line[-1, 0]) > 2 * picture.box]
+    assert len(boxes) == inner
+    assert len(crossing) == 3
+    for box in boxes:
+        for line in crossing:
+            assert not np.any((abs(line - (box.x, box.y)) < (picture.box / 2, picture.box_height / 2)).all(axis=1))
+        for arrow in picture.arrows:
+            assert abs(arrow.x - box.x) > picture.box / 2 + 13 or abs(arrow.y - box.y) > picture.box_height / 2 + 7
+
+
 def test_triples_that_touch_neither_head_nor_tail_stand_below_the_others():
     picture = drawn(result_of([(0, 0, 3), (7, 0, 8)], [2.0, 1.0]))
     assert {box.title for box in picture.boxes if box.y > picture.loose_from} == {"CHEBI:7", "CHEBI:8"}

@@ -151,7 +151,8 @@ def _arrows(found: Listed, places: Sequence[int], layout: Layout) -> list[Arrow]
             _line(layout.spots[head], layout.spots[tail], layout.box, lane, min(max(at + move, LEAST_AT), 1 - LEAST_AT))
             for move in MARK_MOVES
         ]
-        path, (x, y) = next((line for line in lines if _is_free(line[1], arrows)), lines[0])
+        off = [line for line in lines if _is_off_boxes(line[1], layout)] or lines
+        path, (x, y) = next((line for line in off if _is_free(line[1], arrows)), off[0])
         mark = marks.get(place, "")
         unit = f" {scale.unit}" if scale.unit else ""
         arrows.append(
@@ -170,6 +171,11 @@ def _arrows(found: Listed, places: Sequence[int], layout: Layout) -> list[Arrow]
 
 def _is_free(spot: tuple[float, float], others: Sequence[Arrow]) -> bool:
     return all(abs(spot[0] - one.x) >= MARK_WIDTH or abs(spot[1] - one.y) >= MARK_HEIGHT for one in others)
+
+
+def _is_off_boxes(spot: tuple[float, float], layout: Layout) -> bool:
+    width, height = (layout.box + MARK_WIDTH) / 2, (BOX_HEIGHT + MARK_HEIGHT) / 2
+    return all(abs(spot[0] - box.x) >= width or abs(spot[1] - box.y) >= height for box in layout.spots.values())
 
 
 def _line(start: Spot, end: Spot, box: float, lane: int, at: float) -> tuple[str, tuple[float, float]]:

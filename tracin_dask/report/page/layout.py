@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tracin_dask.report.page.drawn import COLUMNS, HEADS, LOOSE_HEAD, LOOSE_TAIL, TAILS
+from tracin_dask.report.page.drawn import BETWEEN, COLUMNS, HEADS, LOOSE_HEAD, LOOSE_TAIL, NEAR_HEAD, NEAR_TAIL, TAILS
 
 WIDTH, MARGIN = 1120, 14.0
 LEAST_GAP, MOST_BOX = 72.0, 168.0
@@ -14,6 +14,7 @@ ROW, BOX_HEIGHT = 44.0, 34
 ARC_ROOM, ARC_MARGIN = 62.0, 10.0
 """Above the boxes between head and tail, for the arcs of the test triples."""
 LOOSE = (LOOSE_HEAD, LOOSE_TAIL)
+MIDDLE = (NEAR_HEAD, BETWEEN, NEAR_TAIL)
 SWEEPS = 6
 
 
@@ -44,15 +45,19 @@ def laid_out(triples: Sequence[Sequence[int]], columns: Mapping[int, str]) -> La
     x_of, box = _columns(columns)
     ordered = _ordered(triples, columns)
     loose = max(len(ordered.get(name, ())) for name in LOOSE)
-    rows = max(len(members) for name, members in ordered.items() if name not in LOOSE)
-    inner = max(len(members) for name, members in ordered.items() if name in COLUMNS[1:-1])
+    free = _free_rows(triples, columns, ordered)
+    heights = {name: _rows(name, len(members), free) for name, members in ordered.items()}
+    rows = max(height for name, height in heights.items() if name not in LOOSE)
+    inner = max(height for name, height in heights.items() if name in COLUMNS[1:-1])
     top = MARGIN + max(0.0, ARC_ROOM - (rows - inner) * ROW / 2)
     below = top + rows * ROW
     spots = {}
     for name, members in ordered.items():
-        first = below + ROW * 0.9 if name in LOOSE else top + (rows - len(members)) * ROW / 2 + ROW / 2
+        first = below + ROW * 0.9 if name in LOOSE else top + (rows - heights[name]) * ROW / 2 + ROW / 2
+        upper = (len(members) + 1) // 2
         for place, entity in enumerate(members):
-            spots[entity] = Spot(x=round(x_of[name], 1), y=round(first + place * ROW, 1))
+            row = place + (free if name in MIDDLE and place >= upper else 0)
+            spots[entity] = Spot(x=round(x_of[name], 1), y=round(first + row * ROW, 1))
     return Layout(
         spots=spots,
         box=round(box, 1),
@@ -60,6 +65,19 @@ def laid_out(triples: Sequence[Sequence[int]], columns: Mapping[int, str]) -> La
         arc=round(top + (rows - inner) * ROW / 2 - ARC_ROOM + ARC_MARGIN, 1),
         loose_from=round(below + ROW * 0.15, 1) if loose else None,
     )
+
+
+def _free_rows(
+    triples: Sequence[Sequence[int]], columns: Mapping[int, str], ordered: Mapping[str, Sequence[int]]
+) -> int:
+    """Count the rows that stay free between the boxes in the middle, for the lines from heads to tails."""
+    is_direct = any({columns[head], columns[tail]} == {HEADS, TAILS} for head, _, tail in triples)
+    return max(len(ordered[HEADS]), len(ordered[TAILS])) if is_direct else 0
+
+
+def _rows(name: str, boxes: int, free: int) -> int:
+    """Count the rows of a column; in the middle, as many are above the free rows as below them."""
+    return boxes + boxes % 2 + free if free and name in MIDDLE else boxes
 
 
 def _columns(columns: Mapping[int, str]) -> tuple[dict[str, float], float]:
