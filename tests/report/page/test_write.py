@@ -30,6 +30,12 @@ def test_the_index_states_scores_ranks_numbers_of_both_sides_and_the_strongest_p
     assert "The 2 lists hold 5 different training triples in 7 places" in index
 
 
+def test_the_index_shows_the_label_of_the_only_end_that_has_a_name(tmp_path):
+    index = read(write_pages(two_answers(test_triples=np.array([[0, 1, 3], [3, 0, 2]])), tmp_path)[-1]).shown
+    assert "aspirin — predicate:1 → CHEBI:3 CHEBI:0 +1.500" in index
+    assert "CHEBI:3 — predicate:0 → pain CHEBI:2 −2.250" in index
+
+
 def test_the_index_warns_of_lists_that_are_all_the_same(tmp_path):
     same = (triples_with([(7, 0, 8), (8, 1, 9)], [1.0, 0.5]),) * 2
     further = (triples_with([], []),) * 2
