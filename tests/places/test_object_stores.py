@@ -8,18 +8,21 @@ import subprocess
 import sys
 import threading
 import time
+from typing import NoReturn
 
 import numpy as np
 import pytest
 import zarr
 from loopback_store import SLOW_DOWN
 from object_store import BUCKET
+from obstore.exceptions import PreconditionError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from tracin_dask.errors import ObjectStoreError, PlaceError, StoreError
 from tracin_dask.places.explained import why
 from tracin_dask.places.files import exists, locked_folder, read_bytes, write_bytes
 from tracin_dask.places.objects.client import LIMIT, client, forget_clients
+from tracin_dask.places.objects.reader import FIRST_BYTES
 from tracin_dask.places.place import BusyError, StoreExistsError
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.store import open_store
@@ -199,6 +202,37 @@ class TestRefusals:
             write_bytes(f"{s3_folder}/a", b"2" * 3_000_000)
             with pytest.raises(ObjectStoreError, match="it was replaced while it was read"):
                 file.read()
+
+
+class TestRequests:
+    @pytest.mark.parametrize("num_bytes", [0, 5, FIRST_BYTES])
+    def test_a_small_object_is_read_by_one_request(self, s3, s3_folder, num_bytes):
+        data = np.random.default_rng(0).bytes(num_bytes)
+        write_bytes(f"{s3_folder}/a", data)
+        before = s3.num_requests
+        assert read_bytes(f"{s3_folder}/a") == data
+        assert s3.num_requests - before == 1
+
+    def test_parts_of_a_large_object_are_read_by_a_request_each(self, s3, s3_folder):
+        data = np.random.default_rng(0).bytes(5 * FIRST_BYTES)
+        write_bytes(f"{s3_folder}/a", data)
+        before = s3.num_requests
+        with place_of(f"{s3_folder}/a").open() as file:
+            assert s3.num_requests - before == 1  # which says how long it is
+            file.seek(-10, os.SEEK_END)
+            assert file.read() == data[-10:]
+            file.seek(10)
+            assert file.read(20) == data[10:30]
+        assert s3.num_requests - before == 3
+
+    def test_an_answer_that_breaks_off_and_is_of_another_object_then_is_refused(self, s3_folder, monkeypatch):
+        def breaks_off(*_: object) -> NoReturn:
+            raise PreconditionError("the tag is another one")
+
+        write_bytes(f"{s3_folder}/a", b"1")
+        monkeypatch.setattr("tracin_dask.places.objects.reader.obstore.get", breaks_off)
+        with pytest.raises(ObjectStoreError, match="it was replaced while it was read"):
+            read_bytes(f"{s3_folder}/a")
 
 
 class TestFolders:

@@ -1,4 +1,4 @@
-"""Reads an object as a file: by ranges, which grow while it is read in order."""
+"""Reads an object as a file: a small one by one request, others by ranges, which grow while they are read in order."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,10 @@ from tracin_dask.places.objects.client import Store
 from tracin_dask.places.objects.errors import explained
 
 FIRST_BYTES, MOST_BYTES = 1 << 20, 1 << 25
-"""A range has at least and at most so many bytes; the next one is twice as long, if it follows the last one."""
+"""A range has at least and at most so many bytes; the next one is twice as long, if it follows the last one.
+
+An object of at most `FIRST_BYTES` is read whole.
+"""
 
 
 class ObjectReader(io.RawIOBase):
@@ -22,13 +25,13 @@ class ObjectReader(io.RawIOBase):
     """
 
     def __init__(self, store: Store, key: str, url: str) -> None:
-        """Ask for the size; raises as `explained`."""
+        """Ask for the object; take its size from the answer, and its bytes if they are few. Raises as `explained`."""
         self._store, self._key, self._url = store, key, url
-        with explained(url):
-            found = obstore.head(store, key)
-        self._size, self._tag = found["size"], found["e_tag"]
+        with explained(url), self._refusing_another():
+            found = obstore.get(store, key)  # an answer whose bytes are not taken is broken off
+            self._size, self._tag = found.meta["size"], found.meta["e_tag"]
+            self._range = memoryview(found.bytes() if self._size <= FIRST_BYTES else b"")
         self._position = self._start = 0
-        self._range = memoryview(b"")
         self._next_bytes = FIRST_BYTES
 
     def readable(self) -> bool:
