@@ -13,10 +13,11 @@ from distributed import LocalCluster
 from loopback_store import Proxy
 
 from tracin_dask import read_result
-from tracin_dask.errors import ClusterError, ObjectStoreError
+from tracin_dask.errors import ClusterError, ConfigError, ObjectStoreError, PlaceError
 from tracin_dask.models.conve.load import load_conve
 from tracin_dask.places.files import exists, read_bytes, write_bytes
 from tracin_dask.places.objects.client import LIMIT
+from tracin_dask.places.objects.folder import keys_below
 from tracin_dask.places.registry import place_of
 from tracin_dask.triples.store import open_store
 
@@ -102,15 +103,80 @@ def test_every_command_takes_urls(there, tool):
         ["report", f"{url}/why", "--html", "--csv"],
         ["predict", *there.options[:4], *asked, "--output", f"{url}/ranks.csv"],
         ["plan", *there.options, *asked],
-        ["graph", f"{url}/graph.zarr"],
+        ["graph", f"{url}/train.txt", "--test", f"{url}/train.txt", "--json", f"{url}/graph.json"],
         ["convert", "--input", f"{url}/model.pt", "--output", f"{url}/pykeen.pt", "--to", "pykeen", "--verify"],
         ["split", f"{url}/train.txt", "--output", f"{url}/split"],
+        ["example", f"{url}/umls"],
     ):
         done = tool(*words)
         assert done.exit_code == 0, done.output
     assert read_result(f"{url}/why").rankings[0].influence.size == 5
-    for written in ("why/report/index.html", "ranks.csv", "pykeen.pt", "split/train.txt"):
+    for written in (
+        "why/report/index.html",
+        "ranks.csv",
+        "graph.json",
+        "pykeen.pt",
+        "split/train.txt",
+        "umls/test.txt",
+    ):
         assert exists(f"{url}/{written}")
+
+
+def explanations(project) -> dict[str, str]:
+    """What is known of the project's test triple, and the types of its entities, as files by their names."""
+    head, _, tail = project.test_labels
+    lines = (project.folder / "train.txt").read_text().splitlines()
+    edge = dict(zip(("subject", "predicate", "object"), lines[0].split("\t"), strict=True))
+    between = ", ".join(line.split("\t")[2] for line in lines if line.startswith(f"{head}\t"))
+    return {
+        "test.txt": "".join(f"{line}\n" for line in lines[5:8]),
+        "edges.jsonl": f"{json.dumps(edge)}\n",
+        "paths.csv": f'Drug,Disease,Intermediates,drugmechdb_path_id\n{head},{tail},"[{between}]",P\n',
+        "truth.tsv": "".join(f"{line}\n" for line in lines[:40]),
+        "types.tsv": f"{head}\tdrug\n{tail}\tdisease\n",
+    }
+
+
+def copy_here(url: str, folder: Path) -> None:
+    """Copy all objects below a URL into a folder."""
+    root, _, key = url.removeprefix("s3://").partition("/")
+    for found in keys_below(f"s3://{root}", key):
+        path = folder / found["path"].removeprefix(f"{key}/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(read_bytes(f"s3://{root}/{found['path']}"))
+
+
+def test_commands_that_read_a_result_write_the_same_at_urls(there, project, tool, tmp_path, monkeypatch):
+    url, here = there.folder, tmp_path / "here"
+    for name, text in explanations(project).items():
+        write_bytes(f"{url}/{name}", text.encode())
+    asked = ["--test", f"{url}/test.txt", "--top-k", 40, "--also-self-influence", "--rank-of", f"{url}/truth.tsv"]
+    done = tool("run", *there.options, *asked, "--save-scores", f"{url}/scores.zarr", "--output-dir", f"{url}/why")
+    assert done.exit_code == 0, done.output
+    copy_here(url, here)
+    monkeypatch.chdir(tmp_path)
+    for folder in (url, here):
+        known = ["--edges", f"{folder}/edges.jsonl", "--paths", f"{folder}/paths.csv", "--truth", f"{folder}/truth.tsv"]
+        graph = ["--train", f"{folder}/graph.zarr", "--saved-scores", f"{folder}/scores.zarr"]
+        more = ["--within-hops", 1, "--permutations", 100]
+        found = ["--output", f"{folder}/found.csv", "--metapaths", f"{folder}/metapaths.tsv"]
+        for words in (
+            ["report", f"{folder}/why", "--html", "--csv", "--tsv", "--parquet", *known, *graph],
+            ["evaluate", f"{folder}/why", *known, *graph, *more],
+            ["paths", f"{folder}/why", "--types", f"{folder}/types.tsv", *found],
+        ):
+            done = tool(*words)
+            assert done.exit_code == 0, done.output
+    for part in (
+        "why/report/influences.tsv",
+        "why/report/index.html",
+        "why/evaluation/per_test_triple.csv",
+        "found.csv",
+    ):
+        assert read_bytes(f"{url}/{part}") == (here / part).read_bytes()
+    for part in ("why/report/influences.parquet", "why/evaluation/evaluation.json", "metapaths.tsv"):
+        assert exists(f"{url}/{part}")
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
 @pytest.mark.fault("an object store dies in the middle of a run", promised="one message; the same command continues")
@@ -162,11 +228,13 @@ def test_a_worker_reads_the_store_and_writes_scores_itself(there, here, tool, cl
     asked, url = ["--test-triple", *there.test_ids, "--batch-size", 64], there.folder
     there.proxy.fails_every = 10
     with cluster() as address:
-        more = ["--save-scores", f"{url}/scores.zarr", "--cluster", address]
+        report = ["--performance-report", f"{url}/report.html"]
+        more = ["--save-scores", f"{url}/scores.zarr", "--cluster", address, *report]
         done = tool("run", *there.options, *asked, *more, "--output", f"{url}/why.json")
     assert done.exit_code == 0, done.output
     assert influences(url) == influences(here(*asked))
     assert len(place_of(f"{url}/scores.zarr/influence/c/0").find("*")) > 3
+    assert b"bokeh" in read_bytes(f"{url}/report.html").lower()
 
 
 @pytest.mark.fault("a worker without the credentials of an object store", promised="one message that names the worker")
@@ -192,10 +260,11 @@ def test_an_ingest_that_dies_leaves_nothing_that_can_be_read(s3, s3_folder, proj
     assert open_store(f"{s3_folder}/new.zarr").verify() is None
 
 
-def test_a_training_writes_its_models_to_a_url(s3_folder, project, tool, tmp_path, monkeypatch):
+def test_a_training_reads_and_writes_at_urls(s3_folder, project, tool, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sizes = ["--embedding-dim", 24, "--embedding-height", 4, "--embedding-width", 6, "--output-channels", 2]
-    words = ["train", "--train", project.folder / "train.txt", *sizes, "--checkpoint-frequency", 1]
+    words = ["train", "--train", f"{s3_folder}/train.txt", *sizes, "--checkpoint-frequency", 1]
+    write_bytes(f"{s3_folder}/train.txt", (project.folder / "train.txt").read_bytes())
     for folder in (s3_folder, tmp_path / "model"):
         done = tool(*words, "--num-epochs", 1, "--output-dir", folder)
         assert done.exit_code == 0, done.output
@@ -209,12 +278,41 @@ def test_a_training_writes_its_models_to_a_url(s3_folder, project, tool, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("option", "words"),
     [
-        ["convert", "--input-dir", "s3://bucket/a", "--output-dir", "b", "--to", "pykeen"],
-        ["validate", "lds", "--output-dir", "s3://bucket/study"],
+        ("--input-dir", ["convert", "--input-dir", "s3://bucket/a", "--output-dir", "b", "--to", "pykeen"]),
+        ("--output-dir", ["convert", "--input-dir", ".", "--output-dir", "s3://bucket/b", "--to", "pykeen"]),
+        ("--output-dir", ["validate", "lds", "--output-dir", "s3://bucket/study"]),
+        ("--output", ["cluster", "init", "local", "--output", "s3://bucket/local.yaml"]),
+        ("SPEC", ["submit", "s3://bucket/slurm.yaml", "--test", "test.txt"]),
     ],
 )
 @pytest.mark.usefixtures("s3")
-def test_a_url_where_only_a_path_can_be_is_refused(refused, words):
-    assert "is a URL, but this has to lie in the file system" in refused(*words)
+def test_a_url_where_only_a_path_can_be_is_refused(refused, tmp_path, monkeypatch, option, words):
+    monkeypatch.chdir(tmp_path)
+    told = refused(*words)
+    assert f"{option}'" in told
+    assert "is a URL, but this has to lie in the file system; give a path" in told
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["local.yaml", "scheduler.json"])
+@pytest.mark.usefixtures("s3")
+def test_a_url_of_a_file_of_cluster_is_refused(tool, tmp_path, name):
+    url, asked = f"s3://bucket/{name}", tmp_path / "here.yaml"
+    message = f"{url} is a URL, but a file of --cluster has to lie in the file system; give a path"
+    asked.write_text(f"kind: address\naddress: {url}\n")
+    for spec in (url, asked) if name == "scheduler.json" else (url,):
+        with pytest.raises((PlaceError, ConfigError), match=message):
+            tool("cluster", "show", spec)
+
+
+def test_a_run_and_an_ingest_refuse_a_url_of_cluster_before_they_read(there, tool):
+    message = r"local\.yaml is a URL, but a file of --cluster has to lie in the file system"
+    for words in (
+        ["run", *there.options, "--test-triple", *there.test_ids, "--output", f"{there.folder}/why.json"],
+        ["ingest", f"{there.folder}/train.txt", "-o", f"{there.folder}/again.zarr"],
+    ):
+        with pytest.raises(PlaceError, match=message):
+            tool(*words, "--cluster", f"{there.folder}/local.yaml")
+    assert not exists(f"{there.folder}/again.zarr")

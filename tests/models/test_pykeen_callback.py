@@ -13,7 +13,7 @@ from pykeen.triples import CoreTriplesFactory, TriplesFactory
 
 import tracin_dask
 from tracin_dask import TracInCheckpointTrainingCallback
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import ConfigError, PlaceError
 from tracin_dask.models.checkpoints.checkpoint import check_fits
 from tracin_dask.models.description import ModelDescription
 from tracin_dask.models.load import load_checkpoint
@@ -223,6 +223,12 @@ class TestRefusals:
     def test_the_callback_refuses_a_frequency_below_one(self, train):
         with pytest.raises(ConfigError, match="frequency is 0; expected at least 1 epoch"):
             train(frequency=0)
+
+    def test_the_callback_refuses_a_url(self, nations, s3_folder, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(PlaceError, match=rf"^{s3_folder} is a URL, but output_dir has to lie in the file system"):
+            TracInCheckpointTrainingCallback(s3_folder, nations)
+        assert not list(tmp_path.iterdir())
 
     def test_the_callback_refuses_an_unsupported_model(self, train, nations, tmp_path):
         with pytest.raises(ConfigError, match="the model is PyKEEN's HolE; the callback can describe ConvE, "):

@@ -87,6 +87,12 @@ def test_what_is_wrong_in_a_file_is_refused_with_its_place(read, text, message):
     assert "methods.yaml" in str(error.value)
 
 
+@pytest.mark.usefixtures("s3")
+def test_scores_at_a_url_are_refused(read):
+    with pytest.raises(ConfigError, match=r"method 'a': scores: s3://bucket/a\.npy is a URL, but"):
+        read("a: {scores: s3://bucket/a.npy}")
+
+
 def test_a_value_that_an_option_does_not_have_is_refused(read, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as it is outside of tests
     with pytest.raises(ConfigError, match=r"method 'a': normalize must be none, cosine or relatif, not 'twice'"):

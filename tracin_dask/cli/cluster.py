@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from tracin_dask.cli.options.values import LocalPath
 from tracin_dask.cli.say import say
 from tracin_dask.clusters.kinds import KINDS
 from tracin_dask.clusters.templates import template
@@ -17,7 +18,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
-@click.option("--output", type=click.Path(path_type=Path), help="The file to write. [default: KIND.yaml]")
+@click.option("--output", type=LocalPath(path_type=Path), help="The file to write. [default: KIND.yaml]")
 def init(kind: str, output: Path | None) -> None:
     """Write a commented specification file of a kind of cluster, for you to edit.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tracin_dask.cli.options.values import STREAMS
+from tracin_dask.cli.options.values import STREAMS, LocalPath
 from tracin_dask.cli.run import command as run
 from tracin_dask.errors import ConfigError
 
@@ -13,7 +13,7 @@ from tracin_dask.errors import ConfigError
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}, no_args_is_help=True
 )
 @click.option("--dry-run", is_flag=True, help="Print the job's script or manifest instead of submitting it.")
-@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("spec", type=LocalPath(path_type=Path))
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="RUN-OPTIONS...")
 def command(spec: Path, words: tuple[str, ...], *, dry_run: bool) -> None:
     """Submit a whole run to Slurm or Kubernetes as one job, which needs no other process to go on.

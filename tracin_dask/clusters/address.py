@@ -17,6 +17,7 @@ from tracin_dask.clusters.settings import setting
 from tracin_dask.clusters.started import close_client
 from tracin_dask.errors import ClusterError, ConfigError
 from tracin_dask.monitor.watch import Watch
+from tracin_dask.places.registry import local_path_of
 from tracin_dask.resources import Machine, Resources, WorkerOptions, of_client
 
 MINUTE = 60
@@ -35,6 +36,19 @@ class Address(tls.Certificates):
     """How long to wait for them."""
     device_memory_limit: str = setting(settings.device_memory, "0.8")
     """Memory of a GPU that a run may use: a part of it, or a size."""
+
+    def __post_init__(self) -> None:
+        """Refuse certificates that are half given, and a scheduler file that only a URL names.
+
+        Raises
+        ------
+        ConfigError
+            With the settings that are missing.
+        PlaceError
+            If the scheduler file does not lie in the file system.
+        """
+        tls.Certificates.__post_init__(self)  # super() does not know a class with slots
+        self._scheduler_file()
 
     @property
     def title(self) -> str:
@@ -61,7 +75,8 @@ class Address(tls.Certificates):
         ConfigError
             If its connections are encrypted and certificates are missing, or the other way round.
         """
-        stated = _address_in(Path(self.address)) if self.address.endswith(".json") else self.address
+        file = self._scheduler_file()
+        stated = self.address if file is None else _address_in(file)
         scheduler = str(normalize_address(stated))
         with dask.config.set(tls.dask_settings(self)):
             self._check_certificates(scheduler)
@@ -73,6 +88,10 @@ class Address(tls.Certificates):
             yield OpenCluster(client=client, resources=resources)
         finally:
             close_client(client, start.patience.stop_seconds)
+
+    def _scheduler_file(self) -> Path | None:
+        """Give the path of the scheduler file; None if this is the address itself."""
+        return local_path_of(self.address, "a file of --cluster") if self.address.endswith(".json") else None
 
     def _check_certificates(self, scheduler: str) -> None:
         has_certificates = tls.encrypts("client")

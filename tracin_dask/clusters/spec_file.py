@@ -8,8 +8,9 @@ import yaml
 from tracin_dask.clusters.cluster import Cluster
 from tracin_dask.clusters.kinds import Kind, find_kind
 from tracin_dask.clusters.settings import is_scalar, required_settings, settings_of
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import ConfigError, PlaceError
 from tracin_dask.limits import short
+from tracin_dask.places.registry import local_path_of
 
 MOST_CHARACTERS = 100_000
 Entries = dict[str, tuple[yaml.Node, yaml.Node]]
@@ -23,8 +24,10 @@ def read_cluster(path: str | Path) -> Cluster:
     ------
     ConfigError
         If it cannot be read, or a key or value is wrong or missing; file and line are named.
+    PlaceError
+        If it does not lie in the file system.
     """
-    entries = _entries(Path(path))
+    entries = _entries(local_path_of(path, "a file of --cluster"))
     name, kind = _kind(path, entries)
     values = _values(path, entries, name, kind)
     missing = [setting for setting in required_settings(kind) if setting not in values]
@@ -32,7 +35,7 @@ def read_cluster(path: str | Path) -> Cluster:
         raise ConfigError(f"{path}: kind {name} needs {', '.join(missing)}")
     try:
         return kind(**values)
-    except ConfigError as error:
+    except (ConfigError, PlaceError) as error:
         raise ConfigError(f"{path}: {error}") from None
 
 

@@ -72,6 +72,21 @@ def place_of(path: AnyPath) -> Place:
     return _PLACES[scheme](f"{scheme}://{rest}")
 
 
+def local_path_of(path: AnyPath, what: str) -> Path:
+    """Give the path of `what`, which only the file system can hold.
+
+    Raises
+    ------
+    PlaceError
+        If it is the URL of another place, or as `place_of`.
+    """
+    place = place_of(path)
+    local = place.local_path()
+    if local is None:
+        raise PlaceError(f"{place} is a URL, but {what} has to lie in the file system; give a path")
+    return local
+
+
 def find_places(pattern: Place) -> list[Place]:
     """List the places that match a path or URL, read as a shell pattern like `runs/*/epoch_?0.pt`."""
     folder, parts = pattern, list[str]()

@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
-from tracin_dask.errors import ConfigError
+from tracin_dask.errors import ConfigError, PlaceError
 from tracin_dask.identity import Json
 from tracin_dask.influence.losses import SLCWA, AnyLoss, BinaryCrossEntropy, OneToAll
 from tracin_dask.places.files import read_bytes
 from tracin_dask.places.place import AnyPath
+from tracin_dask.places.registry import local_path_of
 from tracin_dask.runs.config import RunConfig, option_groups
 from tracin_dask.validation.baselines import BASELINES
 
@@ -182,6 +183,8 @@ def _refuse_wrong(own: Mapping[str, Any], where: str) -> None:
     scores = own.get("scores")
     if scores is not None and not isinstance(scores, str):
         raise ConfigError(f"{where}: scores is {scores!r}; expected the path of a NumPy file")
+    if scores is not None:
+        _refuse_url(scores, where)
     baseline, checkpoints, trainings = own.get("baseline"), own.get("checkpoints", "last"), own.get("trainings", 1)
     if baseline is not None and baseline not in tuple(BASELINES):  # a list of YAML has no hash
         raise ConfigError(f"{where}: there is no baseline {baseline!r}; known are {', '.join(BASELINES)}")
@@ -190,6 +193,13 @@ def _refuse_wrong(own: Mapping[str, Any], where: str) -> None:
         raise ConfigError(f"{where}: checkpoints is {checkpoints!r}; expected last, all, or a list of epochs")
     if type(trainings) is not int or trainings < 1:
         raise ConfigError(f"{where}: trainings is {trainings!r}; expected a whole number from 1 on")
+
+
+def _refuse_url(scores: str, where: str) -> None:
+    try:
+        local_path_of(scores, "this NumPy file")
+    except PlaceError as error:
+        raise ConfigError(f"{where}: scores: {error}") from None
 
 
 def _refuse_types(settings: Mapping[str, object], where: str) -> None:

@@ -9,10 +9,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from tracin_dask.cli.options.numbers import WholeNumber
-from tracin_dask.errors import CheckpointError
+from tracin_dask.errors import CheckpointError, PlaceError
 from tracin_dask.limits import short
 from tracin_dask.places.place import Place
-from tracin_dask.places.registry import place_of
+from tracin_dask.places.registry import local_path_of, place_of
 from tracin_dask.places.stream import Stream, input_place
 from tracin_dask.sizes import bytes_of
 
@@ -22,9 +22,11 @@ class LocalPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's signature
         """Refuse a URL, and check the path."""
-        if place_of(value).local_path() is None:
-            self.fail(f"{value} is a URL, but this has to lie in the file system", param, ctx)
-        return super().convert(value, param, ctx)
+        try:
+            path = local_path_of(value, "this")
+        except PlaceError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(path, param, ctx)
 
 
 LOCAL_FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)

@@ -18,6 +18,7 @@ from tracin_dask.models.pykeen.imports import CoreTriplesFactory, TrainingCallba
 from tracin_dask.models.pykeen.settings import checkpoint_tells
 from tracin_dask.places.explained import writing
 from tracin_dask.places.files import locked_folder
+from tracin_dask.places.registry import local_path_of
 
 _LOCKS: dict[Path, ExitStack] = {}
 """The locks of the folders that this process trains into."""
@@ -66,11 +67,13 @@ class TracInCheckpointTrainingCallback(TrainingCallback):
         ------
         ConfigError
             If `frequency` is below 1, or the triples have no labels.
+        PlaceError
+            If the folder is a URL.
         """
         super().__init__()  # type: ignore[no-untyped-call] # PyKEEN leaves it without types
         if frequency < 1:
             raise ConfigError(f"frequency is {frequency}; expected at least 1 epoch")
-        self.output_dir = Path(output_dir)
+        self.output_dir = local_path_of(output_dir, "output_dir")
         self.frequency = frequency
         self.triples_factory = triples_factory
         self._id_maps = read_id_maps(triples_factory)
