@@ -72,3 +72,9 @@ def test_scripts_that_workflows_and_nox_call_can_be_run(script):
 def test_the_script_that_tries_the_wheel_builds_with_the_pinned_builder():
     (pinned,) = [one for one in GROUPS["test"] if str(one).startswith("build==")]
     assert f" {pinned} " in (ROOT / "scripts/try_wheel").read_text()
+
+
+def test_the_group_that_builds_the_site_has_the_formatter_of_its_signatures():
+    assert {"include-group": "format"} in GROUPS["docs"]
+    assert {"include-group": "format"} in GROUPS["lint"]
+    assert [Requirement(one).name for one in GROUPS["format"]] == ["ruff"]
