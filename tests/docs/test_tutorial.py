@@ -57,6 +57,15 @@ def test_every_step_of_the_tutorial_shows_what_it_prints():
     ]
 
 
+def test_the_lines_in_the_tables_of_the_tutorial_count_from_1_as_it_says():
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    lines = (UMLS / "train.txt").read_text().splitlines()
+    rows = re.findall(r"│ +[+-]\d\.\d{4} │ (\w+) +│ (\w+) +│ (\w+) +│ +(\d+) │\n(?!│ +│)", text)
+    assert rows
+    assert [lines[int(row[3]) - 1] for row in rows] == ["\t".join(row[:3]) for row in rows]
+    assert "`line` is the line of `train.txt`, counted from 1" in text
+
+
 def test_forms_differ_where_words_do():
     table = "title\n│ 1 │ +0.5 │ a │\n│   │ │ b │\n│ 2 │ +0.25 │ c │\n"
     assert rows_of(table) == ["│ # │ # │ a │ │ │ │ b │", "│ # │ # │ c │"]
