@@ -112,6 +112,21 @@ def test_an_unknown_command_is_refused_with_the_usage(refused):
     assert "No such command 'explain'" in refused("explain")
 
 
+def test_a_mistyped_command_is_answered_with_the_nearest_name(refused):
+    assert "No such command 'rum'. Did you mean 'run'?" in refused("rum")
+
+
+@pytest.mark.parametrize(
+    ("words", "long"),
+    [
+        *((name, "--output") for name in ("ingest", "split", "run", "predict", "paths", "convert", "cluster init")),
+        *((name, "--output-dir") for name in ("train", "validate stability", "report", "evaluate")),
+    ],
+)
+def test_o_is_the_short_form_of_the_option_that_says_where_to_write(words, long):
+    assert f"  -o, {long} " in help_of(*words.split())
+
+
 def test_run_has_every_flag_of_the_existing_tool():
     flags = set(re.findall(r"--[a-z][a-z-]+", help_of("run")))
     assert {*KNOWN_FLAGS, *NEW_FLAGS} - flags == set()

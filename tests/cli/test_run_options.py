@@ -219,8 +219,9 @@ def test_no_cache_test_gradients_computes_them_in_every_task(everything):
 
 
 def test_a_test_triple_without_tail_is_refused(refused, project):
-    said = refused("run", *project.options(), "--test-triple", "3", "1", "--output", "a.json")
-    assert "--test-triple needs a head, a relation and a tail" in said
+    for output in ("--output", "-o"):
+        said = refused("run", *project.options(), "--test-triple", "3", "1", output, "a.json")
+        assert "--test-triple needs a head, a relation and a tail" in said
 
 
 @pytest.mark.parametrize("normalize", ["cosine", "relatif"])

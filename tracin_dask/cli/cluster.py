@@ -18,7 +18,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("kind", type=click.Choice(list(KINDS)))
-@click.option("--output", type=LocalPath(path_type=Path), help="The file to write. [default: KIND.yaml]")
+@click.option("--output", "-o", type=LocalPath(path_type=Path), help="The file to write. [default: KIND.yaml]")
 def init(kind: str, output: Path | None) -> None:
     """Write a commented specification file of a kind of cluster, for you to edit.
 

@@ -59,6 +59,7 @@ class EvaluateFlags(TruthFlags):
 )
 @click.option(
     "--output-dir",
+    "-o",
     type=PlaceType(),
     help="Folder for evaluation.json and the tables of all test triples. [default: PATH/evaluation, or "
     "NAME.evaluation next to a file]",

@@ -73,7 +73,7 @@ class PathFlags(TypedDict):
     "CHEBI:34911, Compound of Compound::DB01586.",
 )
 @click.option("--top", type=WholeNumber(), default=10, show_default=True, help="Rows of each table on the terminal.")
-@click.option("--output", type=TABLE_FILE, help="Write all paths to this .csv, .tsv, .parquet or .json file.")
+@click.option("--output", "-o", type=TABLE_FILE, help="Write all paths to this .csv, .tsv, .parquet or .json file.")
 @click.option("--metapaths", type=TABLE_FILE, help="Write the counts of all metapaths to such a file.")
 @with_options(*TALK_OPTIONS)
 def command(**flags: Unpack[PathFlags]) -> None:

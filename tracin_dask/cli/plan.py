@@ -14,7 +14,7 @@ from tracin_dask.cli.options.sections import SectionedCommand, option_of, with_o
     "--verbose", is_flag=True, help="Print also tasks, engine, the parts of the memory, and multiply-adds."
 )
 def command(*, verbose: bool, **options: Unpack[JobFlags]) -> None:
-    """Print how long `run` takes with the same options, and the memory of a worker.
+    """Print how long `run` takes with the same options, except those of the output, and the memory of a worker.
 
     The time follows from the measured speed of the last run on this machine, if one is recorded in --cache-dir, and
     else from a built-in cost model; the output says from which.

@@ -97,7 +97,7 @@ class PredictFlags(DataFlags):
     help="Ranks of the given triples among all entities. auto: those that take no more than a minute of one CPU "
     "thread.",
 )
-@output("--output", type=TABLE_FILE, help=f"File of the table; its suffix chooses: {', '.join(TABLE_SUFFIXES)}.")
+@output("--output", "-o", type=TABLE_FILE, help=f"File of the table; its suffix chooses: {', '.join(TABLE_SUFFIXES)}.")
 @output("--rows", type=WholeNumber(), default=20, show_default=True, help="Rows of each table on the screen.")
 @where(
     "--device",

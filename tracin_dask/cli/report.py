@@ -34,6 +34,7 @@ class ReportFlags(TruthFlags):
 @with_options(*(click.option(f"--{name}", is_flag=True, help=export.help) for name, export in EXPORTS.items()))
 @click.option(
     "--output-dir",
+    "-o",
     type=TARGET,
     help="Folder for all files. [default: RUN/report; of a file why.json, why-report next to it]",
 )

@@ -37,6 +37,7 @@ class OutputFlags(TypedDict):
 OUTPUT_OPTIONS = (
     option(
         "--output",
+        "-o",
         type=RESULT_FILE,
         multiple=True,
         help=f"File of the result; its suffix chooses the format: {', '.join(suffixes())}. A .json file takes one test "

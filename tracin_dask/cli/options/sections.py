@@ -95,9 +95,10 @@ class SectionedCommand(click.Command):
 
 
 def _refuse_missing_values(ctx: click.Context, args: Sequence[str], many: Mapping[str, str]) -> None:
+    names = {name for option in ctx.command.params for name in option.opts}
     for place, arg in enumerate(args):
         after = args[place + 1 : place + 4]
-        if arg == "--test-triple" and any(word.startswith("--") for word in after):
+        if arg == "--test-triple" and any(word.startswith("--") or word in names for word in after):
             raise click.BadOptionUsage(arg, f"{arg} needs a head, a relation and a tail", ctx)
         if arg in many and (not after or _is_option(after[0])):
             raise click.BadOptionUsage(arg, f"{arg} needs at least one {many[arg]}", ctx)
