@@ -1,10 +1,13 @@
 """What a process may use of its machine, counted as Dask counts it."""
 
+from importlib.metadata import metadata
+
 import distributed.system
 import pytest
+from distributed.diagnostics import nvml
 
 from tracin_dask import resources
-from tracin_dask.resources import memory_limit, this_machine
+from tracin_dask.resources import gpu_count, memory_limit, this_machine
 
 
 def test_the_memory_is_what_dask_gives_its_workers():
@@ -18,3 +21,10 @@ def test_a_container_may_limit_the_memory(tmp_path, monkeypatch, written, expect
     limit.write_text(written)
     monkeypatch.setattr(resources, "_CONTAINER_LIMITS", (str(tmp_path / "missing"), str(limit)))
     assert memory_limit() == (expected or whole)
+
+
+def test_gpus_are_counted_by_a_library_that_every_installation_has(monkeypatch):
+    required = metadata("tracin-dask").get_all("Requires-Dist")
+    assert [one for one in required if one.startswith("nvidia-ml-py") and "extra" not in one]
+    monkeypatch.setattr(nvml, "device_get_count", lambda: 3)
+    assert gpu_count() == 3

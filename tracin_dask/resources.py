@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,8 +227,6 @@ def _container_limits() -> Iterator[int]:
 
 def gpu_count() -> int:
     """Count the NVIDIA GPUs by their driver's library: CUDA itself stays untouched in this process."""
-    if find_spec("pynvml") is None:
-        return 0
     from distributed.diagnostics import nvml  # noqa: PLC0415 - distributed is slow to import
 
     return int(nvml.device_get_count())
