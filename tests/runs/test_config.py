@@ -27,6 +27,9 @@ from tracin_dask.runs.options.scoring import ScoringOptions
         ({"learning_rate": -0.1}, "learning_rate must be a positive number, not -0.1"),
         ({"learning_rate": float("inf")}, "learning_rate must be a positive number, not inf"),
         ({"learning_rate": float("nan")}, "learning_rate must be a positive number, not nan"),
+        ({"learning_rate": "0.1"}, "learning_rate must be a positive number, not '0.1'"),
+        ({"learning_rate": [0.1]}, r"learning_rate must be a positive number, not \[0.1\]"),
+        ({"curvature": "landmarks", "landmarks_seed": -5}, "landmarks_seed is -5; expected a whole number from 0"),
         ({"parameters": ("fc.*",), "last_layers": 2}, "parameters and last_layers both choose"),
     ],
 )

@@ -146,6 +146,19 @@ def test_biases_of_entities_have_a_curvature_of_their_own(make_job: MakeJob, gra
             assert_equal(result, (plain * factor, scale * factor), tolerance=tolerance)
 
 
+@pytest.mark.parametrize("name", ["bce", "one-to-all"])
+def test_a_row_of_a_single_number_has_a_curvature(make_job: MakeJob, graph, tmp_path, name):
+    one = {f"{of}_{side}": 1 for of in ("embedding", "kernel") for side in ("height", "width")}
+    path = save_checkpoint(tmp_path / "narrow.pt", small_model(5, embedding_dim=1, **one))
+    options, loss = LOSSES[name]
+    plain, scale = truth([load_checkpoint(path, dtype=torch.float64)], graph, loss)
+    lengths = truth([load_checkpoint(path, dtype=torch.float64)], graph, loss, tests=graph.lines)[0].diagonal()
+    by = {"none": 1, "relatif": 1 / np.sqrt(lengths)[:, None]}
+    for normalize, factor in by.items():
+        asked = options | {"model": load_checkpoint(path), "curvature": "rows", "normalize": normalize, "audit": 4}
+        assert_equal(make_job(**asked).carry_out(), (plain * factor, scale * factor), tolerance=1e-4)
+
+
 @pytest.mark.parametrize("damping", [0.1, 10.0])
 @pytest.mark.parametrize("name", ["bce", "one-to-all"])
 def test_damping_is_in_units_of_the_mean_part_of_the_trace(make_job: MakeJob, graph, models, name, damping):
@@ -302,6 +315,31 @@ def test_other_models_have_the_curvature_of_their_own_tables(make_job: MakeJob, 
     )
     influence, scale = dense_curvature.influences(train, test, dense_curvature.inverses(train, rows_method.DAMPING))
     result = make_job(model=checkpoint, **FLOAT64, **options, learning_rate=LEARNING_RATE).carry_out()
+    assert_equal(result, (LEARNING_RATE * influence, LEARNING_RATE * scale))
+
+
+@pytest.mark.parametrize("tables", ["entity", "entity and relation"])
+def test_scores_of_other_models_are_explained_under_losses_of_all_scores(make_job: MakeJob, graph, tmp_path, tables):
+    checkpoint = write(tmp_path, "DistMult", 1)
+    model = checkpoint.model.model
+    names = {t.name: t.role for t in checkpoint.config.tables if t.is_trained and t.role in tables}
+    rows = {name: NUM_ENTITIES if role == "entity" else NUM_RELATIONS for name, role in names.items()}
+
+    def score(model, triple):
+        return -model.score_hrt(triple[None])[0, 0]
+
+    def all_scores(model, triple):
+        return SMOOTHED.value(model.score_t(triple[None, :2]), triple[None, 2])[0]
+
+    train, test = (
+        dense_curvature.table_gradients(
+            dense_curvature.of_each(lambda one, of=of: any_gradients(model, one, of), triples, of), rows
+        )
+        for triples, of in ((graph.lines, all_scores), (graph.test_triples, score))
+    )
+    influence, scale = dense_curvature.influences(train, test, dense_curvature.inverses(train, rows_method.DAMPING))
+    options = FLOAT64 | {"loss": SMOOTHED, "explain": "score", "parameters": tuple(names)}
+    result = make_job(model=checkpoint, **options, learning_rate=LEARNING_RATE).carry_out()
     assert_equal(result, (LEARNING_RATE * influence, LEARNING_RATE * scale))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -223,7 +224,8 @@ class GradientEngine:
         step = self.gradients_at_a_time
         for some, piece in zip(torch.split(whole, step), torch.split(placed, step), strict=True):
             gradients = tails.gradients(self.loss, piece)[1]
-            some.copy_(tails.whole({name: self._times(name, gradients.pop(name)) for name in tails.tracked}))
+            times = self._times if reads(self.loss) == ALL_SCORES else partial(self._times_at_own_rows, piece)
+            some.copy_(tails.whole({name: times(name, gradients.pop(name)) for name in tails.tracked}))
         prepared = WholeGradients(scale=torch.full_like(whole[:, 0], self.learning_rate), whole=whole)
         refuse_non_finite_factors(triples.numpy(), prepared)
         return prepared
@@ -257,6 +259,21 @@ class GradientEngine:
         rows = gradients.view(len(gradients), *matrices.shape[:2]).permute(1, 2, 0)
         found = torch.bmm(matrices, rows.double()).permute(2, 0, 1)
         return found.to(gradients.dtype).reshape(gradients.shape)
+
+    def _times_at_own_rows(
+        self, triples: Int[Tensor, "triple 3"], name: str, gradients: Float[Tensor, "triple size"]
+    ) -> Float[Tensor, "triple size"]:
+        """Do the same for losses of the triples' own scores: P of a table may have no other rows than theirs."""
+        table = next((table for table in self.model.config.tables if table.name == name), None)
+        if table is None or name not in self.preconditioner:
+            return self._times(name, gradients)
+        ids = triples[:, ::2] if table.role == "entity" else triples[:, 1:2]
+        rows, which = gradients.view(len(triples), -1, table.row_size), torch.arange(len(triples), device=ids.device)
+        some = rows[which[:, None], ids]
+        along = self.preconditioner.times(name, some.flatten(end_dim=1), ids.flatten()).view_as(some)
+        found = torch.zeros_like(rows)
+        found[which[:, None], ids] = along
+        return found.view_as(gradients)
 
     def _along(self, triples: Int[Tensor, "batch 3"], rows: RowGradients) -> RowGradients:
         """Multiply rows' gradients with P."""

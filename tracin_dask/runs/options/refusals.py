@@ -1,6 +1,7 @@
 """What is said of a value that an option does not have."""
 
 import operator
+from numbers import Real
 
 from tracin_dask.errors import ConfigError
 
@@ -32,6 +33,18 @@ def require_count(name: str, value: object, *, least: int = 1) -> None:
         raise ConfigError(f"{name} must be a whole number, not {value!r}") from None
     if number < least:
         raise ConfigError(f"{name} must be at least {least}, not {value}")
+
+
+def require_positive(name: str, value: object) -> None:
+    """Refuse what is not a number above 0.
+
+    Raises
+    ------
+    ConfigError
+        With the value.
+    """
+    if not isinstance(value, Real) or not 0 < float(value) < float("inf"):
+        raise ConfigError(f"{name} must be a positive number, not {value!r}")
 
 
 def refuse_single(**options: object) -> None:

@@ -17,8 +17,9 @@ from tracin_dask.influence.preconditioners.base import PreconditionerMethod
 from tracin_dask.influence.preconditioners.registry import NONE, method_of, name_of
 from tracin_dask.influence.preconditioners.rows import DAMPING, InverseFisherRows
 from tracin_dask.models.config import ModelConfig
-from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown
+from tracin_dask.runs.options.refusals import refuse_single, refuse_unknown, require_count, require_positive
 from tracin_dask.runs.presets import PLAIN, preset_options
+from tracin_dask.seed import check_seed
 
 Curvature = Literal["none", "rows", "landmarks"]
 LANDMARKS = 1000
@@ -92,8 +93,7 @@ class ScoringOptions:
                 f"loss is {self.loss!r}; give a loss such as BinaryCrossEntropy() or OneToAll(), or one of your own"
             )
         for rate in self.learning_rates:
-            if not 0 < rate < float("inf"):
-                raise ConfigError(f"learning_rate must be a positive number, not {rate}")
+            require_positive("learning_rate", rate)
         refuse_unknown("normalize", self.normalize, get_args(Normalize))
         method_of(self.preconditioner)
         refuse_unknown("curvature", self.curvature, get_args(Curvature))
@@ -129,8 +129,9 @@ class ScoringOptions:
         stated = self.landmarks is not None or self.landmarks_near or self.landmarks_seed
         if self.curvature != "landmarks" and stated:
             raise ConfigError("landmarks are those of the curvature of this name; give curvature landmarks, too")
-        if self.landmarks is not None and self.landmarks < 1:
-            raise ConfigError(f"landmarks must be a positive number, not {self.landmarks}")
+        if self.landmarks is not None:
+            require_count("landmarks", self.landmarks)
+        check_seed("landmarks_seed", self.landmarks_seed)
         if self.curvature == "landmarks" and self.normalize != "none":
             raise ConfigError(
                 f"normalize {self.normalize} divides by norms of all training triples, which landmarks do not give; "
@@ -151,8 +152,7 @@ class ScoringOptions:
                 "the curvature by rows is about tables of embeddings, which are never among the last layers; "
                 "leave last_layers out"
             )
-        if not 0 < self.settled_damping < float("inf"):
-            raise ConfigError(f"damping must be a positive number, not {self.damping}")
+        require_positive("damping", self.settled_damping)
 
     def tracked(self, model: ModelConfig) -> frozenset[str]:
         """Name the parameter tensors of this model whose gradients count.
