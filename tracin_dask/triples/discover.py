@@ -8,12 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tracin_dask.errors import TriplesError
+from tracin_dask.places.place import AnyPath
 from tracin_dask.triples.idmap import IdMap, Kind
 from tracin_dask.triples.lines import InvalidLines, Table
 from tracin_dask.triples.text import TripleText, integer_triples
 
 _NO_LIMIT = 1 << 62
 _MOST_UNUSED_IDS = 10_000_000
+_LEAST_SHARED = 3
+"""Relation labels that are entities, too, from which on columns seem to stand in another order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +81,17 @@ def id_maps_of(text: TripleText, found: Found) -> tuple[IdMap, IdMap]:
                 f"give the ids a map (--{kind}-to-id), or pass --labels if the numbers are labels"
             )
     return _numbered_map(numbers["entity"]), _numbered_map(numbers["relation"])
+
+
+def say_if_swapped(path: AnyPath, entities: IdMap, relations: IdMap, say: Callable[[str], object]) -> None:
+    """Ask about the order of the columns, if most labels of relations, apart from integers, are labels of entities."""
+    words = relations.labels.filter(pc.match_substring_regex(relations.labels, r"\D"))
+    shared = pc.sum(pc.is_in(words, entities.labels)).as_py() or 0
+    if shared >= _LEAST_SHARED and 2 * shared > len(words):
+        say(
+            f"{path}: {shared:,} of {len(relations):,} relation labels are entities, too; are the columns head, "
+            "relation and tail? --columns states another order"
+        )
 
 
 def _labels_of(table: Table) -> Found:

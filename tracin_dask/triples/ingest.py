@@ -19,7 +19,7 @@ from tracin_dask.places.registry import place_of
 from tracin_dask.places.scratch import scratch_folder
 from tracin_dask.places.stream import input_place
 from tracin_dask.triples.cached import Say, made_once
-from tracin_dask.triples.discover import discover_id_maps
+from tracin_dask.triples.discover import discover_id_maps, say_if_swapped
 from tracin_dask.triples.entity_rows import FOLDER, write_entity_rows
 from tracin_dask.triples.idmap import IdMap, Kind, MapColumns, id_map_bytes, read_id_map, say_nothing
 from tracin_dask.triples.ingest_errors import disk_explained, file_sha256
@@ -234,6 +234,7 @@ def _texts(
             entities = made[id_map_path(output, "entity")] = found_entities
         if relations is None:
             relations = made[id_map_path(output, "relation")] = found_relations
+            say_if_swapped(text.path, entities, relations, options.say)
     _refuse_other_map(made)
     texts = StoreTexts(
         entities=entities,

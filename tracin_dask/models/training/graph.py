@@ -14,7 +14,7 @@ from tracin_dask.places.files import exists, read_bytes
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.places.registry import place_of
 from tracin_dask.places.stream import input_place
-from tracin_dask.triples.discover import discover_id_maps
+from tracin_dask.triples.discover import discover_id_maps, say_if_swapped
 from tracin_dask.triples.idmap import (
     IdMap,
     MapColumns,
@@ -93,6 +93,8 @@ def read_graph(files: GraphFiles, say: Callable[[str], object] = say_nothing) ->
     )
     has_ids = train.has_ids
     entities, relations = given or _made_id_maps(texts.values(), files.shape, has_ids=has_ids)
+    if given is None and not has_ids:
+        say_if_swapped(texts["train"], entities, relations, say)
     nothing: NDArray[np.int64] = np.empty((0, 3), dtype=np.int64)
     triples = {
         name: read_triples(path, entities, relations, labels=not has_ids, ids=has_ids and files.ids, shape=files.shape)

@@ -12,7 +12,7 @@ from numpy import ndarray
 from tracin_dask.errors import TriplesError
 from tracin_dask.places.place import AnyPath, Place
 from tracin_dask.triples.block import TripleBlock, concatenate
-from tracin_dask.triples.discover import discover_id_maps
+from tracin_dask.triples.discover import discover_id_maps, say_if_swapped
 from tracin_dask.triples.idmap import IdMap, Kind, read_id_map
 from tracin_dask.triples.ingest import IngestOptions, Meter
 from tracin_dask.triples.integers import maps_of
@@ -171,6 +171,8 @@ def _texts(text: TripleText, given: tuple[IdMap | None, IdMap | None], options: 
     if entities is None or relations is None:
         meter = Meter(options.progress, "reading labels", text.path.num_bytes())
         found_entities, found_relations = discover_id_maps(text, lambda data: meter.add(len(data)))
+        if relations is None:
+            say_if_swapped(text.path, found_entities, found_relations, options.say)
         entities, relations = entities or found_entities, relations or found_relations
     return StoreTexts(
         entities=entities,
