@@ -193,8 +193,11 @@ def test_a_large_batch_is_planned_within_a_third_of_its_live_bytes(kind, num_hea
     assert 1.0 <= planned / live <= 1.3
 
 
+SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("row by row", "Jacobians per head")]
+
+
 @pytest.mark.parametrize("num_heads", HEADS.values(), ids=HEADS)
-@pytest.mark.parametrize("kind", ["forward mode", "row by row", "Jacobians per head", "one-to-all"])
+@pytest.mark.parametrize("kind", ["forward mode", *SLOW_KINDS, "one-to-all"])
 def test_a_large_preconditioned_batch_is_planned_within_a_third_of_its_live_bytes(kind, num_heads, monkeypatch):
     tile_as_on_a_gpu(monkeypatch)
     case = Scoring(num_tests=16, num_heads=num_heads, is_preconditioned=True, is_open=True, **KINDS[kind])

@@ -97,3 +97,19 @@ def test_modes_of_conve_say_what_they_do():
     )
     both = "pair product: Jacobians per head, directions for (head, relation) of 9 rows or more"
     assert str(Modes(head_jacobians=True, long_run=9)) == both
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        {"norms": True, "relation_table": True},
+        {"norms": True, "head_jacobians": True},
+        {"norms": True, "forward": True},
+        {"all_scores": True, "head_jacobians": True},
+        {"all_scores": True, "forward": True},
+    ],
+    ids=", ".join,
+)
+def test_ways_that_do_not_go_together_are_refused(ways):
+    with pytest.raises(ValueError, match="row by row"):
+        Modes(**ways)

@@ -20,7 +20,7 @@ WAYS = {
     "forward": Modes(forward=True),
     "norms": Modes(norms=True),
 }
-WITH_TABLE = {name: replace(modes, relation_table=True) for name, modes in WAYS.items()}
+WITH_TABLE = {name: replace(modes, relation_table=True) for name, modes in WAYS.items() if not modes.norms}
 P_ALONE = "fc.weight through P"  # where there is a preconditioner
 
 

@@ -133,7 +133,7 @@ def biased(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("tables", [(ENTITIES, BIAS), (BIAS,)])
+@pytest.mark.parametrize("tables", [(ENTITIES, BIAS), pytest.param((BIAS,), marks=pytest.mark.slow)])
 def test_biases_of_entities_have_a_curvature_of_their_own(make_job: MakeJob, graph, biased, name, tables):
     options, loss = LOSSES[name]
     plain, scale = truth([biased["float64"]], graph, loss, tables=tables)

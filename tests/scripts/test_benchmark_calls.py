@@ -81,6 +81,7 @@ def test_every_question_about_a_device_is_answered_in_the_package_alone(monkeypa
         assert [module.computes_ahead(torch.device("cpu")) for module in (asking, other)] == [True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("alone")
 def test_the_calls_section_counts_every_way_of_computing(tmp_path):
     section = measured_section("calls", tmp_path)

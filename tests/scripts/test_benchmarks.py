@@ -305,6 +305,7 @@ def test_a_stored_report_is_shown_and_drawn_again(tmp_path, capsys):
     assert "![benchmark speed](plots/benchmark-speed.svg)" in page.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("alone")
 def test_the_losses_section_measures_a_tiny_graph(tmp_path):
     section = measured_section("losses", tmp_path, repeats=1)

@@ -176,6 +176,7 @@ def test_a_cancelled_slurm_job_is_replaced_and_changes_no_result(site, undisturb
     assert site.influences("long") == undisturbed
 
 
+@pytest.mark.slow
 def test_slurm_workers_leave_before_their_walltime_and_are_replaced(site, undisturbed, undisturbed_site):
     stays = min(40, round(0.6 * undisturbed_site.about("long")["seconds"]))  # longer than a task
     spec = site.spec(walltime="00:01:00", more=f"leave_before: 00:00:{60 - stays}\n")
@@ -193,6 +194,7 @@ def test_slurm_workers_leave_before_their_walltime_and_are_replaced(site, undist
     assert site.influences("long") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_submitted_run_that_hits_its_walltime_continues_when_submitted_again(site, undisturbed):
     spec = site.spec().read_text()
     job = site.submit(spec, "long", *LONG_JOB)

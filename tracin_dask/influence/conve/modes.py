@@ -27,6 +27,19 @@ class Modes:
     all_scores: bool = False
     norms: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse ways that leave no gradients to carry back row by row, where these are needed.
+
+        Raises
+        ------
+        ValueError
+            If both are chosen.
+        """
+        if self.norms and (self.relation_table or self.head_jacobians or self.forward):
+            raise ValueError(f"norms need gradients that are carried back whole, row by row: {self!r}")
+        if self.all_scores and (self.head_jacobians or self.forward):
+            raise ValueError(f"losses of all scores carry gradients back row by row: {self!r}")
+
     def __str__(self) -> str:
         """Name the ways for a plan."""
         table = ", relation table" if self.relation_table else ""
