@@ -19,9 +19,9 @@ def exact_matmul() -> MatmulPrecision:
     """Choose the setting at which nothing is rounded, and with which this CPU multiplies large matrices fastest.
 
     On a CPU PyTorch multiplies with MKL, and at `medium` with oneDNN, which uses bf16 if the CPU has units that make
-    products of float32 with it. On AMD's CPUs with AVX-512, which have none, oneDNN sums float32 as MKL does, in about
-    half the time. Which setting is taken depends on the CPU and on PyTorch alone, so that equal machines give equal
-    bits.
+    products of float32 with it. On AMD's CPUs with AVX-512, which have none, oneDNN sums float32 as MKL does, in half
+    to nine tenths of the time. Which setting is taken depends on the CPU and on PyTorch alone, so that equal machines
+    give equal bits.
     """
     is_amd = str(_capabilities().get("cpu_name", "")).startswith("AMD")
     is_faster = is_amd and bool(_capabilities().get("avx512_f")) and not cpu_rounds_to_bf16()

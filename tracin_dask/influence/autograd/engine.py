@@ -263,7 +263,10 @@ class GradientEngine:
     def _times_at_own_rows(
         self, triples: Int[Tensor, "triple 3"], name: str, gradients: Float[Tensor, "triple size"]
     ) -> Float[Tensor, "triple size"]:
-        """Do the same for losses of the triples' own scores: P of a table may have no other rows than theirs."""
+        """Do the same for losses of the triples' own scores: P of a table may have no other rows than theirs.
+
+        Gradients of a table are 0 at all other rows, and stay so.
+        """
         table = next((table for table in self.model.config.tables if table.name == name), None)
         if table is None or name not in self.preconditioner:
             return self._times(name, gradients)
