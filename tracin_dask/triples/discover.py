@@ -86,7 +86,7 @@ def id_maps_of(text: TripleText, found: Found) -> tuple[IdMap, IdMap]:
 def say_if_swapped(path: AnyPath, entities: IdMap, relations: IdMap, say: Callable[[str], object]) -> None:
     """Ask about the order of the columns, if most labels of relations, apart from integers, are labels of entities."""
     words = relations.labels.filter(pc.match_substring_regex(relations.labels, r"\D"))
-    shared = pc.sum(pc.is_in(words, entities.labels)).as_py() or 0
+    shared = pc.sum(pc.is_in(entities.labels, words)).as_py() or 0  # this way round, only few labels are hashed
     if shared >= _LEAST_SHARED and 2 * shared > len(words):
         say(
             f"{path}: {shared:,} of {len(relations):,} relation labels are entities, too; are the columns head, "
